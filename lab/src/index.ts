@@ -1,1 +1,21 @@
-export {};
+// The lab as a library: what `script/lab` does, for tests, demos and benchmarks. Everything here needs root.
+// `labRef(name)` names a lab; every other function takes it. Nothing is kept in memory between calls, so several processes may use one lab.
+
+export { runAttached, run, tryRun } from './child.ts';
+export type { RunOptions, RunResult } from './child.ts';
+export { vmCheck } from './disk-check.ts';
+export type { DiskVerdict } from './disk-record.ts';
+export { LabError } from './errors.ts';
+export { changeLink, changeRate, execCommand, powerOff, powerOn, virsh } from './host.ts';
+export { allLabs, labRef } from './lab.ts';
+export type { Accelerator, DiskKind, LabRef } from './lab.ts';
+export { labDown, labStatus, labUp } from './lifecycle.ts';
+export type { HostStatus, LabStatus, UpOptions } from './lifecycle.ts';
+export { readTicks } from './serial-log.ts';
+export type { TickReport } from './serial-log.ts';
+export { temporaryLab } from './temporary-lab.ts';
+export type { TemporaryLab } from './temporary-lab.ts';
+export { vmCreate, vmDelete, vmList, vmLog } from './vm.ts';
+export type { VmCreateOptions, VmInfo, VmStatus } from './vm.ts';
+export { waitFor } from './wait.ts';
+export type { WaitOptions } from './wait.ts';

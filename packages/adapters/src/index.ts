@@ -1,1 +1,2 @@
-export {};
+export { libvirtHypervisor } from './libvirt/hypervisor.ts';
+export { openSqliteStores } from './sqlite/index.ts';

@@ -1,1 +1,9 @@
-export {};
+export * from './errors.ts';
+export * from './ids.ts';
+export * from './inventory.ts';
+export * from './migration/admission.ts';
+export * from './migration/checks.ts';
+export * from './migration/judge.ts';
+export * from './migration/progress.ts';
+export * from './migration/step.ts';
+export * from './model.ts';

@@ -1,1 +1,3 @@
-export {};
+export * from './engine.ts';
+export * from './facade.ts';
+export * from './ports.ts';

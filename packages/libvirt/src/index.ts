@@ -1,1 +1,34 @@
-export {};
+// The libvirt RPC client: what other packages may use. Everything else in this package is its own business.
+export * from './constants.ts';
+export type { CallOptions } from './connection.ts';
+export {
+  ConnectError,
+  ConnectionLostError,
+  InvalidArgumentError,
+  LibvirtError,
+  LibvirtUriError,
+  ProtocolError,
+} from './errors.ts';
+export type { ConnectErrorKind, LibvirtErrorFields, LossReason } from './errors.ts';
+export type { DomainEvent, EventGap } from './events.ts';
+export type {
+  DomainInfo,
+  DomainState,
+  DomainStatsOptions,
+  DomainStatsRecord,
+  GetMetadata,
+  HostSession,
+  MigratePeerToPeer,
+  NodeInfo,
+  OpenHostOptions,
+  SetMetadata,
+  SubscribeOptions,
+} from './host-session.ts';
+export type { KeepaliveOptions } from './keepalive.ts';
+export type { MigrateParams } from './migrate.ts';
+export { openHostSession } from './session.ts';
+export { parseUri } from './uri.ts';
+export type { LibvirtUri, TcpUri, UnixUri } from './uri.ts';
+export type { DomainRef, TypedParams } from './wire-types.ts';
+export { parseXml, xmlAt, xmlChild, XmlError } from './xml.ts';
+export type { XmlElement } from './xml.ts';

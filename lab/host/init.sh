@@ -1,0 +1,50 @@
+#!/bin/bash
+# PID 1 of a lab host: it prepares the host's file system and network, starts libvirtd, then only reaps. It is the host's power plug:
+# killing it ends the host's libvirtd and all of its guests at once. Runs in new mount, UTS, network and PID namespaces.
+#   init.sh HOST_DIRECTORY NAME ADDRESS/PREFIX COMMON_DIRECTORY BOOT_DIRECTORY
+set -eu
+directory=$1 name=$2 address=$3 common=$4 boot=$5
+# /proc is still the machine's here, so this is the PID that the machine knows.
+read -r pid _ </proc/self/stat
+printf '%s\n' "$pid" >"$directory/init.pid.new"
+mv "$directory/init.pid.new" "$directory/init.pid"
+
+hostname "$name"
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+
+# Whatever the host writes to these stays its own; the machine's are only looked at.
+for path in etc root var/lib var/log var/cache; do
+  mount -t overlay overlay -o "lowerdir=/$path,upperdir=$directory/overlay/$path,workdir=$directory/work/$path" "/$path"
+done
+# A new /run at each power on: libvirtd would look for guests that died with the last one.
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/lock
+
+# Images and definitions live on a plain file system, not on an overlay.
+mkdir -p /var/lib/libvirt /var/log/libvirt/serial
+mount --bind "$directory/libvirt" /var/lib/libvirt
+mkdir -p /var/lib/libvirt/images /var/lib/libvirt/shared /var/lib/libvirt/boot /var/lib/libvirt/lun
+mount --bind "$common/shared-mount" /var/lib/libvirt/shared
+mount --bind "$boot" /var/lib/libvirt/boot
+mount --bind "$common/serial" /var/log/libvirt/serial
+mount -t tmpfs -o mode=700 tmpfs /var/lib/libvirt/lun
+
+# Own device nodes for the lab's shared LUNs: over one common node QEMU's locks would work across hosts, which no SAN gives.
+for lun in "$common"/luns/*; do
+  [ -e "$lun" ] || continue
+  read -r major minor <"$lun"
+  mknod "/var/lib/libvirt/lun/${lun##*/}" b "$major" "$minor"
+done
+
+ip link set lo up
+ip link add br0 type bridge stp_state 0 forward_delay 0
+until [ -e /sys/class/net/eth0 ]; do sleep 0.02; done
+# The bridge keeps the card's address, so that it stays the same when guests come and go.
+ip link set br0 address "$(cat /sys/class/net/eth0/address)"
+ip link set eth0 master br0 up
+ip address add "$address" dev br0
+ip link set br0 up
+
+libvirtd -d -l
+while :; do sleep 3600 & wait -n || :; done

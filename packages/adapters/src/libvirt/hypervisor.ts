@@ -1,0 +1,185 @@
+/**
+ * The driver of the Hypervisor port on the libvirt client: one session per host. It translates and calls; it decides
+ * nothing. A domain that vanishes between two calls is simply absent.
+ */
+import { vmUuid, type Instance, type InstanceView, type VmUuid } from '@ferry/core';
+import type { HostChange, HostInventory, HostLink, Hypervisor, MigrationDriver } from '@ferry/engine';
+import {
+  LibvirtError, openHostSession, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
+  VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATE, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR, VIR_MIGRATE,
+  type DomainEvent, type DomainRef, type EventGap, type HostSession,
+} from '@ferry/libvirt';
+import { callFailure, connectFailure } from './failure.ts';
+import { completedOf, factsOf, instanceOf, sampleOf, stateOf } from './translate.ts';
+
+/** Namespace of Ferry's element in a domain's metadata. */
+export const markerNamespace = 'urn:ferry:migration:1';
+
+export function libvirtHypervisor(): Hypervisor {
+  return {
+    async connect(uri, signal) {
+      try {
+        return linkOf(await openHostSession(uri, { signal }));
+      } catch (error) {
+        throw connectFailure(uri, error);
+      }
+    },
+  };
+}
+
+const linkOf = (session: HostSession): HostLink => ({
+  inventory: inventoryOf(session),
+  migration: migrationOf(session),
+  closed: session.closed,
+  close: () => session.close(),
+});
+
+const isCode = (error: unknown, code: number): boolean => error instanceof LibvirtError && error.code === code;
+
+/** What `read` gives, or undefined when the domain is not there (any more). */
+async function ifThere<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isCode(error, VIR_ERR.NO_DOMAIN)) return undefined;
+    throw error;
+  }
+}
+
+const find = (session: HostSession, uuid: VmUuid, signal: AbortSignal): Promise<DomainRef | undefined> => ifThere(() => session.domainByUuid(uuid, { signal }));
+
+function inventoryOf(session: HostSession): HostInventory {
+  const read = (domain: DomainRef, signal: AbortSignal): Promise<Instance | undefined> =>
+    ifThere(async () => {
+      const [at, persistent, xml] = await Promise.all([
+        session.domainState(domain, { signal }),
+        session.domainIsPersistent(domain, { signal }),
+        session.domainXml(domain, 0, { signal }),
+      ]);
+      return instanceOf(domain, at, persistent, xml);
+    });
+  /** Instances by what the bulk statistics said when they were read: unchanged ones are not read again. */
+  let known = new Map<string, { readonly print: string; readonly instance: Instance }>();
+  return {
+    async facts(signal) {
+      const [hostname, capabilities, libvirt, qemu, node, freeMemoryBytes] = await Promise.all([
+        session.hostname({ signal }), session.capabilities({ signal }), session.libvirtVersion({ signal }),
+        session.hypervisorVersion({ signal }), session.nodeInfo({ signal }), session.freeMemoryBytes({ signal }),
+      ]);
+      return { ...factsOf(hostname, capabilities, { libvirt, qemu }, node), freeMemoryBytes };
+    },
+    async instances(signal) {
+      const stats = await session.domainStats({ stats: VIR_DOMAIN_STATS.STATE | VIR_DOMAIN_STATS.BALLOON, signal });
+      const next: typeof known = new Map();
+      await Promise.all(
+        stats.map(async ({ domain, params }) => {
+          const print = `${domain.name}/${domain.id}/${['state.state', 'state.reason', 'balloon.maximum'].map((name) => String(params.get(name))).join('/')}`;
+          const before = known.get(domain.uuid);
+          const instance = before?.print === print ? before.instance : await read(domain, signal);
+          if (instance !== undefined) next.set(domain.uuid, { print, instance });
+        }),
+      );
+      known = next;
+      return [...next.values()].map(({ instance }) => instance);
+    },
+    async instance(uuid, signal) {
+      known.delete(uuid);
+      const domain = await find(session, uuid, signal);
+      return domain === undefined ? undefined : read(domain, signal);
+    },
+    async watch(signal) {
+      const { events } = await session.subscribe({ signal });
+      return changesOf(events);
+    },
+  };
+}
+
+async function* changesOf(events: AsyncIterable<DomainEvent | EventGap>): AsyncGenerator<HostChange> {
+  for await (const event of events) {
+    if (event.type === 'gap') yield { type: 'gap' };
+    else yield changeOf(event);
+  }
+}
+
+function changeOf(event: DomainEvent): HostChange {
+  const uuid = vmUuid(event.domain.uuid);
+  if (event.type === 'lifecycle' && event.event === VIR_DOMAIN_EVENT.SUSPENDED && event.detail === VIR_DOMAIN_EVENT_SUSPENDED.MIGRATED) return { type: 'migration-suspended', uuid };
+  if (event.type === 'lifecycle' && event.event === VIR_DOMAIN_EVENT.RESUMED && event.detail === VIR_DOMAIN_EVENT_RESUMED.MIGRATED) return { type: 'migration-resumed', uuid };
+  return { type: 'domain', uuid };
+}
+
+function migrationOf(session: HostSession): MigrationDriver {
+  const must = async (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
+  return {
+    async mark(uuid, { installation, migration, epoch }, signal) {
+      const domain = await must(uuid, signal);
+      const persistent = await session.domainIsPersistent(domain, { signal });
+      await session.domainSetMetadata(
+        domain,
+        {
+          type: VIR_DOMAIN_METADATA.ELEMENT,
+          metadata: `<migration installation='${installation}' id='${migration}' epoch='${epoch}'/>`,
+          key: 'ferry',
+          uri: markerNamespace,
+          flags: VIR_DOMAIN_AFFECT.LIVE | (persistent ? VIR_DOMAIN_AFFECT.CONFIG : 0),
+        },
+        { signal },
+      );
+    },
+    async perform({ uuid, destinationUri, maxBandwidthMiBPerSecond }, signal) {
+      try {
+        const domain = await must(uuid, signal);
+        const persistent = await session.domainIsPersistent(domain, { signal });
+        const flags = VIR_MIGRATE.LIVE | VIR_MIGRATE.ABORT_ON_ERROR | (persistent ? VIR_MIGRATE.PERSIST_DEST | VIR_MIGRATE.UNDEFINE_SOURCE : 0);
+        const params = maxBandwidthMiBPerSecond === undefined ? {} : { bandwidthMiBPerSecond: maxBandwidthMiBPerSecond };
+        await session.domainMigratePeerToPeer(domain, { destinationUri, flags, params }, { signal });
+        return {};
+      } catch (error) {
+        return { failure: callFailure(error) };
+      }
+    },
+    async sample(uuid, signal) {
+      const domain = await find(session, uuid, signal);
+      return domain === undefined ? undefined : ifThere(async () => sampleOf(await session.domainJobStats(domain, 0, { signal })));
+    },
+    async observe(uuid, signal): Promise<InstanceView> {
+      const domain = await find(session, uuid, signal);
+      if (domain === undefined) return { kind: 'absent' };
+      const seen = await ifThere(() => Promise.all([session.domainState(domain, { signal }), session.domainIsPersistent(domain, { signal })]));
+      if (seen === undefined) return { kind: 'absent' };
+      const [at, persistent] = seen;
+      const incoming = at.state === VIR_DOMAIN_STATE.PAUSED;
+      const job = domain.id < 0 || incoming ? undefined : await completedJob(session, domain, signal);
+      return { kind: 'present', ...stateOf(at.state, at.reason), persistent, migrating: await migrating(session, domain, signal), ...(job === undefined ? {} : { completed: job }) };
+    },
+    async abortJob(uuid, signal) {
+      await session.domainAbortJob(await must(uuid, signal), 0, { signal });
+    },
+    async remove(uuid, what, signal) {
+      const domain = await must(uuid, signal);
+      if (what === 'process') await session.domainDestroy(domain, 0, { signal });
+      else await session.domainUndefine(domain, VIR_DOMAIN_UNDEFINE.KEEP_NVRAM | VIR_DOMAIN_UNDEFINE.KEEP_TPM, { signal });
+    },
+  };
+}
+
+/** Statistics are refused for an incoming or inactive domain (OPERATION_UNSUPPORTED, OPERATION_INVALID): no job to tell of. */
+async function jobStats(session: HostSession, domain: DomainRef, flags: number, signal: AbortSignal) {
+  try {
+    return await session.domainJobStats(domain, flags, { signal });
+  } catch (error) {
+    if (error instanceof LibvirtError) return undefined;
+    throw error;
+  }
+}
+
+async function completedJob(session: HostSession, domain: DomainRef, signal: AbortSignal) {
+  const stats = await jobStats(session, domain, VIR_DOMAIN_JOB_STATS.COMPLETED | VIR_DOMAIN_JOB_STATS.KEEP_COMPLETED, signal);
+  return stats === undefined ? undefined : completedOf(stats);
+}
+
+async function migrating(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<boolean> {
+  if (domain.id < 0) return false;
+  const stats = await jobStats(session, domain, 0, signal);
+  return stats !== undefined && (stats.type === VIR_DOMAIN_JOB.BOUNDED || stats.type === VIR_DOMAIN_JOB.UNBOUNDED);
+}

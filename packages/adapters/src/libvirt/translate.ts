@@ -1,0 +1,112 @@
+/**
+ * libvirt's numbers and XML as core's words. Pure: no call is made here.
+ */
+import { vmUuid, type CompletedJob, type Disk, type DomainState, type HostFacts, type Instance, type JobSample, type StateReason } from '@ferry/core';
+import {
+  parseXml, VIR_DOMAIN_JOB, VIR_DOMAIN_PAUSED_REASON, VIR_DOMAIN_RUNNING_REASON, VIR_DOMAIN_SHUTOFF_REASON, VIR_DOMAIN_STATE, xmlAt, xmlChild,
+  type DomainRef, type TypedParams, type XmlElement,
+} from '@ferry/libvirt';
+
+const states: Readonly<Record<number, DomainState>> = {
+  [VIR_DOMAIN_STATE.NOSTATE]: 'no-state',
+  [VIR_DOMAIN_STATE.RUNNING]: 'running',
+  [VIR_DOMAIN_STATE.BLOCKED]: 'blocked',
+  [VIR_DOMAIN_STATE.PAUSED]: 'paused',
+  [VIR_DOMAIN_STATE.SHUTDOWN]: 'shutting-down',
+  [VIR_DOMAIN_STATE.SHUTOFF]: 'shut-off',
+  [VIR_DOMAIN_STATE.CRASHED]: 'crashed',
+  [VIR_DOMAIN_STATE.PMSUSPENDED]: 'pm-suspended',
+};
+
+const reasons: Readonly<Record<number, Readonly<Record<number, StateReason>>>> = {
+  [VIR_DOMAIN_STATE.RUNNING]: {
+    [VIR_DOMAIN_RUNNING_REASON.BOOTED]: 'booted',
+    [VIR_DOMAIN_RUNNING_REASON.MIGRATED]: 'migrated',
+    [VIR_DOMAIN_RUNNING_REASON.MIGRATION_CANCELED]: 'migration-canceled',
+    [VIR_DOMAIN_RUNNING_REASON.POSTCOPY]: 'post-copy',
+    [VIR_DOMAIN_RUNNING_REASON.POSTCOPY_FAILED]: 'post-copy-failed',
+  },
+  [VIR_DOMAIN_STATE.PAUSED]: {
+    [VIR_DOMAIN_PAUSED_REASON.USER]: 'user',
+    [VIR_DOMAIN_PAUSED_REASON.MIGRATION]: 'migration',
+    [VIR_DOMAIN_PAUSED_REASON.POSTCOPY]: 'post-copy',
+    [VIR_DOMAIN_PAUSED_REASON.POSTCOPY_FAILED]: 'post-copy-failed',
+  },
+  [VIR_DOMAIN_STATE.SHUTOFF]: {
+    [VIR_DOMAIN_SHUTOFF_REASON.MIGRATED]: 'migrated',
+    [VIR_DOMAIN_SHUTOFF_REASON.SAVED]: 'saved',
+  },
+};
+
+export const stateOf = (state: number, reason: number): { readonly state: DomainState; readonly reason: StateReason } => ({
+  state: states[state] ?? 'no-state',
+  reason: reasons[state]?.[reason] ?? 'other',
+});
+
+const devices: Readonly<Record<string, Disk['device']>> = { disk: 'disk', cdrom: 'cdrom', floppy: 'floppy', lun: 'lun' };
+
+function diskOf(element: XmlElement): Disk {
+  const type = element.attributes.get('type') ?? 'file';
+  const source = xmlChild(element, 'source');
+  const attribute = (name: string) => source?.attributes.get(name);
+  const network = attribute('protocol') === undefined ? undefined : `${attribute('protocol')}:${attribute('name') ?? ''}`;
+  const volume = attribute('pool') === undefined ? undefined : `${attribute('pool')}/${attribute('volume') ?? ''}`;
+  const from = attribute('file') ?? attribute('dev') ?? volume ?? network ?? attribute('dir') ?? attribute('path');
+  const format = xmlChild(element, 'driver')?.attributes.get('type');
+  return {
+    target: xmlChild(element, 'target')?.attributes.get('dev') ?? '',
+    device: devices[element.attributes.get('device') ?? 'disk'] ?? 'disk',
+    type,
+    ...(from === undefined ? {} : { source: from }),
+    ...(format === undefined ? {} : { format }),
+    readOnly: xmlChild(element, 'readonly') !== undefined,
+  };
+}
+
+/** Memory and disks of a definition. libvirt writes `<memory unit='KiB'>`. */
+export function definitionOf(xml: string): Pick<Instance, 'memoryBytes' | 'disks' | 'vcpus'> {
+  const root = parseXml(xml);
+  return {
+    memoryBytes: Number(xmlChild(root, 'memory')?.text ?? 0) * 1024,
+    vcpus: Number(xmlChild(root, 'vcpu')?.attributes.get('current') ?? xmlChild(root, 'vcpu')?.text ?? 0),
+    disks: (xmlChild(root, 'devices')?.children ?? []).filter(({ name }) => name === 'disk').map(diskOf),
+  };
+}
+
+export function instanceOf(domain: DomainRef, at: { readonly state: number; readonly reason: number }, persistent: boolean, xml: string): Instance {
+  return { uuid: vmUuid(domain.uuid), name: domain.name, ...stateOf(at.state, at.reason), persistent, ...definitionOf(xml) };
+}
+
+export function factsOf(hostname: string, capabilities: string, versions: { readonly libvirt: string; readonly qemu: string }, node: { readonly cpus: number; readonly memoryBytes: number }): HostFacts {
+  const host = xmlChild(parseXml(capabilities), 'host');
+  const cpu = xmlChild(host, 'cpu');
+  return {
+    hostname,
+    machineUuid: xmlChild(host, 'uuid')?.text ?? hostname,
+    libvirtVersion: versions.libvirt,
+    qemuVersion: versions.qemu,
+    cpu: { arch: xmlAt(cpu, 'arch')?.text ?? '', model: xmlAt(cpu, 'model')?.text ?? '', vendor: xmlAt(cpu, 'vendor')?.text ?? '', threads: node.cpus },
+    memoryBytes: node.memoryBytes,
+  };
+}
+
+const figure = (params: TypedParams, name: string): number => Number(params.get(name) ?? 0);
+
+/** A running migration job's figures; undefined for no job or one of another kind. */
+export function sampleOf({ type, params }: { readonly type: number; readonly params: TypedParams }): JobSample | undefined {
+  if (type !== VIR_DOMAIN_JOB.BOUNDED && type !== VIR_DOMAIN_JOB.UNBOUNDED) return undefined;
+  return {
+    processedBytes: figure(params, 'data_processed'),
+    remainingBytes: figure(params, 'data_remaining'),
+    totalBytes: figure(params, 'data_total'),
+    dirtyBytesPerSecond: figure(params, 'memory_dirty_rate') * (figure(params, 'memory_page_size') || 4096),
+    throughputBytesPerSecond: figure(params, 'memory_bps') + figure(params, 'disk_bps'),
+    iteration: figure(params, 'memory_iteration'),
+    elapsedMs: figure(params, 'time_elapsed'),
+  };
+}
+
+export function completedOf({ type, params }: { readonly type: number; readonly params: TypedParams }): CompletedJob | undefined {
+  if (type !== VIR_DOMAIN_JOB.COMPLETED) return undefined;
+  return { downtimeMs: figure(params, 'downtime'), transferredBytes: figure(params, 'data_processed') };
+}

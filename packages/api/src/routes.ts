@@ -1,0 +1,25 @@
+/**
+ * Method and path of each operation: the half of the operations table that needs no schema library, so that the CLI
+ * starts without loading one. operations.ts attaches params, bodies, answers and errors to the same names.
+ */
+export const apiBase = '/api/v1';
+
+export const routes = {
+  versionShow: { method: 'GET', path: '/version' },
+  hostList: { method: 'GET', path: '/hosts' },
+  hostAdd: { method: 'POST', path: '/hosts' },
+  hostShow: { method: 'GET', path: '/hosts/{host}' },
+  hostRemove: { method: 'DELETE', path: '/hosts/{host}' },
+  vmList: { method: 'GET', path: '/vms' },
+  vmShow: { method: 'GET', path: '/vms/{vm}' },
+  migrationList: { method: 'GET', path: '/migrations' },
+  migrationCreate: { method: 'POST', path: '/migrations' },
+  migrationShow: { method: 'GET', path: '/migrations/{migration}' },
+  migrationAbort: { method: 'POST', path: '/migrations/{migration}/abort' },
+  /** Server-sent events: the migration's present state first, then each change; ends with the migration. */
+  migrationWatch: { method: 'GET', path: '/migrations/{migration}/watch' },
+  /** Server-sent events with ids; `Last-Event-ID` replays what came after. */
+  eventWatch: { method: 'GET', path: '/events' },
+} as const;
+
+export type OperationName = keyof typeof routes;

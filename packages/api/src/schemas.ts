@@ -1,0 +1,140 @@
+/**
+ * The objects of the API as zod schemas: the JSON contract. Fields are only ever added. Sizes in bytes, times in ms or
+ * RFC 3339 UTC. Types of requests and answers are inferred from here.
+ */
+import { z } from 'zod';
+
+const bytes = () => z.number().int().nonnegative();
+const time = () => z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
+const milliseconds = () => z.number().int().nonnegative();
+export const hostStateSchema = z.enum(['connecting', 'connected', 'unreachable']);
+export const domainStateSchema = z.enum(['running', 'blocked', 'paused', 'shutting-down', 'shut-off', 'crashed', 'pm-suspended', 'no-state', 'unknown']);
+export const phaseSchema = z.enum(['queued', 'checking', 'preparing', 'transferring', 'switching', 'post-copy', 'verifying', 'cleaning', 'succeeded', 'failed', 'cancelled']);
+export const outcomeSchema = z.enum(['succeeded', 'failed', 'cancelled']);
+
+export const versionSchema = z.object({ version: z.string(), api: z.literal('v1') }).meta({ id: 'Version' });
+
+export const reasonSchema = z
+  .object({ code: z.string(), host: z.string().optional(), message: z.string(), remedy: z.string() })
+  .meta({ id: 'Reason', description: 'One ground on which a move is refused, for one host or as a whole' });
+
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+    code: z.string(),
+    remedy: z.string(),
+    retriable: z.boolean(),
+    reasons: z.array(reasonSchema),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457 problem document' });
+
+export const hostSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    uri: z.string(),
+    state: hostStateSchema,
+    stateDetail: z.string().optional(),
+    cpu: z.object({ arch: z.string(), model: z.string(), vendor: z.string(), threads: z.number().int() }).optional(),
+    memory: z.object({ totalBytes: bytes(), freeBytes: bytes().optional() }).optional(),
+    libvirtVersion: z.string().optional(),
+    qemuVersion: z.string().optional(),
+    vms: z.number().int().meta({ description: 'VMs whose authoritative instance is on this host' }),
+    addedAt: time(),
+  })
+  .meta({ id: 'Host' });
+
+export const hostAddSchema = z
+  .strictObject({ uri: z.string().min(1).max(1024), name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/).optional() })
+  .meta({ id: 'HostAdd' });
+
+export const diskSchema = z.object({
+  target: z.string(),
+  device: z.enum(['disk', 'cdrom', 'floppy', 'lun']),
+  type: z.string(),
+  source: z.string().optional(),
+  format: z.string().optional(),
+  readOnly: z.boolean(),
+});
+
+export const vmSchema = z
+  .object({
+    uuid: z.string(),
+    name: z.string(),
+    host: z.string(),
+    state: domainStateSchema,
+    memoryBytes: bytes(),
+    vcpus: z.number().int(),
+    disks: z.array(diskSchema),
+    instances: z.array(z.object({ host: z.string(), role: z.enum(['authoritative', 'parked', 'incoming', 'conflict']), state: domainStateSchema })),
+    currentMigration: z.string().optional(),
+  })
+  .meta({ id: 'Vm' });
+
+export const migrationCreateSchema = z
+  .strictObject({
+    vm: z.string().min(1).max(255),
+    to: z.string().min(1).max(255).optional().meta({ description: 'This host or none' }),
+    preferHost: z.string().min(1).max(255).optional().meta({ description: 'Tried first; another suited host otherwise' }),
+    maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(),
+  })
+  .meta({ id: 'MigrationCreate' });
+
+export const progressSchema = z.object({
+  percent: z.number().min(0).max(100).meta({ description: 'Never runs backwards' }),
+  processedBytes: bytes(),
+  remainingBytes: bytes(),
+  totalBytes: bytes(),
+  dirtyBytesPerSecond: bytes(),
+  throughputBytesPerSecond: bytes(),
+  iteration: z.number().int(),
+  etaMs: milliseconds().optional(),
+});
+
+export const migrationSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    vm: z.object({ uuid: z.string(), name: z.string() }),
+    kind: z.enum(['live']),
+    origin: z.enum(['operator']),
+    actor: z.string(),
+    client: z.string(),
+    from: z.string().meta({ description: 'Name of the source host' }),
+    to: z.string().optional().meta({ description: 'Name of the target host, once chosen' }),
+    phase: phaseSchema,
+    phases: z.array(z.object({ phase: phaseSchema, at: time() })),
+    outcome: outcomeSchema.optional(),
+    progress: progressSchema.optional(),
+    totalMs: milliseconds().optional(),
+    downtimeMs: milliseconds().optional(),
+    transferredBytes: bytes().optional(),
+    vmIsNow: z.object({ host: z.string(), state: domainStateSchema }).optional(),
+    error: z.object({ code: z.string(), message: z.string(), remedy: z.string(), reasons: z.array(reasonSchema) }).optional(),
+    maxBandwidthMiBPerSecond: z.number().int().optional(),
+    adopted: z.boolean().optional().meta({ description: 'A restarted control plane took this transfer over' }),
+  })
+  .meta({ id: 'Migration' });
+
+export const eventSchema = z
+  .discriminatedUnion('type', [
+    z.object({ type: z.literal('migration'), at: time(), migration: migrationSchema }),
+    z.object({ type: z.literal('host'), at: time(), host: hostSchema }),
+    z.object({ type: z.literal('host-removed'), at: time(), host: z.string() }),
+    z.object({ type: z.literal('vm'), at: time(), vm: vmSchema }),
+    z.object({ type: z.literal('vm-removed'), at: time(), uuid: z.string(), name: z.string() }),
+    z.object({ type: z.literal('reset'), at: time() }).meta({ description: 'Events were lost: read everything again' }),
+  ])
+  .meta({ id: 'Event' });
+
+export type VersionView = z.infer<typeof versionSchema>;
+export type HostJson = z.infer<typeof hostSchema>;
+export type HostAdd = z.infer<typeof hostAddSchema>;
+export type VmJson = z.infer<typeof vmSchema>;
+export type MigrationCreate = z.infer<typeof migrationCreateSchema>;
+export type MigrationJson = z.infer<typeof migrationSchema>;
+export type Problem = z.infer<typeof problemSchema>;
+export type FerryEvent = z.infer<typeof eventSchema>;

@@ -1,0 +1,116 @@
+/**
+ * The one table of errors: code, HTTP status, exit code of the CLI, whether a repetition can help, and the remedy.
+ * The sentence names the thing and is made where the error arises, by `ferryError`; the table holds the way out.
+ * Nothing is retriable unless listed so: an operation with an unknown outcome must never be repeated blindly.
+ */
+
+/** Exit codes of the CLI; the meaning is printed by `ferry --help`. */
+export const exitCodes = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  refused: 4,
+  timedOut: 5,
+  notFound: 6,
+  unreachable: 7,
+  conflict: 8,
+  unauthorized: 9,
+  store: 10,
+  cancelled: 11,
+  detached: 130,
+} as const;
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+interface ErrorRow {
+  readonly status: number;
+  readonly exit: ExitCode;
+  readonly retriable: boolean;
+  readonly remedy: string;
+}
+
+const row = (status: number, exit: ExitCode, remedy: string, retriable = false): ErrorRow => ({ status, exit, retriable, remedy });
+
+export const errorTable = {
+  'request-invalid': row(400, exitCodes.usage, 'Correct the named field; the reference page of the API at /docs lists what is accepted.'),
+  'uri-invalid': row(400, exitCodes.usage, 'Give a libvirt URI such as qemu+tcp://host/system or qemu:///system.'),
+  'uri-unsupported': row(400, exitCodes.usage, 'Use a qemu+tcp:// or qemu+unix:// URI; other transports are not there yet.'),
+  'token-missing': row(401, exitCodes.unauthorized, 'Send "Authorization: Bearer TOKEN"; the token is in the file "token" of the server\'s data folder.'),
+  'token-wrong': row(401, exitCodes.unauthorized, 'Use the token in the file "token" of the server\'s data folder.'),
+  'origin-foreign': row(403, exitCodes.unauthorized, 'Call the server by its loopback address, from a program or from its own pages.'),
+  'not-found': row(404, exitCodes.notFound, 'The reference page of the API at /docs lists what there is.'),
+  'method-not-allowed': row(405, exitCodes.usage, 'The reference page of the API at /docs lists the methods of each path.'),
+  'vm-unknown': row(404, exitCodes.notFound, 'List the VMs with "ferry vm list"; a VM is found by its name, its UUID or the beginning of its UUID.'),
+  'vm-ambiguous': row(409, exitCodes.notFound, 'Name the VM by its UUID.'),
+  'host-unknown': row(404, exitCodes.notFound, 'List the hosts with "ferry host list"; add one with "ferry host add URI".'),
+  'host-ambiguous': row(409, exitCodes.notFound, 'Name the host by its full name or id.'),
+  'migration-unknown': row(404, exitCodes.notFound, 'List the migrations with "ferry migration list".'),
+  'migration-ambiguous': row(409, exitCodes.notFound, 'Give more of the migration\'s id.'),
+  'host-unreachable': row(502, exitCodes.unreachable, 'Check that the host is up, that libvirtd listens there, and that address and port are right.'),
+  'host-not-libvirt': row(502, exitCodes.unreachable, 'Check the port: libvirtd listens for TCP on 16509 unless told otherwise.'),
+  'host-auth-refused': row(502, exitCodes.unreachable, 'Allow this machine in the host\'s libvirtd.conf; authentication with SASL is not there yet.'),
+  'host-duplicate': row(409, exitCodes.conflict, 'Use the host that is already there, or remove it first with "ferry host remove".'),
+  'host-name-taken': row(409, exitCodes.conflict, 'Give another name with --name.'),
+  'host-in-use': row(409, exitCodes.conflict, 'Wait for the migrations of this host to end, or abort them.'),
+  'migration-refused': row(409, exitCodes.refused, 'Each reason names its own remedy.'),
+  'vm-already-migrating': row(409, exitCodes.conflict, 'Watch the running migration with "ferry migration watch", or abort it.'),
+  'migration-finished': row(409, exitCodes.conflict, 'Nothing is left to abort.'),
+  'migration-past-return': row(409, exitCodes.refused, 'The VM is already running on the target; migrate it back if it should not stay there.'),
+  'migration-failed': row(500, exitCodes.failed, 'The VM is where "vmIsNow" says; repair the named cause and start a new migration.'),
+  'migration-interrupted': row(500, exitCodes.failed, 'The VM was not touched; start the migration again.'),
+  'vm-two-copies': row(500, exitCodes.failed, 'Find out which copy is right, then stop the other one by hand with virsh destroy; do this at once.'),
+  'vm-lost': row(500, exitCodes.failed, 'Look for the VM on both hosts with virsh list --all, and in their logs.'),
+  'store-locked': row(500, exitCodes.store, 'Another Ferry server uses this data folder: stop it, or give another one with --data-dir.'),
+  'store-newer': row(500, exitCodes.store, 'The data was written by a newer Ferry: start that version, or give another folder with --data-dir.'),
+  'store-broken': row(500, exitCodes.store, 'Restore the data folder from a backup, or give another one with --data-dir.'),
+  'store-conflict': row(409, exitCodes.conflict, 'Somebody changed the same thing at the same moment: look again, then repeat.', true),
+  'listen-refused': row(500, exitCodes.usage, 'Listen on a loopback address: 127.0.0.1, ::1 or localhost.'),
+  'listen-taken': row(500, exitCodes.failed, 'Another program listens there: stop it, or give another port with --port.'),
+  'server-unreachable': row(502, exitCodes.unreachable, 'Start the control plane with "ferry serve", or name it with --server or FERRY_SERVER.'),
+  'server-stopping': row(503, exitCodes.unreachable, 'Repeat when the control plane runs again; running migrations go on without it.', true),
+  'internal': row(500, exitCodes.failed, 'This is a defect in Ferry: please report it with the server\'s log.'),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** One ground on which a move is refused for one host, or as a whole. */
+export interface Reason {
+  readonly code: string;
+  /** Host the reason speaks of; absent when it holds for every host. */
+  readonly host?: string;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+/** An error as stored and shown. */
+export interface ErrorReport {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly remedy: string;
+  readonly reasons: readonly Reason[];
+}
+
+/** The one error class of Ferry's own packages. `message` is a sentence that names the thing. */
+export class FerryError extends Error {
+  override readonly name = 'FerryError';
+  readonly code: ErrorCode;
+  readonly reasons: readonly Reason[];
+
+  constructor(code: ErrorCode, message: string, options: { readonly reasons?: readonly Reason[]; readonly cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.reasons = options.reasons ?? [];
+  }
+
+  get remedy(): string {
+    return errorTable[this.code].remedy;
+  }
+}
+
+export const errorReport = (code: ErrorCode, message: string, reasons: readonly Reason[] = []): ErrorReport => ({
+  code,
+  message,
+  remedy: errorTable[code].remedy,
+  reasons,
+});
+
+export const reportOf = (error: FerryError): ErrorReport => errorReport(error.code, error.message, error.reasons);

@@ -1,0 +1,93 @@
+/**
+ * Makes VMs out of what the hosts report: groups instances by UUID and tells which one is authoritative. Pure; the
+ * engine keeps the reports, this says what they mean.
+ */
+import type { HostId, VmUuid } from './ids.ts';
+import type { DomainState, Host, HostState, Instance, InstanceRole, Migration, Vm } from './model.ts';
+import { FerryError } from './errors.ts';
+
+export interface HostReport {
+  readonly host: Host;
+  readonly state: HostState;
+  readonly instances: readonly Instance[];
+}
+
+interface Placed {
+  readonly hostId: HostId;
+  readonly instance: Instance;
+}
+
+const activeStates: readonly DomainState[] = ['running', 'blocked', 'shutting-down', 'pm-suspended'];
+const isActive = ({ instance }: Placed): boolean => activeStates.includes(instance.state);
+const isPaused = ({ instance }: Placed): boolean => instance.state === 'paused';
+
+/** Higher comes first: what runs, then what is paused by intent, then halves of a migration, then definitions. */
+const weight = (placed: Placed, sourceHost: HostId | undefined): number => {
+  if (isActive(placed)) return 4;
+  if (isPaused(placed) && placed.instance.reason !== 'migration') return 3;
+  if (placed.instance.state === 'unknown') return 2.5;
+  if (isPaused(placed)) return placed.hostId === sourceHost ? 2 : 1;
+  return placed.hostId === sourceHost ? 0.5 : 0;
+};
+
+const roleOf = (placed: Placed, first: Placed): InstanceRole => {
+  if (placed === first) return 'authoritative';
+  if (isActive(placed) && isActive(first)) return 'conflict';
+  if (isPaused(placed)) return placed.instance.reason === 'migration' ? 'incoming' : 'conflict';
+  return 'parked';
+};
+
+/**
+ * VMs of the fleet, by name. Instances of a host that does not answer have the state `unknown`.
+ * `active`: the migrations that have not ended.
+ */
+export function vmsOf(reports: readonly HostReport[], active: readonly Migration[]): readonly Vm[] {
+  const byUuid = new Map<VmUuid, Placed[]>();
+  for (const report of reports) {
+    for (const reported of report.instances) {
+      const instance: Instance = report.state === 'connected' ? reported : { ...reported, state: 'unknown', reason: 'other' };
+      const list = byUuid.get(instance.uuid) ?? [];
+      list.push({ hostId: report.host.id, instance });
+      byUuid.set(instance.uuid, list);
+    }
+  }
+  const migrations = new Map(active.map((migration) => [migration.vm.uuid, migration]));
+  const vms = [...byUuid].map(([uuid, placed]) => vmOf(uuid, placed, migrations.get(uuid)));
+  return vms.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.uuid < b.uuid ? -1 : 1));
+}
+
+function vmOf(uuid: VmUuid, placed: readonly Placed[], migration: Migration | undefined): Vm {
+  const source = migration?.from.id;
+  const sorted = [...placed].sort((a, b) => weight(b, source) - weight(a, source) || (a.hostId < b.hostId ? -1 : 1));
+  const first = sorted[0];
+  if (first === undefined) throw new Error('a VM has at least one instance');
+  const { name, state, memoryBytes, vcpus, disks } = first.instance;
+  return {
+    uuid,
+    name,
+    hostId: first.hostId,
+    state,
+    memoryBytes,
+    vcpus,
+    disks,
+    instances: sorted.map((each) => ({ ...each, role: roleOf(each, first) })),
+    ...(migration === undefined ? {} : { currentMigration: migration.id }),
+  };
+}
+
+/** One noun found by what an operator typed: exact name or id first, then a beginning of an id of 4 characters or more. */
+export function resolve<T>(
+  items: readonly T[],
+  ref: string,
+  keys: { readonly name: (item: T) => string; readonly id: (item: T) => string; readonly kind: 'vm' | 'host' | 'migration'; readonly describe: (item: T) => string },
+): T {
+  const noun = keys.kind === 'vm' ? 'VM' : keys.kind;
+  const exact = items.filter((item) => keys.id(item) === ref || keys.name(item) === ref);
+  const found = exact.length > 0 || ref.length < 4 ? exact : items.filter((item) => keys.id(item).startsWith(ref.toLowerCase()));
+  const [only] = found;
+  if (only === undefined) throw new FerryError(`${keys.kind}-unknown`, `There is no ${noun} "${ref}".`);
+  if (found.length > 1) {
+    throw new FerryError(`${keys.kind}-ambiguous`, `"${ref}" names ${found.length} ${noun}s: ${found.map(keys.describe).join(', ')}.`);
+  }
+  return only;
+}

@@ -1,0 +1,79 @@
+/**
+ * Tells how a migration stands from what libvirt says of the VM on both hosts, and from nothing else: neither the
+ * result of a call nor the text of an error. Pre-copy and post-copy follow different rules, since a source in post-copy
+ * holds the only copy of pages. Pure; what to do about a verdict is decided in step.ts.
+ */
+import type { DomainState, StateReason } from '../model.ts';
+
+/** Figures libvirt keeps of a completed job. */
+export interface CompletedJob {
+  readonly downtimeMs: number;
+  readonly transferredBytes: number;
+}
+
+/** What one host says of the VM. */
+export type InstanceView =
+  | { readonly kind: 'unreachable'; readonly message: string }
+  | { readonly kind: 'absent' }
+  | {
+      readonly kind: 'present';
+      readonly state: DomainState;
+      readonly reason: StateReason;
+      readonly persistent: boolean;
+      /** A migration job runs here, as far as the host tells. */
+      readonly migrating: boolean;
+      readonly completed?: CompletedJob;
+    };
+
+export type Verdict =
+  /** One host does not answer: nothing can be told. */
+  | { readonly kind: 'unknown'; readonly message: string }
+  /** The transfer is still going on. */
+  | { readonly kind: 'in-progress' }
+  /** The VM runs on the target and the source has nothing that runs. */
+  | { readonly kind: 'moved' }
+  /** The VM runs on the target; the source holds a paused, finished pre-copy half that would resume by itself. */
+  | { readonly kind: 'stale-source' }
+  /** The VM is where it was, the target has nothing of it that could run. */
+  | { readonly kind: 'stayed' }
+  /** The VM is where it was; the target still holds an incoming half that never ran. */
+  | { readonly kind: 'leftover-target' }
+  /** Post-copy: both halves are needed, neither may be touched. */
+  | { readonly kind: 'post-copy' }
+  | { readonly kind: 'two-copies' }
+  /** Neither host runs it. */
+  | { readonly kind: 'gone' }
+  /** The guest is shut off where it was: it stopped by itself or somebody stopped it. */
+  | { readonly kind: 'stopped-on-source' }
+  /** Paused on the source with no job and nothing on the target. */
+  | { readonly kind: 'paused-on-source' };
+
+const isPostCopy = (view: InstanceView): boolean =>
+  view.kind === 'present' && (view.reason === 'post-copy' || view.reason === 'post-copy-failed');
+/** vCPUs run, or would without the operator's doing (`pm-suspended` wakes by itself). */
+const runs = (view: InstanceView): boolean =>
+  view.kind === 'present' && ['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(view.state);
+const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
+const isHalf = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused' && view.reason === 'migration';
+const isOff = (view: InstanceView): boolean => view.kind === 'absent' || (view.kind === 'present' && ['shut-off', 'crashed'].includes(view.state));
+const isMigrating = (view: InstanceView): boolean => view.kind === 'present' && view.migrating;
+
+/** Source of the table: the states libvirt's QEMU driver was observed to leave behind, fault by fault (docs/decisions). */
+export function judge(source: InstanceView, target: InstanceView): Verdict {
+  if (source.kind === 'unreachable') return { kind: 'unknown', message: `the source host does not answer: ${source.message}` };
+  if (target.kind === 'unreachable') return { kind: 'unknown', message: `the target host does not answer: ${target.message}` };
+  if (isPostCopy(source) || isPostCopy(target)) return { kind: 'post-copy' };
+  if (runs(target)) {
+    if (isOff(source)) return { kind: 'moved' };
+    return isHalf(source) ? { kind: 'stale-source' } : { kind: 'two-copies' };
+  }
+  if (isMigrating(source)) return { kind: 'in-progress' };
+  if (runs(source) || (isPaused(source) && !isHalf(source))) {
+    if (isOff(target)) return { kind: 'stayed' };
+    return isHalf(target) ? { kind: 'leftover-target' } : { kind: 'two-copies' };
+  }
+  if (isHalf(source)) return isOff(target) ? { kind: 'paused-on-source' } : { kind: 'in-progress' };
+  if (isHalf(target)) return { kind: 'in-progress' };
+  if (isPaused(target)) return { kind: 'moved' };
+  return source.kind === 'present' ? { kind: 'stopped-on-source' } : { kind: 'gone' };
+}

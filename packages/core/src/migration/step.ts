@@ -1,0 +1,216 @@
+/**
+ * The life of a migration as a pure function: `(migration, event, now) -> { migration, effects }`. The engine stores a
+ * changed phase before it carries out the effects, so a restart in any phase finds what was about to happen and asks
+ * both hosts; an action whose outcome is unknown is never repeated. What libvirt says of the instances decides
+ * (judge.ts); the end of the performing call only prompts the look.
+ */
+import { errorReport, type ErrorCode, type Reason } from '../errors.ts';
+import type { TimeMs } from '../ids.ts';
+import type { CallFailure, HostRef, Migration, MigrationOutcome, MigrationPhase } from '../model.ts';
+import { judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
+import { finalProgress, progressOf, type JobSample } from './progress.ts';
+
+export type MigrationEvent =
+  | { readonly type: 'admitted' }
+  /** A restarted control plane found this migration unfinished. */
+  | { readonly type: 'recovered' }
+  | { readonly type: 'checked'; readonly result: { readonly kind: 'chosen'; readonly to: HostRef } | { readonly kind: 'refused'; readonly reasons: readonly Reason[] } }
+  | { readonly type: 'prepared'; readonly failure?: CallFailure }
+  | { readonly type: 'sampled'; readonly sample: JobSample }
+  /** The source's domain was paused for the switchover, or the target resumed. */
+  | { readonly type: 'switching' }
+  | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
+  | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
+  | { readonly type: 'abort-requested' }
+  | { readonly type: 'cleaned' };
+
+export type MigrationEffect =
+  | { readonly type: 'check' }
+  | { readonly type: 'prepare' }
+  | { readonly type: 'perform' }
+  | { readonly type: 'abort-job' }
+  | { readonly type: 'observe'; readonly afterMs: number }
+  | { readonly type: 'remove-source-process' }
+  | { readonly type: 'remove-target-process' }
+  | { readonly type: 'clean' };
+
+export interface Step {
+  readonly migration: Migration;
+  readonly effects: readonly MigrationEffect[];
+}
+
+/** Between two looks at both hosts while something is still to happen. */
+const observeEveryMs = 500;
+/**
+ * How long the target must have been running, with the source still paused for the switch, before the source is taken
+ * for stale. libvirt itself needs up to 2 s to end it; a source resumes by itself after its keepalive time (30 s by default).
+ */
+export const staleSourceAfterMs = 2_500;
+/** How long a verdict that ends a migration badly must hold: libvirt removes an incoming half within about 2 s. */
+export const settleMs = 3_000;
+
+const stay = (migration: Migration, ...effects: MigrationEffect[]): Step => ({ migration, effects });
+
+export function enterPhase(migration: Migration, phase: MigrationPhase, now: TimeMs): Migration {
+  return migration.phase === phase ? migration : { ...migration, phase, phases: [...migration.phases, { phase, at: now }] };
+}
+
+/** Phases in which the call that moves the VM may have been sent. */
+const underway = (phase: MigrationPhase): boolean => ['transferring', 'switching', 'post-copy', 'verifying'].includes(phase);
+
+export function step(migration: Migration, event: MigrationEvent, now: TimeMs): Step {
+  if (migration.outcome !== undefined) return stay(migration);
+  switch (event.type) {
+    case 'admitted':
+      return migration.phase === 'queued' ? stay(enterPhase(migration, 'checking', now), { type: 'check' }) : stay(migration);
+    case 'recovered':
+      return recovered(migration);
+    case 'checked':
+      if (migration.phase !== 'checking') return stay(migration);
+      if (event.result.kind === 'refused') {
+        const first = event.result.reasons[0]?.message ?? '';
+        return finish(migration, 'failed', now, { code: 'migration-refused', message: `${migration.vm.name} cannot be moved: ${first}`, reasons: event.result.reasons });
+      }
+      return stay(enterPhase({ ...migration, to: event.result.to }, 'preparing', now), { type: 'prepare' });
+    case 'prepared':
+      if (migration.phase !== 'preparing') return stay(migration);
+      if (event.failure !== undefined) {
+        return finish(migration, 'failed', now, { code: 'migration-failed', message: `Preparing ${migration.vm.name} on ${migration.from.name} failed: ${event.failure.message}` });
+      }
+      return stay(enterPhase(migration, 'transferring', now), { type: 'perform' }, { type: 'observe', afterMs: observeEveryMs });
+    case 'sampled':
+      return underway(migration.phase) ? stay({ ...migration, progress: progressOf(event.sample, migration.progress) }) : stay(migration);
+    case 'switching':
+      return migration.phase === 'transferring' ? stay(enterPhase(migration, 'switching', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
+    case 'perform-ended': {
+      if (!underway(migration.phase) || migration.evidence.performEnded !== undefined) return stay(migration);
+      const performEnded = event.failure === undefined ? { at: now } : { at: now, failure: event.failure };
+      return stay(enterPhase({ ...migration, evidence: { ...migration.evidence, performEnded } }, 'verifying', now), { type: 'observe', afterMs: 0 });
+    }
+    case 'observed':
+      return underway(migration.phase) ? observed(migration, event, now) : stay(migration);
+    case 'abort-requested':
+      return abort(migration, now);
+    case 'cleaned':
+      return migration.phase === 'cleaning' ? finish(migration, 'succeeded', now) : stay(migration);
+  }
+}
+
+function recovered(migration: Migration): Step {
+  switch (migration.phase) {
+    case 'checking':
+      return stay(migration, { type: 'check' });
+    case 'preparing':
+      return stay(migration, { type: 'prepare' });
+    case 'transferring':
+    case 'switching':
+    case 'post-copy':
+    case 'verifying':
+      return stay({ ...migration, adopted: true }, { type: 'observe', afterMs: 0 });
+    case 'cleaning':
+      return stay(migration, { type: 'clean' });
+    case 'queued':
+    case 'succeeded':
+    case 'failed':
+    case 'cancelled':
+      return stay(migration);
+  }
+}
+
+function abort(migration: Migration, now: TimeMs): Step {
+  if (migration.phase === 'cleaning') return stay(migration);
+  const marked = { ...migration, abortRequestedAt: migration.abortRequestedAt ?? now };
+  return underway(migration.phase) ? stay(marked, { type: 'abort-job' }) : finish(marked, 'cancelled', now);
+}
+
+function observed(before: Migration, { source, target }: { readonly source: InstanceView; readonly target: InstanceView }, now: TimeMs): Step {
+  const verdict = judge(source, target);
+  const verdictSince = before.evidence.verdictSince?.verdict === verdict.kind ? before.evidence.verdictSince : { verdict: verdict.kind, at: now };
+  const targetRuns = ['moved', 'stale-source', 'two-copies'].includes(verdict.kind);
+  const evidence = { ...before.evidence, verdictSince, ...(targetRuns && before.evidence.targetRunningSince === undefined ? { targetRunningSince: now } : {}) };
+  const migration = { ...before, evidence };
+  return decide(migration, verdict, { held: now - verdictSince.at, ended: evidence.performEnded !== undefined, completed: completedOf(target) ?? completedOf(source), target, source }, now);
+}
+
+const completedOf = (view: InstanceView): CompletedJob | undefined => (view.kind === 'present' ? view.completed : undefined);
+
+interface Look {
+  /** ms for which this verdict has held. */
+  readonly held: number;
+  /** The performing call has ended: nothing more comes from it. */
+  readonly ended: boolean;
+  readonly completed: CompletedJob | undefined;
+  readonly source: InstanceView;
+  readonly target: InstanceView;
+}
+
+function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs): Step {
+  const again = (...effects: MigrationEffect[]) => stay(migration, ...effects, { type: 'observe', afterMs: observeEveryMs });
+  /** We still wait for the performing call: it ends the transfer, not a look in between. */
+  const performing = !look.ended && migration.adopted !== true;
+  /** libvirt answered the call, so nothing of it can still be on its way. */
+  const known = look.ended && migration.evidence.performEnded?.failure?.outcome !== 'unknown';
+  switch (verdict.kind) {
+    case 'unknown':
+    case 'in-progress':
+      return again();
+    case 'post-copy':
+      return stay(enterPhase(migration, 'post-copy', now), { type: 'observe', afterMs: observeEveryMs });
+    case 'moved': {
+      if (performing && look.held < settleMs) return again();
+      const state = look.target.kind === 'present' ? look.target.state : 'unknown';
+      const figures = look.completed ?? {};
+      const moved = { ...migration, ...figures, vmIsNow: { host: migration.to?.name ?? '', state } };
+      return stay(enterPhase(moved, 'cleaning', now), { type: 'clean' });
+    }
+    case 'stale-source':
+      // Rule 1 of the safety rules: the guard. Only pre-copy comes here, and the target is seen running.
+      return look.held >= staleSourceAfterMs || look.ended ? again({ type: 'remove-source-process' }) : again();
+    case 'leftover-target':
+      return !performing && look.held >= settleMs ? again({ type: 'remove-target-process' }) : again();
+    case 'stayed':
+    case 'stopped-on-source':
+      if (performing) return again();
+      return known || look.held >= settleMs ? finish(withPlace(migration, look.source), migration.abortRequestedAt === undefined ? 'failed' : 'cancelled', now, stayedError(migration, verdict.kind)) : again();
+    case 'paused-on-source':
+      if (performing || look.held < settleMs) return again();
+      return finish(withPlace(migration, look.source), 'failed', now, { code: 'migration-failed', message: `${migration.vm.name} is paused on ${migration.from.name} and was not moved: ${failureText(migration)}` });
+    case 'two-copies':
+      if (look.held < settleMs && !look.ended) return again();
+      return finish(migration, 'failed', now, { code: 'vm-two-copies', message: `${migration.vm.name} is active on ${migration.from.name} and on ${migration.to?.name ?? 'the target'}.` });
+    case 'gone':
+      if (look.held < settleMs) return again();
+      return finish(migration, 'failed', now, { code: 'vm-lost', message: `${migration.vm.name} is neither on ${migration.from.name} nor on ${migration.to?.name ?? 'the target'}.` });
+  }
+}
+
+const withPlace = (migration: Migration, source: InstanceView): Migration =>
+  source.kind === 'present' ? { ...migration, vmIsNow: { host: migration.from.name, state: source.state } } : migration;
+
+const failureText = (migration: Migration): string =>
+  migration.evidence.performEnded?.failure?.message ?? (migration.adopted === true ? 'the control plane was restarted and found no transfer running' : 'libvirt ended the migration without saying why');
+
+function stayedError(migration: Migration, verdict: 'stayed' | 'stopped-on-source'): { code: ErrorCode; message: string } | undefined {
+  if (migration.abortRequestedAt !== undefined) return undefined;
+  const where = verdict === 'stayed' ? `${migration.vm.name} stayed on ${migration.from.name}` : `${migration.vm.name} stopped on ${migration.from.name} during the migration`;
+  const code = migration.adopted === true && migration.evidence.performEnded === undefined ? 'migration-interrupted' : 'migration-failed';
+  return { code, message: `${where}: ${failureText(migration)}` };
+}
+
+function finish(migration: Migration, outcome: MigrationOutcome, now: TimeMs, error?: { readonly code: ErrorCode; readonly message: string; readonly reasons?: readonly Reason[] }): Step {
+  const start = migration.phases[0]?.at ?? now;
+  const progress = outcome === 'succeeded' ? finalProgress(migration.progress) : migration.progress;
+  return stay(
+    enterPhase(
+      {
+        ...migration,
+        outcome,
+        totalMs: Math.max(0, now - start),
+        ...(progress === undefined ? {} : { progress }),
+        ...(error === undefined ? {} : { error: errorReport(error.code, error.message, error.reasons) }),
+      },
+      outcome,
+      now,
+    ),
+  );
+}

@@ -1,0 +1,203 @@
+/**
+ * The nouns of Ferry as plain data: hosts, instances, VMs and migrations, as the vocabulary page defines them.
+ * No behaviour and no wire format: what the API shows is derived from these (packages/api), what libvirt says is
+ * translated into these (packages/adapters).
+ */
+import type { ErrorReport } from './errors.ts';
+import type { HostId, MigrationId, TimeMs, VmUuid } from './ids.ts';
+
+/** Domain states of libvirt (virDomainState); `unknown` is Ferry's, for a host that does not answer. */
+export type DomainState =
+  | 'running'
+  | 'blocked'
+  | 'paused'
+  | 'shutting-down'
+  | 'shut-off'
+  | 'crashed'
+  | 'pm-suspended'
+  | 'no-state'
+  | 'unknown';
+
+/** Why a domain is in its state, as far as a decision depends on it; every other reason is `other`. */
+export type StateReason =
+  | 'booted'
+  | 'migrated'
+  | 'migration'
+  | 'migration-canceled'
+  | 'post-copy'
+  | 'post-copy-failed'
+  | 'user'
+  | 'saved'
+  | 'other';
+
+/** A host as the operator added it: an intent. */
+export interface Host {
+  readonly id: HostId;
+  /** Unique in the fleet; libvirt's host name unless the operator gave another. */
+  readonly name: string;
+  /** libvirt URI by which the control plane, and other hosts in a peer-to-peer migration, reach it. */
+  readonly uri: string;
+  /** UUID in the host's capabilities: tells that two URIs lead to one host. */
+  readonly machineUuid: string;
+  readonly addedAt: TimeMs;
+}
+
+export type HostState = 'connecting' | 'connected' | 'unreachable';
+
+/** What a host reports of itself. */
+export interface HostFacts {
+  readonly hostname: string;
+  readonly machineUuid: string;
+  readonly libvirtVersion: string;
+  readonly qemuVersion: string;
+  readonly cpu: { readonly arch: string; readonly model: string; readonly vendor: string; readonly threads: number };
+  readonly memoryBytes: number;
+}
+
+/** A host with what is known of it now. */
+export interface HostView {
+  readonly host: Host;
+  readonly state: HostState;
+  /** Why the host is unreachable, in one sentence. */
+  readonly stateDetail?: string;
+  /** Last reported facts; absent until the first connection. */
+  readonly facts?: HostFacts;
+  readonly freeMemoryBytes?: number;
+}
+
+export interface Disk {
+  /** Device name in the guest, e.g. `vda`. */
+  readonly target: string;
+  readonly device: 'disk' | 'cdrom' | 'floppy' | 'lun';
+  /** libvirt's disk type: file, block, network, volume, ... */
+  readonly type: string;
+  /** Path, `protocol:name` or `pool/volume`; absent for an empty drive. */
+  readonly source?: string;
+  readonly format?: string;
+  readonly readOnly: boolean;
+}
+
+/** One libvirt domain on one host. */
+export interface Instance {
+  readonly uuid: VmUuid;
+  readonly name: string;
+  readonly state: DomainState;
+  readonly reason: StateReason;
+  readonly persistent: boolean;
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  readonly disks: readonly Disk[];
+}
+
+/** What an instance is to its VM; see the vocabulary. */
+export type InstanceRole = 'authoritative' | 'parked' | 'incoming' | 'conflict';
+
+export interface Vm {
+  readonly uuid: VmUuid;
+  readonly name: string;
+  /** Host of the authoritative instance. */
+  readonly hostId: HostId;
+  readonly state: DomainState;
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  readonly disks: readonly Disk[];
+  readonly instances: readonly { readonly hostId: HostId; readonly role: InstanceRole; readonly instance: Instance }[];
+  readonly currentMigration?: MigrationId;
+}
+
+export type MigrationKind = 'live';
+export type MigrationOrigin = 'operator';
+export type MigrationOutcome = 'succeeded' | 'failed' | 'cancelled';
+
+export const migrationPhases = [
+  'queued',
+  'checking',
+  'preparing',
+  'transferring',
+  'switching',
+  'post-copy',
+  'verifying',
+  'cleaning',
+  'succeeded',
+  'failed',
+  'cancelled',
+] as const;
+export type MigrationPhase = (typeof migrationPhases)[number];
+
+export interface HostRef {
+  readonly id: HostId;
+  readonly name: string;
+}
+
+export interface MigrationProgress {
+  /** 0 to 100; never runs backwards, 100 only when the migration succeeded. */
+  readonly percent: number;
+  readonly processedBytes: number;
+  readonly remainingBytes: number;
+  readonly totalBytes: number;
+  readonly dirtyBytesPerSecond: number;
+  readonly throughputBytesPerSecond: number;
+  /** Pass over the guest's memory, from 1. */
+  readonly iteration: number;
+  /** Absent while it cannot be told: the guest dirties memory as fast as the link carries it, or nothing is known yet. */
+  readonly etaMs?: number;
+}
+
+/** What the operator asked for. */
+export interface MigrationRequest {
+  /** This host or none. */
+  readonly to?: string;
+  /** Tried first; another suited host otherwise. */
+  readonly preferHost?: string;
+  readonly maxBandwidthMiBPerSecond?: number;
+}
+
+/** The durable object: this VM, from here to there, this way, for this reason. */
+export interface Migration {
+  readonly id: MigrationId;
+  readonly name: string;
+  readonly vm: { readonly uuid: VmUuid; readonly name: string };
+  readonly kind: MigrationKind;
+  readonly origin: MigrationOrigin;
+  readonly actor: string;
+  readonly client: string;
+  readonly request: MigrationRequest;
+  readonly from: HostRef;
+  readonly to?: HostRef;
+  readonly phase: MigrationPhase;
+  readonly phases: readonly { readonly phase: MigrationPhase; readonly at: TimeMs }[];
+  readonly outcome?: MigrationOutcome;
+  readonly progress?: MigrationProgress;
+  /** From the request to the stored end, verification included. */
+  readonly totalMs?: number;
+  /** Pause of the guest as libvirt reports it (`downtime` of the completed job). */
+  readonly downtimeMs?: number;
+  /** Bytes sent over the wire (`memory_processed` and `disk_processed` of the completed job). */
+  readonly transferredBytes?: number;
+  readonly vmIsNow?: { readonly host: string; readonly state: DomainState };
+  readonly error?: ErrorReport;
+  readonly abortRequestedAt?: TimeMs;
+  /** True once a restarted control plane took over a transfer that it did not start itself. */
+  readonly adopted?: true;
+  /** Facts the end is judged by that must survive a restart. */
+  readonly evidence: MigrationEvidence;
+}
+
+export interface MigrationEvidence {
+  /** The call that performs the move has ended (well, badly or unknown); absent while it may still run. */
+  readonly performEnded?: { readonly at: TimeMs; readonly failure?: CallFailure };
+  /** First time the target was seen running while the source was still there, paused. */
+  readonly targetRunningSince?: TimeMs;
+  /** First time of an unbroken series of observations with the same verdict, which some verdicts need to be believed. */
+  readonly verdictSince?: { readonly verdict: string; readonly at: TimeMs };
+}
+
+/** How a call to a host failed. `unknown`: it may have taken effect (connection lost while it ran). */
+export interface CallFailure {
+  readonly outcome: 'refused' | 'unknown';
+  readonly message: string;
+  /** libvirt's error code (virErrorNumber), when libvirt answered. */
+  readonly libvirtCode?: number;
+}
+
+export const isFinished = (migration: Pick<Migration, 'outcome'>): boolean => migration.outcome !== undefined;

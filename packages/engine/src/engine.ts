@@ -1,0 +1,226 @@
+/**
+ * Puts the engine together: hosts with their followers, the fleet as VMs, the migrations, and the events about all of
+ * them. It owns no rule (core) and no driver (adapters).
+ */
+import { FerryError, hostId, resolve, vmsOf, type Host, type HostView, type Migration, type Vm } from '@ferry/core';
+import { createEventHub } from './event-hub.ts';
+import type { Engine } from './facade.ts';
+import { followHost, type HostFollower } from './host-follower.ts';
+import { createMigrations } from './migrations.ts';
+import type { Clock, HostLink, Hypervisor, Log, Stores } from './ports.ts';
+
+const hostPrefix = 'hosts/';
+const machinePrefix = 'machines/';
+/** Changes of VMs are gathered this long before they are compared and told. */
+const gatherMs = 20;
+const eventsKeptMs = 7 * 24 * 3_600_000;
+const recoverPatienceMs = 5_000;
+
+export interface EngineOptions {
+  readonly hypervisor: Hypervisor;
+  readonly stores: Stores;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export async function startEngine({ hypervisor, stores, clock, log }: EngineOptions): Promise<Engine> {
+  const { intents, journal, inventory } = stores;
+  const hub = createEventHub(journal, clock, log);
+  const followers = new Map<string, HostFollower>();
+  const closing = new AbortController();
+  const told = new Map<string, string>();
+  let gathering = false;
+  let fleet: readonly Vm[] | undefined;
+
+  const hosts = (): readonly HostView[] => [...followers.values()].map((each) => each.view()).sort((a, b) => (a.host.name < b.host.name ? -1 : 1));
+  const vms = (): readonly Vm[] =>
+    (fleet ??= vmsOf([...followers.values()].map((each) => ({ host: each.host, state: each.view().state, instances: each.instances() })), migrations.active()));
+  const host = (ref: string): HostView => resolve(hosts(), ref, { kind: 'host', id: (view) => view.host.id, name: (view) => view.host.name, describe: (view) => view.host.name });
+  const hostNameOf = (id: string): string => followers.get(id)?.host.name ?? id;
+  const vm = (ref: string): Vm =>
+    resolve(vms(), ref, { kind: 'vm', id: ({ uuid }) => uuid, name: ({ name }) => name, describe: (each) => `${each.uuid} (${each.name} on ${hostNameOf(each.hostId)})` });
+  const vmCountOf = (id: string): number => vms().filter((each) => each.hostId === id).length;
+
+  const tellVms = (): void => {
+    fleet = undefined;
+    const now = new Map(vms().map((each) => [each.uuid as string, each]));
+    for (const [uuid, each] of now) {
+      const text = JSON.stringify(each);
+      if (told.get(uuid) === text) continue;
+      told.set(uuid, text);
+      hub.publish({ type: 'vm', vm: each });
+    }
+    for (const [uuid, text] of told) {
+      if (now.has(uuid)) continue;
+      told.delete(uuid);
+      hub.publish({ type: 'vm-removed', uuid, name: (JSON.parse(text) as Vm).name });
+    }
+  };
+
+  const fleetChanged = (): void => {
+    fleet = undefined;
+    if (gathering) return;
+    gathering = true;
+    void clock
+      .sleep(gatherMs, closing.signal)
+      .then(async () => {
+        gathering = false;
+        tellVms();
+        await Promise.all([...followers.values()].map((each) => saveInventory(each)));
+      })
+      .catch((error: unknown) => {
+        gathering = false;
+        if (!closing.signal.aborted) log.error({ err: error }, 'changes of VMs could not be told');
+      });
+  };
+
+  const saveInventory = async (follower: HostFollower): Promise<void> => {
+    const { facts, state } = follower.view();
+    if (state === 'connected') await inventory.save(follower.host.id, { ...(facts === undefined ? {} : { facts }), instances: follower.instances() });
+  };
+
+  const followerOf = (id: string): HostFollower => {
+    const follower = followers.get(id);
+    if (follower === undefined) throw new FerryError('host-unknown', `There is no host with the id ${id}.`);
+    return follower;
+  };
+
+  const follow = (added: Host, link?: HostLink, cached?: Parameters<typeof followHost>[2]): void => {
+    const follower = followHost(added, link, cached, {
+      hypervisor,
+      clock,
+      log,
+      events: {
+        changed: () => {
+          fleet = undefined;
+          hub.publish({ type: 'host', host: follower.view(), vms: vmCountOf(added.id) });
+        },
+        instancesChanged: fleetChanged,
+        switching: (uuid) => migrations.switching(uuid),
+      },
+    });
+    followers.set(added.id, follower);
+  };
+
+  const installation = await installationOf(stores, clock);
+  const migrations = createMigrations({
+    intents,
+    journal,
+    clock,
+    log,
+    installation,
+    fleet: { hosts, vm, vmByUuid: (uuid) => vms().find((each) => each.uuid === uuid) },
+    linkOf: (id) => followerOf(id).link(),
+    uriOf: (id) => followerOf(id).host.uri,
+    refresh: async (migration, signal) => {
+      const both = [followers.get(migration.from.id), followers.get(migration.to?.id ?? '')].filter((each) => each !== undefined);
+      await Promise.all(both.map((each) => each.refresh(migration.vm.uuid, signal)));
+    },
+    changed: (migration, kept) => {
+      hub.publish({ type: 'migration', migration }, { keep: kept });
+      if (kept) fleetChanged();
+    },
+  });
+
+  const cached = await inventory.load();
+  for (const { value } of await intents.list(hostPrefix)) {
+    const stored = value as Host;
+    follow(stored, undefined, cached.get(stored.id));
+  }
+  await connected(followers, clock, closing.signal);
+  await migrations.recover();
+  await journal.prune('event', clock.now() - eventsKeptMs);
+
+  return {
+    hosts,
+    host,
+    hostNameOf,
+    vmCountOf,
+    vms,
+    vm,
+    migrations: (query) => migrations.list(query),
+    migration: (ref) => migrations.find(ref),
+    startMigration: (request, by) => migrations.start(request, by),
+    abortMigration: (ref) => migrations.abort(ref),
+    async addHost({ uri, name }, signal) {
+      const known = hosts().find((each) => each.host.uri === uri);
+      if (known !== undefined) throw new FerryError('host-duplicate', `${uri} is already there as host ${known.host.name}.`);
+      const link = await hypervisor.connect(uri, signal);
+      try {
+        const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(signal);
+        const same = hosts().find((each) => each.host.machineUuid === facts.machineUuid);
+        if (same !== undefined) throw new FerryError('host-duplicate', `${uri} leads to host ${same.host.name}, which was added as ${same.host.uri}.`);
+        const added: Host = { id: hostId(`h${clock.randomText(9)}`), name: name ?? facts.hostname, uri, machineUuid: facts.machineUuid, addedAt: clock.now() };
+        if (hosts().some((each) => each.host.name === added.name)) throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
+        const written = await intents.commit([
+          { op: 'put', key: machinePrefix + added.machineUuid, value: added.id, ifRevision: 0 },
+          { op: 'put', key: hostPrefix + added.id, value: added, ifRevision: 0 },
+        ]);
+        if ('conflict' in written) throw new FerryError('host-duplicate', `${uri} leads to a host that is already there.`);
+        follow(added, link);
+        await connected(new Map([[added.id, followerOf(added.id)]]), clock, signal);
+        return followerOf(added.id).view();
+      } catch (error) {
+        await link.close();
+        throw error;
+      }
+    },
+    async removeHost(ref) {
+      const { host: removed } = host(ref);
+      const busy = migrations.active().filter(({ from, to }) => from.id === removed.id || to?.id === removed.id);
+      if (busy.length > 0) throw new FerryError('host-in-use', `${removed.name} takes part in ${busy.length} running migration(s): ${busy.map(({ id }) => id).join(', ')}.`);
+      await intents.commit([
+        { op: 'delete', key: hostPrefix + removed.id },
+        { op: 'delete', key: machinePrefix + removed.machineUuid },
+      ]);
+      const follower = followerOf(removed.id);
+      followers.delete(removed.id);
+      await follower.stop();
+      await inventory.remove(removed.id);
+      hub.publish({ type: 'host-removed', host: removed.name });
+      fleetChanged();
+    },
+    async *watchMigration(ref, signal) {
+      const done = new AbortController();
+      const events = hub.subscribe(undefined, AbortSignal.any([signal, done.signal]))[Symbol.asyncIterator]();
+      try {
+        let next = events.next();
+        let last: Migration = await migrations.find(ref);
+        yield last;
+        while (last.outcome === undefined) {
+          const { value, done: over } = await next;
+          if (over === true) return;
+          next = events.next();
+          if (value.event.type === 'reset') last = await migrations.find(last.id);
+          else if (value.event.type === 'migration' && value.event.migration.id === last.id) last = value.event.migration;
+          else continue;
+          yield last;
+        }
+      } finally {
+        done.abort(new Error('watch over'));
+      }
+    },
+    events: (afterSeq, signal) => hub.subscribe(afterSeq, signal),
+    async close() {
+      closing.abort(new Error('the control plane stops'));
+      await migrations.stop();
+      await Promise.all([...followers.values()].map((each) => each.stop()));
+      await hub.flush();
+      await stores.close();
+    },
+  };
+}
+
+/** Waits a little for the first answer of each host, so that what follows meets a fleet that is known. */
+async function connected(followers: ReadonlyMap<string, HostFollower>, clock: Clock, signal: AbortSignal): Promise<void> {
+  const deadline = clock.now() + recoverPatienceMs;
+  while (clock.now() < deadline && [...followers.values()].some((each) => each.view().state === 'connecting')) await clock.sleep(10, signal);
+}
+
+async function installationOf({ intents }: Stores, clock: Clock): Promise<string> {
+  const kept = await intents.get('installation');
+  if (kept !== undefined) return String(kept.value);
+  const made = clock.randomText(16);
+  await intents.commit([{ op: 'put', key: 'installation', value: made, ifRevision: 0 }]);
+  return made;
+}

@@ -1,0 +1,52 @@
+/**
+ * What the engine offers to the server: plain questions and commands over core's types. Failures are FerryErrors.
+ * A `ref` is a name, an id or an unambiguous beginning of an id, as an operator would type it.
+ */
+import type { HostView, Migration, MigrationRequest, TimeMs, Vm } from '@ferry/core';
+
+export type EngineEvent =
+  | { readonly type: 'migration'; readonly migration: Migration }
+  | { readonly type: 'host'; readonly host: HostView; readonly vms: number }
+  | { readonly type: 'host-removed'; readonly host: string }
+  | { readonly type: 'vm'; readonly vm: Vm }
+  | { readonly type: 'vm-removed'; readonly uuid: string; readonly name: string }
+  | { readonly type: 'reset' };
+
+/** `seq` is absent for events that are not kept (progress between two phases, reset). */
+export interface NumberedEvent {
+  readonly seq?: number;
+  readonly at: TimeMs;
+  readonly event: EngineEvent;
+}
+
+export interface MigrationQuery {
+  readonly state?: 'active' | 'finished';
+  readonly vm?: string;
+  /** 100 unless given; newest first. */
+  readonly limit?: number;
+}
+
+export interface Engine {
+  hosts(): readonly HostView[];
+  host(ref: string): HostView;
+  /** Names and ids of hosts in stored objects, for people. */
+  hostNameOf(id: string): string;
+  vmCountOf(hostId: string): number;
+  addHost(request: { readonly uri: string; readonly name?: string }, signal: AbortSignal): Promise<HostView>;
+  removeHost(ref: string): Promise<void>;
+  vms(): readonly Vm[];
+  vm(ref: string): Vm;
+  migrations(query: MigrationQuery): Promise<readonly Migration[]>;
+  migration(ref: string): Promise<Migration>;
+  startMigration(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
+  abortMigration(ref: string): Promise<Migration>;
+  /** The present state first, then each change, ending with the finished one. */
+  watchMigration(ref: string, signal: AbortSignal): AsyncIterable<Migration>;
+  /**
+   * Events from now on, or after `afterSeq`. A reader that falls too far behind, or asks for events no longer kept,
+   * gets one `reset` and goes on from now.
+   */
+  events(afterSeq: number | undefined, signal: AbortSignal): AsyncIterable<NumberedEvent>;
+  /** Stops following; running migrations go on without us. */
+  close(): Promise<void>;
+}

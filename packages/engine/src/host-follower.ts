@@ -1,0 +1,155 @@
+/**
+ * Follows one host: connects, takes a snapshot after subscribing to its events, applies changes as they come, looks at
+ * everything again from time to time, and reconnects with back-off. One follower per host, so a dead host costs the
+ * others nothing. It reports; it decides nothing.
+ */
+import { FerryError, type Host, type HostState, type HostView, type Instance, type VmUuid } from '@ferry/core';
+import type { Clock, HostChange, HostLink, Hypervisor, Log } from './ports.ts';
+
+/** Changes that libvirt sends no event for are seen at the latest after this time. */
+const resyncEveryMs = 10_000;
+const reconnectFirstMs = 250;
+const reconnectMaxMs = 10_000;
+const connectTimeoutMs = 15_000;
+
+export interface HostFollower {
+  readonly host: Host;
+  view(): HostView;
+  instances(): readonly Instance[];
+  /** The open connection; throws FerryError `host-unreachable` while there is none. */
+  link(): HostLink;
+  /** Reads one domain again now, so that a decision does not wait for its event. */
+  refresh(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface FollowerEvents {
+  /** The host's own state or facts changed. */
+  changed(): void;
+  /** Instances changed. */
+  instancesChanged(): void;
+  /** The switchover of a migration was seen on this host. */
+  switching(uuid: VmUuid): void;
+}
+
+export function followHost(host: Host, link: HostLink | undefined, cached: { readonly facts?: HostView['facts']; readonly instances: readonly Instance[] } | undefined, deps: { readonly hypervisor: Hypervisor; readonly clock: Clock; readonly log: Log; readonly events: FollowerEvents }): HostFollower {
+  const { clock, log, events } = deps;
+  const stopping = new AbortController();
+  let state: HostState = 'connecting';
+  let detail: string | undefined;
+  let facts = cached?.facts;
+  let freeMemoryBytes: number | undefined;
+  let current: HostLink | undefined;
+  let known = new Map((cached?.instances ?? []).map((instance) => [instance.uuid, instance]));
+
+  const setInstances = (next: Map<VmUuid, Instance>): void => {
+    if (sameInstances(known, next)) return;
+    known = next;
+    events.instancesChanged();
+  };
+
+  const resync = async (open: HostLink, signal: AbortSignal): Promise<void> => {
+    const [all, { freeMemoryBytes: free, ...rest }] = await Promise.all([open.inventory.instances(signal), open.inventory.facts(signal)]);
+    facts = rest;
+    freeMemoryBytes = free;
+    setInstances(new Map(all.map((instance) => [instance.uuid, instance])));
+  };
+
+  const readOne = async (open: HostLink, uuid: VmUuid, signal: AbortSignal): Promise<void> => {
+    const instance = await open.inventory.instance(uuid, signal);
+    const next = new Map(known);
+    if (instance === undefined) next.delete(uuid);
+    else next.set(uuid, instance);
+    setInstances(next);
+  };
+
+  const apply = async (open: HostLink, change: HostChange, signal: AbortSignal): Promise<void> => {
+    if (change.type === 'gap') return resync(open, signal);
+    if (change.type !== 'domain') events.switching(change.uuid);
+    await readOne(open, change.uuid, signal);
+  };
+
+  const resyncRegularly = async (open: HostLink, signal: AbortSignal): Promise<void> => {
+    for (;;) {
+      await clock.sleep(resyncEveryMs, signal);
+      await resync(open, signal);
+    }
+  };
+
+  const session = async (open: HostLink): Promise<void> => {
+    const ended = new AbortController();
+    const signal = AbortSignal.any([stopping.signal, ended.signal]);
+    void open.closed.then(() => ended.abort(new Error('connection closed')));
+    try {
+      const changes = await open.inventory.watch(signal);
+      await resync(open, signal);
+      current = open;
+      state = 'connected';
+      detail = undefined;
+      events.changed();
+      events.instancesChanged();
+      const regular = resyncRegularly(open, signal).catch((error: unknown) => ended.abort(error));
+      for await (const change of changes) await apply(open, change, signal);
+      ended.abort(new Error('event stream ended'));
+      await regular;
+    } finally {
+      ended.abort(new Error('session over'));
+      current = undefined;
+      await open.close().catch((error: unknown) => log.warn({ err: error, host: host.name }, 'closing the connection failed'));
+    }
+  };
+
+  const run = async (): Promise<void> => {
+    let first = link;
+    let delayMs = reconnectFirstMs;
+    while (!stopping.signal.aborted) {
+      try {
+        const open = first ?? (await deps.hypervisor.connect(host.uri, AbortSignal.any([stopping.signal, AbortSignal.timeout(connectTimeoutMs)])));
+        first = undefined;
+        delayMs = reconnectFirstMs;
+        await session(open);
+        detail = 'the connection was lost.';
+      } catch (error) {
+        detail = error instanceof Error ? error.message : String(error);
+      }
+      first = undefined;
+      if (stopping.signal.aborted) return;
+      if (state !== 'unreachable') {
+        state = 'unreachable';
+        log.warn({ host: host.name, detail }, 'host unreachable');
+        events.changed();
+        events.instancesChanged();
+      }
+      await clock.sleep(delayMs, stopping.signal).catch(() => undefined);
+      delayMs = Math.min(delayMs * 2, reconnectMaxMs);
+    }
+  };
+  const running = run();
+
+  return {
+    host,
+    view: () => ({
+      host,
+      state,
+      ...(detail === undefined || state === 'connected' ? {} : { stateDetail: detail }),
+      ...(facts === undefined ? {} : { facts }),
+      ...(freeMemoryBytes === undefined ? {} : { freeMemoryBytes }),
+    }),
+    instances: () => [...known.values()],
+    link: () => {
+      if (current === undefined) throw new FerryError('host-unreachable', `${host.name} (${host.uri}) does not answer${detail === undefined ? '.' : `: ${detail}`}`);
+      return current;
+    },
+    refresh: async (uuid, signal) => {
+      if (current !== undefined) await readOne(current, uuid, signal);
+    },
+    stop: async () => {
+      stopping.abort(new Error('stopped'));
+      await current?.close();
+      await running;
+    },
+  };
+}
+
+const sameInstances = (a: ReadonlyMap<VmUuid, Instance>, b: ReadonlyMap<VmUuid, Instance>): boolean =>
+  a.size === b.size && [...a].every(([uuid, instance]) => JSON.stringify(instance) === JSON.stringify(b.get(uuid)));

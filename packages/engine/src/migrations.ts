@@ -1,0 +1,187 @@
+/**
+ * The migrations of the fleet: starts, admits, stores, finds and follows them. An active migration is an intent beside
+ * a lock on its VM, written in one transaction; a finished one lives in the journal.
+ */
+import {
+  admissible, checkMigration, enterPhase, FerryError, isFinished, migrationId, resolve,
+  type HostView, type Migration, type MigrationRequest, type Vm,
+} from '@ferry/core';
+import type { MigrationQuery } from './facade.ts';
+import { runMigration, type MigrationRunner, type RunnerDeps } from './migration-runner.ts';
+import type { Clock, IntentStore, Journal, Log } from './ports.ts';
+
+const activePrefix = 'migrations/';
+const lockPrefix = 'migration-of/';
+/** Finished migrations looked through when one is named. */
+const searchDepth = 10_000;
+
+export interface FleetView {
+  hosts(): readonly HostView[];
+  vm(ref: string): Vm;
+  vmByUuid(uuid: string): Vm | undefined;
+}
+
+export interface Migrations {
+  active(): readonly Migration[];
+  list(query: MigrationQuery): Promise<readonly Migration[]>;
+  find(ref: string): Promise<Migration>;
+  start(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
+  abort(ref: string): Promise<Migration>;
+  switching(vmUuid: string): void;
+  /** Takes over what an earlier control plane left unfinished. */
+  recover(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface MigrationsDeps extends Pick<RunnerDeps, 'linkOf' | 'uriOf' | 'refresh' | 'installation'> {
+  readonly intents: IntentStore;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly fleet: FleetView;
+  readonly changed: (migration: Migration, kept: boolean) => void;
+}
+
+export function createMigrations(deps: MigrationsDeps): Migrations {
+  const { intents, journal, clock, fleet } = deps;
+  const runners = new Map<string, MigrationRunner>();
+  const active = (): readonly Migration[] => [...runners.values()].map((runner) => runner.current()).filter((migration) => !isFinished(migration));
+
+  const check = (vm: Vm, request: MigrationRequest, self?: string) =>
+    checkMigration({
+      vm,
+      hosts: fleet.hosts(),
+      request,
+      loadOf: (id) => active().filter(({ id: other, from, to }) => other !== self && (from.id === id || to?.id === id)).length,
+    });
+
+  const store = async (migration: Migration): Promise<void> => {
+    if (!isFinished(migration)) {
+      await intents.commit([{ op: 'put', key: activePrefix + migration.id, value: migration }]);
+      return;
+    }
+    // The journal first: a crash in between finds the intent again and only repeats this step.
+    const [kept] = await journal.read({ kind: 'migration', subject: migration.id, limit: 1 });
+    if (kept === undefined) await journal.append([{ at: clock.now(), kind: 'migration', subject: migration.id, data: migration }]);
+    await intents.commit([
+      { op: 'delete', key: activePrefix + migration.id },
+      { op: 'delete', key: lockPrefix + migration.vm.uuid },
+    ]);
+  };
+
+  const admit = (): void => {
+    for (const migration of admissible(active())) runners.get(migration.id)?.dispatch({ type: 'admitted' });
+  };
+
+  const run = (migration: Migration): MigrationRunner => {
+    const runner = runMigration(migration, {
+      ...deps,
+      store,
+      check: (current) => {
+        const vm = fleet.vmByUuid(current.vm.uuid);
+        return vm === undefined
+          ? { kind: 'refused', reasons: [{ code: 'vm-unknown', message: `${current.vm.name} is no longer on any host.`, remedy: 'List the VMs with "ferry vm list".' }] }
+          : check(vm, current.request, current.id);
+      },
+      changed: (current, kept) => {
+        if (isFinished(current)) {
+          runners.delete(current.id);
+          void runner.stop();
+        }
+        deps.changed(current, kept);
+        if (isFinished(current)) admit();
+      },
+    });
+    runners.set(migration.id, runner);
+    return runner;
+  };
+
+  const finished = async (limit: number, newestFirst = true): Promise<readonly Migration[]> =>
+    (await journal.read({ kind: 'migration', newestFirst, limit })).map(({ data }) => data as Migration);
+
+  const find = async (ref: string): Promise<Migration> => {
+    const running = active();
+    const exact = running.find(({ id, name }) => id === ref || name === ref);
+    if (exact !== undefined) return exact;
+    const ended = (await finished(searchDepth)).filter(({ id }) => !running.some((each) => each.id === id));
+    return resolve([...running, ...ended], ref, { kind: 'migration', id: ({ id }) => id, name: ({ name }) => name, describe: ({ id, name }) => `${id} (${name})` });
+  };
+
+  const namedHost = (ref: string | undefined): string | undefined =>
+    ref === undefined ? undefined : resolve(fleet.hosts(), ref, { kind: 'host', id: ({ host }) => host.id, name: ({ host }) => host.name, describe: ({ host }) => host.name }).host.name;
+
+  return {
+    active,
+    async list({ state, vm, limit = 100 }) {
+      const uuid = vm === undefined ? undefined : fleet.vm(vm).uuid;
+      const running = state === 'finished' ? [] : [...active()].sort((a, b) => (a.id < b.id ? 1 : -1));
+      const ended = state === 'active' ? [] : (await finished(uuid === undefined ? limit : searchDepth)).filter(({ id }) => !running.some((each) => each.id === id));
+      return [...running, ...ended].filter((migration) => uuid === undefined || migration.vm.uuid === uuid).slice(0, limit);
+    },
+    find,
+    async start({ vm: vmRef, ...asked }, by) {
+      const to = namedHost(asked.to);
+      const preferHost = namedHost(asked.preferHost);
+      const vm = fleet.vm(vmRef);
+      const request: MigrationRequest = { ...asked, ...(to === undefined ? {} : { to }), ...(preferHost === undefined ? {} : { preferHost }) };
+      const busy = active().find(({ vm: { uuid } }) => uuid === vm.uuid);
+      if (busy !== undefined) throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by migration ${busy.id}, which is ${busy.phase}.`);
+      const result = check(vm, request);
+      if (result.kind === 'refused') throw new FerryError('migration-refused', `${vm.name} cannot be moved${to === undefined ? '' : ` to ${to}`}.`, { reasons: result.reasons });
+      const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
+      if (source === undefined) throw new FerryError('host-unknown', `The host of ${vm.name} is not known any more.`);
+      const now = clock.now();
+      const id = migrationId(`${now.toString(36)}${clock.randomText(5)}`);
+      const migration = enterPhase(
+        {
+          id,
+          name: `${vm.name}-${id.slice(-5)}`,
+          vm: { uuid: vm.uuid, name: vm.name },
+          kind: 'live',
+          origin: 'operator',
+          ...by,
+          request,
+          from: { id: source.host.id, name: source.host.name },
+          phase: 'queued',
+          phases: [{ phase: 'queued', at: now }],
+          vmIsNow: { host: source.host.name, state: vm.state },
+          evidence: {},
+        },
+        'queued',
+        now,
+      );
+      const written = await intents.commit([
+        { op: 'put', key: lockPrefix + vm.uuid, value: id, ifRevision: 0 },
+        { op: 'put', key: activePrefix + id, value: migration, ifRevision: 0 },
+      ]);
+      if ('conflict' in written) throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
+      run(migration);
+      deps.changed(migration, true);
+      admit();
+      return migration;
+    },
+    async abort(ref) {
+      const migration = await find(ref);
+      if (isFinished(migration)) throw new FerryError('migration-finished', `Migration ${migration.id} has already ${migration.outcome}.`);
+      if (migration.phase === 'cleaning' || migration.phase === 'post-copy') {
+        throw new FerryError('migration-past-return', `Migration ${migration.id} is past its point of no return (${migration.phase}).`);
+      }
+      runners.get(migration.id)?.dispatch({ type: 'abort-requested' });
+      return migration;
+    },
+    switching(vmUuid) {
+      for (const runner of runners.values()) if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching' });
+    },
+    async recover() {
+      for (const { value } of await intents.list(activePrefix)) {
+        const migration = value as Migration;
+        const runner = run(migration);
+        runner.dispatch({ type: 'recovered' });
+      }
+      admit();
+    },
+    async stop() {
+      await Promise.all([...runners.values()].map((runner) => runner.stop()));
+    },
+  };
+}

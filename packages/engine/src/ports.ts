@@ -1,0 +1,149 @@
+/**
+ * The ports of the engine: what it needs from the world, declared where it is used. Drivers live in packages/adapters.
+ * No driver decides anything; every method that can wait takes an AbortSignal.
+ */
+import type { CallFailure, HostFacts, Instance, InstanceView, JobSample, TimeMs, VmUuid } from '@ferry/core';
+
+/** Time and randomness come in here, so that a virtual clock can drive the engine. */
+export interface Clock {
+  now(): TimeMs;
+  /** Resolves after `ms`, or rejects with the signal's reason. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** `length` random characters of [0-9a-z]. */
+  randomText(length: number): string;
+}
+
+/** Where the engine's log lines go. */
+export interface Log {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+// --- Hosts -------------------------------------------------------------------------------------------------------
+
+/** Opens a host. Rejects with FerryError `uri-*` or `host-*`. */
+export interface Hypervisor {
+  connect(uri: string, signal: AbortSignal): Promise<HostLink>;
+}
+
+/** One open host. Resolve `closed` with the reason when the connection is lost, with undefined when we closed it. */
+export interface HostLink {
+  readonly inventory: HostInventory;
+  readonly migration: MigrationDriver;
+  readonly closed: Promise<Error | undefined>;
+  close(): Promise<void>;
+}
+
+export interface HostInventory {
+  facts(signal: AbortSignal): Promise<HostFacts & { readonly freeMemoryBytes: number }>;
+  /** Every domain of the host, from one bulk call and the XML of those that changed. */
+  instances(signal: AbortSignal): Promise<readonly Instance[]>;
+  /** One domain; undefined when the host has none with this UUID. */
+  instance(uuid: VmUuid, signal: AbortSignal): Promise<Instance | undefined>;
+  /** Changes from the moment the promise resolves. `gap`: some were lost, look at everything again. */
+  watch(signal: AbortSignal): Promise<AsyncIterable<HostChange>>;
+}
+
+export type HostChange =
+  | { readonly type: 'domain'; readonly uuid: VmUuid }
+  | { readonly type: 'migration-suspended'; readonly uuid: VmUuid }
+  | { readonly type: 'migration-resumed'; readonly uuid: VmUuid }
+  | { readonly type: 'gap' };
+
+export interface MigrationMarker {
+  readonly installation: string;
+  readonly migration: string;
+  readonly epoch: number;
+}
+
+export interface PerformRequest {
+  readonly uuid: VmUuid;
+  /** URI by which the source's daemon reaches the target's. */
+  readonly destinationUri: string;
+  readonly maxBandwidthMiBPerSecond?: number;
+}
+
+/** What a migration does on one host. None of these decides; failures of `perform` are data. */
+export interface MigrationDriver {
+  /** Writes the marker into the domain's metadata (live and persistent definition). */
+  mark(uuid: VmUuid, marker: MigrationMarker, signal: AbortSignal): Promise<void>;
+  /** Runs the peer-to-peer migration; resolves when the call ended. Abandoning the wait never aborts the job. */
+  perform(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
+  /** Figures of the running job; undefined when there is none. */
+  sample(uuid: VmUuid, signal: AbortSignal): Promise<JobSample | undefined>;
+  /** What is on this host of the VM, with the figures of a completed migration where libvirt still has them. */
+  observe(uuid: VmUuid, signal: AbortSignal): Promise<InstanceView>;
+  abortJob(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /** `process`: ends the running domain, keeps a persistent definition. `definition`: undefines a shut-off domain. */
+  remove(uuid: VmUuid, what: 'process' | 'definition', signal: AbortSignal): Promise<void>;
+}
+
+// --- State: three kinds, one port each ---------------------------------------------------------------------------
+
+export interface IntentEntry {
+  readonly key: string;
+  readonly value: unknown;
+  /** Revision of the last write; revisions grow over the whole store. */
+  readonly revision: number;
+}
+
+/** `ifRevision`: the write is refused unless the entry has this revision; 0 means the key must not exist. */
+export type IntentWrite =
+  | { readonly op: 'put'; readonly key: string; readonly value: unknown; readonly ifRevision?: number; readonly lease?: string }
+  | { readonly op: 'delete'; readonly key: string; readonly ifRevision?: number };
+
+export type IntentChange =
+  | { readonly type: 'put'; readonly entry: IntentEntry }
+  | { readonly type: 'delete'; readonly key: string; readonly revision: number }
+  /** The revision asked for is no longer kept: list again. */
+  | { readonly type: 'compacted'; readonly revision: number };
+
+/** Small documents (at most 256 KiB as JSON) with a revision. Durable when a write resolves. */
+export interface IntentStore {
+  get(key: string): Promise<IntentEntry | undefined>;
+  /** Entries whose key begins with `prefix`, in key order. */
+  list(prefix: string): Promise<readonly IntentEntry[]>;
+  /** At most 64 writes, all or none. `conflict`: the keys whose guard failed. */
+  commit(writes: readonly IntentWrite[]): Promise<{ readonly revision: number } | { readonly conflict: readonly string[] }>;
+  /** Changes after `afterRevision` to keys that begin with `prefix`, in order, until the signal aborts. */
+  watch(prefix: string, afterRevision: number, signal: AbortSignal): AsyncIterable<IntentChange>;
+  /** Makes a lease, or renews it; entries put with it vanish when it is not renewed within `ttlMs`. */
+  lease(id: string, ttlMs: number): Promise<void>;
+}
+
+export interface JournalEntry {
+  readonly seq: number;
+  readonly at: TimeMs;
+  /** e.g. `event`, `sample`, `decision`, `audit`, `migration`. */
+  readonly kind: string;
+  /** What it is about, e.g. a migration's id. */
+  readonly subject: string;
+  readonly data: unknown;
+}
+
+/** Append-only, with retention. */
+export interface Journal {
+  /** Returns the seq of the last entry. Seqs grow by one per entry. */
+  append(entries: readonly Omit<JournalEntry, 'seq'>[]): Promise<number>;
+  /** Ascending from `afterSeq`, or newest first with `newestFirst`; at most `limit` (1,000 by default). */
+  read(query: { readonly kind?: string; readonly subject?: string; readonly afterSeq?: number; readonly newestFirst?: boolean; readonly limit?: number }): Promise<readonly JournalEntry[]>;
+  /** First seq still kept and the last one given out (0 and 0 when empty from the start). */
+  bounds(): Promise<{ readonly first: number; readonly last: number }>;
+  /** Drops entries of `kind` older than `before`. Returns how many. */
+  prune(kind: string, before: TimeMs): Promise<number>;
+}
+
+/** What the hosts last reported; rebuildable, so it need not be durable. */
+export interface InventoryCache {
+  save(host: string, report: { readonly facts?: HostFacts; readonly instances: readonly Instance[] }): Promise<void>;
+  load(): Promise<ReadonlyMap<string, { readonly facts?: HostFacts; readonly instances: readonly Instance[] }>>;
+  remove(host: string): Promise<void>;
+}
+
+export interface Stores {
+  readonly intents: IntentStore;
+  readonly journal: Journal;
+  readonly inventory: InventoryCache;
+  close(): Promise<void>;
+}

@@ -1,0 +1,307 @@
+// One RPC connection: calls multiplexed by serial with a bound on those in flight, pings answered, replies routed by the
+// frame's type. It knows the protocol, not what a host is: opening it, events and sessions are built on top.
+// One bad frame, reply or payload ends it. A call without an answer ends in ConnectionLostError, never in a retry.
+// At most four calls are in flight, since the daemon stops reading a connection (pings too) while five are in work;
+// a call whose caller gave up keeps its place until its answer comes, because the daemon is still at work on it.
+import { createCallQueue } from './call-queue.ts';
+import { ConnectionLostError, LibvirtError, ProtocolError } from './errors.ts';
+import type { LossReason } from './errors.ts';
+import { beginFrame, createFrameParser, endFrame, FrameStatus, FrameType, KeepaliveProcedure, Program } from './frame.ts';
+import type { Frame } from './frame.ts';
+import { startKeepalive } from './keepalive.ts';
+import type { Keepalive, KeepaliveOptions } from './keepalive.ts';
+import type { Procedure } from './procedures.ts';
+import { procedures } from './procedures.ts';
+import type { Transport } from './transport.ts';
+import { errorPayload } from './wire-types.ts';
+import { XdrReader, XdrWriter } from './xdr.ts';
+
+export const MAX_CALLS_IN_FLIGHT = 4;
+const CLOSE_TIMEOUT_MS = 1000;
+
+export interface CallOptions {
+  /**
+   * Ends the wait, not the work: a call already sent is carried out all the same and rejects with
+   * ConnectionLostError{outcome: 'unknown', reason: 'cancelled'}; one still waiting is never sent ('not-started').
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ConnectionOptions {
+  /** What error sentences call the other side. */
+  readonly label: string;
+  /** Events. Called in the order of the wire, before any later frame is looked at. A ProtocolError ends the connection. */
+  readonly onMessage?: (frame: Frame) => void;
+}
+
+export interface Connection extends AsyncDisposable {
+  call<A, R>(procedure: Procedure<A, R>, args: A, options?: CallOptions): Promise<R>;
+  startKeepalive(options: KeepaliveOptions): void;
+  readonly freeSlots: number;
+  /** Resolves, never rejects, with the reason when the connection is lost, with undefined when it was closed on this side. */
+  readonly closed: Promise<Error | undefined>;
+  /** Frames that were dropped because they belong to nothing known. */
+  readonly droppedFrames: number;
+  close(): Promise<void>;
+}
+
+interface Call {
+  readonly procedure: { readonly number: number; readonly name: string };
+  readonly encode: (writer: XdrWriter) => void;
+  readonly succeed: (reader: XdrReader) => void;
+  /** The caller learns of it once; later ones are ignored. */
+  readonly fail: (error: Error) => void;
+  given: 'waiting' | 'sent' | 'up';
+}
+
+export function createConnection(transport: Transport, options: ConnectionOptions): Connection {
+  const { label } = options;
+  const parser = createFrameParser();
+  const writer = new XdrWriter();
+  const queue = createCallQueue<Call>();
+  const inFlight = new Map<number, Call>();
+  const closed = Promise.withResolvers<Error | undefined>();
+  let state: 'open' | 'closing' | 'closed' = 'open';
+  let nextSerial = 1;
+  let droppedFrames = 0;
+  let flushPlanned = false;
+  let receiving = false;
+  let keepalive: Keepalive | undefined;
+  let lossReason: LossReason = 'closed';
+
+  // Everything written in one turn leaves in one piece.
+  const flush = (): void => {
+    flushPlanned = false;
+    if (writer.length > 0) transport.send(writer.take());
+  };
+  const planFlush = (): void => {
+    if (flushPlanned || receiving) return;
+    flushPlanned = true;
+    queueMicrotask(flush);
+  };
+
+  const sendKeepalive = (procedure: number): void => {
+    const frame = new XdrWriter();
+    const header = { program: Program.KEEPALIVE, version: 1, procedure, type: FrameType.MESSAGE, serial: 0, status: FrameStatus.OK };
+    endFrame(frame, beginFrame(frame, header));
+    transport.send(frame.take());
+  };
+
+  const lose = (why: LossReason, cause?: Error): void => {
+    if (state === 'closed') return;
+    const reason = state === 'closing' ? 'closed' : why;
+    state = 'closed';
+    lossReason = reason;
+    keepalive?.stop();
+    const sentence = explainLoss(reason, cause);
+    const lost = (outcome: 'unknown' | 'not-started', call: Call): ConnectionLostError => {
+      const end = outcome === 'unknown' ? 'was under way; its outcome is unknown' : 'was waiting; it was not sent';
+      return new ConnectionLostError(
+        outcome,
+        reason,
+        `${label}: ${sentence} while ${call.procedure.name} ${end}.`,
+        call.procedure.name,
+        cause === undefined ? undefined : { cause },
+      );
+    };
+    for (const call of inFlight.values()) call.fail(lost('unknown', call));
+    inFlight.clear();
+    for (let call = queue.take(); call !== undefined; call = queue.take()) call.fail(lost('not-started', call));
+    transport.close();
+    closed.resolve(
+      reason === 'closed'
+        ? undefined
+        : new ConnectionLostError('unknown', reason, `${label}: ${sentence}.`, undefined, cause === undefined ? undefined : { cause }),
+    );
+  };
+
+  const dispatch = (): void => {
+    if (state === 'closed') return;
+    while (inFlight.size < MAX_CALLS_IN_FLIGHT) {
+      const call = queue.take();
+      if (call === undefined) break;
+      if (call.given === 'up') continue;
+      const serial = nextSerial;
+      const start = writer.length;
+      try {
+        beginFrame(writer, {
+          program: Program.REMOTE,
+          version: 1,
+          procedure: call.procedure.number,
+          type: FrameType.CALL,
+          serial,
+          status: FrameStatus.OK,
+        });
+        call.encode(writer);
+        endFrame(writer, start);
+      } catch (error) {
+        writer.truncate(start);
+        call.fail(error instanceof Error ? error : new TypeError(String(error)));
+        continue;
+      }
+      nextSerial = serial === 0xffff_ffff ? 1 : serial + 1;
+      call.given = 'sent';
+      inFlight.set(serial, call);
+    }
+    if (writer.length > 0) planFlush();
+  };
+
+  const onReply = (frame: Frame): void => {
+    const call = inFlight.get(frame.serial);
+    if (call === undefined || frame.program !== Program.REMOTE || frame.procedure !== call.procedure.number) {
+      throw new ProtocolError(`a reply to procedure ${frame.procedure} with serial ${frame.serial}, which nobody called`);
+    }
+    const reader = new XdrReader(frame.payload);
+    if (frame.type === FrameType.REPLY_WITH_FDS) reader.u32();
+    switch (frame.status) {
+      case FrameStatus.OK:
+        if (call.given === 'sent') call.succeed(reader);
+        break;
+      case FrameStatus.ERROR: {
+        const fields = errorPayload.read(reader);
+        reader.end();
+        call.fail(new LibvirtError(call.procedure.name, fields));
+        break;
+      }
+      default:
+        throw new ProtocolError(`a reply with the status ${frame.status}`);
+    }
+    inFlight.delete(frame.serial);
+    dispatch();
+  };
+
+  const onFrame = (frame: Frame): void => {
+    if (frame.program === Program.KEEPALIVE) {
+      // at once, before anything that waits to be written: a late answer costs the connection
+      if (frame.type === FrameType.MESSAGE && frame.procedure === KeepaliveProcedure.PING) sendKeepalive(KeepaliveProcedure.PONG);
+      return;
+    }
+    switch (frame.type) {
+      case FrameType.REPLY:
+      case FrameType.REPLY_WITH_FDS:
+        return onReply(frame);
+      case FrameType.MESSAGE:
+        // events bear a serial too (1), which is not that of any call
+        if (frame.program === Program.REMOTE && options.onMessage !== undefined) options.onMessage(frame);
+        else droppedFrames += 1;
+        return;
+      default:
+        throw new ProtocolError(`a frame of type ${frame.type}, which a server does not send here`);
+    }
+  };
+
+  const receive = async (): Promise<void> => {
+    try {
+      for await (const chunk of transport) {
+        keepalive?.heard();
+        receiving = true;
+        parser.push(chunk, onFrame);
+        receiving = false;
+        flush();
+      }
+      lose('peer-closed', parser.pendingBytes > 0 ? new ProtocolError('the stream ended in the middle of a frame') : undefined);
+    } catch (error) {
+      const cause = error instanceof Error ? error : new Error(String(error));
+      lose(cause instanceof ProtocolError ? 'protocol-error' : 'transport-error', cause);
+    }
+  };
+
+  const call = <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions): Promise<R> => {
+    const signal = callOptions?.signal;
+    const { promise, resolve, reject } = Promise.withResolvers<R>();
+    const giveUp = (): void => {
+      const outcome = entry.given === 'sent' ? 'unknown' : 'not-started';
+      const end = outcome === 'unknown' ? 'after it was sent; its outcome is unknown' : 'before it was sent';
+      entry.fail(
+        new ConnectionLostError(outcome, 'cancelled', `${label}: the wait for ${procedure.name} was cancelled ${end}.`, procedure.name, {
+          cause: signal?.reason,
+        }),
+      );
+    };
+    const entry: Call = {
+      procedure,
+      given: 'waiting',
+      encode: (target) => procedure.args.write(target, args),
+      succeed: (reader) => {
+        const result = procedure.ret.read(reader);
+        reader.end();
+        entry.given = 'up';
+        signal?.removeEventListener('abort', giveUp);
+        resolve(result);
+      },
+      fail: (error) => {
+        if (entry.given === 'up') return;
+        entry.given = 'up';
+        signal?.removeEventListener('abort', giveUp);
+        reject(error);
+      },
+    };
+    if (signal?.aborted === true) {
+      giveUp();
+    } else if (state !== 'open' && procedure.number !== procedures.connectClose.number) {
+      entry.fail(
+        new ConnectionLostError(
+          'not-started',
+          lossReason,
+          `${label}: ${procedure.name} was not sent, the connection is ${state} (${explainLoss(lossReason, undefined)}).`,
+          procedure.name,
+        ),
+      );
+    } else {
+      signal?.addEventListener('abort', giveUp, { once: true });
+      queue.add(procedure.priority, entry);
+      dispatch();
+    }
+    return promise;
+  };
+
+  const close = async (): Promise<void> => {
+    if (state === 'open' && inFlight.size === 0 && queue.size === 0) {
+      // a farewell spares the daemon an error in its log; it is not worth waiting long for
+      state = 'closing';
+      await call(procedures.connectClose, undefined, { signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) }).catch(() => {});
+    }
+    lose('closed');
+    await closed.promise;
+  };
+
+  void receive();
+  return {
+    call,
+    close,
+    [Symbol.asyncDispose]: close,
+    closed: closed.promise,
+    startKeepalive: (keepaliveOptions) => {
+      keepalive?.stop();
+      if (state !== 'open') return;
+      keepalive = startKeepalive({
+        ...keepaliveOptions,
+        ping: () => sendKeepalive(KeepaliveProcedure.PING),
+        lost: () => lose('keepalive-timeout'),
+      });
+    },
+    get freeSlots() {
+      return state === 'open' ? Math.max(0, MAX_CALLS_IN_FLIGHT - inFlight.size - queue.size) : 0;
+    },
+    get droppedFrames() {
+      return droppedFrames;
+    },
+  };
+}
+
+function explainLoss(reason: LossReason, cause: Error | undefined): string {
+  switch (reason) {
+    case 'cancelled':
+      return 'the wait was cancelled';
+    case 'closed':
+      return 'the connection was closed on this side';
+    case 'peer-closed':
+      return cause === undefined ? 'the other side closed the connection' : `the connection was cut off (${cause.message})`;
+    case 'keepalive-timeout':
+      return 'the other side fell silent and did not answer keepalive pings';
+    case 'protocol-error':
+      return `the other side broke the protocol (${cause?.message ?? 'unknown'})`;
+    case 'transport-error':
+      return `the connection failed (${cause?.message ?? 'unknown'})`;
+  }
+}

@@ -1,0 +1,151 @@
+// What a caller can do with one host: the interface and its data, without any of its making (see session.ts).
+// Numbers of states, reasons and flags are libvirt's (constants.ts). Every call takes a signal that ends the wait for it, and may
+// reject with LibvirtError (the server's no) or ConnectionLostError (no answer; see its `outcome`).
+import type { CallOptions } from './connection.ts';
+import type { DomainEvent, EventGap } from './events.ts';
+import type { KeepaliveOptions } from './keepalive.ts';
+import type { MigrateParams } from './migrate.ts';
+import type { DomainRef, TypedParams } from './wire-types.ts';
+
+export interface NodeInfo {
+  readonly model: string;
+  readonly memoryBytes: number;
+  readonly cpus: number;
+  /** 0 when the host does not tell. */
+  readonly mhz: number;
+  readonly nodes: number;
+  readonly sockets: number;
+  readonly cores: number;
+  readonly threads: number;
+}
+export interface DomainInfo {
+  readonly state: number;
+  readonly maxMemoryBytes: number;
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  readonly cpuTimeNs: bigint;
+}
+export interface DomainState {
+  readonly state: number;
+  readonly reason: number;
+}
+export interface DomainStatsRecord {
+  readonly domain: DomainRef;
+  readonly params: TypedParams;
+}
+export interface DomainStatsOptions extends CallOptions {
+  /** Absent: all domains. */
+  readonly doms?: readonly DomainRef[] | undefined;
+  /** Bits of VIR_DOMAIN_STATS; 0 or absent: all that the daemon knows. */
+  readonly stats?: number | undefined;
+  /** NOWAIT is always added: without it one busy domain delays the whole answer by up to 30 s. */
+  readonly flags?: number | undefined;
+}
+export interface SubscribeOptions {
+  /** Ends the wait for the registration (rejecting), later the iteration (normally; events that wait are still delivered). */
+  readonly signal?: AbortSignal | undefined;
+  /** Events that may wait to be taken (default 4096); more are dropped and a gap stands in their place. */
+  readonly queueLimit?: number | undefined;
+}
+export interface SetMetadata {
+  /** VIR_DOMAIN_METADATA. */
+  readonly type: number;
+  /** Absent: removes it. */
+  readonly metadata?: string | undefined;
+  /** The XML prefix, for an element. */
+  readonly key?: string | undefined;
+  /** The XML namespace, for an element. */
+  readonly uri?: string | undefined;
+  /** VIR_DOMAIN_AFFECT. */
+  readonly flags: number;
+}
+export interface GetMetadata {
+  readonly type: number;
+  readonly uri?: string | undefined;
+  readonly flags: number;
+}
+export interface MigratePeerToPeer {
+  /** As the source daemon has to write it, with its own rights and configuration. */
+  readonly destinationUri: string;
+  /** VIR_MIGRATE; PEER2PEER is added. */
+  readonly flags: number;
+  readonly params: MigrateParams;
+}
+
+export interface HostSession extends AsyncDisposable {
+  /** The URI in its normal form. */
+  readonly uri: string;
+  /**
+   * Resolves, never rejects: with the reason when the command or the event connection is lost (the session is then over and
+   * everything in it fails), with undefined when it was closed on this side.
+   */
+  readonly closed: Promise<Error | undefined>;
+  close(): Promise<void>;
+
+  hostname(options?: CallOptions): Promise<string>;
+  /** As in 9.0.0. */
+  libvirtVersion(options?: CallOptions): Promise<string>;
+  /** QEMU's for qemu URIs, as in 7.2.22. */
+  hypervisorVersion(options?: CallOptions): Promise<string>;
+  capabilities(options?: CallOptions): Promise<string>;
+  nodeInfo(options?: CallOptions): Promise<NodeInfo>;
+  freeMemoryBytes(options?: CallOptions): Promise<number>;
+
+  /** `flags` are bits of VIR_LIST_DOMAINS; 0 or absent: all domains. */
+  domains(flags?: number, options?: CallOptions): Promise<readonly DomainRef[]>;
+  domainByName(name: string, options?: CallOptions): Promise<DomainRef>;
+  domainByUuid(uuid: string, options?: CallOptions): Promise<DomainRef>;
+  /** `flags` are bits of VIR_DOMAIN_XML. */
+  domainXml(dom: DomainRef, flags?: number, options?: CallOptions): Promise<string>;
+  domainState(dom: DomainRef, options?: CallOptions): Promise<DomainState>;
+  domainInfo(dom: DomainRef, options?: CallOptions): Promise<DomainInfo>;
+  domainIsPersistent(dom: DomainRef, options?: CallOptions): Promise<boolean>;
+  domainIsActive(dom: DomainRef, options?: CallOptions): Promise<boolean>;
+  domainStats(options?: DomainStatsOptions): Promise<readonly DomainStatsRecord[]>;
+
+  domainDefine(xml: string, flags?: number, options?: CallOptions): Promise<DomainRef>;
+  domainUndefine(dom: DomainRef, flags?: number, options?: CallOptions): Promise<void>;
+  /** Starts a defined domain; the answer has its new id. */
+  domainCreate(dom: DomainRef, flags?: number, options?: CallOptions): Promise<DomainRef>;
+  domainCreateXml(xml: string, flags?: number, options?: CallOptions): Promise<DomainRef>;
+  domainDestroy(dom: DomainRef, flags?: number, options?: CallOptions): Promise<void>;
+  domainSuspend(dom: DomainRef, options?: CallOptions): Promise<void>;
+  domainResume(dom: DomainRef, options?: CallOptions): Promise<void>;
+
+  domainSetMetadata(dom: DomainRef, metadata: SetMetadata, options?: CallOptions): Promise<void>;
+  /** Rejects with NO_DOMAIN_METADATA when there is none. */
+  domainGetMetadata(dom: DomainRef, metadata: GetMetadata, options?: CallOptions): Promise<string>;
+
+  /** `type` is VIR_DOMAIN_JOB, `flags` VIR_DOMAIN_JOB_STATS. */
+  domainJobStats(dom: DomainRef, flags?: number, options?: CallOptions): Promise<{ readonly type: number; readonly params: TypedParams }>;
+  /** `flags` are VIR_DOMAIN_ABORT_JOB, which libvirt knows from 8.5 on; 0 works with all. */
+  domainAbortJob(dom: DomainRef, flags?: number, options?: CallOptions): Promise<void>;
+  domainSetMaxDowntime(dom: DomainRef, downtimeMs: number, options?: CallOptions): Promise<void>;
+  domainMaxDowntimeMs(dom: DomainRef, options?: CallOptions): Promise<number>;
+  /** `flags` are VIR_DOMAIN_MIGRATE_MAX_SPEED. */
+  domainSetMaxSpeed(dom: DomainRef, mibPerSecond: number, flags?: number, options?: CallOptions): Promise<void>;
+  domainMaxSpeedMiBPerSecond(dom: DomainRef, flags?: number, options?: CallOptions): Promise<number>;
+  /** The result shows up in `domainStats` as dirtyrate.*. `mode` is VIR_DOMAIN_DIRTYRATE_MODE. */
+  domainStartDirtyRate(dom: DomainRef, seconds: number, mode?: number, options?: CallOptions): Promise<void>;
+
+  /**
+   * Settles when the migration has ended, on a connection of its own. The signal ends the wait only, never the migration (that is
+   * domainAbortJob's): it rejects with ConnectionLostError{outcome: 'unknown'} while the hosts go on. Rejects with ConnectError when its
+   * connection does not come about, and with InvalidArgumentError for what libvirt's own client would refuse: nothing has started then.
+   */
+  domainMigratePeerToPeer(dom: DomainRef, migration: MigratePeerToPeer, options?: CallOptions): Promise<void>;
+
+  /** Resolves when the registration is in force: whatever happens from then on is in `events`, which one consumer may iterate. */
+  subscribe(options?: SubscribeOptions): Promise<{ readonly events: AsyncIterable<DomainEvent | EventGap> }>;
+  /** The same in one; the registration is in force when the first step has returned. Throws when the connection is lost. */
+  events(options?: SubscribeOptions): AsyncIterable<DomainEvent | EventGap>;
+}
+
+export interface OpenHostOptions {
+  /** Cancels the opening, not the session. */
+  readonly signal?: AbortSignal | undefined;
+  readonly keepalive?: KeepaliveOptions | undefined;
+  readonly readOnly?: boolean | undefined;
+  /** Bounds connecting, and the exchange after it, each (default 10000). */
+  readonly handshakeTimeoutMs?: number | undefined;
+}

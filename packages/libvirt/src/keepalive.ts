@@ -1,0 +1,49 @@
+// libvirt's keepalive, the side that asks: after `intervalMs` of silence a ping, `count` of them in vain and the peer counts
+// as lost one interval later, that is after intervalMs x (count + 1). Anything received starts it anew.
+// Answering the peer's pings is the connection's own business, whether this runs or not.
+
+export interface KeepaliveOptions {
+  /** 0 switches own pings off. */
+  readonly intervalMs: number;
+  readonly count: number;
+}
+
+/** libvirt's defaults: a silent peer is lost after 30 s. */
+export const DEFAULT_KEEPALIVE: KeepaliveOptions = { intervalMs: 5000, count: 5 };
+
+export interface Keepalive {
+  /** Something came from the peer. */
+  heard(): void;
+  stop(): void;
+}
+
+export function startKeepalive(options: KeepaliveOptions & { readonly ping: () => void; readonly lost: () => void }): Keepalive {
+  const { intervalMs, count, ping, lost } = options;
+  if (intervalMs <= 0) return { heard: () => {}, stop: () => {} };
+  let left = count;
+  let since = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  const arm = (delayMs: number): void => {
+    // the socket keeps the process alive, not this
+    timer = setTimeout(tick, Math.max(1, delayMs)).unref();
+  };
+  const tick = (): void => {
+    const now = performance.now();
+    const silentMs = now - since;
+    // timers may fire up to a millisecond early
+    if (silentMs < intervalMs - 1) return arm(intervalMs - silentMs);
+    if (left === 0) return lost();
+    left -= 1;
+    since = now;
+    ping();
+    arm(intervalMs);
+  };
+  arm(intervalMs);
+  return {
+    heard: () => {
+      since = performance.now();
+      left = count;
+    },
+    stop: () => clearTimeout(timer),
+  };
+}

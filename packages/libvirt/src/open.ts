@@ -1,0 +1,112 @@
+// From a URI to a connection on which the hypervisor is open: connect, authenticate, negotiate keepalive, open.
+// Every failure becomes one ConnectError whose kind and sentence tell the cases apart. The whole is bounded in time.
+import { createConnection } from './connection.ts';
+import type { Connection } from './connection.ts';
+import { ConnectError, ConnectionLostError, LibvirtError } from './errors.ts';
+import type { Frame } from './frame.ts';
+import type { KeepaliveOptions } from './keepalive.ts';
+import { AuthType, Feature, procedures } from './procedures.ts';
+import { connectTransport } from './transport.ts';
+import type { LibvirtUri } from './uri.ts';
+
+export interface OpenOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly keepalive: KeepaliveOptions;
+  readonly readOnly: boolean;
+  readonly handshakeTimeoutMs: number;
+  readonly onMessage?: (frame: Frame) => void;
+}
+
+const OPEN_READ_ONLY = 1;
+
+export async function openConnection(uri: LibvirtUri, options: OpenOptions): Promise<Connection> {
+  const { signal, readOnly, handshakeTimeoutMs, onMessage } = options;
+  const transport = await connectTransport(uri, { signal, timeoutMs: handshakeTimeoutMs, readOnly });
+  const connection = createConnection(transport, { label: uri.text, ...(onMessage === undefined ? {} : { onMessage }) });
+  const timeout = AbortSignal.timeout(handshakeTimeoutMs);
+  const handshake = { signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]) };
+  let answered = false;
+  try {
+    const { types } = await connection.call(procedures.authList, undefined, handshake);
+    answered = true;
+    await authenticate(uri, connection, types, handshake);
+    // both go out together: one round trip less, and nothing depends on their order
+    await Promise.all([
+      connection.call(procedures.connectSupportsFeature, { feature: Feature.KEEPALIVE }, handshake),
+      connection.call(procedures.connectOpen, { name: uri.serverUri, flags: readOnly ? OPEN_READ_ONLY : 0 }, handshake),
+    ]);
+    connection.startKeepalive(options.keepalive);
+    return connection;
+  } catch (error) {
+    await connection.close();
+    throw explain(error, { uri, answered, signal, handshakeTimeoutMs });
+  }
+}
+
+async function authenticate(
+  uri: LibvirtUri,
+  connection: Connection,
+  types: readonly number[],
+  options: { readonly signal: AbortSignal },
+): Promise<void> {
+  if (types.length === 0 || types.includes(AuthType.NONE)) return;
+  if (types.includes(AuthType.POLKIT)) {
+    try {
+      const { complete } = await connection.call(procedures.authPolkit, undefined, options);
+      if (complete) return;
+    } catch (error) {
+      if (!(error instanceof LibvirtError)) throw error;
+      throw new ConnectError(
+        'auth',
+        `${uri.text}: polkit refused this user (${error.message}). Run as root, or let the user manage libvirt (on Debian: the group libvirt).`,
+        { cause: error },
+      );
+    }
+    throw new ConnectError('auth', `${uri.text}: polkit did not let this user in.`);
+  }
+  throw new ConnectError(
+    'auth',
+    `${uri.text}: the daemon wants a password (SASL), which is not supported yet. On a network you trust, set auth_tcp = "none" in its libvirtd.conf.`,
+  );
+}
+
+function explain(
+  error: unknown,
+  at: { readonly uri: LibvirtUri; readonly answered: boolean; readonly signal: AbortSignal | undefined; readonly handshakeTimeoutMs: number },
+): ConnectError {
+  if (error instanceof ConnectError) return error;
+  const { uri, answered } = at;
+  const place = uri.transport === 'tcp' ? `${uri.host.includes(':') ? `[${uri.host}]` : uri.host}:${uri.port}` : (uri.socket ?? uri.text);
+  const cause = { cause: error };
+  if (error instanceof LibvirtError) {
+    return new ConnectError('open-refused', `${place}: libvirtd would not open ${uri.serverUri}: ${error.message}`, cause);
+  }
+  if (!(error instanceof ConnectionLostError)) {
+    return new ConnectError('other', `${place}: ${error instanceof Error ? error.message : String(error)}`, cause);
+  }
+  switch (error.reason) {
+    case 'cancelled':
+      if (at.signal?.aborted === true) return new ConnectError('cancelled', `Connecting to ${place} was cancelled.`, cause);
+      return answered
+        ? new ConnectError('timeout', `${place}: libvirtd did not finish opening ${uri.serverUri} within ${at.handshakeTimeoutMs} ms.`, cause)
+        : new ConnectError(
+            'not-libvirt',
+            `${place} takes connections but said nothing within ${at.handshakeTimeoutMs} ms: it is not libvirtd, or libvirtd hangs.`,
+            cause,
+          );
+    case 'protocol-error':
+      return new ConnectError('not-libvirt', `${place} does not speak libvirt's protocol: is the port right?`, cause);
+    case 'peer-closed':
+    case 'transport-error':
+      return answered
+        ? new ConnectError('other', `${place}: libvirtd closed the connection while ${uri.serverUri} was being opened.`, cause)
+        : new ConnectError(
+            'not-libvirt',
+            `${place} closed the connection without an answer: it is not libvirtd's plain port or socket, or libvirtd is full.`,
+            cause,
+          );
+    case 'closed':
+    case 'keepalive-timeout':
+      return new ConnectError('other', `${place}: ${error.message}`, cause);
+  }
+}

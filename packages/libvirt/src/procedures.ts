@@ -1,0 +1,131 @@
+// The table of the procedures this package calls: number, name, arguments, result, and which lane a call takes when more are
+// wanted than the connection may have in flight. Numbers and layouts are libvirt's stable wire protocol; types follow from
+// the table. Adding a call means adding a row here and a method to the session.
+import type { Codec } from './xdr.ts';
+import { array, charArray, flag, i32, nothing, opaque, optional, struct, u32, u64, uuid } from './xdr.ts';
+import { domain, MAX_COOKIE_BYTES, MAX_DOMAINS, optionalStr, str, wireParams } from './wire-types.ts';
+
+/** 'urgent' calls stop or settle something and go before waiting 'normal' ones (polls, inventory). */
+export type Priority = 'urgent' | 'normal';
+
+export interface Procedure<A, R> {
+  readonly number: number;
+  readonly name: string;
+  readonly args: Codec<A>;
+  readonly ret: Codec<R>;
+  readonly priority: Priority;
+}
+
+function row<A, R>(number: number, name: string, args: Codec<A>, ret: Codec<R>, priority: Priority = 'normal'): Procedure<A, R> {
+  return { number, name, args, ret, priority };
+}
+
+const domOnly = struct({ dom: domain });
+const domFlags = struct({ dom: domain, flags: u32 });
+const oneDomain = struct({ dom: domain });
+const xmlFlags = struct({ xml: str, flags: u32 });
+
+export const procedures = {
+  connectOpen: row(1, 'CONNECT_OPEN', struct({ name: optionalStr, flags: u32 }), nothing),
+  connectClose: row(2, 'CONNECT_CLOSE', nothing, nothing),
+  connectGetVersion: row(4, 'CONNECT_GET_VERSION', nothing, struct({ version: u64 })),
+  nodeGetInfo: row(
+    6,
+    'NODE_GET_INFO',
+    nothing,
+    struct({ model: charArray(32), memoryKiB: u64, cpus: i32, mhz: i32, nodes: i32, sockets: i32, cores: i32, threads: i32 }),
+  ),
+  connectGetCapabilities: row(7, 'CONNECT_GET_CAPABILITIES', nothing, struct({ xml: str })),
+  domainCreateXml: row(10, 'DOMAIN_CREATE_XML', xmlFlags, oneDomain),
+  domainGetXmlDesc: row(14, 'DOMAIN_GET_XML_DESC', domFlags, struct({ xml: str })),
+  domainGetInfo: row(
+    16,
+    'DOMAIN_GET_INFO',
+    domOnly,
+    struct({ state: i32, maxMemoryKiB: u64, memoryKiB: u64, vcpus: i32, cpuTimeNs: u64 }),
+  ),
+  domainLookupByName: row(23, 'DOMAIN_LOOKUP_BY_NAME', struct({ name: str }), oneDomain),
+  domainLookupByUuid: row(24, 'DOMAIN_LOOKUP_BY_UUID', struct({ uuid }), oneDomain),
+  domainResume: row(28, 'DOMAIN_RESUME', domOnly, nothing, 'urgent'),
+  domainSuspend: row(34, 'DOMAIN_SUSPEND', domOnly, nothing, 'urgent'),
+  connectGetHostname: row(59, 'CONNECT_GET_HOSTNAME', nothing, struct({ hostname: str })),
+  connectSupportsFeature: row(60, 'CONNECT_SUPPORTS_FEATURE', struct({ feature: i32 }), struct({ supported: flag })),
+  authList: row(66, 'AUTH_LIST', nothing, struct({ types: array(i32, 20) })),
+  authPolkit: row(70, 'AUTH_POLKIT', nothing, struct({ complete: flag })),
+  nodeGetFreeMemory: row(102, 'NODE_GET_FREE_MEMORY', nothing, struct({ bytes: u64 })),
+  domainIsActive: row(150, 'DOMAIN_IS_ACTIVE', domOnly, struct({ active: flag }), 'urgent'),
+  domainIsPersistent: row(151, 'DOMAIN_IS_PERSISTENT', domOnly, struct({ persistent: flag }), 'urgent'),
+  connectGetLibVersion: row(157, 'CONNECT_GET_LIB_VERSION', nothing, struct({ version: u64 })),
+  domainAbortJob: row(164, 'DOMAIN_ABORT_JOB', domOnly, nothing, 'urgent'),
+  domainMigrateSetMaxDowntime: row(
+    166,
+    'DOMAIN_MIGRATE_SET_MAX_DOWNTIME',
+    struct({ dom: domain, downtimeMs: u64, flags: u32 }),
+    nothing,
+    'urgent',
+  ),
+  domainCreateWithFlags: row(196, 'DOMAIN_CREATE_WITH_FLAGS', domFlags, oneDomain),
+  domainMigrateSetMaxSpeed: row(
+    207,
+    'DOMAIN_MIGRATE_SET_MAX_SPEED',
+    struct({ dom: domain, mibPerSecond: u64, flags: u32 }),
+    nothing,
+    'urgent',
+  ),
+  domainGetState: row(212, 'DOMAIN_GET_STATE', domFlags, struct({ state: i32, reason: i32 }), 'urgent'),
+  domainUndefineFlags: row(231, 'DOMAIN_UNDEFINE_FLAGS', domFlags, nothing),
+  domainDestroyFlags: row(234, 'DOMAIN_DESTROY_FLAGS', domFlags, nothing, 'urgent'),
+  domainMigrateGetMaxSpeed: row(242, 'DOMAIN_MIGRATE_GET_MAX_SPEED', domFlags, struct({ mibPerSecond: u64 })),
+  domainSetMetadata: row(
+    264,
+    'DOMAIN_SET_METADATA',
+    struct({ dom: domain, type: i32, metadata: optionalStr, key: optionalStr, uri: optionalStr, flags: u32 }),
+    nothing,
+  ),
+  domainGetMetadata: row(
+    265,
+    'DOMAIN_GET_METADATA',
+    struct({ dom: domain, type: i32, uri: optionalStr, flags: u32 }),
+    struct({ metadata: str }),
+  ),
+  connectListAllDomains: row(
+    273,
+    'CONNECT_LIST_ALL_DOMAINS',
+    struct({ needResults: i32, flags: u32 }),
+    struct({ domains: array(domain, MAX_DOMAINS), count: u32 }),
+  ),
+  domainGetJobStats: row(298, 'DOMAIN_GET_JOB_STATS', domFlags, struct({ type: i32, params: wireParams(64) })),
+  domainMigratePerform3Params: row(
+    305,
+    'DOMAIN_MIGRATE_PERFORM3_PARAMS',
+    struct({ dom: domain, destinationUri: optionalStr, params: wireParams(64), cookieIn: opaque(MAX_COOKIE_BYTES), flags: u32 }),
+    struct({ cookieOut: opaque(MAX_COOKIE_BYTES) }),
+  ),
+  connectDomainEventCallbackRegisterAny: row(
+    316,
+    'CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY',
+    struct({ eventId: i32, dom: optional(domain) }),
+    struct({ callbackId: i32 }),
+  ),
+  connectDomainEventCallbackDeregisterAny: row(
+    317,
+    'CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY',
+    struct({ callbackId: i32 }),
+    nothing,
+  ),
+  connectGetAllDomainStats: row(
+    344,
+    'CONNECT_GET_ALL_DOMAIN_STATS',
+    struct({ doms: array(domain, MAX_DOMAINS), stats: u32, flags: u32 }),
+    struct({ records: array(struct({ dom: domain, params: wireParams(262_144) }), MAX_DOMAINS) }),
+  ),
+  domainDefineXmlFlags: row(350, 'DOMAIN_DEFINE_XML_FLAGS', xmlFlags, oneDomain),
+  domainMigrateGetMaxDowntime: row(387, 'DOMAIN_MIGRATE_GET_MAX_DOWNTIME', domFlags, struct({ downtimeMs: u64 })),
+  domainStartDirtyRateCalc: row(427, 'DOMAIN_START_DIRTY_RATE_CALC', struct({ dom: domain, seconds: i32, flags: u32 }), nothing),
+  domainAbortJobFlags: row(442, 'DOMAIN_ABORT_JOB_FLAGS', domFlags, nothing, 'urgent'),
+} as const;
+
+/** `CONNECT_SUPPORTS_FEATURE` numbers. Asking for KEEPALIVE makes the daemon start its own pings. */
+export const Feature = { KEEPALIVE: 10 } as const;
+
+export const AuthType = { NONE: 0, SASL: 1, POLKIT: 2 } as const;

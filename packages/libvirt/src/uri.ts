@@ -1,0 +1,118 @@
+// Reads a libvirt URI into what this package needs to connect, and refuses everything else by name.
+// Stricter than libvirt's own client on purpose: options that choose programs, files or weaker checks do not pass, since
+// URIs are entered by users and end up in stores and on other hosts. Pure.
+import { isIPv6 } from 'node:net';
+import { LibvirtUriError } from './errors.ts';
+
+export interface UnixUri {
+  readonly transport: 'unix';
+  /** The URI in its normal form. */
+  readonly text: string;
+  /** What the daemon is asked to open, such as qemu:///system. */
+  readonly serverUri: string;
+  readonly driver: string;
+  /** Absent: the driver's usual places. */
+  readonly socket: string | undefined;
+}
+export interface TcpUri {
+  readonly transport: 'tcp';
+  readonly text: string;
+  readonly serverUri: string;
+  readonly driver: string;
+  /** A name or an address, IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+export type LibvirtUri = UnixUri | TcpUri;
+
+export const DEFAULT_TCP_PORT = 16_509;
+
+const EXAMPLES = 'write it as qemu:///system, qemu+unix:///system?socket=/path/of/the/socket or qemu+tcp://host/system';
+const SHAPE = /^([a-z]+)(?:\+([a-z0-9]+))?:\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/;
+const PATHS: Readonly<Record<string, readonly string[]>> = { qemu: ['/system', '/session'], test: ['/default'] };
+const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i;
+
+/** Throws LibvirtUriError with a sentence that says what is wrong and what would be right. */
+export function parseUri(text: string): LibvirtUri {
+  const shown = JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}...` : text);
+  const refuse = (why: string): never => {
+    throw new LibvirtUriError(`${shown} cannot be used as a libvirt URI: ${why}.`);
+  };
+  if (text.length > 2000) refuse('it is too long');
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[\u0000-\u0020\u007f-\uffff\\]/.test(text)) refuse('it has a space, a backslash, a control or a non-ASCII character in it');
+  const match = SHAPE.exec(text);
+  if (match === null) return refuse(`it has not the shape driver[+transport]://[host]/path; ${EXAMPLES}`);
+  const [, driver = '', transportName, authority = '', path = '', query] = match;
+
+  const paths = PATHS[driver];
+  if (paths === undefined) return refuse(`the driver "${driver}" is not supported, only ${Object.keys(PATHS).join(' and ')}`);
+  if (!paths.includes(path)) return refuse(`its path must be ${paths.join(' or ')} for the driver ${driver}, not "${path}"`);
+  const serverUri = `${driver}://${path}`;
+
+  const transport = transportName ?? (authority === '' ? 'unix' : 'tls');
+  switch (transport) {
+    case 'unix': {
+      if (authority !== '') return refuse('a unix socket has no host in its URI');
+      const socket = readOptions(query, refuse).get('socket');
+      if (socket === undefined) {
+        if (path === '/session') return refuse(`for ${serverUri} the socket must be given, as in ${driver}+unix:///session?socket=/path`);
+        return { transport, text: transportName === undefined ? serverUri : `${driver}+unix://${path}`, serverUri, driver, socket };
+      }
+      if (!socket.startsWith('/')) return refuse('its socket must be an absolute path');
+      if (socket.includes('\0')) return refuse('its socket has a NUL character in it');
+      if (Buffer.byteLength(socket) > 107) return refuse('its socket path is longer than the 107 bytes the system allows');
+      return { transport, text: `${driver}+unix://${path}?socket=${encodeURI(socket).replaceAll(/[?#&+=]/g, encodeURIComponent)}`, serverUri, driver, socket };
+    }
+    case 'tcp': {
+      const unknown = [...readOptions(query, refuse).keys()][0];
+      if (unknown !== undefined) return refuse(`the option "${unknown}" does not go with tcp`);
+      const { host, port } = readAuthority(authority, refuse);
+      const written = host.includes(':') ? `[${host}]` : host;
+      const suffix = port === DEFAULT_TCP_PORT ? '' : `:${port}`;
+      return { transport, text: `${driver}+tcp://${written}${suffix}${path}`, serverUri, driver, host, port };
+    }
+    case 'tls':
+    case 'ssh':
+    case 'libssh':
+    case 'libssh2':
+      return refuse(`the transport ${transport}${transportName === undefined ? ' (the default when a host is named)' : ''} is not supported yet; ${EXAMPLES}`);
+    default:
+      return refuse(`the transport "${transport}" is unknown; ${EXAMPLES}`);
+  }
+}
+
+function readAuthority(authority: string, refuse: (why: string) => never): { readonly host: string; readonly port: number } {
+  if (authority.includes('@')) refuse('a user name does not go with tcp');
+  const match = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(authority);
+  if (match === null) return refuse('its host is malformed (an IPv6 address needs brackets)');
+  const [, written = '', portText] = match;
+  if (written === '') return refuse('it has no host');
+  const host = written.startsWith('[') ? written.slice(1, -1) : written;
+  if (written.startsWith('[') ? !isIPv6(host) || host.includes('%') : !HOST_NAME.test(host)) return refuse(`"${host}" is no host name or address`);
+  if (portText === undefined) return { host: host.toLowerCase(), port: DEFAULT_TCP_PORT };
+  const port = /^\d{1,5}$/.test(portText) ? Number(portText) : 0;
+  if (port < 1 || port > 65_535) return refuse(`"${portText}" is no port from 1 to 65535`);
+  return { host: host.toLowerCase(), port };
+}
+
+// Only `socket` is known. libvirt's other options name programs to run (command, netcat), files, or switch checks off.
+function readOptions(query: string | undefined, refuse: (why: string) => never): ReadonlyMap<string, string> {
+  const options = new Map<string, string>();
+  for (const part of query === undefined || query === '' ? [] : query.split('&')) {
+    const split = part.indexOf('=');
+    const name = split < 0 ? part : part.slice(0, split);
+    if (name !== 'socket') refuse(`the option "${name}" is not accepted`);
+    if (options.has(name)) refuse(`the option "${name}" is given twice`);
+    options.set(name, decoded(split < 0 ? '' : part.slice(split + 1), refuse));
+  }
+  return options;
+}
+
+function decoded(text: string, refuse: (why: string) => never): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return refuse('it has a broken % sequence in it');
+  }
+}

@@ -1,0 +1,139 @@
+// The structures that libvirt's procedures share: handles, typed parameters, the error. Limits are libvirt's.
+// Pure. `TypedParams` is the plain shape callers see; `WireParam` is what travels.
+import type { LibvirtErrorFields } from './errors.ts';
+import { InvalidArgumentError, ProtocolError } from './errors.ts';
+import type { Codec } from './xdr.ts';
+import { array, i32, optional, string, struct, uuid } from './xdr.ts';
+
+export const MAX_STRING_BYTES = 4_194_304;
+export const MAX_DOMAINS = 16_384;
+export const MAX_COOKIE_BYTES = 4_194_304;
+
+/** What libvirt calls a domain handle. The server finds the domain by its UUID; `id` is -1 while it is not running. */
+export interface DomainRef {
+  readonly name: string;
+  readonly uuid: string;
+  readonly id: number;
+}
+
+export const str = string(MAX_STRING_BYTES);
+export const optionalStr = optional(str);
+export const domain: Codec<DomainRef> = struct({ name: str, uuid, id: i32 });
+const objectWithUuid = struct({ name: str, uuid });
+
+export type WireParam = { readonly field: string } & (
+  | { readonly kind: 'int' | 'uint' | 'double'; readonly value: number }
+  | { readonly kind: 'llong' | 'ullong'; readonly value: bigint }
+  | { readonly kind: 'boolean'; readonly value: boolean }
+  | { readonly kind: 'string'; readonly value: string }
+);
+
+const ParamType = { INT: 1, UINT: 2, LLONG: 3, ULLONG: 4, DOUBLE: 5, BOOLEAN: 6, STRING: 7 } as const;
+
+export const wireParam: Codec<WireParam> = {
+  read: (r) => {
+    const field = r.string(MAX_STRING_BYTES);
+    const type = r.i32();
+    switch (type) {
+      case ParamType.INT:
+        return { field, kind: 'int', value: r.i32() };
+      case ParamType.UINT:
+        return { field, kind: 'uint', value: r.u32() };
+      case ParamType.LLONG:
+        return { field, kind: 'llong', value: r.i64() };
+      case ParamType.ULLONG:
+        return { field, kind: 'ullong', value: r.u64() };
+      case ParamType.DOUBLE:
+        return { field, kind: 'double', value: r.f64() };
+      case ParamType.BOOLEAN:
+        return { field, kind: 'boolean', value: r.i32() !== 0 };
+      case ParamType.STRING:
+        return { field, kind: 'string', value: r.string(MAX_STRING_BYTES) };
+      default:
+        throw new ProtocolError(`the parameter "${field.slice(0, 80)}" has the unknown type ${type}`);
+    }
+  },
+  write: (w, param) => {
+    w.string(param.field, MAX_STRING_BYTES);
+    switch (param.kind) {
+      case 'int':
+        w.i32(ParamType.INT);
+        return w.i32(param.value);
+      case 'uint':
+        w.i32(ParamType.UINT);
+        return w.u32(param.value);
+      case 'llong':
+        w.i32(ParamType.LLONG);
+        return w.i64(param.value);
+      case 'ullong':
+        w.i32(ParamType.ULLONG);
+        return w.u64(param.value);
+      case 'double':
+        w.i32(ParamType.DOUBLE);
+        return w.f64(param.value);
+      case 'boolean':
+        w.i32(ParamType.BOOLEAN);
+        return w.i32(param.value ? 1 : 0);
+      case 'string':
+        w.i32(ParamType.STRING);
+        return w.string(param.value, MAX_STRING_BYTES);
+    }
+  },
+};
+
+export const wireParams = (limit: number): Codec<readonly WireParam[]> => array(wireParam, limit);
+
+/**
+ * Typed parameters by name. A 64-bit value is a number where that is exact, a bigint beyond.
+ * Of a name that comes more than once the first counts, as with libvirt's own getters.
+ */
+export type TypedParams = ReadonlyMap<string, number | bigint | string | boolean>;
+
+export function toTypedParams(list: readonly WireParam[]): TypedParams {
+  const params = new Map<string, number | bigint | string | boolean>();
+  for (const { field, value } of list) {
+    if (!params.has(field)) params.set(field, typeof value === 'bigint' ? narrow(value) : value);
+  }
+  return params;
+}
+
+function narrow(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+/** A 64-bit quantity as a number; one that a number cannot hold exactly is an error, not a rounding. */
+export function toSafeNumber(value: bigint, what: string): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number)) throw new ProtocolError(`${what} is ${value}, more than can be true`);
+  return number;
+}
+
+/** A number for a 64-bit place on the wire. */
+export function toWireU64(value: number, what: string): bigint {
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError(`${what} must be a whole number from 0 on, not ${value}`);
+  return BigInt(value);
+}
+
+const errorOnWire = struct({
+  code: i32,
+  domain: i32,
+  message: optionalStr,
+  level: i32,
+  dom: optional(domain),
+  str1: optionalStr,
+  str2: optionalStr,
+  str3: optionalStr,
+  int1: i32,
+  int2: i32,
+  net: optional(objectWithUuid),
+});
+
+/** The domain and network members are unused by libvirt and not kept. */
+export const errorPayload: Codec<LibvirtErrorFields> = {
+  read: (r) => {
+    const { code, domain: errorDomain, message, level, str1, str2, str3, int1, int2 } = errorOnWire.read(r);
+    return { code, domain: errorDomain, message: message ?? `libvirt error ${code} without a text`, level, str1, str2, str3, int1, int2 };
+  },
+  write: (w, value) => errorOnWire.write(w, { ...value, dom: undefined, net: undefined }),
+};

@@ -1,0 +1,123 @@
+// Records what libvirt's own client and daemon say to each other, as golden bytes for golden.test.ts.
+//
+//   node packages/libvirt/test/golden/capture.ts        (Debian packages: libvirt-daemon, libvirt-clients, qemu-system-x86)
+//
+// Starts a libvirtd of its own, puts a recording proxy before its socket and lets virsh, that is libvirt's C library, walk
+// through the calls of this package, on the test driver and on a guest without disks and operating system. One frame of each
+// content is kept; other procedures, keepalive, long texts and what names the machine are left out. Look through frames.json
+// before you commit it.
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { eventKinds } from '../../src/events.ts';
+import { createFrameParser, FrameStatus, FrameType, Program } from '../../src/frame.ts';
+import type { Frame } from '../../src/frame.ts';
+import { procedures } from '../../src/procedures.ts';
+import { startPrivateLibvirtd } from '../private-libvirtd.ts';
+
+const run = promisify(execFile);
+const MAX_FRAME_BYTES = 4000;
+const NAMES_THE_MACHINE = [procedures.connectGetHostname.number, procedures.connectGetCapabilities.number];
+const procedureNames = new Map(Object.values(procedures).map(({ number, name }) => [number, name]));
+const eventNames = new Map(eventKinds.map(({ procedure, eventId }) => [procedure, `event ${eventId}`]));
+
+interface Recorded {
+  readonly from: 'client' | 'server';
+  readonly what: string;
+  readonly hex: string;
+}
+
+await using daemon = await startPrivateLibvirtd();
+const recorded = new Map<string, Recorded>();
+
+const record = (from: Recorded['from']) => {
+  const parser = createFrameParser();
+  return (chunk: Buffer): void => {
+    parser.push(chunk, (frame) => {
+      const what = whatOf(frame);
+      if (what === undefined || frame.payload.length > MAX_FRAME_BYTES) return;
+      const key = `${from} ${what} ${frame.payload.toString('hex')}`;
+      if (!recorded.has(key)) recorded.set(key, { from, what, hex: hexOf(frame) });
+    });
+  };
+};
+
+const proxySocket = join(daemon.directory, 'proxy');
+const proxy = createServer((near) => {
+  const far = connect(daemon.socket);
+  near.on('error', () => far.destroy());
+  far.on('error', () => near.destroy());
+  near.on('data', record('client'));
+  far.on('data', record('server'));
+  near.pipe(far).pipe(near);
+});
+await new Promise<void>((resolve) => {
+  proxy.listen(proxySocket, resolve);
+});
+
+try {
+  const testDriver = `test+unix:///default?socket=${proxySocket}`;
+  const qemuDriver = `qemu+unix:///session?socket=${proxySocket}`;
+  const xml = join(daemon.directory, 'golden.xml');
+  const domainXml = (type: string): string =>
+    `<domain type='${type}'><name>golden</name><uuid>01234567-89ab-4cde-8f01-23456789abcd</uuid><memory unit='MiB'>64</memory>` +
+    `<vcpu>1</vcpu><os><type arch='x86_64'>hvm</type></os><features><acpi/></features></domain>`;
+  const virsh = async (uri: string, ...commands: readonly string[]): Promise<void> => {
+    for (const command of commands) {
+      // refusals are wanted too
+      await run('virsh', ['-c', uri, ...command.split(' ')], { timeout: 30_000 }).catch((error: Error) => process.stderr.write(`${error.message}\n`));
+    }
+  };
+
+  writeFileSync(xml, domainXml('test'));
+  const listening = virsh(testDriver, 'event --all --loop --timeout 5');
+  await virsh(testDriver, 'hostname', 'version --daemon', 'nodeinfo', 'freecell', `define ${xml} --validate`, 'list --all --name', 'start golden --force-boot', 'dumpxml golden');
+  await virsh(testDriver, 'domstate golden --reason', 'dominfo golden', 'domid golden', 'domuuid golden', 'domstats --nowait golden', 'suspend golden', 'resume golden');
+  await virsh(testDriver, 'desc golden --title words', 'metadata golden urn:example:marker --key m --set <marker/>', 'metadata golden urn:example:marker');
+  await virsh(testDriver, 'domjobinfo golden', 'domjobabort golden', 'domjobabort golden --postcopy', 'reboot golden', 'destroy golden --graceful', 'undefine golden', `create ${xml}`, 'destroy golden', 'dominfo nosuch');
+  await listening;
+
+  writeFileSync(xml, domainXml('qemu'));
+  const device = join(daemon.directory, 'device.xml');
+  writeFileSync(device, "<rng model='virtio'><backend model='random'>/dev/urandom</backend><alias name='ua-rng'/></rng>");
+  const alsoListening = virsh(qemuDriver, 'event --all --loop --timeout 15');
+  await virsh(qemuDriver, 'version', 'capabilities', `define ${xml}`, 'start golden --force-boot', 'domjobinfo golden', 'domjobabort golden');
+  await virsh(qemuDriver, 'migrate-setmaxdowntime golden 300', 'migrate-getmaxdowntime golden', 'migrate-setspeed golden 64', 'migrate-getspeed golden');
+  await virsh(qemuDriver, 'domdirtyrate-calc golden --seconds 1', `attach-device golden ${device}`, 'reboot golden', 'setmem golden 32M --live', 'domstats --nowait golden');
+  // nobody listens there: the source's daemon says no
+  await virsh(
+    qemuDriver,
+    'migrate --live --p2p --persistent golden qemu+tcp://127.0.0.2:1/session --migrateuri tcp://127.0.0.2 --bandwidth 64 --migrate-disks vda,vdb --copy-storage-all --parallel --parallel-connections 2',
+    `save golden ${join(daemon.directory, 'saved')}`,
+    'domjobinfo golden --completed',
+  );
+  await alsoListening;
+} finally {
+  // the guest would outlive its daemon
+  await run('virsh', ['-c', `qemu+unix:///session?socket=${daemon.socket}`, 'destroy', 'golden']).catch(() => {});
+  proxy.close();
+}
+
+const file = join(import.meta.dirname, 'frames.json');
+const { stdout } = await run('virsh', ['--version']);
+const lines = [...recorded.values()].map((frame) => `    ${JSON.stringify(frame)}`);
+writeFileSync(file, `{\n  "libvirt": ${JSON.stringify(stdout.trim())},\n  "frames": [\n${lines.join(',\n')}\n  ]\n}\n`);
+process.stdout.write(`${lines.length} frames in ${file}\n`);
+
+function whatOf(frame: Frame): string | undefined {
+  if (frame.program !== Program.REMOTE) return undefined;
+  if (frame.type === FrameType.MESSAGE) return eventNames.get(frame.procedure);
+  const name = procedureNames.get(frame.procedure);
+  if (name === undefined) return undefined;
+  if (frame.type !== FrameType.CALL && NAMES_THE_MACHINE.includes(frame.procedure)) return undefined;
+  return frame.type === FrameType.CALL ? `${name} call` : `${name} ${frame.status === FrameStatus.OK ? 'reply' : 'error'}`;
+}
+
+function hexOf(frame: Frame): string {
+  const header = Buffer.alloc(28);
+  const { program, version, procedure, type, serial, status, payload } = frame;
+  [payload.length + 28, program, version, procedure, type, serial, status].forEach((word, index) => header.writeUInt32BE(word, index * 4));
+  return Buffer.concat([header, payload]).toString('hex');
+}

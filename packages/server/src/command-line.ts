@@ -1,0 +1,64 @@
+/** The options of `ferry serve` and how a failed start is told. Nothing here starts anything. */
+import { parseArgs } from 'node:util';
+import { errorTable, exitCodes, FerryError } from '@ferry/core';
+import { defaultDataDir } from './data-folder.ts';
+
+export const help = `Usage: ferry serve [--data-dir DIR] [--listen ADDRESS] [--port N]
+
+Runs the control plane in the foreground until SIGINT or SIGTERM.
+Running migrations go on without it and are taken up again at the next start.
+
+  --data-dir DIR     where hosts, migrations and the token are kept
+                     (default: FERRY_DATA_DIR, else /var/lib/ferry for root,
+                     else $XDG_STATE_HOME/ferry or ~/.local/state/ferry)
+  --listen ADDRESS   loopback address to listen on (default: 127.0.0.1)
+  --port N           port to listen on, 0 for any free one (default: 8790)
+  --help             this text
+
+Log lines go to stderr as JSON. Exit codes: 0 stopped as asked, 1 the start
+failed, 2 wrong usage, 10 the data folder can not be used.
+`;
+
+export interface ServeArguments {
+  readonly dataDir: string;
+  readonly host?: string;
+  readonly port?: number;
+}
+
+/** `help` when it was asked for. Throws FerryError `request-invalid`. */
+export const parseServeArguments = (args: readonly string[]): ServeArguments | 'help' => {
+  const values = read(args);
+  if (values.help === true) return 'help';
+  const { 'data-dir': dataDir, listen, port } = values;
+  if (dataDir === '') throw usage('The option --data-dir needs a folder.');
+  if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535)) throw usage(`"${port}" is not a port: it must be a number from 0 to 65535.`);
+  return {
+    dataDir: defaultDataDir(dataDir === undefined ? process.env : { FERRY_DATA_DIR: dataDir }),
+    ...(listen === undefined ? {} : { host: listen }),
+    ...(port === undefined ? {} : { port: Number(port) }),
+  };
+};
+
+const read = (args: readonly string[]) => {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: { 'data-dir': { type: 'string' }, listen: { type: 'string' }, port: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    }).values;
+  } catch (error) {
+    throw usage(error instanceof Error ? error.message.replace(/\. To specify.*$/s, '.') : String(error));
+  }
+};
+
+class UsageError extends FerryError {
+  override get remedy(): string {
+    return 'See "ferry serve --help".';
+  }
+}
+const usage = (message: string): FerryError => new UsageError('request-invalid', message);
+
+/** The two lines for stderr, and the exit code. */
+export const failureOf = (error: unknown): { readonly text: string; readonly exit: number } => {
+  if (error instanceof FerryError) return { text: `ferry: ${error.message}\n${error.remedy}\n`, exit: errorTable[error.code].exit };
+  return { text: `ferry: The control plane could not start: ${error instanceof Error ? error.message : String(error)}.\n${errorTable.internal.remedy}\n`, exit: exitCodes.failed };
+};

@@ -1,0 +1,88 @@
+/**
+ * Life of the control plane in one process: folder, token, engine, HTTP, and all of it closed again in the reverse
+ * order, also when the start fails half-way. What the engine is made of comes in as `parts`, so that tests need no host.
+ */
+import { createServer } from 'node:net';
+import { once } from 'node:events';
+import type { Engine, Log } from '@ferry/engine';
+import { makeDataFolder, readOrMakeToken, removeServerNote, writeServerNote } from './data-folder.ts';
+import { createHttpServer } from './http-server.ts';
+import { listenError, loopbackAddress, urlOf } from './listen-address.ts';
+
+export interface ServeOptions {
+  readonly dataDir: string;
+  /** A loopback address; 127.0.0.1 unless given. */
+  readonly host?: string;
+  /** 8790 unless given; 0 takes any free one. */
+  readonly port?: number;
+  readonly log: Log;
+}
+
+/** What is opened in the data folder. `close` releases the store; the engine is closed before. */
+export interface Parts {
+  openStores(dataDir: string): Promise<{ close(): Promise<void>; startEngine(): Promise<Engine> }>;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  /** Streams end, the engine stops following, the store is released. Running migrations go on without us. */
+  close(): Promise<void>;
+}
+
+export const defaultPort = 8790;
+export const serverVersion = '0.1.0';
+
+/** Rejects with FerryError `listen-*` or `store-*`, with everything closed that had been opened. */
+export const runControlPlane = async (parts: Parts, options: ServeOptions): Promise<RunningServer> => {
+  const { dataDir, log } = options;
+  const address = loopbackAddress(options.host ?? '127.0.0.1');
+  const port = options.port ?? defaultPort;
+  const opened: (() => Promise<void>)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (let close = opened.pop(); close !== undefined; close = opened.pop()) {
+      try {
+        await close();
+      } catch (error) {
+        log.error({ error }, 'closing failed');
+      }
+    }
+  };
+  try {
+    await makeDataFolder(dataDir);
+    const stores = await parts.openStores(dataDir);
+    opened.push(() => stores.close());
+    // Tried before the engine starts: a server that can not listen must not touch a host first.
+    await tryPort(address, port);
+    const token = await readOrMakeToken(dataDir);
+    const engine = await stores.startEngine();
+    opened.push(() => engine.close());
+    const app = createHttpServer({ engine, token, version: serverVersion, log });
+    opened.push(async () => app.close());
+    try {
+      await app.listen({ host: address, port });
+    } catch (error) {
+      throw listenError(error, address, port);
+    }
+    const bound = app.server.address();
+    const url = urlOf(address, typeof bound === 'object' && bound !== null ? bound.port : port);
+    await writeServerNote(dataDir, { url, pid: process.pid });
+    opened.push(() => removeServerNote(dataDir));
+    let closed: Promise<void> | undefined;
+    return { url, close: () => (closed ??= closeAll()) };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+};
+
+const tryPort = async (address: string, port: number): Promise<void> => {
+  const probe = createServer();
+  try {
+    probe.listen({ host: address, port });
+    await once(probe, 'listening');
+  } catch (error) {
+    throw listenError(error, address, port);
+  }
+  probe.close();
+  await once(probe, 'close');
+};

@@ -1,0 +1,99 @@
+/**
+ * What each operation does: ask the engine, shape the answer. Input arrives parsed; failures are FerryErrors and pass
+ * through. No HTTP here but the status' companion, the path of what was made.
+ */
+import type { AnswerOf, CallName, ParsedOf, StreamName } from '@ferry/api';
+import { apiBase } from '@ferry/api';
+import { FerryError } from '@ferry/core';
+import type { Engine } from '@ferry/engine';
+import type { ServerSentEvent } from './event-stream.ts';
+import { eventJson, hostJson, migrationJson, vmJson } from './views.ts';
+
+export interface HandlerContext {
+  /** Name of the calling program: cli, console, ... */
+  readonly client: string;
+  readonly lastEventId: string | undefined;
+  /** Aborts when the caller leaves or the server stops. */
+  readonly signal: AbortSignal;
+}
+
+export interface Answer<T> {
+  readonly body: T;
+  /** Path of the object that was made. */
+  readonly location?: string;
+}
+
+export type CallHandlers = { readonly [N in CallName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<Answer<AnswerOf<N>>> };
+export type StreamHandlers = { readonly [N in StreamName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<AsyncIterable<ServerSentEvent>> };
+
+/** Who acts: the token is all that is known of a caller. */
+const actor = 'operator';
+
+export const callHandlers = (engine: Engine, version: string): CallHandlers => {
+  const nameOf = (id: string): string => engine.hostNameOf(id);
+  return {
+    versionShow: async () => ({ body: { version, api: 'v1' } }),
+    hostList: async () => ({ body: { items: engine.hosts().map((view) => hostJson(view, engine.vmCountOf(view.host.id))) } }),
+    hostAdd: async ({ body }, { signal }) => {
+      const view = await engine.addHost({ uri: body.uri, ...(body.name === undefined ? {} : { name: body.name }) }, signal);
+      return { body: hostJson(view, engine.vmCountOf(view.host.id)), location: `${apiBase}/hosts/${view.host.id}` };
+    },
+    hostShow: async ({ params }) => {
+      const view = engine.host(params.host);
+      return { body: hostJson(view, engine.vmCountOf(view.host.id)) };
+    },
+    hostRemove: async ({ params }) => {
+      await engine.removeHost(params.host);
+      return { body: undefined };
+    },
+    vmList: async () => ({ body: { items: engine.vms().map((vm) => vmJson(vm, nameOf)) } }),
+    vmShow: async ({ params }) => ({ body: vmJson(engine.vm(params.vm), nameOf) }),
+    migrationList: async ({ query }) => {
+      const { state, vm, limit } = query;
+      const found = await engine.migrations({ ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }), ...(limit === undefined ? {} : { limit }) });
+      return { body: { items: found.map(migrationJson) } };
+    },
+    migrationCreate: async ({ body }, { client }) => {
+      const { vm, to, preferHost, maxBandwidthMiBPerSecond } = body;
+      if (to !== undefined && preferHost !== undefined) throw new FerryError('request-invalid', 'The fields "to" and "preferHost" of the body exclude each other.');
+      const migration = await engine.startMigration(
+        {
+          vm,
+          ...(to === undefined ? {} : { to }),
+          ...(preferHost === undefined ? {} : { preferHost }),
+          ...(maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond }),
+        },
+        { actor, client },
+      );
+      return { body: migrationJson(migration), location: `${apiBase}/migrations/${migration.id}` };
+    },
+    migrationShow: async ({ params }) => ({ body: migrationJson(await engine.migration(params.migration)) }),
+    migrationAbort: async ({ params }) => ({ body: migrationJson(await engine.abortMigration(params.migration)) }),
+  };
+};
+
+export const streamHandlers = (engine: Engine): StreamHandlers => ({
+  migrationWatch: async ({ params }, { signal }) => {
+    // Asked first, so that an unknown migration is refused before a stream begins.
+    const { id } = await engine.migration(params.migration);
+    return map(engine.watchMigration(id, signal), (migration) => ({ event: 'migration', data: migrationJson(migration) }));
+  },
+  eventWatch: async ({ query }, { signal, lastEventId }) => {
+    const after = seqOf(lastEventId ?? query.after);
+    return map(engine.events(after, signal), ({ seq, at, event }) => ({
+      ...(seq === undefined ? {} : { id: String(seq) }),
+      event: event.type,
+      data: eventJson(event, at, (id) => engine.hostNameOf(id)),
+    }));
+  },
+});
+
+const seqOf = (text: string | undefined): number | undefined => {
+  if (text === undefined || text === '') return undefined;
+  if (!/^\d{1,15}$/.test(text)) throw new FerryError('request-invalid', 'The header "Last-Event-ID" is not the id of an event.');
+  return Number(text);
+};
+
+async function* map<T, U>(source: AsyncIterable<T>, change: (item: T) => U): AsyncGenerator<U> {
+  for await (const item of source) yield change(item);
+}

@@ -1,0 +1,31 @@
+/** Params, query and body of a request against the schemas of its operation. Refusals name the place and the field. */
+import type { Operation } from '@ferry/api';
+import { FerryError } from '@ferry/core';
+import type { z } from 'zod';
+
+interface RawInput {
+  readonly params: unknown;
+  readonly query: unknown;
+  readonly body: unknown;
+}
+
+export const parseInput = (operation: Operation, raw: RawInput): RawInput => ({
+  params: parsePart('path', operation.params, raw.params),
+  query: parsePart('query', operation.query, raw.query),
+  body: parsePart('body', operation.body, raw.body),
+});
+
+const parsePart = (place: string, schema: z.ZodType | undefined, value: unknown): unknown => {
+  if (schema === undefined) return undefined;
+  if (value === undefined || value === null) throw new FerryError('request-invalid', `The request has no ${place}.`);
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new FerryError('request-invalid', result.error.issues.slice(0, 5).map((issue) => sentenceOf(place, issue)).join(' '));
+};
+
+const sentenceOf = (place: string, issue: z.core.$ZodIssue): string => {
+  if (issue.code === 'unrecognized_keys') return `The ${place} has no field ${issue.keys.slice(0, 5).map((key) => JSON.stringify(key.slice(0, 100))).join(', ')}.`;
+  const field = issue.path.map(String).join('.');
+  const subject = field === '' ? `The ${place}` : `The field "${field}" of the ${place}`;
+  return `${subject} is not accepted: ${issue.message.slice(0, 300)}.`;
+};

@@ -1,0 +1,107 @@
+/**
+ * From core's objects to the JSON of the API: times become RFC 3339, ids of hosts become names, what is absent stays
+ * absent. It decides nothing and leaves out what is nobody's business outside: evidence, reasons of states, leases.
+ */
+import type { FerryEvent, HostJson, MigrationJson, VmJson } from '@ferry/api';
+import type { ErrorReport, HostView, Migration, TimeMs, Vm } from '@ferry/core';
+import type { EngineEvent } from '@ferry/engine';
+
+/** Name of a host by its id, also of one that has been removed. */
+export type HostNames = (id: string) => string;
+
+const time = (at: TimeMs): string => new Date(at).toISOString();
+
+/** The fields of `object` that are there. */
+const present = <T extends object>(object: T): { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & { [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
+
+/** `vms`: number of VMs whose authoritative instance is there. */
+export const hostJson = (view: HostView, vms: number): HostJson => {
+  const { host, facts } = view;
+  return present({
+    id: host.id,
+    name: host.name,
+    uri: host.uri,
+    state: view.state,
+    stateDetail: view.stateDetail,
+    cpu: facts === undefined ? undefined : { arch: facts.cpu.arch, model: facts.cpu.model, vendor: facts.cpu.vendor, threads: facts.cpu.threads },
+    memory: facts === undefined ? undefined : present({ totalBytes: facts.memoryBytes, freeBytes: view.freeMemoryBytes }),
+    libvirtVersion: facts?.libvirtVersion,
+    qemuVersion: facts?.qemuVersion,
+    vms,
+    addedAt: time(host.addedAt),
+  });
+};
+
+export const vmJson = (vm: Vm, nameOf: HostNames): VmJson =>
+  present({
+    uuid: vm.uuid,
+    name: vm.name,
+    host: nameOf(vm.hostId),
+    state: vm.state,
+    memoryBytes: vm.memoryBytes,
+    vcpus: vm.vcpus,
+    disks: vm.disks.map((disk) => present({ target: disk.target, device: disk.device, type: disk.type, source: disk.source, format: disk.format, readOnly: disk.readOnly })),
+    instances: vm.instances.map(({ hostId, role, instance }) => ({ host: nameOf(hostId), role, state: instance.state })),
+    currentMigration: vm.currentMigration,
+  });
+
+export const migrationJson = (migration: Migration): MigrationJson =>
+  present({
+    id: migration.id,
+    name: migration.name,
+    vm: { uuid: migration.vm.uuid, name: migration.vm.name },
+    kind: migration.kind,
+    origin: migration.origin,
+    actor: migration.actor,
+    client: migration.client,
+    from: migration.from.name,
+    to: migration.to?.name,
+    phase: migration.phase,
+    phases: migration.phases.map(({ phase, at }) => ({ phase, at: time(at) })),
+    outcome: migration.outcome,
+    progress: migration.progress === undefined ? undefined : progressJson(migration.progress),
+    totalMs: migration.totalMs === undefined ? undefined : Math.round(migration.totalMs),
+    downtimeMs: migration.downtimeMs === undefined ? undefined : Math.round(migration.downtimeMs),
+    transferredBytes: migration.transferredBytes,
+    vmIsNow: migration.vmIsNow === undefined ? undefined : { host: migration.vmIsNow.host, state: migration.vmIsNow.state },
+    error: migration.error === undefined ? undefined : errorJson(migration.error),
+    maxBandwidthMiBPerSecond: migration.request.maxBandwidthMiBPerSecond,
+    adopted: migration.adopted,
+  });
+
+const progressJson = (progress: NonNullable<Migration['progress']>): NonNullable<MigrationJson['progress']> =>
+  present({
+    percent: progress.percent,
+    processedBytes: Math.round(progress.processedBytes),
+    remainingBytes: Math.round(progress.remainingBytes),
+    totalBytes: Math.round(progress.totalBytes),
+    dirtyBytesPerSecond: Math.round(progress.dirtyBytesPerSecond),
+    throughputBytesPerSecond: Math.round(progress.throughputBytesPerSecond),
+    iteration: progress.iteration,
+    etaMs: progress.etaMs === undefined ? undefined : Math.round(progress.etaMs),
+  });
+
+const errorJson = (error: ErrorReport): NonNullable<MigrationJson['error']> => ({
+  code: error.code,
+  message: error.message,
+  remedy: error.remedy,
+  reasons: error.reasons.map((reason) => present({ code: reason.code, host: reason.host, message: reason.message, remedy: reason.remedy })),
+});
+
+export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): FerryEvent => {
+  switch (event.type) {
+    case 'migration':
+      return { type: 'migration', at: time(at), migration: migrationJson(event.migration) };
+    case 'host':
+      return { type: 'host', at: time(at), host: hostJson(event.host, event.vms) };
+    case 'host-removed':
+      return { type: 'host-removed', at: time(at), host: event.host };
+    case 'vm':
+      return { type: 'vm', at: time(at), vm: vmJson(event.vm, nameOf) };
+    case 'vm-removed':
+      return { type: 'vm-removed', at: time(at), uuid: event.uuid, name: event.name };
+    case 'reset':
+      return { type: 'reset', at: time(at) };
+  }
+};

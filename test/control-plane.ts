@@ -1,0 +1,89 @@
+/**
+ * A control plane and its command line as processes, for tests from outside: own data folder, own port, ended by id.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { waitFor } from '@ferry/lab';
+
+const ferryPath = join(import.meta.dirname, '..', 'bin', 'ferry');
+
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ControlPlane extends AsyncDisposable {
+  readonly dataDir: string;
+  url(): string;
+  token(): string;
+  /** Runs `ferry ARGS`. */
+  ferry(...args: readonly string[]): Promise<Ran>;
+  /** The same with `-o json`, parsed; fails unless the exit code is 0. */
+  json<T>(...args: readonly string[]): Promise<T>;
+  /** Ends the server at once, as a crash would. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+}
+
+export async function controlPlane(): Promise<ControlPlane> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'ferry-test-'));
+  const { FERRY_SERVER: _server, FERRY_TOKEN: _token, NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
+  const env = { ...inherited, FERRY_DATA_DIR: dataDir };
+  let server: ChildProcess | undefined;
+  let output = '';
+  const serverFile = join(dataDir, 'server.json');
+  const running = () => (JSON.parse(readFileSync(serverFile, 'utf8')) as { url: string; pid: number }) satisfies object;
+  // A test file that is asked to stop must not leave its server behind.
+  const endWithUs = (): void => void server?.kill('SIGKILL');
+  process.once('exit', endWithUs);
+
+  const start = async (): Promise<void> => {
+    rmSync(serverFile, { force: true });
+    const child = spawn(ferryPath, ['serve', '--port', '0'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    server = child;
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await waitFor('the control plane to listen', () => {
+      if (child.exitCode !== null) throw new Error(`ferry serve ended with ${child.exitCode}: ${output}`);
+      return existsSync(serverFile) && readFileSync(serverFile, 'utf8') !== '' ? true : undefined;
+    }, { timeoutMs: 30_000 });
+  };
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    const child = server;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill(signal);
+    await ended;
+  };
+  const ferry = (...args: readonly string[]): Promise<Ran> =>
+    new Promise((resolve, reject) => {
+      const child = spawn(ferryPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+      let stdout = '';
+      let stderr = '';
+      child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+      child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+      child.on('error', reject);
+      child.on('close', (code) => resolve({ code, stdout, stderr }));
+    });
+  await start();
+  return {
+    dataDir,
+    url: () => running().url,
+    token: () => readFileSync(join(dataDir, 'token'), 'utf8').trim(),
+    ferry,
+    json: async <T>(...args: readonly string[]): Promise<T> => {
+      const ran = await ferry(...args, '-o', 'json');
+      if (ran.code !== 0) throw new Error(`ferry ${args.join(' ')} ended with ${ran.code}: ${ran.stderr}${ran.stdout}\nserver: ${output.slice(-2_000)}`);
+      return JSON.parse(ran.stdout) as T;
+    },
+    kill: () => end('SIGKILL'),
+    start,
+    [Symbol.asyncDispose]: async () => {
+      await end('SIGTERM');
+      process.off('exit', endWithUs);
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
