@@ -53,7 +53,7 @@ export interface StreamEvent<T> {
 }
 
 /** The argument may be left out when the operation needs neither params nor body. */
-type Arguments<T> = Record<never, never> extends T ? [input?: T] : [input: T];
+type Arguments<T> = object extends T ? [input?: T] : [input: T];
 
 export interface Client {
   /** Rejects with ApiError, or with the signal's reason when it aborts. */

@@ -206,7 +206,6 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
       await migrations.stop();
       await Promise.all([...followers.values()].map((each) => each.stop()));
       await hub.flush();
-      await stores.close();
     },
   };
 }

@@ -47,6 +47,6 @@ export interface Engine {
    * gets one `reset` and goes on from now.
    */
   events(afterSeq: number | undefined, signal: AbortSignal): AsyncIterable<NumberedEvent>;
-  /** Stops following; running migrations go on without us. */
+  /** Stops following; running migrations go on without us. The stores stay open: they are the caller's. */
   close(): Promise<void>;
 }

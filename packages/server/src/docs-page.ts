@@ -68,12 +68,12 @@ const typeOf = (schema: JsonSchema): string => {
     return `<a href="#schema-${text(name)}">${text(name)}</a>`;
   }
   if (Array.isArray(schema['enum'])) return schema['enum'].map((value) => `<code>${text(String(value))}</code>`).join(' | ');
-  if (schema['const'] !== undefined) return `<code>${text(String(schema['const']))}</code>`;
+  if (schema['const'] !== undefined) return `<code>${text(JSON.stringify(schema['const']))}</code>`;
   if (schema['type'] === 'array') return `list of ${typeOf(asSchema(schema['items']))}`;
   const limits = ['format', 'pattern', 'minimum', 'maximum', 'minLength', 'maxLength']
     .filter((key) => schema[key] !== undefined && Math.abs(Number(schema[key])) !== Number.MAX_SAFE_INTEGER)
     .map((key) => `${key} ${String(schema[key])}`);
-  return text([String(schema['type'] ?? 'value'), ...limits].join(', '));
+  return text([typeof schema['type'] === 'string' ? schema['type'] : 'value', ...limits].join(', '));
 };
 
 const schemaBlock = (schema: JsonSchema): string => {
@@ -86,7 +86,7 @@ const schemaBlock = (schema: JsonSchema): string => {
       const inner = asSchema(value);
       const element = inner['type'] === 'array' ? asSchema(inner['items']) : inner;
       const nested = element['properties'] === undefined ? '' : schemaBlock(element);
-      return `<tr><td><code>${text(name)}</code>${required.includes(name) ? '' : ' <i>optional</i>'}<td>${typeOf(inner)}${nested}<td>${text(String(inner['description'] ?? ''))}</tr>`;
+      return `<tr><td><code>${text(name)}</code>${required.includes(name) ? '' : ' <i>optional</i>'}<td>${typeOf(inner)}${nested}<td>${typeof inner['description'] === 'string' ? text(inner['description']) : ''}</tr>`;
     })
     .join('')}</tbody></table>`;
 };

@@ -88,6 +88,7 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
   });
 
   const calls = callHandlers(engine, options.version);
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- it ties the handler to its input
   const mountCall = <N extends CallName>(name: N): void => {
     const handle = calls[name];
     app.route({
@@ -104,6 +105,7 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
     });
   };
   const streams = streamHandlers(engine);
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- it ties the handler to its input
   const mountStream = <N extends StreamName>(name: N): void => {
     const open = streams[name];
     app.route({

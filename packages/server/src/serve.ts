@@ -10,10 +10,10 @@ export const serve = async (options: ServeOptions): Promise<RunningServer> =>
   runControlPlane(
     {
       openStores: async (dataDir) => {
-        const stores = await openSqliteStores(dataDir, systemClock);
+        const stores = openSqliteStores(dataDir, systemClock);
         return {
           close: () => stores.close(),
-          startEngine: () => startEngine({ hypervisor: libvirtHypervisor(options.log), stores, clock: systemClock, log: options.log }),
+          startEngine: () => startEngine({ hypervisor: libvirtHypervisor(), stores, clock: systemClock, log: options.log }),
         };
       },
     },

@@ -1,0 +1,89 @@
+/** For tests: an engine of canned answers that records what it was asked. It moves nothing and follows nothing. */
+import type { HostView, Instance, Migration, Vm } from '@ferry/core';
+import { FerryError, hostId, migrationId, vmUuid } from '@ferry/core';
+import type { Engine, Log, NumberedEvent } from '@ferry/engine';
+
+export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
+
+export const sampleHost: HostView = {
+  host: { id: hostId('h1'), name: 'alpha', uri: 'qemu+tcp://alpha/system', machineUuid: 'm-1', addedAt: 1_700_000_000_000 },
+  state: 'connected',
+  facts: {
+    hostname: 'alpha', machineUuid: 'm-1', libvirtVersion: '9.0.0', qemuVersion: '7.2.0',
+    cpu: { arch: 'x86_64', model: 'EPYC', vendor: 'AMD', threads: 8 }, memoryBytes: 16 * 2 ** 30,
+  },
+  freeMemoryBytes: 8 * 2 ** 30,
+};
+export const bareHost: HostView = { host: { ...sampleHost.host, id: hostId('h2'), name: 'beta' }, state: 'unreachable', stateDetail: 'connection refused' };
+
+const instance: Instance = {
+  uuid: vmUuid('11111111-1111-4111-8111-111111111111'), name: 'web1', state: 'running', reason: 'booted', persistent: true,
+  memoryBytes: 2 ** 30, vcpus: 2, disks: [{ target: 'vda', device: 'disk', type: 'file', source: '/a.qcow2', format: 'qcow2', readOnly: false }, { target: 'sda', device: 'cdrom', type: 'file', readOnly: true }],
+};
+export const sampleVm: Vm = {
+  uuid: instance.uuid, name: 'web1', hostId: hostId('h1'), state: 'running', memoryBytes: 2 ** 30, vcpus: 2, disks: instance.disks,
+  instances: [{ hostId: hostId('h1'), role: 'authoritative', instance }], currentMigration: migrationId('m1'),
+};
+export const runningMigration: Migration = {
+  id: migrationId('m1'), name: 'web1-1', vm: { uuid: instance.uuid, name: 'web1' }, kind: 'live', origin: 'operator', actor: 'operator', client: 'cli',
+  request: { to: 'beta', maxBandwidthMiBPerSecond: 64 }, from: { id: hostId('h1'), name: 'alpha' }, to: { id: hostId('h2'), name: 'beta' },
+  phase: 'transferring', phases: [{ phase: 'queued', at: 1_700_000_000_000 }, { phase: 'transferring', at: 1_700_000_001_000 }],
+  progress: { percent: 40.5, processedBytes: 10, remainingBytes: 20, totalBytes: 30, dirtyBytesPerSecond: 1.5, throughputBytesPerSecond: 5, iteration: 1 },
+  evidence: {},
+};
+export const finishedMigration: Migration = {
+  ...runningMigration, phase: 'failed', outcome: 'failed', totalMs: 1234.5, downtimeMs: 12, transferredBytes: 30, vmIsNow: { host: 'alpha', state: 'running' }, adopted: true,
+  error: { code: 'migration-failed', message: 'It broke.', remedy: 'Mend it.', reasons: [{ code: 'x', message: 'y', remedy: 'z' }] },
+};
+
+export interface FakeEngine extends Engine {
+  readonly asked: { readonly name: string; readonly with: unknown }[];
+}
+
+export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
+  const asked: { name: string; with: unknown }[] = [];
+  const note = <T>(name: string, input: unknown, answer: T): T => {
+    asked.push({ name, with: input });
+    return answer;
+  };
+  const find = (ref: string): Migration => {
+    if (ref !== 'm1') throw new FerryError('migration-unknown', `There is no migration "${ref}".`);
+    return runningMigration;
+  };
+  return {
+    asked,
+    hosts: () => [sampleHost, bareHost],
+    host: (ref) => {
+      if (ref !== 'alpha') throw new FerryError('host-unknown', `There is no host "${ref}".`);
+      return sampleHost;
+    },
+    hostNameOf: (id) => (id === 'h1' ? 'alpha' : 'beta'),
+    vmCountOf: (id) => (id === 'h1' ? 1 : 0),
+    addHost: async (request) => note('addHost', request, sampleHost),
+    removeHost: async (ref) => note('removeHost', ref, undefined),
+    vms: () => [sampleVm],
+    vm: (ref) => {
+      if (ref !== 'web1') throw new FerryError('vm-unknown', `There is no VM "${ref}".`);
+      return sampleVm;
+    },
+    migrations: async (query) => note('migrations', query, [finishedMigration, runningMigration]),
+    migration: async (ref) => find(ref),
+    startMigration: async (request, by) => note('startMigration', { request, by }, runningMigration),
+    abortMigration: async (ref) => note('abortMigration', ref, find(ref)),
+    watchMigration: async function* () {
+      yield runningMigration;
+      yield finishedMigration;
+    },
+    events: async function* (afterSeq): AsyncGenerator<NumberedEvent> {
+      note('events', afterSeq, undefined);
+      yield { seq: (afterSeq ?? 0) + 1, at: 1_700_000_000_000, event: { type: 'vm', vm: sampleVm } };
+      yield { at: 1_700_000_000_000, event: { type: 'migration', migration: runningMigration } };
+      yield { seq: (afterSeq ?? 0) + 2, at: 1_700_000_000_000, event: { type: 'host', host: bareHost, vms: 0 } };
+      yield { seq: (afterSeq ?? 0) + 3, at: 1_700_000_000_000, event: { type: 'host-removed', host: 'beta' } };
+      yield { seq: (afterSeq ?? 0) + 4, at: 1_700_000_000_000, event: { type: 'vm-removed', uuid: sampleVm.uuid, name: 'web1' } };
+      yield { at: 1_700_000_000_000, event: { type: 'reset' } };
+    },
+    close: async () => {},
+    ...own,
+  };
+};

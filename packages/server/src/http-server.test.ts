@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { InjectOptions } from 'fastify';
+import { errorTable, eventSchema, migrationSchema, operations, problemSchema, routes, apiBase } from '@ferry/api';
+import type { ErrorCode, Operation, OperationName } from '@ferry/api';
+import { FerryError } from '@ferry/core';
+import type { Engine } from '@ferry/engine';
+import { fakeEngine, silentLog } from './fake-engine.ts';
+import { createHttpServer } from './http-server.ts';
+
+const token = 'T'.repeat(43);
+const authorization = `Bearer ${token}`;
+const serverOf = (engine: Engine = fakeEngine()) => createHttpServer({ engine, token, version: '1.2.3', log: silentLog });
+
+const ask = async (options: InjectOptions, engine?: Engine) => {
+  const app = serverOf(engine);
+  try {
+    return await app.inject({ ...options, headers: { authorization, ...options.headers } });
+  } finally {
+    await app.close();
+  }
+};
+const askProblem = async (options: InjectOptions, engine?: Engine) => {
+  const response = await ask(options, engine);
+  assert.match(String(response.headers['content-type']), /^application\/problem\+json/);
+  const problem = problemSchema.parse(response.json());
+  assert.equal(response.statusCode, problem.status);
+  return { ...problem, headers: response.headers, raw: response.body };
+};
+
+const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
+  versionShow: { url: '/version' },
+  hostList: { url: '/hosts' },
+  hostAdd: { method: 'POST', url: '/hosts', payload: { uri: 'qemu+tcp://alpha/system' } },
+  hostShow: { url: '/hosts/alpha' },
+  hostRemove: { method: 'DELETE', url: '/hosts/alpha' },
+  vmList: { url: '/vms' },
+  vmShow: { url: '/vms/web1' },
+  migrationList: { url: '/migrations?state=active&vm=web1&limit=5' },
+  migrationCreate: { method: 'POST', url: '/migrations', payload: { vm: 'web1', to: 'beta' }, headers: { 'ferry-client': 'cli' } },
+  migrationShow: { url: '/migrations/m1' },
+  migrationAbort: { method: 'POST', url: '/migrations/m1/abort' },
+  migrationWatch: { url: '/migrations/m1/watch' },
+  eventWatch: { url: '/events' },
+};
+
+for (const name of Object.keys(routes) as OperationName[]) {
+  test(`${name} answers as the table says`, async () => {
+    const operation: Operation = operations[name];
+    const options = good[name];
+    const response = await ask({ ...options, url: `${apiBase}${options.url}` });
+    assert.equal(response.statusCode, operation.status, response.body);
+    if (operation.stream !== undefined) {
+      assert.match(String(response.headers['content-type']), /^text\/event-stream/);
+      const data = response.body.split('\n').filter((line) => line.startsWith('data: '));
+      assert.ok(data.length >= 2);
+      for (const line of data) operation.stream.parse(JSON.parse(line.slice(6)));
+    } else if (operation.answer === undefined) {
+      assert.equal(response.body, '');
+    } else {
+      assert.deepEqual(operation.answer.parse(response.json()), response.json());
+    }
+  });
+}
+
+test('what was parsed reaches the engine, the name of the client too', async () => {
+  const engine = fakeEngine();
+  await ask({ ...good.migrationCreate, url: '/api/v1/migrations' }, engine);
+  await ask({ url: '/api/v1/migrations?limit=5&state=active' }, engine);
+  await ask({ ...good.hostAdd, url: '/api/v1/hosts' }, engine);
+  assert.deepEqual(engine.asked, [
+    { name: 'startMigration', with: { request: { vm: 'web1', to: 'beta' }, by: { actor: 'operator', client: 'cli' } } },
+    { name: 'migrations', with: { state: 'active', limit: 5 } },
+    { name: 'addHost', with: { uri: 'qemu+tcp://alpha/system' } },
+  ]);
+});
+
+test('a made object is named by its location', async () => {
+  assert.equal((await ask({ ...good.migrationCreate, url: '/api/v1/migrations' })).headers.location, '/api/v1/migrations/m1');
+  assert.equal((await ask({ ...good.hostAdd, url: '/api/v1/hosts' })).headers.location, '/api/v1/hosts/h1');
+});
+
+test('names with odd characters travel in the path', async () => {
+  assert.match((await askProblem({ url: `/api/v1/vms/${encodeURIComponent('a/b %ü')}` })).detail, /"a\/b %ü"/);
+});
+
+test('every code of the error table becomes its problem document', async () => {
+  for (const code of Object.keys(errorTable) as ErrorCode[]) {
+    const reasons = [{ code: 'r', host: 'beta', message: 'm', remedy: 'w' }];
+    const problem = await askProblem({ url: '/api/v1/vms' }, fakeEngine({ vms: () => { throw new FerryError(code, 'It is so.', { reasons }); } }));
+    const { status, remedy, retriable } = errorTable[code];
+    assert.deepEqual([problem.code, problem.status, problem.remedy, problem.retriable, problem.detail, problem.reasons], [code, status, remedy, retriable, 'It is so.', reasons]);
+    assert.equal(problem.type, `/docs#error-${code}`);
+  }
+});
+
+test('the reference page has an anchor for every error code and every operation, and loads nothing', async () => {
+  const app = serverOf();
+  const response = await app.inject({ url: '/docs' });
+  await app.close();
+  assert.equal(response.statusCode, 200);
+  for (const code of Object.keys(errorTable)) assert.ok(response.body.includes(`id="error-${code}"`), code);
+  for (const name of Object.keys(routes)) assert.ok(response.body.includes(`id="${name}"`), name);
+  assert.doesNotMatch(response.body, /<script|<link|<img|@import|url\(|\ssrc=/i);
+  assert.deepEqual([...new Set(response.body.match(/https?:\/\/[^\s<"]+/g))], ['http://127.0.0.1:8790']);
+  assert.match(String(response.headers['content-security-policy']), /^default-src 'none'; style-src 'sha256-/);
+});
+
+test('the OpenAPI document needs the token and covers every operation', async () => {
+  assert.equal((await askProblem({ url: '/openapi.json', headers: { authorization: '' } })).code, 'token-missing');
+  const document: unknown = (await ask({ url: '/openapi.json' })).json();
+  const text = JSON.stringify(document);
+  for (const name of Object.keys(routes)) assert.ok(text.includes(`"operationId":"${name}"`), name);
+});
+
+for (const url of ['/api/v1/vms', '/api/v1/events', '/openapi.json', '/nowhere', '/', '/docs/', '/docs?x', '//docs']) {
+  test(`${url} without or with a wrong token`, async () => {
+    const app = serverOf();
+    const missing = await app.inject({ url });
+    const wrong = await app.inject({ url, headers: { authorization: `Bearer ${token}x` } });
+    const basic = await app.inject({ url, headers: { authorization: `Basic ${token}` } });
+    await app.close();
+    if (url === '/docs?x') {
+      assert.equal(missing.statusCode, 200);
+      return;
+    }
+    assert.deepEqual([missing.statusCode, missing.json().code], [401, 'token-missing']);
+    assert.equal(missing.headers['www-authenticate'], 'Bearer');
+    assert.deepEqual([wrong.json().code, basic.json().code], ['token-wrong', 'token-wrong']);
+  });
+}
+
+test('foreign Host and Origin are refused, also for the reference page', async () => {
+  for (const headers of [{ host: 'ferry.example' }, { host: '127.0.0.1:9' }, { host: '10.0.0.1' }, { origin: 'http://evil.example' }, { origin: 'null' }, { origin: 'https://localhost' }]) {
+    for (const url of ['/docs', '/api/v1/vms']) assert.equal((await askProblem({ url, headers })).code, 'origin-foreign', JSON.stringify(headers));
+  }
+  for (const headers of [{ host: '127.0.0.1' }, { host: 'LOCALHOST:80' }, { host: '[::1]' }, { origin: 'http://localhost' }]) {
+    assert.equal((await ask({ url: '/api/v1/vms', headers })).statusCode, 200, JSON.stringify(headers));
+  }
+});
+
+test('unknown paths and wrong methods', async () => {
+  assert.equal((await askProblem({ url: '/api/v1/nothing' })).code, 'not-found');
+  assert.equal((await askProblem({ url: '/api/v1/vms/a/b' })).code, 'not-found');
+  const refused = await askProblem({ method: 'PUT', url: '/api/v1/hosts' });
+  assert.deepEqual([refused.code, refused.headers.allow], ['method-not-allowed', 'GET, POST']);
+  assert.equal((await askProblem({ method: 'POST', url: '/docs' })).code, 'method-not-allowed');
+});
+
+const badInput: readonly (readonly [string, InjectOptions, RegExp])[] = [
+  ['no body', { method: 'POST', url: '/api/v1/hosts' }, /no body/],
+  ['a missing field', { method: 'POST', url: '/api/v1/hosts', payload: {} }, /"uri" of the body/],
+  ['a field too many', { method: 'POST', url: '/api/v1/hosts', payload: { uri: 'test:///default', colour: 1 } }, /no field "colour"/],
+  ['not JSON', { method: 'POST', url: '/api/v1/hosts', payload: '{', headers: { 'content-type': 'application/json' } }, /not valid JSON/],
+  ['another type', { method: 'POST', url: '/api/v1/hosts', payload: 'uri=x', headers: { 'content-type': 'application/x-www-form-urlencoded' } }, /must be JSON/],
+  ['plain text', { method: 'POST', url: '/api/v1/hosts', payload: '{"uri":"test:///default"}', headers: { 'content-type': 'text/plain' } }, /must be JSON/],
+  ['too large', { method: 'POST', url: '/api/v1/hosts', payload: { uri: 'x'.repeat(70_000) } }, /larger than 64 KiB/],
+  ['a prototype', { method: 'POST', url: '/api/v1/hosts', payload: '{"uri":"a","__proto__":{}}', headers: { 'content-type': 'application/json' } }, /not valid JSON/],
+  ['a wrong query', { url: '/api/v1/migrations?limit=0' }, /"limit" of the query/],
+  ['a query given twice', { url: '/api/v1/migrations?vm=a&vm=b' }, /"vm" of the query/],
+  ['both targets', { method: 'POST', url: '/api/v1/migrations', payload: { vm: 'a', to: 'b', preferHost: 'c' } }, /"to" and "preferHost"/],
+  ['a broken path', { url: '/api/v1/vms/%zz' }, /not a valid URL/],
+  ['a long name', { url: `/api/v1/vms/${'x'.repeat(300)}` }, /"vm" of the path/],
+  ['a wrong event id', { url: '/api/v1/events', headers: { 'last-event-id': '-1' } }, /Last-Event-ID/],
+];
+for (const [what, options, expected] of badInput) {
+  test(`bad input: ${what}`, async () => {
+    const engine = fakeEngine();
+    const problem = await askProblem(options, engine);
+    assert.equal(problem.code, 'request-invalid');
+    assert.match(problem.detail, expected);
+    assert.deepEqual(engine.asked, []);
+  });
+}
+
+test('a broken path needs a token too', async () => {
+  assert.equal((await askProblem({ url: '/api/v1/vms/%zz', headers: { authorization: '' } })).code, 'token-missing');
+});
+
+test('a defect is logged and not shown', async () => {
+  const logged: unknown[] = [];
+  const app = createHttpServer({
+    engine: fakeEngine({ vms: () => { throw new TypeError('secret detail'); } }), token, version: '1',
+    log: { ...silentLog, error: (fields) => logged.push(fields) },
+  });
+  const response = await app.inject({ url: '/api/v1/vms', headers: { authorization } });
+  await app.close();
+  assert.equal(response.json().code, 'internal');
+  assert.doesNotMatch(response.body, /secret|TypeError|\.ts/);
+  assert.equal(logged.length, 1);
+});
+
+test('kept events carry their ids, and replay starts after the one named', async () => {
+  const engine = fakeEngine();
+  const ids = async (url: string, headers = {}) => (await ask({ url, headers }, engine)).body.split('\n').filter((line) => /^(id|event): /.test(line));
+  assert.deepEqual(await ids('/api/v1/events', { 'last-event-id': '41' }), [
+    'id: 42', 'event: vm', 'event: migration', 'id: 43', 'event: host', 'id: 44', 'event: host-removed', 'id: 45', 'event: vm-removed', 'event: reset',
+  ]);
+  assert.equal((await ids('/api/v1/events?after=7'))[0], 'id: 8');
+  assert.equal((await ids('/api/v1/events?after=7', { 'last-event-id': '9' }))[0], 'id: 10');
+  assert.deepEqual(engine.asked.map((one) => one.with), [41, 7, 9]);
+});
+
+test('watching an unknown migration is refused before a stream begins', async () => {
+  assert.equal((await askProblem({ url: '/api/v1/migrations/m9/watch' })).code, 'migration-unknown');
+});
+
+test('the finished state is the last of a watched migration', async () => {
+  const response = await ask({ url: '/api/v1/migrations/m1/watch' });
+  const last = response.body.split('\n').filter((line) => line.startsWith('data: ')).at(-1) ?? '';
+  assert.equal(migrationSchema.parse(JSON.parse(last.slice(6))).outcome, 'failed');
+  assert.throws(() => eventSchema.parse(JSON.parse(last.slice(6))));
+});
