@@ -1,0 +1,45 @@
+/** `ferry event watch`: what happens in the fleet, as it happens. */
+import type { Command } from 'commander';
+import type { FerryEvent } from '@ferry/api';
+import { exitCodes } from '@ferry/api/errors';
+import { contextOf } from '../context.ts';
+import { formatTime, printable } from '../output/format.ts';
+
+const eventText = (event: FerryEvent): string => {
+  switch (event.type) {
+    case 'migration':
+      return `migration ${event.migration.id} of ${event.migration.vm.name}: ${event.migration.phase}${event.migration.progress === undefined ? '' : ` ${event.migration.progress.percent} %`}`;
+    case 'host':
+      return `host ${event.host.name}: ${event.host.state}`;
+    case 'host-removed':
+      return `host ${event.host}: removed`;
+    case 'vm':
+      return `vm ${event.vm.name}: ${event.vm.state} on ${event.vm.host}`;
+    case 'vm-removed':
+      return `vm ${event.name}: gone`;
+    case 'reset':
+      return 'events were lost; look at everything again';
+  }
+};
+
+export function eventCommands(program: Command): void {
+  program
+    .command('event')
+    .description('events of the fleet')
+    .command('watch')
+    .description('print events as they happen; with -o json one object per line')
+    .option('--after <id>', 'replay what came after this event id first')
+    .action(async ({ after }: { readonly after?: string }, command: Command) => {
+      const { client, output } = contextOf(command);
+      const ending = new AbortController();
+      process.once('SIGINT', () => ending.abort());
+      try {
+        for await (const { id, data } of client().stream('eventWatch', { signal: ending.signal, ...(after === undefined ? {} : { lastEventId: after }) })) {
+          output.line(id === undefined ? data : { id, ...data }, () => `${formatTime(data.at)}  ${printable(eventText(data))}`);
+        }
+      } catch (error) {
+        if (!ending.signal.aborted) throw error;
+        process.exitCode = exitCodes.detached;
+      }
+    });
+}

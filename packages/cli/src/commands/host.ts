@@ -1,0 +1,64 @@
+/** `ferry host ...`: the hosts of the fleet. */
+import type { Command } from 'commander';
+import type { HostJson } from '@ferry/api';
+import { contextOf } from '../context.ts';
+import { formatBytes, formatTime } from '../output/format.ts';
+import { fields, table } from '../output/table.ts';
+
+const hostText = (host: HostJson): string =>
+  fields([
+    ['name', host.name],
+    ['id', host.id],
+    ['uri', host.uri],
+    ['state', host.state],
+    ['why', host.stateDetail],
+    ['cpu', host.cpu === undefined ? undefined : `${host.cpu.threads} x ${host.cpu.vendor} ${host.cpu.model} (${host.cpu.arch})`],
+    ['memory', host.memory === undefined ? undefined : formatBytes(host.memory.totalBytes)],
+    ['free', host.memory?.freeBytes === undefined ? undefined : formatBytes(host.memory.freeBytes)],
+    ['libvirt', host.libvirtVersion],
+    ['qemu', host.qemuVersion],
+    ['vms', host.vms],
+    ['added', formatTime(host.addedAt)],
+  ]);
+
+export function hostCommands(program: Command): void {
+  const host = program.command('host').description('hosts of the fleet');
+  host
+    .command('add <uri>')
+    .description('add a host by its libvirt URI, e.g. qemu+tcp://host1/system')
+    .option('--name <name>', "name in the fleet (default: the host's own)")
+    .action(async (uri: string, options: { readonly name?: string }, command: Command) => {
+      const { client, output } = contextOf(command);
+      const added = await client().call('hostAdd', { body: { uri, ...options } });
+      output.result(added, () => `added ${added.name} (${added.uri}), libvirt ${added.libvirtVersion ?? '?'}, ${added.vms} VM(s)`);
+    });
+  host
+    .command('list')
+    .description('list the hosts')
+    .action(async (_: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const { items } = await client().call('hostList');
+      output.result(items, () =>
+        table(
+          ['name', 'state', 'vms', 'free memory', 'libvirt', 'qemu', 'uri'],
+          items.map((each) => [each.name, each.state, each.vms, each.memory?.freeBytes === undefined ? undefined : formatBytes(each.memory.freeBytes), each.libvirtVersion, each.qemuVersion, each.uri]),
+        ),
+      );
+    });
+  host
+    .command('show <host>')
+    .description('show one host')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const shown = await client().call('hostShow', { params: { host: ref } });
+      output.result(shown, () => hostText(shown));
+    });
+  host
+    .command('remove <host>')
+    .description('forget a host; its VMs are not touched')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      await client().call('hostRemove', { params: { host: ref } });
+      output.result({ removed: ref }, () => `removed ${ref}`);
+    });
+}

@@ -1,0 +1,76 @@
+/** `ferry vm ...`: the VMs, and moving one. */
+import { Option, type Command } from 'commander';
+import type { VmJson } from '@ferry/api';
+import { contextOf } from '../context.ts';
+import { followMigration } from '../follow.ts';
+import { formatBytes } from '../output/format.ts';
+import { fields, table } from '../output/table.ts';
+
+const vmText = (vm: VmJson): string =>
+  [
+    fields([
+      ['name', vm.name],
+      ['uuid', vm.uuid],
+      ['host', vm.host],
+      ['state', vm.state],
+      ['memory', formatBytes(vm.memoryBytes)],
+      ['vcpus', vm.vcpus],
+      ['migration', vm.currentMigration],
+    ]),
+    ...(vm.disks.length === 0 ? [] : ['', table(['disk', 'device', 'type', 'format', 'source'], vm.disks.map((disk) => [disk.target, disk.device, disk.type, disk.format, disk.source]))]),
+    ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state'], vm.instances.map((each) => [each.host, each.role, each.state]))]),
+  ].join('\n');
+
+interface MigrateOptions {
+  readonly to?: string;
+  readonly preferHost?: string;
+  readonly maxBandwidthMb?: number;
+  readonly detach?: true;
+}
+
+const mibPerSecond = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`--max-bandwidth-mb takes a whole number of MiB/s from 1, not "${text}".`);
+  return value;
+};
+
+export function vmCommands(program: Command): void {
+  const vm = program.command('vm').description('virtual machines');
+  vm.command('list')
+    .description('list the VMs')
+    .option('--host <host>', 'only those on this host')
+    .action(async ({ host }: { readonly host?: string }, command: Command) => {
+      const { client, output } = contextOf(command);
+      const all = (await client().call('vmList')).items;
+      const items = host === undefined ? all : all.filter((each) => each.host === host);
+      output.result(items, () =>
+        table(['name', 'state', 'host', 'memory', 'vcpus', 'migration', 'uuid'], items.map((each) => [each.name, each.state, each.host, formatBytes(each.memoryBytes), each.vcpus, each.currentMigration, each.uuid])),
+      );
+    });
+  vm.command('show <vm>')
+    .description('show one VM')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const shown = await client().call('vmShow', { params: { vm: ref } });
+      output.result(shown, () => vmText(shown));
+    });
+  vm.command('migrate <vm>')
+    .description('move a running VM to another host; Ctrl-C detaches, the migration goes on')
+    .addOption(new Option('--to <host>', 'this host or none').conflicts('preferHost'))
+    .option('--prefer-host <host>', 'try this host first, another suited one otherwise')
+    .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', mibPerSecond)
+    .option('--detach', 'print the id of the migration and return')
+    .action(async (ref: string, { to, preferHost, maxBandwidthMb, detach }: MigrateOptions, command: Command) => {
+      const context = contextOf(command);
+      const migration = await context.client().call('migrationCreate', {
+        body: {
+          vm: ref,
+          ...(to === undefined ? {} : { to }),
+          ...(preferHost === undefined ? {} : { preferHost }),
+          ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }),
+        },
+      });
+      if (detach === true) context.output.result(migration, () => migration.id);
+      else process.exitCode = await followMigration(context, migration);
+    });
+}

@@ -1,0 +1,130 @@
+/**
+ * Follows one migration to its end: a live bar on a terminal, a line per phase elsewhere. Ctrl-C detaches; a lost
+ * connection is tried again, since the migration goes on without us.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { MigrationJson } from '@ferry/api';
+import { ApiError } from '@ferry/api/client';
+import { exitCodes, type ExitCode } from '@ferry/api/errors';
+import type { Context } from './context.ts';
+import { formatBytes, formatDuration, printable } from './output/format.ts';
+import { progressLine } from './output/progress-bar.ts';
+import { fields } from './output/table.ts';
+
+const redrawEveryMs = 100;
+const reconnectForMs = 60_000;
+
+export const exitOf = ({ outcome, error }: MigrationJson): ExitCode => {
+  switch (outcome) {
+    case 'succeeded':
+      return exitCodes.done;
+    case 'cancelled':
+      return exitCodes.cancelled;
+    case 'failed':
+      return error?.code === 'migration-refused' ? exitCodes.refused : exitCodes.failed;
+    case undefined:
+      return exitCodes.timedOut;
+  }
+};
+
+export const migrationText = (migration: MigrationJson): string =>
+  fields([
+    ['migration', `${migration.id} (${migration.name})`],
+    ['vm', migration.vm.name],
+    ['kind', migration.kind],
+    ['from', migration.from],
+    ['to', migration.to],
+    ['phase', migration.phase],
+    ['outcome', migration.outcome],
+    ['progress', migration.progress === undefined ? undefined : `${migration.progress.percent} %, ${formatBytes(migration.progress.remainingBytes)} left`],
+    ['total time', migration.totalMs === undefined ? undefined : formatDuration(migration.totalMs)],
+    ['downtime', migration.downtimeMs === undefined ? undefined : formatDuration(migration.downtimeMs)],
+    ['transferred', migration.transferredBytes === undefined ? undefined : formatBytes(migration.transferredBytes)],
+    ['VM is now', migration.vmIsNow === undefined ? undefined : `${migration.vmIsNow.state} on ${migration.vmIsNow.host}`],
+    ['error', migration.error?.message],
+    ['remedy', migration.error?.remedy],
+    ...(migration.error?.reasons ?? []).map((each): [string, string] => ['reason', `${each.host === undefined ? '' : `${each.host}: `}${each.message} (${each.remedy})`]),
+  ]);
+
+interface Display {
+  show(migration: MigrationJson): void;
+  end(): void;
+}
+
+function liveBar(): Display {
+  let drawnAt = 0;
+  let phase = '';
+  return {
+    show(migration) {
+      const now = performance.now();
+      if (now - drawnAt < redrawEveryMs && migration.phase === phase) return;
+      drawnAt = now;
+      phase = migration.phase;
+      process.stderr.write(`\r\u001b[2K${progressLine(migration, process.stderr.columns || 80)}`);
+    },
+    end: () => void process.stderr.write('\r\u001b[2K'),
+  };
+}
+
+function phaseLines(): Display {
+  let phase = '';
+  return {
+    show(migration) {
+      if (migration.phase === phase) return;
+      phase = migration.phase;
+      process.stderr.write(`${printable(migration.vm.name)} ${migration.from} -> ${migration.to ?? '?'}: ${phase}\n`);
+    },
+    end: () => undefined,
+  };
+}
+
+/** Every state of the migration from now to its end, over as many connections as it takes. */
+async function* states(context: Context, id: string, signal: AbortSignal): AsyncGenerator<MigrationJson> {
+  let lostAt: number | undefined;
+  let delayMs = 100;
+  for (;;) {
+    try {
+      for await (const { data } of context.client().stream('migrationWatch', { params: { migration: id }, signal })) {
+        if (lostAt !== undefined) context.output.note('connected again');
+        lostAt = undefined;
+        delayMs = 100;
+        yield data;
+        if (data.outcome !== undefined) return;
+      }
+    } catch (error) {
+      if (signal.aborted || !(error instanceof ApiError) || !['server-unreachable', 'server-stopping'].includes(error.code)) throw error;
+      if (lostAt !== undefined && performance.now() - lostAt > reconnectForMs) throw error;
+    }
+    if (lostAt === undefined) context.output.note('\nthe control plane does not answer; the migration goes on, trying again ...');
+    lostAt ??= performance.now();
+    await sleep(delayMs, undefined, { signal });
+    delayMs = Math.min(delayMs * 2, 2_000);
+  }
+}
+
+/** Resolves with the exit code: of the outcome, or `detached` after Ctrl-C. `everyState`: as NDJSON, for scripts. */
+export async function followMigration(context: Context, start: MigrationJson, options: { readonly everyState?: boolean } = {}): Promise<ExitCode> {
+  const { output } = context;
+  const detaching = new AbortController();
+  const detach = (): void => detaching.abort();
+  process.once('SIGINT', detach);
+  const display = process.stderr.isTTY ? liveBar() : phaseLines();
+  let last = start;
+  try {
+    for await (const state of states(context, start.id, detaching.signal)) {
+      last = state;
+      if (options.everyState === true && output.json) output.line(state, () => '');
+      else display.show(state);
+    }
+  } catch (error) {
+    if (!detaching.signal.aborted) throw error;
+    display.end();
+    output.note(`detached: migration ${start.id} goes on. Watch it with "ferry migration watch ${start.id}", abort it with "ferry migration abort ${start.id}".`);
+    return exitCodes.detached;
+  } finally {
+    process.off('SIGINT', detach);
+  }
+  display.end();
+  if (!(options.everyState === true && output.json)) output.result(last, () => migrationText(last));
+  return exitOf(last);
+}

@@ -1,0 +1,71 @@
+/** The entry of `ferry`: the command tree, and one way out for every failure. Formatting and nothing else. */
+import { Command, CommanderError, Option } from 'commander';
+import { exitCodes } from '@ferry/api/errors';
+import { eventCommands } from './commands/event.ts';
+import { hostCommands } from './commands/host.ts';
+import { migrationCommands } from './commands/migration.ts';
+import { vmCommands } from './commands/vm.ts';
+import { reportFailure } from './output/output.ts';
+
+const exitText = `
+Exit codes:
+  ${exitCodes.done}    done
+  ${exitCodes.failed}    failed
+  ${exitCodes.usage}    wrong use: unknown option, malformed URI
+  ${exitCodes.refused}    refused: a check forbids the move, each reason is named
+  ${exitCodes.timedOut}    timed out, still running
+  ${exitCodes.notFound}    not found, or the name is ambiguous
+  ${exitCodes.unreachable}    control plane or host unreachable
+  ${exitCodes.conflict}    conflict with something that is there or runs
+  ${exitCodes.unauthorized}    missing or wrong token
+  ${exitCodes.store}   the data folder is locked, from a newer version or broken
+  ${exitCodes.cancelled}   the migration was aborted
+  ${exitCodes.detached}  detached by Ctrl-C; the migration goes on
+
+Environment: FERRY_SERVER, FERRY_TOKEN, FERRY_DATA_DIR, NO_COLOR`;
+
+function build(): Command {
+  const program = new Command('ferry')
+    .description('moves virtual machines between plain libvirt hosts')
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
+    .option('--server <url>', 'control plane (default: the local one)')
+    .option('--data-dir <dir>', "the local control plane's data folder")
+    .addHelpText('after', exitText)
+    .showHelpAfterError('Run with --help to see what there is.')
+    .exitOverride();
+  // Only listed: bin/ferry starts the server itself.
+  program.command('serve').description('start the control plane (ferry serve --help)').helpOption(false).allowUnknownOption().allowExcessArguments().action(() => {
+    throw new Error('"serve" must be the first word: ferry serve [options]');
+  });
+  hostCommands(program);
+  vmCommands(program);
+  migrationCommands(program);
+  eventCommands(program);
+  inherit(program);
+  return program;
+}
+
+/** Global options may stand after the command too, and every command ends the same way. */
+function inherit(program: Command): void {
+  const visit = (command: Command): void => {
+    for (const child of command.commands) {
+      child.copyInheritedSettings(program);
+      if (child.commands.length === 0 && child.name() !== 'serve') {
+        child.addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']));
+        child.addOption(new Option('--server <url>').hideHelp());
+        child.addOption(new Option('--data-dir <dir>').hideHelp());
+      }
+      visit(child);
+    }
+  };
+  visit(program);
+}
+
+const wantsJson = (args: readonly string[]): boolean => args.some((each, at) => each === '-ojson' || each === '--output=json' || (each === 'json' && ['-o', '--output'].includes(args[at - 1] ?? '')));
+
+try {
+  await build().parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  else process.exitCode = reportFailure(error, wantsJson(process.argv));
+}

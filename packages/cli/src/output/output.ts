@@ -1,0 +1,35 @@
+/** How one invocation prints: the API's objects as JSON, or text for people. Results go to stdout, all else to stderr. */
+import { ApiError } from '@ferry/api/client';
+import { exitCodes, type ExitCode } from '@ferry/api/errors';
+import { printable } from './format.ts';
+
+export interface Output {
+  readonly json: boolean;
+  /** Prints a result: the object itself, or the text made of it. */
+  result(value: unknown, text: () => string): void;
+  /** One object per line, for what goes on. */
+  line(value: unknown, text: () => string): void;
+  note(text: string): void;
+}
+
+export const createOutput = (json: boolean): Output => ({
+  json,
+  result: (value, text) => void process.stdout.write(`${json ? JSON.stringify(value, undefined, 2) : text()}\n`),
+  line: (value, text) => void process.stdout.write(`${json ? JSON.stringify(value) : text()}\n`),
+  note: (text) => void process.stderr.write(`${text}\n`),
+});
+
+/** Says what went wrong, each reason and the way out; never a stack trace. Returns the exit code. */
+export function reportFailure(error: unknown, json: boolean): ExitCode {
+  const failure = error instanceof ApiError ? error : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  const lines = [`error: ${printable(message)}`];
+  for (const { host, message: reason, remedy } of failure?.reasons ?? []) lines.push(`  ${host === undefined ? '' : `${printable(host)}: `}${printable(reason)} (${printable(remedy)})`);
+  if (failure !== undefined && failure.remedy !== '') lines.push(`hint: ${printable(failure.remedy)}`);
+  process.stderr.write(`${lines.join('\n')}\n`);
+  if (json && failure !== undefined) {
+    const { code, status, remedy, reasons } = failure;
+    process.stdout.write(`${JSON.stringify({ code, status, detail: message, remedy, reasons })}\n`);
+  }
+  return failure?.exit ?? exitCodes.failed;
+}
