@@ -125,7 +125,7 @@ test('a second migration of the same VM is refused while one runs; an abort leav
 
 test('control plane killed in the middle: started again it follows the migration to its true end', { timeout: 120_000 }, async () => {
   const { host } = await vm();
-  const id = await detached('--max-bandwidth-mb', '4');
+  const id = await detached('--max-bandwidth-mb', '12');
   await waitFor('some progress', async () => ((await show(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 30_000 });
   await plane.kill();
   await plane.start();

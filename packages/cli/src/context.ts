@@ -6,7 +6,7 @@ import { createOutput, type Output } from './output/output.ts';
 
 export interface Context {
   /** Reads the data folder anew each time, so that a restarted server with another port is found. */
-  client(): Client;
+  readonly client: () => Client;
   readonly output: Output;
 }
 

@@ -61,17 +61,17 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     fleet = undefined;
     if (gathering) return;
     gathering = true;
-    void clock
-      .sleep(gatherMs, closing.signal)
-      .then(async () => {
-        gathering = false;
-        tellVms();
-        await Promise.all([...followers.values()].map((each) => saveInventory(each)));
-      })
-      .catch((error: unknown) => {
-        gathering = false;
-        if (!closing.signal.aborted) log.error({ err: error }, 'changes of VMs could not be told');
-      });
+    void gather().catch((error: unknown) => {
+      gathering = false;
+      if (!closing.signal.aborted) log.error({ err: error }, 'changes of VMs could not be told');
+    });
+  };
+
+  const gather = async (): Promise<void> => {
+    await clock.sleep(gatherMs, closing.signal);
+    gathering = false;
+    tellVms();
+    await Promise.all([...followers.values()].map((each) => saveInventory(each)));
   };
 
   const saveInventory = async (follower: HostFollower): Promise<void> => {

@@ -6,10 +6,10 @@ import { printable } from './format.ts';
 export interface Output {
   readonly json: boolean;
   /** Prints a result: the object itself, or the text made of it. */
-  result(value: unknown, text: () => string): void;
+  readonly result: (value: unknown, text: () => string) => void;
   /** One object per line, for what goes on. */
-  line(value: unknown, text: () => string): void;
-  note(text: string): void;
+  readonly line: (value: unknown, text: () => string) => void;
+  readonly note: (text: string) => void;
 }
 
 export const createOutput = (json: boolean): Output => ({

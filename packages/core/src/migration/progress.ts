@@ -36,8 +36,10 @@ export function progressOf(sample: JobSample, last: MigrationProgress | undefine
   };
 }
 
-export const finalProgress = (last: MigrationProgress | undefined): MigrationProgress | undefined =>
-  last === undefined ? undefined : withoutEta({ ...last, percent: 100, remainingBytes: 0 });
-
-const withoutEta = ({ etaMs: _, ...rest }: MigrationProgress): MigrationProgress => rest;
+/** Progress of a migration that succeeded: nothing remains, so there is no time left to tell. */
+export function finalProgress(last: MigrationProgress | undefined): MigrationProgress | undefined {
+  if (last === undefined) return undefined;
+  const { etaMs, ...rest } = last;
+  return etaMs === undefined ? { ...last, percent: 100, remainingBytes: 0 } : { ...rest, percent: 100, remainingBytes: 0 };
+}
 
