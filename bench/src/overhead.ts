@@ -13,7 +13,7 @@ import { estimate, makeResult, pairedRatios, printResult, spread } from './repor
 const execute = promisify(execFile);
 const RUN_LIMIT_MS = 120_000;
 const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
-const ROUNDS = flags.quick ? 4 : 24;
+const ROUNDS = flags.quick ? 4 : 20;
 const BANDWIDTH_MIB_PER_SECOND = 16;
 const PING_INTERVAL_SECONDS = 0.005;
 const FERRY = join(import.meta.dirname, '..', '..', 'bin', 'ferry');

@@ -6,7 +6,7 @@ import { ApiError, createClient } from './client.ts';
 import { maxEventLength, parseEvents } from './event-stream.ts';
 
 const clientOf = (answer: (url: string, init: RequestInit) => Response | Promise<Response>) =>
-  createClient({ server: 'http://127.0.0.1:1/', token: 'tok', clientName: 'cli', fetch: async (url, init = {}) => answer(url instanceof Request ? url.url : url.toString(), init) });
+  createClient({ server: 'http://127.0.0.1:1/', token: 'tok', clientName: 'cli', fetch: async (url, init) => answer(url, init) });
 
 test('url, method, headers and body follow the table', async () => {
   const seen: unknown[] = [];

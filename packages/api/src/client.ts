@@ -31,13 +31,27 @@ export class ApiError extends Error {
   }
 }
 
+/** The part of `fetch` that the client needs; `fetch` itself is one. */
+export type Exchange = (
+  url: string,
+  request: { readonly method: string; readonly headers: Record<string, string>; readonly body?: string; readonly signal?: AbortSignal; readonly redirect: 'error' },
+) => Promise<Answer>;
+
+interface Answer {
+  readonly ok: boolean;
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  readonly body: AsyncIterable<Uint8Array> | null;
+  text(): Promise<string>;
+}
+
 export interface ClientOptions {
   /** e.g. `http://127.0.0.1:8790` */
   readonly server: string;
   readonly token: string;
   /** Recorded with what is started: `cli`, `console`, ... */
   readonly clientName: string;
-  readonly fetch?: typeof fetch;
+  readonly fetch?: Exchange;
 }
 
 type Given<K extends string, T> = [T] extends [undefined] ? { readonly [P in K]?: undefined } : undefined extends T ? { readonly [P in K]?: T } : { readonly [P in K]: T };
@@ -71,13 +85,17 @@ interface RawInput {
 }
 
 export const createClient = (options: ClientOptions): Client => {
-  const send = async (name: OperationName, input: RawInput, accept: string): Promise<Response> => {
+  const send = async (name: OperationName, input: RawInput, accept: string): Promise<Answer> => {
     const headers: Record<string, string> = { authorization: `Bearer ${options.token}`, 'ferry-client': options.clientName, accept };
     if (input.body !== undefined) headers['content-type'] = 'application/json';
     if (input.lastEventId !== undefined) headers['last-event-id'] = input.lastEventId;
-    const request: RequestInit = { method: routes[name].method, headers, redirect: 'error' };
-    if (input.body !== undefined) request.body = JSON.stringify(input.body);
-    if (input.signal !== undefined) request.signal = input.signal;
+    const request = {
+      method: routes[name].method,
+      headers,
+      redirect: 'error' as const,
+      ...(input.body === undefined ? {} : { body: JSON.stringify(input.body) }),
+      ...(input.signal === undefined ? {} : { signal: input.signal }),
+    };
     const response = await reach(options.server, input.signal, () => (options.fetch ?? fetch)(urlOf(options.server, name, input), request));
     if (!response.ok) throw await refusal(response, options.server, input.signal);
     return response;
@@ -160,7 +178,7 @@ const readJson = (text: string, server: string): unknown => {
   }
 };
 
-const refusal = async (response: Response, server: string, signal: AbortSignal | undefined): Promise<ApiError> => {
+const refusal = async (response: Answer, server: string, signal: AbortSignal | undefined): Promise<ApiError> => {
   const text = await reach(server, signal, () => response.text());
   const problem = response.headers.get('content-type')?.startsWith('application/problem+json') === true ? readJson(text, server) : undefined;
   if (!isProblem(problem)) {

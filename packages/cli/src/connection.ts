@@ -7,6 +7,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ApiError, createClient, type Client } from '@ferry/api/client';
 import { errorTable, type ErrorCode } from '@ferry/api/errors';
+import { exchange } from './http.ts';
 
 export interface ConnectionOptions {
   readonly server?: string;
@@ -53,5 +54,5 @@ function tokenOf(dataDir: string): string {
 /** Throws ApiError when there is no server or no token to be found. */
 export function connect(options: ConnectionOptions): Client {
   const dataDir = dataDirOf(options);
-  return createClient({ server: serverUrl(options, dataDir), token: tokenOf(dataDir), clientName: 'cli' });
+  return createClient({ server: serverUrl(options, dataDir), token: tokenOf(dataDir), clientName: 'cli', fetch: exchange });
 }

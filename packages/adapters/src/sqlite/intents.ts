@@ -34,7 +34,7 @@ export function openIntents(path: string, clock: { now(): number }): SqliteInten
     setRevision: database.prepare('UPDATE counter SET revision = ?'),
     change: database.prepare('INSERT INTO changes (revision, key, value) VALUES (?, ?, ?)'),
     compact: database.prepare('DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?'),
-    changes: database.prepare('SELECT seq, revision, key, value FROM changes WHERE revision > ? ORDER BY seq LIMIT 1000'),
+    changes: database.prepare('SELECT revision, key, value FROM changes WHERE revision > ?1 AND revision <= (SELECT max(revision) FROM (SELECT revision FROM changes WHERE revision > ?1 ORDER BY seq LIMIT 1000)) ORDER BY seq'),
     oldest: database.prepare('SELECT min(revision) AS revision FROM changes'),
     expired: database.prepare('SELECT intents.key FROM intents JOIN leases ON leases.id = intents.lease WHERE leases.expires_at <= ?'),
     dropLeases: database.prepare('DELETE FROM leases WHERE expires_at <= ?'),

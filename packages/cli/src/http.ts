@@ -1,0 +1,26 @@
+/**
+ * The client's exchange over node:http. Node's fetch does the same but takes some 40 ms to load, a third of what a short
+ * command takes; the server is on loopback and speaks plain HTTP.
+ */
+import { request } from 'node:http';
+import type { Exchange } from '@ferry/api/client';
+
+export const exchange: Exchange = (url, { method, headers, body, signal }) =>
+  new Promise((resolve, reject) => {
+    const outgoing = request(url, { method, headers, agent: false, ...(signal === undefined ? {} : { signal }) }, (answer) => {
+      const status = answer.statusCode ?? 0;
+      resolve({
+        ok: status >= 200 && status < 300,
+        status,
+        headers: { get: (name) => String(answer.headers[name.toLowerCase()] ?? '') || null },
+        body: answer as AsyncIterable<Uint8Array>,
+        text: async () => {
+          const chunks: Uint8Array[] = [];
+          for await (const chunk of answer as AsyncIterable<Uint8Array>) chunks.push(chunk);
+          return Buffer.concat(chunks).toString('utf8');
+        },
+      });
+    });
+    outgoing.on('error', reject);
+    outgoing.end(body);
+  });
