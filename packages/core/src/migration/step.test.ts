@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { hostId, migrationId, vmUuid } from '../ids.ts';
+import { migrationPhases, type Migration, type StateReason } from '../model.ts';
+import { judge, type InstanceView } from './judge.ts';
+import { staleSourceAfterMs, settleMs, step, type MigrationEffect, type MigrationEvent } from './step.ts';
+
+const fresh: Migration = {
+  id: migrationId('m1'),
+  name: 'web-m1',
+  vm: { uuid: vmUuid('a'), name: 'web' },
+  kind: 'live',
+  origin: 'operator',
+  actor: 'operator',
+  client: 'cli',
+  request: {},
+  from: { id: hostId('h1'), name: 'host1' },
+  phase: 'queued',
+  phases: [{ phase: 'queued', at: 0 }],
+  evidence: {},
+};
+const to = { id: hostId('h2'), name: 'host2' };
+const present = (state: 'running' | 'paused' | 'shut-off', reason: StateReason, migrating = false): InstanceView => ({ kind: 'present', state, reason, persistent: true, migrating });
+const absent: InstanceView = { kind: 'absent' };
+const silent: InstanceView = { kind: 'unreachable', message: 'no answer' };
+const running = present('running', 'booted');
+const arrived: InstanceView = { kind: 'present', state: 'running', reason: 'migrated', persistent: true, migrating: false, completed: { downtimeMs: 20, transferredBytes: 5 } };
+const half = present('paused', 'migration');
+const sending = present('running', 'booted', true);
+
+/** Feeds events, each with its time in ms; returns the migration and every effect. */
+function play(events: readonly (readonly [number, MigrationEvent])[], start: Migration = fresh): { migration: Migration; effects: MigrationEffect['type'][]; last: readonly MigrationEffect[] } {
+  let migration = start;
+  let last: readonly MigrationEffect[] = [];
+  const effects: MigrationEffect['type'][] = [];
+  for (const [at, event] of events) {
+    const next = step(migration, event, at);
+    migration = next.migration;
+    last = next.effects;
+    effects.push(...last.map(({ type }) => type));
+  }
+  return { migration, effects, last };
+}
+const toTransfer: readonly (readonly [number, MigrationEvent])[] = [
+  [1, { type: 'admitted' }],
+  [2, { type: 'checked', result: { kind: 'chosen', to } }],
+  [3, { type: 'prepared' }],
+];
+const observed = (source: InstanceView, target: InstanceView): MigrationEvent => ({ type: 'observed', source, target });
+const lost: MigrationEvent = { type: 'perform-ended', failure: { outcome: 'unknown', message: 'client socket is closed' } };
+const refused: MigrationEvent = { type: 'perform-ended', failure: { outcome: 'refused', message: 'no route to host' } };
+
+test('the main way ends succeeded, with the figures of the target and where the VM is', () => {
+  const { migration, effects } = play([...toTransfer, [100, observed(sending, half)], [200, { type: 'switching' }], [300, { type: 'perform-ended' }], [310, observed(absent, arrived)], [320, { type: 'cleaned' }]]);
+  assert.equal(migration.outcome, 'succeeded');
+  assert.deepEqual(migration.phases.map(({ phase }) => phase), ['queued', 'checking', 'preparing', 'transferring', 'switching', 'verifying', 'cleaning', 'succeeded']);
+  assert.deepEqual([migration.totalMs, migration.downtimeMs, migration.transferredBytes, migration.vmIsNow], [320, 20, 5, { host: 'host2', state: 'running' }]);
+  assert.deepEqual(effects.filter((effect) => effect !== 'observe'), ['check', 'prepare', 'perform', 'clean']);
+});
+
+test('a call that fails although the VM moved is a success', () => {
+  const { migration } = play([...toTransfer, [300, lost], [310, observed(absent, arrived)], [320, { type: 'cleaned' }]]);
+  assert.equal(migration.outcome, 'succeeded');
+});
+
+test('a refused call with the VM where it was fails at once and says so', () => {
+  const { migration } = play([...toTransfer, [300, refused], [310, observed(running, absent)]]);
+  assert.deepEqual([migration.outcome, migration.error?.code, migration.vmIsNow], ['failed', 'migration-failed', { host: 'host1', state: 'running' }]);
+  assert.match(migration.error?.message ?? '', /stayed on host1: no route to host/);
+});
+
+test('a call of unknown outcome is not believed to have failed until that has held', () => {
+  const early = play([...toTransfer, [300, lost], [310, observed(running, absent)], [400, observed(running, absent)]]);
+  assert.equal(early.migration.outcome, undefined);
+  const late = step(early.migration, observed(running, absent), 310 + settleMs).migration;
+  assert.equal(late.outcome, 'failed');
+});
+
+test('lost reply at the switchover: the stale source is removed, and the move is a success', () => {
+  const waiting = play([...toTransfer, [100, { type: 'switching' }], [200, observed(half, arrived)], [200 + staleSourceAfterMs - 1, observed(half, arrived)]]);
+  assert.ok(!waiting.effects.includes('remove-source-process'), 'libvirt gets its time first');
+  const guarded = play([[200 + staleSourceAfterMs, observed(half, arrived)]], waiting.migration);
+  assert.ok(guarded.effects.includes('remove-source-process'));
+  const ended = play([[4_000, lost], [4_100, observed(present('shut-off', 'other'), arrived)], [4_200, { type: 'cleaned' }]], guarded.migration);
+  assert.equal(ended.migration.outcome, 'succeeded');
+});
+
+test('two running copies are told, and nothing is removed', () => {
+  const { migration, effects } = play([...toTransfer, [300, lost], [310, observed(running, arrived)]]);
+  assert.equal(migration.error?.code, 'vm-two-copies');
+  assert.ok(!effects.some((effect) => effect.startsWith('remove')));
+});
+
+test('abort: at once before the transfer, by libvirt during it, ignored after the move', () => {
+  assert.equal(play([[1, { type: 'abort-requested' }]]).migration.outcome, 'cancelled');
+  const during = play([...toTransfer, [100, { type: 'abort-requested' }]]);
+  assert.deepEqual(during.last, [{ type: 'abort-job' }]);
+  assert.equal(play([[200, refused], [210, observed(running, absent)]], during.migration).migration.outcome, 'cancelled');
+  const moved = play([...toTransfer, [300, { type: 'perform-ended' }], [310, observed(absent, arrived)], [311, { type: 'abort-requested' }], [320, { type: 'cleaned' }]]);
+  assert.equal(moved.migration.outcome, 'succeeded');
+});
+
+test('restart in every phase: what is safe is done again, a transfer is only looked at', () => {
+  const after = (phase: Migration['phase']) => step({ ...fresh, phase, to }, { type: 'recovered' }, 9).effects.map(({ type }) => type);
+  assert.deepEqual(migrationPhases.map((phase) => [phase, after(phase)]), [
+    ['queued', []], ['checking', ['check']], ['preparing', ['prepare']], ['transferring', ['observe']], ['switching', ['observe']], ['post-copy', ['observe']],
+    ['verifying', ['observe']], ['cleaning', ['clean']], ['succeeded', []], ['failed', []], ['cancelled', []],
+  ]);
+});
+
+const views = fc.constantFrom(absent, silent, running, sending, arrived, half, present('paused', 'user'), present('paused', 'post-copy'), present('paused', 'post-copy-failed'), present('running', 'post-copy'), present('shut-off', 'migrated'));
+const anyEvent: fc.Arbitrary<MigrationEvent> = fc.oneof(
+  fc.constantFrom<MigrationEvent>(
+    { type: 'admitted' }, { type: 'recovered' }, { type: 'switching' }, { type: 'abort-requested' }, { type: 'cleaned' }, { type: 'prepared' }, { type: 'perform-ended' }, lost, refused,
+    { type: 'checked', result: { kind: 'chosen', to } },
+  ),
+  { weight: 2, arbitrary: fc.tuple(views, views).map(([source, target]) => observed(source, target)) },
+  fc.tuple(fc.nat(1_000), fc.nat(1_000)).map(([remainingBytes, extra]): MigrationEvent => ({ type: 'sampled', sample: { processedBytes: 1, remainingBytes, totalBytes: remainingBytes + extra, dirtyBytesPerSecond: 1, throughputBytesPerSecond: 2, iteration: 1, elapsedMs: 1 } })),
+);
+/** Random lives: half of them begin inside the transfer, where it matters. */
+const lives = fc.tuple(fc.boolean(), fc.array(fc.tuple(fc.nat(4_000), anyEvent), { maxLength: 40 })).map(([inside, tail]) => {
+  let now = 10;
+  return [...(inside ? toTransfer : []), ...tail.map(([pause, event]) => [(now += pause), event] as const)];
+});
+const runs = { numRuns: 3_000 };
+
+test('safety: the source is removed only when the target runs and the source is a finished pre-copy half', () => {
+  fc.assert(
+    fc.property(lives, (life) => {
+      let migration = fresh;
+      for (const [at, event] of life) {
+        const next = step(migration, event, at);
+        if (next.effects.some(({ type }) => type === 'remove-source-process')) {
+          assert.ok(event.type === 'observed');
+          assert.equal(judge(event.source, event.target).kind, 'stale-source');
+          assert.ok(event.source.kind === 'present' && event.source.state === 'paused' && event.source.reason === 'migration');
+          assert.ok(event.target.kind === 'present' && event.target.state === 'running' && event.target.reason !== 'post-copy');
+        }
+        if (next.effects.some(({ type }) => type === 'remove-target-process')) {
+          assert.ok(event.type === 'observed' && event.target.kind === 'present' && event.target.state === 'paused' && event.target.reason === 'migration');
+          assert.ok(event.source.kind === 'present' && !event.source.migrating && event.source.reason !== 'migration');
+        }
+        migration = next.migration;
+      }
+    }),
+    runs,
+  );
+});
+
+test('safety: the call that moves the VM is made at most once', () => {
+  fc.assert(fc.property(lives, (life) => assert.ok(play(life).effects.filter((effect) => effect === 'perform').length <= 1)), runs);
+});
+
+test('safety: an outcome is final, phases are stored once each, and success needs the VM seen on the target', () => {
+  fc.assert(
+    fc.property(lives, (life) => {
+      let migration = fresh;
+      let seenOnTarget = false;
+      for (const [at, event] of life) {
+        if (event.type === 'observed' && judge(event.source, event.target).kind === 'moved') seenOnTarget = true;
+        const next = step(migration, event, at).migration;
+        if (migration.outcome !== undefined) assert.equal(next, migration);
+        migration = next;
+      }
+      assert.equal(migration.phases.at(-1)?.phase, migration.phase);
+      const order = migration.phases.map(({ phase }) => phase).filter((phase) => phase !== 'post-copy');
+      assert.equal(new Set(order).size, order.length);
+      if (migration.outcome === 'succeeded') assert.ok(seenOnTarget);
+    }),
+    runs,
+  );
+});
+
+test('progress never runs backwards and is 100 only at a success', () => {
+  fc.assert(
+    fc.property(lives, (life) => {
+      let migration = fresh;
+      for (const [at, event] of life) {
+        const before = migration.progress?.percent ?? 0;
+        migration = step(migration, event, at).migration;
+        const percent = migration.progress?.percent ?? 0;
+        assert.ok(percent >= before);
+        assert.ok(percent < 100 || migration.outcome === 'succeeded');
+      }
+    }),
+    runs,
+  );
+});
