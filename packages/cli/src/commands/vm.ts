@@ -1,5 +1,5 @@
 /** `ferry vm ...`: the VMs, and moving one. */
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
 import { followMigration } from '../follow.ts';
@@ -30,7 +30,7 @@ interface MigrateOptions {
 
 const mibPerSecond = (text: string): number => {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--max-bandwidth-mb takes a whole number of MiB/s from 1, not "${text}".`);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It takes a whole number of MiB/s from 1.');
   return value;
 };
 

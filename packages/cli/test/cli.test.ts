@@ -1,0 +1,179 @@
+/**
+ * The command line as a process against a small server that speaks the contract: what people and scripts see, exit
+ * codes, Ctrl-C, and a connection that breaks.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const main = join(import.meta.dirname, '..', 'src', 'main.ts');
+const migration = (more: object = {}) => ({
+  id: 'm123', name: 'web-m123', vm: { uuid: 'u', name: 'web' }, kind: 'live', origin: 'operator', actor: 'operator', client: 'cli', from: 'host1', to: 'host2',
+  phase: 'transferring', phases: [{ phase: 'queued', at: '2026-01-01T00:00:00.000Z' }], ...more,
+});
+const done = migration({ phase: 'succeeded', outcome: 'succeeded', totalMs: 5_000, downtimeMs: 21, transferredBytes: 1_048_576, vmIsNow: { host: 'host2', state: 'running' } });
+const problem = (code: string, status: number, reasons: object[] = []) => ({ type: 'x', title: 'x', status, detail: 'It is so.', code, remedy: 'Do this.', retriable: false, reasons });
+
+type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
+
+async function fakeServer(handler: Handler) {
+  const dataDir = mkdtempSync(join(tmpdir(), 'ferry-cli-'));
+  const server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => handler(request, response, body));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  writeFileSync(join(dataDir, 'server.json'), JSON.stringify({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }));
+  writeFileSync(join(dataDir, 'token'), 'secret', { mode: 0o600 });
+  return {
+    dataDir,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+const json = (response: ServerResponse, status: number, value: unknown): void => {
+  response.writeHead(status, { 'content-type': status < 400 ? 'application/json' : 'application/problem+json' });
+  response.end(JSON.stringify(value));
+};
+const openStream = (response: ServerResponse, ...states: object[]): void => {
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  for (const state of states) response.write(`event: migration\ndata: ${JSON.stringify(state)}\n\n`);
+};
+
+function start(dataDir: string, ...args: readonly string[]) {
+  const { FERRY_SERVER: _server, FERRY_TOKEN: _token, NODE_TEST_CONTEXT: _context, ...env } = process.env;
+  const child = spawn(process.execPath, [main, ...args], { env: { ...env, FERRY_DATA_DIR: dataDir }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const out = { stdout: '', stderr: '' };
+  child.stdout.on('data', (chunk: Buffer) => (out.stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (out.stderr += chunk.toString()));
+  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, ...out }));
+  return { child, ended, out };
+}
+const ferry = (dataDir: string, ...args: readonly string[]) => start(dataDir, ...args).ended;
+
+test('lists are tables for people and arrays for scripts; hostile names cannot move the cursor', async () => {
+  const vm = { uuid: 'u', name: 'we\u001b[2Jb', host: 'host1', state: 'running', memoryBytes: 134_217_728, vcpus: 1, disks: [], instances: [] };
+  await using server = await fakeServer((request, response) => {
+    assert.equal(request.headers.authorization, 'Bearer secret');
+    assert.equal(request.headers['ferry-client'], 'cli');
+    json(response, 200, { items: [vm] });
+  });
+  const table = await ferry(server.dataDir, 'vm', 'list');
+  assert.match(table.stdout, /^NAME +STATE +HOST/);
+  assert.match(table.stdout, /we\\u001b\[2Jb +running +host1 +128\.0 MiB/);
+  const asJson = await ferry(server.dataDir, 'vm', 'list', '-o', 'json');
+  assert.deepEqual(JSON.parse(asJson.stdout), [vm]);
+});
+
+test('vm migrate sends what was asked, waits, and prints the end', async () => {
+  const asked: unknown[] = [];
+  await using server = await fakeServer((request, response, body) => {
+    if (request.method === 'POST') {
+      asked.push(JSON.parse(body));
+      json(response, 201, migration({ phase: 'queued' }));
+      return;
+    }
+    openStream(response, migration(), done);
+    response.end();
+  });
+  const ran = await ferry(server.dataDir, 'vm', 'migrate', 'web', '--prefer-host', 'host2', '--max-bandwidth-mb', '24');
+  assert.deepEqual(asked, [{ vm: 'web', preferHost: 'host2', maxBandwidthMiBPerSecond: 24 }]);
+  assert.equal(ran.code, 0, ran.stderr);
+  assert.match(ran.stderr, /host1 -> host2: transferring/);
+  assert.match(ran.stdout, /downtime +21 ms/);
+  const asJson = await ferry(server.dataDir, 'vm', 'migrate', 'web', '-o', 'json');
+  assert.deepEqual(JSON.parse(asJson.stdout), done);
+});
+
+test('the exit code tells how the migration ended', async () => {
+  for (const [end, code] of [[{ phase: 'failed', outcome: 'failed', error: { code: 'migration-failed', message: 'no', remedy: 'r', reasons: [] } }, 1], [{ phase: 'cancelled', outcome: 'cancelled' }, 11]] as const) {
+    await using server = await fakeServer((request, response) => {
+      if (request.method === 'POST') return json(response, 201, migration());
+      openStream(response, migration(end));
+      return response.end();
+    });
+    assert.equal((await ferry(server.dataDir, 'vm', 'migrate', 'web')).code, code);
+  }
+});
+
+test('--detach prints the id and returns', async () => {
+  await using server = await fakeServer((_, response) => json(response, 201, migration()));
+  const ran = await ferry(server.dataDir, 'vm', 'migrate', 'web', '--detach');
+  assert.deepEqual([ran.code, ran.stdout], [0, 'm123\n']);
+});
+
+test('Ctrl-C detaches and says so; nothing is aborted', async () => {
+  const requests: string[] = [];
+  await using server = await fakeServer((request, response) => {
+    requests.push(`${request.method} ${request.url}`);
+    if (request.method === 'POST') json(response, 201, migration());
+    else openStream(response, migration());
+  });
+  const { child, ended, out } = start(server.dataDir, 'vm', 'migrate', 'web');
+  while (!out.stderr.includes('transferring')) await once(child.stderr, 'data');
+  child.kill('SIGINT');
+  const ran = await ended;
+  assert.equal(ran.code, 130);
+  assert.match(ran.stderr, /detached: migration m123 goes on.*ferry migration watch m123/);
+  assert.ok(!requests.some((each) => each.includes('abort')));
+});
+
+test('a connection that breaks is made again, to the end', async () => {
+  let streams = 0;
+  await using server = await fakeServer((request, response) => {
+    if (request.method === 'POST') return json(response, 201, migration());
+    streams += 1;
+    if (streams === 1) {
+      openStream(response, migration());
+      return setImmediate(() => response.destroy());
+    }
+    openStream(response, done);
+    return response.end();
+  });
+  const ran = await ferry(server.dataDir, 'vm', 'migrate', 'web');
+  assert.equal(ran.code, 0, ran.stderr);
+  assert.match(ran.stderr, /the migration goes on, trying again/);
+  assert.equal(streams, 2);
+});
+
+test('a refusal shows every reason with its remedy, and no stack', async () => {
+  const reasons = [{ code: 'a', host: 'host2', message: 'Too small.', remedy: 'Free memory.' }, { code: 'b', message: 'Paused.', remedy: 'Resume it.' }];
+  await using server = await fakeServer((_, response) => json(response, 409, problem('migration-refused', 409, reasons)));
+  const ran = await ferry(server.dataDir, 'vm', 'migrate', 'web');
+  assert.equal(ran.code, 4);
+  assert.equal(ran.stderr, 'error: It is so.\n  host2: Too small. (Free memory.)\n  Paused. (Resume it.)\nhint: Do this.\n');
+  const asJson = await ferry(server.dataDir, 'vm', 'migrate', 'web', '-o', 'json');
+  assert.equal((JSON.parse(asJson.stdout) as { code: string }).code, 'migration-refused');
+});
+
+test('wrong use, wrong token and no server have their own exit codes', async () => {
+  await using server = await fakeServer((_, response) => json(response, 401, problem('token-wrong', 401)));
+  const codes = [];
+  for (const args of [['vm', 'list'], ['vm', 'migrate'], ['vm', 'nonsense'], ['vm', 'migrate', 'a', '--to', 'x', '--prefer-host', 'y'], ['vm', 'migrate', 'a', '--max-bandwidth-mb', 'x'], ['vm', 'list', '--server', 'http://127.0.0.1:1']]) {
+    const ran = await ferry(server.dataDir, ...args);
+    codes.push(ran.code);
+    assert.doesNotMatch(ran.stderr, /\n\s+at /);
+    assert.notEqual(ran.stderr, '');
+  }
+  assert.deepEqual(codes, [9, 2, 2, 2, 2, 7]);
+  assert.equal((await ferry(join(server.dataDir, 'none'), 'vm', 'list')).code, 7);
+});
+
+test('--help lists every exit code', async () => {
+  const ran = await ferry('/nonexistent', '--help');
+  assert.equal(ran.code, 0);
+  for (const code of [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 130]) assert.match(ran.stdout, new RegExp(`^ +${code} +\\w`, 'm'));
+});
