@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FerryError } from './errors.ts';
+import { hostId, migrationId, vmUuid } from './ids.ts';
+import { resolve, vmsOf, type HostReport } from './inventory.ts';
+import type { Instance, Migration } from './model.ts';
+
+const instance = (state: Instance['state'], reason: Instance['reason'] = 'other', uuid = 'aaaa-1', name = 'web'): Instance => ({ uuid: vmUuid(uuid), name, state, reason, persistent: true, memoryBytes: 1, vcpus: 1, disks: [] });
+const report = (id: string, instances: readonly Instance[], state: HostReport['state'] = 'connected'): HostReport => ({
+  host: { id: hostId(id), name: id, uri: `qemu+tcp://${id}/system`, machineUuid: id, addedAt: 0 }, state, instances,
+});
+const roles = (reports: readonly HostReport[], active: readonly Migration[] = []) => vmsOf(reports, active).map((vm) => [vm.state, ...vm.instances.map(({ hostId: id, role }) => `${id} ${role}`)]);
+const moving: Migration = {
+  id: migrationId('m1'), name: 'm', vm: { uuid: vmUuid('aaaa-1'), name: 'web' }, kind: 'live', origin: 'operator', actor: 'a', client: 'c', request: {},
+  from: { id: hostId('h1'), name: 'h1' }, phase: 'transferring', phases: [], evidence: {},
+};
+
+test('what runs is authoritative; a definition elsewhere is parked; an incoming half is incoming', () => {
+  assert.deepEqual(roles([report('h1', [instance('shut-off')]), report('h2', [instance('running')])]), [['running', 'h2 authoritative', 'h1 parked']]);
+  assert.deepEqual(roles([report('h1', [instance('paused', 'migration')]), report('h2', [instance('running', 'booted')])]), [['running', 'h2 authoritative', 'h1 incoming']]);
+});
+
+test('in the switch, with both halves paused, the source of the migration stays authoritative', () => {
+  const halves = [report('h2', [instance('paused', 'migration')]), report('h1', [instance('paused', 'migration')])];
+  assert.deepEqual(roles(halves, [moving]), [['paused', 'h1 authoritative', 'h2 incoming']]);
+  assert.equal(vmsOf(halves, [moving])[0]?.currentMigration, 'm1');
+});
+
+test('two running copies are a conflict', () => {
+  assert.deepEqual(roles([report('h1', [instance('running')]), report('h2', [instance('running')])]), [['running', 'h1 authoritative', 'h2 conflict']]);
+});
+
+test('the state of a VM on a host that does not answer is unknown', () => {
+  assert.deepEqual(roles([report('h1', [instance('running')], 'unreachable')]), [['unknown', 'h1 authoritative']]);
+});
+
+test('a name, a UUID and its beginning find a VM; what is ambiguous lists the candidates', () => {
+  const vms = vmsOf([report('h1', [instance('running', 'booted', 'aaaa-1'), instance('running', 'booted', 'aaab-2', 'db'), instance('running', 'booted', 'cccc-3', 'db')])], []);
+  const find = (ref: string) => resolve(vms, ref, { kind: 'vm', id: ({ uuid }) => uuid, name: ({ name }) => name, describe: ({ uuid }) => uuid }).uuid;
+  assert.deepEqual([find('web'), find('aaab-2'), find('cccc')], ['aaaa-1', 'aaab-2', 'cccc-3']);
+  assert.throws(() => find('db'), (error) => error instanceof FerryError && error.code === 'vm-ambiguous' && /aaab-2, cccc-3/.test(error.message));
+  for (const ref of ['nobody', 'ccc', '']) assert.throws(() => find(ref), (error) => error instanceof FerryError && error.code === 'vm-unknown');
+});
