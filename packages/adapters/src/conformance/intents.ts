@@ -7,7 +7,7 @@ import type { IntentChange, IntentStore } from '@ferry/engine';
 export interface OpenIntentStore {
   readonly store: IntentStore;
   /** Moves the store's clock. */
-  advance(ms: number): void;
+  readonly advance: (ms: number) => void;
   close(): Promise<void>;
 }
 

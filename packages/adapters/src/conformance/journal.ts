@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Journal } from '@ferry/engine';
 
-export function journalConformance(driver: string, open: () => Promise<{ readonly journal: Journal; close(): Promise<void> }>): void {
+export function journalConformance(driver: string, open: () => Promise<{ readonly journal: Journal; readonly close: () => Promise<void> }>): void {
   const on = (name: string, body: (journal: Journal) => Promise<void>): void => {
     test(`${driver}: ${name}`, async () => {
       const { journal, close } = await open();
