@@ -1,5 +1,5 @@
 // Waiting calls in two lanes: urgent ones first, each lane in its order. Taking is constant time also with thousands waiting.
-import type { Priority } from './procedures.ts';
+import type { Priority } from './procedure.ts';
 
 export interface CallQueue<T> {
   add(priority: Priority, item: T): void;

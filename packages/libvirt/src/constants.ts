@@ -71,6 +71,20 @@ export const VIR_DOMAIN_XML = { SECURE: 1, INACTIVE: 2, UPDATE_CPU: 4, MIGRATABL
 
 export const VIR_DOMAIN_START = { PAUSED: 1, AUTODESTROY: 2, BYPASS_CACHE: 4, FORCE_BOOT: 8, VALIDATE: 16, RESET_NVRAM: 32 } as const;
 
+export const VIR_STORAGE_POOL_STATE = { INACTIVE: 0, BUILDING: 1, RUNNING: 2, DEGRADED: 3, INACCESSIBLE: 4 } as const;
+
+/** List flags of storage pools and create flags of transient ones. */
+export const VIR_LIST_STORAGE_POOLS = { INACTIVE: 1, ACTIVE: 2 } as const;
+export const VIR_STORAGE_POOL_CREATE = { WITH_BUILD: 1 } as const;
+
+export const VIR_DOMAIN_SNAPSHOT_LIST = { TOPOLOGICAL: 1024 } as const;
+export const VIR_DOMAIN_SNAPSHOT_XML = { SECURE: 1 } as const;
+export const VIR_DOMAIN_SNAPSHOT_CREATE = { REDEFINE: 1, CURRENT: 2 } as const;
+export const VIR_DOMAIN_SNAPSHOT_DELETE = { CHILDREN: 1, METADATA_ONLY: 2 } as const;
+export const VIR_DOMAIN_CHECKPOINT_LIST = { TOPOLOGICAL: 1024 } as const;
+export const VIR_DOMAIN_CHECKPOINT_CREATE = { REDEFINE: 1 } as const;
+export const VIR_DOMAIN_CHECKPOINT_DELETE = { CHILDREN: 1, METADATA_ONLY: 2 } as const;
+
 export const VIR_DOMAIN_DEFINE = { VALIDATE: 1 } as const;
 
 export const VIR_DOMAIN_DESTROY = { GRACEFUL: 1, REMOVE_LOGS: 2 } as const;
@@ -231,6 +245,8 @@ export const VIR_ERR = {
   SYSTEM_ERROR: 38,
   RPC: 39,
   NO_DOMAIN: 42,
+  NO_STORAGE_POOL: 49,
+  NO_STORAGE_VOL: 50,
   AUTH_FAILED: 45,
   OPERATION_INVALID: 55,
   CONFIG_UNSUPPORTED: 67,
@@ -245,6 +261,7 @@ export const VIR_ERR = {
   AGENT_UNRESPONSIVE: 86,
   RESOURCE_BUSY: 87,
   ACCESS_DENIED: 88,
+  STORAGE_VOL_EXIST: 90,
   CPU_INCOMPATIBLE: 91,
   MIGRATE_FINISH_OK: 93,
 } as const;

@@ -5,6 +5,8 @@ import type { CallOptions } from './connection.ts';
 import type { DomainEvent, EventGap } from './events.ts';
 import type { KeepaliveOptions } from './keepalive.ts';
 import type { MigrateParams } from './migrate.ts';
+import type { SnapshotCalls } from './snapshot-calls.ts';
+import type { StorageCalls } from './storage-calls.ts';
 import type { DomainRef, TypedParams } from './wire-types.ts';
 
 export interface NodeInfo {
@@ -24,6 +26,11 @@ export interface DomainInfo {
   readonly memoryBytes: number;
   readonly vcpus: number;
   readonly cpuTimeNs: bigint;
+}
+export interface BlockInfo {
+  readonly capacityBytes: number;
+  readonly allocationBytes: number;
+  readonly physicalBytes: number;
 }
 export interface DomainState {
   readonly state: number;
@@ -72,7 +79,7 @@ export interface MigratePeerToPeer {
   readonly params: MigrateParams;
 }
 
-export interface HostSession extends AsyncDisposable {
+export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCalls {
   /** The URI in its normal form. */
   readonly uri: string;
   /**
@@ -111,6 +118,15 @@ export interface HostSession extends AsyncDisposable {
   domainDestroy(dom: DomainRef, flags?: number, options?: CallOptions): Promise<void>;
   domainSuspend(dom: DomainRef, options?: CallOptions): Promise<void>;
   domainResume(dom: DomainRef, options?: CallOptions): Promise<void>;
+
+  domainAutostart(dom: DomainRef, options?: CallOptions): Promise<boolean>;
+  domainSetAutostart(dom: DomainRef, autostart: boolean, options?: CallOptions): Promise<void>;
+  /** Saves the guest's memory to a file of libvirt's own and stops it; the next start takes the memory from there. */
+  domainManagedSave(dom: DomainRef, flags?: number, options?: CallOptions): Promise<void>;
+  domainHasManagedSave(dom: DomainRef, options?: CallOptions): Promise<boolean>;
+  domainManagedSaveRemove(dom: DomainRef, options?: CallOptions): Promise<void>;
+  /** `path` is a target (`vda`) or a source path. Bytes; physical is the size of the file or device. */
+  domainBlockInfo(dom: DomainRef, path: string, options?: CallOptions): Promise<BlockInfo>;
 
   domainSetMetadata(dom: DomainRef, metadata: SetMetadata, options?: CallOptions): Promise<void>;
   /** Rejects with NO_DOMAIN_METADATA when there is none. */

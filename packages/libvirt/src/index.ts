@@ -12,6 +12,7 @@ export {
 export type { ConnectErrorKind, LibvirtErrorFields, LossReason } from './errors.ts';
 export type { DomainEvent, EventGap } from './events.ts';
 export type {
+  BlockInfo,
   DomainInfo,
   DomainState,
   DomainStatsOptions,
@@ -27,8 +28,10 @@ export type {
 export type { KeepaliveOptions } from './keepalive.ts';
 export type { MigrateParams } from './migrate.ts';
 export { openHostSession } from './session.ts';
+export type { SnapshotCalls } from './snapshot-calls.ts';
+export type { PoolInfo, StorageCalls, VolumeInfo } from './storage-calls.ts';
 export { parseUri } from './uri.ts';
 export type { LibvirtUri, TcpUri, UnixUri } from './uri.ts';
-export type { DomainRef, TypedParams } from './wire-types.ts';
+export type { DomainRef, PoolRef, SnapshotRef, TypedParams, VolumeRef } from './wire-types.ts';
 export { parseXml, xmlAt, xmlChild, XmlError } from './xml.ts';
 export type { XmlElement } from './xml.ts';

@@ -1,24 +1,11 @@
 // The table of the procedures this package calls: number, name, arguments, result, and which lane a call takes when more are
 // wanted than the connection may have in flight. Numbers and layouts are libvirt's stable wire protocol; types follow from
 // the table. Adding a call means adding a row here and a method to the session.
-import type { Codec } from './xdr.ts';
 import { array, charArray, flag, i32, nothing, opaque, optional, struct, u32, u64, uuid } from './xdr.ts';
+import { row } from './procedure.ts';
+import { snapshotProcedures } from './snapshot-procedures.ts';
+import { storageProcedures } from './storage-procedures.ts';
 import { domain, MAX_COOKIE_BYTES, MAX_DOMAINS, optionalStr, str, wireParams } from './wire-types.ts';
-
-/** 'urgent' calls stop or settle something and go before waiting 'normal' ones (polls, inventory). */
-export type Priority = 'urgent' | 'normal';
-
-export interface Procedure<A, R> {
-  readonly number: number;
-  readonly name: string;
-  readonly args: Codec<A>;
-  readonly ret: Codec<R>;
-  readonly priority: Priority;
-}
-
-function row<A, R>(number: number, name: string, args: Codec<A>, ret: Codec<R>, priority: Priority = 'normal'): Procedure<A, R> {
-  return { number, name, args, ret, priority };
-}
 
 const domOnly = struct({ dom: domain });
 const domFlags = struct({ dom: domain, flags: u32 });
@@ -26,6 +13,8 @@ const oneDomain = struct({ dom: domain });
 const xmlFlags = struct({ xml: str, flags: u32 });
 
 export const procedures = {
+  ...storageProcedures,
+  ...snapshotProcedures,
   connectOpen: row(1, 'CONNECT_OPEN', struct({ name: optionalStr, flags: u32 }), nothing),
   connectClose: row(2, 'CONNECT_CLOSE', nothing, nothing),
   connectGetVersion: row(4, 'CONNECT_GET_VERSION', nothing, struct({ version: u64 })),
@@ -38,6 +27,7 @@ export const procedures = {
   connectGetCapabilities: row(7, 'CONNECT_GET_CAPABILITIES', nothing, struct({ xml: str })),
   domainCreateXml: row(10, 'DOMAIN_CREATE_XML', xmlFlags, oneDomain),
   domainGetXmlDesc: row(14, 'DOMAIN_GET_XML_DESC', domFlags, struct({ xml: str })),
+  domainGetAutostart: row(15, 'DOMAIN_GET_AUTOSTART', domOnly, struct({ autostart: flag })),
   domainGetInfo: row(
     16,
     'DOMAIN_GET_INFO',
@@ -47,6 +37,7 @@ export const procedures = {
   domainLookupByName: row(23, 'DOMAIN_LOOKUP_BY_NAME', struct({ name: str }), oneDomain),
   domainLookupByUuid: row(24, 'DOMAIN_LOOKUP_BY_UUID', struct({ uuid }), oneDomain),
   domainResume: row(28, 'DOMAIN_RESUME', domOnly, nothing, 'urgent'),
+  domainSetAutostart: row(29, 'DOMAIN_SET_AUTOSTART', struct({ dom: domain, autostart: flag }), nothing),
   domainSuspend: row(34, 'DOMAIN_SUSPEND', domOnly, nothing, 'urgent'),
   connectGetHostname: row(59, 'CONNECT_GET_HOSTNAME', nothing, struct({ hostname: str })),
   connectSupportsFeature: row(60, 'CONNECT_SUPPORTS_FEATURE', struct({ feature: i32 }), struct({ supported: flag })),
@@ -63,6 +54,15 @@ export const procedures = {
     struct({ dom: domain, downtimeMs: u64, flags: u32 }),
     nothing,
     'urgent',
+  ),
+  domainManagedSave: row(182, 'DOMAIN_MANAGED_SAVE', domFlags, nothing),
+  domainHasManagedSaveImage: row(183, 'DOMAIN_HAS_MANAGED_SAVE_IMAGE', domFlags, struct({ result: flag })),
+  domainManagedSaveRemove: row(184, 'DOMAIN_MANAGED_SAVE_REMOVE', domFlags, nothing),
+  domainGetBlockInfo: row(
+    194,
+    'DOMAIN_GET_BLOCK_INFO',
+    struct({ dom: domain, path: str, flags: u32 }),
+    struct({ allocation: u64, capacity: u64, physical: u64 }),
   ),
   domainCreateWithFlags: row(196, 'DOMAIN_CREATE_WITH_FLAGS', domFlags, oneDomain),
   domainMigrateSetMaxSpeed: row(

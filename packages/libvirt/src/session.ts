@@ -11,8 +11,10 @@ import { DEFAULT_KEEPALIVE } from './keepalive.ts';
 import { checkMigratePeerToPeer, toMigrateWireParams } from './migrate.ts';
 import { openConnection } from './open.ts';
 import type { OpenOptions } from './open.ts';
-import type { Procedure } from './procedures.ts';
+import type { Procedure } from './procedure.ts';
 import { procedures as p } from './procedures.ts';
+import { snapshotCalls } from './snapshot-calls.ts';
+import { storageCalls } from './storage-calls.ts';
 import type { LibvirtUri } from './uri.ts';
 import { parseUri } from './uri.ts';
 import { toSafeNumber, toTypedParams, toWireU64 } from './wire-types.ts';
@@ -146,6 +148,20 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     domainSuspend: (dom, options) => call(p.domainSuspend, { dom }, options),
     domainResume: (dom, options) => call(p.domainResume, { dom }, options),
 
+    domainAutostart: async (dom, options) => (await call(p.domainGetAutostart, { dom }, options)).autostart,
+    domainSetAutostart: (dom, autostart, options) => call(p.domainSetAutostart, { dom, autostart }, options),
+    domainManagedSave: (dom, flags, options) => call(p.domainManagedSave, { dom, flags: flags ?? 0 }, options),
+    domainHasManagedSave: async (dom, options) => (await call(p.domainHasManagedSaveImage, { dom, flags: 0 }, options)).result,
+    domainManagedSaveRemove: (dom, options) => call(p.domainManagedSaveRemove, { dom, flags: 0 }, options),
+    domainBlockInfo: async (dom, path, options) => {
+      const { allocation, capacity, physical } = await call(p.domainGetBlockInfo, { dom, path, flags: 0 }, options);
+      return {
+        capacityBytes: toSafeNumber(capacity, `the capacity of ${path}`),
+        allocationBytes: toSafeNumber(allocation, `the allocation of ${path}`),
+        physicalBytes: toSafeNumber(physical, `the size of ${path}`),
+      };
+    },
+
     domainSetMetadata: (dom, { type, metadata, key, uri, flags }, options) =>
       call(p.domainSetMetadata, { dom, type, metadata, key, uri, flags }, options),
     domainGetMetadata: async (dom, { type, uri, flags }, options) =>
@@ -180,6 +196,9 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
       };
       await onConnectionOfItsOwn(p.domainMigratePerform3Params, args, options);
     },
+
+    ...storageCalls(call),
+    ...snapshotCalls(call),
 
     subscribe,
     events: (options) => ({

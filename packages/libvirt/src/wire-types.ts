@@ -21,6 +21,27 @@ export const optionalStr = optional(str);
 export const domain: Codec<DomainRef> = struct({ name: str, uuid, id: i32 });
 const objectWithUuid = struct({ name: str, uuid });
 
+/** A storage pool; the server finds it by its UUID. */
+export interface PoolRef {
+  readonly name: string;
+  readonly uuid: string;
+}
+/** A storage volume; the server finds it by pool and name. `key` is its path, for pools of files. */
+export interface VolumeRef {
+  readonly pool: string;
+  readonly name: string;
+  readonly key: string;
+}
+/** A snapshot or a checkpoint of a domain. */
+export interface SnapshotRef {
+  readonly name: string;
+  readonly dom: DomainRef;
+}
+
+export const pool: Codec<PoolRef> = objectWithUuid;
+export const volume: Codec<VolumeRef> = struct({ pool: str, name: str, key: str });
+export const snapshot: Codec<SnapshotRef> = struct({ name: str, dom: domain });
+
 export type WireParam = { readonly field: string } & (
   | { readonly kind: 'int' | 'uint' | 'double'; readonly value: number }
   | { readonly kind: 'llong' | 'ullong'; readonly value: bigint }

@@ -2,7 +2,7 @@
 // delivers exactly the bytes the test wants, in the chunks the test wants.
 import { createFrameParser, beginFrame, endFrame, FrameStatus, FrameType, Program } from '../src/frame.ts';
 import type { Frame, FrameHeader } from '../src/frame.ts';
-import type { Procedure } from '../src/procedures.ts';
+import type { Procedure } from '../src/procedure.ts';
 import type { Transport } from '../src/transport.ts';
 import { errorPayload } from '../src/wire-types.ts';
 import type { LibvirtErrorFields } from '../src/errors.ts';

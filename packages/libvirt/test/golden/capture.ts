@@ -61,9 +61,9 @@ try {
   const testDriver = `test+unix:///default?socket=${proxySocket}`;
   const qemuDriver = `qemu+unix:///session?socket=${proxySocket}`;
   const xml = join(daemon.directory, 'golden.xml');
-  const domainXml = (type: string): string =>
+  const domainXml = (type: string, devices = ''): string =>
     `<domain type='${type}'><name>golden</name><uuid>01234567-89ab-4cde-8f01-23456789abcd</uuid><memory unit='MiB'>64</memory>` +
-    `<vcpu>1</vcpu><os><type arch='x86_64'>hvm</type></os><features><acpi/></features></domain>`;
+    `<vcpu>1</vcpu><os><type arch='x86_64'>hvm</type></os><features><acpi/></features>${devices}</domain>`;
   const virsh = async (uri: string, ...commands: readonly string[]): Promise<void> => {
     for (const command of commands) {
       // refusals are wanted too
@@ -77,6 +77,17 @@ try {
   await virsh(testDriver, 'domstate golden --reason', 'dominfo golden', 'domid golden', 'domuuid golden', 'domstats --nowait golden', 'suspend golden', 'resume golden');
   await virsh(testDriver, 'desc golden --title words', 'metadata golden urn:example:marker --key m --set <marker/>', 'metadata golden urn:example:marker');
   await virsh(testDriver, 'domjobinfo golden', 'domjobabort golden', 'domjobabort golden --postcopy', 'reboot golden', 'destroy golden --graceful', 'undefine golden', `create ${xml}`, 'destroy golden', 'dominfo nosuch');
+  writeFileSync(xml, domainXml('test', "<devices><disk type='file' device='disk'><source file='/golden/vda'/><target dev='vda'/></disk></devices>"));
+  await virsh(testDriver, `define ${xml}`, 'autostart golden', 'autostart golden --disable', 'dominfo golden', 'domblkinfo golden vda', 'start golden', 'managedsave golden', 'managedsave-remove golden', 'start golden');
+  await virsh(testDriver, 'snapshot-create-as golden one', 'snapshot-create-as golden two', 'snapshot-list golden --topological', 'snapshot-dumpxml golden one --security-info');
+  await virsh(testDriver, 'snapshot-info golden two', 'snapshot-delete golden two', 'snapshot-delete golden one', 'checkpoint-create-as golden point', 'checkpoint-list golden --topological', 'checkpoint-dumpxml golden point', 'checkpoint-delete golden point');
+  const pool = join(daemon.directory, 'pool.xml');
+  const volume = join(daemon.directory, 'volume.xml');
+  writeFileSync(pool, "<pool type='dir'><name>folder</name><uuid>01234567-89ab-4cde-8f01-23456789abce</uuid><target><path>/golden</path></target></pool>");
+  writeFileSync(volume, '<volume><name>disk</name><capacity>1048576</capacity><allocation>0</allocation></volume>');
+  await virsh(testDriver, `pool-create ${pool}`, 'pool-list --all --details', 'pool-info folder', 'pool-refresh folder', 'pool-dumpxml folder', `vol-create folder ${volume}`, 'vol-list folder');
+  await virsh(testDriver, 'vol-info disk folder', 'vol-info /golden/disk', 'vol-dumpxml disk folder', 'vol-pool /golden/disk', 'vol-delete disk folder', 'pool-destroy folder', 'vol-info nosuch default-pool', 'pool-list --type dir');
+  await virsh(testDriver, 'destroy golden', 'undefine golden --snapshots-metadata --checkpoints-metadata --managed-save');
   await listening;
 
   writeFileSync(xml, domainXml('qemu'));
