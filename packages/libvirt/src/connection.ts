@@ -10,7 +10,7 @@ import { beginFrame, createFrameParser, endFrame, FrameStatus, FrameType, Keepal
 import type { Frame } from './frame.ts';
 import { startKeepalive } from './keepalive.ts';
 import type { Keepalive, KeepaliveOptions } from './keepalive.ts';
-import type { Procedure } from './procedures.ts';
+import type { Procedure } from './procedure.ts';
 import { procedures } from './procedures.ts';
 import type { Transport } from './transport.ts';
 import { errorPayload } from './wire-types.ts';
