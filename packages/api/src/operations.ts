@@ -5,7 +5,7 @@
 import type { ErrorCode } from '@ferry/core';
 import { z } from 'zod';
 import type { OperationName } from './routes.ts';
-import { eventSchema, hostAddSchema, hostSchema, migrationCreateSchema, migrationSchema, versionSchema, vmSchema } from './schemas.ts';
+import { eventSchema, hostAddSchema, hostSchema, leftoverPurgeSchema, leftoverSchema, migrationCreateSchema, migrationSchema, versionSchema, vmSchema } from './schemas.ts';
 
 /** One row of the table. An operation has an `answer`, or a `stream` of server-sent events, or neither (status 204). */
 export interface Operation {
@@ -114,6 +114,19 @@ export const operations = {
     answer: migrationSchema,
     status: 202,
     errors: [...migrationRefErrors, 'migration-finished', 'migration-past-return', 'store-conflict'],
+  },
+  leftoverList: {
+    summary: 'Volumes that moves left behind, oldest first',
+    answer: z.object({ items: z.array(leftoverSchema) }).meta({ id: 'LeftoverList' }),
+    status: 200,
+    errors: [],
+  },
+  leftoverPurge: {
+    summary: 'Delete a volume that a move left behind, if nobody used it since',
+    body: leftoverPurgeSchema,
+    answer: leftoverSchema,
+    status: 200,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'volume-unknown', 'volume-changed', 'volume-failed', 'vm-already-migrating'],
   },
   migrationWatch: {
     summary: 'A migration as it goes: its present state first, then each change; the stream ends after the finished state',

@@ -16,6 +16,8 @@ export const routes = {
   migrationCreate: { method: 'POST', path: '/migrations' },
   migrationShow: { method: 'GET', path: '/migrations/{migration}' },
   migrationAbort: { method: 'POST', path: '/migrations/{migration}/abort' },
+  leftoverList: { method: 'GET', path: '/volumes/leftovers' },
+  leftoverPurge: { method: 'POST', path: '/volumes/leftovers/purge' },
   /** Server-sent events: the migration's present state first, then each change; ends with the migration. */
   migrationWatch: { method: 'GET', path: '/migrations/{migration}/watch' },
   /** Server-sent events with ids; `Last-Event-ID` replays what came after. */

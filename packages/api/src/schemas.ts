@@ -10,6 +10,7 @@ const milliseconds = () => z.number().int().nonnegative();
 export const hostStateSchema = z.enum(['connecting', 'connected', 'unreachable']);
 export const domainStateSchema = z.enum(['running', 'blocked', 'paused', 'shutting-down', 'shut-off', 'crashed', 'pm-suspended', 'no-state', 'unknown']);
 export const phaseSchema = z.enum(['queued', 'checking', 'preparing', 'transferring', 'switching', 'post-copy', 'verifying', 'cleaning', 'succeeded', 'failed', 'cancelled']);
+export const kindSchema = z.enum(['live', 'cold', 'suspended', 'configuration']);
 export const outcomeSchema = z.enum(['succeeded', 'failed', 'cancelled']);
 
 export const versionSchema = z.object({ version: z.string(), api: z.literal('v1') }).meta({ id: 'Version' });
@@ -69,7 +70,7 @@ export const vmSchema = z
     memoryBytes: bytes(),
     vcpus: z.number().int(),
     disks: z.array(diskSchema),
-    instances: z.array(z.object({ host: z.string(), role: z.enum(['authoritative', 'parked', 'incoming', 'conflict']), state: domainStateSchema })),
+    instances: z.array(z.object({ host: z.string(), role: z.enum(['authoritative', 'parked', 'incoming', 'conflict']), state: domainStateSchema, persistent: z.boolean().optional() })),
     currentMigration: z.string().optional(),
   })
   .meta({ id: 'Vm' });
@@ -80,8 +81,46 @@ export const migrationCreateSchema = z
     to: z.string().min(1).max(255).optional().meta({ description: 'This host or none' }),
     preferHost: z.string().min(1).max(255).optional().meta({ description: 'Tried first; another suited host otherwise' }),
     maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(),
+    kind: kindSchema.optional().meta({ description: 'Absent: the one that fits the state of the VM' }),
+    temporary: z.boolean().optional().meta({ description: 'The target keeps no definition; when the VM shuts down there it is its source\'s again' }),
+    keepSource: z.boolean().optional().meta({ description: 'The source keeps a parked definition, autostart off' }),
+    deleteSourceDisks: z.boolean().optional().meta({ description: 'Disks that were copied are deleted on the source once the target is verified' }),
+    useExistingVolumes: z.boolean().optional().meta({ description: 'Copies go into volumes prepared on the target, of the same format and size' }),
+    assumeShared: z.boolean().optional().meta({ description: 'Storage whose sharing cannot be told is shared: the operator knows' }),
+    autoStart: z.boolean().optional().meta({ description: 'A VM that was shut off is started on the target' }),
   })
   .meta({ id: 'MigrationCreate' });
+
+const movedDiskSchema = z
+  .object({
+    target: z.string(),
+    path: z.string().optional(),
+    how: z.enum(['none', 'shared', 'copy']),
+    sharing: z
+      .object({ verdict: z.enum(['shared', 'separate', 'unknown']), method: z.enum(['marker', 'identity', 'operator', 'none']), at: time().optional(), detail: z.string().optional() })
+      .optional()
+      .meta({ description: 'How it is known whether both hosts have this storage' }),
+    sizeBytes: bytes().optional(),
+    allocatedBytes: bytes().optional(),
+    pool: z.string().optional().meta({ description: 'Pool of the target that the copy goes into' }),
+  })
+  .meta({ id: 'MovedDisk' });
+
+export const leftoverSchema = z
+  .object({
+    host: z.string(),
+    path: z.string(),
+    pool: z.string(),
+    vm: z.object({ uuid: z.string(), name: z.string() }),
+    migration: z.string(),
+    at: time(),
+    role: z.enum(['source', 'target']).meta({ description: '"source": what a finished copy left; "target": what an unfinished one left' }),
+    sizeBytes: bytes(),
+    allocatedBytes: bytes().optional(),
+  })
+  .meta({ id: 'Leftover', description: 'A volume that a move left behind' });
+
+export const leftoverPurgeSchema = z.strictObject({ host: z.string().min(1).max(255), path: z.string().min(1).max(4096) }).meta({ id: 'LeftoverPurge' });
 
 export const progressSchema = z.object({
   percent: z.number().min(0).max(100).meta({ description: 'Never runs backwards' }),
@@ -99,7 +138,7 @@ export const migrationSchema = z
     id: z.string(),
     name: z.string(),
     vm: z.object({ uuid: z.string(), name: z.string() }),
-    kind: z.enum(['live']),
+    kind: kindSchema,
     origin: z.enum(['operator']),
     actor: z.string(),
     client: z.string(),
@@ -115,6 +154,9 @@ export const migrationSchema = z
     vmIsNow: z.object({ host: z.string(), state: domainStateSchema }).optional(),
     error: z.object({ code: z.string(), message: z.string(), remedy: z.string(), reasons: z.array(reasonSchema) }).optional(),
     maxBandwidthMiBPerSecond: z.number().int().optional(),
+    how: z.enum(['peer-to-peer', 'helper', 'definition']).optional().meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' }),
+    persistence: z.enum(['permanent', 'temporary', 'keep-source', 'transient']).optional(),
+    disks: z.array(movedDiskSchema).optional(),
     adopted: z.boolean().optional().meta({ description: 'A restarted control plane took this transfer over' }),
   })
   .meta({ id: 'Migration' });
@@ -136,5 +178,6 @@ export type HostAdd = z.infer<typeof hostAddSchema>;
 export type VmJson = z.infer<typeof vmSchema>;
 export type MigrationCreate = z.infer<typeof migrationCreateSchema>;
 export type MigrationJson = z.infer<typeof migrationSchema>;
+export type LeftoverJson = z.infer<typeof leftoverSchema>;
 export type Problem = z.infer<typeof problemSchema>;
 export type FerryEvent = z.infer<typeof eventSchema>;

@@ -5,6 +5,7 @@ import { eventCommands } from './commands/event.ts';
 import { hostCommands } from './commands/host.ts';
 import { migrationCommands } from './commands/migration.ts';
 import { vmCommands } from './commands/vm.ts';
+import { volumeCommands } from './commands/volume.ts';
 import { reportFailure } from './output/output.ts';
 
 const exitText = `
@@ -40,6 +41,7 @@ function build(): Command {
   hostCommands(program);
   vmCommands(program);
   migrationCommands(program);
+  volumeCommands(program);
   eventCommands(program);
   inherit(program);
   return program;

@@ -4,6 +4,8 @@ export * from './inventory.ts';
 export * from './migration/admission.ts';
 export * from './migration/checks.ts';
 export * from './migration/judge.ts';
+export * from './migration/kind.ts';
 export * from './migration/progress.ts';
 export * from './migration/step.ts';
+export * from './migration/storage.ts';
 export * from './model.ts';

@@ -15,7 +15,12 @@ export interface HostReport {
 interface Placed {
   readonly hostId: HostId;
   readonly instance: Instance;
+  /** A migration kept this definition on purpose; it is not the VM. */
+  readonly parked: boolean;
 }
+
+/** How a kept definition is named in the set of them. */
+export const parkedKey = (uuid: VmUuid, host: HostId): string => `${uuid}/${host}`;
 
 const activeStates: readonly DomainState[] = ['running', 'blocked', 'shutting-down', 'pm-suspended'];
 const isActive = ({ instance }: Placed): boolean => activeStates.includes(instance.state);
@@ -27,6 +32,7 @@ const weight = (placed: Placed, sourceHost: HostId | undefined): number => {
   if (isPaused(placed) && placed.instance.reason !== 'migration') return 3;
   if (placed.instance.state === 'unknown') return 2.5;
   if (isPaused(placed)) return placed.hostId === sourceHost ? 2 : 1;
+  if (placed.parked) return -1;
   return placed.hostId === sourceHost ? 0.5 : 0;
 };
 
@@ -39,15 +45,15 @@ const roleOf = (placed: Placed, first: Placed): InstanceRole => {
 
 /**
  * VMs of the fleet, by name. Instances of a host that does not answer have the state `unknown`.
- * `active`: the migrations that have not ended.
+ * `active`: the migrations that have not ended. `parked`: definitions kept on purpose, as `parkedKey`s.
  */
-export function vmsOf(reports: readonly HostReport[], active: readonly Migration[]): readonly Vm[] {
+export function vmsOf(reports: readonly HostReport[], active: readonly Migration[], parked: ReadonlySet<string> = new Set()): readonly Vm[] {
   const byUuid = new Map<VmUuid, Placed[]>();
   for (const report of reports) {
     for (const reported of report.instances) {
       const instance: Instance = report.state === 'connected' ? reported : { ...reported, state: 'unknown', reason: 'other' };
       const list = byUuid.get(instance.uuid) ?? [];
-      list.push({ hostId: report.host.id, instance });
+      list.push({ hostId: report.host.id, instance, parked: parked.has(parkedKey(instance.uuid, report.host.id)) });
       byUuid.set(instance.uuid, list);
     }
   }
@@ -70,7 +76,7 @@ function vmOf(uuid: VmUuid, placed: readonly Placed[], migration: Migration | un
     memoryBytes,
     vcpus,
     disks,
-    instances: sorted.map((each) => ({ ...each, role: roleOf(each, first) })),
+    instances: sorted.map((each) => ({ hostId: each.hostId, instance: each.instance, role: roleOf(each, first) })),
     ...(migration === undefined ? {} : { currentMigration: migration.id }),
   };
 }

@@ -4,6 +4,7 @@
  * translated into these (packages/adapters).
  */
 import type { ErrorReport } from './errors.ts';
+import type { DiskPlan } from './migration/storage.ts';
 import type { HostId, MigrationId, TimeMs, VmUuid } from './ids.ts';
 
 /** Domain states of libvirt (virDomainState); `unknown` is Ferry's, for a host that does not answer. */
@@ -105,7 +106,11 @@ export interface Vm {
   readonly currentMigration?: MigrationId;
 }
 
-export type MigrationKind = 'live';
+/**
+ * `live`: the guest runs on through the move. `suspended`: it is paused (or saved) while it moves. `cold`: it is shut off, its disks
+ * travel. `configuration`: its definition only.
+ */
+export type MigrationKind = 'live' | 'cold' | 'suspended' | 'configuration';
 export type MigrationOrigin = 'operator';
 export type MigrationOutcome = 'succeeded' | 'failed' | 'cancelled';
 
@@ -150,6 +155,36 @@ export interface MigrationRequest {
   /** Tried first; another suited host otherwise. */
   readonly preferHost?: string;
   readonly maxBandwidthMiBPerSecond?: number;
+  /** Absent: the one that fits the state of the VM. */
+  readonly kind?: MigrationKind;
+  /** The target's instance is transient: when it shuts down, the source's definition is the VM again. */
+  readonly temporary?: boolean;
+  /** The source keeps a parked definition, autostart off. */
+  readonly keepSource?: boolean;
+  /** Disks that were copied are deleted on the source once the target is verified; they are kept otherwise. */
+  readonly deleteSourceDisks?: boolean;
+  /** Copies go into volumes that the operator prepared. */
+  readonly useExistingVolumes?: boolean;
+  /** The operator states that storage whose sharing cannot be told is shared. */
+  readonly assumeShared?: boolean;
+  /** A VM that was shut off or saved is started on the target. */
+  readonly autoStart?: boolean;
+}
+
+/** How a move is carried out, decided at the checks and stored before anything is done. */
+export interface MigrationPlan {
+  /**
+   * `peer-to-peer`: libvirt moves the guest. `helper`: a paused domain that holds only the disks moves in its place.
+   * `definition`: nothing but the definition travels.
+   */
+  readonly how: 'peer-to-peer' | 'helper' | 'definition';
+  /** The guest runs while its memory is copied. */
+  readonly live: boolean;
+  readonly persistence: 'permanent' | 'temporary' | 'keep-source' | 'transient';
+  readonly disks: readonly DiskPlan[];
+  /** Domain that moves in the VM's place. */
+  readonly helper?: { readonly uuid: VmUuid; readonly name: string };
+  readonly autostart: boolean;
 }
 
 /** The durable object: this VM, from here to there, this way, for this reason. */
@@ -164,6 +199,7 @@ export interface Migration {
   readonly request: MigrationRequest;
   readonly from: HostRef;
   readonly to?: HostRef;
+  readonly plan?: MigrationPlan;
   readonly phase: MigrationPhase;
   readonly phases: readonly { readonly phase: MigrationPhase; readonly at: TimeMs }[];
   readonly outcome?: MigrationOutcome;
@@ -172,7 +208,7 @@ export interface Migration {
   readonly totalMs?: number;
   /** Pause of the guest as libvirt reports it (`downtime` of the completed job). */
   readonly downtimeMs?: number;
-  /** Bytes sent over the wire (`memory_processed` and `disk_processed` of the completed job). */
+  /** Bytes sent for the memory (`memory_processed` of the completed job) and what the copied disks hold on the target. */
   readonly transferredBytes?: number;
   readonly vmIsNow?: { readonly host: string; readonly state: DomainState };
   readonly error?: ErrorReport;
@@ -189,6 +225,8 @@ export interface MigrationEvidence {
   /** First time the target was seen running while the source was still there, paused. */
   readonly targetRunningSince?: TimeMs;
   /** First time of an unbroken series of observations with the same verdict, which some verdicts need to be believed. */
+  /** How it ends once what was prepared is taken back. */
+  readonly ending?: { readonly outcome: MigrationOutcome; readonly error?: ErrorReport };
   readonly verdictSince?: { readonly verdict: string; readonly at: TimeMs };
 }
 

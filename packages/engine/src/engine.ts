@@ -6,8 +6,10 @@ import { FerryError, hostId, resolve, vmsOf, type Host, type HostView, type Migr
 import { createEventHub } from './event-hub.ts';
 import type { Engine } from './facade.ts';
 import { followHost, type HostFollower } from './host-follower.ts';
+import { openKeptInstances } from './kept-instances.ts';
 import { createMigrations } from './migrations.ts';
 import type { Clock, HostLink, Hypervisor, Log, Stores } from './ports.ts';
+import { createVolumes } from './volumes.ts';
 
 const hostPrefix = 'hosts/';
 const machinePrefix = 'machines/';
@@ -31,10 +33,12 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
   const told = new Map<string, string>();
   let gathering = false;
   let fleet: readonly Vm[] | undefined;
+  const kept = await openKeptInstances(intents, clock);
+  const volumes = createVolumes({ intents, clock, log });
 
   const hosts = (): readonly HostView[] => [...followers.values()].map((each) => each.view()).sort((a, b) => (a.host.name < b.host.name ? -1 : 1));
   const vms = (): readonly Vm[] =>
-    (fleet ??= vmsOf([...followers.values()].map((each) => ({ host: each.host, state: each.view().state, instances: each.instances() })), migrations.active()));
+    (fleet ??= vmsOf([...followers.values()].map((each) => ({ host: each.host, state: each.view().state, instances: each.instances() })), migrations.active(), kept.parked()));
   const host = (ref: string): HostView => resolve(hosts(), ref, { kind: 'host', id: (view) => view.host.id, name: (view) => view.host.name, describe: (view) => view.host.name });
   const hostNameOf = (id: string): string => followers.get(id)?.host.name ?? id;
   const vm = (ref: string): Vm =>
@@ -70,6 +74,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
   const gather = async (): Promise<void> => {
     await clock.sleep(gatherMs, closing.signal);
     gathering = false;
+    for (const each of followers.values()) if (each.view().state === 'connected') await kept.seen(each.host.id, each.instances());
     tellVms();
     await Promise.all([...followers.values()].map((each) => saveInventory(each)));
   };
@@ -109,6 +114,8 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     clock,
     log,
     installation,
+    volumes,
+    kept,
     fleet: { hosts, vm, vmByUuid: (uuid) => vms().find((each) => each.uuid === uuid) },
     linkOf: (id) => followerOf(id).link(),
     uriOf: (id) => followerOf(id).host.uri,
@@ -142,6 +149,18 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     migration: (ref) => migrations.find(ref),
     startMigration: (request, by) => migrations.start(request, by),
     abortMigration: (ref) => migrations.abort(ref),
+    leftovers: () => volumes.leftovers(),
+    async purgeLeftover(hostRef, path, signal) {
+      const { host: at } = host(hostRef);
+      const record = (await volumes.leftovers()).find((each) => each.host === at.id && each.path === path);
+      if (record === undefined) throw new FerryError('volume-unknown', `Ferry left nothing at ${path} on ${at.name}.`);
+      const busy = migrations.active().find(({ vm: { uuid } }) => uuid === record.vm.uuid);
+      if (busy !== undefined) throw new FerryError('vm-already-migrating', `${record.vm.name} is being moved by migration ${busy.id}.`);
+      const user = vms().find((each) => each.hostId === at.id && each.disks.some(({ source }) => source === path));
+      if (user !== undefined) throw new FerryError('volume-changed', `${path} on ${at.name} is a disk of ${user.name} there.`);
+      await volumes.purge(record, followerOf(at.id).link().storage, signal);
+      return record;
+    },
     async addHost({ uri, name }, signal) {
       const known = hosts().find((each) => each.host.uri === uri);
       if (known !== undefined) throw new FerryError('host-duplicate', `${uri} is already there as host ${known.host.name}.`);

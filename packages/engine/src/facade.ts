@@ -2,7 +2,7 @@
  * What the engine offers to the server: plain questions and commands over core's types. Failures are FerryErrors.
  * A `ref` is a name, an id or an unambiguous beginning of an id, as an operator would type it.
  */
-import type { HostView, Migration, MigrationRequest, TimeMs, Vm } from '@ferry/core';
+import type { HostView, Migration, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
 
 export type EngineEvent =
   | { readonly type: 'migration'; readonly migration: Migration }
@@ -40,6 +40,10 @@ export interface Engine {
   migration(ref: string): Promise<Migration>;
   startMigration(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
   abortMigration(ref: string): Promise<Migration>;
+  /** Volumes that moves left behind, oldest first. */
+  leftovers(): Promise<readonly VolumeRecord[]>;
+  /** Deletes one of them, if nobody touched it since. */
+  purgeLeftover(hostRef: string, path: string, signal: AbortSignal): Promise<VolumeRecord>;
   /** The present state first, then each change, ending with the finished one. */
   watchMigration(ref: string, signal: AbortSignal): AsyncIterable<Migration>;
   /**

@@ -3,14 +3,19 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { FerryError, step, type CallFailure, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent } from '@ferry/core';
-import type { Clock, HostLink, Log } from './ports.ts';
+import { FerryError, step, type CallFailure, type CheckResult, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
+import { moveDefinition } from './definition-move.ts';
+import type { Clock, HostLink, Log, PerformRequest } from './ports.ts';
+import type { StorageSide, Volumes } from './volumes.ts';
 
 const sampleEveryMs = 500;
 /** Progress is stored this often, so that a restart does not show an older percentage. */
 const storeProgressEveryMs = 2_000;
 const observeTimeoutMs = 5_000;
 const storeRetryMs = 1_000;
+/** Bounds making and deleting volumes, each as a whole. */
+const storageTimeoutMs = 60_000;
+const cleanRetryMs = 1_000;
 
 export interface RunnerDeps {
   readonly clock: Clock;
@@ -20,13 +25,24 @@ export interface RunnerDeps {
   readonly linkOf: (hostId: string) => HostLink;
   /** URI by which other hosts reach this one. */
   readonly uriOf: (hostId: string) => string;
-  readonly check: (migration: Migration) => Extract<MigrationEvent, { type: 'checked' }>['result'];
+  readonly volumes: Volumes;
+  readonly kept: KeptInstances;
+  readonly check: (migration: Migration, signal: AbortSignal) => Promise<CheckResult>;
   /** Stores the migration; a finished one goes to the journal. Resolves when it is durable. */
   readonly store: (migration: Migration) => Promise<void>;
   /** Called after each change; `kept` tells a stored change from progress. */
   readonly changed: (migration: Migration, kept: boolean) => void;
   /** Reads the VM again on both hosts. */
   readonly refresh: (migration: Migration, signal: AbortSignal) => Promise<void>;
+}
+
+/** What must be remembered of instances beyond what libvirt says of them. */
+export interface KeptInstances {
+  /** A definition that is kept on purpose and is not the VM. */
+  park(vm: VmUuid, hostId: string): Promise<void>;
+  unpark(vm: VmUuid, hostId: string): Promise<void>;
+  /** It arrived paused, with storage that makes a second move before a resume dangerous. */
+  arrivedPaused(vm: VmUuid, hostId: string): Promise<void>;
 }
 
 export interface MigrationRunner {
@@ -90,15 +106,22 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     });
   };
 
-  const sourceDriver = () => deps.linkOf(migration.from.id).migration;
+  const source = (): HostLink => deps.linkOf(migration.from.id);
   const targetId = (): string => {
     if (migration.to === undefined) throw new Error('a migration past its checks has a target');
     return migration.to.id;
   };
+  const target = (): HostLink => deps.linkOf(targetId());
+  /** The domain that libvirt moves: the VM's own, or the helper with its disks. */
+  const travelling = (): VmUuid => migration.plan?.helper?.uuid ?? migration.vm.uuid;
+  const sourceSide = (): StorageSide => ({ ...migration.from, storage: source().storage });
+  const targetSide = (): StorageSide => ({ id: targetId(), name: migration.to?.name ?? '', storage: target().storage });
+  const marker = () => ({ installation: deps.installation, migration: migration.id, epoch: 1 });
+  const bounded = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(storageTimeoutMs)]);
 
-  const look = async (hostId: string): Promise<InstanceView> => {
+  const look = async (hostId: string, uuid: VmUuid = travelling()): Promise<InstanceView> => {
     try {
-      return await deps.linkOf(hostId).migration.observe(migration.vm.uuid, AbortSignal.any([signal, AbortSignal.timeout(observeTimeoutMs)]));
+      return await deps.linkOf(hostId).migration.observe(uuid, AbortSignal.any([signal, AbortSignal.timeout(observeTimeoutMs)]));
     } catch (error) {
       return { kind: 'unreachable', message: error instanceof Error ? error.message : String(error) };
     }
@@ -113,8 +136,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     if (afterMs > 0) await clock.sleep(afterMs, AbortSignal.any([signal, mine.cancel.signal])).catch(() => undefined);
     if (observation !== mine || signal.aborted) return;
     observation = undefined;
-    const [source, target] = await Promise.all([look(migration.from.id), look(targetId())]);
-    dispatch({ type: 'observed', source, target });
+    const [here, there] = await Promise.all([look(migration.from.id), look(targetId())]);
+    dispatch({ type: 'observed', source: here, target: there });
   };
 
   const sampleRegularly = async (): Promise<void> => {
@@ -122,7 +145,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     sampling = true;
     while (!signal.aborted && ['transferring', 'switching', 'post-copy'].includes(migration.phase)) {
       try {
-        const sample = await sourceDriver().sample(migration.vm.uuid, AbortSignal.any([signal, AbortSignal.timeout(observeTimeoutMs)]));
+        const sample = await source().migration.sample(travelling(), AbortSignal.any([signal, AbortSignal.timeout(observeTimeoutMs)]));
         if (sample !== undefined) dispatch({ type: 'sampled', sample });
       } catch (error) {
         if (!signal.aborted) log.warn({ err: error, migration: migration.id }, 'no figures of the running job');
@@ -132,20 +155,27 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     sampling = false;
   };
 
+  const performRequest = (): PerformRequest => {
+    const { plan, request } = migration;
+    const copied = (plan?.disks ?? []).filter(({ how }) => how === 'copy');
+    const persistent = plan?.persistence !== 'transient' && plan?.helper === undefined;
+    return {
+      uuid: travelling(),
+      destinationUri: deps.uriOf(targetId()),
+      ...(request.maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond: request.maxBandwidthMiBPerSecond }),
+      live: plan?.live !== false && plan?.helper === undefined,
+      persist: persistent && plan?.persistence !== 'temporary',
+      undefineSource: persistent && plan?.persistence === 'permanent',
+      copyDisks: plan?.helper === undefined ? copied.map((disk) => disk.target) : copied.map((_, index) => helperTarget(index)),
+      topOnly: copied.some(({ volume }) => volume?.backing !== undefined),
+    };
+  };
+
   const perform = async (): Promise<void> => {
     void sampleRegularly();
     let failure: CallFailure | undefined;
     try {
-      const { maxBandwidthMiBPerSecond } = migration.request;
-      const ended = await sourceDriver().perform(
-        {
-          uuid: migration.vm.uuid,
-          destinationUri: deps.uriOf(targetId()),
-          ...(maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond }),
-        },
-        signal,
-      );
-      failure = ended.failure;
+      failure = (await source().migration.perform(performRequest(), signal)).failure;
     } catch (error) {
       failure = { outcome: error instanceof FerryError ? 'refused' : 'unknown', message: error instanceof Error ? error.message : String(error) };
     }
@@ -154,19 +184,92 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
 
   const prepare = async (): Promise<void> => {
     try {
-      await sourceDriver().mark(migration.vm.uuid, { installation: deps.installation, migration: migration.id, epoch: 1 }, signal);
+      const { plan } = migration;
+      if (plan?.disks.some(({ how }) => how === 'copy') === true) await deps.volumes.make(migration, targetSide(), bounded());
+      if (plan?.helper !== undefined) {
+        const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw' }, index) => ({ target: helperTarget(index), path, format }));
+        await source().definitions.startHelper({ ...plan.helper, disks }, marker(), bounded());
+      } else if (plan?.how !== 'definition') await source().migration.mark(migration.vm.uuid, marker(), signal);
       dispatch({ type: 'prepared' });
     } catch (error) {
       dispatch({ type: 'prepared', failure: { outcome: 'refused', message: error instanceof Error ? error.message : String(error) } });
     }
   };
 
+  /** What follows when libvirt has moved the guest. Failures here do not undo the move. */
+  const afterGuest = async (): Promise<void> => {
+    const { plan, vm, to } = migration;
+    const tolerate = (what: string) => (error: unknown) => log.warn({ err: error, migration: migration.id }, what);
+    // what is remembered below is checked against what the hosts report, so that has to be the new state
+    await deps.refresh(migration, signal).catch(tolerate('inventory not refreshed'));
+    const here = await look(migration.from.id);
+    if (here.kind === 'present' && here.state === 'shut-off' && here.persistent) {
+      if (plan?.persistence === 'permanent') await source().migration.remove(vm.uuid, 'definition', signal).catch(tolerate('the old definition stays on the source, shut off'));
+      if (plan?.persistence === 'keep-source') {
+        await deps.kept.park(vm.uuid, migration.from.id);
+        await source().definitions.setAutostart(vm.uuid, false, signal).catch(tolerate('the kept definition may start by itself'));
+      }
+    }
+    if (plan?.autostart === true && plan.persistence !== 'temporary') await target().definitions.setAutostart(vm.uuid, true, signal).catch(tolerate('autostart is not set on the target'));
+    const there = await look(targetId());
+    if (to !== undefined && there.kind === 'present' && there.state === 'paused' && plan?.disks.some(({ how }) => how === 'shared') === true) await deps.kept.arrivedPaused(vm.uuid, to.id);
+  };
+
+  const cleanOnce = async (): Promise<Extract<MigrationEvent, { type: 'cleaned' }>> => {
+    const { plan, vm } = migration;
+    if (plan?.helper !== undefined && (await look(targetId())).kind === 'present') await target().migration.remove(plan.helper.uuid, 'process', signal);
+    if (plan?.how === 'peer-to-peer' || plan === undefined) await afterGuest();
+    else {
+      const moved = await moveDefinition(migration, { source: source(), target: target(), log, signal, park: () => deps.kept.park(vm.uuid, migration.from.id) });
+      if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
+      if (moved.failure !== undefined) return { type: 'cleaned', failure: { message: moved.failure, moved: true }, vmIsNow: { host: migration.to?.name ?? '', state: 'shut-off' } };
+    }
+    await deps.kept.unpark(vm.uuid, targetId());
+    const { copiedBytes } = plan?.disks.some(({ how }) => how === 'copy') === true ? await deps.volumes.settle(migration, sourceSide(), targetSide(), bounded()) : { copiedBytes: 0 };
+    const there = await look(targetId(), vm.uuid);
+    return { type: 'cleaned', copiedBytes, ...(there.kind === 'present' ? { vmIsNow: { host: migration.to?.name ?? '', state: there.state } } : {}) };
+  };
+
+  /** Repeated until both hosts answer: half a clean-up is no end. */
   const clean = async (): Promise<void> => {
-    const source = await look(migration.from.id);
-    if (source.kind === 'present' && source.state === 'shut-off' && source.persistent) {
-      await sourceDriver()
-        .remove(migration.vm.uuid, 'definition', signal)
-        .catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'the old definition stays on the source, shut off'));
+    for (;;) {
+      try {
+        const event = await cleanOnce();
+        await deps.refresh(migration, signal).catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
+        return dispatch(event);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error, migration: migration.id }, 'cleaning up goes on');
+        await clock.sleep(cleanRetryMs, signal);
+      }
+    }
+  };
+
+  /** Takes back what was prepared. Nothing is deleted while the target still has something of the VM that is active. */
+  const undoOnce = async (): Promise<void> => {
+    const { plan, vm } = migration;
+    for (const hostId of [migration.from.id, targetId()]) {
+      const helper = plan?.helper;
+      if (helper === undefined) continue;
+      const view = await deps.linkOf(hostId).migration.observe(helper.uuid, bounded());
+      if (view.kind === 'present') await deps.linkOf(hostId).migration.remove(helper.uuid, 'process', signal);
+    }
+    const there = await target().migration.observe(vm.uuid, bounded());
+    if (there.kind === 'present' && there.state !== 'shut-off') throw new Error(`${vm.name} is ${there.state} on ${migration.to?.name ?? 'the target'}`);
+    await deps.volumes.takeBack(migration, targetSide(), bounded());
+  };
+
+  /** Tried for a while; what cannot be taken back stays recorded and is recognised later. */
+  const undo = async (): Promise<void> => {
+    for (let tries = 0; tries < 10; tries += 1) {
+      try {
+        await undoOnce();
+        break;
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error, migration: migration.id }, 'what was prepared cannot be taken back yet');
+        await clock.sleep(cleanRetryMs, signal);
+      }
     }
     await deps.refresh(migration, signal).catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
     dispatch({ type: 'cleaned' });
@@ -175,7 +278,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const execute = async (effect: MigrationEffect): Promise<void> => {
     switch (effect.type) {
       case 'check':
-        return dispatch({ type: 'checked', result: deps.check(migration) });
+        return dispatch({ type: 'checked', result: await deps.check(migration, signal) });
       case 'prepare':
         return prepare();
       case 'perform':
@@ -184,13 +287,15 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         if (migration.adopted === true) void sampleRegularly();
         return observe(effect.afterMs);
       case 'abort-job':
-        return sourceDriver().abortJob(migration.vm.uuid, signal);
+        return source().migration.abortJob(travelling(), signal);
       case 'remove-source-process':
-        return sourceDriver().remove(migration.vm.uuid, 'process', signal);
+        return source().migration.remove(travelling(), 'process', signal);
       case 'remove-target-process':
-        return deps.linkOf(targetId()).migration.remove(migration.vm.uuid, 'process', signal);
+        return target().migration.remove(travelling(), 'process', signal);
       case 'clean':
         return clean();
+      case 'undo':
+        return undo();
     }
   };
 
@@ -203,3 +308,6 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     },
   };
 }
+
+/** Device of the helper domain for the disk at this place; libvirt's names for the first 26 and beyond. */
+const helperTarget = (index: number): string => `sd${index < 26 ? '' : String.fromCodePoint(96 + Math.floor(index / 26))}${String.fromCodePoint(97 + (index % 26))}`;

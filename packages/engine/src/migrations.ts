@@ -3,17 +3,20 @@
  * a lock on its VM, written in one transaction; a finished one lives in the journal.
  */
 import {
-  admissible, checkMigration, enterPhase, FerryError, isFinished, migrationId, resolve,
-  type HostView, type Migration, type MigrationRequest, type Vm,
+  admissible, candidatesOf, checkMigration, enterPhase, FerryError, isFinished, migrationId, resolve, vmReasons, vmUuid,
+  type CheckInput, type CheckResult, type HostView, type Migration, type MigrationRequest, type TargetStorage, type Vm,
 } from '@ferry/core';
 import type { MigrationQuery } from './facade.ts';
-import { runMigration, type MigrationRunner, type RunnerDeps } from './migration-runner.ts';
+import { runMigration, type KeptInstances, type MigrationRunner, type RunnerDeps } from './migration-runner.ts';
 import type { Clock, IntentStore, Journal, Log } from './ports.ts';
 
 const activePrefix = 'migrations/';
 const lockPrefix = 'migration-of/';
 /** Finished migrations looked through when one is named. */
 const searchDepth = 10_000;
+/** Facts gathered for the answer to a request are good enough to begin with when it is admitted at once. */
+const checkedForMs = 2_000;
+const factsTimeoutMs = 30_000;
 
 export interface FleetView {
   hosts(): readonly HostView[];
@@ -33,7 +36,8 @@ export interface Migrations {
   stop(): Promise<void>;
 }
 
-export interface MigrationsDeps extends Pick<RunnerDeps, 'linkOf' | 'uriOf' | 'refresh' | 'installation'> {
+export interface MigrationsDeps extends Pick<RunnerDeps, 'linkOf' | 'uriOf' | 'refresh' | 'installation' | 'volumes'> {
+  readonly kept: KeptInstances & { hasArrivedPaused(vm: Vm): boolean };
   readonly intents: IntentStore;
   readonly journal: Journal;
   readonly clock: Clock;
@@ -47,13 +51,34 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   const runners = new Map<string, MigrationRunner>();
   const active = (): readonly Migration[] => [...runners.values()].map((runner) => runner.current()).filter((migration) => !isFinished(migration));
 
-  const check = (vm: Vm, request: MigrationRequest, self?: string) =>
-    checkMigration({
+  const checked = new Map<string, { readonly at: number; readonly result: CheckResult }>();
+
+  /** Asks the source what the VM consists of, and every candidate about its storage; then core decides. */
+  const check = async (vm: Vm, request: MigrationRequest, self: string | undefined, signal: AbortSignal): Promise<CheckResult> => {
+    const basic: CheckInput = {
       vm,
       hosts: fleet.hosts(),
       request,
       loadOf: (id) => active().filter(({ id: other, from, to }) => other !== self && (from.id === id || to?.id === id)).length,
-    });
+      helperUuid: vmUuid(clock.randomUuid()),
+      arrivedPaused: deps.kept.hasArrivedPaused(vm),
+    };
+    const source = basic.hosts.find(({ host }) => host.id === vm.hostId);
+    if (source?.state !== 'connected') return checkMigration(basic);
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
+    const sourceLink = deps.linkOf(vm.hostId);
+    const input: CheckInput = { ...basic, facts: await sourceLink.definitions.describe(vm.uuid, bounded) };
+    // no host is asked about disks when the VM itself forbids the move, or nothing of them has to be known
+    if (vmReasons(input).length > 0 || request.kind === 'configuration' || input.facts?.disks.length === 0) return checkMigration(input);
+    const disks = input.facts?.disks ?? [];
+    const surveyed = await Promise.all(
+      candidatesOf(input).map(async ({ host }): Promise<readonly [typeof host.id, TargetStorage]> => [
+        host.id,
+        await deps.volumes.survey(disks, { ...source.host, storage: sourceLink.storage }, { ...host, storage: deps.linkOf(host.id).storage }, bounded),
+      ]),
+    );
+    return checkMigration({ ...input, storage: new Map(surveyed) });
+  };
 
   const store = async (migration: Migration): Promise<void> => {
     if (!isFinished(migration)) {
@@ -77,11 +102,17 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     const runner = runMigration(migration, {
       ...deps,
       store,
-      check: (current) => {
+      check: async (current, signal) => {
+        const before = checked.get(current.id);
+        checked.delete(current.id);
+        if (before !== undefined && clock.now() - before.at < checkedForMs) return before.result;
         const vm = fleet.vmByUuid(current.vm.uuid);
         return vm === undefined
           ? { kind: 'refused', reasons: [{ code: 'vm-unknown', message: `${current.vm.name} is no longer on any host.`, remedy: 'List the VMs with "ferry vm list".' }] }
-          : check(vm, current.request, current.id);
+          : check(vm, current.request, current.id, signal).catch((error: unknown): CheckResult => ({
+              kind: 'refused',
+              reasons: [{ code: 'facts-missing', message: `What a move of ${vm.name} needs to know cannot be read: ${error instanceof Error ? error.message : String(error)}`, remedy: 'Check that its host and the target answer, then try again.' }],
+            }));
       },
       changed: (current, kept) => {
         if (isFinished(current)) {
@@ -126,7 +157,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const request: MigrationRequest = { ...asked, ...(to === undefined ? {} : { to }), ...(preferHost === undefined ? {} : { preferHost }) };
       const busy = active().find(({ vm: { uuid } }) => uuid === vm.uuid);
       if (busy !== undefined) throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by migration ${busy.id}, which is ${busy.phase}.`);
-      const result = check(vm, request);
+      const result = await check(vm, request, undefined, AbortSignal.timeout(factsTimeoutMs));
       if (result.kind === 'refused') throw new FerryError('migration-refused', `${vm.name} cannot be moved${to === undefined ? '' : ` to ${to}`}.`, { reasons: result.reasons });
       const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
       if (source === undefined) throw new FerryError('host-unknown', `The host of ${vm.name} is not known any more.`);
@@ -137,7 +168,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
           id,
           name: `${vm.name}-${id.slice(-5)}`,
           vm: { uuid: vm.uuid, name: vm.name },
-          kind: 'live',
+          kind: result.move,
           origin: 'operator',
           ...by,
           request,
@@ -155,6 +186,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         { op: 'put', key: activePrefix + id, value: migration, ifRevision: 0 },
       ]);
       if ('conflict' in written) throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
+      checked.set(id, { at: now, result });
       run(migration);
       deps.changed(migration, true);
       admit();

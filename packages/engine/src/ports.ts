@@ -2,7 +2,7 @@
  * The ports of the engine: what it needs from the world, declared where it is used. Drivers live in packages/adapters.
  * No driver decides anything; every method that can wait takes an AbortSignal.
  */
-import type { CallFailure, HostFacts, Instance, InstanceView, JobSample, TimeMs, VmUuid } from '@ferry/core';
+import type { CallFailure, HostFacts, Instance, InstanceView, JobSample, PoolFacts, TimeMs, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
 
 /** Time and randomness come in here, so that a virtual clock can drive the engine. */
 export interface Clock {
@@ -11,6 +11,7 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** `length` random characters of [0-9a-z]. */
   randomText(length: number): string;
+  randomUuid(): string;
 }
 
 /** Where the engine's log lines go. */
@@ -31,6 +32,8 @@ export interface Hypervisor {
 export interface HostLink {
   readonly inventory: HostInventory;
   readonly migration: MigrationDriver;
+  readonly definitions: DefinitionDriver;
+  readonly storage: HostStorage;
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
 }
@@ -62,6 +65,52 @@ export interface PerformRequest {
   /** URI by which the source's daemon reaches the target's. */
   readonly destinationUri: string;
   readonly maxBandwidthMiBPerSecond?: number;
+  /** False: the guest is paused for the whole of it. */
+  readonly live: boolean;
+  /** The target gets a persistent definition. */
+  readonly persist: boolean;
+  readonly undefineSource: boolean;
+  /** Targets of the disks that are copied; none: nothing is copied. */
+  readonly copyDisks: readonly string[];
+  /** Only what is above the backing images is copied. */
+  readonly topOnly: boolean;
+}
+
+/** A paused domain without memory to speak of that holds disks, so that they can be moved by libvirt's own means. */
+export interface HelperDomain {
+  readonly uuid: VmUuid;
+  readonly name: string;
+  readonly disks: readonly { readonly target: string; readonly path: string; readonly format: string }[];
+}
+
+/** The definitions of a host's VMs. None of these decides. */
+export interface DefinitionDriver {
+  /** What a move has to know of the VM. Rejects when the host has none with this UUID. */
+  describe(uuid: VmUuid, signal: AbortSignal): Promise<VmFacts>;
+  /** The inactive definition with its secrets, as libvirt prints it. */
+  read(uuid: VmUuid, signal: AbortSignal): Promise<string>;
+  /** Defines, or redefines, the domain. */
+  write(xml: string, signal: AbortSignal): Promise<void>;
+  setAutostart(uuid: VmUuid, autostart: boolean, signal: AbortSignal): Promise<void>;
+  start(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /** Starts the helper, paused; one that is there already is left as it is. */
+  startHelper(helper: HelperDomain, marker: MigrationMarker, signal: AbortSignal): Promise<void>;
+}
+
+/** Storage of a host, through its pools. */
+export interface HostStorage {
+  pools(signal: AbortSignal): Promise<readonly PoolFacts[]>;
+  /** What an active pool of files has at this path, the folder looked at anew. */
+  volumeAt(path: string, signal: AbortSignal): Promise<VolumeFacts | undefined>;
+  /** Makes a sparse volume. Rejects with FerryError `volume-exists`, `volume-failed`. */
+  createVolume(volume: { readonly pool: string; readonly name: string; readonly format: string; readonly capacityBytes: number; readonly backing?: { readonly path: string; readonly format: string } }, signal: AbortSignal): Promise<void>;
+  /** Deletes the volume; one that is not there is fine. */
+  deleteVolume(pool: string, name: string, signal: AbortSignal): Promise<void>;
+  /**
+   * A small volume in a folder, with a pool for just this long where the folder has none. `find` tells whether it is
+   * there; `folder` is false when the host has no such folder.
+   */
+  marker(action: 'leave' | 'find' | 'remove', folder: string, name: string, signal: AbortSignal): Promise<{ readonly folder: boolean; readonly found: boolean }>;
 }
 
 /** What a migration does on one host. None of these decides; failures of `perform` are data. */

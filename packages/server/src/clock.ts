@@ -1,5 +1,5 @@
 /** The engine's clock on the machine's time and randomness. Tests bring their own. */
-import { randomInt } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '@ferry/engine';
 
@@ -15,4 +15,5 @@ export const systemClock: Clock = {
     }
   },
   randomText: (length) => Array.from({ length }, () => letters.charAt(randomInt(letters.length))).join(''),
+  randomUuid: () => randomUUID(),
 };

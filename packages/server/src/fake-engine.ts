@@ -1,5 +1,5 @@
 /** For tests: an engine of canned answers that records what it was asked. It moves nothing and follows nothing. */
-import type { HostView, Instance, Migration, Vm } from '@ferry/core';
+import type { HostView, Instance, Migration, Vm, VolumeRecord } from '@ferry/core';
 import { FerryError, hostId, migrationId, vmUuid } from '@ferry/core';
 import type { Engine, Log, NumberedEvent } from '@ferry/engine';
 
@@ -36,6 +36,11 @@ export const finishedMigration: Migration = {
   error: { code: 'migration-failed', message: 'It broke.', remedy: 'Mend it.', reasons: [{ code: 'x', message: 'y', remedy: 'z' }] },
 };
 
+export const sampleLeftover: VolumeRecord = {
+  host: 'h1', hostName: 'alpha', path: '/pool/web1.qcow2', pool: 'default', name: 'web1.qcow2', vm: { uuid: instance.uuid, name: 'web1' },
+  migration: migrationId('m0'), at: 1_700_000_000_000, role: 'source', capacityBytes: 2 ** 30, allocationBytes: 2 ** 20, modified: '1.2',
+};
+
 export interface FakeEngine extends Engine {
   readonly asked: { readonly name: string; readonly with: unknown }[];
 }
@@ -70,6 +75,8 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     migration: async (ref) => find(ref),
     startMigration: async (request, by) => note('startMigration', { request, by }, runningMigration),
     abortMigration: async (ref) => note('abortMigration', ref, find(ref)),
+    leftovers: async () => [sampleLeftover],
+    purgeLeftover: async (host, path) => note('purgeLeftover', { host, path }, sampleLeftover),
     watchMigration: async function* () {
       yield runningMigration;
       yield finishedMigration;

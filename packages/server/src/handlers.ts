@@ -7,7 +7,7 @@ import { apiBase } from '@ferry/api';
 import { FerryError } from '@ferry/core';
 import type { Engine } from '@ferry/engine';
 import type { ServerSentEvent } from './event-stream.ts';
-import { eventJson, hostJson, migrationJson, vmJson } from './views.ts';
+import { eventJson, hostJson, leftoverJson, migrationJson, present, vmJson } from './views.ts';
 
 export interface HandlerContext {
   /** Name of the calling program: cli, console, ... */
@@ -54,20 +54,14 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       return { body: { items: found.map(migrationJson) } };
     },
     migrationCreate: async ({ body }, { client }) => {
-      const { vm, to, preferHost, maxBandwidthMiBPerSecond } = body;
-      if (to !== undefined && preferHost !== undefined) throw new FerryError('request-invalid', 'The fields "to" and "preferHost" of the body exclude each other.');
-      const migration = await engine.startMigration(
-        {
-          vm,
-          ...(to === undefined ? {} : { to }),
-          ...(preferHost === undefined ? {} : { preferHost }),
-          ...(maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond }),
-        },
-        { actor, client },
-      );
+      if (body.to !== undefined && body.preferHost !== undefined) throw new FerryError('request-invalid', 'The fields "to" and "preferHost" of the body exclude each other.');
+      if (body.temporary === true && body.keepSource === true) throw new FerryError('request-invalid', 'The fields "temporary" and "keepSource" of the body exclude each other.');
+      const migration = await engine.startMigration(present(body), { actor, client });
       return { body: migrationJson(migration), location: `${apiBase}/migrations/${migration.id}` };
     },
     migrationShow: async ({ params }) => ({ body: migrationJson(await engine.migration(params.migration)) }),
+    leftoverList: async () => ({ body: { items: (await engine.leftovers()).map(leftoverJson) } }),
+    leftoverPurge: async ({ body }, { signal }) => ({ body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)) }),
     migrationAbort: async ({ params }) => ({ body: migrationJson(await engine.abortMigration(params.migration)) }),
   };
 };

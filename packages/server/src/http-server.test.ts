@@ -40,6 +40,8 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   migrationCreate: { method: 'POST', url: '/migrations', payload: { vm: 'web1', to: 'beta' }, headers: { 'ferry-client': 'cli' } },
   migrationShow: { url: '/migrations/m1' },
   migrationAbort: { method: 'POST', url: '/migrations/m1/abort' },
+  leftoverList: { url: '/volumes/leftovers' },
+  leftoverPurge: { method: 'POST', url: '/volumes/leftovers/purge', payload: { host: 'alpha', path: '/pool/web1.qcow2' } },
   migrationWatch: { url: '/migrations/m1/watch' },
   eventWatch: { url: '/events' },
 };

@@ -2,8 +2,8 @@
  * From core's objects to the JSON of the API: times become RFC 3339, ids of hosts become names, what is absent stays
  * absent. It decides nothing and leaves out what is nobody's business outside: evidence, reasons of states, leases.
  */
-import type { FerryEvent, HostJson, MigrationJson, VmJson } from '@ferry/api';
-import type { ErrorReport, HostView, Migration, TimeMs, Vm } from '@ferry/core';
+import type { FerryEvent, HostJson, LeftoverJson, MigrationJson, VmJson } from '@ferry/api';
+import type { DiskPlan, ErrorReport, HostView, Migration, TimeMs, Vm, VolumeRecord } from '@ferry/core';
 import type { EngineEvent } from '@ferry/engine';
 
 /** Name of a host by its id, also of one that has been removed. */
@@ -12,7 +12,7 @@ export type HostNames = (id: string) => string;
 const time = (at: TimeMs): string => new Date(at).toISOString();
 
 /** The fields of `object` that are there. */
-const present = <T extends object>(object: T): { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & { [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined> } =>
+export const present = <T extends object>(object: T): { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & { [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
 
 /** `vms`: number of VMs whose authoritative instance is there. */
@@ -42,7 +42,7 @@ export const vmJson = (vm: Vm, nameOf: HostNames): VmJson =>
     memoryBytes: vm.memoryBytes,
     vcpus: vm.vcpus,
     disks: vm.disks.map((disk) => present({ target: disk.target, device: disk.device, type: disk.type, source: disk.source, format: disk.format, readOnly: disk.readOnly })),
-    instances: vm.instances.map(({ hostId, role, instance }) => ({ host: nameOf(hostId), role, state: instance.state })),
+    instances: vm.instances.map(({ hostId, role, instance }) => ({ host: nameOf(hostId), role, state: instance.state, persistent: instance.persistent })),
     currentMigration: vm.currentMigration,
   });
 
@@ -67,7 +67,34 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     vmIsNow: migration.vmIsNow === undefined ? undefined : { host: migration.vmIsNow.host, state: migration.vmIsNow.state },
     error: migration.error === undefined ? undefined : errorJson(migration.error),
     maxBandwidthMiBPerSecond: migration.request.maxBandwidthMiBPerSecond,
+    how: migration.plan?.how,
+    persistence: migration.plan?.persistence,
+    disks: migration.plan?.disks.map(movedDiskJson),
     adopted: migration.adopted,
+  });
+
+const movedDiskJson = ({ target, path, how, proof, capacityBytes, allocationBytes, volume }: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>
+  present({
+    target,
+    path,
+    how,
+    sharing: proof === undefined ? undefined : present({ verdict: proof.verdict, method: proof.method, at: proof.at === 0 ? undefined : time(proof.at), detail: proof.detail }),
+    sizeBytes: capacityBytes,
+    allocatedBytes: allocationBytes,
+    pool: volume?.pool,
+  });
+
+export const leftoverJson = (record: VolumeRecord): LeftoverJson =>
+  present({
+    host: record.hostName,
+    path: record.path,
+    pool: record.pool,
+    vm: { uuid: record.vm.uuid, name: record.vm.name },
+    migration: record.migration,
+    at: time(record.at),
+    role: record.role,
+    sizeBytes: record.capacityBytes,
+    allocatedBytes: record.allocationBytes,
   });
 
 const progressJson = (progress: NonNullable<Migration['progress']>): NonNullable<MigrationJson['progress']> =>

@@ -6,14 +6,14 @@ import { vmUuid, type Instance, type InstanceView, type VmUuid } from '@ferry/co
 import type { HostChange, HostInventory, HostLink, Hypervisor, MigrationDriver } from '@ferry/engine';
 import {
   LibvirtError, openHostSession, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
-  VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATE, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR, VIR_MIGRATE,
+  VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR, VIR_MIGRATE,
   type DomainEvent, type DomainRef, type EventGap, type HostSession,
 } from '@ferry/libvirt';
 import { callFailure, connectFailure } from './failure.ts';
+import { definitionsOf } from './definitions.ts';
+import { markerNamespace, plainMarker } from './marker.ts';
+import { storageOf } from './storage.ts';
 import { completedOf, factsOf, instanceOf, sampleOf, stateOf } from './translate.ts';
-
-/** Namespace of Ferry's element in a domain's metadata. */
-export const markerNamespace = 'urn:ferry:migration:1';
 
 export function libvirtHypervisor(): Hypervisor {
   return {
@@ -30,6 +30,8 @@ export function libvirtHypervisor(): Hypervisor {
 const linkOf = (session: HostSession): HostLink => ({
   inventory: inventoryOf(session),
   migration: migrationOf(session),
+  definitions: definitionsOf(session),
+  storage: storageOf(session),
   closed: session.closed,
   close: () => session.close(),
 });
@@ -111,14 +113,14 @@ function changeOf(event: DomainEvent): HostChange {
 function migrationOf(session: HostSession): MigrationDriver {
   const must = async (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
   return {
-    async mark(uuid, { installation, migration, epoch }, signal) {
+    async mark(uuid, marker, signal) {
       const domain = await must(uuid, signal);
       const persistent = await session.domainIsPersistent(domain, { signal });
       await session.domainSetMetadata(
         domain,
         {
           type: VIR_DOMAIN_METADATA.ELEMENT,
-          metadata: `<migration installation='${installation}' id='${migration}' epoch='${epoch}'/>`,
+          metadata: plainMarker(marker),
           key: 'ferry',
           uri: markerNamespace,
           flags: VIR_DOMAIN_AFFECT.LIVE | (persistent ? VIR_DOMAIN_AFFECT.CONFIG : 0),
@@ -126,12 +128,21 @@ function migrationOf(session: HostSession): MigrationDriver {
         { signal },
       );
     },
-    async perform({ uuid, destinationUri, maxBandwidthMiBPerSecond }, signal) {
+    async perform({ uuid, destinationUri, maxBandwidthMiBPerSecond, live, persist, undefineSource, copyDisks, topOnly }, signal) {
       try {
         const domain = await must(uuid, signal);
-        const persistent = await session.domainIsPersistent(domain, { signal });
-        const flags = VIR_MIGRATE.LIVE | VIR_MIGRATE.ABORT_ON_ERROR | (persistent ? VIR_MIGRATE.PERSIST_DEST | VIR_MIGRATE.UNDEFINE_SOURCE : 0);
-        const params = maxBandwidthMiBPerSecond === undefined ? {} : { bandwidthMiBPerSecond: maxBandwidthMiBPerSecond };
+        const copy = (topOnly ? VIR_MIGRATE.NON_SHARED_INC : VIR_MIGRATE.NON_SHARED_DISK) | VIR_MIGRATE.NON_SHARED_SYNCHRONOUS_WRITES;
+        const flags =
+          VIR_MIGRATE.ABORT_ON_ERROR |
+          (live ? VIR_MIGRATE.LIVE : 0) |
+          (persist ? VIR_MIGRATE.PERSIST_DEST : 0) |
+          (undefineSource ? VIR_MIGRATE.UNDEFINE_SOURCE : 0) |
+          // without a list libvirt would copy every disk it takes for local
+          (copyDisks.length > 0 ? copy : 0);
+        const params = {
+          ...(maxBandwidthMiBPerSecond === undefined ? {} : { bandwidthMiBPerSecond: maxBandwidthMiBPerSecond }),
+          ...(copyDisks.length > 0 ? { migrateDisks: copyDisks } : {}),
+        };
         await session.domainMigratePeerToPeer(domain, { destinationUri, flags, params }, { signal });
         return {};
       } catch (error) {
@@ -148,9 +159,9 @@ function migrationOf(session: HostSession): MigrationDriver {
       const seen = await ifThere(() => Promise.all([session.domainState(domain, { signal }), session.domainIsPersistent(domain, { signal })]));
       if (seen === undefined) return { kind: 'absent' };
       const [at, persistent] = seen;
-      const incoming = at.state === VIR_DOMAIN_STATE.PAUSED;
-      const job = domain.id < 0 || incoming ? undefined : await completedJob(session, domain, signal);
-      return { kind: 'present', ...stateOf(at.state, at.reason), persistent, migrating: await migrating(session, domain, signal), ...(job === undefined ? {} : { completed: job }) };
+      const moving = await migrating(session, domain, signal);
+      const job = domain.id < 0 || moving ? undefined : await completedJob(session, domain, signal);
+      return { kind: 'present', ...stateOf(at.state, at.reason), persistent, migrating: moving, ...(job === undefined ? {} : { completed: job }) };
     },
     async abortJob(uuid, signal) {
       await session.domainAbortJob(await must(uuid, signal), 0, { signal });

@@ -63,6 +63,10 @@ function diskOf(element: XmlElement): Disk {
   };
 }
 
+/** Every disk of a definition, with the element it was read from. */
+export const disksOf = (domain: XmlElement): readonly (Disk & { readonly element: XmlElement })[] =>
+  (xmlChild(domain, 'devices')?.children ?? []).filter(({ name }) => name === 'disk').map((element) => ({ ...diskOf(element), element }));
+
 /** Memory and disks of a definition. libvirt writes `<memory unit='KiB'>`. */
 export function definitionOf(xml: string): Pick<Instance, 'memoryBytes' | 'disks' | 'vcpus'> {
   const root = parseXml(xml);
@@ -106,7 +110,8 @@ export function sampleOf({ type, params }: { readonly type: number; readonly par
   };
 }
 
+/** What was sent for the memory; of disks libvirt counts the places it passed, empty ones too, so they are left out here. */
 export function completedOf({ type, params }: { readonly type: number; readonly params: TypedParams }): CompletedJob | undefined {
   if (type !== VIR_DOMAIN_JOB.COMPLETED) return undefined;
-  return { downtimeMs: figure(params, 'downtime'), transferredBytes: figure(params, 'data_processed') };
+  return { downtimeMs: figure(params, 'downtime'), transferredBytes: figure(params, 'memory_processed') };
 }

@@ -1,6 +1,6 @@
 /** `ferry vm ...`: the VMs, and moving one. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { VmJson } from '@ferry/api';
+import type { MigrationCreate, VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
 import { followMigration } from '../follow.ts';
 import { formatBytes } from '../output/format.ts';
@@ -18,15 +18,10 @@ const vmText = (vm: VmJson): string =>
       ['migration', vm.currentMigration],
     ]),
     ...(vm.disks.length === 0 ? [] : ['', table(['disk', 'device', 'type', 'format', 'source'], vm.disks.map((disk) => [disk.target, disk.device, disk.type, disk.format, disk.source]))]),
-    ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state'], vm.instances.map((each) => [each.host, each.role, each.state]))]),
+    ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state', 'definition'], vm.instances.map((each) => [each.host, each.role, each.state, each.persistent === false ? 'transient' : 'persistent']))]),
   ].join('\n');
 
-interface MigrateOptions {
-  readonly to?: string;
-  readonly preferHost?: string;
-  readonly maxBandwidthMb?: number;
-  readonly detach?: true;
-}
+type MigrateOptions = Omit<MigrationCreate, 'vm' | 'maxBandwidthMiBPerSecond'> & { readonly maxBandwidthMb?: number; readonly detach?: true };
 
 const mibPerSecond = (text: string): number => {
   const value = Number(text);
@@ -55,20 +50,23 @@ export function vmCommands(program: Command): void {
       output.result(shown, () => vmText(shown));
     });
   vm.command('migrate <vm>')
-    .description('move a running VM to another host; Ctrl-C detaches, the migration goes on')
+    .description('move a VM to another host; Ctrl-C detaches, the migration goes on')
     .addOption(new Option('--to <host>', 'this host or none').conflicts('preferHost'))
     .option('--prefer-host <host>', 'try this host first, another suited one otherwise')
+    .addOption(new Option('--kind <kind>', 'instead of the kind that fits the state of the VM').choices(['live', 'suspended', 'cold', 'configuration']))
     .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', mibPerSecond)
+    .addOption(new Option('--temporary', 'when it shuts down on the target, the VM is its source\'s again').conflicts('keepSource'))
+    .option('--keep-source', 'the source keeps a parked definition, autostart off')
+    .option('--delete-source-disks', 'delete copied disks on the source once the target is verified')
+    .option('--use-existing-volumes', 'copy into volumes prepared on the target, of the same format and size')
+    .option('--assume-shared', 'you know that storage whose sharing cannot be told is shared')
+    .option('--auto-start', 'start a VM that was shut off once it is on the target')
     .option('--detach', 'print the id of the migration and return')
-    .action(async (ref: string, { to, preferHost, maxBandwidthMb, detach }: MigrateOptions, command: Command) => {
+    .action(async (ref: string, { detach, maxBandwidthMb, ...wishes }: MigrateOptions, command: Command) => {
       const context = contextOf(command);
+      const { output: _output, server: _server, dataDir: _dataDir, ...body } = wishes as typeof wishes & Record<'output' | 'server' | 'dataDir', unknown>;
       const migration = await context.client().call('migrationCreate', {
-        body: {
-          vm: ref,
-          ...(to === undefined ? {} : { to }),
-          ...(preferHost === undefined ? {} : { preferHost }),
-          ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }),
-        },
+        body: { vm: ref, ...body, ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }) },
       });
       if (detach === true) context.output.result(migration, () => migration.id);
       else process.exitCode = await followMigration(context, migration);

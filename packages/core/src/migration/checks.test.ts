@@ -45,7 +45,7 @@ test('"to" is this one or none, "preferHost" is tried first', () => {
 
 test('every reason of every host is given, not the first one', () => {
   const hosts = [host('h1'), host('h2', { state: 'unreachable' }, 'qemu:///system'), host('h3', { freeMemoryBytes: 1 }), host('h4', {}, 'qemu+tcp://127.0.0.1/system')];
-  assert.deepEqual(codes({ hosts, vm: { ...vm, state: 'paused' } }), ['* vm-not-running', 'h2 target-unreachable', 'h2 target-not-addressable', 'h3 target-memory', 'h4 target-not-addressable']);
+  assert.deepEqual(codes({ hosts, vm: { ...vm, state: 'pm-suspended' } }), ['h1 vm-state', 'h2 target-unreachable', 'h2 target-not-addressable', 'h3 target-memory', 'h4 target-not-addressable']);
 });
 
 test('the host it is on, no other host, a source that does not answer, another architecture', () => {

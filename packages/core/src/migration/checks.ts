@@ -1,10 +1,28 @@
 /**
- * The rules that may forbid a live move, and the choice of a target among the hosts that pass them. Every host gets
- * every reason that speaks against it, not the first one. Pure; facts are arguments.
+ * The rules that may forbid a move, and the choice of a target among the hosts that pass them. Every host gets every
+ * reason that speaks against it, not the first one. Pure; facts are arguments.
  */
 import type { Reason } from '../errors.ts';
-import type { HostId } from '../ids.ts';
-import type { HostRef, HostView, MigrationRequest, Vm } from '../model.ts';
+import type { HostId, VmUuid } from '../ids.ts';
+import type { HostRef, HostView, MigrationKind, MigrationPlan, MigrationRequest, Vm } from '../model.ts';
+import { chooseKind } from './kind.ts';
+import { planDisks, type DiskFacts, type TargetStorage } from './storage.ts';
+
+/** What the source host says of the VM beyond its inventory. */
+export interface VmFacts {
+  /** libvirt holds the memory of the shut-off VM in a file. */
+  readonly saved: boolean;
+  readonly autostart: boolean;
+  readonly persistent: boolean;
+  readonly disks: readonly DiskFacts[];
+  /** Path of the UEFI variables. */
+  readonly nvram?: string;
+  readonly tpm: boolean;
+  /** Devices of the host given to the guest. */
+  readonly hostDevices: number;
+  readonly snapshots: number;
+  readonly checkpoints: number;
+}
 
 export interface CheckInput {
   readonly vm: Vm;
@@ -12,26 +30,65 @@ export interface CheckInput {
   readonly request: MigrationRequest;
   /** Outgoing and incoming active migrations by host, this one left out. */
   readonly loadOf: (id: HostId) => number;
+  /** Absent when the source could not be asked. */
+  readonly facts?: VmFacts;
+  /** By host, of the candidates. */
+  readonly storage?: ReadonlyMap<HostId, TargetStorage>;
+  /** It arrived paused and was not resumed since: another move or a save kills its QEMU, and its memory is lost. */
+  readonly arrivedPaused?: boolean;
+  /** UUID for a helper domain, should one be needed. */
+  readonly helperUuid?: VmUuid;
 }
 
-export type CheckResult = { readonly kind: 'chosen'; readonly to: HostRef } | { readonly kind: 'refused'; readonly reasons: readonly Reason[] };
+export type CheckResult =
+  | { readonly kind: 'chosen'; readonly to: HostRef; readonly move: MigrationKind; readonly plan: MigrationPlan }
+  | { readonly kind: 'refused'; readonly reasons: readonly Reason[] };
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
+
+const noFacts: VmFacts = { saved: false, autostart: false, persistent: true, disks: [], tpm: false, hostDevices: 0, snapshots: 0, checkpoints: 0 };
+const factsOf = (input: Pick<CheckInput, 'facts'>): VmFacts => input.facts ?? noFacts;
+const kindOf = (input: CheckInput): ReturnType<typeof chooseKind> => chooseKind({ name: input.vm.name, state: input.vm.state, saved: factsOf(input).saved }, input.request.kind);
+/** The guest's memory or processor state travels. */
+const carriesGuest = (input: CheckInput): boolean => {
+  const chosen = kindOf(input);
+  return !('kind' in chosen) || chosen.kind === 'live' || chosen.kind === 'suspended';
+};
 
 const nonLocal = (uri: string): boolean => /^\w+\+(tcp|tls|ssh):\/\/(?!localhost|127\.|\[::1\])[^/]/.test(uri);
 
 /** Rules on the VM and its source: a reason here holds for every target. */
-export function vmReasons({ vm, hosts }: Pick<CheckInput, 'vm' | 'hosts'>): readonly Reason[] {
+export function vmReasons(input: CheckInput): readonly Reason[] {
+  const { vm, hosts, request } = input;
   const source = hosts.find(({ host }) => host.id === vm.hostId);
   const reasons: Reason[] = [];
+  const facts = factsOf(input);
   if (source === undefined || source.state !== 'connected') {
     reasons.push({ code: 'source-unreachable', ...(source ? { host: source.host.name } : {}), message: `The host of ${vm.name} does not answer${source?.stateDetail ? `: ${source.stateDetail}` : '.'}`, remedy: 'Wait until the host answers again, or repair the connection.' });
-  } else if (vm.state !== 'running') {
-    reasons.push({ code: 'vm-not-running', message: `${vm.name} is ${vm.state} on ${source.host.name}; a live migration moves a running VM.`, remedy: `Start or resume it first, e.g. virsh -c ${source.host.uri} ${vm.state === 'paused' ? 'resume' : 'start'} ${vm.name}` });
+  } else {
+    const chosen = kindOf(input);
+    if ('reason' in chosen) reasons.push({ ...chosen.reason, host: source.host.name });
+    else reasons.push(...wishReasons(vm.name, chosen.kind, request, facts));
+  }
+  if (input.arrivedPaused === true && carriesGuest(input)) {
+    reasons.push({ code: 'vm-arrived-paused', message: `${vm.name} arrived paused and was not resumed since; moving it again would kill its QEMU and lose its memory.`, remedy: 'Resume it first; it may be paused again at once.' });
   }
   if (vm.instances.some(({ role }) => role === 'conflict')) {
     reasons.push({ code: 'vm-two-copies', message: `${vm.name} has more than one active copy; which one is right cannot be told.`, remedy: 'Stop the wrong copy by hand first.' });
   }
+  return reasons;
+}
+
+/** Wishes that do not go together with the kind of move or with the VM. */
+function wishReasons(name: string, kind: MigrationKind, request: MigrationRequest, facts: VmFacts): readonly Reason[] {
+  const carries = kind === 'live' || kind === 'suspended';
+  const reasons: Reason[] = [];
+  const refuse = (code: string, message: string, remedy: string): void => void reasons.push({ code, message, remedy });
+  if (request.temporary === true && (!carries || facts.saved)) refuse('temporary-unfit', `${name} does not run, so it cannot be on another host for a time only.`, 'Start it first, or leave --temporary away.');
+  if (request.temporary === true && !facts.persistent) refuse('temporary-transient', `${name} is transient: its host keeps no definition to come back to.`, 'Define it on its host first, or leave --temporary away.');
+  if (request.keepSource === true && !facts.persistent) refuse('keep-source-transient', `${name} is transient: its host keeps no definition.`, 'Leave --keep-source away.');
+  if (request.autoStart === true && carries && !facts.saved) refuse('auto-start-unfit', `${name} is not shut off, so there is nothing to start after the move.`, 'Leave --auto-start away.');
+  if (carries && facts.hostDevices > 0) refuse('vm-host-devices', `${name} has ${facts.hostDevices} device(s) of its host, which cannot travel with a running guest.`, 'Detach them, or shut the VM down and move it cold.');
   return reasons;
 }
 
@@ -47,32 +104,92 @@ const rules: readonly Rule[] = [
     if (facts === undefined || source === undefined || facts.cpu.arch === source.cpu.arch) return undefined;
     return { code: 'target-arch', host: host.name, message: `${host.name} is ${facts.cpu.arch}, the source is ${source.cpu.arch}.`, remedy: 'Name a host of the same architecture.' };
   },
-  ({ vm }, { host, state, freeMemoryBytes }) =>
-    state !== 'connected' || freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes
+  (input, { host, state, freeMemoryBytes }) => {
+    const { vm } = input;
+    return state !== 'connected' || !(carriesGuest(input) || input.request.autoStart === true) || freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes
       ? undefined
-      : { code: 'target-memory', host: host.name, message: `${host.name} has ${mib(freeMemoryBytes)} MiB free, ${vm.name} needs ${mib(vm.memoryBytes)} MiB.`, remedy: 'Free memory there, or name another host.' },
+      : { code: 'target-memory', host: host.name, message: `${host.name} has ${mib(freeMemoryBytes)} MiB free, ${vm.name} needs ${mib(vm.memoryBytes)} MiB.`, remedy: 'Free memory there, or name another host.' };
+  },
+  (input, { host }) => {
+    const kept = input.vm.instances.find((each) => each.hostId === host.id && each.role === 'parked');
+    return kept === undefined || input.request.temporary !== true
+      ? undefined
+      : { code: 'target-has-definition', host: host.name, message: `${host.name} keeps a definition of ${input.vm.name}, so a guest that arrives there is not temporary.`, remedy: `Undefine it there, or leave --temporary away.` };
+  },
 ];
 
 const mib = (bytes: number): number => Math.floor(bytes / 1_048_576);
 
 const reasonsFor = (input: CheckInput, candidate: HostView): readonly Reason[] => rules.flatMap((rule) => rule(input, candidate) ?? []);
 
+/** Hosts whose storage has to be looked at: those in question that pass every other rule. */
+export function candidatesOf(input: CheckInput): readonly HostView[] {
+  return inQuestion(input).filter((view) => reasonsFor(input, view).length === 0);
+}
+
+const named = (input: CheckInput, name: string): HostView | undefined => input.hosts.find(({ host }) => host.name === name || host.id === name);
+
+const inQuestion = (input: CheckInput): readonly HostView[] => {
+  const { hosts, request, vm } = input;
+  return request.to === undefined ? hosts.filter(({ host }) => host.id !== vm.hostId) : hosts.filter((view) => view === named(input, request.to ?? ''));
+};
+
 /**
  * Chooses the target. `to`: this one or none; `preferHost`: first if it passes; otherwise the suited host with the
- * fewest migrations, then the most free memory. Refused: all reasons of all hosts in question.
+ * fewest disks to copy, then the fewest migrations, then the most free memory. Refused: all reasons of all hosts in question.
  */
 export function checkMigration(input: CheckInput): CheckResult {
-  const { vm, hosts, request } = input;
+  const { request } = input;
   const general = vmReasons(input);
-  const named = (name: string) => hosts.find(({ host }) => host.name === name || host.id === name);
-  const candidates = request.to === undefined ? hosts.filter(({ host }) => host.id !== vm.hostId) : hosts.filter((view) => view === named(request.to ?? ''));
-  const judged = candidates.map((view) => ({ view, reasons: reasonsFor(input, view) }));
-  const suited = judged.filter(({ reasons }) => reasons.length === 0).map(({ view }) => view);
-  const preferred = request.preferHost === undefined ? undefined : suited.find((view) => view === named(request.preferHost ?? ''));
-  const chosen =
-    preferred ??
-    [...suited].sort((a, b) => input.loadOf(a.host.id) - input.loadOf(b.host.id) || (b.freeMemoryBytes ?? 0) - (a.freeMemoryBytes ?? 0) || (a.host.name < b.host.name ? -1 : 1))[0];
-  if (chosen !== undefined && general.length === 0) return { kind: 'chosen', to: { id: chosen.host.id, name: chosen.host.name } };
+  const candidates = inQuestion(input);
+  const judged = candidates.map((view) => {
+    const basic = reasonsFor(input, view);
+    const planned = planOn(input, view);
+    return { view, plan: planned.plan, reasons: basic.length > 0 ? basic : planned.reasons };
+  });
+  const suited = judged.filter(({ reasons }) => reasons.length === 0);
+  const preferred = request.preferHost === undefined ? undefined : suited.find(({ view }) => view === named(input, request.preferHost ?? ''));
+  const copies = ({ disks }: MigrationPlan): number => disks.filter(({ how }) => how === 'copy').length;
+  const [best] = [...suited].sort(
+    (a, b) =>
+      copies(a.plan) - copies(b.plan) ||
+      input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) ||
+      (b.view.freeMemoryBytes ?? 0) - (a.view.freeMemoryBytes ?? 0) ||
+      (a.view.host.name < b.view.host.name ? -1 : 1),
+  );
+  const chosen = preferred ?? best;
+  const kind = kindOf(input);
+  if (chosen !== undefined && general.length === 0 && 'kind' in kind) {
+    return { kind: 'chosen', to: { id: chosen.view.host.id, name: chosen.view.host.name }, move: kind.kind, plan: chosen.plan };
+  }
   const none: readonly Reason[] = candidates.length === 0 ? [{ code: 'no-other-host', message: 'There is no other host.', remedy: 'Add one with "ferry host add URI".' }] : [];
   return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)] };
+}
+
+const emptyStorage: TargetStorage = { pools: [], sharing: new Map(), volumes: new Map(), records: new Map() };
+
+/** The move to this host, with what its storage has against it. */
+function planOn(input: CheckInput, { host }: HostView): { readonly plan: MigrationPlan; readonly reasons: readonly Reason[] } {
+  const { vm, request } = input;
+  const facts = factsOf(input);
+  const kind = kindOf(input);
+  const move = 'kind' in kind ? kind.kind : 'live';
+  const from = input.hosts.find((each) => each.host.id === vm.hostId)?.host.name ?? 'its host';
+  const { disks, reasons } = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, input.storage?.get(host.id) ?? emptyStorage, request, { from, to: host.name });
+  const copied = disks.some(({ how }) => how === 'copy');
+  const carries = (move === 'live' || move === 'suspended') && !facts.saved;
+  const how = carries ? 'peer-to-peer' : copied ? 'helper' : 'definition';
+  const plan: MigrationPlan = {
+    how,
+    live: move === 'live',
+    persistence: !facts.persistent ? 'transient' : request.temporary === true ? 'temporary' : request.keepSource === true ? 'keep-source' : 'permanent',
+    disks,
+    ...(how === 'helper' && input.helperUuid !== undefined ? { helper: { uuid: input.helperUuid, name: `ferry-${input.helperUuid.slice(0, 8)}` } } : {}),
+    autostart: facts.autostart,
+  };
+  const temporary: readonly Reason[] =
+    plan.persistence === 'temporary' && copied
+      ? [{ code: 'temporary-needs-shared', host: host.name, message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`, remedy: 'Leave --temporary away, or put the disks on shared storage.' }]
+      : [];
+  return { plan, reasons: [...reasons, ...temporary] };
 }

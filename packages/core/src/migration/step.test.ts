@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { hostId, migrationId, vmUuid } from '../ids.ts';
-import { migrationPhases, type Migration, type StateReason } from '../model.ts';
+import { migrationPhases, type Migration, type MigrationPlan, type StateReason } from '../model.ts';
 import { judge, type InstanceView } from './judge.ts';
 import { staleSourceAfterMs, settleMs, step, type MigrationEffect, type MigrationEvent } from './step.ts';
 
@@ -21,6 +21,7 @@ const fresh: Migration = {
   evidence: {},
 };
 const to = { id: hostId('h2'), name: 'host2' };
+const plan: MigrationPlan = { how: 'peer-to-peer', live: true, persistence: 'permanent', disks: [], autostart: false };
 const present = (state: 'running' | 'paused' | 'shut-off', reason: StateReason, migrating = false): InstanceView => ({ kind: 'present', state, reason, persistent: true, migrating });
 const absent: InstanceView = { kind: 'absent' };
 const silent: InstanceView = { kind: 'unreachable', message: 'no answer' };
@@ -44,7 +45,7 @@ function play(events: readonly (readonly [number, MigrationEvent])[], start: Mig
 }
 const toTransfer: readonly (readonly [number, MigrationEvent])[] = [
   [1, { type: 'admitted' }],
-  [2, { type: 'checked', result: { kind: 'chosen', to } }],
+  [2, { type: 'checked', result: { kind: 'chosen', to, move: 'live', plan } }],
   [3, { type: 'prepared' }],
 ];
 const observed = (source: InstanceView, target: InstanceView): MigrationEvent => ({ type: 'observed', source, target });
@@ -113,7 +114,7 @@ const views = fc.constantFrom(absent, silent, running, sending, arrived, half, p
 const anyEvent: fc.Arbitrary<MigrationEvent> = fc.oneof(
   fc.constantFrom<MigrationEvent>(
     { type: 'admitted' }, { type: 'recovered' }, { type: 'switching' }, { type: 'abort-requested' }, { type: 'cleaned' }, { type: 'prepared' }, { type: 'perform-ended' }, lost, refused,
-    { type: 'checked', result: { kind: 'chosen', to } },
+    { type: 'checked', result: { kind: 'chosen', to, move: 'live', plan } },
   ),
   { weight: 2, arbitrary: fc.tuple(views, views).map(([source, target]) => observed(source, target)) },
   fc.tuple(fc.nat(1_000), fc.nat(1_000)).map(([remainingBytes, extra]): MigrationEvent => ({ type: 'sampled', sample: { processedBytes: 1, remainingBytes, totalBytes: remainingBytes + extra, dirtyBytesPerSecond: 1, throughputBytesPerSecond: 2, iteration: 1, elapsedMs: 1 } })),

@@ -6,7 +6,8 @@
  */
 import { errorReport, type ErrorCode, type Reason } from '../errors.ts';
 import type { TimeMs } from '../ids.ts';
-import type { CallFailure, HostRef, Migration, MigrationOutcome, MigrationPhase } from '../model.ts';
+import type { CallFailure, Migration, MigrationOutcome, MigrationPhase } from '../model.ts';
+import type { CheckResult } from './checks.ts';
 import { judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
 import { finalProgress, progressOf, type JobSample } from './progress.ts';
 
@@ -14,7 +15,7 @@ export type MigrationEvent =
   | { readonly type: 'admitted' }
   /** A restarted control plane found this migration unfinished. */
   | { readonly type: 'recovered' }
-  | { readonly type: 'checked'; readonly result: { readonly kind: 'chosen'; readonly to: HostRef } | { readonly kind: 'refused'; readonly reasons: readonly Reason[] } }
+  | { readonly type: 'checked'; readonly result: CheckResult }
   | { readonly type: 'prepared'; readonly failure?: CallFailure }
   | { readonly type: 'sampled'; readonly sample: JobSample }
   /** The source's domain was paused for the switchover, or the target resumed. */
@@ -22,7 +23,8 @@ export type MigrationEvent =
   | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
   | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
   | { readonly type: 'abort-requested' }
-  | { readonly type: 'cleaned' };
+  /** What follows a move, or takes back a failed one, is done. `failure`: something in it did not work; `moved` tells where the VM is. */
+  | { readonly type: 'cleaned'; readonly failure?: { readonly message: string; readonly moved: boolean }; readonly vmIsNow?: Migration['vmIsNow']; readonly copiedBytes?: number };
 
 export type MigrationEffect =
   | { readonly type: 'check' }
@@ -32,7 +34,9 @@ export type MigrationEffect =
   | { readonly type: 'observe'; readonly afterMs: number }
   | { readonly type: 'remove-source-process' }
   | { readonly type: 'remove-target-process' }
-  | { readonly type: 'clean' };
+  | { readonly type: 'clean' }
+  /** Takes back what was prepared: volumes, helper domain. */
+  | { readonly type: 'undo' };
 
 export interface Step {
   readonly migration: Migration;
@@ -48,6 +52,12 @@ const observeEveryMs = 500;
 export const staleSourceAfterMs = 2_500;
 /** How long a verdict that ends a migration badly must hold: libvirt removes an incoming half within about 2 s. */
 export const settleMs = 3_000;
+
+interface ErrorText {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly reasons?: readonly Reason[];
+}
 
 const stay = (migration: Migration, ...effects: MigrationEffect[]): Step => ({ migration, effects });
 
@@ -71,12 +81,13 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
         const first = event.result.reasons[0]?.message ?? '';
         return finish(migration, 'failed', now, { code: 'migration-refused', message: `${migration.vm.name} cannot be moved: ${first}`, reasons: event.result.reasons });
       }
-      return stay(enterPhase({ ...migration, to: event.result.to }, 'preparing', now), { type: 'prepare' });
+      return stay(enterPhase({ ...migration, to: event.result.to, kind: event.result.move, plan: event.result.plan }, 'preparing', now), { type: 'prepare' });
     case 'prepared':
       if (migration.phase !== 'preparing') return stay(migration);
       if (event.failure !== undefined) {
-        return finish(migration, 'failed', now, { code: 'migration-failed', message: `Preparing ${migration.vm.name} on ${migration.from.name} failed: ${event.failure.message}` });
+        return end(migration, 'failed', now, { code: 'migration-failed', message: `Preparing the move of ${migration.vm.name} failed: ${event.failure.message}` });
       }
+      if (migration.plan?.how === 'definition') return stay(enterPhase(migration, 'cleaning', now), { type: 'clean' });
       return stay(enterPhase(migration, 'transferring', now), { type: 'perform' }, { type: 'observe', afterMs: observeEveryMs });
     case 'sampled':
       return underway(migration.phase) ? stay({ ...migration, progress: progressOf(event.sample, migration.progress) }) : stay(migration);
@@ -92,8 +103,26 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
     case 'abort-requested':
       return abort(migration, now);
     case 'cleaned':
-      return migration.phase === 'cleaning' ? finish(migration, 'succeeded', now) : stay(migration);
+      return migration.phase === 'cleaning' ? cleaned(migration, event, now) : stay(migration);
   }
+}
+
+function cleaned(before: Migration, { failure, vmIsNow, copiedBytes = 0 }: Extract<MigrationEvent, { type: 'cleaned' }>, now: TimeMs): Step {
+  const transferredBytes = copiedBytes + (before.transferredBytes ?? 0);
+  const migration = { ...before, ...(vmIsNow === undefined ? {} : { vmIsNow }), ...(transferredBytes === 0 ? {} : { transferredBytes }) };
+  const { ending } = migration.evidence;
+  if (ending !== undefined) return finish(migration, ending.outcome, now, ending.error);
+  if (failure === undefined) return finish(migration, 'succeeded', now);
+  // what was prepared for a VM that has moved is the VM's own now
+  return (failure.moved ? finish : end)(migration, 'failed', now, { code: 'migration-failed', message: `${migration.vm.name}: ${failure.message}` });
+}
+
+/** Ends a migration that did not move the VM: what was prepared is taken back first, while the VM is where it was. */
+function end(migration: Migration, outcome: MigrationOutcome, now: TimeMs, error?: ErrorText): Step {
+  const prepared = migration.plan !== undefined && (migration.plan.how === 'helper' || migration.plan.disks.some(({ how }) => how === 'copy'));
+  if (!prepared) return finish(migration, outcome, now, error);
+  const ending = { outcome, ...(error === undefined ? {} : { error: errorReport(error.code, error.message, error.reasons) }) };
+  return stay(enterPhase({ ...migration, evidence: { ...migration.evidence, ending } }, 'cleaning', now), { type: 'undo' });
 }
 
 function recovered(migration: Migration): Step {
@@ -108,7 +137,7 @@ function recovered(migration: Migration): Step {
     case 'verifying':
       return stay({ ...migration, adopted: true }, { type: 'observe', afterMs: 0 });
     case 'cleaning':
-      return stay(migration, { type: 'clean' });
+      return stay(migration, { type: migration.evidence.ending === undefined ? 'clean' : 'undo' });
     case 'queued':
     case 'succeeded':
     case 'failed':
@@ -120,7 +149,7 @@ function recovered(migration: Migration): Step {
 function abort(migration: Migration, now: TimeMs): Step {
   if (migration.phase === 'cleaning') return stay(migration);
   const marked = { ...migration, abortRequestedAt: migration.abortRequestedAt ?? now };
-  return underway(migration.phase) ? stay(marked, { type: 'abort-job' }) : finish(marked, 'cancelled', now);
+  return underway(migration.phase) ? stay(marked, { type: 'abort-job' }) : end(marked, 'cancelled', now);
 }
 
 function observed(before: Migration, { source, target }: { readonly source: InstanceView; readonly target: InstanceView }, now: TimeMs): Step {
@@ -160,7 +189,8 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
       if (performing && look.held < settleMs) return again();
       const state = look.target.kind === 'present' ? look.target.state : 'unknown';
       const figures = look.completed ?? {};
-      const moved = { ...migration, ...figures, vmIsNow: { host: migration.to?.name ?? '', state } };
+      // a helper carried the disks; the VM itself follows in the clean-up
+      const moved = { ...migration, ...figures, ...(migration.plan?.helper === undefined ? { vmIsNow: { host: migration.to?.name ?? '', state } } : { downtimeMs: 0 }) };
       return stay(enterPhase(moved, 'cleaning', now), { type: 'clean' });
     }
     case 'stale-source':
@@ -171,33 +201,34 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
     case 'stayed':
     case 'stopped-on-source':
       if (performing) return again();
-      return known || look.held >= settleMs ? finish(withPlace(migration, look.source), migration.abortRequestedAt === undefined ? 'failed' : 'cancelled', now, stayedError(migration, verdict.kind)) : again();
+      return known || look.held >= settleMs ? end(withPlace(migration, look.source), migration.abortRequestedAt === undefined ? 'failed' : 'cancelled', now, stayedError(migration, verdict.kind)) : again();
     case 'paused-on-source':
       if (performing || look.held < settleMs) return again();
-      return finish(withPlace(migration, look.source), 'failed', now, { code: 'migration-failed', message: `${migration.vm.name} is paused on ${migration.from.name} and was not moved: ${failureText(migration)}` });
+      return end(withPlace(migration, look.source), 'failed', now, { code: 'migration-failed', message: `${migration.vm.name} is paused on ${migration.from.name} and was not moved: ${failureText(migration)}` });
     case 'two-copies':
       if (look.held < settleMs && !look.ended) return again();
       return finish(migration, 'failed', now, { code: 'vm-two-copies', message: `${migration.vm.name} is active on ${migration.from.name} and on ${migration.to?.name ?? 'the target'}.` });
     case 'gone':
       if (look.held < settleMs) return again();
+      if (migration.plan?.helper !== undefined) return end(migration, migration.abortRequestedAt === undefined ? 'failed' : 'cancelled', now, stayedError(migration, 'stayed'));
       return finish(migration, 'failed', now, { code: 'vm-lost', message: `${migration.vm.name} is neither on ${migration.from.name} nor on ${migration.to?.name ?? 'the target'}.` });
   }
 }
 
 const withPlace = (migration: Migration, source: InstanceView): Migration =>
-  source.kind === 'present' ? { ...migration, vmIsNow: { host: migration.from.name, state: source.state } } : migration;
+  source.kind === 'present' && migration.plan?.helper === undefined ? { ...migration, vmIsNow: { host: migration.from.name, state: source.state } } : migration;
 
 const failureText = (migration: Migration): string =>
   migration.evidence.performEnded?.failure?.message ?? (migration.adopted === true ? 'the control plane was restarted and found no transfer running' : 'libvirt ended the migration without saying why');
 
-function stayedError(migration: Migration, verdict: 'stayed' | 'stopped-on-source'): { code: ErrorCode; message: string } | undefined {
+function stayedError(migration: Migration, verdict: 'stayed' | 'stopped-on-source'): ErrorText | undefined {
   if (migration.abortRequestedAt !== undefined) return undefined;
   const where = verdict === 'stayed' ? `${migration.vm.name} stayed on ${migration.from.name}` : `${migration.vm.name} stopped on ${migration.from.name} during the migration`;
   const code = migration.adopted === true && migration.evidence.performEnded === undefined ? 'migration-interrupted' : 'migration-failed';
   return { code, message: `${where}: ${failureText(migration)}` };
 }
 
-function finish(migration: Migration, outcome: MigrationOutcome, now: TimeMs, error?: { readonly code: ErrorCode; readonly message: string; readonly reasons?: readonly Reason[] }): Step {
+function finish(migration: Migration, outcome: MigrationOutcome, now: TimeMs, error?: ErrorText): Step {
   const start = migration.phases[0]?.at ?? now;
   const progress = outcome === 'succeeded' ? finalProgress(migration.progress) : migration.progress;
   return stay(

@@ -1,0 +1,153 @@
+/**
+ * The driver of the DefinitionDriver port: what a VM consists of, its definition, and the helper domain that carries the
+ * disks of one that is shut off. It describes and does as told.
+ */
+import type { DiskFacts, VmFacts, VmUuid } from '@ferry/core';
+import type { DefinitionDriver, HelperDomain, MigrationMarker } from '@ferry/engine';
+import {
+  LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlAt, xmlChild,
+  type DomainRef, type HostSession, type XmlElement,
+} from '@ferry/libvirt';
+import { markerElement } from './marker.ts';
+import { backingOf, escapeXml } from './storage-xml.ts';
+import { disksOf } from './translate.ts';
+
+export function definitionsOf(session: HostSession): DefinitionDriver {
+  const must = (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
+
+  /** What `ask` gives; undefined when libvirt says no. */
+  const perhaps = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error instanceof LibvirtError) return undefined;
+      throw error;
+    }
+  };
+
+  /** Images below this one as the pools know them, nearest first. */
+  const chainBelow = async (path: string, signal: AbortSignal): Promise<readonly string[]> => {
+    const chain: string[] = [];
+    for (let at: string | undefined = path; at !== undefined && chain.length < 64; ) {
+      const of: string = at;
+      const volume = await perhaps(() => session.volumeByPath(of, { signal }));
+      at = volume === undefined ? undefined : backingOf(await session.volumeXml(volume, { signal }));
+      if (at !== undefined) chain.push(at);
+    }
+    return chain;
+  };
+
+  const describeDisk = async (domain: DomainRef, disk: ReturnType<typeof disksOf>[number], internal: ReadonlySet<string>, signal: AbortSignal): Promise<DiskFacts> => {
+    const { element, ...rest } = disk;
+    let { source, type } = rest;
+    if (type === 'volume') {
+      const attributes = xmlChild(element, 'source')?.attributes;
+      const volume = await perhaps(async () => session.volumeByName(await session.poolByName(attributes?.get('pool') ?? '', { signal }), attributes?.get('volume') ?? '', { signal }));
+      if (volume !== undefined) [source, type] = [volume.key, volume.key.startsWith('/dev/') ? 'block' : 'file'];
+    }
+    const info = source === undefined || rest.target === '' ? undefined : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
+    const identity = identityOf(element, type, source);
+    return {
+      ...rest,
+      type,
+      ...(source === undefined ? {} : { source }),
+      ...(info === undefined || info.capacityBytes === 0 ? {} : { capacityBytes: info.capacityBytes, allocationBytes: info.allocationBytes }),
+      backing: type === 'file' && source !== undefined ? await chainBelow(source, signal) : [],
+      ...(identity === undefined ? {} : { identity }),
+      ...(internal.has(rest.target) ? { internalSnapshots: true } : {}),
+    };
+  };
+
+  /** Disks that a snapshot holds inside their own image. */
+  const internalSnapshots = async (domain: DomainRef, signal: AbortSignal): Promise<{ readonly count: number; readonly disks: ReadonlySet<string> }> => {
+    const snapshots = (await perhaps(() => session.domainSnapshots(domain, VIR_DOMAIN_SNAPSHOT_LIST.TOPOLOGICAL, { signal }))) ?? [];
+    const disks = new Set<string>();
+    for (const snapshot of snapshots) {
+      const root = parseXml(await session.snapshotXml(snapshot, 0, { signal }));
+      for (const disk of xmlChild(root, 'disks')?.children ?? []) if (disk.attributes.get('snapshot') === 'internal') disks.add(disk.attributes.get('name') ?? '');
+    }
+    return { count: snapshots.length, disks };
+  };
+
+  return {
+    async describe(uuid, signal): Promise<VmFacts> {
+      const domain = await must(uuid, signal);
+      const [xml, persistent, snapshots, checkpoints] = await Promise.all([
+        session.domainXml(domain, 0, { signal }),
+        session.domainIsPersistent(domain, { signal }),
+        internalSnapshots(domain, signal),
+        perhaps(() => session.domainCheckpoints(domain, 0, { signal })),
+      ]);
+      const [saved, autostart] = persistent
+        ? await Promise.all([domain.id < 0 ? session.domainHasManagedSave(domain, { signal }) : false, session.domainAutostart(domain, { signal })])
+        : [false, false];
+      const root = parseXml(xml);
+      const devices = xmlChild(root, 'devices')?.children ?? [];
+      const nvram = xmlAt(root, 'os', 'nvram')?.text;
+      return {
+        saved,
+        autostart,
+        persistent,
+        disks: await Promise.all(disksOf(root).map((disk) => describeDisk(domain, disk, snapshots.disks, signal))),
+        ...(nvram === undefined || nvram === '' ? {} : { nvram }),
+        tpm: devices.some(({ name, children }) => name === 'tpm' && children.some((backend) => backend.attributes.get('type') === 'emulator')),
+        hostDevices: devices.filter(isHostDevice).length,
+        snapshots: snapshots.count,
+        checkpoints: checkpoints?.length ?? 0,
+      };
+    },
+    async read(uuid, signal) {
+      return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.INACTIVE | VIR_DOMAIN_XML.SECURE, { signal });
+    },
+    async write(xml, signal) {
+      await session.domainDefine(xml, 0, { signal });
+    },
+    async setAutostart(uuid, autostart, signal) {
+      await session.domainSetAutostart(await must(uuid, signal), autostart, { signal });
+    },
+    async start(uuid, signal) {
+      await session.domainCreate(await must(uuid, signal), 0, { signal });
+    },
+    async startHelper(helper, marker, signal) {
+      try {
+        await must(helper.uuid, signal);
+      } catch (error) {
+        if (!(error instanceof LibvirtError) || error.code !== VIR_ERR.NO_DOMAIN) throw error;
+        await session.domainCreateXml(helperXml(helper, marker), VIR_DOMAIN_START.PAUSED, { signal });
+      }
+    },
+  };
+}
+
+/** PCI and mediated devices, and network cards that are one. USB ones too: libvirt refuses all of them. */
+const isHostDevice = ({ name, attributes }: XmlElement): boolean => name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');
+
+/** What names the same storage on every host: an export by network name, a WWN or another id of the device itself. */
+function identityOf(disk: XmlElement, type: string, source: string | undefined): string | undefined {
+  if (type === 'network') {
+    const element = xmlChild(disk, 'source');
+    const hosts = (element?.children ?? []).filter(({ name }) => name === 'host');
+    const local = hosts.some(({ attributes }) => attributes.get('transport') === 'unix' || /^(localhost|127\.|::1$)/.test(attributes.get('name') ?? ''));
+    if (local) return undefined;
+    return `${element?.attributes.get('protocol') ?? ''}:${hosts.map(({ attributes }) => `${attributes.get('name') ?? ''}:${attributes.get('port') ?? ''}`).join(',')}/${element?.attributes.get('name') ?? ''}`;
+  }
+  const byId = /^\/dev\/disk\/by-id\/((?:wwn|nvme-eui|scsi-3|lvm-pv-uuid)[\w.:-]+)$/.exec(source ?? '');
+  return byId?.[1];
+}
+
+/**
+ * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of memory,
+ * no network card. It is never resumed.
+ */
+export function helperXml({ uuid, name, disks }: HelperDomain, marker: MigrationMarker): string {
+  const disk = ({ target, path, format }: HelperDomain['disks'][number]): string =>
+    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' discard='unmap'/><source file='${escapeXml(path)}'/><target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
+  return [
+    `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
+    `<metadata>${markerElement(marker)}</metadata>`,
+    "<memory unit='MiB'>1</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>",
+    "<devices><controller type='usb' model='none'/><controller type='scsi' model='virtio-scsi'/><memballoon model='none'/>",
+    ...disks.map(disk),
+    '</devices></domain>',
+  ].join('');
+}

@@ -1,0 +1,35 @@
+/**
+ * libvirt's XML of pools and volumes as core's words, and the escaping of what goes into XML that Ferry writes. Pure.
+ */
+import type { PoolFacts, VolumeFacts } from '@ferry/core';
+import { parseXml, xmlAt, xmlChild } from '@ferry/libvirt';
+
+/** Pools whose volumes are files in one folder. */
+const poolsOfFiles: readonly string[] = ['dir', 'fs', 'netfs', 'gluster'];
+
+export const escapeXml = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll("'", '&apos;').replaceAll('"', '&quot;');
+
+export function poolOf(xml: string): Pick<PoolFacts, 'name' | 'path'> & { readonly ofFiles: boolean } {
+  const pool = parseXml(xml);
+  const ofFiles = poolsOfFiles.includes(pool.attributes.get('type') ?? '');
+  const path = xmlAt(pool, 'target', 'path')?.text;
+  return { name: xmlChild(pool, 'name')?.text ?? '', ofFiles, ...(ofFiles && path !== undefined ? { path: path.length > 1 ? path.replace(/\/+$/, '') : path } : {}) };
+}
+
+/** Numbers in a volume's XML are bytes; `modified` is `mtime` with its fraction. */
+export function volumeOf(pool: string, xml: string): VolumeFacts {
+  const volume = parseXml(xml);
+  const modified = xmlAt(volume, 'target', 'timestamps', 'mtime')?.text;
+  return {
+    pool,
+    name: xmlChild(volume, 'name')?.text ?? '',
+    path: xmlAt(volume, 'target', 'path')?.text ?? '',
+    format: xmlAt(volume, 'target', 'format')?.attributes.get('type') ?? 'raw',
+    capacityBytes: Number(xmlChild(volume, 'capacity')?.text ?? 0),
+    allocationBytes: Number(xmlChild(volume, 'allocation')?.text ?? 0),
+    ...(modified === undefined ? {} : { modified }),
+  };
+}
+
+/** Path of the image that this volume lies above. */
+export const backingOf = (xml: string): string | undefined => xmlAt(parseXml(xml), 'backingStore', 'path')?.text;

@@ -1,0 +1,197 @@
+/**
+ * What happens to each disk of a VM that moves: shared disks stay where they are, local ones are copied into volumes made
+ * for them, and whatever cannot be told is a reason, not a guess. Pure; what the hosts say is gathered by the engine.
+ */
+import type { Reason } from '../errors.ts';
+import type { MigrationId, TimeMs, VmUuid } from '../ids.ts';
+import type { Disk } from '../model.ts';
+
+/** A disk as its source host describes it. */
+export interface DiskFacts extends Disk {
+  /** What the guest sees; absent for an empty drive or when the host cannot tell. */
+  readonly capacityBytes?: number;
+  /** What it takes on the source's storage. */
+  readonly allocationBytes?: number;
+  /** Images below this one, nearest first. */
+  readonly backing: readonly string[];
+  /** Names the same storage wherever it is said, e.g. an NBD export or a WWN; absent when nothing does. */
+  readonly identity?: string;
+  /** Snapshots inside the image file, which a copy of its blocks would lose. */
+  readonly internalSnapshots?: boolean;
+}
+
+/** A storage volume in a pool of a host. */
+export interface VolumeFacts {
+  readonly pool: string;
+  readonly name: string;
+  readonly path: string;
+  readonly format: string;
+  readonly capacityBytes: number;
+  readonly allocationBytes: number;
+  /** Time of the last change as the host tells it; two equal texts mean that nobody wrote in between. */
+  readonly modified?: string;
+}
+
+export interface PoolFacts {
+  readonly name: string;
+  /** Folder of a pool of files. */
+  readonly path?: string;
+  readonly active: boolean;
+  readonly availableBytes: number;
+}
+
+/** Whether two hosts see one storage, and how that is known. */
+export interface SharingProof {
+  readonly verdict: 'shared' | 'separate' | 'unknown';
+  /** `marker`: a volume made through one host was looked for through the other. `identity`: its name is the same storage everywhere. `operator`: stated. */
+  readonly method: 'marker' | 'identity' | 'operator' | 'none';
+  readonly at: TimeMs;
+  readonly detail?: string;
+}
+
+/** A volume that Ferry made or left behind. */
+export interface VolumeRecord {
+  readonly host: string;
+  readonly hostName: string;
+  readonly path: string;
+  readonly pool: string;
+  readonly name: string;
+  readonly vm: { readonly uuid: VmUuid; readonly name: string };
+  readonly migration: MigrationId;
+  readonly at: TimeMs;
+  /** `target`: made for a copy that is not finished. `source`: what a finished copy left on its source. */
+  readonly role: 'target' | 'source';
+  readonly capacityBytes: number;
+  readonly allocationBytes?: number;
+  readonly modified?: string;
+}
+
+/** What one candidate says about the storage of this VM. Keyed by the disk's path. */
+export interface TargetStorage {
+  readonly pools: readonly PoolFacts[];
+  readonly sharing: ReadonlyMap<string, SharingProof>;
+  readonly volumes: ReadonlyMap<string, VolumeFacts>;
+  readonly records: ReadonlyMap<string, VolumeRecord>;
+}
+
+export interface DiskPlan {
+  readonly target: string;
+  readonly path?: string;
+  readonly format?: string;
+  /** `none`: nothing travels (an empty drive). `shared`: both hosts have it. `copy`: it is copied into a volume of the target. */
+  readonly how: 'none' | 'shared' | 'copy';
+  readonly proof?: SharingProof;
+  readonly capacityBytes?: number;
+  readonly allocationBytes?: number;
+  /** The volume on the target; `existing` was prepared by the operator, `replaces` is a stale copy that goes first. */
+  readonly volume?: { readonly pool: string; readonly name: string; readonly existing: boolean; readonly replaces: boolean; readonly backing?: string };
+}
+
+export interface StorageWish {
+  readonly useExistingVolumes?: boolean;
+  readonly assumeShared?: boolean;
+}
+
+const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
+const fileOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+const gib = (bytes: number): string => `${(bytes / 1_073_741_824).toFixed(1)} GiB`;
+const formats: readonly string[] = ['raw', 'qcow2'];
+
+/** Disks whose sharing has to be proved by looking: files, and blocks without an identity. */
+export const needsProof = (disk: DiskFacts): boolean => disk.source !== undefined && disk.identity === undefined;
+
+/**
+ * The plan for every disk on one target, or every reason against it. `vm`: its name and UUID, for records and sentences;
+ * `from` and `to`: names of the hosts.
+ */
+export function planDisks(
+  vm: { readonly name: string; readonly uuid: VmUuid },
+  disks: readonly DiskFacts[],
+  storage: TargetStorage,
+  wish: StorageWish,
+  names: { readonly from: string; readonly to: string },
+): { readonly disks: readonly DiskPlan[]; readonly reasons: readonly Reason[] } {
+  const reasons: Reason[] = [];
+  const planned = disks.map((disk): DiskPlan => {
+    const outcome = planDisk(vm, disk, storage, wish, names);
+    if (Array.isArray(outcome)) {
+      reasons.push(...(outcome as readonly Reason[]));
+      return { target: disk.target, how: 'none' };
+    }
+    return outcome as DiskPlan;
+  });
+  for (const pool of storage.pools) {
+    const wanted = planned.filter(({ how, volume }) => how === 'copy' && volume?.pool === pool.name && !volume.existing).reduce((sum, { allocationBytes }) => sum + (allocationBytes ?? 0), 0);
+    if (wanted > pool.availableBytes) {
+      reasons.push({ code: 'target-space', host: names.to, message: `The pool ${pool.name} on ${names.to} has ${gib(pool.availableBytes)} free, the disks of ${vm.name} hold ${gib(wanted)}.`, remedy: 'Free space there, or name another host.' });
+    }
+  }
+  const chained = planned.filter(({ how, volume }) => how === 'copy' && volume?.backing !== undefined);
+  const flat = disks.filter((disk) => disk.backing.length > 0 && planned.some(({ target, how, volume }) => target === disk.target && how === 'copy' && volume?.backing === undefined));
+  if (chained.length > 0 && flat.length > 0) {
+    reasons.push({ code: 'disk-chains-mixed', host: names.to, message: `Some disks of ${vm.name} have their base images on ${names.to}, others do not (${flat.map(({ target }) => target).join(', ')}); libvirt copies either whole chains or only the top.`, remedy: 'Put all base images where both hosts see them, or none.' });
+  }
+  return { disks: planned, reasons };
+}
+
+function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: DiskFacts, storage: TargetStorage, wish: StorageWish, { from, to }: { readonly from: string; readonly to: string }): DiskPlan | readonly Reason[] {
+  const { target, source: path, format } = disk;
+  const refuse = (code: string, message: string, remedy: string): readonly Reason[] => [{ code, host: to, message, remedy }];
+  const what = `${vm.name}'s disk ${target} (${path ?? 'empty'})`;
+  const common = { target, ...(path === undefined ? {} : { path }), ...(format === undefined ? {} : { format }) };
+  if (path === undefined) return { ...common, how: 'none' };
+  const proof = proofOf(disk, storage, wish);
+  if (proof.verdict === 'shared') return { ...common, how: 'shared', proof };
+  if (proof.verdict === 'unknown') {
+    return refuse('disk-sharing-unknown', `Whether ${to} has the same storage as ${from} for ${what} cannot be told${proof.detail === undefined ? '' : `: ${proof.detail}`}.`, 'If you know that both hosts see this one storage, say so with --assume-shared.');
+  }
+  if (disk.type !== 'file') return refuse('disk-not-copyable', `${what} is a ${disk.type} disk that ${to} does not have, and only files can be copied.`, `Make the disk visible on ${to}.`);
+  if (disk.device === 'cdrom' || disk.device === 'floppy' || disk.readOnly) {
+    return refuse('disk-read-only-local', `${what} is read-only and not on ${to}.`, `Put the same file on ${to} in storage both hosts share, or eject it first.`);
+  }
+  if (format === undefined || !formats.includes(format)) return refuse('disk-format', `${what} has the format ${format ?? 'unknown'}; only raw and qcow2 are copied.`, 'Convert the disk, or put it on shared storage.');
+  if (disk.capacityBytes === undefined) return refuse('disk-size-unknown', `The size of ${what} cannot be read on ${from}.`, 'Check that the file is there.');
+  if (disk.internalSnapshots === true) return refuse('disk-internal-snapshots', `${what} has snapshots inside its file, which a copy of its blocks would lose.`, 'Delete the internal snapshots, or put the disk on shared storage.');
+  const pool = storage.pools.find((each) => each.path === folderOf(path));
+  if (pool === undefined) return refuse('target-pool-missing', `${to} has no storage pool for ${folderOf(path)}, where ${what} would be copied to.`, `On ${to}: virsh pool-define-as NAME dir --target ${folderOf(path)}, then pool-build and pool-start.`);
+  if (!pool.active) return refuse('target-pool-inactive', `The pool ${pool.name} on ${to} is not active, and ${what} would be copied there.`, `On ${to}: virsh pool-start ${pool.name}`);
+  const base = disk.backing[0];
+  const keepsBase = base !== undefined && disk.backing.every((each) => storage.sharing.get(each)?.verdict === 'shared');
+  const sizes = { capacityBytes: disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
+  const made = (existing: boolean, replaces: boolean): DiskPlan => ({
+    ...common,
+    ...sizes,
+    how: 'copy',
+    proof,
+    volume: { pool: pool.name, name: fileOf(path), existing, replaces, ...(keepsBase ? { backing: base } : {}) },
+  });
+  const there = storage.volumes.get(path);
+  if (there === undefined) {
+    return wish.useExistingVolumes === true
+      ? refuse('volume-missing', `${to} has no volume ${path} prepared for ${what}.`, `Make it, ${sizes.capacityBytes} bytes of ${format}, or leave --use-existing-volumes away.`)
+      : made(false, false);
+  }
+  if (wish.useExistingVolumes === true) {
+    if (there.format !== format) return refuse('volume-format', `The volume ${path} on ${to} is ${there.format}, ${what} is ${format}.`, 'Make the volume anew in the same format.');
+    if (there.capacityBytes !== sizes.capacityBytes) return refuse('volume-size', `The volume ${path} on ${to} has ${there.capacityBytes} bytes, ${what} has ${sizes.capacityBytes}.`, 'Make the volume anew with the same size.');
+    return made(true, false);
+  }
+  const why = notReplaceable(vm, there, storage.records.get(path));
+  if (why === undefined) return made(false, true);
+  return refuse('volume-exists', `${to} has something at ${path} already, where ${what} would be copied to: ${why}.`, 'Look what it is; delete it, move it away, or give --use-existing-volumes when it was prepared for this.');
+}
+
+function proofOf(disk: DiskFacts, storage: TargetStorage, wish: StorageWish): SharingProof {
+  if (disk.identity !== undefined) return { verdict: 'shared', method: 'identity', at: 0, detail: disk.identity };
+  const found = storage.sharing.get(disk.source ?? '') ?? { verdict: 'unknown', method: 'none', at: 0 };
+  return found.verdict === 'unknown' && wish.assumeShared === true ? { ...found, verdict: 'shared', method: 'operator' } : found;
+}
+
+/** Why a volume that is in the way must stay; undefined when Ferry's own record proves it stale. */
+function notReplaceable(vm: { readonly uuid: VmUuid }, there: VolumeFacts, record: VolumeRecord | undefined): string | undefined {
+  if (record === undefined) return 'Ferry has no record of it';
+  if (record.vm.uuid !== vm.uuid) return `it belongs to ${record.vm.name}`;
+  if (record.role === 'target') return undefined;
+  if (record.modified === undefined || record.modified !== there.modified || record.allocationBytes !== there.allocationBytes) return `it was changed after migration ${record.migration} left it`;
+  return undefined;
+}

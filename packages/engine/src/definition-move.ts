@@ -1,0 +1,60 @@
+/**
+ * Moves the definition of a VM that is shut off: puts it on the target, then takes it from the source, and takes it back
+ * when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at any point.
+ */
+import type { InstanceView, Migration } from '@ferry/core';
+import type { HostLink, Log } from './ports.ts';
+
+export interface DefinitionMoveDeps {
+  readonly source: HostLink;
+  readonly target: HostLink;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Remembers that the source's definition is kept on purpose. */
+  readonly park: () => Promise<void>;
+}
+
+/** `moved` false: the VM is on the source as before. */
+export type DefinitionMove = { readonly moved: true; readonly failure?: string } | { readonly moved: false; readonly failure: string };
+
+const isOff = (view: InstanceView): boolean => view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
+
+export async function moveDefinition(migration: Migration, { source, target, log, signal, park }: DefinitionMoveDeps): Promise<DefinitionMove> {
+  const { vm, plan, from, to } = migration;
+  const keeps = plan?.persistence === 'keep-source';
+  const [here, there] = await Promise.all([source.migration.observe(vm.uuid, signal), target.migration.observe(vm.uuid, signal)]);
+  if (here.kind === 'present' || there.kind !== 'present') {
+    if (!isOff(here)) return { moved: false, failure: here.kind === 'absent' ? `it is no longer on ${from.name}.` : `it is not shut off on ${from.name} any more, so it stays there.` };
+    if (there.kind === 'present' && !isOff(there)) return { moved: false, failure: `it is active on ${to?.name ?? 'the target'}, so its definition there is left alone.` };
+    await target.definitions.write(await source.definitions.read(vm.uuid, signal), signal);
+    const failure = await takeFromSource();
+    if (failure !== undefined) {
+      // a definition that was there before stays: it was parked, and is so again
+      if (there.kind === 'absent') await target.migration.remove(vm.uuid, 'definition', signal);
+      return { moved: false, failure };
+    }
+  }
+  if (plan?.autostart === true) await target.definitions.setAutostart(vm.uuid, true, signal);
+  if (migration.request.autoStart !== true) return { moved: true };
+  try {
+    await target.definitions.start(vm.uuid, signal);
+    return { moved: true };
+  } catch (error) {
+    return { moved: true, failure: `it was moved to ${to?.name ?? 'the target'} and did not start there: ${error instanceof Error ? error.message : String(error)}` };
+  }
+
+  /** Why the source keeps its definition although it should not; undefined when it is gone or parked. */
+  async function takeFromSource(): Promise<string | undefined> {
+    if (!isOff(await source.migration.observe(vm.uuid, signal))) return `it was started on ${from.name} in the meantime, so it stays there.`;
+    try {
+      if (keeps) {
+        await source.definitions.setAutostart(vm.uuid, false, signal);
+        await park();
+      } else await source.migration.remove(vm.uuid, 'definition', signal);
+      return undefined;
+    } catch (error) {
+      log.warn({ err: error, migration: migration.id }, 'the source keeps its definition');
+      return `${from.name} does not let its definition go: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The volumes of a move: proves which storage two hosts share, makes the volumes that copies go into, takes them away
+ * again when the move fails, and records what stays behind on the source. What is to be done is decided in core; a record
+ * is written before the thing it speaks of is touched, so that a later look knows whose it is.
+ */
+import { FerryError, needsProof, type DiskFacts, type DiskPlan, type Migration, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord } from '@ferry/core';
+import type { Clock, HostStorage, IntentStore, Log } from './ports.ts';
+
+const volumePrefix = 'volumes/';
+const proofPrefix = 'proofs/';
+/** A proof that two hosts share a folder is believed this long; that they do not is looked at each time. */
+const proofKeptMs = 10 * 60_000;
+/** A volume that holds no more than this was never written by a copy. */
+const untouchedBytes = 1_048_576;
+
+/** One host as this module needs it. */
+export interface StorageSide {
+  readonly id: string;
+  readonly name: string;
+  readonly storage: HostStorage;
+}
+
+/** As stored: `made` tells that the volume was seen to be made. */
+type StoredRecord = VolumeRecord & { readonly made?: boolean };
+
+export interface Volumes {
+  /** What the target's storage says to these disks. Leaves nothing behind on either host. */
+  survey(disks: readonly DiskFacts[], from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<TargetStorage>;
+  /** Makes the planned volumes. Rejects with FerryError; what was made until then is taken back by `takeBack`. */
+  make(migration: Migration, to: StorageSide, signal: AbortSignal): Promise<void>;
+  /** Deletes what `make` made. Nothing of the VM may be active on the target. */
+  takeBack(migration: Migration, to: StorageSide, signal: AbortSignal): Promise<void>;
+  /** After a verified move: the target's volumes are the VM's own; the source's are recorded, or deleted if that was asked. */
+  settle(migration: Migration, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<{ readonly copiedBytes: number }>;
+  /** What finished and failed moves left behind, oldest first. */
+  leftovers(): Promise<readonly VolumeRecord[]>;
+  /** Deletes a leftover that nobody touched since. Rejects with `volume-unknown`, `volume-changed`. */
+  purge(record: VolumeRecord, storage: HostStorage, signal: AbortSignal): Promise<void>;
+}
+
+const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
+const keyOf = (host: string, path: string): string => `${volumePrefix}${host}/${encodeURIComponent(path)}`;
+const planned = (migration: Migration): readonly (DiskPlan & Required<Pick<DiskPlan, 'path' | 'volume'>>)[] =>
+  (migration.plan?.disks ?? []).flatMap((disk) => (disk.how === 'copy' && disk.path !== undefined && disk.volume !== undefined ? [{ ...disk, path: disk.path, volume: disk.volume }] : []));
+
+export function createVolumes({ intents, clock, log }: { readonly intents: IntentStore; readonly clock: Clock; readonly log: Log }): Volumes {
+  const put = (record: StoredRecord) => intents.commit([{ op: 'put', key: keyOf(record.host, record.path), value: record }]);
+  const drop = (host: string, path: string) => intents.commit([{ op: 'delete', key: keyOf(host, path) }]);
+  const recordAt = async (host: string, path: string): Promise<StoredRecord | undefined> => (await intents.get(keyOf(host, path)))?.value as StoredRecord | undefined;
+
+  /** A marker volume left through one host and looked for through the other. */
+  const proveFolder = async (folder: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
+    const key = `${proofPrefix}${[from.id, to.id].sort().join('|')}/${encodeURIComponent(folder)}`;
+    const kept = (await intents.get(key))?.value as SharingProof | undefined;
+    if (kept !== undefined && clock.now() - kept.at < proofKeptMs) return kept;
+    const name = `ferry-proof-${clock.randomText(12)}`;
+    const at = clock.now();
+    const left = await from.storage.marker('leave', folder, name, signal);
+    if (!left.folder) return { verdict: 'unknown', method: 'none', at, detail: `${from.name} does not open ${folder} as a storage pool` };
+    try {
+      const { folder: there, found } = await to.storage.marker('find', folder, name, signal);
+      const proof: SharingProof = found
+        ? { verdict: 'shared', method: 'marker', at }
+        : { verdict: 'separate', method: 'marker', at, detail: there ? `a marker made on ${from.name} is not on ${to.name}` : `${to.name} has no folder ${folder}` };
+      if (found) await intents.commit([{ op: 'put', key, value: proof }]);
+      return proof;
+    } finally {
+      // also when we are told to stop: a marker must not stay behind
+      await from.storage.marker('remove', folder, name, AbortSignal.timeout(10_000)).catch((error: unknown) => log.warn({ err: error, host: from.name, folder, name }, 'a marker stays behind'));
+    }
+  };
+
+  const prove = async (path: string, disk: DiskFacts, folders: Map<string, Promise<SharingProof>>, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
+    if (disk.type !== 'file') return { verdict: 'unknown', method: 'none', at: clock.now(), detail: `a ${disk.type} disk without an identity cannot carry a marker` };
+    const folder = folderOf(path);
+    const proof = folders.get(folder) ?? proveFolder(folder, from, to, signal);
+    folders.set(folder, proof);
+    return proof;
+  };
+
+  const forget = (storage: HostStorage, { pool, name }: { readonly pool: string; readonly name: string }, signal: AbortSignal) => storage.deleteVolume(pool, name, signal);
+
+  return {
+    async survey(disks, from, to, signal) {
+      const folders = new Map<string, Promise<SharingProof>>();
+      const sharing = new Map<string, SharingProof>();
+      const volumes = new Map<string, VolumeFacts>();
+      const records = new Map<string, VolumeRecord>();
+      for (const disk of disks.filter(needsProof)) {
+        for (const path of [disk.source ?? '', ...disk.backing]) sharing.set(path, await prove(path, disk, folders, from, to, signal));
+        const path = disk.source ?? '';
+        if (sharing.get(path)?.verdict !== 'separate') continue;
+        const [there, record] = await Promise.all([to.storage.volumeAt(path, signal), recordAt(to.id, path)]);
+        if (there !== undefined) volumes.set(path, there);
+        if (record !== undefined) records.set(path, record);
+      }
+      return { pools: volumes.size > 0 || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, records };
+    },
+
+    async make(migration, to, signal) {
+      for (const { path, volume, capacityBytes = 0, format = 'raw' } of planned(migration)) {
+        if (volume.existing) continue;
+        const before = await recordAt(to.id, path);
+        if (before?.migration === migration.id && before.made === true) continue;
+        const record: StoredRecord = {
+          host: to.id, hostName: to.name, path, pool: volume.pool, name: volume.name, vm: migration.vm, migration: migration.id,
+          at: clock.now(), role: 'target', capacityBytes,
+        };
+        // the stale copy goes while its own record still tells what it is
+        if (volume.replaces) await forget(to.storage, volume, signal);
+        await put(record);
+        try {
+          await to.storage.createVolume({ pool: volume.pool, name: volume.name, format, capacityBytes, ...(volume.backing === undefined ? {} : { backing: { path: volume.backing, format } }) }, signal);
+        } catch (error) {
+          // not ours: somebody was faster, and what is not ours is not taken back
+          if (error instanceof FerryError && error.code === 'volume-exists' && before?.migration !== migration.id) await drop(to.id, path);
+          throw error;
+        }
+        await put({ ...record, made: true });
+      }
+    },
+
+    async takeBack(migration, to, signal) {
+      for (const { path, volume } of planned(migration)) {
+        const record = await recordAt(to.id, path);
+        if (volume.existing || record === undefined || record.migration !== migration.id || record.role !== 'target') continue;
+        const there = await to.storage.volumeAt(path, signal);
+        if (there !== undefined && (record.made === true || there.allocationBytes <= untouchedBytes)) await forget(to.storage, volume, signal);
+        await drop(to.id, path);
+      }
+    },
+
+    async settle(migration, from, to, signal) {
+      let copiedBytes = 0;
+      for (const { path, volume, capacityBytes = 0 } of planned(migration)) {
+        const [left, arrived] = await Promise.all([from.storage.volumeAt(path, signal), to.storage.volumeAt(path, signal)]);
+        await drop(to.id, path);
+        copiedBytes += arrived?.allocationBytes ?? 0;
+        const verified = arrived !== undefined && arrived.capacityBytes >= capacityBytes;
+        if (left !== undefined && verified && migration.request.deleteSourceDisks === true) {
+          await forget(from.storage, left, signal);
+          continue;
+        }
+        // deleted by an earlier try
+        if (left === undefined && verified && migration.request.deleteSourceDisks === true) continue;
+        await put({
+          host: from.id, hostName: from.name, path, pool: left?.pool ?? '', name: left?.name ?? volume.name, vm: migration.vm, migration: migration.id,
+          at: clock.now(), role: 'source', capacityBytes: left?.capacityBytes ?? capacityBytes,
+          ...(left === undefined ? {} : { allocationBytes: left.allocationBytes }),
+          ...(left?.modified === undefined ? {} : { modified: left.modified }),
+        });
+      }
+      return { copiedBytes };
+    },
+
+    async leftovers() {
+      return (await intents.list(volumePrefix)).map(({ value }) => value as VolumeRecord).sort((a, b) => a.at - b.at);
+    },
+
+    async purge(record, storage, signal) {
+      const there = await storage.volumeAt(record.path, signal);
+      if (there !== undefined) {
+        if (record.role === 'source' && (record.modified === undefined || there.modified !== record.modified || there.allocationBytes !== record.allocationBytes)) {
+          throw new FerryError('volume-changed', `${record.path} on ${record.hostName} was changed after migration ${record.migration} left it.`);
+        }
+        await forget(storage, there, signal);
+      }
+      await drop(record.host, record.path);
+    },
+  };
+}
