@@ -1,0 +1,78 @@
+/**
+ * The table of moves: what a VM is, what its disks are, how it is asked to move, and what comes of it. moves.test.ts runs
+ * every row on real hosts; docs/moves.md is this table as a page (moves-page.ts writes it).
+ */
+import type { DiskKind } from '@ferry/lab';
+
+export type VmState = 'running' | 'paused' | 'shut-off';
+
+export interface Move {
+  /** State of the VM before the move. */
+  readonly state: VmState;
+  readonly disk: DiskKind;
+  /** Options of `ferry vm migrate`. */
+  readonly options: readonly string[];
+  readonly result: {
+    readonly kind: 'live' | 'cold' | 'suspended' | 'configuration';
+    readonly how: 'peer-to-peer' | 'helper' | 'definition';
+    readonly stateAfter: VmState;
+    /** What the disk does. */
+    readonly copied: boolean;
+  } | { readonly refused: string };
+  readonly note: string;
+}
+
+const needsWord = (disk: DiskKind): readonly string[] => (disk === 'block' ? ['--assume-shared'] : []);
+
+/** Rows for one kind of disk, in an order in which one guest can go through all of them. */
+export function movesOf(disk: DiskKind): readonly Move[] {
+  const copied = disk === 'local';
+  const options = needsWord(disk);
+  const shared = disk === 'none' ? 'it has no disk' : copied ? 'its disk is copied' : 'both hosts have its disk';
+  const coldWay = copied ? 'helper' : 'definition';
+  return [
+    ...(disk === 'block'
+      ? [{ state: 'running' as const, disk, options: [], result: { refused: 'disk-sharing-unknown' }, note: 'a block device without an identity in its name: whether both hosts have the same one cannot be told' }]
+      : []),
+    { state: 'running', disk, options, result: { kind: 'live', how: 'peer-to-peer', stateAfter: 'running', copied }, note: `the guest runs on; ${shared}` },
+    { state: 'running', disk, options: [...options, '--kind', 'cold'], result: { refused: 'kind-unfit' }, note: 'a running guest is not shut down by a move' },
+    { state: 'running', disk, options: [...options, '--kind', 'suspended'], result: { kind: 'suspended', how: 'peer-to-peer', stateAfter: 'running', copied }, note: 'paused, moved, resumed' },
+    ...(copied
+      ? [{ state: 'running' as const, disk, options: ['--temporary'], result: { refused: 'temporary-needs-shared' }, note: 'what it writes there would be lost when it comes back' }]
+      : []),
+    { state: 'paused', disk, options, result: { kind: 'suspended', how: 'peer-to-peer', stateAfter: 'paused', copied }, note: `it arrives paused; ${shared}` },
+    ...(copied || disk === 'none'
+      ? []
+      : [{ state: 'paused' as const, disk, options, result: { refused: 'vm-arrived-paused' }, note: 'a guest that arrived paused must run before it moves again: QEMU would lose its memory' }]),
+    { state: 'shut-off', disk, options: [...options, '--kind', 'live'], result: { refused: 'kind-unfit' }, note: 'there is no guest to keep running' },
+    { state: 'shut-off', disk, options, result: { kind: 'cold', how: coldWay, stateAfter: 'shut-off', copied }, note: copied ? 'its disk travels in a paused helper domain' : 'only its definition travels' },
+    { state: 'shut-off', disk, options: [...options, '--auto-start'], result: { kind: 'cold', how: coldWay, stateAfter: 'running', copied }, note: 'started on the target afterwards' },
+  ];
+}
+
+export const diskKindsOfTheTable: readonly DiskKind[] = ['none', 'local', 'shared', 'block', 'nbd'];
+
+const diskNames: Readonly<Record<DiskKind, string>> = { none: 'none', local: 'file of one host', shared: 'file both hosts have', block: 'block device', nbd: 'network disk' };
+
+/** docs/moves.md */
+export function movesPage(): string {
+  const rows = diskKindsOfTheTable.flatMap((disk) => movesOf(disk)).map(({ state, disk, options, result, note }) => {
+    const asked = options.length === 0 ? '' : `\`${options.join(' ')}\``;
+    const what = 'refused' in result ? `refused: \`${result.refused}\`` : `${result.kind}, then ${result.stateAfter}`;
+    return `| ${state} | ${diskNames[disk]} | ${asked} | ${what} | ${note} |`;
+  });
+  return `# What moves, and how
+
+Every row is a test on real libvirt hosts (test/moves.test.ts); this page is made from the same table by
+\`node test/moves-page.ts\`.
+
+| the VM is | its disk | asked | result | |
+| --- | --- | --- | --- | --- |
+${rows.join('\n')}
+
+A file is taken for shared when a marker volume made through one host is found through the other; a network disk, or a block device named
+by its WWN, by that name. Of a VM with several disks only those travel that the target does not have. A copy goes into a thin volume that
+Ferry makes in the target's pool for the same folder, and that goes away again when the move fails. The source keeps what was copied away
+unless \`--delete-source-disks\` is given; \`ferry volume leftovers\` lists it.
+`;
+}
