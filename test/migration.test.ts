@@ -155,7 +155,7 @@ test('a change on a host is seen within a second', { timeout: 60_000 }, async ()
   await virsh(lab, host, ['suspend', 'web']);
   const paused = performance.now();
   await waitFor('the pause to be seen', async () => (await vm()).state === 'paused' || undefined, { timeoutMs: 5_000 });
-  const refused = await plane.ferry('vm', 'migrate', 'web');
+  const refused = await plane.ferry('vm', 'migrate', 'web', '--kind', 'live');
   assert.equal(refused.code, 4);
   assert.match(refused.stderr, /paused/);
   await virsh(lab, host, ['resume', 'web']);

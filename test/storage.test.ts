@@ -1,0 +1,268 @@
+/**
+ * Storage of moves on real hosts, away from the main way: several disks, chains, prepared volumes, what is in the way on
+ * the target, what is left behind, aborts, and the control plane killed in the middle of a cold move.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { execCommand, powerOff, powerOn, readTicks, run, temporaryLab, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
+import { controlPlane, type ControlPlane } from './control-plane.ts';
+
+interface MigrationJson {
+  readonly id: string;
+  readonly phase: string;
+  readonly outcome?: string;
+  readonly adopted?: boolean;
+  readonly vmIsNow?: { readonly host: string; readonly state: string };
+  readonly progress?: { readonly percent: number };
+  readonly disks?: readonly { readonly target: string; readonly how: string }[];
+  readonly error?: { readonly message: string };
+}
+interface VmJson {
+  readonly host: string;
+  readonly state: string;
+  readonly instances: readonly { readonly host: string; readonly role: string; readonly persistent?: boolean }[];
+}
+
+const images = '/var/lib/libvirt/images';
+let temporary: TemporaryLab;
+let lab: LabRef;
+let plane: ControlPlane;
+
+before(async () => {
+  temporary = await temporaryLab({ hosts: 2 });
+  lab = temporary.lab;
+  plane = await controlPlane();
+  for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
+});
+after(async () => {
+  await plane?.[Symbol.asyncDispose]();
+  await temporary?.[Symbol.asyncDispose]();
+});
+
+const sh = (host: string, command: string): Promise<string> => run(execCommand(lab, host, ['bash', '-ec', command]));
+const show = (name: string): Promise<VmJson> => plane.json<VmJson>('vm', 'show', name);
+const migration = (id: string): Promise<MigrationJson> => plane.json<MigrationJson>('migration', 'show', id);
+const move = (name: string, ...options: readonly string[]): Promise<MigrationJson> => plane.json<MigrationJson>('vm', 'migrate', name, ...options);
+const seen = (name: string, state: string): Promise<unknown> =>
+  waitFor(`the control plane to see ${name} ${state}`, async () => {
+    const ran = await plane.ferry('vm', 'show', name, '-o', 'json');
+    return (ran.code === 0 && (JSON.parse(ran.stdout) as VmJson).state === state) || undefined;
+  }, { timeoutMs: 10_000 });
+async function create(name: string, disk: 'local' | 'shared' | 'none', running = true): Promise<void> {
+  await vmCreate(lab, { name, host: 'host1', disk, ...(disk === 'none' ? {} : { workload: 'disk' }), ...(running ? {} : { until: 'defined' }) });
+  await seen(name, running ? 'running' : 'shut-off');
+}
+const state = async (host: string, name: string): Promise<string> => (await virsh(lab, host, ['domstate', name]).catch(() => 'absent')).trim();
+/** Everything that a move could have left: domains of Ferry's own, volumes of this VM, markers. */
+async function leftOn(host: string, name: string): Promise<readonly string[]> {
+  const domains = (await virsh(lab, host, ['list', '--all', '--name'])).split('\n').filter((each) => each.startsWith('ferry-'));
+  const pools = (await virsh(lab, host, ['pool-list', '--all', '--name'])).split('\n').filter((each) => each.includes('ferry-look'));
+  const files = (await sh(host, `ls ${images} /var/lib/libvirt/shared`)).split('\n').filter((each) => each.startsWith(`${name}.`) || each.startsWith('ferry-proof'));
+  return [...domains, ...pools, ...files.map((each) => each.trim())];
+}
+async function recordsUnbroken(name: string): Promise<void> {
+  const verdict = await vmCheck(lab, name);
+  assert.ok(verdict.records > 0 && verdict.contiguous && verdict.corrupt === 0 && !verdict.duplicateWriters, JSON.stringify(verdict));
+}
+async function refused(name: string, code: string, ...options: readonly string[]): Promise<string> {
+  const ran = await plane.ferry('vm', 'migrate', name, '--to', 'host2', ...options);
+  assert.equal(ran.code, 4, ran.stdout + ran.stderr);
+  const json = await plane.ferry('vm', 'migrate', name, '--to', 'host2', '-o', 'json', ...options);
+  assert.match(json.stdout + json.stderr, new RegExp(`"${code}"`));
+  return ran.stderr;
+}
+
+test('of several disks only the local ones travel, chains as a whole, sparse as they were', { timeout: 120_000 }, async () => {
+  await create('mixed', 'local', false);
+  await sh('host1', `cd ${images} && qemu-img create -q -f qcow2 base.qcow2 64M && qemu-io -c 'write -P 7 0 1M' base.qcow2 >/dev/null && qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2 && qemu-io -c 'write -P 9 2M 1M' top.qcow2 >/dev/null`);
+  await sh('host1', `truncate -s 64M ${images}/thin.raw && qemu-io -f raw -c 'write -P 5 4M 1M' ${images}/thin.raw >/dev/null`);
+  await sh('host1', 'qemu-img create -q -f qcow2 /var/lib/libvirt/shared/both.qcow2 64M');
+  const attach = (path: string, target: string, format: string) => virsh(lab, 'host1', ['attach-disk', 'mixed', path, target, '--config', '--subdriver', format, '--cache', 'none']);
+  await attach(`${images}/top.qcow2`, 'vdb', 'qcow2');
+  await attach(`${images}/thin.raw`, 'vdc', 'raw');
+  await attach('/var/lib/libvirt/shared/both.qcow2', 'vdd', 'qcow2');
+  await virsh(lab, 'host1', ['start', 'mixed']);
+  await seen('mixed', 'running');
+  await waitFor('its first records', async () => (await vmCheck(lab, 'mixed')).records > 5 || undefined, { timeoutMs: 60_000 });
+  for (const way of ['live', 'cold']) {
+    if (way === 'cold') {
+      await virsh(lab, 'host2', ['destroy', 'mixed']);
+      await seen('mixed', 'shut-off');
+    }
+    const moved = await move('mixed');
+    assert.deepEqual(moved.disks?.map(({ target, how }) => `${target} ${how}`), ['vda copy', 'vdb copy', 'vdc copy', 'vdd shared'], way);
+    const to = moved.vmIsNow?.host ?? '';
+    assert.equal(to, way === 'live' ? 'host2' : 'host1');
+    const here = (path: string, format: string) => sh(to, `qemu-img map -U --output=json -f ${format} ${images}/${path} | grep -c '"data": true'; stat -c %b ${images}/${path}`);
+    const [, blocks] = (await here('thin.raw', 'raw')).trim().split('\n');
+    assert.ok(Number(blocks) * 512 < 4 * 1024 * 1024, `thin.raw takes ${blocks} blocks after the ${way} move`);
+    await sh(to, `qemu-io -U -r -f qcow2 -c 'read -P 7 0 1M' -c 'read -P 9 2M 1M' ${images}/top.qcow2 | grep -q 'Pattern verification failed' && exit 1; exit 0`);
+    await sh(to, `qemu-io -U -r -f raw -c 'read -P 5 4M 1M' ${images}/thin.raw | grep -q 'Pattern verification failed' && exit 1; exit 0`);
+  }
+  await recordsUnbroken('mixed');
+  await vmDelete(lab, 'mixed');
+  for (const host of ['host1', 'host2']) await sh(host, `rm -f ${images}/top.qcow2 ${images}/thin.raw ${images}/base.qcow2 ${images}/mixed.qcow2`);
+});
+
+test('what is in the way on the target: refused, both hosts as before; prepared volumes are taken when asked', { timeout: 120_000 }, async () => {
+  await create('way', 'local');
+  const path = `${images}/way.qcow2`;
+  await sh('host2', `qemu-img create -q -f qcow2 ${path} 64M`);
+  assert.match(await refused('way', 'volume-exists'), /host2.*way\.qcow2/s);
+  await sh('host2', `rm ${path}; qemu-img create -q -f qcow2 ${path} 32M`);
+  await refused('way', 'volume-size', '--use-existing-volumes');
+  await sh('host2', `rm ${path}; qemu-img create -q -f raw ${path} 64M`);
+  await refused('way', 'volume-format', '--use-existing-volumes');
+  await sh('host2', `rm ${path}`);
+  await refused('way', 'volume-missing', '--use-existing-volumes');
+  await virsh(lab, 'host2', ['pool-destroy', 'default']);
+  assert.match(await refused('way', 'target-pool-inactive'), /pool-start default/);
+  await virsh(lab, 'host2', ['pool-undefine', 'default']);
+  assert.match(await refused('way', 'target-pool-missing'), /virsh pool-define-as/);
+  await sh('host2', `mkdir -p /var/lib/libvirt/small && mount -t tmpfs -o size=1M tmpfs ${images}`);
+  await virsh(lab, 'host2', ['pool-define-as', 'default', 'dir', '--target', images]);
+  await virsh(lab, 'host2', ['pool-start', 'default']);
+  await waitFor('the disk to hold more than the target has room for', async () => Number(await sh('host1', `stat -c %b ${path}`)) * 512 > 1_200_000 || undefined, { timeoutMs: 60_000 });
+  assert.match(await refused('way', 'target-space'), /host2/);
+  await sh('host2', `umount ${images}`);
+  await virsh(lab, 'host2', ['pool-refresh', 'default']);
+  assert.deepEqual([await state('host1', 'way'), await state('host2', 'way')], ['running', 'absent']);
+  assert.deepEqual(await leftOn('host2', 'way'), []);
+  await sh('host2', `qemu-img create -q -f qcow2 ${path} 64M`);
+  assert.equal((await move('way', '--use-existing-volumes')).outcome, 'succeeded');
+  await recordsUnbroken('way');
+
+  // the copy that stayed on host1 is stale by Ferry's record, until somebody writes to it
+  await sh('host1', `qemu-io -f qcow2 -c 'write 0 64k' ${path} >/dev/null`);
+  const back = await plane.ferry('vm', 'migrate', 'way', '--to', 'host1');
+  assert.equal(back.code, 4);
+  assert.match(back.stderr, /was changed after migration/);
+  const purge = await plane.ferry('volume', 'leftovers', '--purge');
+  assert.equal(purge.code, 8, 'what was changed is not purged either');
+  await sh('host1', `rm ${path}`);
+  await vmDelete(lab, 'way');
+});
+
+test('source disks are deleted when asked, otherwise listed and purged', { timeout: 120_000 }, async () => {
+  await create('left', 'local');
+  assert.equal((await move('left', '--delete-source-disks')).outcome, 'succeeded');
+  assert.deepEqual(await leftOn('host1', 'left'), []);
+  assert.equal((await move('left')).outcome, 'succeeded');
+  assert.deepEqual(await leftOn('host2', 'left'), ['left.qcow2']);
+  const listed = await plane.json<readonly { readonly host: string; readonly vm: { readonly name: string }; readonly path: string }[]>('volume', 'leftovers', '--path', `${images}/left.qcow2`);
+  assert.deepEqual(listed.map(({ host, vm }) => [host, vm.name]), [['host2', 'left']]);
+  await plane.json('volume', 'leftovers', '--purge', '--path', `${images}/left.qcow2`);
+  assert.deepEqual(await leftOn('host2', 'left'), []);
+  assert.deepEqual(await leftOn('host1', 'left'), ['left.qcow2'], 'the disk in use is not a leftover');
+  await recordsUnbroken('left');
+  await vmDelete(lab, 'left');
+});
+
+for (const kind of ['live', 'cold'] as const) {
+  test(`a ${kind} copy that is aborted leaves nothing; the VM is where it was`, { timeout: 120_000 }, async () => {
+    const name = `abort-${kind}`;
+    await create(name, 'local', kind === 'live');
+    if (kind === 'cold') await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 32M' ${images}/${name}.qcow2 >/dev/null`);
+    const { stdout } = await plane.ferry('vm', 'migrate', name, '--detach', '--max-bandwidth-mb', '1');
+    const id = stdout.trim();
+    await waitFor('the transfer', async () => (await migration(id)).phase === 'transferring' || undefined, { timeoutMs: 20_000 });
+    if (kind === 'cold') {
+      await waitFor('the copy to move on', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
+      const start = await virsh(lab, 'host1', ['start', name]).then(() => 'started', () => 'refused');
+      assert.equal(start, 'refused', 'a disk that is being copied is locked');
+    }
+    assert.equal((await plane.ferry('migration', 'abort', id)).code, 0);
+    const ended = await waitFor('the end', async () => {
+      const now = await migration(id);
+      return now.outcome === undefined ? undefined : now;
+    }, { timeoutMs: 30_000 });
+    assert.equal(ended.outcome, 'cancelled');
+    assert.deepEqual(ended.vmIsNow, { host: 'host1', state: kind === 'live' ? 'running' : 'shut-off' });
+    assert.deepEqual(await leftOn('host2', name), []);
+    assert.deepEqual(await leftOn('host1', name), [`${name}.qcow2`]);
+    assert.equal((await move(name)).outcome, 'succeeded', 'and it moves afterwards');
+    await vmDelete(lab, name);
+  });
+}
+
+test('the control plane killed in a cold copy: started again it finishes the move', { timeout: 120_000 }, async () => {
+  await create('adopt', 'local', false);
+  await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 24M' ${images}/adopt.qcow2 >/dev/null`);
+  const { stdout } = await plane.ferry('vm', 'migrate', 'adopt', '--detach', '--auto-start', '--max-bandwidth-mb', '6');
+  const id = stdout.trim();
+  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
+  await plane.kill();
+  await plane.start();
+  const ended = await waitFor('the end', async () => {
+    const now = await migration(id);
+    return now.outcome === undefined ? undefined : now;
+  }, { timeoutMs: 60_000 });
+  assert.deepEqual([ended.outcome, ended.adopted], ['succeeded', true], ended.error?.message);
+  assert.deepEqual([await state('host1', 'adopt'), await state('host2', 'adopt')], ['absent', 'running']);
+  assert.deepEqual(await leftOn('host1', 'adopt'), ['adopt.qcow2']);
+  await vmDelete(lab, 'adopt');
+});
+
+test('the control plane killed in a cold copy and the target gone with it: the VM stays, nothing stays paused', { timeout: 180_000 }, async () => {
+  await create('gone', 'local', false);
+  await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 32M' ${images}/gone.qcow2 >/dev/null`);
+  const { stdout } = await plane.ferry('vm', 'migrate', 'gone', '--detach', '--max-bandwidth-mb', '1');
+  const id = stdout.trim();
+  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
+  await plane.kill();
+  await powerOff(lab, 'host2');
+  await plane.start();
+  await powerOn(lab, 'host2');
+  const ended = await waitFor('the end', async () => {
+    const now = await migration(id);
+    return now.outcome === undefined ? undefined : now;
+  }, { timeoutMs: 120_000 });
+  assert.equal(ended.outcome, 'failed');
+  assert.deepEqual(ended.vmIsNow, { host: 'host1', state: 'shut-off' });
+  assert.deepEqual([await leftOn('host1', 'gone'), await leftOn('host2', 'gone')], [['gone.qcow2'], []]);
+  assert.equal((await move('gone', '--auto-start')).outcome, 'succeeded');
+  await vmDelete(lab, 'gone');
+});
+
+test('temporary: when it shuts down on the target it is its source\'s again', { timeout: 120_000 }, async () => {
+  await create('guest', 'shared');
+  const moved = await move('guest', '--temporary');
+  assert.deepEqual(moved.vmIsNow, { host: 'host2', state: 'running' });
+  const there = await show('guest');
+  assert.deepEqual(there.instances.map(({ host, role, persistent }) => [host, role, persistent]), [['host2', 'authoritative', false], ['host1', 'parked', true]]);
+  await virsh(lab, 'host2', ['destroy', 'guest']);
+  await waitFor('it to be host1\'s again', async () => {
+    const vm = await show('guest');
+    return (vm.host === 'host1' && vm.state === 'shut-off' && vm.instances.length === 1) || undefined;
+  }, { timeoutMs: 10_000 });
+  await virsh(lab, 'host1', ['start', 'guest']);
+  await recordsUnbroken('guest');
+  await vmDelete(lab, 'guest');
+});
+
+test('keep-source parks a definition without autostart; configuration moves nothing else; autostart goes along', { timeout: 120_000 }, async () => {
+  await create('keep', 'shared', false);
+  await virsh(lab, 'host1', ['autostart', 'keep']);
+  await seen('keep', 'shut-off');
+  const plain = await virsh(lab, 'host1', ['dumpxml', '--inactive', '--security-info', 'keep']);
+  assert.equal((await move('keep', '--keep-source')).outcome, 'succeeded');
+  const kept = await show('keep');
+  assert.deepEqual([kept.host, ...kept.instances.map(({ host, role }) => `${host} ${role}`)], ['host2', 'host2 authoritative', 'host1 parked']);
+  assert.match(await virsh(lab, 'host1', ['dominfo', 'keep']), /Autostart:\s+disable/);
+  assert.match(await virsh(lab, 'host2', ['dominfo', 'keep']), /Autostart:\s+enable/);
+  assert.equal(await virsh(lab, 'host2', ['dumpxml', '--inactive', '--security-info', 'keep']), plain, 'the definition arrives as it was');
+  const back = await move('keep', '--kind', 'configuration');
+  assert.deepEqual([back.outcome, back.vmIsNow], ['succeeded', { host: 'host1', state: 'shut-off' }]);
+  assert.deepEqual((await show('keep')).instances.map(({ host, role }) => `${host} ${role}`), ['host1 authoritative']);
+  await vmDelete(lab, 'keep');
+});
+
+test('a running guest keeps its source definition parked with --keep-source, and counts on', { timeout: 120_000 }, async () => {
+  await create('both', 'shared');
+  assert.equal((await move('both', '--keep-source')).outcome, 'succeeded');
+  assert.deepEqual((await show('both')).instances.map(({ host, role }) => `${host} ${role}`), ['host2 authoritative', 'host1 parked']);
+  assert.deepEqual([await state('host1', 'both'), await state('host2', 'both')], ['shut off', 'running']);
+  const { boots, contiguous } = readTicks(vmLog(lab, 'both'));
+  assert.deepEqual([boots.length, contiguous], [1, true]);
+  await vmDelete(lab, 'both');
+});
