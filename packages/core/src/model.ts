@@ -185,6 +185,8 @@ export interface MigrationPlan {
   /** Domain that moves in the VM's place. */
   readonly helper?: { readonly uuid: VmUuid; readonly name: string };
   readonly autostart: boolean;
+  /** Metadata of snapshots and checkpoints is taken off before the move and put back after it. */
+  readonly carriesSnapshots?: true;
 }
 
 /** The durable object: this VM, from here to there, this way, for this reason. */

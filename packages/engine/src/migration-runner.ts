@@ -4,6 +4,7 @@
  * migration running, to be adopted later.
  */
 import { FerryError, step, type CallFailure, type CheckResult, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
+import type { CarriedSnapshots } from './carried-snapshots.ts';
 import { moveDefinition } from './definition-move.ts';
 import type { Clock, HostLink, Log, PerformRequest } from './ports.ts';
 import type { StorageSide, Volumes } from './volumes.ts';
@@ -27,6 +28,7 @@ export interface RunnerDeps {
   readonly uriOf: (hostId: string) => string;
   readonly volumes: Volumes;
   readonly kept: KeptInstances;
+  readonly snapshots: CarriedSnapshots;
   readonly check: (migration: Migration, signal: AbortSignal) => Promise<CheckResult>;
   /** Stores the migration; a finished one goes to the journal. Resolves when it is durable. */
   readonly store: (migration: Migration) => Promise<void>;
@@ -185,9 +187,10 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const prepare = async (): Promise<void> => {
     try {
       const { plan } = migration;
+      if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
       if (plan?.disks.some(({ how }) => how === 'copy') === true) await deps.volumes.make(migration, targetSide(), bounded());
       if (plan?.helper !== undefined) {
-        const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw' }, index) => ({ target: helperTarget(index), path, format }));
+        const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw', asFile }, index) => ({ target: helperTarget(index), path, format: asFile === true ? 'raw' : format }));
         await source().definitions.startHelper({ ...plan.helper, disks }, marker(), bounded());
       } else if (plan?.how !== 'definition') await source().migration.mark(migration.vm.uuid, marker(), signal);
       dispatch({ type: 'prepared' });
@@ -224,6 +227,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
       if (moved.failure !== undefined) return { type: 'cleaned', failure: { message: moved.failure, moved: true }, vmIsNow: { host: migration.to?.name ?? '', state: 'shut-off' } };
     }
+    // a temporary guest keeps its snapshots where its definition is
+    if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, plan.persistence === 'temporary' ? source() : target(), bounded());
     await deps.kept.unpark(vm.uuid, targetId());
     const { copiedBytes } = plan?.disks.some(({ how }) => how === 'copy') === true ? await deps.volumes.settle(migration, sourceSide(), targetSide(), bounded()) : { copiedBytes: 0 };
     const there = await look(targetId(), vm.uuid);
@@ -248,6 +253,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   /** Takes back what was prepared. Nothing is deleted while the target still has something of the VM that is active. */
   const undoOnce = async (): Promise<void> => {
     const { plan, vm } = migration;
+    if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, source(), bounded());
     for (const hostId of [migration.from.id, targetId()]) {
       const helper = plan?.helper;
       if (helper === undefined) continue;
@@ -259,9 +265,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     await deps.volumes.takeBack(migration, targetSide(), bounded());
   };
 
-  /** Tried for a while; what cannot be taken back stays recorded and is recognised later. */
+  /** Tried for a while; what cannot be taken back stays recorded and is recognised later. Snapshots are not given up. */
   const undo = async (): Promise<void> => {
-    for (let tries = 0; tries < 10; tries += 1) {
+    for (let tries = 0; tries < 10 || migration.plan?.carriesSnapshots === true; tries += 1) {
       try {
         await undoOnce();
         break;

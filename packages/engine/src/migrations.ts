@@ -6,6 +6,7 @@ import {
   admissible, candidatesOf, checkMigration, enterPhase, FerryError, isFinished, migrationId, resolve, vmReasons, vmUuid,
   type CheckInput, type CheckResult, type HostView, type Migration, type MigrationRequest, type TargetStorage, type Vm,
 } from '@ferry/core';
+import { carriedSnapshots } from './carried-snapshots.ts';
 import type { MigrationQuery } from './facade.ts';
 import { runMigration, type KeptInstances, type MigrationRunner, type RunnerDeps } from './migration-runner.ts';
 import type { Clock, IntentStore, Journal, Log } from './ports.ts';
@@ -101,6 +102,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   const run = (migration: Migration): MigrationRunner => {
     const runner = runMigration(migration, {
       ...deps,
+      snapshots: carriedSnapshots(intents),
       store,
       check: async (current, signal) => {
         const before = checked.get(current.id);

@@ -83,6 +83,14 @@ export interface HelperDomain {
   readonly disks: readonly { readonly target: string; readonly path: string; readonly format: string }[];
 }
 
+/** What libvirt knows of a snapshot or checkpoint, as it gives it out and takes it back. */
+export interface SnapshotMetadata {
+  readonly kind: 'snapshot' | 'checkpoint';
+  readonly name: string;
+  readonly xml: string;
+  readonly current: boolean;
+}
+
 /** The definitions of a host's VMs. None of these decides. */
 export interface DefinitionDriver {
   /** What a move has to know of the VM. Rejects when the host has none with this UUID. */
@@ -93,6 +101,12 @@ export interface DefinitionDriver {
   write(xml: string, signal: AbortSignal): Promise<void>;
   setAutostart(uuid: VmUuid, autostart: boolean, signal: AbortSignal): Promise<void>;
   start(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /** Metadata of all snapshots and checkpoints, parents before children. */
+  readSnapshots(uuid: VmUuid, signal: AbortSignal): Promise<readonly SnapshotMetadata[]>;
+  /** Takes the metadata off, children first; images are left alone, and what is not there is fine. */
+  stripSnapshots(uuid: VmUuid, snapshots: readonly SnapshotMetadata[], signal: AbortSignal): Promise<void>;
+  /** Puts the metadata back, parents first; what is there already is left as it is. */
+  restoreSnapshots(uuid: VmUuid, snapshots: readonly SnapshotMetadata[], signal: AbortSignal): Promise<void>;
   /** Starts the helper, paused; one that is there already is left as it is. */
   startHelper(helper: HelperDomain, marker: MigrationMarker, signal: AbortSignal): Promise<void>;
 }

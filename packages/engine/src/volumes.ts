@@ -98,8 +98,9 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
     },
 
     async make(migration, to, signal) {
-      for (const { path, volume, capacityBytes = 0, format = 'raw' } of planned(migration)) {
+      for (const { path, volume, capacityBytes = 0, asFile, format: diskFormat = 'raw' } of planned(migration)) {
         if (volume.existing) continue;
+        const format = asFile === true ? 'raw' : diskFormat;
         const before = await recordAt(to.id, path);
         if (before?.migration === migration.id && before.made === true) continue;
         const record: StoredRecord = {
@@ -132,11 +133,12 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
 
     async settle(migration, from, to, signal) {
       let copiedBytes = 0;
-      for (const { path, volume, capacityBytes = 0 } of planned(migration)) {
+      for (const { path, volume, asFile, capacityBytes = 0 } of planned(migration)) {
         const [left, arrived] = await Promise.all([from.storage.volumeAt(path, signal), to.storage.volumeAt(path, signal)]);
         await drop(to.id, path);
         copiedBytes += arrived?.allocationBytes ?? 0;
-        const verified = arrived !== undefined && arrived.capacityBytes >= capacityBytes;
+        // a file copied as it is shows the size that the guest sees again
+        const verified = arrived !== undefined && (asFile === true || arrived.capacityBytes >= capacityBytes);
         if (left !== undefined && verified && migration.request.deleteSourceDisks === true) {
           await forget(from.storage, left, signal);
           continue;

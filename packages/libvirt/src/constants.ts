@@ -81,7 +81,7 @@ export const VIR_DOMAIN_SNAPSHOT_LIST = { TOPOLOGICAL: 1024 } as const;
 export const VIR_DOMAIN_SNAPSHOT_XML = { SECURE: 1 } as const;
 export const VIR_DOMAIN_SNAPSHOT_CREATE = { REDEFINE: 1, CURRENT: 2 } as const;
 export const VIR_DOMAIN_SNAPSHOT_DELETE = { CHILDREN: 1, METADATA_ONLY: 2 } as const;
-export const VIR_DOMAIN_CHECKPOINT_LIST = { TOPOLOGICAL: 1024 } as const;
+export const VIR_DOMAIN_CHECKPOINT_LIST = { TOPOLOGICAL: 2 } as const;
 export const VIR_DOMAIN_CHECKPOINT_CREATE = { REDEFINE: 1 } as const;
 export const VIR_DOMAIN_CHECKPOINT_DELETE = { CHILDREN: 1, METADATA_ONLY: 2 } as const;
 

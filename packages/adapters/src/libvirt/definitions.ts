@@ -9,6 +9,7 @@ import {
   type DomainRef, type HostSession, type XmlElement,
 } from '@ferry/libvirt';
 import { markerElement } from './marker.ts';
+import { snapshotsOn } from './snapshots.ts';
 import { backingOf, escapeXml } from './storage-xml.ts';
 import { disksOf } from './translate.ts';
 
@@ -25,6 +26,16 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
     }
   };
 
+  /** What `ask` gives; undefined when the driver has no such thing. */
+  const unlessUnsupported = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error instanceof LibvirtError && error.code === VIR_ERR.NO_SUPPORT) return undefined;
+      throw error;
+    }
+  };
+
   /** Images below this one as the pools know them, nearest first. */
   const chainBelow = async (path: string, signal: AbortSignal): Promise<readonly string[]> => {
     const chain: string[] = [];
@@ -37,7 +48,7 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
     return chain;
   };
 
-  const describeDisk = async (domain: DomainRef, disk: ReturnType<typeof disksOf>[number], internal: ReadonlySet<string>, signal: AbortSignal): Promise<DiskFacts> => {
+  const describeDisk = async (domain: DomainRef, disk: ReturnType<typeof disksOf>[number], internal: DiskFacts['internal'], signal: AbortSignal): Promise<DiskFacts> => {
     const { element, ...rest } = disk;
     let { source, type } = rest;
     if (type === 'volume') {
@@ -51,22 +62,26 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
       ...rest,
       type,
       ...(source === undefined ? {} : { source }),
-      ...(info === undefined || info.capacityBytes === 0 ? {} : { capacityBytes: info.capacityBytes, allocationBytes: info.allocationBytes }),
+      ...(info === undefined || info.capacityBytes === 0 ? {} : { capacityBytes: info.capacityBytes, allocationBytes: info.allocationBytes, fileBytes: info.physicalBytes }),
       backing: type === 'file' && source !== undefined ? await chainBelow(source, signal) : [],
       ...(identity === undefined ? {} : { identity }),
-      ...(internal.has(rest.target) ? { internalSnapshots: true } : {}),
+      ...(internal === undefined ? {} : { internal }),
     };
   };
 
-  /** Disks that a snapshot holds inside their own image. */
-  const internalSnapshots = async (domain: DomainRef, signal: AbortSignal): Promise<{ readonly count: number; readonly disks: ReadonlySet<string> }> => {
-    const snapshots = (await perhaps(() => session.domainSnapshots(domain, VIR_DOMAIN_SNAPSHOT_LIST.TOPOLOGICAL, { signal }))) ?? [];
+  /** How many snapshots there are, and which disks hold one inside their own image. */
+  const snapshotsOf = async (domain: DomainRef, signal: AbortSignal): Promise<{ readonly count: number; readonly external: boolean; readonly disks: ReadonlySet<string> }> => {
+    const snapshots = (await unlessUnsupported(() => session.domainSnapshots(domain, VIR_DOMAIN_SNAPSHOT_LIST.TOPOLOGICAL, { signal }))) ?? [];
     const disks = new Set<string>();
+    let external = false;
     for (const snapshot of snapshots) {
       const root = parseXml(await session.snapshotXml(snapshot, 0, { signal }));
-      for (const disk of xmlChild(root, 'disks')?.children ?? []) if (disk.attributes.get('snapshot') === 'internal') disks.add(disk.attributes.get('name') ?? '');
+      for (const disk of xmlChild(root, 'disks')?.children ?? []) {
+        if (disk.attributes.get('snapshot') === 'internal') disks.add(disk.attributes.get('name') ?? '');
+        external ||= disk.attributes.get('snapshot') === 'external';
+      }
     }
-    return { count: snapshots.length, disks };
+    return { count: snapshots.length, external, disks };
   };
 
   return {
@@ -75,8 +90,8 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
       const [xml, persistent, snapshots, checkpoints] = await Promise.all([
         session.domainXml(domain, 0, { signal }),
         session.domainIsPersistent(domain, { signal }),
-        internalSnapshots(domain, signal),
-        perhaps(() => session.domainCheckpoints(domain, 0, { signal })),
+        snapshotsOf(domain, signal),
+        unlessUnsupported(() => session.domainCheckpoints(domain, 0, { signal })),
       ]);
       const [saved, autostart] = persistent
         ? await Promise.all([domain.id < 0 ? session.domainHasManagedSave(domain, { signal }) : false, session.domainAutostart(domain, { signal })])
@@ -88,11 +103,12 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
         saved,
         autostart,
         persistent,
-        disks: await Promise.all(disksOf(root).map((disk) => describeDisk(domain, disk, snapshots.disks, signal))),
+        disks: await Promise.all(disksOf(root).map((disk) => describeDisk(domain, disk, snapshots.disks.has(disk.target) ? 'snapshots' : (checkpoints?.length ?? 0) > 0 && disk.format === 'qcow2' ? 'checkpoints' : undefined, signal))),
         ...(nvram === undefined || nvram === '' ? {} : { nvram }),
         tpm: devices.some(({ name, children }) => name === 'tpm' && children.some((backend) => backend.attributes.get('type') === 'emulator')),
         hostDevices: devices.filter(isHostDevice).length,
         snapshots: snapshots.count,
+        externalSnapshots: snapshots.external,
         checkpoints: checkpoints?.length ?? 0,
       };
     },
@@ -108,6 +124,7 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
     async start(uuid, signal) {
       await session.domainCreate(await must(uuid, signal), 0, { signal });
     },
+    ...snapshotsOn(session),
     async startHelper(helper, marker, signal) {
       try {
         await must(helper.uuid, signal);

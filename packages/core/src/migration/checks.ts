@@ -21,6 +21,7 @@ export interface VmFacts {
   /** Devices of the host given to the guest. */
   readonly hostDevices: number;
   readonly snapshots: number;
+  readonly externalSnapshots: boolean;
   readonly checkpoints: number;
 }
 
@@ -46,7 +47,7 @@ export type CheckResult =
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
 
-const noFacts: VmFacts = { saved: false, autostart: false, persistent: true, disks: [], tpm: false, hostDevices: 0, snapshots: 0, checkpoints: 0 };
+const noFacts: VmFacts = { saved: false, autostart: false, persistent: true, disks: [], tpm: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0 };
 const factsOf = (input: Pick<CheckInput, 'facts'>): VmFacts => input.facts ?? noFacts;
 const kindOf = (input: CheckInput): ReturnType<typeof chooseKind> => chooseKind({ name: input.vm.name, state: input.vm.state, saved: factsOf(input).saved }, input.request.kind);
 /** The guest's memory or processor state travels. */
@@ -175,7 +176,7 @@ function planOn(input: CheckInput, { host }: HostView): { readonly plan: Migrati
   const kind = kindOf(input);
   const move = 'kind' in kind ? kind.kind : 'live';
   const from = input.hosts.find((each) => each.host.id === vm.hostId)?.host.name ?? 'its host';
-  const { disks, reasons } = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, input.storage?.get(host.id) ?? emptyStorage, request, { from, to: host.name });
+  const { disks, reasons } = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, input.storage?.get(host.id) ?? emptyStorage, { ...request, cold: move === 'cold', externalSnapshots: facts.externalSnapshots }, { from, to: host.name });
   const copied = disks.some(({ how }) => how === 'copy');
   const carries = (move === 'live' || move === 'suspended') && !facts.saved;
   const how = carries ? 'peer-to-peer' : copied ? 'helper' : 'definition';
@@ -186,6 +187,7 @@ function planOn(input: CheckInput, { host }: HostView): { readonly plan: Migrati
     disks,
     ...(how === 'helper' && input.helperUuid !== undefined ? { helper: { uuid: input.helperUuid, name: `ferry-${input.helperUuid.slice(0, 8)}` } } : {}),
     autostart: facts.autostart,
+    ...(facts.snapshots + facts.checkpoints > 0 ? { carriesSnapshots: true as const } : {}),
   };
   const temporary: readonly Reason[] =
     plan.persistence === 'temporary' && copied

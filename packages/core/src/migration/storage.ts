@@ -16,8 +16,10 @@ export interface DiskFacts extends Disk {
   readonly backing: readonly string[];
   /** Names the same storage wherever it is said, e.g. an NBD export or a WWN; absent when nothing does. */
   readonly identity?: string;
-  /** Snapshots inside the image file, which a copy of its blocks would lose. */
-  readonly internalSnapshots?: boolean;
+  /** Length of the file. */
+  readonly fileBytes?: number;
+  /** Snapshots or bitmaps of checkpoints inside the image file, which a copy of its blocks would lose. */
+  readonly internal?: 'snapshots' | 'checkpoints';
 }
 
 /** A storage volume in a pool of a host. */
@@ -83,6 +85,8 @@ export interface DiskPlan {
   readonly proof?: SharingProof;
   readonly capacityBytes?: number;
   readonly allocationBytes?: number;
+  /** The file travels byte for byte, with all that is inside it, instead of the blocks that the guest sees. */
+  readonly asFile?: true;
   /** The volume on the target; `existing` was prepared by the operator, `replaces` is a stale copy that goes first. */
   readonly volume?: { readonly pool: string; readonly name: string; readonly existing: boolean; readonly replaces: boolean; readonly backing?: string };
 }
@@ -90,6 +94,10 @@ export interface DiskPlan {
 export interface StorageWish {
   readonly useExistingVolumes?: boolean;
   readonly assumeShared?: boolean;
+  /** Nothing uses the disks while they move. */
+  readonly cold: boolean;
+  /** The VM has snapshots whose images are its backing chain. */
+  readonly externalSnapshots: boolean;
 }
 
 const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
@@ -151,18 +159,25 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   }
   if (format === undefined || !formats.includes(format)) return refuse('disk-format', `${what} has the format ${format ?? 'unknown'}; only raw and qcow2 are copied.`, 'Convert the disk, or put it on shared storage.');
   if (disk.capacityBytes === undefined) return refuse('disk-size-unknown', `The size of ${what} cannot be read on ${from}.`, 'Check that the file is there.');
-  if (disk.internalSnapshots === true) return refuse('disk-internal-snapshots', `${what} has snapshots inside its file, which a copy of its blocks would lose.`, 'Delete the internal snapshots, or put the disk on shared storage.');
+  const asFile = disk.internal !== undefined && wish.cold && disk.fileBytes !== undefined;
+  if (disk.internal !== undefined && !asFile) {
+    return refuse(`disk-internal-${disk.internal}`, `${what} has ${disk.internal} inside its file, which a copy of its blocks would lose.`, `Shut the VM down and move it cold, delete the ${disk.internal}, or put the disk on shared storage.`);
+  }
+  if (disk.backing.length > 0 && (asFile || (wish.externalSnapshots && !disk.backing.every((each) => storage.sharing.get(each)?.verdict === 'shared')))) {
+    return refuse('disk-external-snapshots', `${what} has snapshots whose images (${disk.backing.join(', ')}) are not on ${to}; a copy would join them into one.`, 'Merge or delete the snapshots, or put their images on shared storage.');
+  }
   const pool = storage.pools.find((each) => each.path === folderOf(path));
   if (pool === undefined) return refuse('target-pool-missing', `${to} has no storage pool for ${folderOf(path)}, where ${what} would be copied to.`, `On ${to}: virsh pool-define-as NAME dir --target ${folderOf(path)}, then pool-build and pool-start.`);
   if (!pool.active) return refuse('target-pool-inactive', `The pool ${pool.name} on ${to} is not active, and ${what} would be copied there.`, `On ${to}: virsh pool-start ${pool.name}`);
   const base = disk.backing[0];
   const keepsBase = base !== undefined && disk.backing.every((each) => storage.sharing.get(each)?.verdict === 'shared');
-  const sizes = { capacityBytes: disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
+  const sizes = { capacityBytes: asFile ? Math.ceil((disk.fileBytes ?? 0) / 512) * 512 : disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
   const made = (existing: boolean, replaces: boolean): DiskPlan => ({
     ...common,
     ...sizes,
     how: 'copy',
     proof,
+    ...(asFile ? { asFile: true as const } : {}),
     volume: { pool: pool.name, name: fileOf(path), existing, replaces, ...(keepsBase ? { backing: base } : {}) },
   });
   const there = storage.volumes.get(path);
