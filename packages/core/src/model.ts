@@ -185,6 +185,9 @@ export interface MigrationPlan {
   /** Domain that moves in the VM's place. */
   readonly helper?: { readonly uuid: VmUuid; readonly name: string };
   readonly autostart: boolean;
+  /** Paths of UEFI variables, TPM state and saved memory that are copied beside the disks. */
+  readonly stateFiles?: readonly string[];
+  readonly nvram?: true;
   /** Metadata of snapshots and checkpoints is taken off before the move and put back after it. */
   readonly carriesSnapshots?: true;
 }

@@ -26,11 +26,14 @@ export async function moveDefinition(migration: Migration, { source, target, log
   if (here.kind === 'present' || there.kind !== 'present') {
     if (!isOff(here)) return { moved: false, failure: here.kind === 'absent' ? `it is no longer on ${from.name}.` : `it is not shut off on ${from.name} any more, so it stays there.` };
     if (there.kind === 'present' && !isOff(there)) return { moved: false, failure: `it is active on ${to?.name ?? 'the target'}, so its definition there is left alone.` };
-    await target.definitions.write(await source.definitions.read(vm.uuid, signal), signal);
-    const failure = await takeFromSource();
+    const failure = (await carryFiles()) ?? (await define()) ?? (await takeFromSource());
     if (failure !== undefined) {
+      // once something of the source is gone, the target has the only copy: nothing is taken back
+      const gone = (await Promise.all((plan?.stateFiles ?? []).map(async (path) => (await source.files.look(path, signal)) === undefined))).some(Boolean);
+      if (gone) return { moved: true, failure };
+      for (const path of plan?.stateFiles ?? []) await target.files.remove(path, signal);
       // a definition that was there before stays: it was parked, and is so again
-      if (there.kind === 'absent') await target.migration.remove(vm.uuid, 'definition', signal);
+      if (there.kind === 'absent' && (await target.migration.observe(vm.uuid, signal)).kind === 'present') await target.migration.remove(vm.uuid, 'definition', signal);
       return { moved: false, failure };
     }
   }
@@ -43,6 +46,31 @@ export async function moveDefinition(migration: Migration, { source, target, log
     return { moved: true, failure: `it was moved to ${to?.name ?? 'the target'} and did not start there: ${error instanceof Error ? error.message : String(error)}` };
   }
 
+  /** UEFI variables, TPM state and saved memory go over before the definition does: nobody can start the VM without them. */
+  async function carryFiles(): Promise<string | undefined> {
+    for (const path of plan?.stateFiles ?? []) {
+      try {
+        const file = await source.files.look(path, signal);
+        if (file === undefined) return `${path} is no longer on ${from.name}.`;
+        await target.files.write(file, source.files.read(path, signal), signal);
+        const arrived = await target.files.look(path, signal);
+        if (arrived?.sizeBytes !== file.sizeBytes) return `${path} did not arrive whole on ${to?.name ?? 'the target'}.`;
+      } catch (error) {
+        return `${path} could not be copied to ${to?.name ?? 'the target'}: ${error instanceof Error ? error.message : String(error)}`;
+      }
+    }
+    return undefined;
+  }
+
+  async function define(): Promise<string | undefined> {
+    try {
+      await target.definitions.write(await source.definitions.read(vm.uuid, signal), signal);
+      return undefined;
+    } catch (error) {
+      return `${to?.name ?? 'the target'} does not take its definition: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
   /** Why the source keeps its definition although it should not; undefined when it is gone or parked. */
   async function takeFromSource(): Promise<string | undefined> {
     if (!isOff(await source.migration.observe(vm.uuid, signal))) return `it was started on ${from.name} in the meantime, so it stays there.`;
@@ -50,6 +78,8 @@ export async function moveDefinition(migration: Migration, { source, target, log
       if (keeps) {
         await source.definitions.setAutostart(vm.uuid, false, signal);
         await park();
+        // the memory is with the target now; two starts from it would be two copies of one guest
+        await source.definitions.dropSaved(vm.uuid, signal);
       } else await source.migration.remove(vm.uuid, 'definition', signal);
       return undefined;
     } catch (error) {

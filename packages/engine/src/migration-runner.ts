@@ -215,7 +215,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     }
     if (plan?.autostart === true && plan.persistence !== 'temporary') await target().definitions.setAutostart(vm.uuid, true, signal).catch(tolerate('autostart is not set on the target'));
     const there = await look(targetId());
-    if (to !== undefined && there.kind === 'present' && there.state === 'paused' && plan?.disks.some(({ how }) => how === 'shared') === true) await deps.kept.arrivedPaused(vm.uuid, to.id);
+    if (to !== undefined && there.kind === 'present' && there.state === 'paused' && (plan?.nvram === true || plan?.disks.some(({ how }) => how === 'shared') === true)) await deps.kept.arrivedPaused(vm.uuid, to.id);
   };
 
   const cleanOnce = async (): Promise<Extract<MigrationEvent, { type: 'cleaned' }>> => {

@@ -34,6 +34,7 @@ export interface HostLink {
   readonly migration: MigrationDriver;
   readonly definitions: DefinitionDriver;
   readonly storage: HostStorage;
+  readonly files: HostFiles;
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
 }
@@ -99,6 +100,8 @@ export interface DefinitionDriver {
   read(uuid: VmUuid, signal: AbortSignal): Promise<string>;
   /** Defines, or redefines, the domain. */
   write(xml: string, signal: AbortSignal): Promise<void>;
+  /** Forgets that libvirt saved the memory of this VM, and the file. */
+  dropSaved(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   setAutostart(uuid: VmUuid, autostart: boolean, signal: AbortSignal): Promise<void>;
   start(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /** Metadata of all snapshots and checkpoints, parents before children. */
@@ -109,6 +112,29 @@ export interface DefinitionDriver {
   restoreSnapshots(uuid: VmUuid, snapshots: readonly SnapshotMetadata[], signal: AbortSignal): Promise<void>;
   /** Starts the helper, paused; one that is there already is left as it is. */
   startHelper(helper: HelperDomain, marker: MigrationMarker, signal: AbortSignal): Promise<void>;
+}
+
+/** A file that belongs to a VM beside its disks: UEFI variables, TPM state, saved memory. */
+export interface FileFacts {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly owner: number;
+  readonly group: number;
+  /** Octal, as in a volume's XML. */
+  readonly mode: string;
+}
+
+/** A piece of a file; a hole is a run of zeros. */
+export type FilePiece = { readonly kind: 'data'; readonly bytes: Uint8Array } | { readonly kind: 'hole'; readonly lengthBytes: number };
+
+/** Files of a host, reached through pools that are there just as long. */
+export interface HostFiles {
+  /** Undefined when there is none. */
+  look(path: string, signal: AbortSignal): Promise<FileFacts | undefined>;
+  read(path: string, signal: AbortSignal): AsyncIterable<FilePiece>;
+  /** Replaces the file; its folder is made if need be. */
+  write(file: FileFacts, pieces: AsyncIterable<FilePiece>, signal: AbortSignal): Promise<void>;
+  remove(path: string, signal: AbortSignal): Promise<void>;
 }
 
 /** Storage of a host, through its pools. */
@@ -138,7 +164,7 @@ export interface MigrationDriver {
   /** What is on this host of the VM, with the figures of a completed migration where libvirt still has them. */
   observe(uuid: VmUuid, signal: AbortSignal): Promise<InstanceView>;
   abortJob(uuid: VmUuid, signal: AbortSignal): Promise<void>;
-  /** `process`: ends the running domain, keeps a persistent definition. `definition`: undefines a shut-off domain. */
+  /** `process`: ends the running domain, keeps a persistent definition. `definition`: undefines a shut-off domain, and drops its saved memory. */
   remove(uuid: VmUuid, what: 'process' | 'definition', signal: AbortSignal): Promise<void>;
 }
 

@@ -12,6 +12,8 @@ import { startKeepalive } from './keepalive.ts';
 import type { Keepalive, KeepaliveOptions } from './keepalive.ts';
 import type { Procedure } from './procedure.ts';
 import { procedures } from './procedures.ts';
+import { createStream } from './stream.ts';
+import type { Stream, StreamState } from './stream.ts';
 import type { Transport } from './transport.ts';
 import { errorPayload } from './wire-types.ts';
 import { XdrReader, XdrWriter } from './xdr.ts';
@@ -36,6 +38,8 @@ export interface ConnectionOptions {
 
 export interface Connection extends AsyncDisposable {
   call<A, R>(procedure: Procedure<A, R>, args: A, options?: CallOptions): Promise<R>;
+  /** Makes a call that opens a stream. One at a time, on a connection that does nothing else: a slow consumer stalls all of it. */
+  openStream<A, R>(procedure: Procedure<A, R>, args: A, options?: CallOptions): Promise<Stream>;
   startKeepalive(options: KeepaliveOptions): void;
   readonly freeSlots: number;
   /** Resolves, never rejects, with the reason when the connection is lost, with undefined when it was closed on this side. */
@@ -48,7 +52,7 @@ export interface Connection extends AsyncDisposable {
 interface Call {
   readonly procedure: { readonly number: number; readonly name: string };
   readonly encode: (writer: XdrWriter) => void;
-  readonly succeed: (reader: XdrReader) => void;
+  readonly succeed: (reader: XdrReader, serial: number) => void;
   /** The caller learns of it once; later ones are ignored. */
   readonly fail: (error: Error) => void;
   given: 'waiting' | 'sent' | 'up';
@@ -67,6 +71,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
   let flushPlanned = false;
   let receiving = false;
   let keepalive: Keepalive | undefined;
+  let stream: StreamState | undefined;
   let lossReason: LossReason = 'closed';
 
   // Everything written in one turn leaves in one piece.
@@ -106,6 +111,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
     };
     for (const call of inFlight.values()) call.fail(lost('unknown', call));
     inFlight.clear();
+    stream?.fail(new ConnectionLostError('unknown', reason, `${label}: ${sentence} in the middle of a stream.`, undefined, cause === undefined ? undefined : { cause }));
     for (let call = queue.take(); call !== undefined; call = queue.take()) call.fail(lost('not-started', call));
     transport.close();
     closed.resolve(
@@ -148,6 +154,8 @@ export function createConnection(transport: Transport, options: ConnectionOption
 
   const onReply = (frame: Frame): void => {
     const call = inFlight.get(frame.serial);
+    // a write that fails is told as a reply to the call that opened the stream
+    if (call === undefined && stream?.serial === frame.serial) return stream.onFrame(frame);
     if (call === undefined || frame.program !== Program.REMOTE || frame.procedure !== call.procedure.number) {
       throw new ProtocolError(`a reply to procedure ${frame.procedure} with serial ${frame.serial}, which nobody called`);
     }
@@ -155,7 +163,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
     if (frame.type === FrameType.REPLY_WITH_FDS) reader.u32();
     switch (frame.status) {
       case FrameStatus.OK:
-        if (call.given === 'sent') call.succeed(reader);
+        if (call.given === 'sent') call.succeed(reader, frame.serial);
         break;
       case FrameStatus.ERROR: {
         const fields = errorPayload.read(reader);
@@ -185,6 +193,10 @@ export function createConnection(transport: Transport, options: ConnectionOption
         if (frame.program === Program.REMOTE && options.onMessage !== undefined) options.onMessage(frame);
         else droppedFrames += 1;
         return;
+      case FrameType.STREAM:
+      case FrameType.STREAM_HOLE:
+        if (stream?.serial === frame.serial) return stream.onFrame(frame);
+        throw new ProtocolError(`a stream with serial ${frame.serial}, which nobody opened`);
       default:
         throw new ProtocolError(`a frame of type ${frame.type}, which a server does not send here`);
     }
@@ -198,6 +210,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
         parser.push(chunk, onFrame);
         receiving = false;
         flush();
+        await stream?.room();
       }
       lose('peer-closed', parser.pendingBytes > 0 ? new ProtocolError('the stream ended in the middle of a frame') : undefined);
     } catch (error) {
@@ -206,7 +219,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
     }
   };
 
-  const call = <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions): Promise<R> => {
+  const call = <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions, opened?: (serial: number) => void): Promise<R> => {
     const signal = callOptions?.signal;
     const { promise, resolve, reject } = Promise.withResolvers<R>();
     const giveUp = (): void => {
@@ -222,11 +235,13 @@ export function createConnection(transport: Transport, options: ConnectionOption
       procedure,
       given: 'waiting',
       encode: (target) => procedure.args.write(target, args),
-      succeed: (reader) => {
+      succeed: (reader, serial) => {
         const result = procedure.ret.read(reader);
         reader.end();
         entry.given = 'up';
         signal?.removeEventListener('abort', giveUp);
+        // now, not in a later turn: the first piece may be in the same bytes as the reply
+        opened?.(serial);
         resolve(result);
       },
       fail: (error) => {
@@ -255,8 +270,27 @@ export function createConnection(transport: Transport, options: ConnectionOption
     return promise;
   };
 
+  const openStream = async <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions): Promise<Stream> => {
+    let opened: StreamState | undefined;
+    await call(procedure, args, callOptions, (serial) => {
+      opened = createStream(serial, procedure.name, {
+        write: (type, status, payload) => {
+          const frame = new XdrWriter();
+          const start = beginFrame(frame, { program: Program.REMOTE, version: 1, procedure: procedure.number, type, serial, status });
+          frame.raw(payload);
+          endFrame(frame, start);
+          if (state !== 'closed') transport.send(frame.take());
+        },
+        drained: () => transport.drained(),
+      });
+      stream = opened;
+    });
+    if (opened === undefined) throw new TypeError('a reply was taken without its serial');
+    return opened.stream;
+  };
+
   const close = async (): Promise<void> => {
-    if (state === 'open' && inFlight.size === 0 && queue.size === 0) {
+    if (state === 'open' && inFlight.size === 0 && queue.size === 0 && stream === undefined) {
       // a farewell spares the daemon an error in its log; it is not worth waiting long for
       state = 'closing';
       await call(procedures.connectClose, undefined, { signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) }).catch(() => {});
@@ -267,7 +301,8 @@ export function createConnection(transport: Transport, options: ConnectionOption
 
   void receive();
   return {
-    call,
+    call: (procedure, args, callOptions) => call(procedure, args, callOptions),
+    openStream,
     close,
     [Symbol.asyncDispose]: close,
     closed: closed.promise,

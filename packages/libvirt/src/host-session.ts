@@ -7,6 +7,7 @@ import type { KeepaliveOptions } from './keepalive.ts';
 import type { MigrateParams } from './migrate.ts';
 import type { SnapshotCalls } from './snapshot-calls.ts';
 import type { StorageCalls } from './storage-calls.ts';
+import type { VolumeStreams } from './volume-streams.ts';
 import type { DomainRef, TypedParams } from './wire-types.ts';
 
 export interface NodeInfo {
@@ -79,7 +80,7 @@ export interface MigratePeerToPeer {
   readonly params: MigrateParams;
 }
 
-export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCalls {
+export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCalls, VolumeStreams {
   /** The URI in its normal form. */
   readonly uri: string;
   /**

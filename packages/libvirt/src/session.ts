@@ -15,6 +15,7 @@ import type { Procedure } from './procedure.ts';
 import { procedures as p } from './procedures.ts';
 import { snapshotCalls } from './snapshot-calls.ts';
 import { storageCalls } from './storage-calls.ts';
+import { volumeStreams } from './volume-streams.ts';
 import type { LibvirtUri } from './uri.ts';
 import { parseUri } from './uri.ts';
 import { toSafeNumber, toTypedParams, toWireU64 } from './wire-types.ts';
@@ -85,15 +86,20 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     return { events: ready.subscribe({ queueLimit: options.queueLimit ?? DEFAULT_QUEUE_LIMIT, signal: options.signal }) };
   };
 
-  const onConnectionOfItsOwn = async <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined): Promise<R> => {
+  const openOwn = async (options: CallOptions | undefined): Promise<Connection> => {
     if (over) throw sessionOver(where);
     const connection = await openConnection(where, { ...common, signal: options?.signal });
     longCalls.add(connection);
+    void connection.closed.then(() => longCalls.delete(connection));
+    return connection;
+  };
+
+  const onConnectionOfItsOwn = async <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined): Promise<R> => {
+    const connection = await openOwn(options);
     try {
       if (over) throw sessionOver(where);
       return await connection.call(procedure, args, options);
     } finally {
-      longCalls.delete(connection);
       void connection.close();
     }
   };
@@ -199,6 +205,7 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
 
     ...storageCalls(call),
     ...snapshotCalls(call),
+    ...volumeStreams(openOwn),
 
     subscribe,
     events: (options) => ({

@@ -13,6 +13,8 @@ import type { LibvirtUri } from './uri.ts';
  */
 export interface Transport extends AsyncIterable<Uint8Array> {
   send(bytes: Uint8Array): void;
+  /** Resolves when few of the bytes sent still wait to leave, or none ever will. */
+  drained(): Promise<void>;
   close(): void;
 }
 
@@ -163,6 +165,18 @@ export function socketTransport(socket: Socket): Transport {
     send: (bytes) => {
       if (!socket.destroyed) socket.write(bytes);
     },
+    drained: () =>
+      socket.destroyed || !socket.writableNeedDrain
+        ? Promise.resolve()
+        : new Promise<void>((resolve) => {
+            const done = (): void => {
+              socket.off('drain', done);
+              socket.off('close', done);
+              resolve();
+            };
+            socket.on('drain', done);
+            socket.on('close', done);
+          }),
     close: () => {
       socket.destroy();
       end();

@@ -71,6 +71,12 @@ export class XdrWriter {
     this.#buffer.fill(0, offset + bytes.length, offset + padded);
   }
 
+  /** Raw bytes as they are, for what is not XDR: a stream's data. */
+  raw(bytes: Uint8Array): void {
+    const offset = this.#reserve(bytes.length);
+    this.#buffer.set(bytes, offset);
+  }
+
   opaque(bytes: Uint8Array, limit: number): void {
     if (bytes.length > limit) throw new InvalidArgumentError(`${bytes.length} bytes are more than libvirt takes here (${limit})`);
     this.u32(bytes.length);

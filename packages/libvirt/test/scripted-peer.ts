@@ -13,6 +13,8 @@ export interface ScriptedPeer {
   /** What the connection has sent. */
   readonly sent: readonly Frame[];
   readonly sends: number;
+  /** Items delivered that the connection has not taken yet. */
+  readonly unread: number;
   readonly closed: boolean;
   deliver(bytes: Uint8Array): void;
   reply<A, R>(call: Frame | undefined, procedure: Procedure<A, R>, result: R): void;
@@ -32,7 +34,7 @@ export function frameBytes(header: Partial<FrameHeader>, payload: Uint8Array = B
     status: FrameStatus.OK,
     ...header,
   });
-  writer.fixed(payload);
+  writer.raw(payload);
   endFrame(writer, start);
   return writer.take();
 }
@@ -77,12 +79,16 @@ export function createScriptedPeer(): ScriptedPeer {
         sends += 1;
         parser.push(Buffer.from(bytes), (frame) => sent.push(frame));
       },
+      drained: () => Promise.resolve(),
       close: () => {
         closed = true;
         wake?.();
       },
     },
     sent,
+    get unread() {
+      return incoming.length;
+    },
     get sends() {
       return sends;
     },

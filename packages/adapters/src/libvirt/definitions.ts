@@ -8,6 +8,7 @@ import {
   LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlAt, xmlChild,
   type DomainRef, type HostSession, type XmlElement,
 } from '@ferry/libvirt';
+import { filesOf } from './files.ts';
 import { markerElement } from './marker.ts';
 import { snapshotsOn } from './snapshots.ts';
 import { backingOf, escapeXml } from './storage-xml.ts';
@@ -84,6 +85,14 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
     return { count: snapshots.length, external, disks };
   };
 
+  const files = filesOf(session);
+  /** Those that are there. */
+  const stateFilesOf = async (domain: DomainRef, { nvram, tpm }: { readonly nvram: string; readonly tpm: boolean }, signal: AbortSignal): Promise<readonly string[]> => {
+    const paths = [savePath(domain.name), ...(nvram === '' ? [] : [nvram]), ...(tpm ? tpmPaths(domain.uuid) : [])];
+    const found = await Promise.all(paths.map(async (path) => ((await files.look(path, signal)) === undefined ? undefined : path)));
+    return found.filter((path) => path !== undefined);
+  };
+
   return {
     async describe(uuid, signal): Promise<VmFacts> {
       const domain = await must(uuid, signal);
@@ -98,14 +107,17 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
         : [false, false];
       const root = parseXml(xml);
       const devices = xmlChild(root, 'devices')?.children ?? [];
-      const nvram = xmlAt(root, 'os', 'nvram')?.text;
+      const nvram = xmlAt(root, 'os', 'nvram')?.text ?? '';
+      const tpm = devices.some(({ name, children }) => name === 'tpm' && children.some((backend) => backend.attributes.get('type') === 'emulator'));
+      const stateFiles = domain.id < 0 ? await stateFilesOf(domain, { nvram, tpm }, signal) : [];
       return {
-        saved,
+        // libvirt does not see a file of saved memory that was put there, but starts from it
+        saved: saved || stateFiles.includes(savePath(domain.name)),
         autostart,
         persistent,
         disks: await Promise.all(disksOf(root).map((disk) => describeDisk(domain, disk, snapshots.disks.has(disk.target) ? 'snapshots' : (checkpoints?.length ?? 0) > 0 && disk.format === 'qcow2' ? 'checkpoints' : undefined, signal))),
-        ...(nvram === undefined || nvram === '' ? {} : { nvram }),
-        tpm: devices.some(({ name, children }) => name === 'tpm' && children.some((backend) => backend.attributes.get('type') === 'emulator')),
+        stateFiles,
+        nvram: nvram !== '',
         hostDevices: devices.filter(isHostDevice).length,
         snapshots: snapshots.count,
         externalSnapshots: snapshots.external,
@@ -117,6 +129,11 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
     },
     async write(xml, signal) {
       await session.domainDefine(xml, 0, { signal });
+    },
+    async dropSaved(uuid, signal) {
+      const domain = await must(uuid, signal);
+      if (await session.domainHasManagedSave(domain, { signal })) await session.domainManagedSaveRemove(domain, { signal });
+      await files.remove(savePath(domain.name), signal);
     },
     async setAutostart(uuid, autostart, signal) {
       await session.domainSetAutostart(await must(uuid, signal), autostart, { signal });
@@ -135,6 +152,10 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
     },
   };
 }
+
+/** Where libvirt's QEMU driver of the system keeps the memory of a saved VM, and the TPM state of either version. */
+export const savePath = (name: string): string => `/var/lib/libvirt/qemu/save/${name}.save`;
+const tpmPaths = (uuid: string): readonly string[] => [`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`, `/var/lib/libvirt/swtpm/${uuid}/tpm1.2/tpm-00.permall`];
 
 /** PCI and mediated devices, and network cards that are one. USB ones too: libvirt refuses all of them. */
 const isHostDevice = ({ name, attributes }: XmlElement): boolean => name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');

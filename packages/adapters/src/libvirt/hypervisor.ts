@@ -10,7 +10,8 @@ import {
   type DomainEvent, type DomainRef, type EventGap, type HostSession,
 } from '@ferry/libvirt';
 import { callFailure, connectFailure } from './failure.ts';
-import { definitionsOf } from './definitions.ts';
+import { definitionsOf, savePath } from './definitions.ts';
+import { filesOf } from './files.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
 import { storageOf } from './storage.ts';
 import { completedOf, factsOf, instanceOf, sampleOf, stateOf } from './translate.ts';
@@ -32,6 +33,7 @@ const linkOf = (session: HostSession): HostLink => ({
   migration: migrationOf(session),
   definitions: definitionsOf(session),
   storage: storageOf(session),
+  files: filesOf(session),
   closed: session.closed,
   close: () => session.close(),
 });
@@ -169,7 +171,11 @@ function migrationOf(session: HostSession): MigrationDriver {
     async remove(uuid, what, signal) {
       const domain = await must(uuid, signal);
       if (what === 'process') await session.domainDestroy(domain, 0, { signal });
-      else await session.domainUndefine(domain, VIR_DOMAIN_UNDEFINE.KEEP_NVRAM | VIR_DOMAIN_UNDEFINE.KEEP_TPM, { signal });
+      else {
+        await session.domainUndefine(domain, VIR_DOMAIN_UNDEFINE.MANAGED_SAVE | VIR_DOMAIN_UNDEFINE.KEEP_NVRAM | VIR_DOMAIN_UNDEFINE.KEEP_TPM, { signal });
+        // a file of saved memory that libvirt did not know of would come back with the next VM of this name
+        await filesOf(session).remove(savePath(domain.name), signal);
+      }
     },
   };
 }

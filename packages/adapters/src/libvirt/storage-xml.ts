@@ -31,5 +31,17 @@ export function volumeOf(pool: string, xml: string): VolumeFacts {
   };
 }
 
+/** Length and rights of a volume that is a plain file. */
+export function permissionsOf(xml: string): { readonly sizeBytes: number; readonly owner: number; readonly group: number; readonly mode: string } {
+  const volume = parseXml(xml);
+  const permissions = xmlAt(volume, 'target', 'permissions');
+  return {
+    sizeBytes: Number(xmlChild(volume, 'physical')?.text ?? xmlChild(volume, 'capacity')?.text ?? 0),
+    owner: Number(xmlChild(permissions, 'owner')?.text ?? 0),
+    group: Number(xmlChild(permissions, 'group')?.text ?? 0),
+    mode: xmlChild(permissions, 'mode')?.text ?? '0600',
+  };
+}
+
 /** Path of the image that this volume lies above. */
 export const backingOf = (xml: string): string | undefined => xmlAt(parseXml(xml), 'backingStore', 'path')?.text;

@@ -15,9 +15,10 @@ export interface VmFacts {
   readonly autostart: boolean;
   readonly persistent: boolean;
   readonly disks: readonly DiskFacts[];
-  /** Path of the UEFI variables. */
-  readonly nvram?: string;
-  readonly tpm: boolean;
+  /** Paths of what belongs to the VM beside its disks and does not travel with a guest that is shut off. */
+  readonly stateFiles: readonly string[];
+  /** UEFI variables are a disk of their own to QEMU. */
+  readonly nvram: boolean;
   /** Devices of the host given to the guest. */
   readonly hostDevices: number;
   readonly snapshots: number;
@@ -47,7 +48,7 @@ export type CheckResult =
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
 
-const noFacts: VmFacts = { saved: false, autostart: false, persistent: true, disks: [], tpm: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0 };
+const noFacts: VmFacts = { saved: false, autostart: false, persistent: true, disks: [], stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0 };
 const factsOf = (input: Pick<CheckInput, 'facts'>): VmFacts => input.facts ?? noFacts;
 const kindOf = (input: CheckInput): ReturnType<typeof chooseKind> => chooseKind({ name: input.vm.name, state: input.vm.state, saved: factsOf(input).saved }, input.request.kind);
 /** The guest's memory or processor state travels. */
@@ -187,6 +188,8 @@ function planOn(input: CheckInput, { host }: HostView): { readonly plan: Migrati
     disks,
     ...(how === 'helper' && input.helperUuid !== undefined ? { helper: { uuid: input.helperUuid, name: `ferry-${input.helperUuid.slice(0, 8)}` } } : {}),
     autostart: facts.autostart,
+    ...(facts.stateFiles.length > 0 && !carries && move !== 'configuration' ? { stateFiles: facts.stateFiles } : {}),
+    ...(facts.nvram ? { nvram: true as const } : {}),
     ...(facts.snapshots + facts.checkpoints > 0 ? { carriesSnapshots: true as const } : {}),
   };
   const temporary: readonly Reason[] =
