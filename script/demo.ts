@@ -68,8 +68,12 @@ async function main(): Promise<number> {
   const { once } = options();
   const interrupted = new AbortController();
   const { signal } = interrupted;
-  process.once('SIGINT', () => interrupted.abort(new Error('interrupted')));
-  process.once('SIGTERM', () => interrupted.abort(new Error('terminated')));
+  // not "once": a second Ctrl-C must not cut the cleaning up short
+  const interrupt = (): void => {
+    say(signal.aborted ? 'still cleaning up ...' : '\ninterrupted, cleaning up ...');
+    interrupted.abort(new Error('interrupted'));
+  };
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, interrupt);
   const stays = !once && process.stdout.isTTY && process.stderr.isTTY;
   const lab = labRef(once ? `demo-${process.pid}` : 'demo');
   const dataDir = once ? mkdtempSync(join(tmpdir(), 'ferry-demo-')) : '/var/tmp/ferry-demo';
@@ -79,7 +83,9 @@ async function main(): Promise<number> {
   let ok = false;
   try {
     if (!once) {
+      // an earlier demo may still be up for trying: this one begins anew
       await stopServerOf(dataDir);
+      await labDown(lab);
       rmSync(dataDir, { recursive: true, force: true });
     }
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
@@ -104,14 +110,16 @@ async function main(): Promise<number> {
     else process.stdout.write(`${JSON.stringify({ migrations: [row(migration)] })}\n`);
     if (stays) server.unref();
   } catch (error) {
-    say(`script/demo: ${signal.aborted ? 'interrupted; everything is cleaned up' : error instanceof Error ? error.message : String(error)}.`);
+    if (!signal.aborted) say(`script/demo: ${error instanceof Error ? error.message : String(error)}.`);
     ok = false;
   } finally {
     if (!stays || !ok) {
       if (server !== undefined) await endOf(server);
       await labDown(lab);
       rmSync(dataDir, { recursive: true, force: true });
+      if (signal.aborted) say('script/demo: interrupted; everything is cleaned up.');
     }
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(name, interrupt);
   }
   return signal.aborted ? 130 : ok ? 0 : 1;
 }

@@ -3,6 +3,7 @@
  * abort, and the control plane killed in the middle.
  */
 import assert from 'node:assert/strict';
+import { createServer, type AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { readTicks, temporaryLab, virsh, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
 import { controlPlane, type ControlPlane } from './control-plane.ts';
@@ -185,4 +186,38 @@ test('hosts that cannot be added: nobody listens, not libvirt; each its own sent
   const nonsense = await plane.ferry('host', 'add', 'http://x');
   assert.equal(nonsense.code, 2);
   for (const { stderr } of [closed, notLibvirt, nonsense]) assert.doesNotMatch(stderr, /\n\s+at /, 'no stack trace');
+});
+
+test('two VMs of one name: the name is ambiguous, the UUID is not', { timeout: 60_000 }, async () => {
+  const xml = "<domain type='qemu'><name>twin</name><memory unit='MiB'>64</memory><os><type arch='x86_64'>hvm</type></os></domain>";
+  for (const host of ['host1', 'host2']) await virsh(lab, host, ['define', '/dev/stdin'], { input: xml });
+  const twins = await waitFor('both to be seen', async () => {
+    const found = (await plane.json<readonly VmJson[]>('vm', 'list')).filter(({ name }) => name === 'twin');
+    return found.length === 2 ? found : undefined;
+  }, { timeoutMs: 5_000 });
+  const ambiguous = await plane.ferry('vm', 'migrate', 'twin');
+  assert.equal(ambiguous.code, 6);
+  for (const { uuid, host } of twins) {
+    assert.match(ambiguous.stderr, new RegExp(`${uuid}.*${host}`));
+    assert.equal((await plane.json<VmJson>('vm', 'show', uuid)).host, host);
+  }
+  for (const host of ['host1', 'host2']) await virsh(lab, host, ['undefine', 'twin']);
+});
+
+test('a peer that breaks off in a frame, or announces an absurd one: a sentence, no host', { timeout: 60_000 }, async () => {
+  const answers = { cut: Buffer.from('000000242000', 'hex'), huge: Buffer.from('7fffffff20008086000000010000004200000001', 'hex'), short: Buffer.from('00000004', 'hex') };
+  for (const [what, bytes] of Object.entries(answers)) {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.end(bytes));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const added = await plane.ferry('host', 'add', `qemu+tcp://127.0.0.1:${port}/system`);
+    server.close();
+    assert.equal(added.code, 7, `${what}: ${added.stderr}`);
+    assert.match(added.stderr, new RegExp(`127\\.0\\.0\\.1:${port}`));
+    assert.doesNotMatch(added.stderr, /\n\s+at /);
+  }
+  assert.equal((await plane.json<readonly unknown[]>('host', 'list')).length, 2);
 });

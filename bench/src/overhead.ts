@@ -52,6 +52,9 @@ const uriOf = (name: string): string => hosts.find((host) => host.name === name)
 const dataDir = mkdtempSync(join(tmpdir(), 'ferry-bench-'));
 const env = { ...process.env, FERRY_DATA_DIR: dataDir, FERRY_SERVER: '', FERRY_TOKEN: '' };
 const server = spawn(FERRY, ['serve', '--port', '0'], { env, stdio: 'ignore' });
+// asked to stop, the lab ends itself (temporaryLab); the server must not outlive it
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => server.kill('SIGTERM'));
+process.once('exit', () => server.kill('SIGKILL'));
 const ferry = (args: readonly string[]) => execute(FERRY, [...args], { env, timeout: RUN_LIMIT_MS });
 
 async function downtimeOf(host: string): Promise<number> {
