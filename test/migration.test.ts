@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
-import { readTicks, temporaryLab, virsh, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
+import { execCommand, readTicks, run, temporaryLab, virsh, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
 import { controlPlane, type ControlPlane } from './control-plane.ts';
 
 interface MigrationJson {
@@ -190,7 +190,7 @@ test('hosts that cannot be added: nobody listens, not libvirt; each its own sent
 
 test('two VMs of one name: the name is ambiguous, the UUID is not', { timeout: 60_000 }, async () => {
   const xml = "<domain type='qemu'><name>twin</name><memory unit='MiB'>64</memory><os><type arch='x86_64'>hvm</type></os></domain>";
-  for (const host of ['host1', 'host2']) await virsh(lab, host, ['define', '/dev/stdin'], { input: xml });
+  for (const host of ['host1', 'host2']) await run(execCommand(lab, host, ['bash', '-ec', `echo "${xml}" > /root/twin.xml; virsh -q define /root/twin.xml`]));
   const twins = await waitFor('both to be seen', async () => {
     const found = (await plane.json<readonly VmJson[]>('vm', 'list')).filter(({ name }) => name === 'twin');
     return found.length === 2 ? found : undefined;
