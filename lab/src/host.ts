@@ -65,6 +65,8 @@ export function createHostFiles(lab: LabRef, host: HostDocument, hosts: readonly
       'namespaces = []',
       'cgroup_controllers = []',
       'remember_owner = 0',
+      'swtpm_user = "root"',
+      'swtpm_group = "root"',
       // QEMU itself appends to the serial logs, which all hosts share: a log daemon per host would mix up the order around a migration
       'stdio_handler = "file"',
       '',
