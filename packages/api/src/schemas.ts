@@ -10,7 +10,7 @@ const milliseconds = () => z.number().int().nonnegative();
 export const hostStateSchema = z.enum(['connecting', 'connected', 'unreachable']);
 export const domainStateSchema = z.enum(['running', 'blocked', 'paused', 'shutting-down', 'shut-off', 'crashed', 'pm-suspended', 'no-state', 'unknown']);
 export const phaseSchema = z.enum(['queued', 'checking', 'preparing', 'transferring', 'switching', 'post-copy', 'verifying', 'cleaning', 'succeeded', 'failed', 'cancelled']);
-export const kindSchema = z.enum(['live', 'cold', 'suspended', 'configuration']);
+export const kindSchema = z.enum(['live', 'cold', 'suspended', 'configuration', 'evacuation']);
 export const outcomeSchema = z.enum(['succeeded', 'failed', 'cancelled']);
 
 export const versionSchema = z.object({ version: z.string(), api: z.literal('v1') }).meta({ id: 'Version' });
@@ -81,12 +81,16 @@ export const migrationCreateSchema = z
     to: z.string().min(1).max(255).optional().meta({ description: 'This host or none' }),
     preferHost: z.string().min(1).max(255).optional().meta({ description: 'Tried first; another suited host otherwise' }),
     maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(),
-    kind: kindSchema.optional().meta({ description: 'Absent: the one that fits the state of the VM' }),
+    kind: kindSchema.exclude(['evacuation']).optional().meta({ description: 'Absent: the one that fits the state of the VM' }),
     temporary: z.boolean().optional().meta({ description: 'The target keeps no definition; when the VM shuts down there it is its source\'s again' }),
     keepSource: z.boolean().optional().meta({ description: 'The source keeps a parked definition, autostart off' }),
     deleteSourceDisks: z.boolean().optional().meta({ description: 'Disks that were copied are deleted on the source once the target is verified' }),
     useExistingVolumes: z.boolean().optional().meta({ description: 'Copies go into volumes prepared on the target, of the same format and size' }),
     assumeShared: z.boolean().optional().meta({ description: 'Storage whose sharing cannot be told is shared: the operator knows' }),
+    rescue: z
+      .strictObject({ statement: z.string().min(1).max(1000), by: z.string().min(1).max(255).optional().meta({ description: 'Name of who says so' }) })
+      .optional()
+      .meta({ description: "The VM's host is down: start it elsewhere from the stored definition. The statement is the caller's word that the host is dead; it is kept" }),
     autoStart: z.boolean().optional().meta({ description: 'A VM that was shut off is started on the target' }),
   })
   .meta({ id: 'MigrationCreate' });
@@ -154,7 +158,11 @@ export const migrationSchema = z
     vmIsNow: z.object({ host: z.string(), state: domainStateSchema }).optional(),
     error: z.object({ code: z.string(), message: z.string(), remedy: z.string(), reasons: z.array(reasonSchema) }).optional(),
     maxBandwidthMiBPerSecond: z.number().int().optional(),
-    how: z.enum(['peer-to-peer', 'helper', 'definition']).optional().meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' }),
+    proofOfDeath: z
+      .object({ host: z.string(), statement: z.string(), actor: z.string(), at: time() })
+      .optional()
+      .meta({ description: 'On whose word the host was taken for dead' }),
+    how: z.enum(['peer-to-peer', 'helper', 'definition', 'stored-definition']).optional().meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' }),
     persistence: z.enum(['permanent', 'temporary', 'keep-source', 'transient']).optional(),
     disks: z.array(movedDiskSchema).optional(),
     adopted: z.boolean().optional().meta({ description: 'A restarted control plane took this transfer over' }),

@@ -109,8 +109,9 @@ export interface Vm {
 /**
  * `live`: the guest runs on through the move. `suspended`: it is paused (or saved) while it moves. `cold`: it is shut off, its disks
  * travel. `configuration`: its definition only.
+ * `evacuation`: it is started elsewhere because its host died.
  */
-export type MigrationKind = 'live' | 'cold' | 'suspended' | 'configuration';
+export type MigrationKind = 'live' | 'cold' | 'suspended' | 'configuration' | 'evacuation';
 export type MigrationOrigin = 'operator';
 export type MigrationOutcome = 'succeeded' | 'failed' | 'cancelled';
 
@@ -169,15 +170,25 @@ export interface MigrationRequest {
   readonly assumeShared?: boolean;
   /** A VM that was shut off or saved is started on the target. */
   readonly autoStart?: boolean;
+  /** The VM's host is down: start it elsewhere from what is stored. The statement is the operator's word that the host is dead. */
+  readonly rescue?: { readonly statement: string; readonly by?: string };
+}
+
+/** Evidence that no VM of a host can still run; so far an operator's statement. */
+export interface ProofOfDeath {
+  readonly host: string;
+  readonly statement: string;
+  readonly actor: string;
+  readonly at: TimeMs;
 }
 
 /** How a move is carried out, decided at the checks and stored before anything is done. */
 export interface MigrationPlan {
   /**
    * `peer-to-peer`: libvirt moves the guest. `helper`: a paused domain that holds only the disks moves in its place.
-   * `definition`: nothing but the definition travels.
+   * `definition`: nothing but the definition travels. `stored-definition`: not even that, it comes from Ferry's own store.
    */
-  readonly how: 'peer-to-peer' | 'helper' | 'definition';
+  readonly how: 'peer-to-peer' | 'helper' | 'definition' | 'stored-definition';
   /** The guest runs while its memory is copied. */
   readonly live: boolean;
   readonly persistence: 'permanent' | 'temporary' | 'keep-source' | 'transient';
@@ -205,6 +216,7 @@ export interface Migration {
   readonly from: HostRef;
   readonly to?: HostRef;
   readonly plan?: MigrationPlan;
+  readonly proofOfDeath?: ProofOfDeath;
   readonly phase: MigrationPhase;
   readonly phases: readonly { readonly phase: MigrationPhase; readonly at: TimeMs }[];
   readonly outcome?: MigrationOutcome;

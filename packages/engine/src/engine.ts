@@ -3,6 +3,7 @@
  * them. It owns no rule (core) and no driver (adapters).
  */
 import { FerryError, hostId, resolve, vmsOf, type Host, type HostView, type Migration, type Vm } from '@ferry/core';
+import { keepDefinitions } from './definition-keeper.ts';
 import { createEventHub } from './event-hub.ts';
 import type { Engine } from './facade.ts';
 import { followHost, type HostFollower } from './host-follower.ts';
@@ -101,12 +102,14 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
           hub.publish({ type: 'host', host: follower.view(), vms: vmCountOf(added.id) });
         },
         instancesChanged: fleetChanged,
+        domainTouched: (uuid) => keeper.touch(added.id, uuid),
         switching: (uuid) => migrations.switching(uuid),
       },
     });
     followers.set(added.id, follower);
   };
 
+  const keeper = keepDefinitions({ inventory, clock, log, linkOf: (id) => followerOf(id).link() });
   const installation = await installationOf(stores, clock);
   const migrations = createMigrations({
     intents,
@@ -116,6 +119,8 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     installation,
     volumes,
     kept,
+    stored: (uuid, host) => inventory.definition(uuid, host),
+    describeDefinition: (xml) => hypervisor.describeDefinition(xml),
     fleet: { hosts, vm, vmByUuid: (uuid) => vms().find((each) => each.uuid === uuid) },
     linkOf: (id) => followerOf(id).link(),
     uriOf: (id) => followerOf(id).host.uri,
@@ -222,6 +227,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     events: (afterSeq, signal) => hub.subscribe(afterSeq, signal),
     async close() {
       closing.abort(new Error('the control plane stops'));
+      await keeper.stop();
       await migrations.stop();
       await Promise.all([...followers.values()].map((each) => each.stop()));
       await hub.flush();

@@ -28,6 +28,8 @@ export interface FollowerEvents {
   changed(): void;
   /** Instances changed. */
   instancesChanged(): void;
+  /** A domain was defined, changed or seen for the first time. */
+  domainTouched(uuid: VmUuid): void;
   /** The switchover of a migration was seen on this host. */
   switching(uuid: VmUuid): void;
 }
@@ -44,6 +46,7 @@ export function followHost(host: Host, link: HostLink | undefined, cached: { rea
 
   const setInstances = (next: Map<VmUuid, Instance>): void => {
     if (sameInstances(known, next)) return;
+    for (const uuid of next.keys()) if (!known.has(uuid)) events.domainTouched(uuid);
     known = next;
     events.instancesChanged();
   };
@@ -67,6 +70,7 @@ export function followHost(host: Host, link: HostLink | undefined, cached: { rea
     if (change.type === 'gap') return resync(open, signal);
     if (change.type !== 'domain') events.switching(change.uuid);
     await readOne(open, change.uuid, signal);
+    if (known.has(change.uuid)) events.domainTouched(change.uuid);
   };
 
   const resyncRegularly = async (open: HostLink, signal: AbortSignal): Promise<void> => {
@@ -88,6 +92,7 @@ export function followHost(host: Host, link: HostLink | undefined, cached: { rea
       detail = undefined;
       events.changed();
       events.instancesChanged();
+      for (const uuid of known.keys()) events.domainTouched(uuid);
       const regular = resyncRegularly(open, signal).catch((error: unknown) => ended.abort(error));
       for await (const change of changes) await apply(open, change, signal);
       ended.abort(new Error('event stream ended'));

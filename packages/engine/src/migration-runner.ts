@@ -6,7 +6,7 @@
 import { FerryError, step, type CallFailure, type CheckResult, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import { moveDefinition } from './definition-move.ts';
-import type { Clock, HostLink, Log, PerformRequest } from './ports.ts';
+import type { Clock, HostLink, Log, PerformRequest, StoredDefinition } from './ports.ts';
 import type { StorageSide, Volumes } from './volumes.ts';
 
 const sampleEveryMs = 500;
@@ -26,6 +26,7 @@ export interface RunnerDeps {
   readonly linkOf: (hostId: string) => HostLink;
   /** URI by which other hosts reach this one. */
   readonly uriOf: (hostId: string) => string;
+  readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
   readonly volumes: Volumes;
   readonly kept: KeptInstances;
   readonly snapshots: CarriedSnapshots;
@@ -192,7 +193,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       if (plan?.helper !== undefined) {
         const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw', asFile }, index) => ({ target: helperTarget(index), path, format: asFile === true ? 'raw' : format }));
         await source().definitions.startHelper({ ...plan.helper, disks }, marker(), bounded());
-      } else if (plan?.how !== 'definition') await source().migration.mark(migration.vm.uuid, marker(), signal);
+      } else if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') await source().migration.mark(migration.vm.uuid, marker(), signal);
       dispatch({ type: 'prepared' });
     } catch (error) {
       dispatch({ type: 'prepared', failure: { outcome: 'refused', message: error instanceof Error ? error.message : String(error) } });
@@ -218,9 +219,32 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     if (to !== undefined && there.kind === 'present' && there.state === 'paused' && (plan?.nvram === true || plan?.disks.some(({ how }) => how === 'shared') === true)) await deps.kept.arrivedPaused(vm.uuid, to.id);
   };
 
+  /** Starts the VM of a dead host from the stored definition; the operator's statement is on the migration. */
+  const startStored = async (): Promise<Extract<MigrationEvent, { type: 'cleaned' }>> => {
+    const { vm, plan, from, to } = migration;
+    const definition = await deps.stored(vm.uuid, from.id);
+    if (definition === undefined) return { type: 'cleaned', failure: { message: 'its stored definition is gone.', moved: false } };
+    const driver = target();
+    const there = await driver.migration.observe(vm.uuid, bounded());
+    try {
+      if (there.kind === 'absent') await driver.definitions.write(definition.xml, bounded());
+      // before it runs: should the dead host come back, its definition is not the VM
+      await deps.kept.park(vm.uuid, from.id);
+      await deps.kept.unpark(vm.uuid, targetId());
+      if (there.kind === 'absent' || (there.kind === 'present' && there.state === 'shut-off')) await driver.definitions.start(vm.uuid, bounded());
+      if (plan?.autostart === true) await driver.definitions.setAutostart(vm.uuid, true, bounded());
+    } catch (error) {
+      if (there.kind === 'absent' && (await driver.migration.observe(vm.uuid, bounded())).kind === 'present') await driver.migration.remove(vm.uuid, 'definition', bounded());
+      await deps.kept.unpark(vm.uuid, from.id);
+      return { type: 'cleaned', failure: { message: `it did not start on ${to?.name ?? 'the target'}: ${error instanceof Error ? error.message : String(error)}`, moved: false } };
+    }
+    return { type: 'cleaned', vmIsNow: { host: to?.name ?? '', state: 'running' } };
+  };
+
   const cleanOnce = async (): Promise<Extract<MigrationEvent, { type: 'cleaned' }>> => {
     const { plan, vm } = migration;
     if (plan?.helper !== undefined && (await look(targetId())).kind === 'present') await target().migration.remove(plan.helper.uuid, 'process', signal);
+    if (plan?.how === 'stored-definition') return startStored();
     if (plan?.how === 'peer-to-peer' || plan === undefined) await afterGuest();
     else {
       const moved = await moveDefinition(migration, { source: source(), target: target(), log, signal, park: () => deps.kept.park(vm.uuid, migration.from.id) });

@@ -3,13 +3,13 @@
  * a lock on its VM, written in one transaction; a finished one lives in the journal.
  */
 import {
-  admissible, candidatesOf, checkMigration, enterPhase, FerryError, isFinished, migrationId, resolve, vmReasons, vmUuid,
-  type CheckInput, type CheckResult, type HostView, type Migration, type MigrationRequest, type TargetStorage, type Vm,
+  admissible, candidatesOf, checkMigration, checkRescue, enterPhase, FerryError, isFinished, migrationId, rescueCandidates, resolve, vmReasons, vmUuid,
+  type CheckInput, type CheckResult, type HostView, type Migration, type MigrationRequest, type RescueStorage, type TargetStorage, type Vm, type VmFacts, type VmUuid,
 } from '@ferry/core';
 import { carriedSnapshots } from './carried-snapshots.ts';
 import type { MigrationQuery } from './facade.ts';
 import { runMigration, type KeptInstances, type MigrationRunner, type RunnerDeps } from './migration-runner.ts';
-import type { Clock, IntentStore, Journal, Log } from './ports.ts';
+import type { Clock, IntentStore, Journal, Log, StoredDefinition } from './ports.ts';
 
 const activePrefix = 'migrations/';
 const lockPrefix = 'migration-of/';
@@ -38,6 +38,8 @@ export interface Migrations {
 }
 
 export interface MigrationsDeps extends Pick<RunnerDeps, 'linkOf' | 'uriOf' | 'refresh' | 'installation' | 'volumes'> {
+  readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
+  readonly describeDefinition: (xml: string) => VmFacts;
   readonly kept: KeptInstances & { hasArrivedPaused(vm: Vm): boolean };
   readonly intents: IntentStore;
   readonly journal: Journal;
@@ -64,6 +66,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       helperUuid: vmUuid(clock.randomUuid()),
       arrivedPaused: deps.kept.hasArrivedPaused(vm),
     };
+    if (request.rescue !== undefined) return rescueCheck(basic, signal);
     const source = basic.hosts.find(({ host }) => host.id === vm.hostId);
     if (source?.state !== 'connected') return checkMigration(basic);
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
@@ -79,6 +82,21 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       ]),
     );
     return checkMigration({ ...input, storage: new Map(surveyed) });
+  };
+
+  /** The dead host is asked nothing: what is stored and what the candidates have decides. */
+  const rescueCheck = async ({ vm, hosts, request, loadOf }: CheckInput, signal: AbortSignal): Promise<CheckResult> => {
+    const definition = await deps.stored(vm.uuid, vm.hostId);
+    const facts = definition === undefined ? undefined : deps.describeDefinition(definition.xml);
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
+    const answering = rescueCandidates({ vm, hosts, request }).filter(({ state }) => state === 'connected');
+    const surveyed = await Promise.all(
+      answering.map(async ({ host }): Promise<readonly [typeof host.id, RescueStorage]> => [
+        host.id,
+        await deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, { ...host, storage: deps.linkOf(host.id).storage }, bounded),
+      ]),
+    );
+    return checkRescue({ vm, hosts, request, loadOf, storage: new Map(surveyed), ...(facts === undefined ? {} : { facts }) });
   };
 
   const store = async (migration: Migration): Promise<void> => {
@@ -174,6 +192,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
           origin: 'operator',
           ...by,
           request,
+          ...(request.rescue === undefined ? {} : { proofOfDeath: { host: source.host.name, statement: request.rescue.statement, actor: request.rescue.by ?? by.actor, at: now } }),
           from: { id: source.host.id, name: source.host.name },
           phase: 'queued',
           phases: [{ phase: 'queued', at: now }],

@@ -26,6 +26,8 @@ export interface Log {
 /** Opens a host. Rejects with FerryError `uri-*` or `host-*`. */
 export interface Hypervisor {
   connect(uri: string, signal: AbortSignal): Promise<HostLink>;
+  /** What a definition says by itself, without asking a host. Throws when it cannot be read. */
+  describeDefinition(xml: string): VmFacts;
 }
 
 /** One open host. Resolve `closed` with the reason when the connection is lost, with undefined when we closed it. */
@@ -228,6 +230,17 @@ export interface InventoryCache {
   save(host: string, report: { readonly facts?: HostFacts; readonly instances: readonly Instance[] }): Promise<void>;
   load(): Promise<ReadonlyMap<string, { readonly facts?: HostFacts; readonly instances: readonly Instance[] }>>;
   remove(host: string): Promise<void>;
+  /** Keeps the last definition of a VM on a host: it is needed when that host is dead. */
+  saveDefinition(definition: StoredDefinition): Promise<void>;
+  definition(uuid: VmUuid, host: string): Promise<StoredDefinition | undefined>;
+}
+
+/** With its secrets: who can read the store can read them. */
+export interface StoredDefinition {
+  readonly uuid: VmUuid;
+  readonly host: string;
+  readonly xml: string;
+  readonly at: TimeMs;
 }
 
 export interface Stores {

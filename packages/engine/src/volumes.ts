@@ -3,7 +3,7 @@
  * again when the move fails, and records what stays behind on the source. What is to be done is decided in core; a record
  * is written before the thing it speaks of is touched, so that a later look knows whose it is.
  */
-import { FerryError, needsProof, type DiskFacts, type DiskPlan, type Migration, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord } from '@ferry/core';
+import { FerryError, needsProof, type DiskFacts, type DiskPlan, type Migration, type RescueStorage, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord } from '@ferry/core';
 import type { Clock, HostStorage, IntentStore, Log } from './ports.ts';
 
 const volumePrefix = 'volumes/';
@@ -26,6 +26,8 @@ type StoredRecord = VolumeRecord & { readonly made?: boolean };
 export interface Volumes {
   /** What the target's storage says to these disks. Leaves nothing behind on either host. */
   survey(disks: readonly DiskFacts[], from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<TargetStorage>;
+  /** What is known of a dead host's storage: proofs kept from earlier, whatever their age, and what the target has. */
+  surveyForRescue(disks: readonly DiskFacts[], deadHost: string, to: StorageSide, signal: AbortSignal): Promise<RescueStorage>;
   /** Makes the planned volumes. Rejects with FerryError; what was made until then is taken back by `takeBack`. */
   make(migration: Migration, to: StorageSide, signal: AbortSignal): Promise<void>;
   /** Deletes what `make` made. Nothing of the VM may be active on the target. */
@@ -40,6 +42,7 @@ export interface Volumes {
 
 const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
 const keyOf = (host: string, path: string): string => `${volumePrefix}${host}/${encodeURIComponent(path)}`;
+const proofKey = (a: string, b: string, folder: string): string => `${proofPrefix}${[a, b].sort().join('|')}/${encodeURIComponent(folder)}`;
 const planned = (migration: Migration): readonly (DiskPlan & Required<Pick<DiskPlan, 'path' | 'volume'>>)[] =>
   (migration.plan?.disks ?? []).flatMap((disk) => (disk.how === 'copy' && disk.path !== undefined && disk.volume !== undefined ? [{ ...disk, path: disk.path, volume: disk.volume }] : []));
 
@@ -50,7 +53,7 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
 
   /** A marker volume left through one host and looked for through the other. */
   const proveFolder = async (folder: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
-    const key = `${proofPrefix}${[from.id, to.id].sort().join('|')}/${encodeURIComponent(folder)}`;
+    const key = proofKey(from.id, to.id, folder);
     const kept = (await intents.get(key))?.value as SharingProof | undefined;
     if (kept !== undefined && clock.now() - kept.at < proofKeptMs) return kept;
     const name = `ferry-proof-${clock.randomText(12)}`;
@@ -95,6 +98,18 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
         if (record !== undefined) records.set(path, record);
       }
       return { pools: volumes.size > 0 || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, records };
+    },
+
+    async surveyForRescue(disks, deadHost, to, signal) {
+      const sharing = new Map<string, SharingProof>();
+      const found = new Set<string>();
+      for (const { source: path } of disks.filter((disk) => needsProof(disk) && disk.type === 'file')) {
+        if (path === undefined) continue;
+        const kept = (await intents.get(proofKey(deadHost, to.id, folderOf(path))))?.value as SharingProof | undefined;
+        if (kept !== undefined) sharing.set(path, kept);
+        if ((await to.storage.marker('find', folderOf(path), path.slice(path.lastIndexOf('/') + 1), signal)).found) found.add(path);
+      }
+      return { sharing, found };
     },
 
     async make(migration, to, signal) {

@@ -56,7 +56,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     migrationCreate: async ({ body }, { client }) => {
       if (body.to !== undefined && body.preferHost !== undefined) throw new FerryError('request-invalid', 'The fields "to" and "preferHost" of the body exclude each other.');
       if (body.temporary === true && body.keepSource === true) throw new FerryError('request-invalid', 'The fields "temporary" and "keepSource" of the body exclude each other.');
-      const migration = await engine.startMigration(present(body), { actor, client });
+      const migration = await engine.startMigration(present({ ...body, rescue: body.rescue === undefined ? undefined : present(body.rescue) }), { actor, client });
       return { body: migrationJson(migration), location: `${apiBase}/migrations/${migration.id}` };
     },
     migrationShow: async ({ params }) => ({ body: migrationJson(await engine.migration(params.migration)) }),

@@ -67,6 +67,7 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     vmIsNow: migration.vmIsNow === undefined ? undefined : { host: migration.vmIsNow.host, state: migration.vmIsNow.state },
     error: migration.error === undefined ? undefined : errorJson(migration.error),
     maxBandwidthMiBPerSecond: migration.request.maxBandwidthMiBPerSecond,
+    proofOfDeath: migration.proofOfDeath === undefined ? undefined : { ...migration.proofOfDeath, at: time(migration.proofOfDeath.at) },
     how: migration.plan?.how,
     persistence: migration.plan?.persistence,
     disks: migration.plan?.disks.map(movedDiskJson),

@@ -189,3 +189,24 @@ export function helperXml({ uuid, name, disks }: HelperDomain, marker: Migration
     '</devices></domain>',
   ].join('');
 }
+
+/** A definition by itself: what only its host could tell is left out. */
+export function describeDefinition(xml: string): VmFacts {
+  const root = parseXml(xml);
+  const devices = xmlChild(root, 'devices')?.children ?? [];
+  return {
+    saved: false,
+    autostart: false,
+    persistent: true,
+    disks: disksOf(root).map(({ element, ...disk }) => {
+      const identity = identityOf(element, disk.type, disk.source);
+      return { ...disk, backing: [], ...(identity === undefined ? {} : { identity }) };
+    }),
+    stateFiles: [],
+    nvram: (xmlAt(root, 'os', 'nvram')?.text ?? '') !== '',
+    hostDevices: devices.filter(isHostDevice).length,
+    snapshots: 0,
+    externalSnapshots: false,
+    checkpoints: 0,
+  };
+}

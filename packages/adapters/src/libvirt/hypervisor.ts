@@ -10,7 +10,7 @@ import {
   type DomainEvent, type DomainRef, type EventGap, type HostSession,
 } from '@ferry/libvirt';
 import { callFailure, connectFailure } from './failure.ts';
-import { definitionsOf, savePath } from './definitions.ts';
+import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
 import { filesOf } from './files.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
 import { storageOf } from './storage.ts';
@@ -18,6 +18,7 @@ import { completedOf, factsOf, instanceOf, sampleOf, stateOf } from './translate
 
 export function libvirtHypervisor(): Hypervisor {
   return {
+    describeDefinition,
     async connect(uri, signal) {
       try {
         return linkOf(await openHostSession(uri, { signal }));

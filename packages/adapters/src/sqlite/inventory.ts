@@ -1,21 +1,32 @@
-/** The InventoryCache on SQLite: the last report of each host as one compressed document. Losing it costs a look at the hosts. */
+/**
+ * The InventoryCache on SQLite: the last report of each host as one compressed document, and the last definition of each VM, stored
+ * once per content. Losing the reports costs a look at the hosts; losing the definitions costs the rescue of VMs whose host is dead.
+ */
+import { createHash } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { InventoryCache } from '@ferry/engine';
-import { openDatabase } from './database.ts';
+import { openDatabase, transaction } from './database.ts';
 
 type Report = Parameters<InventoryCache['save']>[1];
 
-const schema = 'CREATE TABLE IF NOT EXISTS reports (host TEXT PRIMARY KEY, report BLOB NOT NULL) STRICT';
+const schema = `CREATE TABLE IF NOT EXISTS reports (host TEXT PRIMARY KEY, report BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS contents (digest TEXT PRIMARY KEY, xml BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS definitions (uuid TEXT, host TEXT, at INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (uuid, host)) STRICT`;
 
 export interface SqliteInventory extends InventoryCache {
   close(): void;
 }
 
 export function openInventory(path: string): SqliteInventory {
-  const database = openDatabase({ path, schema, synchronous: 'OFF' });
+  const database = openDatabase({ path, schema, synchronous: 'NORMAL' });
   const put = database.prepare('INSERT INTO reports VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET report = excluded.report');
   const all = database.prepare('SELECT host, report FROM reports');
   const remove = database.prepare('DELETE FROM reports WHERE host = ?');
+  const putContent = database.prepare('INSERT INTO contents VALUES (?, ?) ON CONFLICT (digest) DO NOTHING');
+  const putDefinition = database.prepare('INSERT INTO definitions VALUES (?, ?, ?, ?) ON CONFLICT (uuid, host) DO UPDATE SET at = excluded.at, digest = excluded.digest');
+  const oneDefinition = database.prepare('SELECT at, xml FROM definitions JOIN contents USING (digest) WHERE uuid = ? AND host = ?');
+  const removeDefinitions = database.prepare('DELETE FROM definitions WHERE host = ?');
+  const removeUnused = database.prepare('DELETE FROM contents WHERE digest NOT IN (SELECT digest FROM definitions)');
   return {
     async save(host, report) {
       put.run(host, gzipSync(JSON.stringify(report), { level: 1 }));
@@ -29,7 +40,24 @@ export function openInventory(path: string): SqliteInventory {
       return loaded;
     },
     async remove(host) {
-      remove.run(host);
+      transaction(database, () => {
+        remove.run(host);
+        removeDefinitions.run(host);
+        removeUnused.run();
+      });
+    },
+    async saveDefinition({ uuid, host, xml, at }) {
+      const digest = createHash('sha256').update(xml).digest('hex');
+      transaction(database, () => {
+        putContent.run(digest, gzipSync(xml));
+        putDefinition.run(uuid, host, at, digest);
+        removeUnused.run();
+      });
+    },
+    async definition(uuid, host) {
+      const row = oneDefinition.get(uuid, host);
+      if (!(row?.['xml'] instanceof Uint8Array)) return undefined;
+      return { uuid, host, at: Number(row['at']), xml: gunzipSync(row['xml']).toString() };
     },
     close: () => database.close(),
   };

@@ -1,4 +1,5 @@
 /** `ferry vm ...`: the VMs, and moving one. */
+import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { MigrationCreate, VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
@@ -21,7 +22,7 @@ const vmText = (vm: VmJson): string =>
     ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state', 'definition'], vm.instances.map((each) => [each.host, each.role, each.state, each.persistent === false ? 'transient' : 'persistent']))]),
   ].join('\n');
 
-type MigrateOptions = Omit<MigrationCreate, 'vm' | 'maxBandwidthMiBPerSecond'> & { readonly maxBandwidthMb?: number; readonly detach?: true };
+type MigrateOptions = Omit<MigrationCreate, 'vm' | 'rescue' | 'maxBandwidthMiBPerSecond'> & { readonly maxBandwidthMb?: number; readonly rescueMode?: true; readonly hostIsDead?: string; readonly detach?: true };
 
 const mibPerSecond = (text: string): number => {
   const value = Number(text);
@@ -61,12 +62,15 @@ export function vmCommands(program: Command): void {
     .option('--use-existing-volumes', 'copy into volumes prepared on the target, of the same format and size')
     .option('--assume-shared', 'you know that storage whose sharing cannot be told is shared')
     .option('--auto-start', 'start a VM that was shut off once it is on the target')
+    .option('--rescue-mode', "the VM's host is down: start it elsewhere from the stored definition")
+    .option('--host-is-dead <statement>', 'with --rescue-mode: how you know that the host is dead; kept with your name and the time')
     .option('--detach', 'print the id of the migration and return')
-    .action(async (ref: string, { detach, maxBandwidthMb, ...wishes }: MigrateOptions, command: Command) => {
+    .action(async (ref: string, { detach, maxBandwidthMb, rescueMode, hostIsDead, ...wishes }: MigrateOptions, command: Command) => {
+      if ((rescueMode === true) !== (hostIsDead !== undefined)) command.error('--rescue-mode and --host-is-dead go together: without your word that the host is dead nothing is started twice.');
       const context = contextOf(command);
       const { output: _output, server: _server, dataDir: _dataDir, ...body } = wishes as typeof wishes & Record<'output' | 'server' | 'dataDir', unknown>;
       const migration = await context.client().call('migrationCreate', {
-        body: { vm: ref, ...body, ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }) },
+        body: { vm: ref, ...body, ...(hostIsDead === undefined ? {} : { rescue: { statement: hostIsDead, by: userInfo().username } }), ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }) },
       });
       if (detach === true) context.output.result(migration, () => migration.id);
       else process.exitCode = await followMigration(context, migration);

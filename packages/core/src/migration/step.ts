@@ -87,7 +87,7 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
       if (event.failure !== undefined) {
         return end(migration, 'failed', now, { code: 'migration-failed', message: `Preparing the move of ${migration.vm.name} failed: ${event.failure.message}` });
       }
-      if (migration.plan?.how === 'definition') return stay(enterPhase(migration, 'cleaning', now), { type: 'clean' });
+      if (migration.plan?.how === 'definition' || migration.plan?.how === 'stored-definition') return stay(enterPhase(migration, 'cleaning', now), { type: 'clean' });
       return stay(enterPhase(migration, 'transferring', now), { type: 'perform' }, { type: 'observe', afterMs: observeEveryMs });
     case 'sampled':
       return underway(migration.phase) ? stay({ ...migration, progress: progressOf(event.sample, migration.progress) }) : stay(migration);

@@ -1,0 +1,77 @@
+/**
+ * Whether a VM whose host is down may be started elsewhere, and where. Only by the operator's explicit statement that the
+ * host is dead, and only with disks that the target has: nothing of the dead host can be asked. Pure.
+ */
+import type { Reason } from '../errors.ts';
+import type { HostId } from '../ids.ts';
+import type { HostView, MigrationPlan } from '../model.ts';
+import type { CheckInput, CheckResult, VmFacts } from './checks.ts';
+import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
+
+/** What a candidate says about the disks: proofs of earlier days by folder of the path, and the paths it has. */
+export interface RescueStorage {
+  readonly sharing: ReadonlyMap<string, SharingProof>;
+  readonly found: ReadonlySet<string>;
+}
+
+export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf'> {
+  /** From the stored definition; absent when there is none. */
+  readonly facts?: VmFacts;
+  readonly storage: ReadonlyMap<HostId, RescueStorage>;
+}
+
+export const rescueCandidates = ({ vm, hosts, request }: Pick<RescueInput, 'vm' | 'hosts' | 'request'>): readonly HostView[] =>
+  hosts.filter(({ host }) => host.id !== vm.hostId && (request.to === undefined || host.name === request.to || host.id === request.to));
+
+export function checkRescue(input: RescueInput): CheckResult {
+  const { vm, hosts, request } = input;
+  const source = hosts.find(({ host }) => host.id === vm.hostId);
+  const from = source?.host.name ?? vm.hostId;
+  const general: Reason[] = [];
+  if (source?.state === 'connected') {
+    general.push({ code: 'rescue-source-answers', host: from, message: `${from} answers, so ${vm.name} can be moved and need not be rescued.`, remedy: 'Leave --rescue-mode away.' });
+  }
+  if (input.facts === undefined) {
+    general.push({ code: 'definition-missing', message: `Ferry has no stored definition of ${vm.name}.`, remedy: `Define it by hand on another host, from a backup of ${from}.` });
+  }
+  const elsewhere = vm.instances.find(({ hostId, role, instance }) => hostId !== vm.hostId && role !== 'parked' && instance.state !== 'shut-off');
+  if (elsewhere !== undefined) {
+    general.push({ code: 'vm-two-copies', message: `${vm.name} is ${elsewhere.instance.state} on another host already.`, remedy: 'Look at "ferry vm show" first.' });
+  }
+  const candidates = rescueCandidates(input);
+  const judged = candidates.map((view) => {
+    const planned = (input.facts?.disks ?? []).map((disk) => planDisk(vm.name, disk, input.storage.get(view.host.id), from, view, request.assumeShared === true));
+    const reasons = [...hostReasons(vm, view), ...planned.flatMap((each) => ('reason' in each ? [each.reason] : []))];
+    return { view, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
+  });
+  const [best] = judged
+    .filter(({ reasons }) => reasons.length === 0)
+    .sort((a, b) => input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) || (b.view.freeMemoryBytes ?? 0) - (a.view.freeMemoryBytes ?? 0) || (a.view.host.name < b.view.host.name ? -1 : 1));
+  if (best !== undefined && general.length === 0) {
+    const plan: MigrationPlan = { how: 'stored-definition', live: false, persistence: 'permanent', disks: best.disks, autostart: input.facts?.autostart ?? false };
+    return { kind: 'chosen', to: { id: best.view.host.id, name: best.view.host.name }, move: 'evacuation', plan };
+  }
+  const none: readonly Reason[] = candidates.length === 0 ? [{ code: 'no-other-host', message: 'There is no other host.', remedy: 'Add one with "ferry host add URI".' }] : [];
+  return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)] };
+}
+
+function hostReasons(vm: RescueInput['vm'], { host, state, stateDetail, freeMemoryBytes }: HostView): readonly Reason[] {
+  if (state !== 'connected') return [{ code: 'target-unreachable', host: host.name, message: `${host.name} does not answer${stateDetail ? `: ${stateDetail}` : '.'}`, remedy: 'Repair the connection, or name another host.' }];
+  if (freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes) return [];
+  return [{ code: 'target-memory', host: host.name, message: `${host.name} has too little free memory for ${vm.name}.`, remedy: 'Free memory there, or name another host.' }];
+}
+
+function planDisk(name: string, disk: DiskFacts, storage: RescueStorage | undefined, from: string, { host }: HostView, assumed: boolean): { readonly plan: DiskPlan } | { readonly reason: Reason } {
+  const { target, source: path, format } = disk;
+  const common = { target, ...(path === undefined ? {} : { path }), ...(format === undefined ? {} : { format }) };
+  if (path === undefined) return { plan: { ...common, how: 'none' } };
+  if (disk.identity !== undefined) return { plan: { ...common, how: 'shared', proof: { verdict: 'shared', method: 'identity', at: 0, detail: disk.identity } } };
+  const what = `${name}'s disk ${target} (${path})`;
+  if (disk.type === 'file' && storage?.found.has(path) !== true) {
+    return { reason: { code: 'disk-not-there', host: host.name, message: `${host.name} does not have ${what}; it may be on ${from} only.`, remedy: `Repair ${from}, or restore the disk from a backup.` } };
+  }
+  const proof = storage?.sharing.get(path);
+  if (proof?.verdict === 'shared') return { plan: { ...common, how: 'shared', proof } };
+  if (assumed) return { plan: { ...common, how: 'shared', proof: { verdict: 'shared', method: 'operator', at: 0 } } };
+  return { reason: { code: 'disk-sharing-unknown', host: host.name, message: `Whether ${host.name} has the same storage as ${from} for ${what} was never proved, and ${from} cannot be asked now.`, remedy: 'If you know that it is the same, say so with --assume-shared.' } };
+}
