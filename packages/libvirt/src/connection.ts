@@ -20,6 +20,8 @@ import { XdrReader, XdrWriter } from './xdr.ts';
 
 export const MAX_CALLS_IN_FLIGHT = 4;
 const CLOSE_TIMEOUT_MS = 1000;
+/** Below the shortest interval that a daemon can be configured to ping in, times two. */
+const STILL_HERE_INTERVAL_MS = 1000;
 
 export interface CallOptions {
   /**
@@ -152,10 +154,13 @@ export function createConnection(transport: Transport, options: ConnectionOption
     if (writer.length > 0) planFlush();
   };
 
+  const ofStream = (frame: Frame): boolean =>
+    frame.program === Program.REMOTE && frame.serial === stream?.serial && frame.procedure === stream.procedureNumber;
+
   const onReply = (frame: Frame): void => {
     const call = inFlight.get(frame.serial);
     // a write that fails is told as a reply to the call that opened the stream
-    if (call === undefined && stream?.serial === frame.serial) return stream.onFrame(frame);
+    if (call === undefined && ofStream(frame)) return stream?.onFrame(frame);
     if (call === undefined || frame.program !== Program.REMOTE || frame.procedure !== call.procedure.number) {
       throw new ProtocolError(`a reply to procedure ${frame.procedure} with serial ${frame.serial}, which nobody called`);
     }
@@ -195,10 +200,22 @@ export function createConnection(transport: Transport, options: ConnectionOption
         return;
       case FrameType.STREAM:
       case FrameType.STREAM_HOLE:
-        if (stream?.serial === frame.serial) return stream.onFrame(frame);
+        if (ofStream(frame)) return stream?.onFrame(frame);
         throw new ProtocolError(`a stream with serial ${frame.serial}, which nobody opened`);
       default:
         throw new ProtocolError(`a frame of type ${frame.type}, which a server does not send here`);
+    }
+  };
+
+  // The peer's pings wait unread behind the stream's data, and it would give this side up: a pong now and then tells it otherwise.
+  const withoutReading = async (room: Promise<void>): Promise<void> => {
+    keepalive?.pause();
+    const stillHere = setInterval(() => sendKeepalive(KeepaliveProcedure.PONG), STILL_HERE_INTERVAL_MS).unref();
+    try {
+      await room;
+    } finally {
+      clearInterval(stillHere);
+      keepalive?.resume();
     }
   };
 
@@ -210,7 +227,8 @@ export function createConnection(transport: Transport, options: ConnectionOption
         parser.push(chunk, onFrame);
         receiving = false;
         flush();
-        await stream?.room();
+        const room = stream?.room();
+        if (room !== undefined) await withoutReading(room);
       }
       lose('peer-closed', parser.pendingBytes > 0 ? new ProtocolError('the stream ended in the middle of a frame') : undefined);
     } catch (error) {
@@ -271,9 +289,10 @@ export function createConnection(transport: Transport, options: ConnectionOption
   };
 
   const openStream = async <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions): Promise<Stream> => {
+    if (stream?.agreed === false) throw new TypeError('a stream is open on this connection already');
     let opened: StreamState | undefined;
     await call(procedure, args, callOptions, (serial) => {
-      opened = createStream(serial, procedure.name, {
+      opened = createStream(serial, procedure, {
         write: (type, status, payload) => {
           const frame = new XdrWriter();
           const start = beginFrame(frame, { program: Program.REMOTE, version: 1, procedure: procedure.number, type, serial, status });

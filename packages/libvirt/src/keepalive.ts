@@ -14,12 +14,15 @@ export const DEFAULT_KEEPALIVE: KeepaliveOptions = { intervalMs: 5000, count: 5 
 export interface Keepalive {
   /** Something came from the peer. */
   heard(): void;
+  /** This side stops reading: what the peer says cannot be heard, so its silence tells nothing until `resume`. */
+  pause(): void;
+  resume(): void;
   stop(): void;
 }
 
 export function startKeepalive(options: KeepaliveOptions & { readonly ping: () => void; readonly lost: () => void }): Keepalive {
   const { intervalMs, count, ping, lost } = options;
-  if (intervalMs <= 0) return { heard: () => {}, stop: () => {} };
+  if (intervalMs <= 0) return { heard: () => {}, pause: () => {}, resume: () => {}, stop: () => {} };
   let left = count;
   let since = performance.now();
   let timer: NodeJS.Timeout | undefined;
@@ -38,12 +41,24 @@ export function startKeepalive(options: KeepaliveOptions & { readonly ping: () =
     ping();
     arm(intervalMs);
   };
+  const heard = (): void => {
+    since = performance.now();
+    left = count;
+  };
+  let stopped = false;
   arm(intervalMs);
   return {
-    heard: () => {
-      since = performance.now();
-      left = count;
+    heard,
+    pause: () => clearTimeout(timer),
+    resume: () => {
+      if (stopped) return;
+      heard();
+      clearTimeout(timer);
+      arm(intervalMs);
     },
-    stop: () => clearTimeout(timer),
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
   };
 }

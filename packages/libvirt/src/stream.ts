@@ -1,7 +1,8 @@
 // One data stream on a connection of its own: opened by a call, then frames of data and holes with that call's serial, ended by
 // an exchange of OKs. This is its state; frames come in from the connection and go out through it. What is streamed is not known here.
 // Back-pressure: `room` holds the connection's reading back while the consumer is behind, so memory stays bounded in both directions.
-import { LibvirtError, ProtocolError } from './errors.ts';
+// The end has to be agreed on: an OK that was not asked for, or data after the end, is a broken protocol and never a success.
+import { InvalidArgumentError, LibvirtError, ProtocolError } from './errors.ts';
 import { FrameStatus, FrameType } from './frame.ts';
 import type { Frame } from './frame.ts';
 import { errorPayload } from './wire-types.ts';
@@ -11,6 +12,9 @@ import { XdrReader } from './xdr.ts';
 export type StreamPiece = { readonly kind: 'data'; readonly bytes: Uint8Array } | { readonly kind: 'hole'; readonly lengthBytes: number };
 
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+/** What a waiting piece costs beside its bytes, so that very many very small ones are bounded too. */
+const PIECE_OVERHEAD_BYTES = 256;
+const ABORT_TIMEOUT_MS = 1000;
 
 /** What the connection gives a stream to write with. */
 export interface StreamWriter {
@@ -26,77 +30,112 @@ export interface Stream {
   send(piece: StreamPiece): Promise<void>;
   /** Says that all is sent (or read), and waits until the server says so too. */
   finish(): Promise<void>;
-  /** Gives the stream up; the server discards what it has not used yet. */
-  abort(): void;
+  /** Gives the stream up and waits, for a short while, until the server has let go of it. Never rejects; harmless at the end. */
+  abort(): Promise<void>;
+  /** The promise's result, or the stream's failure if that comes first. One such wait at a time. */
+  unlessFailed<T>(promise: Promise<T>): Promise<T>;
+  /** Ends it on this side: whoever waits for it gets the error. */
+  cancel(error: Error): void;
 }
 
 export interface StreamState {
   readonly stream: Stream;
   readonly serial: number;
+  readonly procedureNumber: number;
+  /** Both sides agree that it is over. False for one that failed: its connection is not used again. */
+  readonly agreed: boolean;
   onFrame(frame: Frame): void;
+  /** The connection is lost. */
   fail(error: Error): void;
-  /** Resolves when the consumer has taken enough. */
-  room(): Promise<void>;
+  /** Absent while there is room; else resolves when the consumer has taken enough. */
+  room(): Promise<void> | undefined;
 }
 
-export function createStream(serial: number, procedureName: string, writer: StreamWriter): StreamState {
-  const unread: StreamPiece[] = [];
+export function createStream(
+  serial: number,
+  procedure: { readonly name: string; readonly number: number },
+  writer: StreamWriter,
+): StreamState {
+  let unread: StreamPiece[] = [];
   let unreadBytes = 0;
-  let ended = false;
+  let state: 'open' | 'finishing' | 'aborting' | 'over' = 'open';
+  let ended = false; // the server has sent all
   let failure: Error | undefined;
-  const confirmed = Promise.withResolvers<void>();
-  confirmed.promise.catch(() => {}); // whoever waits for the end hears of it
   let wakeReader: (() => void) | undefined;
   let wakeConnection: (() => void) | undefined;
+  let interrupt: (() => void) | undefined;
+  const over = Promise.withResolvers<void>();
 
+  const hasRoom = (): boolean => unreadBytes < MAX_UNREAD_BYTES || failure !== undefined || state === 'aborting' || state === 'over';
   const stir = (): void => {
     wakeReader?.();
     wakeReader = undefined;
-    if (unreadBytes < MAX_UNREAD_BYTES || failure !== undefined) {
-      wakeConnection?.();
-      wakeConnection = undefined;
-    }
+    if (!hasRoom()) return;
+    wakeConnection?.();
+    wakeConnection = undefined;
   };
-  const fail = (error: Error): void => {
+  const stop = (error: Error): void => {
     failure ??= error;
-    confirmed.reject(failure);
+    interrupt?.();
     stir();
   };
-  const add = (piece: StreamPiece, size: number): void => {
+  const end = (): void => {
+    state = 'over';
+    over.resolve();
+    stir();
+  };
+  const add = (piece: StreamPiece): void => {
+    if (ended || state === 'finishing') throw new ProtocolError('a stream goes on after its end');
+    if (state !== 'open' || failure !== undefined) return; // was on its way when it was given up
     unread.push(piece);
-    unreadBytes += size;
+    unreadBytes += costOf(piece);
     stir();
   };
 
-  const onFrame = (frame: Frame): void => {
-    const { type, status, payload } = frame;
+  const onFrame = ({ type, status, payload }: Frame): void => {
+    // the server may say twice that it failed, by a reply and in the stream
+    if (state === 'over' && failure !== undefined) return;
+    if (state === 'over') throw new ProtocolError('a stream goes on after its end');
     if (status === FrameStatus.ERROR) {
       const reader = new XdrReader(payload);
       const fields = errorPayload.read(reader);
       reader.end();
-      fail(new LibvirtError(procedureName, fields));
+      stop(new LibvirtError(procedure.name, fields));
+      end();
+    } else if (type !== FrameType.STREAM && type !== FrameType.STREAM_HOLE) {
+      throw new ProtocolError(`a second reply to ${procedure.name}`);
+    } else if (type === FrameType.STREAM && status === FrameStatus.OK) {
+      if (payload.length > 0) throw new ProtocolError('data in the end of a stream');
+      if (state === 'open') throw new ProtocolError('the end of a stream that was not asked for');
+      end();
+    } else if (status !== FrameStatus.CONTINUE) {
+      throw new ProtocolError(`a stream's frame with the status ${status}`);
     } else if (type === FrameType.STREAM_HOLE) {
-      const reader = new XdrReader(payload);
-      const lengthBytes = Number(reader.i64());
-      reader.u32();
-      reader.end();
-      if (!Number.isSafeInteger(lengthBytes) || lengthBytes < 0) throw new ProtocolError(`a hole of ${lengthBytes} bytes in a stream`);
-      add({ kind: 'hole', lengthBytes }, 64);
-    } else if (status === FrameStatus.OK) {
-      confirmed.resolve();
-    } else if (payload.length === 0) {
+      add(readHole(payload));
+    } else if (payload.length > 0) {
+      add({ kind: 'data', bytes: payload });
+    } else {
       ended = true;
       stir();
-    } else {
-      add({ kind: 'data', bytes: payload }, payload.length);
     }
+  };
+
+  const unlessFailed = <T>(promise: Promise<T>): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      interrupt = () => reject(failure);
+      if (failure !== undefined) interrupt();
+      promise.then(resolve, reject);
+    });
+  const check = (): void => {
+    if (failure !== undefined) throw failure;
+    if (state !== 'open') throw new TypeError('the stream was ended');
   };
 
   async function* pieces(): AsyncGenerator<StreamPiece, void, undefined> {
     for (;;) {
       const piece = unread.shift();
       if (piece !== undefined) {
-        unreadBytes -= piece.kind === 'data' ? piece.bytes.length : 64;
+        unreadBytes -= costOf(piece);
         stir();
         yield piece;
       } else if (failure !== undefined) {
@@ -113,33 +152,80 @@ export function createStream(serial: number, procedureName: string, writer: Stre
 
   return {
     serial,
+    procedureNumber: procedure.number,
+    get agreed() {
+      return state === 'over' && failure === undefined;
+    },
     onFrame,
-    fail,
+    fail: (error) => {
+      stop(error);
+      end();
+    },
     room: () =>
-      unreadBytes < MAX_UNREAD_BYTES || failure !== undefined
-        ? Promise.resolve()
+      hasRoom()
+        ? undefined
         : new Promise<void>((resolve) => {
             wakeConnection = resolve;
           }),
     stream: {
       pieces: { [Symbol.asyncIterator]: pieces },
+      unlessFailed,
       async send(piece) {
-        if (failure !== undefined) throw failure;
-        if (piece.kind === 'data') writer.write(FrameType.STREAM, FrameStatus.CONTINUE, piece.bytes);
-        else writer.write(FrameType.STREAM_HOLE, FrameStatus.CONTINUE, holePayload(piece.lengthBytes));
-        await writer.drained();
+        check();
+        if (piece.kind === 'data') {
+          if (piece.bytes.length === 0) return; // would say that this is the end
+          writer.write(FrameType.STREAM, FrameStatus.CONTINUE, piece.bytes);
+        } else {
+          if (piece.lengthBytes === 0) return;
+          writer.write(FrameType.STREAM_HOLE, FrameStatus.CONTINUE, holePayload(piece.lengthBytes));
+        }
+        await unlessFailed(writer.drained());
       },
       async finish() {
-        if (failure !== undefined) throw failure;
+        check();
+        state = 'finishing';
         writer.write(FrameType.STREAM, FrameStatus.OK, new Uint8Array(0));
-        await confirmed.promise;
+        await unlessFailed(over.promise);
       },
-      abort: () => writer.write(FrameType.STREAM, FrameStatus.ERROR, new Uint8Array(0)),
+      async abort() {
+        unread = [];
+        unreadBytes = 0;
+        if (state === 'over' && failure === undefined) return;
+        // also after the server's refusal, as libvirt's own client does; nothing comes back then
+        if (state !== 'finishing') writer.write(FrameType.STREAM, FrameStatus.ERROR, new Uint8Array(0));
+        if (state !== 'open') return;
+        state = 'aborting';
+        stir();
+        const patience = setTimeout(over.resolve, ABORT_TIMEOUT_MS);
+        await over.promise;
+        clearTimeout(patience);
+      },
+      cancel: (error) => {
+        unread = [];
+        unreadBytes = 0;
+        stop(error);
+      },
     },
   };
 }
 
+function costOf(piece: StreamPiece): number {
+  return PIECE_OVERHEAD_BYTES + (piece.kind === 'data' ? piece.bytes.length : 0);
+}
+
+function readHole(payload: Uint8Array): StreamPiece {
+  const reader = new XdrReader(payload);
+  const length = reader.i64();
+  const flags = reader.u32();
+  reader.end();
+  const lengthBytes = Number(length);
+  if (!Number.isSafeInteger(lengthBytes) || lengthBytes < 0) throw new ProtocolError(`a hole of ${length} bytes in a stream`);
+  if (flags !== 0) throw new ProtocolError(`a hole with the unknown flags ${flags}`);
+  return { kind: 'hole', lengthBytes };
+}
+
 function holePayload(lengthBytes: number): Uint8Array {
+  if (!Number.isSafeInteger(lengthBytes) || lengthBytes < 0) throw new InvalidArgumentError(`a hole must have a whole number of bytes, not ${lengthBytes}`);
   const payload = Buffer.alloc(12);
   payload.writeBigInt64BE(BigInt(lengthBytes));
   return payload;

@@ -1,7 +1,8 @@
 // What storage volumes contain, streamed: a connection of its own per stream, sparse places as holes, memory bounded.
 import type { CallOptions, Connection } from './connection.ts';
+import { ConnectionLostError } from './errors.ts';
 import { row } from './procedure.ts';
-import type { StreamPiece } from './stream.ts';
+import type { Stream, StreamPiece } from './stream.ts';
 import { volume } from './wire-types.ts';
 import type { VolumeRef } from './wire-types.ts';
 import { nothing, struct, u32, u64 } from './xdr.ts';
@@ -31,33 +32,48 @@ export function volumeStreams(open: (options: CallOptions | undefined) => Promis
   return {
     async *volumeDownload(ref, options) {
       await using connection = await open(options);
-      using _ = closingOnAbort(connection, options?.signal);
       const stream = await connection.openStream(streamProcedures.storageVolDownload, argsOf(ref), options);
-      // an early leave closes the connection, and the stream with it
-      yield* stream.pieces;
-      await stream.finish();
+      using _ = cancelledBy(stream, streamProcedures.storageVolDownload.name, options?.signal);
+      try {
+        yield* stream.pieces;
+        await stream.finish();
+      } finally {
+        await stream.abort(); // where it was left early
+      }
     },
     async volumeUpload(ref, pieces, options) {
       await using connection = await open(options);
-      using _ = closingOnAbort(connection, options?.signal);
       const stream = await connection.openStream(streamProcedures.storageVolUpload, argsOf(ref), options);
+      using _ = cancelledBy(stream, streamProcedures.storageVolUpload.name, options?.signal);
+      const source = pieces[Symbol.asyncIterator]();
+      let exhausted = false;
       try {
-        for await (const piece of pieces) {
-          if (piece.kind === 'hole') await stream.send(piece);
-          else for (let at = 0; at < piece.bytes.length; at += CHUNK_BYTES) await stream.send({ kind: 'data', bytes: piece.bytes.subarray(at, at + CHUNK_BYTES) });
+        for (;;) {
+          // the source may hang while the server, or the caller, has given up
+          const next = await stream.unlessFailed(source.next());
+          if (next.done === true) break;
+          for (const piece of chunksOf(next.value)) await stream.send(piece);
         }
-      } catch (error) {
-        stream.abort();
-        throw error;
+        exhausted = true;
+        await stream.finish();
+      } finally {
+        // not awaited: a source that hangs would hold the return back too
+        if (!exhausted) source.return?.().catch(() => {});
+        await stream.abort();
       }
-      await stream.finish();
     },
   };
 }
 
-/** A stream hangs where a call would be given up: closing its connection wakes whoever waits. */
-function closingOnAbort(connection: Connection, signal: AbortSignal | undefined): Disposable {
-  const close = (): void => void connection.close();
-  signal?.addEventListener('abort', close, { once: true });
-  return { [Symbol.dispose]: () => signal?.removeEventListener('abort', close) };
+function* chunksOf(piece: StreamPiece): Generator<StreamPiece, void, undefined> {
+  if (piece.kind === 'hole') return yield piece;
+  for (let at = 0; at < piece.bytes.length; at += CHUNK_BYTES) yield { kind: 'data', bytes: piece.bytes.subarray(at, at + CHUNK_BYTES) };
+}
+
+function cancelledBy(stream: Stream, procedure: string, signal: AbortSignal | undefined): Disposable {
+  const cancel = (): void =>
+    stream.cancel(new ConnectionLostError('unknown', 'cancelled', `${procedure} was cancelled in the middle of its stream.`, procedure, { cause: signal?.reason }));
+  if (signal?.aborted === true) cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  return { [Symbol.dispose]: () => signal?.removeEventListener('abort', cancel) };
 }

@@ -25,7 +25,8 @@ export interface PrivateLibvirtd extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-export async function startPrivateLibvirtd(): Promise<PrivateLibvirtd> {
+/** `extraSettings` are lines for its libvirtd.conf. */
+export async function startPrivateLibvirtd(extraSettings: readonly string[] = []): Promise<PrivateLibvirtd> {
   const directory = mkdtempSync(join(tmpdir(), 'ferry-libvirtd-'));
   const run = join(directory, 'run');
   const tcpPort = await freePort();
@@ -43,6 +44,7 @@ export async function startPrivateLibvirtd(): Promise<PrivateLibvirtd> {
     `tcp_port = "${tcpPort}"`,
     'auth_tcp = "none"',
     'log_outputs = "3:stderr"',
+    ...extraSettings,
   ];
   writeFileSync(config, `${settings.join('\n')}\n`);
   const child = spawn('libvirtd', ['--listen', '--config', config, '--pid-file', join(directory, 'pid'), '--timeout', '60'], {
