@@ -110,7 +110,7 @@ async function main(): Promise<number> {
     else process.stdout.write(`${JSON.stringify({ migrations: [row(migration)] })}\n`);
     if (stays) server.unref();
   } catch (error) {
-    if (!signal.aborted) say(`script/demo: ${error instanceof Error ? error.message : String(error)}.`);
+    if (!signal.aborted) say(`script/demo: ${(error instanceof Error ? error.message : String(error)).replace(/\.*$/, '.')}`);
     ok = false;
   } finally {
     if (!stays || !ok) {
@@ -172,7 +172,7 @@ Try:
   script/lab status
 
 End it all:
-  kill ${readServer(dataDir)?.pid ?? ''}; script/lab down`);
+  kill ${readServer(dataDir)?.pid ?? ''}; script/lab down --lab demo; rm -r ${dataDir}`);
 }
 
 process.exitCode = await main();

@@ -42,7 +42,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: { all: '--all               every lab below $FERRY_LAB_DIR (/var/tmp/ferry-lab)' },
     // not abortable: half a removal is of no use, and the next one would only do the rest
     run: async ({ flags }) => {
-      for (const lab of flags['all'] === true ? allLabs() : [labOf(flags)]) await labDown(lab);
+      const all = allLabs();
+      const wanted = flags['all'] === true ? all : [labOf(flags)];
+      for (const lab of wanted) {
+        if (!all.some(({ name }) => name === lab.name)) process.stderr.write(`lab: there is no lab "${lab.name}"${all.length === 0 ? '' : `; there is ${all.map(({ name }) => name).join(', ')}`}\n`);
+        await labDown(lab);
+      }
       return 0;
     },
   },

@@ -35,15 +35,30 @@ function read(path: string): string | undefined {
 
 function serverUrl(options: ConnectionOptions, dataDir: string): string {
   const given = options.server ?? process.env['FERRY_SERVER'];
-  if (given !== undefined && given !== '') return given;
-  const note = read(join(dataDir, 'server.json'));
+  if (given !== undefined && given !== '') {
+    if (!URL.canParse(given) || new URL(given).protocol !== 'http:') throw localError('request-invalid', `"${given}" is not the address of a server, which looks like http://127.0.0.1:8790.`);
+    return given;
+  }
+  const note = localServer(dataDir);
   if (note === undefined) throw localError('server-unreachable', `No control plane runs with the data folder ${dataDir}.`);
-  return (JSON.parse(note) as { readonly url: string }).url;
+  return note;
 }
 
-function tokenOf(dataDir: string): string {
+function localServer(dataDir: string): string | undefined {
+  const note = read(join(dataDir, 'server.json'));
+  return note === undefined ? undefined : (JSON.parse(note) as { readonly url: string }).url;
+}
+
+const isLoopback = (server: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(new URL(server).hostname);
+
+function tokenOf(dataDir: string, server: string): string {
   const given = process.env['FERRY_TOKEN'];
-  if (given !== undefined && given !== '') return given;
+  if (given !== undefined && given !== '') {
+    if (!/^[\u0021-\u007e]+$/.test(given)) throw localError('token-wrong', 'FERRY_TOKEN has a space, a line break or another character in it that no token has.');
+    return given;
+  }
+  // the token in the folder is that of the server on this machine, and goes nowhere else
+  if (!isLoopback(server) && server !== localServer(dataDir)) throw localError('token-missing', `FERRY_TOKEN is not set, and the local server's token is not sent to ${server}.`);
   const path = join(dataDir, 'token');
   const token = read(path);
   if (token === undefined) throw localError('token-missing', `There is no token to be read in ${path}, and FERRY_TOKEN is not set.`);
@@ -54,5 +69,6 @@ function tokenOf(dataDir: string): string {
 /** Throws ApiError when there is no server or no token to be found. */
 export function connect(options: ConnectionOptions): Client {
   const dataDir = dataDirOf(options);
-  return createClient({ server: serverUrl(options, dataDir), token: tokenOf(dataDir), clientName: 'cli', fetch: exchange });
+  const server = serverUrl(options, dataDir);
+  return createClient({ server, token: tokenOf(dataDir, server), clientName: 'cli', fetch: exchange });
 }

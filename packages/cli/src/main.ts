@@ -6,7 +6,7 @@ import { hostCommands } from './commands/host.ts';
 import { migrationCommands } from './commands/migration.ts';
 import { vmCommands } from './commands/vm.ts';
 import { volumeCommands } from './commands/volume.ts';
-import { reportFailure } from './output/output.ts';
+import { reportFailure, usageJson } from './output/output.ts';
 
 const exitText = `
 Exit codes:
@@ -68,6 +68,8 @@ const wantsJson = (args: readonly string[]): boolean => args.some((each, at) => 
 try {
   await build().parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-  else process.exitCode = reportFailure(error, wantsJson(process.argv));
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+    if (error.exitCode !== 0 && wantsJson(process.argv)) process.stdout.write(usageJson(error.message.replace(/^error: /, '')));
+  } else process.exitCode = reportFailure(error, wantsJson(process.argv));
 }

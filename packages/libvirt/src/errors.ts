@@ -7,6 +7,13 @@
 /** The text is no URI of a libvirt host that this package can open. The message says what to write instead. */
 export class LibvirtUriError extends Error {
   override readonly name = 'LibvirtUriError';
+  /** It may be a good URI, for what is not supported here. */
+  readonly unsupported: boolean;
+
+  constructor(message: string, options: { readonly unsupported?: boolean } = {}) {
+    super(message);
+    this.unsupported = options.unsupported ?? false;
+  }
 }
 
 /** The request is refused on this side; nothing was sent. */

@@ -76,7 +76,7 @@ export function parseUri(text: string): LibvirtUri {
     case 'ssh':
     case 'libssh':
     case 'libssh2':
-      return refuse(`the transport ${transport}${transportName === undefined ? ' (the default when a host is named)' : ''} is not supported yet; ${EXAMPLES}`);
+      throw new LibvirtUriError(`${shown} cannot be used as a libvirt URI: the transport ${transport}${transportName === undefined ? ' (the default when a host is named)' : ''} is not supported yet; ${EXAMPLES}.`, { unsupported: true });
     default:
       return refuse(`the transport "${transport}" is unknown; ${EXAMPLES}`);
   }

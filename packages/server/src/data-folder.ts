@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, link, mkdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { FerryError } from '@ferry/core';
 
 /** Where Ferry keeps its data unless told otherwise. */
@@ -20,7 +20,11 @@ export const defaultDataDir = (environment: Readonly<Record<string, string | und
 /** Makes the folder, readable by its owner only, if it is not there. Throws FerryError `store-broken`. */
 export const makeDataFolder = async (directory: string): Promise<void> => {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    // step by step: node's own way never ends where the system refuses to make a folder but does not say that it exists (/proc)
+    const missing: string[] = [];
+    for (let at = resolve(directory); !(await exists(at)); at = dirname(at)) missing.push(at);
+    for (const each of missing.toReversed()) await mkdir(each, { mode: 0o700 }).catch(unlessThere);
+    if (!(await stat(directory)).isDirectory()) throw new Error('it is not a folder');
   } catch (error) {
     throw unusable(directory, error);
   }
@@ -69,12 +73,17 @@ export const removeServerNote = async (directory: string): Promise<void> => {
   }
 };
 
+/** Made by somebody else in the meantime. */
+const unlessThere = (error: unknown): void => {
+  if (codeOf(error) !== 'EEXIST') throw error;
+};
+
 const exists = async (path: string): Promise<boolean> => {
   try {
     await stat(path);
     return true;
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return false;
     throw error;
   }
 };

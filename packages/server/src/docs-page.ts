@@ -21,8 +21,8 @@ export const docsPage = (document: OpenApiDocument, errors: ErrorRows): DocsPage
 <nav><h2>Operations</h2><ul>${operations.map(({ path, method, operation }) => `<li><a href="#${text(operation.operationId)}"><b>${method}</b> <code>${text(path)}</code></a></li>`).join('')}</ul>
 <p><a href="#objects">Objects</a> · <a href="#errors">Errors</a></p></nav>
 <main><section><h2>Before the first call</h2>
-<p>Every request carries the token that the server made at its first start; it is in the file <code>token</code> of the data folder, readable by its owner only. The examples take address and token from the environment; the address is the one this page was opened by.</p>
-<pre>export FERRY_SERVER=${text('http://127.0.0.1:8790')}
+<p>Every request carries the token that the server made at its first start; it is in the file <code>token</code> of the data folder, readable by its owner only. The examples take address and token from the environment; the address is that of this page.</p>
+<pre>export FERRY_SERVER=http://127.0.0.1:PORT
 export FERRY_TOKEN="$(cat DATA_FOLDER/token)"</pre>
 <p>Every refusal is a <a href="#schema-Problem">problem document</a> with a code, a sentence and the way out. The document behind this page is at <code>GET /openapi.json</code>.</p></section>
 ${operations.map(({ path, method, operation }) => operationSection(path, method, operation)).join('\n')}

@@ -104,7 +104,7 @@ test('the reference page has an anchor for every error code and every operation,
   for (const code of Object.keys(errorTable)) assert.ok(response.body.includes(`id="error-${code}"`), code);
   for (const name of Object.keys(routes)) assert.ok(response.body.includes(`id="${name}"`), name);
   assert.doesNotMatch(response.body, /<script|<link|<img|@import|url\(|\ssrc=/i);
-  assert.deepEqual([...new Set(response.body.match(/https?:\/\/[^\s<"]+/g))], ['http://127.0.0.1:8790']);
+  assert.deepEqual([...new Set(response.body.match(/https?:\/\/[^\s<"]+/g))], ['http://127.0.0.1:PORT']);
   assert.match(String(response.headers['content-security-policy']), /^default-src 'none'; style-src 'sha256-/);
 });
 

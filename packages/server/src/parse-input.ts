@@ -27,5 +27,21 @@ const sentenceOf = (place: string, issue: z.core.$ZodIssue): string => {
   if (issue.code === 'unrecognized_keys') return `The ${place} has no field ${issue.keys.slice(0, 5).map((key) => JSON.stringify(key.slice(0, 100))).join(', ')}.`;
   const field = issue.path.map(String).join('.');
   const subject = field === '' ? `The ${place}` : `The field "${field}" of the ${place}`;
-  return `${subject} is not accepted: ${issue.message.slice(0, 300)}.`;
+  return `${subject} ${complaint(issue)}.`;
 };
+
+/** In our words where the library's would name its own types. */
+function complaint(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.input === undefined ? 'is missing' : `must be ${issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`}`;
+    case 'too_small':
+      return issue.origin === 'string' ? 'must not be empty' : `must be at least ${String(issue.minimum)}`;
+    case 'too_big':
+      return issue.origin === 'string' ? `must have at most ${String(issue.maximum)} characters` : `must be at most ${String(issue.maximum)}`;
+    case 'invalid_value':
+      return `must be one of ${issue.values.map(String).join(', ')}`;
+    default:
+      return `is not accepted: ${issue.message.slice(0, 300)}`;
+  }
+}

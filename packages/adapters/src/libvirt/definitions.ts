@@ -147,7 +147,14 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
         await must(helper.uuid, signal);
       } catch (error) {
         if (!(error instanceof LibvirtError) || error.code !== VIR_ERR.NO_DOMAIN) throw error;
-        await session.domainCreateXml(helperXml(helper, marker), VIR_DOMAIN_START.PAUSED, { signal });
+        const start = (cache: 'none' | 'writeback') => session.domainCreateXml(helperXml(helper, marker, cache), VIR_DOMAIN_START.PAUSED, { signal });
+        try {
+          await start('none');
+        } catch (refusal) {
+          // not every file system does direct I/O
+          if (!(refusal instanceof LibvirtError) || !/O_DIRECT|cache\.direct/i.test(refusal.message)) throw refusal;
+          await start('writeback');
+        }
       }
     },
   };
@@ -175,11 +182,11 @@ function identityOf(disk: XmlElement, type: string, source: string | undefined):
 
 /**
  * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of memory,
- * no network card. It is never resumed.
+ * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the time.
  */
-export function helperXml({ uuid, name, disks }: HelperDomain, marker: MigrationMarker): string {
+export function helperXml({ uuid, name, disks }: HelperDomain, marker: MigrationMarker, cache: 'none' | 'writeback'): string {
   const disk = ({ target, path, format }: HelperDomain['disks'][number]): string =>
-    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' discard='unmap'/><source file='${escapeXml(path)}'/><target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
+    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' cache='${cache}' discard='unmap'/><source file='${escapeXml(path)}'/><target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
   return [
     `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
     `<metadata>${markerElement(marker)}</metadata>`,

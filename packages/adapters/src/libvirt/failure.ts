@@ -19,7 +19,7 @@ const connectCodes: Readonly<Record<ConnectErrorKind, ErrorCode>> = {
 
 export function connectFailure(uri: string, error: unknown): FerryError {
   if (error instanceof FerryError) return error;
-  if (error instanceof LibvirtUriError) return new FerryError('uri-invalid', error.message, { cause: error });
+  if (error instanceof LibvirtUriError) return new FerryError(error.unsupported ? 'uri-unsupported' : 'uri-invalid', error.message, { cause: error });
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof ConnectError) return new FerryError(connectCodes[error.kind], message, { cause: error });
   return new FerryError('host-unreachable', `${uri} does not answer as a libvirt host: ${message}`, { cause: error });

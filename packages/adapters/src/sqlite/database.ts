@@ -15,6 +15,22 @@ export interface OpenDatabase {
   readonly synchronous: 'FULL' | 'NORMAL' | 'OFF';
 }
 
+/** Throws FerryError `store-newer` for a file of a newer version, without writing to it. Whatever else is wrong shows when it is opened. */
+export function refuseNewer(path: string): void {
+  if (!existsSync(path)) return;
+  let version = 0;
+  try {
+    const database = new DatabaseSync(path, { readOnly: true });
+    version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+    database.close();
+  } catch {
+    return;
+  }
+  if (version > schemaVersion) throw newer(path, version);
+}
+
+const newer = (path: string, version: number): FerryError => new FerryError('store-newer', `${path} has schema version ${version}; this Ferry knows ${schemaVersion}.`);
+
 /** Throws FerryError `store-locked`, `store-newer` or `store-broken`; none of them changes the file. */
 export function openDatabase({ path, schema, synchronous }: OpenDatabase): DatabaseSync {
   const fresh = !existsSync(path);
@@ -24,7 +40,7 @@ export function openDatabase({ path, schema, synchronous }: OpenDatabase): Datab
     if (fresh) chmodSync(path, 0o600);
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA busy_timeout = 0;');
     const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
-    if (version > schemaVersion) throw new FerryError('store-newer', `${path} has schema version ${version}; this Ferry knows ${schemaVersion}.`);
+    if (version > schemaVersion) throw newer(path, version);
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; BEGIN EXCLUSIVE; ${schema}; PRAGMA user_version = ${schemaVersion}; COMMIT;`);
     return database;
   } catch (error) {

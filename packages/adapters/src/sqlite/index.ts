@@ -1,9 +1,12 @@
 /** The three store ports on SQLite files in one folder. One process at a time: a second one is told so. */
 import { join } from 'node:path';
 import type { Stores } from '@ferry/engine';
+import { refuseNewer } from './database.ts';
 import { openIntents } from './intents.ts';
 import { openInventory } from './inventory.ts';
 import { openJournal } from './journal.ts';
+
+const files = ['intents.sqlite', 'journal.sqlite', 'inventory.sqlite'] as const;
 
 /** Throws FerryError `store-locked`, `store-newer` or `store-broken`. */
 export function openSqliteStores(directory: string, clock: { now(): number }): Stores {
@@ -16,9 +19,12 @@ export function openSqliteStores(directory: string, clock: { now(): number }): S
     for (let store = opened.pop(); store !== undefined; store = opened.pop()) store.close();
   };
   try {
-    const intents = keep(openIntents(join(directory, 'intents.sqlite'), clock));
-    const journal = keep(openJournal(join(directory, 'journal.sqlite')));
-    const inventory = keep(openInventory(join(directory, 'inventory.sqlite')));
+    // all are looked at before the first is opened for writing: a refusal leaves everything as it is
+    for (const file of files) refuseNewer(join(directory, file));
+    const [intentsFile, journalFile, inventoryFile] = files;
+    const intents = keep(openIntents(join(directory, intentsFile), clock));
+    const journal = keep(openJournal(join(directory, journalFile)));
+    const inventory = keep(openInventory(join(directory, inventoryFile)));
     return { intents, journal, inventory, close: async () => closeAll() };
   } catch (error) {
     closeAll();

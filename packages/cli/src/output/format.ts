@@ -18,7 +18,7 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-export const formatTime = (rfc3339: string): string => new Date(rfc3339).toLocaleString(undefined, { hour12: false });
+export const formatTime = (rfc3339: string): string => new Date(rfc3339).toLocaleString('sv-SE');
 
 /** Control characters, which could move the cursor or colour the terminal, as visible escapes. */
 export const printable = (text: string): string =>

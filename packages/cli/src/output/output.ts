@@ -19,13 +19,17 @@ export const createOutput = (json: boolean): Output => ({
   note: (text) => void process.stderr.write(`${text}\n`),
 });
 
+/** Wrong use, for a script that reads JSON; the sentence itself is on stderr already. */
+export const usageJson = (message: string): string => `${JSON.stringify({ code: 'usage', status: 0, detail: message, remedy: 'Run with --help to see what there is.', reasons: [] })}\n`;
+
 /** Says what went wrong, each reason and the way out; never a stack trace. Returns the exit code. */
 export function reportFailure(error: unknown, json: boolean): ExitCode {
   const failure = error instanceof ApiError ? error : undefined;
   const message = error instanceof Error ? error.message : String(error);
   const lines = [`error: ${printable(message)}`];
   for (const { host, message: reason, remedy } of failure?.reasons ?? []) lines.push(`  ${host === undefined ? '' : `${printable(host)}: `}${printable(reason)} (${printable(remedy)})`);
-  if (failure !== undefined && failure.remedy !== '') lines.push(`hint: ${printable(failure.remedy)}`);
+  // reasons bring their own ways out
+  if (failure !== undefined && failure.remedy !== '' && failure.reasons.length === 0) lines.push(`hint: ${printable(failure.remedy)}`);
   process.stderr.write(`${lines.join('\n')}\n`);
   if (json && failure !== undefined) {
     const { code, status, remedy, reasons } = failure;

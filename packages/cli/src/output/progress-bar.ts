@@ -2,20 +2,34 @@
 import type { MigrationJson } from '@ferry/api';
 import { formatBytes, formatDuration, printable } from './format.ts';
 
-const barWidth = 24;
+const barWidths: readonly number[] = [24, 12, 0];
 
+/** Head, bar, percent and phase always show; what else there is shows as far as the line has room for it. */
 export function progressLine(migration: MigrationJson, columns: number): string {
   const { progress, phase, vm, from, to } = migration;
   const head = `${printable(vm.name)} ${from} -> ${to ?? '?'}`;
-  if (progress === undefined) return `${head}  ${phase}`.slice(0, columns - 1);
-  const filled = Math.round((progress.percent / 100) * barWidth);
-  const parts = [
-    `${head} [${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${String(progress.percent).padStart(3)} %`,
-    `${formatBytes(progress.throughputBytesPerSecond)}/s`,
+  const room = columns - 1;
+  if (progress === undefined) return `${head}  ${phase}`.slice(0, room);
+  // nothing is known of the dirty rate before the first pass is over, and nothing flows in the switch
+  const details = [
+    ...(progress.throughputBytesPerSecond === 0 ? [] : [`${formatBytes(progress.throughputBytesPerSecond)}/s`]),
     `${formatBytes(progress.remainingBytes)} left`,
-    `dirty ${formatBytes(progress.dirtyBytesPerSecond)}/s`,
+    ...(progress.dirtyBytesPerSecond === 0 ? [] : [`dirty ${formatBytes(progress.dirtyBytesPerSecond)}/s`]),
     ...(progress.etaMs === undefined ? [] : [`ETA ${formatDuration(progress.etaMs)}`]),
-    phase,
   ];
-  return parts.join('  ').slice(0, columns - 1);
+  for (const width of barWidths) {
+    for (let count = details.length; count >= Math.min(details.length, 1); count -= 1) {
+      const line = [`${head} ${bar(progress.percent, width)}${String(progress.percent).padStart(3)} %`, ...details.slice(0, count), phase].join('  ');
+      if (line.length <= room) return line;
+      // a shorter bar is less of a loss than figures, until it is gone
+      if (width === barWidths[0] && count === details.length) break;
+    }
+  }
+  return `${head} ${progress.percent} %  ${phase}`.slice(0, room);
+}
+
+function bar(percent: number, width: number): string {
+  if (width === 0) return '';
+  const filled = Math.round((percent / 100) * width);
+  return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}] `;
 }
