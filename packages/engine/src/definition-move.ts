@@ -10,6 +10,8 @@ export interface DefinitionMoveDeps {
   readonly target: HostLink;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** Resolves when nothing holds the VM's disks on the target any more. */
+  readonly released: Promise<void>;
   /** Remembers that the source's definition is kept on purpose. */
   readonly park: () => Promise<void>;
 }
@@ -19,7 +21,7 @@ export type DefinitionMove = { readonly moved: true; readonly failure?: string }
 
 const isOff = (view: InstanceView): boolean => view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
 
-export async function moveDefinition(migration: Migration, { source, target, log, signal, park }: DefinitionMoveDeps): Promise<DefinitionMove> {
+export async function moveDefinition(migration: Migration, { source, target, log, signal, released, park }: DefinitionMoveDeps): Promise<DefinitionMove> {
   const { vm, plan, from, to } = migration;
   const keeps = plan?.persistence === 'keep-source';
   const [here, there] = await Promise.all([source.migration.observe(vm.uuid, signal), target.migration.observe(vm.uuid, signal)]);
@@ -40,6 +42,7 @@ export async function moveDefinition(migration: Migration, { source, target, log
   if (plan?.autostart === true) await target.definitions.setAutostart(vm.uuid, true, signal);
   if (migration.request.autoStart !== true) return { moved: true };
   try {
+    await released;
     await target.definitions.start(vm.uuid, signal);
     return { moved: true };
   } catch (error) {

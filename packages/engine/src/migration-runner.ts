@@ -189,10 +189,16 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     try {
       const { plan } = migration;
       if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
-      if (plan?.disks.some(({ how }) => how === 'copy') === true) await deps.volumes.make(migration, targetSide(), bounded());
+      const volumes = plan?.disks.some(({ how }) => how === 'copy') === true ? deps.volumes.make(migration, targetSide(), bounded()) : undefined;
       if (plan?.helper !== undefined) {
         const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw', asFile }, index) => ({ target: helperTarget(index), path, format: asFile === true ? 'raw' : format }));
-        await source().definitions.startHelper({ ...plan.helper, disks }, marker(), bounded());
+        const helper = source().definitions.startHelper({ ...plan.helper, disks }, marker(), bounded());
+        // both end before anything is taken back
+        const failed = (await Promise.allSettled([volumes, helper])).find((each) => each.status === 'rejected');
+        if (failed !== undefined) throw failed.reason;
+      } else await volumes;
+      if (plan?.helper !== undefined) {
+        // it is all there is to mark
       } else if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') await source().migration.mark(migration.vm.uuid, marker(), signal);
       dispatch({ type: 'prepared' });
     } catch (error) {
@@ -241,22 +247,30 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     return { type: 'cleaned', vmIsNow: { host: to?.name ?? '', state: 'running' } };
   };
 
+  const endHelperOnTarget = async (): Promise<void> => {
+    const helper = migration.plan?.helper;
+    if (helper !== undefined && (await look(targetId())).kind === 'present') await target().migration.remove(helper.uuid, 'process', signal);
+  };
+
   const cleanOnce = async (): Promise<Extract<MigrationEvent, { type: 'cleaned' }>> => {
     const { plan, vm } = migration;
-    if (plan?.helper !== undefined && (await look(targetId())).kind === 'present') await target().migration.remove(plan.helper.uuid, 'process', signal);
     if (plan?.how === 'stored-definition') return startStored();
+    let failure: string | undefined;
     if (plan?.how === 'peer-to-peer' || plan === undefined) await afterGuest();
     else {
-      const moved = await moveDefinition(migration, { source: source(), target: target(), log, signal, park: () => deps.kept.park(vm.uuid, migration.from.id) });
+      // ending the helper takes libvirt a while, and only a start has to wait for it
+      const released = endHelperOnTarget();
+      const moving = moveDefinition(migration, { source: source(), target: target(), log, signal, released, park: () => deps.kept.park(vm.uuid, migration.from.id) });
+      const [moved] = await Promise.all([moving, released]);
       if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
-      if (moved.failure !== undefined) return { type: 'cleaned', failure: { message: moved.failure, moved: true }, vmIsNow: { host: migration.to?.name ?? '', state: 'shut-off' } };
+      failure = moved.failure;
     }
     // a temporary guest keeps its snapshots where its definition is
     if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, plan.persistence === 'temporary' ? source() : target(), bounded());
     await deps.kept.unpark(vm.uuid, targetId());
     const { copiedBytes } = plan?.disks.some(({ how }) => how === 'copy') === true ? await deps.volumes.settle(migration, sourceSide(), targetSide(), bounded()) : { copiedBytes: 0 };
     const there = await look(targetId(), vm.uuid);
-    return { type: 'cleaned', copiedBytes, ...(there.kind === 'present' ? { vmIsNow: { host: migration.to?.name ?? '', state: there.state } } : {}) };
+    return { type: 'cleaned', copiedBytes, ...(failure === undefined ? {} : { failure: { message: failure, moved: true } }), ...(there.kind === 'present' ? { vmIsNow: { host: migration.to?.name ?? '', state: there.state } } : {}) };
   };
 
   /** Repeated until both hosts answer: half a clean-up is no end. */

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { hostId, vmUuid } from '../ids.ts';
+import type { HostView, Vm } from '../model.ts';
+import type { VmFacts } from './checks.ts';
+import { checkRescue, type RescueInput, type RescueStorage } from './rescue.ts';
+
+const host = (name: string, state: HostView['state']): HostView => ({
+  host: { id: hostId(name), name, uri: `qemu+tcp://${name}/system`, machineUuid: name, addedAt: 0 }, state, freeMemoryBytes: 4e9,
+});
+const vm: Vm = { uuid: vmUuid('a'), name: 'web', hostId: hostId('h1'), state: 'unknown', memoryBytes: 1e9, vcpus: 1, disks: [], instances: [] };
+const path = '/shared/a.qcow2';
+const facts: VmFacts = {
+  saved: false, autostart: false, persistent: true, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0,
+  disks: [{ target: 'vda', device: 'disk', type: 'file', source: path, format: 'qcow2', readOnly: false, backing: [] }],
+};
+const has: RescueStorage = { sharing: new Map([[path, { verdict: 'shared', method: 'marker', at: 1 }]]), found: new Set([path]) };
+const input = (more: Partial<RescueInput> = {}): RescueInput => ({
+  vm, hosts: [host('h1', 'unreachable'), host('h2', 'connected')], request: { rescue: { statement: 'dead' } }, loadOf: () => 0, facts, storage: new Map([[hostId('h2'), has]]), ...more,
+});
+const codes = (more: Partial<RescueInput>): readonly string[] => {
+  const result = checkRescue(input(more));
+  assert.ok(result.kind === 'refused', JSON.stringify(result));
+  return result.reasons.map(({ code, host: where }) => `${where ?? '*'} ${code}`);
+};
+
+test('started where the disks are, as an evacuation', () => {
+  const result = checkRescue(input());
+  assert.ok(result.kind === 'chosen');
+  assert.deepEqual([result.to.name, result.move, result.plan.how, result.plan.disks.map(({ how }) => how)], ['h2', 'evacuation', 'stored-definition', ['shared']]);
+});
+
+test('refused: the host answers, nothing is stored, the disk is not there or was never proved, the VM runs already', () => {
+  assert.deepEqual(codes({ hosts: [host('h1', 'connected'), host('h2', 'connected')] }), ['h1 rescue-source-answers']);
+  const { facts: _, ...without } = input();
+  const nothing = checkRescue(without);
+  assert.ok(nothing.kind === 'refused' && nothing.reasons[0]?.code === 'definition-missing');
+  assert.deepEqual(codes({ storage: new Map([[hostId('h2'), { ...has, found: new Set<string>() }]]) }), ['h2 disk-not-there']);
+  assert.deepEqual(codes({ storage: new Map([[hostId('h2'), { ...has, sharing: new Map() }]]) }), ['h2 disk-sharing-unknown']);
+  assert.deepEqual(codes({ hosts: [host('h1', 'unreachable'), host('h2', 'unreachable'), host('h3', 'connected')] }), ['h2 target-unreachable', 'h3 disk-not-there'], 'every reason of every host');
+  const elsewhere = { ...vm, instances: [{ hostId: hostId('h2'), role: 'conflict' as const, instance: { uuid: vm.uuid, name: 'web', state: 'running' as const, reason: 'other' as const, persistent: true, memoryBytes: 1, vcpus: 1, disks: [] } }] };
+  assert.deepEqual(codes({ vm: elsewhere }), ['* vm-two-copies']);
+});
+
+test('safety: never while the source answers, and never without the file', () => {
+  const state = fc.constantFrom<HostView['state']>('connected', 'connecting', 'unreachable');
+  fc.assert(
+    fc.property(state, state, fc.boolean(), fc.boolean(), fc.boolean(), (source, target, found, proved, assumeShared) => {
+      const storage = new Map([[hostId('h2'), { sharing: proved ? has.sharing : new Map(), found: found ? has.found : new Set<string>() }]]);
+      const result = checkRescue(input({ hosts: [host('h1', source), host('h2', target)], storage, request: { rescue: { statement: 'dead' }, assumeShared } }));
+      assert.equal(result.kind === 'chosen', source !== 'connected' && target === 'connected' && found && (proved || assumeShared));
+    }),
+  );
+});

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { migrationId, vmUuid } from '../ids.ts';
+import { planDisks, type DiskFacts, type SharingProof, type StorageWish, type TargetStorage, type VolumeFacts, type VolumeRecord } from './storage.ts';
+
+const gib = 1_073_741_824;
+const vm = { name: 'web', uuid: vmUuid('a') };
+const names = { from: 'h1', to: 'h2' };
+const path = '/pool/web.qcow2';
+const disk: DiskFacts = { target: 'vda', device: 'disk', type: 'file', source: path, format: 'qcow2', readOnly: false, capacityBytes: 10 * gib, allocationBytes: gib, fileBytes: gib + 100, backing: [] };
+const proof = (verdict: SharingProof['verdict']): SharingProof => ({ verdict, method: 'marker', at: 1 });
+const there: VolumeFacts = { pool: 'default', name: 'web.qcow2', path, format: 'qcow2', capacityBytes: 10 * gib, allocationBytes: gib, modified: '5.1' };
+const record: VolumeRecord = { host: 'h2', hostName: 'h2', path, pool: 'default', name: 'web.qcow2', vm, migration: migrationId('m1'), at: 1, role: 'source', capacityBytes: 10 * gib, allocationBytes: gib, modified: '5.1' };
+const storage = (more: Partial<TargetStorage> = {}, verdict: SharingProof['verdict'] = 'separate'): TargetStorage => ({
+  pools: [{ name: 'default', path: '/pool', active: true, availableBytes: 100 * gib }],
+  sharing: new Map([[path, proof(verdict)]]),
+  volumes: new Map(),
+  records: new Map(),
+  ...more,
+});
+const wish: StorageWish = { cold: false, externalSnapshots: false };
+const plan = (disks: readonly DiskFacts[], target: TargetStorage, more: Partial<StorageWish> = {}) => planDisks(vm, disks, target, { ...wish, ...more }, names);
+const codes = (...args: Parameters<typeof plan>): readonly string[] => plan(...args).reasons.map(({ code }) => code);
+const how = (...args: Parameters<typeof plan>): readonly string[] => {
+  const { disks, reasons } = plan(...args);
+  assert.deepEqual(reasons, []);
+  return disks.map((each) => each.how);
+};
+
+test('shared by a marker, by its name, or by the operator\'s word; unknown is refused', () => {
+  assert.deepEqual(how([disk], storage({}, 'shared')), ['shared']);
+  assert.deepEqual(how([{ ...disk, type: 'network', identity: 'nbd:s/x' }], storage({ sharing: new Map() })), ['shared']);
+  assert.deepEqual(codes([disk], storage({}, 'unknown')), ['disk-sharing-unknown']);
+  assert.deepEqual(how([disk], storage({}, 'unknown'), { assumeShared: true }), ['shared']);
+  assert.deepEqual(how([disk], storage({}, 'separate'), { assumeShared: true }), ['copy'], 'what was proved is not talked away');
+});
+
+test('an empty drive travels as nothing', () => {
+  const { source: _, ...empty } = disk;
+  assert.deepEqual(how([{ ...empty, device: 'cdrom', readOnly: true }], storage()), ['none']);
+});
+
+test('a local disk needs an active pool for its folder, a known format and size; read-only ones stay', () => {
+  assert.deepEqual(how([disk], storage()), ['copy']);
+  assert.deepEqual(codes([disk], storage({ pools: [] })), ['target-pool-missing']);
+  assert.deepEqual(codes([disk], storage({ pools: [{ name: 'default', path: '/pool', active: false, availableBytes: 0 }] })), ['target-pool-inactive']);
+  assert.deepEqual(codes([{ ...disk, format: 'vmdk' }], storage()), ['disk-format']);
+  const { capacityBytes: _, ...sizeless } = disk;
+  assert.deepEqual(codes([sizeless], storage()), ['disk-size-unknown']);
+  assert.deepEqual(codes([{ ...disk, readOnly: true }], storage()), ['disk-read-only-local']);
+  assert.deepEqual(codes([{ ...disk, device: 'cdrom' }], storage()), ['disk-read-only-local']);
+  assert.deepEqual(codes([{ ...disk, type: 'block' }], storage()), ['disk-not-copyable']);
+});
+
+test('what is in the way stays, unless Ferry\'s record proves it stale', () => {
+  const with_ = (more: Partial<VolumeRecord> | undefined, volume: Partial<VolumeFacts> = {}) =>
+    storage({ volumes: new Map([[path, { ...there, ...volume }]]), records: more === undefined ? new Map() : new Map([[path, { ...record, ...more }]]) });
+  assert.deepEqual(codes([disk], with_(undefined)), ['volume-exists']);
+  assert.deepEqual(codes([disk], with_({ vm: { name: 'other', uuid: vmUuid('b') } })), ['volume-exists']);
+  assert.equal(plan([disk], with_({})).disks[0]?.volume?.replaces, true);
+  assert.deepEqual(codes([disk], with_({}, { modified: '6.0' })), ['volume-exists']);
+  assert.deepEqual(codes([disk], with_({}, { allocationBytes: 1 })), ['volume-exists']);
+  assert.equal(plan([disk], with_({ role: 'target' }, { modified: '6.0' })).disks[0]?.volume?.replaces, true, 'left by an unfinished copy of this VM');
+});
+
+test('prepared volumes are taken when asked, with the same format and size', () => {
+  const prepared = (volume: Partial<VolumeFacts>) => storage({ volumes: new Map([[path, { ...there, ...volume }]]) });
+  assert.equal(plan([disk], prepared({}), { useExistingVolumes: true }).disks[0]?.volume?.existing, true);
+  assert.deepEqual(codes([disk], prepared({ format: 'raw' }), { useExistingVolumes: true }), ['volume-format']);
+  assert.deepEqual(codes([disk], prepared({ capacityBytes: 1 }), { useExistingVolumes: true }), ['volume-size']);
+  assert.deepEqual(codes([disk], storage(), { useExistingVolumes: true }), ['volume-missing']);
+});
+
+test('what is inside a file goes with the file when it is cold, and is a reason when it is not', () => {
+  assert.deepEqual(codes([{ ...disk, internal: 'snapshots' }], storage()), ['disk-internal-snapshots']);
+  assert.deepEqual(codes([{ ...disk, internal: 'checkpoints' }], storage(), { cold: true, useExistingVolumes: true }), ['disk-internal-checkpoints']);
+  const [cold] = plan([{ ...disk, internal: 'snapshots' }], storage(), { cold: true }).disks;
+  assert.deepEqual([cold?.asFile, cold?.capacityBytes], [true, Math.ceil((gib + 100) / 512) * 512]);
+  assert.equal(plan([disk], storage()).disks[0]?.asFile, undefined, 'a guest that runs writes blocks, not the file');
+  assert.equal(plan([{ ...disk, format: 'raw' }], storage(), { cold: true }).disks[0]?.asFile, undefined);
+});
+
+test('a chain becomes one image, keeps a base that both hosts have, and is not joined under snapshots', () => {
+  const chained = { ...disk, backing: ['/base/a.qcow2'] };
+  const sharedBase = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')]]) });
+  assert.equal(plan([chained], storage()).disks[0]?.volume?.backing, undefined);
+  assert.equal(plan([chained], sharedBase).disks[0]?.volume?.backing, '/base/a.qcow2');
+  assert.deepEqual(codes([chained], storage(), { externalSnapshots: true }), ['disk-external-snapshots']);
+  assert.deepEqual(how([chained], sharedBase, { externalSnapshots: true }), ['copy']);
+  const other = { ...disk, target: 'vdb', source: '/pool/b.qcow2', backing: ['/pool/c.qcow2'] };
+  const both = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')], ['/pool/b.qcow2', proof('separate')], ['/pool/c.qcow2', proof('separate')]]) });
+  assert.deepEqual(codes([chained, other], both), ['disk-chains-mixed']);
+});
+
+test('room is asked for all disks of a pool together', () => {
+  const second = { ...disk, target: 'vdb', source: '/pool/b.qcow2' };
+  const target = (availableBytes: number) =>
+    storage({ pools: [{ name: 'default', path: '/pool', active: true, availableBytes }], sharing: new Map([[path, proof('separate')], ['/pool/b.qcow2', proof('separate')]]) });
+  assert.deepEqual(how([disk, second], target(2 * gib)), ['copy', 'copy']);
+  assert.deepEqual(codes([disk, second], target(2 * gib - 1)), ['target-space']);
+});
+
+test('safety: without proof or word nothing counts as shared, and without a fitting record nothing is replaced', () => {
+  const verdict = fc.constantFrom<SharingProof['verdict']>('shared', 'separate', 'unknown');
+  fc.assert(
+    fc.property(verdict, fc.boolean(), fc.boolean(), fc.boolean(), fc.option(fc.record({ same: fc.boolean(), role: fc.constantFrom<VolumeRecord['role']>('source', 'target'), modified: fc.constantFrom('5.1', '6.0') }), { nil: undefined }), fc.boolean(), (found, assumeShared, useExistingVolumes, cold, kept, occupied) => {
+      const records = kept === undefined ? new Map() : new Map([[path, { ...record, role: kept.role, modified: kept.modified, vm: kept.same ? vm : { name: 'other', uuid: vmUuid('b') } }]]);
+      const target = storage({ records, volumes: occupied ? new Map([[path, there]]) : new Map() }, found);
+      const { disks: [planned], reasons } = plan([disk], target, { assumeShared, useExistingVolumes, cold });
+      if (planned?.how === 'shared') assert.ok(found === 'shared' || (found === 'unknown' && assumeShared));
+      if (planned?.how === 'copy') assert.ok(found === 'separate' && planned.volume !== undefined && reasons.length === 0);
+      if (planned?.volume?.replaces === true) assert.ok(kept?.same === true && (kept.role === 'target' || kept.modified === there.modified));
+      if (planned?.how === 'none') assert.ok(reasons.length > 0);
+    }),
+  );
+});
