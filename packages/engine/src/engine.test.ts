@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { FerryError, type Migration } from '@ferry/core';
+import { startEngine } from './engine.ts';
+import type { Engine } from './facade.ts';
+import { fakeFleet, jumpingClock, memoryStores, silentLog, uriOf, type FakeFleet } from './fake-fleet.ts';
+import type { Stores } from './ports.ts';
+
+const by = { actor: 'operator', client: 'test' };
+const web = { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' };
+let clock: ReturnType<typeof jumpingClock>;
+let fleet: FakeFleet;
+let stores: Stores;
+let engine: Engine;
+let failCommits = 0;
+
+const start = async (): Promise<Engine> => startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
+const patience = () => AbortSignal.timeout(5_000);
+
+beforeEach(async () => {
+  clock = jumpingClock();
+  fleet = fakeFleet(clock);
+  failCommits = 0;
+  stores = memoryStores({
+    beforeCommit: () => {
+      if (failCommits > 0) {
+        failCommits -= 1;
+        throw new Error('the disk is full');
+      }
+    },
+  });
+  engine = await start();
+  for (const name of ['h1', 'h2']) {
+    fleet.add(name);
+    await engine.addHost({ uri: uriOf(name), name }, patience());
+  }
+});
+afterEach(async () => {
+  await engine.close();
+  clock.stop();
+});
+
+const run = async (domain: Parameters<FakeFleet['run']>[1], host = 'h1'): Promise<void> => {
+  fleet.run(host, domain);
+  for (let turn = 0; turn < 1_000 && !engine.vms().some(({ uuid }) => uuid === domain.uuid); turn += 1) await clock.sleep(10);
+};
+const ended = async (id: string): Promise<Migration> => {
+  let last: Migration | undefined;
+  for await (const state of engine.watchMigration(id, patience())) last = state;
+  assert.ok(last?.outcome !== undefined, 'it ended');
+  return last;
+};
+const move = async (options: Partial<Parameters<Engine['startMigration']>[0]> = {}): Promise<Migration> => ended((await engine.startMigration({ vm: 'web', ...options }, by)).id);
+const refused = (code: string) => (error: unknown) => error instanceof FerryError && error.code === code;
+
+test('a migration runs through its phases, is stored, and the VM is seen where it went', async () => {
+  await run(web);
+  const migration = await move({ to: 'h2' });
+  assert.equal(migration.outcome, 'succeeded');
+  assert.deepEqual(migration.phases.map(({ phase }) => phase).filter((phase) => phase !== 'switching'), ['queued', 'checking', 'preparing', 'transferring', 'verifying', 'cleaning', 'succeeded']);
+  assert.deepEqual([migration.vmIsNow, migration.downtimeMs], [{ host: 'h2', state: 'running' }, 7]);
+  assert.deepEqual(fleet.calls, ['h1 mark', 'h1 perform']);
+  assert.equal(engine.hostNameOf(engine.vm('web').hostId), 'h2');
+  assert.deepEqual((await engine.migrations({ vm: 'web' })).map(({ id }) => id), [migration.id]);
+  assert.equal(engine.vm('web').currentMigration, undefined);
+});
+
+test('one migration per VM; abort before the switch leaves it where it was, an ended one cannot be aborted', async () => {
+  await run(web);
+  fleet.next.durationMs = 60_000;
+  fleet.next.failure = { outcome: 'refused', message: 'canceled by client' };
+  const first = await engine.startMigration({ vm: 'web' }, by);
+  await assert.rejects(engine.startMigration({ vm: 'web' }, by), refused('vm-already-migrating'));
+  for await (const { phase } of engine.watchMigration(first.id, patience())) if (phase === 'transferring') break;
+  await engine.abortMigration(first.id);
+  const last = await ended(first.id);
+  assert.deepEqual([last.outcome, last.vmIsNow], ['cancelled', { host: 'h1', state: 'running' }]);
+  await assert.rejects(engine.abortMigration(first.id), refused('migration-finished'));
+});
+
+test('the end of the call is not believed: moved though it failed, stayed though its outcome is unknown', async () => {
+  await run(web);
+  fleet.next.failure = { outcome: 'unknown', message: 'client socket is closed' };
+  assert.equal((await move()).outcome, 'succeeded');
+  fleet.next.moves = false;
+  const stayed = await move();
+  assert.deepEqual([stayed.outcome, stayed.vmIsNow?.host], ['failed', 'h2']);
+  assert.match(stayed.error?.message ?? '', /client socket is closed/);
+});
+
+test('nothing is done before it is stored', async () => {
+  await run(web);
+  const { id } = await engine.startMigration({ vm: 'web' }, by);
+  failCommits = 3;
+  const before = [...fleet.calls];
+  assert.deepEqual(before, []);
+  assert.equal((await ended(id)).outcome, 'succeeded');
+  assert.equal(failCommits, 0, 'it was tried again until it worked');
+});
+
+test('a new control plane adopts what an earlier one left in the middle', async () => {
+  await run(web);
+  fleet.next.durationMs = 30_000;
+  const { id } = await engine.startMigration({ vm: 'web' }, by);
+  for await (const { phase } of engine.watchMigration(id, patience())) if (phase === 'transferring') break;
+  await engine.close();
+  engine = await start();
+  const migration = await ended(id);
+  assert.deepEqual([migration.outcome, migration.adopted, migration.vmIsNow?.host], ['succeeded', true, 'h2']);
+  assert.equal(fleet.calls.filter((call) => call === 'h1 perform').length, 1, 'the move is made once');
+});
+
+test('a copied disk: its volume is made first, and recorded on the source afterwards', async () => {
+  await run({ ...web, disk: '/pool/web.raw' });
+  const migration = await move();
+  assert.deepEqual([migration.outcome, migration.plan?.disks.map(({ how }) => how)], ['succeeded', ['copy']]);
+  assert.deepEqual(fleet.calls, ['h2 create volume', 'h1 mark', 'h1 perform']);
+  assert.deepEqual((await engine.leftovers()).map(({ hostName, path, role }) => [hostName, path, role]), [['h1', '/pool/web.raw', 'source']]);
+  await engine.purgeLeftover('h1', '/pool/web.raw', patience());
+  assert.deepEqual([await engine.leftovers(), fleet.hosts.get('h1')?.volumes.size], [[], 0]);
+  await assert.rejects(engine.purgeLeftover('h2', '/pool/web.raw', patience()), refused('volume-unknown'));
+});
+
+test('a copy that fails takes its volume back; deleted source disks go only after the move', async () => {
+  await run({ ...web, disk: '/pool/web.raw' });
+  fleet.next.moves = false;
+  fleet.next.failure = { outcome: 'refused', message: 'no space' };
+  const failed = await move({ deleteSourceDisks: true });
+  assert.equal(failed.outcome, 'failed');
+  assert.deepEqual([fleet.hosts.get('h2')?.volumes.size, fleet.hosts.get('h1')?.volumes.size, (await engine.leftovers()).length], [0, 1, 0]);
+  fleet.next.moves = true;
+  delete fleet.next.failure;
+  fleet.calls.length = 0;
+  assert.equal((await move({ deleteSourceDisks: true })).outcome, 'succeeded');
+  assert.deepEqual(fleet.calls, ['h2 create volume', 'h1 mark', 'h1 perform', 'h1 delete volume']);
+  assert.equal((await engine.leftovers()).length, 0);
+});
+
+test('a VM that is shut off: its disk goes with a helper, then its definition; autostart and start as asked', async () => {
+  await run({ ...web, disk: '/pool/web.raw', state: 'shut-off', reason: 'other', autostart: true });
+  const migration = await move({ autoStart: true });
+  assert.deepEqual([migration.kind, migration.outcome, migration.vmIsNow], ['cold', 'succeeded', { host: 'h2', state: 'running' }]);
+  assert.deepEqual([...fleet.calls].sort(), ['h1 perform', 'h1 remove definition', 'h1 start helper', 'h2 create volume', 'h2 define', 'h2 remove process', 'h2 start']);
+  assert.equal(fleet.calls.at(-1), 'h2 start');
+  const [left, there] = ['h1', 'h2'].map((name) => [...(fleet.hosts.get(name)?.domains.values() ?? [])]);
+  assert.deepEqual([left, there?.map(({ name, autostart }) => [name, autostart])], [[], [['web', true]]]);
+});
+
+test('keep-source parks: of two definitions that are off, one is the VM, also after a restart', async () => {
+  await run({ ...web, disk: '/shared/web.raw', state: 'shut-off', reason: 'other' });
+  assert.equal((await move({ keepSource: true })).outcome, 'succeeded');
+  const roles = () => engine.vm('web').instances.map(({ hostId, role }) => `${engine.hostNameOf(hostId)} ${role}`);
+  assert.deepEqual(roles(), ['h2 authoritative', 'h1 parked']);
+  await engine.close();
+  engine = await start();
+  assert.deepEqual(roles(), ['h2 authoritative', 'h1 parked']);
+});
+
+test('hosts: one host by two URIs, a taken name, one in use, one that is gone', async () => {
+  await run(web);
+  await assert.rejects(engine.addHost({ uri: uriOf('h1') }, patience()), refused('host-duplicate'));
+  fleet.add('h1b');
+  Object.assign(fleet.hosts.get('h1b') ?? {}, { machineUuid: 'machine-h1' });
+  await assert.rejects(engine.addHost({ uri: uriOf('h1b') }, patience()), (error) => refused('host-duplicate')(error) && /leads to host h1/.test(String(error)));
+  fleet.add('h3');
+  await assert.rejects(engine.addHost({ uri: uriOf('h3'), name: 'h2' }, patience()), refused('host-name-taken'));
+  await assert.rejects(engine.addHost({ uri: uriOf('nowhere') }, patience()), refused('host-unreachable'));
+  fleet.next.durationMs = 60_000;
+  const { id } = await engine.startMigration({ vm: 'web' }, by);
+  await assert.rejects(engine.removeHost('h1'), refused('host-in-use'));
+  await ended(id);
+  await engine.removeHost('h1');
+  assert.deepEqual(engine.hosts().map(({ host }) => host.name), ['h2']);
+});
+
+test('a host that falls silent is unreachable with a reason, and is followed again when it answers', async () => {
+  await run(web);
+  const host = fleet.hosts.get('h1');
+  assert.ok(host);
+  host.reachable = false;
+  host.drop();
+  const until = async (state: string): Promise<void> => {
+    for (let turn = 0; turn < 2_000 && engine.host('h1').state !== state; turn += 1) await clock.sleep(50);
+    assert.equal(engine.host('h1').state, state);
+  };
+  await until('unreachable');
+  assert.ok((engine.host('h1').stateDetail ?? '') !== '');
+  assert.equal(engine.vm('web').state, 'unknown');
+  await assert.rejects(engine.startMigration({ vm: 'web' }, by), refused('migration-refused'));
+  host.reachable = true;
+  await until('connected');
+  assert.equal(engine.vm('web').state, 'running');
+});
+
+test('names: two VMs of one name are ambiguous, their UUIDs are not', async () => {
+  await run(web);
+  await run({ ...web, uuid: 'bbbbbbbb-0000-4000-8000-000000000002' }, 'h2');
+  assert.throws(() => engine.vm('web'), refused('vm-ambiguous'));
+  assert.equal(engine.vm('bbbb').uuid, 'bbbbbbbb-0000-4000-8000-000000000002');
+});
+
+test('events are numbered, replayed after the one named, and end with their reader', async () => {
+  await run(web);
+  await move();
+  const stop = new AbortController();
+  const seen: number[] = [];
+  for await (const { seq, event } of engine.events(0, stop.signal)) {
+    if (seq !== undefined) seen.push(seq);
+    if (event.type === 'migration' && event.migration.outcome === 'succeeded') break;
+  }
+  assert.deepEqual(seen, seen.toSorted((a, b) => a - b));
+  assert.equal(seen[0], 1);
+  for await (const { seq } of engine.events(seen.at(2), patience())) {
+    assert.equal(seq, (seen[2] ?? 0) + 1);
+    break;
+  }
+  stop.abort();
+});

@@ -1,0 +1,357 @@
+/**
+ * For tests of the engine: a fleet of hosts that behave as libvirt does as far as the engine can tell, stores in memory, and a
+ * clock that jumps to the next thing due once nothing else is to be done. It proves nothing about real hosts.
+ */
+import { FerryError, vmUuid, type CallFailure, type DomainState, type Instance, type InstanceView, type StateReason, type VmFacts, type VolumeFacts } from '@ferry/core';
+import type { Clock, HostChange, HostLink, Hypervisor, IntentEntry, JournalEntry, Log, StoredDefinition, Stores } from './ports.ts';
+import { boundedQueue, type Queue } from './queue.ts';
+
+export interface FakeDomain {
+  readonly uuid: string;
+  readonly name: string;
+  state: DomainState;
+  reason: StateReason;
+  persistent: boolean;
+  autostart: boolean;
+  /** Path of its one disk. */
+  readonly disk?: string;
+}
+
+export interface FakeHost {
+  readonly uri: string;
+  readonly machineUuid: string;
+  readonly domains: Map<string, FakeDomain>;
+  /** By path. */
+  readonly volumes: Map<string, VolumeFacts>;
+  readonly watchers: Set<Queue<HostChange>>;
+  readonly migrating: Set<string>;
+  reachable: boolean;
+  drop(): void;
+}
+
+/** What the next migration does: how long it takes, whether the call fails, whether the guest moves all the same. */
+export interface NextMove {
+  durationMs: number;
+  failure?: CallFailure;
+  moves: boolean;
+}
+
+export interface FakeFleet {
+  readonly hypervisor: Hypervisor;
+  readonly hosts: ReadonlyMap<string, FakeHost>;
+  readonly next: NextMove;
+  /** Every call that changes something, in order: `host call`. */
+  readonly calls: string[];
+  add(name: string): FakeHost;
+  run(host: string, domain: Partial<FakeDomain> & { readonly uuid: string; readonly name: string }): void;
+}
+
+export const uriOf = (name: string): string => `qemu+tcp://${name}/system`;
+const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+
+export function fakeFleet(clock: Clock): FakeFleet {
+  const hosts = new Map<string, FakeHost>();
+  const calls: string[] = [];
+  const next: NextMove = { durationMs: 1_000, moves: true };
+  const byUri = (uri: string): FakeHost => {
+    const host = [...hosts.values()].find((each) => each.uri === uri);
+    if (host?.reachable !== true) throw new FerryError('host-unreachable', `${uri} does not answer.`);
+    return host;
+  };
+  const nameOf = (host: FakeHost): string => [...hosts].find(([, each]) => each === host)?.[0] ?? '?';
+  const tell = (host: FakeHost, uuid: string, type: 'domain' | 'migration-suspended' = 'domain'): void => {
+    for (const watcher of host.watchers) watcher.push({ type, uuid: vmUuid(uuid) });
+  };
+  const note = (host: FakeHost, call: string): void => void calls.push(`${nameOf(host)} ${call}`);
+  const instanceOf = ({ uuid, name, state, reason, persistent, disk }: FakeDomain): Instance => ({
+    uuid: vmUuid(uuid), name, state, reason, persistent, memoryBytes: 1_000, vcpus: 1,
+    disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: 'file', source: disk, format: 'raw', readOnly: false }],
+  });
+
+  /** Carries the domain over after its time, whoever still waits for it. */
+  const carry = async (from: FakeHost, to: FakeHost, uuid: string, persist: boolean, keepSource: boolean, copied: boolean): Promise<void> => {
+    const domain = from.domains.get(uuid);
+    if (domain === undefined) return;
+    const was = domain.state;
+    from.migrating.add(uuid);
+    await clock.sleep(next.durationMs);
+    if (!from.migrating.delete(uuid) || !next.moves) return;
+    tell(from, uuid, 'migration-suspended');
+    to.domains.set(uuid, { ...domain, state: was, reason: was === 'running' ? 'migrated' : 'user', persistent: persist });
+    if (copied && domain.disk !== undefined) to.volumes.set(domain.disk, { pool: 'default', name: 'd', path: domain.disk, format: 'raw', capacityBytes: 1_000, allocationBytes: 500, modified: 'new' });
+    if (keepSource && domain.persistent) Object.assign(domain, { state: 'shut-off', reason: 'migrated' });
+    else from.domains.delete(uuid);
+    tell(from, uuid);
+    tell(to, uuid);
+  };
+
+  const linkTo = (host: FakeHost): HostLink => {
+    const closed = Promise.withResolvers<Error | undefined>();
+    const must = (): void => {
+      if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+    };
+    const find = (uuid: string): FakeDomain => {
+      must();
+      const domain = host.domains.get(uuid);
+      if (domain === undefined) throw new Error(`no domain ${uuid}`);
+      return domain;
+    };
+    const drop = host.drop;
+    host.drop = () => {
+      drop();
+      closed.resolve(new Error('connection lost'));
+    };
+    const remove = async (uuid: string): Promise<void> => {
+      host.domains.delete(uuid);
+      tell(host, uuid);
+    };
+    return {
+      closed: closed.promise,
+      close: async () => closed.resolve(undefined),
+      inventory: {
+        async facts() {
+          must();
+          return { hostname: nameOf(host), machineUuid: host.machineUuid, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: '', vendor: '', threads: 2 }, memoryBytes: 1e9, freeMemoryBytes: 1e9 };
+        },
+        async instances() {
+          must();
+          return [...host.domains.values()].map(instanceOf);
+        },
+        async instance(uuid) {
+          must();
+          const domain = host.domains.get(uuid);
+          return domain === undefined ? undefined : instanceOf(domain);
+        },
+        async watch(signal) {
+          must();
+          const queue = boundedQueue<HostChange>(1_000, () => ({ type: 'gap' }), signal);
+          host.watchers.add(queue);
+          return queue;
+        },
+      },
+      migration: {
+        async mark(uuid) {
+          find(uuid);
+          note(host, 'mark');
+        },
+        async perform({ uuid, destinationUri, persist, undefineSource, copyDisks }) {
+          find(uuid);
+          note(host, 'perform');
+          await carry(host, byUri(destinationUri), uuid, persist, !undefineSource, copyDisks.length > 0);
+          return next.failure === undefined ? {} : { failure: next.failure };
+        },
+        async sample(uuid) {
+          must();
+          return host.migrating.has(uuid) ? { processedBytes: 50, remainingBytes: 50, totalBytes: 100, dirtyBytesPerSecond: 1, throughputBytesPerSecond: 10, iteration: 1, elapsedMs: 1 } : undefined;
+        },
+        async observe(uuid): Promise<InstanceView> {
+          must();
+          const domain = host.domains.get(uuid);
+          if (domain === undefined) return { kind: 'absent' };
+          const { state, reason, persistent } = domain;
+          return { kind: 'present', state, reason, persistent, migrating: host.migrating.has(uuid), ...(reason === 'migrated' && state === 'running' ? { completed: { downtimeMs: 7, transferredBytes: 99 } } : {}) };
+        },
+        async abortJob(uuid) {
+          note(host, 'abort');
+          find(uuid);
+          host.migrating.delete(uuid);
+        },
+        async remove(uuid, what) {
+          find(uuid);
+          note(host, `remove ${what}`);
+          await remove(uuid);
+        },
+      },
+      definitions: {
+        async describe(uuid): Promise<VmFacts> {
+          const { disk, autostart, persistent } = find(uuid);
+          return {
+            saved: false, autostart, persistent, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0,
+            disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: 'file', source: disk, format: 'raw', readOnly: false, capacityBytes: 1_000, allocationBytes: 500, backing: [] }],
+          };
+        },
+        read: async (uuid) => JSON.stringify(find(uuid)),
+        async write(xml) {
+          must();
+          note(host, 'define');
+          const domain = JSON.parse(xml) as FakeDomain;
+          host.domains.set(domain.uuid, { ...domain, state: 'shut-off', reason: 'other', persistent: true, autostart: false });
+          tell(host, domain.uuid);
+        },
+        dropSaved: async () => {},
+        async setAutostart(uuid, autostart) {
+          find(uuid).autostart = autostart;
+        },
+        async start(uuid) {
+          note(host, 'start');
+          Object.assign(find(uuid), { state: 'running', reason: 'booted' });
+          tell(host, uuid);
+        },
+        readSnapshots: async () => [],
+        stripSnapshots: async () => {},
+        restoreSnapshots: async () => {},
+        async startHelper({ uuid, name, disks }) {
+          must();
+          note(host, 'start helper');
+          const [disk] = disks;
+          host.domains.set(uuid, { uuid, name, state: 'paused', reason: 'user', persistent: false, autostart: false, ...(disk === undefined ? {} : { disk: disk.path }) });
+        },
+      },
+      storage: {
+        async pools() {
+          must();
+          return [{ name: 'default', path: '/pool', active: true, availableBytes: 1e6 }];
+        },
+        volumeAt: async (path) => host.volumes.get(path),
+        async createVolume({ pool, name, capacityBytes, format }) {
+          must();
+          note(host, 'create volume');
+          const path = `/pool/${name}`;
+          if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
+          host.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
+        },
+        async deleteVolume(_pool, name) {
+          must();
+          note(host, 'delete volume');
+          host.volumes.delete(`/pool/${name}`);
+        },
+        // every host has a /pool of its own, and one /shared for all
+        async marker(action, folder) {
+          must();
+          return { folder: true, found: action !== 'find' || folder === '/shared' || host.volumes.has(folder) };
+        },
+      },
+      files: {
+        look: async () => undefined,
+        async *read() {
+          // nothing belongs to a VM beside its disk here
+        },
+        write: async () => {},
+        remove: async () => {},
+      },
+    };
+  };
+
+  return {
+    hosts,
+    next,
+    calls,
+    hypervisor: {
+      async connect(uri) {
+        return linkTo(byUri(uri));
+      },
+      describeDefinition: () => {
+        throw new Error('not a real definition');
+      },
+    },
+    add(name) {
+      const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, drop: () => {} };
+      hosts.set(name, host);
+      return host;
+    },
+    run(name, domain) {
+      const host = hosts.get(name);
+      if (host === undefined) throw new Error(`no host ${name}`);
+      const whole: FakeDomain = { state: 'running', reason: 'booted', persistent: true, autostart: false, ...domain };
+      host.domains.set(whole.uuid, whole);
+      if (whole.disk !== undefined && folderOf(whole.disk) === '/pool') host.volumes.set(whole.disk, { pool: 'default', name: whole.disk.slice('/pool/'.length), path: whole.disk, format: 'raw', capacityBytes: 1_000, allocationBytes: 500, modified: 'old' });
+      tell(host, whole.uuid);
+    },
+  };
+}
+
+export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
+
+/** Time stands still while there is work, and jumps to the next waker when there is none. */
+export function jumpingClock(): Clock & { stop(): void } {
+  let now = 1_700_000_000_000;
+  let stopped = false;
+  let serial = 0;
+  const sleepers = new Set<{ readonly due: number; readonly wake: () => void }>();
+  const idle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const drive = async (): Promise<void> => {
+    while (!stopped) {
+      // a few turns of the event loop: promises that are ready run first
+      for (let turn = 0; turn < 4; turn += 1) await idle();
+      const first = [...sleepers].sort((a, b) => a.due - b.due)[0];
+      if (first === undefined) continue;
+      now = Math.max(now, first.due);
+      first.wake();
+    }
+  };
+  void drive();
+  return {
+    now: () => now,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        const stop = (): void => {
+          sleepers.delete(entry);
+          reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
+        };
+        const entry = {
+          due: now + ms,
+          wake: () => {
+            sleepers.delete(entry);
+            signal?.removeEventListener('abort', stop);
+            resolve();
+          },
+        };
+        if (signal?.aborted === true) return stop();
+        signal?.addEventListener('abort', stop, { once: true });
+        sleepers.add(entry);
+      }),
+    randomText: (length) => String((serial += 1)).padStart(length, '0'),
+    randomUuid: () => `00000000-0000-4000-8000-${String((serial += 1)).padStart(12, '0')}`,
+    stop: () => {
+      stopped = true;
+    },
+  };
+}
+
+/** Stores in memory. `beforeCommit` may throw, as a full disk would. */
+export function memoryStores(options: { readonly beforeCommit?: () => void } = {}): Stores {
+  const entries = new Map<string, IntentEntry>();
+  const journal: JournalEntry[] = [];
+  const definitions = new Map<string, StoredDefinition>();
+  let revision = 0;
+  return {
+    intents: {
+      get: async (key) => entries.get(key),
+      list: async (prefix) => [...entries.values()].filter(({ key }) => key.startsWith(prefix)).sort((a, b) => (a.key < b.key ? -1 : 1)),
+      async commit(writes) {
+        options.beforeCommit?.();
+        const conflict = writes.filter(({ key, ifRevision }) => ifRevision !== undefined && (entries.get(key)?.revision ?? 0) !== ifRevision).map(({ key }) => key);
+        if (conflict.length > 0) return { conflict };
+        revision += 1;
+        // as a store would: what is kept is a copy
+        for (const write of writes) write.op === 'put' ? entries.set(write.key, { key: write.key, value: JSON.parse(JSON.stringify(write.value)) as unknown, revision }) : entries.delete(write.key);
+        return { revision };
+      },
+      // eslint-disable-next-line require-yield
+      async *watch() {
+        throw new Error('not used by the engine yet');
+      },
+      lease: async () => {},
+    },
+    journal: {
+      async append(added) {
+        for (const each of added) journal.push({ ...each, seq: journal.length + 1 });
+        return journal.length;
+      },
+      async read({ kind, subject, afterSeq = 0, newestFirst = false, limit = 1_000 }) {
+        const found = journal.filter((each) => (kind === undefined || each.kind === kind) && (subject === undefined || each.subject === subject) && each.seq > afterSeq);
+        return (newestFirst ? found.toReversed() : found).slice(0, limit);
+      },
+      bounds: async () => ({ first: journal.length === 0 ? 0 : 1, last: journal.length }),
+      prune: async () => 0,
+    },
+    inventory: {
+      save: async () => {},
+      load: async () => new Map(),
+      remove: async () => {},
+      saveDefinition: async (definition) => void definitions.set(`${definition.uuid}/${definition.host}`, definition),
+      definition: async (uuid, host) => definitions.get(`${uuid}/${host}`),
+    },
+    close: async () => {},
+  };
+}
