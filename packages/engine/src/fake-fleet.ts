@@ -26,7 +26,7 @@ export interface FakeHost {
   readonly watchers: Set<Queue<HostChange>>;
   readonly migrating: Set<string>;
   reachable: boolean;
-  drop(): void;
+  drop: () => void;
 }
 
 /** What the next migration does: how long it takes, whether the call fails, whether the guest moves all the same. */
@@ -96,7 +96,7 @@ export function fakeFleet(clock: Clock): FakeFleet {
       if (domain === undefined) throw new Error(`no domain ${uuid}`);
       return domain;
     };
-    const drop = host.drop;
+    const { drop } = host;
     host.drop = () => {
       drop();
       closed.resolve(new Error('connection lost'));
@@ -265,12 +265,12 @@ export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} 
 /** Time stands still while there is work, and jumps to the next waker when there is none. */
 export function jumpingClock(): Clock & { stop(): void } {
   let now = 1_700_000_000_000;
-  let stopped = false;
+  const stopping = new AbortController();
   let serial = 0;
   const sleepers = new Set<{ readonly due: number; readonly wake: () => void }>();
   const idle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
   const drive = async (): Promise<void> => {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       // a few turns of the event loop: promises that are ready run first
       for (let turn = 0; turn < 4; turn += 1) await idle();
       const first = [...sleepers].sort((a, b) => a.due - b.due)[0];
@@ -302,9 +302,7 @@ export function jumpingClock(): Clock & { stop(): void } {
       }),
     randomText: (length) => String((serial += 1)).padStart(length, '0'),
     randomUuid: () => `00000000-0000-4000-8000-${String((serial += 1)).padStart(12, '0')}`,
-    stop: () => {
-      stopped = true;
-    },
+    stop: () => stopping.abort(),
   };
 }
 
@@ -324,7 +322,10 @@ export function memoryStores(options: { readonly beforeCommit?: () => void } = {
         if (conflict.length > 0) return { conflict };
         revision += 1;
         // as a store would: what is kept is a copy
-        for (const write of writes) write.op === 'put' ? entries.set(write.key, { key: write.key, value: JSON.parse(JSON.stringify(write.value)) as unknown, revision }) : entries.delete(write.key);
+        for (const write of writes) {
+          if (write.op === 'put') entries.set(write.key, { key: write.key, value: JSON.parse(JSON.stringify(write.value)) as unknown, revision });
+          else entries.delete(write.key);
+        }
         return { revision };
       },
       // eslint-disable-next-line require-yield
