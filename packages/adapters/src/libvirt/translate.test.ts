@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ConnectError, ConnectionLostError, InvalidArgumentError, LibvirtError, LibvirtUriError, VIR_DOMAIN_STATE } from '@ferry/libvirt';
+import { describeDefinition, helperXml } from './definitions.ts';
+import { callFailure, connectFailure } from './failure.ts';
+import { backingOf, permissionsOf, poolOf, volumeOf } from './storage-xml.ts';
+import { definitionOf, stateOf } from './translate.ts';
+import { vmUuid } from '@ferry/core';
+
+const domain = (devices: string, os = ''): string => `<domain type='kvm'><name>a</name><memory unit='KiB'>2048</memory><vcpu current='2'>4</vcpu><os><type>hvm</type>${os}</os><devices>${devices}</devices></domain>`;
+
+test('states and the reasons that decisions depend on; what libvirt may invent is not taken for something else', () => {
+  assert.deepEqual(stateOf(VIR_DOMAIN_STATE.RUNNING, 2), { state: 'running', reason: 'migrated' });
+  assert.deepEqual(stateOf(VIR_DOMAIN_STATE.PAUSED, 2), { state: 'paused', reason: 'migration' });
+  assert.deepEqual(stateOf(VIR_DOMAIN_STATE.PAUSED, 12), { state: 'paused', reason: 'post-copy' });
+  assert.deepEqual(stateOf(VIR_DOMAIN_STATE.SHUTOFF, 4), { state: 'shut-off', reason: 'migrated' });
+  assert.deepEqual(stateOf(99, 99), { state: 'no-state', reason: 'other' });
+});
+
+test('disks of every type', () => {
+  const { disks, memoryBytes, vcpus } = definitionOf(
+    domain(`
+      <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/a&amp;b.qcow2'/><target dev='vda'/></disk>
+      <disk type='block'><source dev='/dev/sdb'/><target dev='vdb'/></disk>
+      <disk type='network' device='disk'><source protocol='rbd' name='pool/img'/><target dev='vdc'/></disk>
+      <disk type='volume' device='disk'><source pool='default' volume='v'/><target dev='vdd'/></disk>
+      <disk type='file' device='cdrom'><target dev='sda'/><readonly/></disk>`),
+  );
+  assert.deepEqual([memoryBytes, vcpus], [2_097_152, 2]);
+  assert.deepEqual(disks.map(({ target, device, source, readOnly }) => [target, device, source, readOnly]), [
+    ['vda', 'disk', '/a&b.qcow2', false],
+    ['vdb', 'disk', '/dev/sdb', false],
+    ['vdc', 'disk', 'rbd:pool/img', false],
+    ['vdd', 'disk', 'default/v', false],
+    ['sda', 'cdrom', undefined, true],
+  ]);
+});
+
+test('what names the same storage on every host, and what only looks like it', () => {
+  const identity = (disk: string) => describeDefinition(domain(disk)).disks[0]?.identity;
+  assert.equal(identity("<disk type='network'><source protocol='nbd' name='x'><host name='10.0.0.1' port='10809'/></source><target dev='vda'/></disk>"), 'nbd:10.0.0.1:10809/x');
+  assert.equal(identity("<disk type='network'><source protocol='nbd' name='x'><host name='localhost' port='10809'/></source><target dev='vda'/></disk>"), undefined);
+  assert.equal(identity("<disk type='network'><source protocol='nbd' name='x'><host transport='unix' socket='/s'/></source><target dev='vda'/></disk>"), undefined);
+  assert.equal(identity("<disk type='block'><source dev='/dev/disk/by-id/wwn-0x5000c500a1b2c3d4'/><target dev='vda'/></disk>"), 'wwn-0x5000c500a1b2c3d4');
+  assert.equal(identity("<disk type='block'><source dev='/dev/sdb'/><target dev='vda'/></disk>"), undefined);
+  assert.equal(identity("<disk type='block'><source dev='/dev/disk/by-path/pci-0'/><target dev='vda'/></disk>"), undefined);
+});
+
+test('devices of the host and UEFI variables are seen in a definition', () => {
+  const facts = describeDefinition(domain("<hostdev mode='subsystem' type='pci'/><interface type='hostdev'/><interface type='bridge'/>", '<nvram>/n</nvram>'));
+  assert.deepEqual([facts.hostDevices, facts.nvram], [2, true]);
+});
+
+test('the helper holds what it is given, escaped, and nothing that could run', () => {
+  const xml = helperXml({ uuid: vmUuid('u'), name: 'ferry-x', disks: [{ target: 'sda', path: "/a'<&>.img", format: 'raw' }] }, { installation: "i'", migration: 'm', epoch: 1 }, 'none');
+  assert.match(xml, /<source file='\/a&apos;&lt;&amp;&gt;\.img'\/>/);
+  assert.match(xml, /installation='i&apos;'/);
+  assert.doesNotMatch(xml, /<interface|<kernel/);
+});
+
+test('pools and volumes', () => {
+  assert.deepEqual(poolOf("<pool type='dir'><name>d</name><target><path>/a/b/</path></target></pool>"), { name: 'd', ofFiles: true, path: '/a/b' });
+  assert.deepEqual(poolOf("<pool type='logical'><name>vg</name><target><path>/dev/vg</path></target></pool>"), { name: 'vg', ofFiles: false });
+  const volume = "<volume type='file'><name>v</name><capacity unit='bytes'>10</capacity><allocation unit='bytes'>5</allocation><physical unit='bytes'>7</physical><target><path>/p/v</path><format type='qcow2'/><permissions><mode>0640</mode><owner>1</owner><group>2</group></permissions><timestamps><mtime>5.25</mtime></timestamps></target><backingStore><path>/p/base</path></backingStore></volume>";
+  assert.deepEqual(volumeOf('d', volume), { pool: 'd', name: 'v', path: '/p/v', format: 'qcow2', capacityBytes: 10, allocationBytes: 5, modified: '5.25' });
+  assert.deepEqual(permissionsOf(volume), { sizeBytes: 7, owner: 1, group: 2, mode: '0640' });
+  assert.equal(backingOf(volume), '/p/base');
+});
+
+test('failures: each its code; refused only where nothing can still be on its way', () => {
+  assert.equal(connectFailure('u', new LibvirtUriError('x')).code, 'uri-invalid');
+  assert.equal(connectFailure('u', new LibvirtUriError('x', { unsupported: true })).code, 'uri-unsupported');
+  assert.equal(connectFailure('u', new ConnectError('not-libvirt', 'x')).code, 'host-not-libvirt');
+  assert.equal(connectFailure('u', new ConnectError('auth', 'x')).code, 'host-auth-refused');
+  for (const kind of ['refused', 'unreachable', 'not-found', 'timeout', 'open-refused', 'cancelled', 'other'] as const) assert.equal(connectFailure('u', new ConnectError(kind, 'x')).code, 'host-unreachable');
+  assert.equal(connectFailure('u', new Error('x')).code, 'host-unreachable');
+  const no = new LibvirtError('X', { code: 42, domain: 10, message: 'no', level: 2, str1: undefined, str2: undefined, str3: undefined, int1: -1, int2: -1 });
+  assert.deepEqual(callFailure(no), { outcome: 'refused', message: no.message, libvirtCode: 42 });
+  assert.equal(callFailure(new InvalidArgumentError('x')).outcome, 'refused');
+  assert.equal(callFailure(new ConnectionLostError('not-started', 'closed', 'x')).outcome, 'refused');
+  assert.equal(callFailure(new ConnectionLostError('unknown', 'closed', 'x')).outcome, 'unknown');
+  assert.equal(callFailure(new Error('x')).outcome, 'unknown');
+});
