@@ -47,12 +47,16 @@ async function instances(name: string): Promise<readonly string[]> {
   return found;
 }
 
+/** libvirt's word: a saved VM is shut off. */
+const shown = (state: VmState): string => (state === 'saved' ? 'shut-off' : state);
+
 /** Brings the guest into the state and waits until the control plane has seen it. */
 async function bring(name: string, host: string, from: VmState, to: VmState): Promise<void> {
   if (from === 'paused' && to !== 'paused') await virsh(lab, host, ['resume', name]);
   if (from === 'running' && to === 'paused') await virsh(lab, host, ['suspend', name]);
   if (to === 'shut-off' && from !== 'shut-off') await virsh(lab, host, ['destroy', name]);
-  await waitFor(`the control plane to see ${name} ${to}`, async () => (await plane.json<{ state: string }>('vm', 'show', name)).state === to || undefined, { timeoutMs: 10_000 });
+  if (to === 'saved' && from !== 'saved') await virsh(lab, host, ['managedsave', name, '--running'], { timeoutMs: 60_000 });
+  await waitFor(`the control plane to see ${name} ${to}`, async () => (await plane.json<{ state: string }>('vm', 'show', name)).state === shown(to) || undefined, { timeoutMs: 10_000 });
 }
 
 async function countsOn(name: string): Promise<void> {
@@ -77,12 +81,12 @@ async function run(name: string, { state, options, result, disk }: Move, host: s
   }
   const migration = await plane.json<MigrationJson>('vm', 'migrate', name, ...options);
   assert.deepEqual([migration.outcome, migration.kind, migration.how], ['succeeded', result.kind, result.how]);
-  assert.deepEqual(migration.vmIsNow, { host: other, state: result.stateAfter });
-  assert.deepEqual(await instances(name), [`${other}: ${result.stateAfter === 'shut-off' ? 'shut off' : result.stateAfter}`]);
+  assert.deepEqual(migration.vmIsNow, { host: other, state: shown(result.stateAfter) });
+  assert.deepEqual(await instances(name), [`${other}: ${shown(result.stateAfter).replace('-', ' ')}`]);
   assert.equal(migration.disks?.some(({ how }) => how === 'copy') ?? false, result.copied);
   if (result.stateAfter === 'running') {
     await countsOn(name);
-    if (state === 'running') assert.equal(readTicks(vmLog(lab, name)).boots.length, boots, 'the guest booted again');
+    if (state === 'running' || state === 'saved') assert.equal(readTicks(vmLog(lab, name)).boots.length, boots, 'the guest booted again');
   }
   if (disk !== 'none') {
     const verdict = await vmCheck(lab, name);

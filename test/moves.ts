@@ -4,7 +4,8 @@
  */
 import type { DiskKind } from '@ferry/lab';
 
-export type VmState = 'running' | 'paused' | 'shut-off';
+/** `saved`: shut off, its memory kept by libvirt (managed save). */
+export type VmState = 'running' | 'paused' | 'shut-off' | 'saved';
 
 export interface Move {
   /** State of the VM before the move. */
@@ -44,6 +45,9 @@ export function movesOf(disk: DiskKind): readonly Move[] {
     ...(copied || disk === 'none'
       ? []
       : [{ state: 'paused' as const, disk, options, result: { refused: 'vm-arrived-paused' }, note: 'a guest that arrived paused must run before it moves again: QEMU would lose its memory' }]),
+    { state: 'saved', disk, options, result: { kind: 'suspended', how: coldWay, stateAfter: 'saved', copied }, note: 'its memory travels as the file that libvirt saved' },
+    { state: 'saved', disk, options: [...options, '--kind', 'cold'], result: { refused: 'kind-unfit' }, note: 'its memory would be lost' },
+    { state: 'saved', disk, options: [...options, '--auto-start'], result: { kind: 'suspended', how: coldWay, stateAfter: 'running', copied }, note: 'it goes on where it was saved' },
     { state: 'shut-off', disk, options: [...options, '--kind', 'live'], result: { refused: 'kind-unfit' }, note: 'there is no guest to keep running' },
     { state: 'shut-off', disk, options, result: { kind: 'cold', how: coldWay, stateAfter: 'shut-off', copied }, note: copied ? 'its disk travels in a paused helper domain' : 'only its definition travels' },
     { state: 'shut-off', disk, options: [...options, '--auto-start'], result: { kind: 'cold', how: coldWay, stateAfter: 'running', copied }, note: 'started on the target afterwards' },
@@ -74,5 +78,14 @@ A file is taken for shared when a marker volume made through one host is found t
 by its WWN, by that name. Of a VM with several disks only those travel that the target does not have. A copy goes into a thin volume that
 Ferry makes in the target's pool for the same folder, and that goes away again when the move fails. The source keeps what was copied away
 unless \`--delete-source-disks\` is given; \`ferry volume leftovers\` lists it.
+
+Tested beside the table:
+
+| | where |
+| --- | --- |
+| \`--kind configuration\`, \`--keep-source\`, \`--temporary\`; several disks, chains, raw; prepared volumes; what is in the way; aborts; crashes of control plane and target | test/storage.test.ts |
+| snapshots and checkpoints: with shared disks live, inside a local file cold | test/snapshots.test.ts |
+| UEFI variables and TPM state; a VM too large, of another CPU or with host devices, cold | test/saved.test.ts |
+| \`--rescue-mode\`: the VM's host is dead | test/rescue.test.ts |
 `;
 }

@@ -224,6 +224,28 @@ test('the control plane killed in a cold copy and the target gone with it: the V
   await vmDelete(lab, 'gone');
 });
 
+const full = (process.env['FERRY_TEST_FULL'] ?? '') !== '';
+test('the target dies in a live copy: the VM runs on, what was made is taken back once the target answers, and it moves then', { timeout: 240_000, skip: full ? false : 'only with script/test --full: libvirt takes 30 s to notice the cut' }, async () => {
+  await create('half', 'local');
+  const { stdout } = await plane.ferry('vm', 'migrate', 'half', '--detach', '--max-bandwidth-mb', '1');
+  const id = stdout.trim();
+  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
+  await powerOff(lab, 'host2');
+  await waitFor('the guest to be free again', async () => (await virsh(lab, 'host1', ['domjobinfo', 'half'])).includes('None') || undefined, { timeoutMs: 90_000 });
+  await plane.kill();
+  await powerOn(lab, 'host2');
+  await plane.start();
+  const ended = await waitFor('the end', async () => {
+    const now = await migration(id);
+    return now.outcome === undefined ? undefined : now;
+  }, { timeoutMs: 60_000 });
+  assert.deepEqual([ended.outcome, ended.vmIsNow], ['failed', { host: 'host1', state: 'running' }]);
+  assert.deepEqual(await leftOn('host2', 'half'), [], 'it was taken back once the target answered');
+  assert.equal((await move('half')).outcome, 'succeeded');
+  await recordsUnbroken('half');
+  await vmDelete(lab, 'half');
+});
+
 test('temporary: when it shuts down on the target it is its source\'s again', { timeout: 120_000 }, async () => {
   await create('guest', 'shared');
   const moved = await move('guest', '--temporary');

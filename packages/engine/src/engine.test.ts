@@ -136,6 +136,23 @@ test('a copy that fails takes its volume back; deleted source disks go only afte
   assert.equal((await engine.leftovers()).length, 0);
 });
 
+test('what could not be taken back is listed, recognised as ours, and replaced by the next move', async () => {
+  await run({ ...web, disk: '/pool/web.raw' });
+  const target = fleet.hosts.get('h2');
+  assert.ok(target);
+  target.sticky = true;
+  fleet.next.moves = false;
+  fleet.next.failure = { outcome: 'refused', message: 'no space' };
+  assert.equal((await move()).outcome, 'failed', 'it ends all the same');
+  assert.deepEqual((await engine.leftovers()).map(({ hostName, role }) => [hostName, role]), [['h2', 'target']]);
+  target.sticky = false;
+  fleet.next.moves = true;
+  delete fleet.next.failure;
+  fleet.calls.length = 0;
+  assert.equal((await move()).outcome, 'succeeded');
+  assert.deepEqual(fleet.calls, ['h2 delete volume', 'h2 create volume', 'h1 mark', 'h1 perform']);
+});
+
 test('a VM that is shut off: its disk goes with a helper, then its definition; autostart and start as asked', async () => {
   await run({ ...web, disk: '/pool/web.raw', state: 'shut-off', reason: 'other', autostart: true });
   const migration = await move({ autoStart: true });

@@ -26,6 +26,8 @@ export interface FakeHost {
   readonly watchers: Set<Queue<HostChange>>;
   readonly migrating: Set<string>;
   reachable: boolean;
+  /** Deleting a volume fails. */
+  sticky: boolean;
   drop: () => void;
 }
 
@@ -212,7 +214,8 @@ export function fakeFleet(clock: Clock): FakeFleet {
         },
         async deleteVolume(_pool, name) {
           must();
-          note(host, 'delete volume');
+          if (host.sticky) throw new Error('the volume is in use');
+        note(host, 'delete volume');
           host.volumes.delete(`/pool/${name}`);
         },
         // every host has a /pool of its own, and one /shared for all
@@ -245,7 +248,7 @@ export function fakeFleet(clock: Clock): FakeFleet {
       },
     },
     add(name) {
-      const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, drop: () => {} };
+      const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, sticky: false, drop: () => {} };
       hosts.set(name, host);
       return host;
     },
