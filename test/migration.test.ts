@@ -4,48 +4,19 @@
  */
 import assert from 'node:assert/strict';
 import { createServer, type AddressInfo } from 'node:net';
-import { after, before, test } from 'node:test';
-import { execCommand, readTicks, run, temporaryLab, virsh, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
-import { controlPlane, type ControlPlane } from './control-plane.ts';
-
-interface MigrationJson {
-  readonly id: string;
-  readonly phase: string;
-  readonly phases: readonly { readonly phase: string; readonly at: string }[];
-  readonly outcome?: string;
-  readonly from: string;
-  readonly to?: string;
-  readonly progress?: { readonly percent: number };
-  readonly totalMs?: number;
-  readonly downtimeMs?: number;
-  readonly transferredBytes?: number;
-  readonly vmIsNow?: { readonly host: string; readonly state: string };
-  readonly adopted?: boolean;
-  readonly error?: { readonly code: string; readonly message: string };
-}
-interface VmJson {
-  readonly uuid: string;
-  readonly name: string;
-  readonly host: string;
-  readonly state: string;
-  readonly currentMigration?: string;
-}
+import { before, test } from 'node:test';
+import { execCommand, readTicks, run, virsh, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
+import type { ControlPlane } from './control-plane.ts';
+import { withFleet, type Fleet, type MigrationJson, type VmJson } from './fleet.ts';
 
 let temporary: TemporaryLab;
 let lab: LabRef;
 let plane: ControlPlane;
-
+let show: Fleet['migration'];
+withFleet((fleet) => ({ temporary, lab, plane, migration: show } = fleet));
 before(async () => {
-  temporary = await temporaryLab({ hosts: 2 });
-  lab = temporary.lab;
   await vmCreate(lab, { name: 'web', host: 'host1', workload: 'dirty:4' });
-  plane = await controlPlane();
-  for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
-});
-
-after(async () => {
-  await plane?.[Symbol.asyncDispose]();
-  await temporary?.[Symbol.asyncDispose]();
+  await waitFor('the control plane to see it', async () => (await plane.ferry('vm', 'show', 'web')).code === 0 || undefined, { timeoutMs: 10_000 });
 });
 
 const vm = (): Promise<VmJson> => plane.json<VmJson>('vm', 'show', 'web');
@@ -70,7 +41,6 @@ const detached = async (...more: readonly string[]): Promise<string> => {
   assert.equal(ran.code, 0, ran.stderr);
   return ran.stdout.trim();
 };
-const show = (id: string): Promise<MigrationJson> => plane.json<MigrationJson>('migration', 'show', id);
 const untilPhase = (id: string, phase: string): Promise<MigrationJson> =>
   waitFor(`migration ${id} to be ${phase}`, async () => {
     const migration = await show(id);

@@ -6,36 +6,20 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { readTicks, temporaryLab, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type DiskKind, type LabRef, type TemporaryLab } from '@ferry/lab';
-import { controlPlane, type ControlPlane } from './control-plane.ts';
+import { test } from 'node:test';
+import { readTicks, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type DiskKind, type LabRef } from '@ferry/lab';
+import type { ControlPlane } from './control-plane.ts';
+import { withFleet, type Fleet } from './fleet.ts';
 import { diskKindsOfTheTable, movesOf, movesPage, type Move, type VmState } from './moves.ts';
-
-interface MigrationJson {
-  readonly kind: string;
-  readonly how?: string;
-  readonly outcome?: string;
-  readonly vmIsNow?: { readonly host: string; readonly state: string };
-  readonly disks?: readonly { readonly how: string }[];
-}
 
 const full = (process.env['FERRY_TEST_FULL'] ?? '') !== '';
 const kinds: readonly DiskKind[] = full ? diskKindsOfTheTable : ['local', 'shared'];
 
-let temporary: TemporaryLab;
 let lab: LabRef;
 let plane: ControlPlane;
-
-before(async () => {
-  temporary = await temporaryLab({ hosts: 2 });
-  lab = temporary.lab;
-  plane = await controlPlane();
-  for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
-});
-after(async () => {
-  await plane?.[Symbol.asyncDispose]();
-  await temporary?.[Symbol.asyncDispose]();
-});
+let seen: Fleet['seen'];
+let moveVm: Fleet['move'];
+withFleet((fleet) => ({ lab, plane, seen, move: moveVm } = fleet));
 
 /** What libvirt itself says: `host: state` of every instance. */
 async function instances(name: string): Promise<readonly string[]> {
@@ -56,7 +40,7 @@ async function bring(name: string, host: string, from: VmState, to: VmState): Pr
   if (from === 'running' && to === 'paused') await virsh(lab, host, ['suspend', name]);
   if (to === 'shut-off' && from !== 'shut-off') await virsh(lab, host, ['destroy', name]);
   if (to === 'saved' && from !== 'saved') await virsh(lab, host, ['managedsave', name, '--running'], { timeoutMs: 60_000 });
-  await waitFor(`the control plane to see ${name} ${to}`, async () => (await plane.json<{ state: string }>('vm', 'show', name)).state === shown(to) || undefined, { timeoutMs: 10_000 });
+  await seen(name, shown(to));
 }
 
 async function countsOn(name: string): Promise<void> {
@@ -79,7 +63,7 @@ async function run(name: string, { state, options, result, disk }: Move, host: s
     assert.deepEqual(await instances(name), before, 'a refusal changes nothing');
     return host;
   }
-  const migration = await plane.json<MigrationJson>('vm', 'migrate', name, ...options);
+  const migration = await moveVm(name, ...options);
   assert.deepEqual([migration.outcome, migration.kind, migration.how], ['succeeded', result.kind, result.how]);
   assert.deepEqual(migration.vmIsNow, { host: other, state: shown(result.stateAfter) });
   assert.deepEqual(await instances(name), [`${other}: ${shown(result.stateAfter).replace('-', ' ')}`]);

@@ -2,38 +2,17 @@
  * A host dies: its VMs are started elsewhere from Ferry's own stored definitions, by command and by the operator's word only.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { powerOff, powerOn, readTicks, temporaryLab, virsh, vmCheck, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
-import { controlPlane, type ControlPlane } from './control-plane.ts';
+import { test } from 'node:test';
+import { powerOff, powerOn, readTicks, virsh, vmCheck, vmCreate, vmLog, waitFor, type LabRef } from '@ferry/lab';
+import type { ControlPlane } from './control-plane.ts';
+import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
-interface MigrationJson {
-  readonly kind: string;
-  readonly outcome?: string;
-  readonly vmIsNow?: { readonly host: string; readonly state: string };
-  readonly proofOfDeath?: { readonly host: string; readonly statement: string; readonly actor: string; readonly at: string };
-}
-interface VmJson {
-  readonly host: string;
-  readonly state: string;
-  readonly instances: readonly { readonly host: string; readonly role: string }[];
-}
-
-let temporary: TemporaryLab;
 let lab: LabRef;
 let plane: ControlPlane;
+let move: Fleet['move'];
+let show: Fleet['show'];
+withFleet((fleet) => ({ lab, plane, move, show } = fleet));
 
-before(async () => {
-  temporary = await temporaryLab({ hosts: 2 });
-  lab = temporary.lab;
-  plane = await controlPlane();
-  for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
-});
-after(async () => {
-  await plane?.[Symbol.asyncDispose]();
-  await temporary?.[Symbol.asyncDispose]();
-});
-
-const show = (name: string): Promise<VmJson> => plane.json<VmJson>('vm', 'show', name);
 const rescue = (name: string, ...more: readonly string[]) => plane.ferry('vm', 'migrate', name, '--rescue-mode', '--host-is-dead', 'I pulled its plug', '-o', 'json', ...more);
 
 test('rescue: by word only, with disks the target has; the dead host\'s definition is parked when it comes back', { timeout: 240_000 }, async () => {
@@ -41,7 +20,7 @@ test('rescue: by word only, with disks the target has; the dead host\'s definiti
   await vmCreate(lab, { name: 'lost', host: 'host2', disk: 'local', workload: 'disk' });
   await vmCreate(lab, { name: 'unproved', host: 'host2', disk: 'block', workload: 'disk' });
   // this proves the folder shared between the two hosts
-  assert.equal((await plane.json<MigrationJson>('vm', 'migrate', 'saved', '--to', 'host2')).outcome, 'succeeded');
+  assert.equal((await move('saved', '--to', 'host2')).outcome, 'succeeded');
   await waitFor('all VMs to be seen', async () => (await plane.json<readonly unknown[]>('vm', 'list')).length === 3 || undefined, { timeoutMs: 10_000 });
   const early = await rescue('saved');
   assert.equal(early.code, 4);

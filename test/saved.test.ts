@@ -3,38 +3,17 @@
  * does not inherit the limits of a live move either.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { execCommand, run, temporaryLab, virsh, vmCreate, vmDelete, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
-import { controlPlane, type ControlPlane } from './control-plane.ts';
+import { test } from 'node:test';
+import { execCommand, run, virsh, vmCreate, vmDelete, waitFor, type LabRef } from '@ferry/lab';
+import type { ControlPlane } from './control-plane.ts';
+import { withFleet, type Fleet, type VmJson } from './fleet.ts';
 
-interface MigrationJson {
-  readonly outcome?: string;
-  readonly kind: string;
-  readonly vmIsNow?: { readonly host: string; readonly state: string };
-}
-
-let temporary: TemporaryLab;
 let lab: LabRef;
 let plane: ControlPlane;
-
-before(async () => {
-  temporary = await temporaryLab({ hosts: 2 });
-  lab = temporary.lab;
-  plane = await controlPlane();
-  for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
-});
-after(async () => {
-  await plane?.[Symbol.asyncDispose]();
-  await temporary?.[Symbol.asyncDispose]();
-});
-
-const move = (...args: readonly string[]): Promise<MigrationJson> => plane.json<MigrationJson>('vm', 'migrate', ...args);
-const sh = (host: string, command: string): Promise<string> => run(execCommand(lab, host, ['bash', '-ec', command]));
-const seen = (name: string, state: string) =>
-  waitFor(`the control plane to see ${name} ${state}`, async () => {
-    const ran = await plane.ferry('vm', 'show', name, '-o', 'json');
-    return (ran.code === 0 && (JSON.parse(ran.stdout) as { state: string }).state === state) || undefined;
-  }, { timeoutMs: 10_000 });
+let move: Fleet['move'];
+let seen: Fleet['seen'];
+let sh: Fleet['sh'];
+withFleet((fleet) => ({ lab, plane, move, seen, sh } = fleet));
 
 test('UEFI variables and TPM state arrive with a VM that is shut off', { timeout: 120_000 }, async () => {
   await vmCreate(lab, { name: 'uefi', host: 'host1', disk: 'local', workload: 'disk', until: 'defined' });
@@ -72,7 +51,7 @@ test('a VM that is shut off does not inherit the limits of a live move', { timeo
   await run(execCommand(lab, 'host1', ['bash', '-ec', 'cat > /root/heavy.xml']), { input: xml });
   await virsh(lab, 'host1', ['define', '/root/heavy.xml']);
   await seen('heavy', 'shut-off');
-  await waitFor('the new definition to be seen', async () => (await plane.json<{ memoryBytes: number }>('vm', 'show', 'heavy')).memoryBytes > 2 ** 39 || undefined, { timeoutMs: 15_000 });
+  await waitFor('the new definition to be seen', async () => (await plane.json<VmJson>('vm', 'show', 'heavy')).memoryBytes > 2 ** 39 || undefined, { timeoutMs: 15_000 });
   const definition = await virsh(lab, 'host1', ['dumpxml', '--inactive', '--security-info', 'heavy']);
   const started = await plane.ferry('vm', 'migrate', 'heavy', '--auto-start');
   assert.equal(started.code, 4, 'there is not that much memory to start it');

@@ -3,39 +3,19 @@
  * and after, on whichever side the VM ends up.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { execCommand, readTicks, run, temporaryLab, virsh, vmCreate, vmDelete, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
-import { controlPlane, type ControlPlane } from './control-plane.ts';
+import { test } from 'node:test';
+import { execCommand, readTicks, run, virsh, vmCreate, vmDelete, vmLog, waitFor, type LabRef } from '@ferry/lab';
+import type { ControlPlane } from './control-plane.ts';
+import { withFleet, type Fleet } from './fleet.ts';
 
-interface MigrationJson {
-  readonly phase: string;
-  readonly outcome?: string;
-  readonly progress?: { readonly percent: number };
-  readonly vmIsNow?: { readonly host: string; readonly state: string };
-}
-
-let temporary: TemporaryLab;
 let lab: LabRef;
 let plane: ControlPlane;
+let move: Fleet['move'];
+let seen: Fleet['seen'];
+let migration: Fleet['migration'];
+let ended: Fleet['ended'];
+withFleet((fleet) => ({ lab, plane, move, seen, migration, ended } = fleet));
 
-before(async () => {
-  temporary = await temporaryLab({ hosts: 2 });
-  lab = temporary.lab;
-  plane = await controlPlane();
-  for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
-});
-after(async () => {
-  await plane?.[Symbol.asyncDispose]();
-  await temporary?.[Symbol.asyncDispose]();
-});
-
-const move = (...args: readonly string[]): Promise<MigrationJson> => plane.json<MigrationJson>('vm', 'migrate', ...args);
-const show = (id: string): Promise<MigrationJson> => plane.json<MigrationJson>('migration', 'show', id);
-const seen = (name: string, state: string) =>
-  waitFor(`the control plane to see ${name} ${state}`, async () => {
-    const ran = await plane.ferry('vm', 'show', name, '-o', 'json');
-    return (ran.code === 0 && (JSON.parse(ran.stdout) as { state: string }).state === state) || undefined;
-  }, { timeoutMs: 10_000 });
 /** Tree, current one and what each was taken of. */
 async function snapshots(host: string, name: string): Promise<string> {
   const tree = await virsh(lab, host, ['snapshot-list', name, '--tree']);
@@ -44,12 +24,6 @@ async function snapshots(host: string, name: string): Promise<string> {
   const checkpoints = await virsh(lab, host, ['checkpoint-list', name, '--parent']);
   return [tree.trim(), current.trim(), list, checkpoints.trim()].join('\n--\n');
 }
-const ended = (id: string) =>
-  waitFor('the end', async () => {
-    const now = await show(id);
-    return now.outcome === undefined ? undefined : now;
-  }, { timeoutMs: 60_000 });
-
 async function withSnapshots(name: string, disk: 'local' | 'shared'): Promise<string> {
   await vmCreate(lab, { name, host: 'host1', disk, workload: 'disk' });
   await virsh(lab, 'host1', ['snapshot-create-as', name, 'first', 'the first one'], { timeoutMs: 60_000 });
@@ -64,7 +38,7 @@ test('shared disk: live with its snapshots, back after an abort, found again aft
   const before = await withSnapshots('tree', 'shared');
   assert.match(before, /first[\s\S]*second[\s\S]*third/);
   const { stdout } = await plane.ferry('vm', 'migrate', 'tree', '--detach', '--max-bandwidth-mb', '1');
-  await waitFor('the transfer', async () => (await show(stdout.trim())).phase === 'transferring' || undefined, { timeoutMs: 20_000 });
+  await waitFor('the transfer', async () => (await migration(stdout.trim())).phase === 'transferring' || undefined, { timeoutMs: 20_000 });
   assert.doesNotMatch(await snapshots('host1', 'tree'), /first/, 'libvirt would refuse the move');
   await plane.json('migration', 'abort', stdout.trim());
   assert.equal((await ended(stdout.trim())).outcome, 'cancelled');
@@ -74,7 +48,7 @@ test('shared disk: live with its snapshots, back after an abort, found again aft
   assert.equal(await snapshots('host2', 'tree'), before);
 
   const again = (await plane.ferry('vm', 'migrate', 'tree', '--detach', '--max-bandwidth-mb', '1')).stdout.trim();
-  await waitFor('some progress', async () => ((await show(again)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
+  await waitFor('some progress', async () => ((await migration(again)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
   await plane.kill();
   await virsh(lab, 'host2', ['domjobabort', 'tree']);
   await plane.start();

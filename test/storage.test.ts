@@ -3,56 +3,27 @@
  * the target, what is left behind, aborts, and the control plane killed in the middle of a cold move.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { execCommand, powerOff, powerOn, readTicks, run, temporaryLab, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
-import { controlPlane, type ControlPlane } from './control-plane.ts';
-
-interface MigrationJson {
-  readonly id: string;
-  readonly phase: string;
-  readonly outcome?: string;
-  readonly adopted?: boolean;
-  readonly vmIsNow?: { readonly host: string; readonly state: string };
-  readonly progress?: { readonly percent: number };
-  readonly disks?: readonly { readonly target: string; readonly how: string }[];
-  readonly error?: { readonly message: string };
-}
-interface VmJson {
-  readonly host: string;
-  readonly state: string;
-  readonly instances: readonly { readonly host: string; readonly role: string; readonly persistent?: boolean }[];
-}
+import { test } from 'node:test';
+import { powerOff, powerOn, readTicks, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type LabRef } from '@ferry/lab';
+import type { ControlPlane } from './control-plane.ts';
+import { withFleet, type Fleet } from './fleet.ts';
 
 const images = '/var/lib/libvirt/images';
-let temporary: TemporaryLab;
 let lab: LabRef;
 let plane: ControlPlane;
+let move: Fleet['move'];
+let migration: Fleet['migration'];
+let endOf: Fleet['ended'];
+let show: Fleet['show'];
+let seen: Fleet['seen'];
+let sh: Fleet['sh'];
+let state: Fleet['state'];
+withFleet((fleet) => ({ lab, plane, move, migration, ended: endOf, show, seen, sh, state } = fleet));
 
-before(async () => {
-  temporary = await temporaryLab({ hosts: 2 });
-  lab = temporary.lab;
-  plane = await controlPlane();
-  for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
-});
-after(async () => {
-  await plane?.[Symbol.asyncDispose]();
-  await temporary?.[Symbol.asyncDispose]();
-});
-
-const sh = (host: string, command: string): Promise<string> => run(execCommand(lab, host, ['bash', '-ec', command]));
-const show = (name: string): Promise<VmJson> => plane.json<VmJson>('vm', 'show', name);
-const migration = (id: string): Promise<MigrationJson> => plane.json<MigrationJson>('migration', 'show', id);
-const move = (name: string, ...options: readonly string[]): Promise<MigrationJson> => plane.json<MigrationJson>('vm', 'migrate', name, ...options);
-const seen = (name: string, state: string): Promise<unknown> =>
-  waitFor(`the control plane to see ${name} ${state}`, async () => {
-    const ran = await plane.ferry('vm', 'show', name, '-o', 'json');
-    return (ran.code === 0 && (JSON.parse(ran.stdout) as VmJson).state === state) || undefined;
-  }, { timeoutMs: 10_000 });
 async function create(name: string, disk: 'local' | 'shared' | 'none', running = true): Promise<void> {
   await vmCreate(lab, { name, host: 'host1', disk, ...(disk === 'none' ? {} : { workload: 'disk' }), ...(running ? {} : { until: 'defined' }) });
   await seen(name, running ? 'running' : 'shut-off');
 }
-const state = async (host: string, name: string): Promise<string> => (await virsh(lab, host, ['domstate', name]).catch(() => 'absent')).trim();
 /** Everything that a move could have left: domains of Ferry's own, volumes of this VM, markers. */
 async function leftOn(host: string, name: string): Promise<readonly string[]> {
   const domains = (await virsh(lab, host, ['list', '--all', '--name'])).split('\n').filter((each) => each.startsWith('ferry-'));
@@ -172,10 +143,7 @@ for (const kind of ['live', 'cold'] as const) {
       assert.equal(start, 'refused', 'a disk that is being copied is locked');
     }
     assert.equal((await plane.ferry('migration', 'abort', id)).code, 0);
-    const ended = await waitFor('the end', async () => {
-      const now = await migration(id);
-      return now.outcome === undefined ? undefined : now;
-    }, { timeoutMs: 30_000 });
+    const ended = await endOf(id, 30_000);
     assert.equal(ended.outcome, 'cancelled');
     assert.deepEqual(ended.vmIsNow, { host: 'host1', state: kind === 'live' ? 'running' : 'shut-off' });
     assert.deepEqual(await leftOn('host2', name), []);
@@ -193,10 +161,7 @@ test('the control plane killed in a cold copy: started again it finishes the mov
   await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
   await plane.kill();
   await plane.start();
-  const ended = await waitFor('the end', async () => {
-    const now = await migration(id);
-    return now.outcome === undefined ? undefined : now;
-  }, { timeoutMs: 60_000 });
+  const ended = await endOf(id, 60_000);
   assert.deepEqual([ended.outcome, ended.adopted], ['succeeded', true], ended.error?.message);
   assert.deepEqual([await state('host1', 'adopt'), await state('host2', 'adopt')], ['absent', 'running']);
   assert.deepEqual(await leftOn('host1', 'adopt'), ['adopt.qcow2']);
@@ -213,10 +178,7 @@ test('the control plane killed in a cold copy and the target gone with it: the V
   await powerOff(lab, 'host2');
   await plane.start();
   await powerOn(lab, 'host2');
-  const ended = await waitFor('the end', async () => {
-    const now = await migration(id);
-    return now.outcome === undefined ? undefined : now;
-  }, { timeoutMs: 120_000 });
+  const ended = await endOf(id, 120_000);
   assert.equal(ended.outcome, 'failed');
   assert.deepEqual(ended.vmIsNow, { host: 'host1', state: 'shut-off' });
   assert.deepEqual([await leftOn('host1', 'gone'), await leftOn('host2', 'gone')], [['gone.qcow2'], []]);
@@ -235,10 +197,7 @@ test('the target dies in a live copy: the VM runs on, what was made is taken bac
   await plane.kill();
   await powerOn(lab, 'host2');
   await plane.start();
-  const ended = await waitFor('the end', async () => {
-    const now = await migration(id);
-    return now.outcome === undefined ? undefined : now;
-  }, { timeoutMs: 60_000 });
+  const ended = await endOf(id, 60_000);
   assert.deepEqual([ended.outcome, ended.vmIsNow], ['failed', { host: 'host1', state: 'running' }]);
   assert.deepEqual(await leftOn('host2', 'half'), [], 'it was taken back once the target answered');
   assert.equal((await move('half')).outcome, 'succeeded');

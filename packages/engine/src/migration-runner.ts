@@ -5,7 +5,7 @@
  */
 import { FerryError, step, type CallFailure, type CheckResult, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
-import { moveDefinition } from './definition-move.ts';
+import { finishMove, takeBack, type MoveContext } from './move-ending.ts';
 import type { Clock, HostLink, Log, PerformRequest, StoredDefinition } from './ports.ts';
 import type { StorageSide, Volumes } from './volumes.ts';
 
@@ -117,7 +117,6 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const target = (): HostLink => deps.linkOf(targetId());
   /** The domain that libvirt moves: the VM's own, or the helper with its disks. */
   const travelling = (): VmUuid => migration.plan?.helper?.uuid ?? migration.vm.uuid;
-  const sourceSide = (): StorageSide => ({ ...migration.from, storage: source().storage });
   const targetSide = (): StorageSide => ({ id: targetId(), name: migration.to?.name ?? '', storage: target().storage });
   const marker = () => ({ installation: deps.installation, migration: migration.id, epoch: 1 });
   const bounded = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(storageTimeoutMs)]);
@@ -174,6 +173,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     };
   };
 
+  const context = (): MoveContext => ({ migration, deps, source, target, signal, bounded });
+
   const perform = async (): Promise<void> => {
     void sampleRegularly();
     let failure: CallFailure | undefined;
@@ -206,78 +207,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     }
   };
 
-  /** What follows when libvirt has moved the guest. Failures here do not undo the move. */
-  const afterGuest = async (): Promise<void> => {
-    const { plan, vm, to } = migration;
-    const tolerate = (what: string) => (error: unknown) => log.warn({ err: error, migration: migration.id }, what);
-    // what is remembered below is checked against what the hosts report, so that has to be the new state
-    await deps.refresh(migration, signal).catch(tolerate('inventory not refreshed'));
-    const here = await look(migration.from.id);
-    if (here.kind === 'present' && here.state === 'shut-off' && here.persistent) {
-      if (plan?.persistence === 'permanent') await source().migration.remove(vm.uuid, 'definition', signal).catch(tolerate('the old definition stays on the source, shut off'));
-      if (plan?.persistence === 'keep-source') {
-        await deps.kept.park(vm.uuid, migration.from.id);
-        await source().definitions.setAutostart(vm.uuid, false, signal).catch(tolerate('the kept definition may start by itself'));
-      }
-    }
-    if (plan?.autostart === true && plan.persistence !== 'temporary') await target().definitions.setAutostart(vm.uuid, true, signal).catch(tolerate('autostart is not set on the target'));
-    const there = await look(targetId());
-    if (to !== undefined && there.kind === 'present' && there.state === 'paused' && (plan?.nvram === true || plan?.disks.some(({ how }) => how === 'shared') === true)) await deps.kept.arrivedPaused(vm.uuid, to.id);
-  };
-
-  /** Starts the VM of a dead host from the stored definition; the operator's statement is on the migration. */
-  const startStored = async (): Promise<Extract<MigrationEvent, { type: 'cleaned' }>> => {
-    const { vm, plan, from, to } = migration;
-    const definition = await deps.stored(vm.uuid, from.id);
-    if (definition === undefined) return { type: 'cleaned', failure: { message: 'its stored definition is gone.', moved: false } };
-    const driver = target();
-    const there = await driver.migration.observe(vm.uuid, bounded());
-    try {
-      if (there.kind === 'absent') await driver.definitions.write(definition.xml, bounded());
-      // before it runs: should the dead host come back, its definition is not the VM
-      await deps.kept.park(vm.uuid, from.id);
-      await deps.kept.unpark(vm.uuid, targetId());
-      if (there.kind === 'absent' || (there.kind === 'present' && there.state === 'shut-off')) await driver.definitions.start(vm.uuid, bounded());
-      if (plan?.autostart === true) await driver.definitions.setAutostart(vm.uuid, true, bounded());
-    } catch (error) {
-      if (there.kind === 'absent' && (await driver.migration.observe(vm.uuid, bounded())).kind === 'present') await driver.migration.remove(vm.uuid, 'definition', bounded());
-      await deps.kept.unpark(vm.uuid, from.id);
-      return { type: 'cleaned', failure: { message: `it did not start on ${to?.name ?? 'the target'}: ${error instanceof Error ? error.message : String(error)}`, moved: false } };
-    }
-    return { type: 'cleaned', vmIsNow: { host: to?.name ?? '', state: 'running' } };
-  };
-
-  const endHelperOnTarget = async (): Promise<void> => {
-    const helper = migration.plan?.helper;
-    if (helper !== undefined && (await look(targetId())).kind === 'present') await target().migration.remove(helper.uuid, 'process', signal);
-  };
-
-  const cleanOnce = async (): Promise<Extract<MigrationEvent, { type: 'cleaned' }>> => {
-    const { plan, vm } = migration;
-    if (plan?.how === 'stored-definition') return startStored();
-    let failure: string | undefined;
-    if (plan?.how === 'peer-to-peer' || plan === undefined) await afterGuest();
-    else {
-      // ending the helper takes libvirt a while, and only a start has to wait for it
-      const released = endHelperOnTarget();
-      const moving = moveDefinition(migration, { source: source(), target: target(), log, signal, released, park: () => deps.kept.park(vm.uuid, migration.from.id) });
-      const [moved] = await Promise.all([moving, released]);
-      if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
-      failure = moved.failure;
-    }
-    // a temporary guest keeps its snapshots where its definition is
-    if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, plan.persistence === 'temporary' ? source() : target(), bounded());
-    await deps.kept.unpark(vm.uuid, targetId());
-    const { copiedBytes } = plan?.disks.some(({ how }) => how === 'copy') === true ? await deps.volumes.settle(migration, sourceSide(), targetSide(), bounded()) : { copiedBytes: 0 };
-    const there = await look(targetId(), vm.uuid);
-    return { type: 'cleaned', copiedBytes, ...(failure === undefined ? {} : { failure: { message: failure, moved: true } }), ...(there.kind === 'present' ? { vmIsNow: { host: migration.to?.name ?? '', state: there.state } } : {}) };
-  };
-
   /** Repeated until both hosts answer: half a clean-up is no end. */
   const clean = async (): Promise<void> => {
     for (;;) {
       try {
-        const event = await cleanOnce();
+        const event = await finishMove(context());
         await deps.refresh(migration, signal).catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
         return dispatch(event);
       } catch (error) {
@@ -288,26 +222,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     }
   };
 
-  /** Takes back what was prepared. Nothing is deleted while the target still has something of the VM that is active. */
-  const undoOnce = async (): Promise<void> => {
-    const { plan, vm } = migration;
-    if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, source(), bounded());
-    for (const hostId of [migration.from.id, targetId()]) {
-      const helper = plan?.helper;
-      if (helper === undefined) continue;
-      const view = await deps.linkOf(hostId).migration.observe(helper.uuid, bounded());
-      if (view.kind === 'present') await deps.linkOf(hostId).migration.remove(helper.uuid, 'process', signal);
-    }
-    const there = await target().migration.observe(vm.uuid, bounded());
-    if (there.kind === 'present' && there.state !== 'shut-off') throw new Error(`${vm.name} is ${there.state} on ${migration.to?.name ?? 'the target'}`);
-    await deps.volumes.takeBack(migration, targetSide(), bounded());
-  };
-
   /** Tried for a while; what cannot be taken back stays recorded and is recognised later. Snapshots are not given up. */
   const undo = async (): Promise<void> => {
     for (let tries = 0; tries < 10 || migration.plan?.carriesSnapshots === true; tries += 1) {
       try {
-        await undoOnce();
+        await takeBack(context());
         break;
       } catch (error) {
         if (signal.aborted) return;

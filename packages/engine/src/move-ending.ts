@@ -1,0 +1,118 @@
+/**
+ * What follows a transfer: the rest of a move that happened, and the taking back of one that did not. Every step may be
+ * repeated after a crash. The runner decides when; core decided which.
+ */
+import type { InstanceView, Migration, MigrationEvent, VmUuid } from '@ferry/core';
+import { moveDefinition } from './definition-move.ts';
+import type { RunnerDeps } from './migration-runner.ts';
+import type { HostLink } from './ports.ts';
+import type { StorageSide } from './volumes.ts';
+
+export interface MoveContext {
+  readonly migration: Migration;
+  readonly deps: RunnerDeps;
+  /** Open connections; throw FerryError `host-unreachable`. */
+  readonly source: () => HostLink;
+  readonly target: () => HostLink;
+  readonly signal: AbortSignal;
+  /** The signal, with a limit in time for one step. */
+  readonly bounded: () => AbortSignal;
+}
+
+type Cleaned = Extract<MigrationEvent, { type: 'cleaned' }>;
+
+const hasCopies = ({ plan }: Migration): boolean => plan?.disks.some(({ how }) => how === 'copy') === true;
+const targetName = ({ to }: Migration): string => to?.name ?? 'the target';
+const sideOf = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): StorageSide => ({ id: place?.id ?? '', name: place?.name ?? '', storage: link.storage });
+const lookAt = (link: HostLink, uuid: VmUuid, { bounded }: MoveContext): Promise<InstanceView> => link.migration.observe(uuid, bounded());
+
+/** The rest of a move whose transfer is over. Rejects when a host does not answer: to be tried again. */
+export async function finishMove(context: MoveContext): Promise<Cleaned> {
+  const { migration, deps, source, target, signal, bounded } = context;
+  const { plan, vm, to, from } = migration;
+  if (plan?.how === 'stored-definition') return startStored(context);
+  let failure: string | undefined;
+  if (plan?.how === 'peer-to-peer' || plan === undefined) await afterGuest(context);
+  else {
+    // ending the helper takes libvirt a while, and only a start has to wait for it
+    const released = endHelper(target(), context);
+    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, park: () => deps.kept.park(vm.uuid, from.id) });
+    const [moved] = await Promise.all([moving, released]);
+    if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
+    failure = moved.failure;
+  }
+  // a temporary guest keeps its snapshots where its definition is
+  if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, plan.persistence === 'temporary' ? source() : target(), bounded());
+  if (to !== undefined) await deps.kept.unpark(vm.uuid, to.id);
+  const { copiedBytes } = hasCopies(migration) ? await deps.volumes.settle(migration, sideOf(from, source()), sideOf(to, target()), bounded()) : { copiedBytes: 0 };
+  const there = await lookAt(target(), vm.uuid, context);
+  return {
+    type: 'cleaned',
+    copiedBytes,
+    ...(failure === undefined ? {} : { failure: { message: failure, moved: true } }),
+    ...(there.kind === 'present' ? { vmIsNow: { host: targetName(migration), state: there.state } } : {}),
+  };
+}
+
+/** What follows when libvirt has moved the guest. Failures here do not undo the move. */
+async function afterGuest(context: MoveContext): Promise<void> {
+  const { migration, deps, source, target, signal } = context;
+  const { plan, vm, from, to } = migration;
+  const tolerate = (what: string) => (error: unknown) => deps.log.warn({ err: error, migration: migration.id }, what);
+  // what is remembered below is checked against what the hosts report, so that has to be the new state
+  await deps.refresh(migration, signal).catch(tolerate('inventory not refreshed'));
+  const here = await lookAt(source(), vm.uuid, context);
+  if (here.kind === 'present' && here.state === 'shut-off' && here.persistent) {
+    if (plan?.persistence === 'permanent') await source().migration.remove(vm.uuid, 'definition', signal).catch(tolerate('the old definition stays on the source, shut off'));
+    if (plan?.persistence === 'keep-source') {
+      await deps.kept.park(vm.uuid, from.id);
+      await source().definitions.setAutostart(vm.uuid, false, signal).catch(tolerate('the kept definition may start by itself'));
+    }
+  }
+  if (plan?.autostart === true && plan.persistence !== 'temporary') await target().definitions.setAutostart(vm.uuid, true, signal).catch(tolerate('autostart is not set on the target'));
+  const there = await lookAt(target(), vm.uuid, context);
+  const inactiveImages = plan?.nvram === true || plan?.disks.some(({ how }) => how === 'shared') === true;
+  if (to !== undefined && there.kind === 'present' && there.state === 'paused' && inactiveImages) await deps.kept.arrivedPaused(vm.uuid, to.id);
+}
+
+async function endHelper(link: HostLink, context: MoveContext): Promise<void> {
+  const helper = context.migration.plan?.helper;
+  if (helper !== undefined && (await lookAt(link, helper.uuid, context)).kind === 'present') await link.migration.remove(helper.uuid, 'process', context.signal);
+}
+
+/** Starts the VM of a dead host from the stored definition; the operator's statement is on the migration. */
+async function startStored(context: MoveContext): Promise<Cleaned> {
+  const { migration, deps, target, bounded } = context;
+  const { vm, plan, from, to } = migration;
+  const definition = await deps.stored(vm.uuid, from.id);
+  if (definition === undefined || to === undefined) return { type: 'cleaned', failure: { message: 'its stored definition is gone.', moved: false } };
+  const driver = target();
+  const there = await lookAt(driver, vm.uuid, context);
+  try {
+    if (there.kind === 'absent') await driver.definitions.write(definition.xml, bounded());
+    // before it runs: should the dead host come back, its definition is not the VM
+    await deps.kept.park(vm.uuid, from.id);
+    await deps.kept.unpark(vm.uuid, to.id);
+    if (there.kind === 'absent' || (there.kind === 'present' && there.state === 'shut-off')) await driver.definitions.start(vm.uuid, bounded());
+    if (plan?.autostart === true) await driver.definitions.setAutostart(vm.uuid, true, bounded());
+  } catch (error) {
+    const now = await lookAt(driver, vm.uuid, context);
+    // it runs: only what comes after the start has failed
+    if (now.kind === 'present' && now.state === 'running') return { type: 'cleaned', vmIsNow: { host: to.name, state: 'running' } };
+    if (there.kind === 'absent' && now.kind === 'present') await driver.migration.remove(vm.uuid, 'definition', bounded());
+    await deps.kept.unpark(vm.uuid, from.id);
+    return { type: 'cleaned', failure: { message: `it did not start on ${to.name}: ${error instanceof Error ? error.message : String(error)}`, moved: false } };
+  }
+  return { type: 'cleaned', vmIsNow: { host: to.name, state: 'running' } };
+}
+
+/** Takes back what was prepared. Rejects, and nothing is deleted, while the target still has something of the VM that is active. */
+export async function takeBack(context: MoveContext): Promise<void> {
+  const { migration, deps, source, target, bounded } = context;
+  const { plan, vm, to } = migration;
+  if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, source(), bounded());
+  if (plan?.helper !== undefined) for (const link of [source(), target()]) await endHelper(link, context);
+  const there = await lookAt(target(), vm.uuid, context);
+  if (there.kind === 'present' && there.state !== 'shut-off') throw new Error(`${vm.name} is ${there.state} on ${targetName(migration)}`);
+  await deps.volumes.takeBack(migration, sideOf(to, target()), bounded());
+}

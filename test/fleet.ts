@@ -1,0 +1,98 @@
+/**
+ * What the tests on real hosts begin with: a lab of two hosts, a control plane that knows them, and the small questions
+ * that every file asks of them. Gone when the file's tests are over.
+ */
+import { after, before } from 'node:test';
+import { execCommand, run, temporaryLab, virsh, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
+import { controlPlane, type ControlPlane } from './control-plane.ts';
+
+/** A migration as `-o json` shows it, as far as the tests look. */
+export interface MigrationJson {
+  readonly id: string;
+  readonly kind: string;
+  readonly how?: string;
+  readonly phase: string;
+  readonly phases: readonly { readonly phase: string; readonly at: string }[];
+  readonly outcome?: string;
+  readonly from: string;
+  readonly to?: string;
+  readonly progress?: { readonly percent: number };
+  readonly totalMs?: number;
+  readonly downtimeMs?: number;
+  readonly transferredBytes?: number;
+  readonly vmIsNow?: { readonly host: string; readonly state: string };
+  readonly adopted?: boolean;
+  readonly disks?: readonly { readonly target: string; readonly how: string }[];
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly proofOfDeath?: { readonly host: string; readonly statement: string; readonly actor: string; readonly at: string };
+}
+export interface VmJson {
+  readonly uuid: string;
+  readonly name: string;
+  readonly host: string;
+  readonly state: string;
+  readonly memoryBytes: number;
+  readonly currentMigration?: string;
+  readonly instances: readonly { readonly host: string; readonly role: string; readonly persistent?: boolean }[];
+}
+
+export interface Fleet {
+  readonly temporary: TemporaryLab;
+  readonly lab: LabRef;
+  readonly plane: ControlPlane;
+  /** `ferry vm migrate`, to its end. */
+  readonly move: (vm: string, ...options: readonly string[]) => Promise<MigrationJson>;
+  readonly migration: (id: string) => Promise<MigrationJson>;
+  /** The migration once it has an outcome. */
+  readonly ended: (id: string, timeoutMs?: number) => Promise<MigrationJson>;
+  readonly show: (vm: string) => Promise<VmJson>;
+  /** Waits until the control plane knows the VM in this state. */
+  readonly seen: (vm: string, state: string) => Promise<unknown>;
+  /** A shell line on a host. */
+  readonly sh: (host: string, command: string) => Promise<string>;
+  /** What libvirt on the host says of the VM; `absent` when it has none. */
+  readonly state: (host: string, vm: string) => Promise<string>;
+}
+
+/** Hands the fleet over before the first test of the file. */
+export function withFleet(use: (fleet: Fleet) => void): void {
+  let temporary: TemporaryLab | undefined;
+  let plane: ControlPlane | undefined;
+  before(async () => {
+    const labOfFile = await temporaryLab({ hosts: 2 });
+    temporary = labOfFile;
+    const planeOfFile = await controlPlane();
+    plane = planeOfFile;
+    for (const { uri, name } of labOfFile.status.hosts) await planeOfFile.json('host', 'add', uri, '--name', name);
+    use(fleetOf(labOfFile, planeOfFile));
+  });
+  after(async () => {
+    await plane?.[Symbol.asyncDispose]();
+    await temporary?.[Symbol.asyncDispose]();
+  });
+}
+
+function fleetOf(temporary: TemporaryLab, plane: ControlPlane): Fleet {
+  const { lab } = temporary;
+  const migration = (id: string) => plane.json<MigrationJson>('migration', 'show', id);
+  return {
+    temporary,
+    lab,
+    plane,
+    migration,
+    move: (vm, ...options) => plane.json<MigrationJson>('vm', 'migrate', vm, ...options),
+    ended: (id, timeoutMs = 60_000) =>
+      waitFor(`the end of migration ${id}`, async () => {
+        const now = await migration(id);
+        return now.outcome === undefined ? undefined : now;
+      }, { timeoutMs }),
+    show: (vm) => plane.json<VmJson>('vm', 'show', vm),
+    seen: (vm, state) =>
+      waitFor(`the control plane to see ${vm} ${state}`, async () => {
+        const ran = await plane.ferry('vm', 'show', vm, '-o', 'json');
+        return (ran.code === 0 && (JSON.parse(ran.stdout) as VmJson).state === state) || undefined;
+      }, { timeoutMs: 10_000 }),
+    sh: (host, command) => run(execCommand(lab, host, ['bash', '-ec', command])),
+    state: async (host, vm) => (await virsh(lab, host, ['domstate', vm]).catch(() => 'absent')).trim(),
+  };
+}
