@@ -192,7 +192,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
       const volumes = plan?.disks.some(({ how }) => how === 'copy') === true ? deps.volumes.make(migration, targetSide(), bounded()) : undefined;
       if (plan?.helper !== undefined) {
-        const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw', asFile }, index) => ({ target: helperTarget(index), path, format: asFile === true ? 'raw' : format }));
+        const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw', capacityBytes = 0, asFile }, index) => ({ target: helperTarget(index), path, format: asFile === true ? 'raw' : format, sizeBytes: capacityBytes }));
         const helper = source().definitions.startHelper({ ...plan.helper, disks }, marker(), bounded());
         // both end before anything is taken back
         const failed = (await Promise.allSettled([volumes, helper])).find((each) => each.status === 'rejected');

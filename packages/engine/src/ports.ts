@@ -83,7 +83,7 @@ export interface PerformRequest {
 export interface HelperDomain {
   readonly uuid: VmUuid;
   readonly name: string;
-  readonly disks: readonly { readonly target: string; readonly path: string; readonly format: string }[];
+  readonly disks: readonly { readonly target: string; readonly path: string; readonly format: string; readonly sizeBytes: number }[];
 }
 
 /** What libvirt knows of a snapshot or checkpoint, as it gives it out and takes it back. */

@@ -180,13 +180,16 @@ function identityOf(disk: XmlElement, type: string, source: string | undefined):
   return byId?.[1];
 }
 
+/** A raw file of a length that is no multiple of this cannot be written with direct I/O: QEMU takes it for read-only. */
+const directIoBytes = 4096;
+
 /**
  * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of memory,
  * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the time.
  */
 export function helperXml({ uuid, name, disks }: HelperDomain, marker: MigrationMarker, cache: 'none' | 'writeback'): string {
-  const disk = ({ target, path, format }: HelperDomain['disks'][number]): string =>
-    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' cache='${cache}' discard='unmap'/><source file='${escapeXml(path)}'/><target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
+  const disk = ({ target, path, format, sizeBytes }: HelperDomain['disks'][number]): string =>
+    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' cache='${format === 'raw' && sizeBytes % directIoBytes !== 0 ? 'writeback' : cache}' discard='unmap'/><source file='${escapeXml(path)}'/><target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
   return [
     `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
     `<metadata>${markerElement(marker)}</metadata>`,

@@ -52,10 +52,11 @@ test('devices of the host and UEFI variables are seen in a definition', () => {
 });
 
 test('the helper holds what it is given, escaped, and nothing that could run', () => {
-  const xml = helperXml({ uuid: vmUuid('u'), name: 'ferry-x', disks: [{ target: 'sda', path: "/a'<&>.img", format: 'raw' }] }, { installation: "i'", migration: 'm', epoch: 1 }, 'none');
+  const xml = helperXml({ uuid: vmUuid('u'), name: 'ferry-x', disks: [{ target: 'sda', path: "/a'<&>.img", format: 'raw', sizeBytes: 4096 }, { target: 'sdb', path: '/b', format: 'raw', sizeBytes: 4608 }] }, { installation: "i'", migration: 'm', epoch: 1 }, 'none');
   assert.match(xml, /<source file='\/a&apos;&lt;&amp;&gt;\.img'\/>/);
   assert.match(xml, /installation='i&apos;'/);
   assert.doesNotMatch(xml, /<interface|<kernel/);
+  assert.deepEqual([...xml.matchAll(/cache='(\w+)'/g)].map(([, cache]) => cache), ['none', 'writeback'], 'direct I/O where the length allows it');
 });
 
 test('pools and volumes', () => {

@@ -103,6 +103,8 @@ export interface StorageWish {
 const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
 const fileOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 const gib = (bytes: number): string => `${(bytes / 1_073_741_824).toFixed(1)} GiB`;
+/** QEMU sees a file as whole sectors, and copies between equal sizes only. */
+const sectorBytes = 512;
 const formats: readonly string[] = ['raw', 'qcow2'];
 
 /** Disks whose sharing has to be proved by looking: files, and blocks without an identity. */
@@ -172,7 +174,7 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   if (!pool.active) return refuse('target-pool-inactive', `The pool ${pool.name} on ${to} is not active, and ${what} would be copied there.`, `On ${to}: virsh pool-start ${pool.name}`);
   const base = disk.backing[0];
   const keepsBase = base !== undefined && disk.backing.every((each) => storage.sharing.get(each)?.verdict === 'shared');
-  const sizes = { capacityBytes: asFile ? Math.ceil((disk.fileBytes ?? 0) / 512) * 512 : disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
+  const sizes = { capacityBytes: asFile ? Math.ceil((disk.fileBytes ?? 0) / sectorBytes) * sectorBytes : disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
   const made = (existing: boolean, replaces: boolean): DiskPlan => ({
     ...common,
     ...sizes,
