@@ -52,6 +52,14 @@ test('of several disks only the local ones travel, chains as a whole, sparse as 
   await attach(`${images}/top.qcow2`, 'vdb', 'qcow2');
   await attach(`${images}/thin.raw`, 'vdc', 'raw');
   await attach('/var/lib/libvirt/shared/both.qcow2', 'vdd', 'qcow2');
+  const backTo1 = () => plane.json('vm', 'migrate', 'mixed', '--kind', 'configuration');
+  // a chain that is met cold is joined, too: its base is on host1 only
+  assert.equal((await move('mixed')).vmIsNow?.host, 'host2');
+  assert.doesNotMatch(await sh('host2', `qemu-img info -U ${images}/top.qcow2`), /backing file/);
+  await sh('host1', `cd ${images} && rm top.qcow2 && qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2 && qemu-io -c 'write -P 9 2M 1M' top.qcow2 >/dev/null`);
+  await sh('host2', `rm -f ${images}/top.qcow2`);
+  await sh('host2', `rm -f ${images}/thin.raw ${images}/mixed.qcow2`);
+  await backTo1();
   await virsh(lab, 'host1', ['start', 'mixed']);
   await seen('mixed', 'running');
   await waitFor('its first records', async () => (await vmCheck(lab, 'mixed')).records > 5 || undefined, { timeoutMs: 60_000 });
@@ -73,6 +81,51 @@ test('of several disks only the local ones travel, chains as a whole, sparse as 
   await recordsUnbroken('mixed');
   await vmDelete(lab, 'mixed');
   for (const host of ['host1', 'host2']) await sh(host, `rm -f ${images}/top.qcow2 ${images}/thin.raw ${images}/base.qcow2 ${images}/mixed.qcow2`);
+});
+
+test('a top on a base that both hosts have: only the top travels, live and cold', { timeout: 120_000 }, async () => {
+  await create('top', 'local', false);
+  await sh('host1', `cd ${images} && rm top.qcow2 && qemu-img create -q -f qcow2 /var/lib/libvirt/shared/golden.qcow2 64M && qemu-io -c 'write -P 7 32M 16M' /var/lib/libvirt/shared/golden.qcow2 >/dev/null && qemu-img create -q -f qcow2 -b /var/lib/libvirt/shared/golden.qcow2 -F qcow2 top.qcow2`);
+  await virsh(lab, 'host1', ['start', 'top']);
+  await seen('top', 'running');
+  // the checker of records cannot follow a chain from outside; the guest's own reports tell
+  const written = (): number => Number(/disk record=(\d+)\s*$/.exec(vmLog(lab, 'top').split('\n').filter((line) => line.startsWith('disk record=')).at(-1) ?? '')?.[1] ?? 0);
+  await waitFor('its first records', () => written() > 5 || undefined, { timeoutMs: 60_000 });
+  for (const way of ['live', 'cold']) {
+    if (way === 'cold') {
+      await virsh(lab, 'host2', ['destroy', 'top']);
+      await seen('top', 'shut-off');
+    }
+    const to = (await move('top')).vmIsNow?.host ?? '';
+    const info = JSON.parse(await sh(to, `qemu-img info -U --output=json ${images}/top.qcow2`)) as { readonly 'backing-filename'?: string; readonly 'actual-size': number };
+    assert.equal(info['backing-filename'], '/var/lib/libvirt/shared/golden.qcow2', way);
+    assert.ok(info['actual-size'] < 16 * 1024 * 1024, `${way}: the top holds ${info['actual-size']} bytes`);
+    await sh(to, `qemu-img check -U -q ${images}/top.qcow2; qemu-io -U -r -f qcow2 -c 'read -P 7 32M 16M' ${images}/top.qcow2 | grep -q 'Pattern verification failed' && exit 1; exit 0`);
+    if (way === 'live') {
+      const before = written();
+      await waitFor('the guest to write on', () => written() > before || undefined, { timeoutMs: 30_000 });
+      assert.doesNotMatch(vmLog(lab, 'top'), /disk failed/);
+    }
+  }
+  await vmDelete(lab, 'top');
+  for (const host of ['host1', 'host2']) await sh(host, `rm -f ${images}/top.qcow2 /var/lib/libvirt/shared/golden.qcow2`);
+});
+
+test('the target runs full in the middle of a copy: the guest runs on where it was, nothing is left', { timeout: 120_000 }, async () => {
+  await create('full', 'local');
+  await waitFor('some megabytes on its disk', async () => Number(await sh('host1', `stat -c %b ${images}/full.qcow2`)) * 512 > 3_000_000 || undefined, { timeoutMs: 60_000 });
+  await sh('host2', `truncate -s 24M /var/lib/libvirt/small.img && mkfs.ext4 -q -F /var/lib/libvirt/small.img && mount -o loop /var/lib/libvirt/small.img ${images} && virsh -q pool-refresh default`);
+  const { stdout } = await plane.ferry('vm', 'migrate', 'full', '--detach', '--max-bandwidth-mb', '1');
+  const id = stdout.trim();
+  await waitFor('the copy', async () => (await migration(id)).phase === 'transferring' || undefined, { timeoutMs: 20_000 });
+  await sh('host2', `dd if=/dev/zero of=${images}/fill bs=64k >/dev/null 2>&1 || true; sync`);
+  const ended = await endOf(id);
+  assert.deepEqual([ended.outcome, ended.vmIsNow], ['failed', { host: 'host1', state: 'running' }], ended.error?.message);
+  assert.deepEqual(await leftOn('host2', 'full'), []);
+  await sh('host2', `umount ${images}; rm -f /var/lib/libvirt/small.img; virsh -q pool-refresh default`);
+  assert.equal((await move('full')).outcome, 'succeeded');
+  await recordsUnbroken('full');
+  await vmDelete(lab, 'full');
 });
 
 test('what is in the way on the target: refused, both hosts as before; prepared volumes are taken when asked', { timeout: 120_000 }, async () => {

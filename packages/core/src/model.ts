@@ -223,7 +223,7 @@ export interface Migration {
   readonly progress?: MigrationProgress;
   /** From the request to the stored end, verification included. */
   readonly totalMs?: number;
-  /** Pause of the guest as libvirt reports it (`downtime` of the completed job). */
+  /** Pause of the guest as libvirt reports it (`downtime` of the completed job); of a running guest moved suspended, the whole transfer. */
   readonly downtimeMs?: number;
   /** Bytes sent for the memory (`memory_processed` of the completed job) and what the copied disks hold on the target. */
   readonly transferredBytes?: number;

@@ -10,6 +10,7 @@ import {
 } from '@ferry/libvirt';
 import { filesOf } from './files.ts';
 import { markerElement } from './marker.ts';
+import { fileOf, folderOf, lendPool, refreshPool, volumeNamed } from './pool-lending.ts';
 import { snapshotsOn } from './snapshots.ts';
 import { backingOf, escapeXml } from './storage-xml.ts';
 import { disksOf } from './translate.ts';
@@ -37,16 +38,24 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
     }
   };
 
-  /** Images below this one as the pools know them, nearest first. */
-  const chainBelow = async (path: string, signal: AbortSignal): Promise<readonly string[]> => {
+  /** Images below this one, nearest first, looked at anew; undefined when that cannot be told. */
+  const chainBelow = async (path: string, signal: AbortSignal): Promise<readonly string[] | undefined> => {
     const chain: string[] = [];
-    for (let at: string | undefined = path; at !== undefined && chain.length < 64; ) {
-      const of: string = at;
-      const volume = await perhaps(() => session.volumeByPath(of, { signal }));
-      at = volume === undefined ? undefined : backingOf(await session.volumeXml(volume, { signal }));
+    for (let at: string | undefined = path; at !== undefined; ) {
+      const xml = await imageXml(at, signal);
+      if (xml === undefined || chain.length >= longestChain) return undefined;
+      at = backingOf(xml);
       if (at !== undefined) chain.push(at);
     }
     return chain;
+  };
+
+  const imageXml = async (path: string, signal: AbortSignal): Promise<string | undefined> => {
+    await using lent = await lendPool(session, folderOf(path), {}, signal);
+    if (lent === undefined) return undefined;
+    await refreshPool(session, lent.pool, signal);
+    const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);
+    return volume === undefined ? undefined : session.volumeXml(volume, { signal });
   };
 
   const describeDisk = async (domain: DomainRef, disk: ReturnType<typeof disksOf>[number], internal: DiskFacts['internal'], signal: AbortSignal): Promise<DiskFacts> => {
@@ -59,12 +68,14 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
     }
     const info = source === undefined || rest.target === '' ? undefined : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
     const identity = identityOf(element, type, source);
+    // a domain that runs tells its chain itself
+    const chain = type !== 'file' || source === undefined || rest.format === 'raw' ? [] : (chainOf(element) ?? (await chainBelow(source, signal)));
     return {
       ...rest,
       type,
       ...(source === undefined ? {} : { source }),
       ...(info === undefined || info.capacityBytes === 0 ? {} : { capacityBytes: info.capacityBytes, allocationBytes: info.allocationBytes, fileBytes: info.physicalBytes }),
-      backing: type === 'file' && source !== undefined ? await chainBelow(source, signal) : [],
+      ...(chain === undefined ? { backing: [], chainUnknown: true } : { backing: chain }),
       ...(identity === undefined ? {} : { identity }),
       ...(internal === undefined ? {} : { internal }),
     };
@@ -163,6 +174,21 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
 /** Where libvirt's QEMU driver of the system keeps the memory of a saved VM, and the TPM state of either version. */
 export const savePath = (name: string): string => `/var/lib/libvirt/qemu/save/${name}.save`;
 const tpmPaths = (uuid: string): readonly string[] => [`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`, `/var/lib/libvirt/swtpm/${uuid}/tpm1.2/tpm-00.permall`];
+
+/** libvirt gives up on longer ones, too. */
+const longestChain = 200;
+
+/** The chain of a running domain's disk: `<backingStore>` in each other, an empty one at the end; undefined when it is not all there. */
+function chainOf(disk: XmlElement): readonly string[] | undefined {
+  const chain: string[] = [];
+  for (let below = xmlChild(disk, 'backingStore'); below !== undefined; below = xmlChild(below, 'backingStore')) {
+    const source = xmlChild(below, 'source');
+    if (source === undefined) return chain;
+    const path = source.attributes.get('file') ?? source.attributes.get('dev');
+    if (path === undefined || chain.push(path) > longestChain) return undefined;
+  }
+  return undefined;
+}
 
 /** PCI and mediated devices, and network cards that are one. USB ones too: libvirt refuses all of them. */
 const isHostDevice = ({ name, attributes }: XmlElement): boolean => name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');

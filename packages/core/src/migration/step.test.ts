@@ -60,6 +60,19 @@ test('the main way ends succeeded, with the figures of the target and where the 
   assert.deepEqual(effects.filter((effect) => effect !== 'observe'), ['check', 'prepare', 'perform', 'clean']);
 });
 
+test('a running guest moved suspended is paused for the whole transfer, a paused one for nothing more', () => {
+  const start = (state: 'running' | 'paused') => ({ ...fresh, vmIsNow: { host: 'host1', state } });
+  const way: readonly (readonly [number, MigrationEvent])[] = [
+    [1, { type: 'admitted' }],
+    [2, { type: 'checked', result: { kind: 'chosen', to, move: 'suspended', plan: { ...plan, live: false } } }],
+    [3, { type: 'prepared' }],
+    [900, { type: 'perform-ended' }],
+    [903, observed(absent, arrived)],
+  ];
+  assert.equal(play(way, start('running')).migration.downtimeMs, 900);
+  assert.equal(play(way, start('paused')).migration.downtimeMs, 20);
+});
+
 test('a call that fails although the VM moved is a success', () => {
   const { migration } = play([...toTransfer, [300, lost], [310, observed(absent, arrived)], [320, { type: 'cleaned' }]]);
   assert.equal(migration.outcome, 'succeeded');

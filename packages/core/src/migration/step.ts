@@ -188,7 +188,7 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
     case 'moved': {
       if (performing && look.held < settleMs) return again();
       const state = look.target.kind === 'present' ? look.target.state : 'unknown';
-      const figures = look.completed ?? {};
+      const figures = { ...look.completed, ...pauseOfSuspended(migration, now) };
       // a helper carried the disks; the VM itself follows in the clean-up
       const moved = { ...migration, ...figures, ...(migration.plan?.helper === undefined ? { vmIsNow: { host: migration.to?.name ?? '', state } } : { downtimeMs: 0 }) };
       return stay(enterPhase(moved, 'cleaning', now), { type: 'clean' });
@@ -213,6 +213,12 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
       if (migration.plan?.helper !== undefined) return end(migration, migration.abortRequestedAt === undefined ? 'failed' : 'cancelled', now, stayedError(migration, 'stayed'));
       return finish(migration, 'failed', now, { code: 'vm-lost', message: `${migration.vm.name} is neither on ${migration.from.name} nor on ${migration.to?.name ?? 'the target'}.` });
   }
+}
+
+/** A running guest that moves suspended is paused from the first byte on; QEMU's own figure counts the switch only. */
+function pauseOfSuspended({ plan, vmIsNow, phases }: Migration, now: TimeMs): { readonly downtimeMs?: number } {
+  const since = phases.findLast(({ phase }) => phase === 'transferring')?.at;
+  return plan?.how === 'peer-to-peer' && !plan.live && vmIsNow?.state === 'running' && since !== undefined ? { downtimeMs: now - since } : {};
 }
 
 const withPlace = (migration: Migration, source: InstanceView): Migration =>

@@ -51,6 +51,7 @@ test('a local disk needs an active pool for its folder, a known format and size;
   assert.deepEqual(codes([{ ...disk, readOnly: true }], storage()), ['disk-read-only-local']);
   assert.deepEqual(codes([{ ...disk, device: 'cdrom' }], storage()), ['disk-read-only-local']);
   assert.deepEqual(codes([{ ...disk, type: 'block' }], storage()), ['disk-not-copyable']);
+  assert.deepEqual(codes([{ ...disk, chainUnknown: true }], storage(), { cold: true }), ['disk-chain-unknown'], 'a file copied as it is must not miss its base');
 });
 
 test('what is in the way stays, unless Ferry\'s record proves it stale', () => {

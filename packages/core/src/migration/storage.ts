@@ -14,6 +14,8 @@ export interface DiskFacts extends Disk {
   readonly allocationBytes?: number;
   /** Images below this one, nearest first. */
   readonly backing: readonly string[];
+  /** Whether there are such images cannot be told. */
+  readonly chainUnknown?: true;
   /** Names the same storage wherever it is said, e.g. an NBD export or a WWN; absent when nothing does. */
   readonly identity?: string;
   /** Length of the file. */
@@ -161,6 +163,7 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   }
   if (format === undefined || !formats.includes(format)) return refuse('disk-format', `${what} has the format ${format ?? 'unknown'}; only raw and qcow2 are copied.`, 'Convert the disk, or put it on shared storage.');
   if (disk.capacityBytes === undefined) return refuse('disk-size-unknown', `The size of ${what} cannot be read on ${from}.`, 'Check that the file is there.');
+  if (disk.chainUnknown === true) return refuse('disk-chain-unknown', `${from} does not tell what images ${what} lies above.`, `Check that the file and its folder can be read on ${from}.`);
   // nobody writes to it: byte for byte is faster, and keeps what is inside; a prepared volume has a format of its own to keep
   const asFile = wish.cold && format === 'qcow2' && disk.fileBytes !== undefined && wish.useExistingVolumes !== true && (disk.internal !== undefined || disk.backing.length === 0);
   if (disk.internal !== undefined && !asFile) {
