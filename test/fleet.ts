@@ -54,8 +54,8 @@ export interface Fleet {
   readonly state: (host: string, vm: string) => Promise<string>;
 }
 
-/** Hands the fleet over before the first test of the file. */
-export function withFleet(use: (fleet: Fleet) => void): void {
+/** Hands the fleet over before the first test of the file, which waits for what `use` does with it. */
+export function withFleet(use: (fleet: Fleet) => unknown): void {
   let temporary: TemporaryLab | undefined;
   let plane: ControlPlane | undefined;
   before(async () => {
@@ -64,7 +64,7 @@ export function withFleet(use: (fleet: Fleet) => void): void {
     const planeOfFile = await controlPlane();
     plane = planeOfFile;
     for (const { uri, name } of labOfFile.status.hosts) await planeOfFile.json('host', 'add', uri, '--name', name);
-    use(fleetOf(labOfFile, planeOfFile));
+    await use(fleetOf(labOfFile, planeOfFile));
   });
   after(async () => {
     await plane?.[Symbol.asyncDispose]();

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { createServer, type AddressInfo } from 'node:net';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import { execCommand, readTicks, run, virsh, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
 import type { ControlPlane } from './control-plane.ts';
 import { withFleet, type Fleet, type MigrationJson, type VmJson } from './fleet.ts';
@@ -13,10 +13,10 @@ let temporary: TemporaryLab;
 let lab: LabRef;
 let plane: ControlPlane;
 let show: Fleet['migration'];
-withFleet((fleet) => ({ temporary, lab, plane, migration: show } = fleet));
-before(async () => {
+withFleet(async (fleet) => {
+  ({ temporary, lab, plane, migration: show } = fleet);
   await vmCreate(lab, { name: 'web', host: 'host1', workload: 'dirty:4' });
-  await waitFor('the control plane to see it', async () => (await plane.ferry('vm', 'show', 'web')).code === 0 || undefined, { timeoutMs: 10_000 });
+  await fleet.seen('web', 'running');
 });
 
 const vm = (): Promise<VmJson> => plane.json<VmJson>('vm', 'show', 'web');
