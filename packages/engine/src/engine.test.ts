@@ -136,6 +136,13 @@ test('a copy that fails takes its volume back; deleted source disks go only afte
   assert.equal((await engine.leftovers()).length, 0);
 });
 
+test('block devices are shared when both hosts know them by one identity', async () => {
+  await run({ ...web, disk: '/dev/vg/lv' });
+  assert.deepEqual((await move()).plan?.disks.map(({ how, proof }) => [how, proof?.method, proof?.detail]), [['shared', 'identity', 'lv-one']]);
+  Object.assign(fleet.hosts.get('h1') ?? {}, { san: 'two' });
+  await assert.rejects(engine.startMigration({ vm: 'web' }, by), (error) => error instanceof FerryError && error.reasons[0]?.code === 'disk-not-copyable');
+});
+
 test('what could not be taken back is listed, recognised as ours, and replaced by the next move', async () => {
   await run({ ...web, disk: '/pool/web.raw' });
   const target = fleet.hosts.get('h2');

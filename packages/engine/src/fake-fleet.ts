@@ -26,6 +26,8 @@ export interface FakeHost {
   readonly watchers: Set<Queue<HostChange>>;
   readonly migrating: Set<string>;
   reachable: boolean;
+  /** Hosts of one SAN see the same devices. */
+  san: string;
   /** Deleting a volume fails. */
   sticky: boolean;
   drop: () => void;
@@ -169,7 +171,7 @@ export function fakeFleet(clock: Clock): FakeFleet {
           const { disk, autostart, persistent } = find(uuid);
           return {
             saved: false, autostart, persistent, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0,
-            disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: 'file', source: disk, format: 'raw', readOnly: false, capacityBytes: 1_000, allocationBytes: 500, backing: [] }],
+            disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: disk.startsWith('/dev/') ? 'block' : 'file', source: disk, format: 'raw', readOnly: false, capacityBytes: 1_000, allocationBytes: 500, backing: [] }],
           };
         },
         read: async (uuid) => JSON.stringify(find(uuid)),
@@ -204,6 +206,8 @@ export function fakeFleet(clock: Clock): FakeFleet {
           must();
           return [{ name: 'default', path: '/pool', active: true, availableBytes: 1e6 }];
         },
+        // the device of a SAN
+        identityOf: async (path) => (path === '/dev/vg/lv' ? `lv-${host.san}` : undefined),
         volumeAt: async (path) => host.volumes.get(path),
         async createVolume({ pool, name, capacityBytes, format }) {
           must();
@@ -248,7 +252,7 @@ export function fakeFleet(clock: Clock): FakeFleet {
       },
     },
     add(name) {
-      const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, sticky: false, drop: () => {} };
+      const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, sticky: false, san: 'one', drop: () => {} };
       hosts.set(name, host);
       return host;
     },

@@ -144,6 +144,8 @@ export interface HostStorage {
   pools(signal: AbortSignal): Promise<readonly PoolFacts[]>;
   /** What an active pool of files has at this path, the folder looked at anew. */
   volumeAt(path: string, signal: AbortSignal): Promise<VolumeFacts | undefined>;
+  /** What names the block device at this path on every host: the key that its pool gives it (LVM's UUID, a WWN or serial). Undefined when no pool has it. */
+  identityOf(path: string, signal: AbortSignal): Promise<string | undefined>;
   /** Makes a sparse volume. Rejects with FerryError `volume-exists`, `volume-failed`. */
   createVolume(volume: { readonly pool: string; readonly name: string; readonly format: string; readonly capacityBytes: number; readonly backing?: { readonly path: string; readonly format: string } }, signal: AbortSignal): Promise<void>;
   /** Deletes the volume; one that is not there is fine. */

@@ -73,7 +73,16 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
     }
   };
 
+  /** Two pools that give a device the same key see one device. */
+  const proveDevice = async (path: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
+    const [here, there] = await Promise.all([from.storage.identityOf(path, signal), to.storage.identityOf(path, signal)]);
+    const at = clock.now();
+    if (here === undefined || there === undefined) return { verdict: 'unknown', method: 'none', at, detail: `no storage pool on ${here === undefined ? from.name : to.name} knows ${path} by an identity of its own` };
+    return here === there ? { verdict: 'shared', method: 'identity', at, detail: here } : { verdict: 'separate', method: 'identity', at, detail: `${path} is ${here} on ${from.name} and ${there} on ${to.name}` };
+  };
+
   const prove = async (path: string, disk: DiskFacts, folders: Map<string, Promise<SharingProof>>, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
+    if (disk.type === 'block') return proveDevice(path, from, to, signal);
     if (disk.type !== 'file') return { verdict: 'unknown', method: 'none', at: clock.now(), detail: `a ${disk.type} disk without an identity cannot carry a marker` };
     const folder = folderOf(path);
     const proof = folders.get(folder) ?? proveFolder(folder, from, to, signal);

@@ -20,6 +20,16 @@ export function storageOf(session: HostSession): HostStorage {
       const volume = await volumeNamed(session, pool.ref, fileOf(path), signal);
       return volume === undefined ? undefined : volumeOf(pool.name, await session.volumeXml(volume, { signal }));
     },
+    async identityOf(path, signal) {
+      try {
+        const { key } = await session.volumeByPath(path, { signal });
+        // pools of files and of partitions use the path, which names nothing on another host
+        return key.startsWith('/') ? undefined : key;
+      } catch (error) {
+        if (isCode(error, VIR_ERR.NO_STORAGE_VOL)) return undefined;
+        throw error;
+      }
+    },
     async createVolume({ pool, name, format, capacityBytes, backing }, signal) {
       const base = backing === undefined ? '' : `<backingStore><path>${escapeXml(backing.path)}</path><format type='${escapeXml(backing.format)}'/></backingStore>`;
       const compat = format === 'qcow2' ? '<compat>1.1</compat>' : '';
