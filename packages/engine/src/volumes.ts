@@ -135,7 +135,7 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
         if (volume.replaces) await forget(to.storage, volume, signal);
         await put(record);
         try {
-          await to.storage.createVolume({ pool: volume.pool, name: volume.name, format, capacityBytes, ...(volume.backing === undefined ? {} : { backing: { path: volume.backing, format } }) }, signal);
+          await to.storage.createVolume({ pool: volume.pool, name: volume.name, format, capacityBytes, ...(volume.backing === undefined ? {} : { backing: volume.backing }) }, signal);
         } catch (error) {
           // not ours: somebody was faster, and what is not ours is not taken back
           if (error instanceof FerryError && error.code === 'volume-exists' && before?.migration !== migration.id) await drop(to.id, path);

@@ -10,12 +10,13 @@ import {
 } from '@ferry/libvirt';
 import { filesOf } from './files.ts';
 import { markerElement } from './marker.ts';
-import { fileOf, folderOf, lendPool, refreshPool, volumeNamed } from './pool-lending.ts';
+import type { PoolLender } from './pool-lending.ts';
+import { fileOf, folderOf, refreshPool, volumeNamed } from './pool-lending.ts';
 import { snapshotsOn } from './snapshots.ts';
-import { backingOf, escapeXml } from './storage-xml.ts';
+import { backingOf, escapeXml, type BackingImage } from './storage-xml.ts';
 import { disksOf } from './translate.ts';
 
-export function definitionsOf(session: HostSession): DefinitionDriver {
+export function definitionsOf(session: HostSession, pools: PoolLender): DefinitionDriver {
   const must = (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
 
   /** What `ask` gives; undefined when libvirt says no. */
@@ -39,19 +40,20 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
   };
 
   /** Images below this one, nearest first, looked at anew; undefined when that cannot be told. */
-  const chainBelow = async (path: string, signal: AbortSignal): Promise<readonly string[] | undefined> => {
-    const chain: string[] = [];
+  const chainBelow = async (path: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined> => {
+    const chain: BackingImage[] = [];
     for (let at: string | undefined = path; at !== undefined; ) {
       const xml = await imageXml(at, signal);
       if (xml === undefined || chain.length >= longestChain) return undefined;
-      at = backingOf(xml);
-      if (at !== undefined) chain.push(at);
+      const below = backingOf(xml);
+      if (below !== undefined) chain.push(below);
+      at = below?.path;
     }
     return chain;
   };
 
   const imageXml = async (path: string, signal: AbortSignal): Promise<string | undefined> => {
-    await using lent = await lendPool(session, folderOf(path), {}, signal);
+    await using lent = await pools.lend(folderOf(path), {}, signal);
     if (lent === undefined) return undefined;
     await refreshPool(session, lent.pool, signal);
     const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);
@@ -75,7 +77,7 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
       type,
       ...(source === undefined ? {} : { source }),
       ...(info === undefined || info.capacityBytes === 0 ? {} : { capacityBytes: info.capacityBytes, allocationBytes: info.allocationBytes, fileBytes: info.physicalBytes }),
-      ...(chain === undefined ? { backing: [], chainUnknown: true } : { backing: chain }),
+      ...(chain === undefined ? { backing: [], chainUnknown: true } : { backing: chain.map((image) => image.path), ...(chain[0]?.format === undefined ? {} : { backingFormat: chain[0].format }) }),
       ...(identity === undefined ? {} : { identity }),
       ...(internal === undefined ? {} : { internal }),
     };
@@ -96,7 +98,7 @@ export function definitionsOf(session: HostSession): DefinitionDriver {
     return { count: snapshots.length, external, disks };
   };
 
-  const files = filesOf(session);
+  const files = filesOf(session, pools);
   /** Those that are there. */
   const stateFilesOf = async (domain: DomainRef, { nvram, tpm }: { readonly nvram: string; readonly tpm: boolean }, signal: AbortSignal): Promise<readonly string[]> => {
     const paths = [savePath(domain.name), ...(nvram === '' ? [] : [nvram]), ...(tpm ? tpmPaths(domain.uuid) : [])];
@@ -179,13 +181,14 @@ const tpmPaths = (uuid: string): readonly string[] => [`/var/lib/libvirt/swtpm/$
 const longestChain = 200;
 
 /** The chain of a running domain's disk: `<backingStore>` in each other, an empty one at the end; undefined when it is not all there. */
-function chainOf(disk: XmlElement): readonly string[] | undefined {
-  const chain: string[] = [];
+function chainOf(disk: XmlElement): readonly BackingImage[] | undefined {
+  const chain: BackingImage[] = [];
   for (let below = xmlChild(disk, 'backingStore'); below !== undefined; below = xmlChild(below, 'backingStore')) {
     const source = xmlChild(below, 'source');
     if (source === undefined) return chain;
     const path = source.attributes.get('file') ?? source.attributes.get('dev');
-    if (path === undefined || chain.push(path) > longestChain) return undefined;
+    const format = xmlChild(below, 'format')?.attributes.get('type');
+    if (path === undefined || chain.push({ path, ...(format === undefined ? {} : { format }) }) > longestChain) return undefined;
   }
   return undefined;
 }

@@ -3,15 +3,21 @@
  */
 import type { FileFacts, HostFiles } from '@ferry/engine';
 import type { HostSession } from '@ferry/libvirt';
-import { fileOf, folderOf, lendPool, refreshPool, volumeNamed } from './pool-lending.ts';
+import type { PoolLender } from './pool-lending.ts';
+import { fileOf, folderOf, refreshPool, volumeNamed } from './pool-lending.ts';
 import { escapeXml, permissionsOf } from './storage-xml.ts';
 
-export function filesOf(session: HostSession): HostFiles {
+export function filesOf(session: HostSession, pools: PoolLender): HostFiles {
   const withVolume = async (path: string, signal: AbortSignal) => {
-    const lent = await lendPool(session, folderOf(path), {}, signal);
+    const lent = await pools.lend(folderOf(path), {}, signal);
     if (lent === undefined) return undefined;
-    await refreshPool(session, lent.pool, signal);
-    return { lent, volume: await volumeNamed(session, lent.pool, fileOf(path), signal) };
+    try {
+      await refreshPool(session, lent.pool, signal);
+      return { lent, volume: await volumeNamed(session, lent.pool, fileOf(path), signal) };
+    } catch (error) {
+      await lent[Symbol.asyncDispose]();
+      throw error;
+    }
   };
   return {
     async look(path, signal): Promise<FileFacts | undefined> {
@@ -26,7 +32,7 @@ export function filesOf(session: HostSession): HostFiles {
       yield* session.volumeDownload(found.volume, { signal });
     },
     async write({ path, sizeBytes, owner, group, mode }, pieces, signal) {
-      await using lent = await lendPool(session, folderOf(path), { build: true }, signal);
+      await using lent = await pools.lend(folderOf(path), { build: true }, signal);
       if (lent === undefined) throw new Error(`there is no folder ${folderOf(path)}`);
       await refreshPool(session, lent.pool, signal);
       const before = await volumeNamed(session, lent.pool, fileOf(path), signal);

@@ -3,7 +3,7 @@
  * nothing. A domain that vanishes between two calls is simply absent.
  */
 import { vmUuid, type Instance, type InstanceView, type VmUuid } from '@ferry/core';
-import type { HostChange, HostInventory, HostLink, Hypervisor, MigrationDriver } from '@ferry/engine';
+import type { HostChange, HostFiles, HostInventory, HostLink, Hypervisor, MigrationDriver } from '@ferry/engine';
 import {
   LibvirtError, openHostSession, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
   VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR, VIR_MIGRATE,
@@ -13,6 +13,7 @@ import { callFailure, connectFailure } from './failure.ts';
 import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
 import { filesOf } from './files.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
+import { poolLender } from './pool-lending.ts';
 import { storageOf } from './storage.ts';
 import { completedOf, factsOf, instanceOf, sampleOf, stateOf } from './translate.ts';
 
@@ -29,15 +30,18 @@ export function libvirtHypervisor(): Hypervisor {
   };
 }
 
-const linkOf = (session: HostSession): HostLink => ({
-  inventory: inventoryOf(session),
-  migration: migrationOf(session),
-  definitions: definitionsOf(session),
-  storage: storageOf(session),
-  files: filesOf(session),
-  closed: session.closed,
-  close: () => session.close(),
-});
+function linkOf(session: HostSession): HostLink {
+  const pools = poolLender(session);
+  return {
+    inventory: inventoryOf(session),
+    migration: migrationOf(session, filesOf(session, pools)),
+    definitions: definitionsOf(session, pools),
+    storage: storageOf(session, pools),
+    files: filesOf(session, pools),
+    closed: session.closed,
+    close: () => session.close(),
+  };
+}
 
 const isCode = (error: unknown, code: number): boolean => error instanceof LibvirtError && error.code === code;
 
@@ -113,7 +117,7 @@ function changeOf(event: DomainEvent): HostChange {
   return { type: 'domain', uuid };
 }
 
-function migrationOf(session: HostSession): MigrationDriver {
+function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
   const must = async (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
   return {
     async mark(uuid, marker, signal) {
@@ -175,7 +179,7 @@ function migrationOf(session: HostSession): MigrationDriver {
       else {
         await session.domainUndefine(domain, VIR_DOMAIN_UNDEFINE.MANAGED_SAVE | VIR_DOMAIN_UNDEFINE.KEEP_NVRAM | VIR_DOMAIN_UNDEFINE.KEEP_TPM, { signal });
         // a file of saved memory that libvirt did not know of would come back with the next VM of this name
-        await filesOf(session).remove(savePath(domain.name), signal);
+        await files.remove(savePath(domain.name), signal);
       }
     },
   };

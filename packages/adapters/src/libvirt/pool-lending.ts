@@ -11,6 +11,9 @@ export interface KnownPool extends PoolFacts {
   readonly ofFiles: boolean;
 }
 
+const lentName = 'ferry-look-';
+/** A pool that Ferry made to look into a folder: no place for anything. */
+export const isLent = (pool: { readonly name: string }): boolean => pool.name.startsWith(lentName);
 export const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
 export const fileOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 export const isCode = (error: unknown, ...codes: readonly number[]): boolean => error instanceof LibvirtError && codes.includes(error.code);
@@ -23,7 +26,8 @@ export async function everyPool(session: HostSession, signal: AbortSignal): Prom
         const [xml, info] = await Promise.all([session.poolXml(ref, { signal }), session.poolInfo(ref, { signal })]);
         return { ...poolOf(xml), ref, active: info.state !== VIR_STORAGE_POOL_STATE.INACTIVE, availableBytes: info.availableBytes };
       } catch (error) {
-        if (isCode(error, VIR_ERR.NO_STORAGE_POOL)) return undefined;
+        // gone, or stopped and about to go, since it was listed
+        if (isCode(error, VIR_ERR.NO_STORAGE_POOL, VIR_ERR.OPERATION_INVALID)) return undefined;
         throw error;
       }
     }),
@@ -49,16 +53,56 @@ export async function refreshPool(session: HostSession, pool: PoolRef, signal: A
   }
 }
 
-/** The pool to use and the way to give it back; undefined: the host has no such folder (`build` makes it). */
-export async function lendPool(session: HostSession, folder: string, options: { readonly build?: boolean }, signal: AbortSignal): Promise<(AsyncDisposable & { readonly pool: PoolRef }) | undefined> {
-  const own = (await everyPool(session, signal)).find((each) => each.active && each.ofFiles && each.path === folder);
-  if (own !== undefined) return { pool: own.ref, [Symbol.asyncDispose]: () => Promise.resolve() };
-  const xml = `<pool type='dir'><name>ferry-look-${crypto.randomUUID()}</name><target><path>${escapeXml(folder)}</path></target></pool>`;
-  try {
-    const pool = await session.poolCreateXml(xml, options.build === true ? VIR_STORAGE_POOL_CREATE.WITH_BUILD : 0, { signal });
-    return { pool, [Symbol.asyncDispose]: () => session.poolDestroy(pool) };
-  } catch (error) {
-    if (error instanceof LibvirtError && options.build !== true) return undefined;
-    throw error;
-  }
+export interface PoolLender {
+  /** The pool to use and the way to give it back; undefined: the host has no such folder (`build` makes it). */
+  lend(folder: string, options: { readonly build?: boolean }, signal: AbortSignal): Promise<(AsyncDisposable & { readonly pool: PoolRef }) | undefined>;
+}
+
+
+/** One for each session: libvirt takes one pool per folder, so those who look at the same folder at once share it. */
+export function poolLender(session: HostSession): PoolLender {
+  const lent = new Map<string, { readonly pool: Promise<PoolRef | undefined>; users: number }>();
+  const closing = new Map<string, Promise<void>>();
+
+  const open = async (folder: string, build: boolean, left: PoolRef | undefined, signal: AbortSignal): Promise<PoolRef | undefined> => {
+    // one that an earlier control plane had no time to give back
+    if (left !== undefined) return left;
+    await closing.get(folder);
+    const xml = `<pool type='dir'><name>${lentName}${crypto.randomUUID()}</name><target><path>${escapeXml(folder)}</path></target></pool>`;
+    try {
+      return await session.poolCreateXml(xml, build ? VIR_STORAGE_POOL_CREATE.WITH_BUILD : 0, { signal });
+    } catch (error) {
+      if (error instanceof LibvirtError && !build) return undefined;
+      throw error;
+    }
+  };
+
+  return {
+    async lend(folder, options, signal) {
+      const here = (await everyPool(session, signal)).filter(({ active, ofFiles, path }) => active && ofFiles && path === folder);
+      const own = here.find((pool) => !isLent(pool));
+      if (own !== undefined) return { pool: own.ref, [Symbol.asyncDispose]: () => Promise.resolve() };
+      const entry = lent.get(folder) ?? { pool: open(folder, options.build === true, closing.has(folder) ? undefined : here[0]?.ref, signal), users: 0 };
+      lent.set(folder, entry);
+      entry.users += 1;
+      const giveBack = async (pool: PoolRef | undefined): Promise<void> => {
+        entry.users -= 1;
+        if (entry.users > 0) return;
+        lent.delete(folder);
+        if (pool === undefined) return;
+        const closed = session.poolDestroy(pool).finally(() => closing.delete(folder));
+        closing.set(folder, closed.catch(() => undefined));
+        await closed;
+      };
+      try {
+        const pool = await entry.pool;
+        if (pool !== undefined) return { pool, [Symbol.asyncDispose]: () => giveBack(pool) };
+      } catch (error) {
+        await giveBack(undefined);
+        throw error;
+      }
+      await giveBack(undefined);
+      return undefined;
+    },
+  };
 }

@@ -43,5 +43,16 @@ export function permissionsOf(xml: string): { readonly sizeBytes: number; readon
   };
 }
 
-/** Path of the image that this volume lies above. */
-export const backingOf = (xml: string): string | undefined => xmlAt(parseXml(xml), 'backingStore', 'path')?.text;
+/** An image below another one. */
+export interface BackingImage {
+  readonly path: string;
+  readonly format?: string;
+}
+
+/** The image that this volume lies above. */
+export function backingOf(xml: string): BackingImage | undefined {
+  const backing = xmlAt(parseXml(xml), 'backingStore');
+  const path = xmlChild(backing, 'path')?.text;
+  const format = xmlChild(backing, 'format')?.attributes.get('type');
+  return path === undefined || path === '' ? undefined : { path, ...(format === undefined ? {} : { format }) };
+}

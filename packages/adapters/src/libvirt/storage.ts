@@ -5,16 +5,17 @@
 import { FerryError, type VolumeFacts } from '@ferry/core';
 import type { HostStorage } from '@ferry/engine';
 import { LibvirtError, VIR_ERR, type HostSession } from '@ferry/libvirt';
-import { everyPool, fileOf, folderOf, isCode, lendPool, refreshPool, volumeNamed } from './pool-lending.ts';
+import type { PoolLender } from './pool-lending.ts';
+import { everyPool, fileOf, folderOf, isCode, isLent, refreshPool, volumeNamed } from './pool-lending.ts';
 import { escapeXml, volumeOf } from './storage-xml.ts';
 
-export function storageOf(session: HostSession): HostStorage {
+export function storageOf(session: HostSession, pools: PoolLender): HostStorage {
   return {
     async pools(signal) {
-      return (await everyPool(session, signal)).map(({ name, path, active, availableBytes }) => ({ name, active, availableBytes, ...(path === undefined ? {} : { path }) }));
+      return (await everyPool(session, signal)).filter((pool) => !isLent(pool)).map(({ name, path, active, availableBytes }) => ({ name, active, availableBytes, ...(path === undefined ? {} : { path }) }));
     },
     async volumeAt(path, signal): Promise<VolumeFacts | undefined> {
-      const pool = (await everyPool(session, signal)).find((each) => each.active && each.ofFiles && each.path === folderOf(path));
+      const pool = (await everyPool(session, signal)).find((each) => each.active && !isLent(each) && each.ofFiles && each.path === folderOf(path));
       if (pool === undefined) return undefined;
       await refreshPool(session, pool.ref, signal);
       const volume = await volumeNamed(session, pool.ref, fileOf(path), signal);
@@ -48,7 +49,7 @@ export function storageOf(session: HostSession): HostStorage {
       if (volume !== undefined) await session.volumeDelete(volume, { signal });
     },
     async marker(action, folder, name, signal) {
-      await using lent = await lendPool(session, folder, {}, signal);
+      await using lent = await pools.lend(folder, {}, signal);
       if (lent === undefined) return { folder: false, found: false };
       const { pool } = lent;
       if (action === 'leave') {

@@ -65,7 +65,7 @@ test('pools and volumes', () => {
   const volume = "<volume type='file'><name>v</name><capacity unit='bytes'>10</capacity><allocation unit='bytes'>5</allocation><physical unit='bytes'>7</physical><target><path>/p/v</path><format type='qcow2'/><permissions><mode>0640</mode><owner>1</owner><group>2</group></permissions><timestamps><mtime>5.25</mtime></timestamps></target><backingStore><path>/p/base</path></backingStore></volume>";
   assert.deepEqual(volumeOf('d', volume), { pool: 'd', name: 'v', path: '/p/v', format: 'qcow2', capacityBytes: 10, allocationBytes: 5, modified: '5.25' });
   assert.deepEqual(permissionsOf(volume), { sizeBytes: 7, owner: 1, group: 2, mode: '0640' });
-  assert.equal(backingOf(volume), '/p/base');
+  assert.deepEqual(backingOf(volume), { path: '/p/base' });
 });
 
 test('failures: each its code; refused only where nothing can still be on its way', () => {

@@ -29,3 +29,10 @@ test('a saved VM takes its memory along, whatever is asked', () => {
   assert.equal(choose('shut-off', undefined, true), 'suspended');
   for (const kind of ['live', 'cold', 'configuration'] as const) assert.equal(choose('shut-off', kind, true), 'kind-unfit');
 });
+
+test('a refusal names the state as the operator knows it', () => {
+  const refused = chooseKind({ name: 'web', state: 'shut-off', saved: true }, 'live');
+  assert.ok('reason' in refused);
+  assert.match(refused.reason.message, /web is saved/);
+  assert.match(refused.reason.remedy, /start the VM/);
+});

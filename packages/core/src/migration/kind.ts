@@ -15,7 +15,12 @@ export function chooseKind(vm: { readonly name: string; readonly state: DomainSt
   if (asked === undefined || asked === first) return { kind: first };
   if (allowed.includes(asked)) return { kind: asked };
   const state = vm.saved ? 'saved' : vm.state;
-  return { reason: { code: 'kind-unfit', message: `${vm.name} is ${state}; a VM in that state moves ${allowed.join(' or ')}, not ${asked}.`, remedy: `Leave --kind away, or ${asked === 'live' ? 'start the VM' : 'shut the VM down'} first.` } };
+  return { reason: { code: 'kind-unfit', message: `${vm.name} is ${state}; a VM in that state moves ${allowed.join(' or ')}, not ${asked}.`, remedy: `Leave --kind away${wayOut(vm.state, vm.saved, asked)}.` } };
+}
+
+function wayOut(state: DomainState, saved: boolean, asked: MigrationKind): string {
+  if (asked === 'live') return state === 'paused' ? ', or resume it first' : ', or start the VM first';
+  return saved || state === 'shut-off' || state === 'crashed' || asked === 'suspended' ? '' : ', or shut the VM down first';
 }
 
 function kindsOf(state: DomainState, saved: boolean): readonly MigrationKind[] {

@@ -49,7 +49,50 @@ test('safety: never while the source answers, and never without the file', () =>
     fc.property(state, state, fc.boolean(), fc.boolean(), fc.boolean(), (source, target, found, proved, assumeShared) => {
       const storage = new Map([[hostId('h2'), { sharing: proved ? has.sharing : new Map(), found: found ? has.found : new Set<string>() }]]);
       const result = checkRescue(input({ hosts: [host('h1', source), host('h2', target)], storage, request: { rescue: { statement: 'dead' }, assumeShared } }));
-      assert.equal(result.kind === 'chosen', source !== 'connected' && target === 'connected' && found && (proved || assumeShared));
+      assert.equal(result.kind === 'chosen', source === 'unreachable' && target === 'connected' && found && (proved || assumeShared));
     }),
   );
+});
+
+test('"to" is this one or none, by name or id; otherwise fewest migrations, most free memory, first name', () => {
+  const everywhere = new Map(['h2', 'h3', 'x4'].map((id) => [hostId(id), has] as const));
+  const h4: HostView = { ...host('x4', 'connected'), host: { ...host('x4', 'connected').host, name: 'h4' } };
+  const hosts = [host('h1', 'unreachable'), h4, host('h3', 'connected'), host('h2', 'connected')];
+  const chosen = (more: Partial<RescueInput>): string => {
+    const result = checkRescue(input({ hosts, storage: everywhere, ...more }));
+    assert.ok(result.kind === 'chosen', JSON.stringify(result));
+    return result.to.name;
+  };
+  const rescue = { statement: 'dead' };
+  assert.deepEqual([chosen({ request: { rescue, to: 'h3' } }), chosen({ request: { rescue, to: 'h4' } }), chosen({ request: { rescue, to: 'x4' } })], ['h3', 'h4', 'h4']);
+  assert.equal(chosen({}), 'h2');
+  assert.equal(chosen({ hosts: [...hosts.slice(0, 2), { ...host('h3', 'connected'), freeMemoryBytes: 5e9 }, host('h2', 'connected')] }), 'h3');
+  assert.equal(chosen({ loadOf: (id) => (id === hostId('h3') ? 0 : 1) }), 'h3');
+  assert.deepEqual(codes({ request: { rescue, to: 'h1' } }), ['h1 target-is-source']);
+});
+
+test('memory is asked for exactly, a parked or stopped copy elsewhere is no second one, autostart is kept', () => {
+  const withFree = (freeMemoryBytes: number) => [host('h1', 'unreachable'), { ...host('h2', 'connected'), freeMemoryBytes }];
+  assert.deepEqual(codes({ hosts: withFree(vm.memoryBytes - 1) }), ['h2 target-memory']);
+  const copy = (role: 'parked' | 'conflict' | 'authoritative', state: 'running' | 'shut-off', on = 'h2'): Vm => ({
+    ...vm, instances: [{ hostId: hostId(on), role, instance: { uuid: vm.uuid, name: 'web', state, reason: 'other', persistent: true, memoryBytes: 1, vcpus: 1, disks: [] } }],
+  });
+  for (const each of [copy('parked', 'running'), copy('conflict', 'shut-off'), copy('authoritative', 'running', 'h1')]) {
+    const result = checkRescue(input({ vm: each, hosts: withFree(vm.memoryBytes), facts: { ...facts, autostart: true } }));
+    assert.ok(result.kind === 'chosen' && result.plan.autostart);
+  }
+});
+
+test('an empty drive and a disk with a name of its own need no look; a block disk needs a proof or the word', () => {
+  const [file] = facts.disks;
+  assert.ok(file);
+  const { source: _, ...empty } = file;
+  const nowhere = new Map([[hostId('h2'), { sharing: new Map(), found: new Set<string>() }]]);
+  const result = checkRescue(input({ storage: nowhere, facts: { ...facts, disks: [{ ...empty, device: 'cdrom' }, { ...file, type: 'network', identity: 'nbd:s/x' }] } }));
+  assert.ok(result.kind === 'chosen', JSON.stringify(result));
+  assert.deepEqual(result.plan.disks.map(({ how, proof }) => [how, proof?.method]), [['none', undefined], ['shared', 'identity']]);
+  const block = { ...facts, disks: [{ ...file, type: 'block', source: '/dev/sdb' }] };
+  assert.deepEqual(codes({ storage: nowhere, facts: block }), ['h2 disk-sharing-unknown']);
+  const separate = new Map([[hostId('h2'), { ...has, sharing: new Map([[path, { verdict: 'separate', method: 'marker', at: 1 } as const]]) }]]);
+  assert.deepEqual(codes({ storage: separate }), ['h2 disk-sharing-unknown']);
 });

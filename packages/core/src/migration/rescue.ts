@@ -31,6 +31,12 @@ export function checkRescue(input: RescueInput): CheckResult {
   if (source?.state === 'connected') {
     general.push({ code: 'rescue-source-answers', host: from, message: `${from} answers, so ${vm.name} can be moved and need not be rescued.`, remedy: 'Leave --rescue-mode away.' });
   }
+  if (source?.state === 'connecting') {
+    general.push({ code: 'rescue-source-unclear', host: from, message: `Whether ${from} answers is not known yet.`, remedy: 'Try again in a moment.' });
+  }
+  if (request.to !== undefined && source !== undefined && (source.host.name === request.to || source.host.id === request.to)) {
+    general.push({ code: 'target-is-source', host: from, message: `${vm.name} is on ${from}, the host that is said to be dead.`, remedy: 'Name another host.' });
+  }
   if (input.facts === undefined) {
     general.push({ code: 'definition-missing', message: `Ferry has no stored definition of ${vm.name}.`, remedy: `Define it by hand on another host, from a backup of ${from}.` });
   }
@@ -51,7 +57,7 @@ export function checkRescue(input: RescueInput): CheckResult {
     const plan: MigrationPlan = { how: 'stored-definition', live: false, persistence: 'permanent', disks: best.disks, autostart: input.facts?.autostart ?? false };
     return { kind: 'chosen', to: { id: best.view.host.id, name: best.view.host.name }, move: 'evacuation', plan };
   }
-  const none: readonly Reason[] = candidates.length === 0 ? [{ code: 'no-other-host', message: 'There is no other host.', remedy: 'Add one with "ferry host add URI".' }] : [];
+  const none: readonly Reason[] = candidates.length === 0 && !general.some(({ code }) => code === 'target-is-source') ? [{ code: 'no-other-host', message: 'There is no other host.', remedy: 'Add one with "ferry host add URI".' }] : [];
   return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)] };
 }
 

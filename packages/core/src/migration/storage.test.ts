@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { migrationId, vmUuid } from '../ids.ts';
-import { planDisks, type DiskFacts, type SharingProof, type StorageWish, type TargetStorage, type VolumeFacts, type VolumeRecord } from './storage.ts';
+import { needsProof, planDisks, type DiskFacts, type SharingProof, type StorageWish, type TargetStorage, type VolumeFacts, type VolumeRecord } from './storage.ts';
 
 const gib = 1_073_741_824;
 const vm = { name: 'web', uuid: vmUuid('a') };
@@ -34,6 +34,13 @@ test('shared by a marker, by its name, or by the operator\'s word; unknown is re
   assert.deepEqual(codes([disk], storage({}, 'unknown')), ['disk-sharing-unknown']);
   assert.deepEqual(how([disk], storage({}, 'unknown'), { assumeShared: true }), ['shared']);
   assert.deepEqual(how([disk], storage({}, 'separate'), { assumeShared: true }), ['copy'], 'what was proved is not talked away');
+});
+
+test('a shared disk needs its bases on the target, too; one file is not copied twice', () => {
+  const onLocalBase = storage({ sharing: new Map([[path, proof('shared')], ['/local/base.qcow2', proof('separate')]]) });
+  assert.deepEqual(codes([{ ...disk, backing: ['/local/base.qcow2'] }], onLocalBase), ['disk-base-not-shared']);
+  assert.deepEqual(codes([{ ...disk, chainUnknown: true }], storage({}, 'shared')), ['disk-chain-unknown']);
+  assert.deepEqual(codes([disk, { ...disk, target: 'vdb' }], storage()), ['disk-twice']);
 });
 
 test('an empty drive travels as nothing', () => {
@@ -83,14 +90,14 @@ test('what is inside a file goes with the file when it is cold, and is a reason 
 });
 
 test('a chain becomes one image, keeps a base that both hosts have, and is not joined under snapshots', () => {
-  const chained = { ...disk, backing: ['/base/a.qcow2'] };
-  const sharedBase = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')]]) });
+  const chained = { ...disk, backing: ['/base/a.raw'], backingFormat: 'raw' };
+  const sharedBase = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.raw', proof('shared')]]) });
   assert.equal(plan([chained], storage()).disks[0]?.volume?.backing, undefined);
-  assert.equal(plan([chained], sharedBase).disks[0]?.volume?.backing, '/base/a.qcow2');
+  assert.deepEqual(plan([chained], sharedBase).disks[0]?.volume?.backing, { path: '/base/a.raw', format: 'raw' });
   assert.deepEqual(codes([chained], storage(), { externalSnapshots: true }), ['disk-external-snapshots']);
   assert.deepEqual(how([chained], sharedBase, { externalSnapshots: true }), ['copy']);
   const other = { ...disk, target: 'vdb', source: '/pool/b.qcow2', backing: ['/pool/c.qcow2'] };
-  const both = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')], ['/pool/b.qcow2', proof('separate')], ['/pool/c.qcow2', proof('separate')]]) });
+  const both = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.raw', proof('shared')], ['/pool/b.qcow2', proof('separate')], ['/pool/c.qcow2', proof('separate')]]) });
   assert.deepEqual(codes([chained, other], both), ['disk-chains-mixed']);
 });
 
@@ -115,4 +122,51 @@ test('safety: without proof or word nothing counts as shared, and without a fitt
       if (planned?.how === 'none') assert.ok(reasons.length > 0);
     }),
   );
+});
+
+test('what is proved, and how, is kept in the plan; a reason names the target', () => {
+  assert.deepEqual([disk, { ...disk, identity: 'nbd:s/x' }].map(needsProof), [true, false]);
+  assert.equal(plan([disk], storage({}, 'shared')).disks[0]?.proof?.method, 'marker');
+  assert.equal(plan([{ ...disk, identity: 'nbd:s/x' }], storage()).disks[0]?.proof?.method, 'identity');
+  assert.equal(plan([disk], storage({}, 'unknown'), { assumeShared: true }).disks[0]?.proof?.method, 'operator');
+  assert.equal(plan([disk], storage({}, 'unknown')).reasons[0]?.host, 'h2');
+});
+
+test('a floppy stays, a volume of another size is refused either way, a record without a time proves nothing', () => {
+  assert.deepEqual(codes([{ ...disk, device: 'floppy' }], storage()), ['disk-read-only-local']);
+  const larger = storage({ volumes: new Map([[path, { ...there, capacityBytes: 20 * gib }]]) });
+  assert.deepEqual(codes([disk], larger, { useExistingVolumes: true }), ['volume-size']);
+  const { modified: _, ...untimed } = record;
+  const { modified: __, ...untimedVolume } = there;
+  assert.deepEqual(codes([disk], storage({ volumes: new Map([[path, untimedVolume]]), records: new Map([[path, untimed]]) })), ['volume-exists']);
+});
+
+test('a cold image without a base travels as a file, one with a base only as blocks', () => {
+  assert.equal(plan([disk], storage(), { cold: true }).disks[0]?.asFile, true);
+  assert.equal(plan([{ ...disk, backing: ['/base/a.qcow2'] }], storage(), { cold: true }).disks[0]?.asFile, undefined);
+  assert.deepEqual(codes([{ ...disk, internal: 'snapshots', backing: ['/base/a.qcow2'] }], storage(), { cold: true }), ['disk-external-snapshots']);
+});
+
+test('a base is kept only when the whole chain is shared, and flat disks alone are not a mixture', () => {
+  const chained = { ...disk, backing: ['/base/a.qcow2', '/base/b.qcow2'] };
+  const half = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')], ['/base/b.qcow2', proof('separate')]]) });
+  const [planned] = plan([chained], half).disks;
+  assert.deepEqual([planned?.how, planned?.volume?.backing], ['copy', undefined]);
+  assert.deepEqual(how([chained], half), ['copy']);
+  assert.deepEqual(codes([chained], half, { externalSnapshots: true }), ['disk-external-snapshots']);
+  const simple = { ...disk, target: 'vdb', source: '/pool/b.qcow2' };
+  const whole = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')], ['/pool/b.qcow2', proof('separate')]]) });
+  assert.deepEqual(how([{ ...disk, backing: ['/base/a.qcow2'] }, simple], whole), ['copy', 'copy']);
+});
+
+test('room is asked of each pool for its own disks, and not for volumes that are there', () => {
+  const other = { ...disk, target: 'vdb', source: '/fast/b.qcow2' };
+  const sharing = new Map([[path, proof('separate')], ['/fast/b.qcow2', proof('separate')]]);
+  const pools = (fastBytes: number) => [{ name: 'default', path: '/pool', active: true, availableBytes: gib }, { name: 'fast', path: '/fast', active: true, availableBytes: fastBytes }];
+  assert.deepEqual(how([disk, other], storage({ sharing, pools: pools(gib) })), ['copy', 'copy']);
+  assert.deepEqual(codes([disk, other], storage({ sharing, pools: pools(gib - 1) })), ['target-space']);
+  const full = [{ name: 'default', path: '/pool', active: true, availableBytes: 0 }];
+  assert.deepEqual(how([disk], storage({ pools: full, volumes: new Map([[path, there]]) }), { useExistingVolumes: true }), ['copy']);
+  const { allocationBytes: _, ...unmeasured } = disk;
+  assert.deepEqual(codes([unmeasured], storage({ pools: [{ name: 'default', path: '/pool', active: true, availableBytes: 10 * gib - 1 }] })), ['target-space'], 'its whole size when it cannot be told');
 });

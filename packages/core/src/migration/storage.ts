@@ -14,6 +14,8 @@ export interface DiskFacts extends Disk {
   readonly allocationBytes?: number;
   /** Images below this one, nearest first. */
   readonly backing: readonly string[];
+  /** Format of the nearest of them. */
+  readonly backingFormat?: string;
   /** Whether there are such images cannot be told. */
   readonly chainUnknown?: true;
   /** Names the same storage wherever it is said, e.g. an NBD export or a WWN; absent when nothing does. */
@@ -90,7 +92,7 @@ export interface DiskPlan {
   /** The file travels byte for byte, with all that is inside it, instead of the blocks that the guest sees. */
   readonly asFile?: true;
   /** The volume on the target; `existing` was prepared by the operator, `replaces` is a stale copy that goes first. */
-  readonly volume?: { readonly pool: string; readonly name: string; readonly existing: boolean; readonly replaces: boolean; readonly backing?: string };
+  readonly volume?: { readonly pool: string; readonly name: string; readonly existing: boolean; readonly replaces: boolean; readonly backing?: { readonly path: string; readonly format: string } };
 }
 
 export interface StorageWish {
@@ -132,6 +134,9 @@ export function planDisks(
     }
     return outcome as DiskPlan;
   });
+  const paths = planned.flatMap(({ how, path }) => (how === 'copy' && path !== undefined ? [path] : []));
+  const twice = paths.find((path, index) => paths.indexOf(path) !== index);
+  if (twice !== undefined) reasons.push({ code: 'disk-twice', host: names.to, message: `${vm.name} has ${twice} as two disks, which cannot be copied into one.`, remedy: 'Detach one of them.' });
   for (const pool of storage.pools) {
     const wanted = planned.filter(({ how, volume }) => how === 'copy' && volume?.pool === pool.name && !volume.existing).reduce((sum, { allocationBytes }) => sum + (allocationBytes ?? 0), 0);
     if (wanted > pool.availableBytes) {
@@ -153,7 +158,16 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   const common = { target, ...(path === undefined ? {} : { path }), ...(format === undefined ? {} : { format }) };
   if (path === undefined) return { ...common, how: 'none' };
   const proof = proofOf(disk, storage, wish);
-  if (proof.verdict === 'shared') return { ...common, how: 'shared', proof };
+  const isShared = (image: string): boolean => {
+    const { verdict } = storage.sharing.get(image) ?? { verdict: 'unknown' };
+    return verdict === 'shared' || (verdict === 'unknown' && wish.assumeShared === true);
+  };
+  if (proof.verdict === 'shared') {
+    if (disk.chainUnknown === true && proof.method === 'marker') return refuse('disk-chain-unknown', `${from} does not tell what images ${what} lies above.`, `Check that the file and its folder can be read on ${from}.`);
+    const base = disk.backing.find((image) => !isShared(image));
+    if (base !== undefined) return refuse('disk-base-not-shared', `${what} is on shared storage, but its base ${base} is not on ${to}.`, 'Put the base on the shared storage too, or merge it into the disk.');
+    return { ...common, how: 'shared', proof };
+  }
   if (proof.verdict === 'unknown') {
     return refuse('disk-sharing-unknown', `Whether ${to} has the same storage as ${from} for ${what} cannot be told${proof.detail === undefined ? '' : `: ${proof.detail}`}.`, 'If you know that both hosts see this one storage, say so with --assume-shared.');
   }
@@ -169,14 +183,14 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   if (disk.internal !== undefined && !asFile) {
     return refuse(`disk-internal-${disk.internal}`, `${what} has ${disk.internal} inside its file, which a copy of its blocks would lose.`, `Shut the VM down and move it cold, delete the ${disk.internal}, or put the disk on shared storage.`);
   }
-  if (disk.backing.length > 0 && (asFile || (wish.externalSnapshots && !disk.backing.every((each) => storage.sharing.get(each)?.verdict === 'shared')))) {
+  if (disk.backing.length > 0 && (asFile || (wish.externalSnapshots && !disk.backing.every(isShared)))) {
     return refuse('disk-external-snapshots', `${what} has snapshots whose images (${disk.backing.join(', ')}) are not on ${to}; a copy would join them into one.`, 'Merge or delete the snapshots, or put their images on shared storage.');
   }
   const pool = storage.pools.find((each) => each.path === folderOf(path));
   if (pool === undefined) return refuse('target-pool-missing', `${to} has no storage pool for ${folderOf(path)}, where ${what} would be copied to.`, `On ${to}: virsh pool-define-as NAME dir --target ${folderOf(path)}, then pool-build and pool-start.`);
   if (!pool.active) return refuse('target-pool-inactive', `The pool ${pool.name} on ${to} is not active, and ${what} would be copied there.`, `On ${to}: virsh pool-start ${pool.name}`);
   const base = disk.backing[0];
-  const keepsBase = base !== undefined && disk.backing.every((each) => storage.sharing.get(each)?.verdict === 'shared');
+  const kept = base !== undefined && disk.backingFormat !== undefined && disk.backing.every(isShared) ? { path: base, format: disk.backingFormat } : undefined;
   const sizes = { capacityBytes: asFile ? Math.ceil((disk.fileBytes ?? 0) / sectorBytes) * sectorBytes : disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
   const made = (existing: boolean, replaces: boolean): DiskPlan => ({
     ...common,
@@ -184,7 +198,7 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
     how: 'copy',
     proof,
     ...(asFile ? { asFile: true as const } : {}),
-    volume: { pool: pool.name, name: fileOf(path), existing, replaces, ...(keepsBase ? { backing: base } : {}) },
+    volume: { pool: pool.name, name: fileOf(path), existing, replaces, ...(kept === undefined ? {} : { backing: kept }) },
   });
   const there = storage.volumes.get(path);
   if (there === undefined) {
