@@ -57,7 +57,8 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     if (lent === undefined) return undefined;
     await refreshPool(session, lent.pool, signal);
     const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);
-    return volume === undefined ? undefined : session.volumeXml(volume, { signal });
+    // awaited here: the pool goes when this scope does
+    return volume === undefined ? undefined : await session.volumeXml(volume, { signal });
   };
 
   const describeDisk = async (domain: DomainRef, disk: ReturnType<typeof disksOf>[number], internal: DiskFacts['internal'], signal: AbortSignal): Promise<DiskFacts> => {

@@ -63,12 +63,14 @@ export interface PoolLender {
 export function poolLender(session: HostSession): PoolLender {
   const lent = new Map<string, { readonly pool: Promise<PoolRef | undefined>; users: number }>();
   const closing = new Map<string, Promise<void>>();
+  const mine = `${lentName}${crypto.randomUUID()}-`;
+  let made = 0;
 
   const open = async (folder: string, build: boolean, left: PoolRef | undefined, signal: AbortSignal): Promise<PoolRef | undefined> => {
     // one that an earlier control plane had no time to give back
     if (left !== undefined) return left;
     await closing.get(folder);
-    const xml = `<pool type='dir'><name>${lentName}${crypto.randomUUID()}</name><target><path>${escapeXml(folder)}</path></target></pool>`;
+    const xml = `<pool type='dir'><name>${mine}${(made += 1)}</name><target><path>${escapeXml(folder)}</path></target></pool>`;
     try {
       return await session.poolCreateXml(xml, build ? VIR_STORAGE_POOL_CREATE.WITH_BUILD : 0, { signal });
     } catch (error) {
@@ -82,7 +84,9 @@ export function poolLender(session: HostSession): PoolLender {
       const here = (await everyPool(session, signal)).filter(({ active, ofFiles, path }) => active && ofFiles && path === folder);
       const own = here.find((pool) => !isLent(pool));
       if (own !== undefined) return { pool: own.ref, [Symbol.asyncDispose]: () => Promise.resolve() };
-      const entry = lent.get(folder) ?? { pool: open(folder, options.build === true, closing.has(folder) ? undefined : here[0]?.ref, signal), users: 0 };
+      // one of ours may be gone since it was listed
+      const left = here.find(({ name }) => !name.startsWith(mine))?.ref;
+      const entry = lent.get(folder) ?? { pool: open(folder, options.build === true, left, signal), users: 0 };
       lent.set(folder, entry);
       entry.users += 1;
       const giveBack = async (pool: PoolRef | undefined): Promise<void> => {
