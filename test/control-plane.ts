@@ -28,7 +28,8 @@ export interface ControlPlane extends AsyncDisposable {
   start(): Promise<void>;
 }
 
-export async function controlPlane(): Promise<ControlPlane> {
+/** `options` are more of those of `ferry serve`. */
+export async function controlPlane(...options: readonly string[]): Promise<ControlPlane> {
   const dataDir = mkdtempSync(join(tmpdir(), 'ferry-test-'));
   const { FERRY_SERVER: _server, FERRY_TOKEN: _token, NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
   const env = { ...inherited, FERRY_DATA_DIR: dataDir };
@@ -42,7 +43,7 @@ export async function controlPlane(): Promise<ControlPlane> {
 
   const start = async (): Promise<void> => {
     rmSync(serverFile, { force: true });
-    const child = spawn(ferryPath, ['serve', '--port', '0'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(ferryPath, ['serve', '--port', '0', ...options], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     server = child;
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
     await waitFor('the control plane to listen', () => {

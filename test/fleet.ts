@@ -3,7 +3,7 @@
  * that every file asks of them. Gone when the file's tests are over.
  */
 import { after, before } from 'node:test';
-import { execCommand, run, temporaryLab, virsh, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
+import { credentialsOf, execCommand, run, temporaryLab, virsh, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
 import { controlPlane, type ControlPlane } from './control-plane.ts';
 
 /** A migration as `-o json` shows it, as far as the tests look. */
@@ -61,7 +61,7 @@ export function withFleet(use: (fleet: Fleet) => unknown): void {
   before(async () => {
     const labOfFile = await temporaryLab({ hosts: 2 });
     temporary = labOfFile;
-    const planeOfFile = await controlPlane();
+    const planeOfFile = await controlPlane(...accessTo(labOfFile));
     plane = planeOfFile;
     for (const { uri, name } of labOfFile.status.hosts) await planeOfFile.json('host', 'add', uri, '--name', name);
     await use(fleetOf(labOfFile, planeOfFile));
@@ -70,6 +70,15 @@ export function withFleet(use: (fleet: Fleet) => unknown): void {
     await plane?.[Symbol.asyncDispose]();
     await temporary?.[Symbol.asyncDispose]();
   });
+}
+
+/** A shell line on a host. */
+export const onHostOf = (lab: LabRef, host: string, command: string): Promise<string> => run(execCommand(lab, host, ['bash', '-ec', command]));
+
+/** What the control plane proves itself with to the lab's hosts. */
+export function accessTo({ lab }: TemporaryLab): readonly string[] {
+  const { pki, sshConfig } = credentialsOf(lab);
+  return ['--pki-path', pki, '--ssh-config', sshConfig];
 }
 
 function fleetOf(temporary: TemporaryLab, plane: ControlPlane): Fleet {
@@ -92,7 +101,7 @@ function fleetOf(temporary: TemporaryLab, plane: ControlPlane): Fleet {
         const ran = await plane.ferry('vm', 'show', vm, '-o', 'json');
         return (ran.code === 0 && (JSON.parse(ran.stdout) as VmJson).state === state) || undefined;
       }, { timeoutMs: 10_000 }),
-    sh: (host, command) => run(execCommand(lab, host, ['bash', '-ec', command])),
+    sh: (host, command) => onHostOf(lab, host, command),
     state: async (host, vm) => (await virsh(lab, host, ['domstate', vm]).catch(() => 'absent')).trim(),
   };
 }

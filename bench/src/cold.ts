@@ -30,7 +30,6 @@ const { lab } = temporary;
 await using plane = await controlPlane();
 for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
 const uriOf = (name: string): string => temporary.status.hosts.find((host) => host.name === name)?.uri ?? '';
-await startSsh(lab);
 await vmCreate(lab, { name: VM, host: 'host1', disk: 'local', until: 'defined' });
 const definition = await virsh(lab, 'host1', ['dumpxml', '--inactive', VM]);
 const seed = join(lab.directory, 'scattered.raw');
@@ -103,14 +102,6 @@ rmSync(seed, { force: true });
 
 function mib(bytes: number): number {
   return Math.round(bytes / 2 ** 20);
-}
-
-/** sshd on host2, and a key of host1 that it takes. */
-async function startSsh(inLab: LabRef): Promise<void> {
-  await onHost(inLab, 'host1', 'mkdir -p -m 700 /root/.ssh; rm -f /root/.ssh/id_ed25519*; ssh-keygen -q -t ed25519 -N "" -f /root/.ssh/id_ed25519');
-  const key = (await onHost(inLab, 'host1', 'cat /root/.ssh/id_ed25519.pub')).trim();
-  await onHost(inLab, 'host2', `mkdir -p -m 700 /root/.ssh; echo '${key}' > /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys; ssh-keygen -A >/dev/null; mkdir -p /run/sshd; $(command -v sshd || echo /usr/sbin/sshd) -o PermitRootLogin=prohibit-password -o UsePAM=no -o StrictModes=no -o PidFile=none`);
-  await onHost(inLab, 'host1', `${SSH} root@host2 true`);
 }
 
 const of = (format: string, name: Contender, key: keyof Run): readonly number[] => (runs[format]?.[name] ?? []).map((each) => each[key]);

@@ -1,9 +1,9 @@
 #!/bin/bash
 # PID 1 of a lab host: it prepares the host's file system and network, starts libvirtd, then only reaps. It is the host's power plug:
 # killing it ends the host's libvirtd and all of its guests at once. Runs in new mount, UTS, network and PID namespaces.
-#   init.sh HOST_DIRECTORY NAME ADDRESS/PREFIX COMMON_DIRECTORY BOOT_DIRECTORY
+#   init.sh HOST_DIRECTORY NAME ADDRESS/PREFIX ADDRESS6/PREFIX COMMON_DIRECTORY BOOT_DIRECTORY
 set -eu
-directory=$1 name=$2 address=$3 common=$4 boot=$5
+directory=$1 name=$2 address=$3 address6=$4 common=$5 boot=$6
 # /proc is still the machine's here, so this is the PID that the machine knows.
 read -r pid _ </proc/self/stat
 printf '%s\n' "$pid" >"$directory/init.pid.new"
@@ -44,7 +44,13 @@ until [ -e /sys/class/net/eth0 ]; do sleep 0.02; done
 ip link set br0 address "$(cat /sys/class/net/eth0/address)"
 ip link set eth0 master br0 up
 ip address add "$address" dev br0
+ip address add "$address6" dev br0 nodad
 ip link set br0 up
+
+mkdir -p /run/sshd
+chown -R 0:0 /root/.ssh /etc/ssh-lab
+chmod -R go-rwx /root/.ssh /etc/ssh-lab
+/usr/sbin/sshd -f /etc/ssh-lab/sshd_config
 
 libvirtd -d -l
 while :; do sleep 3600 & wait -n || :; done

@@ -25,6 +25,7 @@ export function planHosts(subnetNumber: number, count: number, rateMbit: number 
     name: `host${i + 1}`,
     index: i + 1,
     address: subnetOf(subnetNumber).address(FIRST_HOST_OCTET + i),
+    address6: subnetOf(subnetNumber).address6(FIRST_HOST_OCTET + i),
     uuid: randomUUID(),
     linkUp: true,
     rateMbit,
@@ -46,10 +47,9 @@ export function createHostFiles(lab: LabRef, host: HostDocument, hosts: readonly
     join(libvirtEtc, 'libvirtd.conf'),
     [
       `host_uuid = "${host.uuid}"`,
-      'listen_tls = 0',
+      'listen_tls = 1',
       'listen_tcp = 1',
-      `listen_addr = "${host.address}"`,
-      // the lab's network reaches this machine only; transport security is for hosts that others can reach
+      // the lab's network reaches this machine only, so that plain TCP may be open beside TLS
       'auth_tcp = "none"',
       'auth_unix_rw = "none"',
       'unix_sock_group = "root"',
@@ -94,7 +94,7 @@ export async function startHost(running: Pick<RunningLab, 'lab' | 'keeper'> & { 
     [
       'nsenter', '-t', String(keeper.pid), '-m', '-p', '--',
       'unshare', '--mount', '--uts', '--net', '--pid', '--fork', '--kill-child', '--',
-      'bash', HOST_SCRIPT, paths.directory, host.name, `${host.address}/24`, lab.directory, imageDirectory,
+      'bash', HOST_SCRIPT, paths.directory, host.name, `${host.address}/24`, `${host.address6}/64`, lab.directory, imageDirectory,
     ],
     paths.log,
     { [MARKER]: lab.directory },

@@ -3,6 +3,8 @@
 
 export { runAttached, run, tryRun } from './child.ts';
 export type { RunOptions, RunResult } from './child.ts';
+export { credentialsOf, issueCertificate, makeAuthority } from './credentials.ts';
+export type { CertificateWish, Credentials } from './credentials.ts';
 export { vmCheck } from './disk-check.ts';
 export type { DiskVerdict } from './disk-record.ts';
 export { LabError } from './errors.ts';

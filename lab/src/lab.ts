@@ -28,6 +28,7 @@ export type HostDocument = {
   readonly name: string;
   readonly index: number;
   readonly address: string;
+  readonly address6: string;
   readonly uuid: string;
   readonly linkUp: boolean;
   readonly rateMbit: number | undefined;
@@ -85,6 +86,7 @@ export function labPaths(lab: LabRef) {
     hosts: inside('hosts'),
     vms: inside('vms'),
     addresses: inside('addresses'),
+    credentials: inside('credentials'),
     serialLog: (vm: string) => inside('serial', `${vm}.log`),
     lun: (vm: string) => inside('luns', vm),
     export: (vm: string) => inside('exports', `${vm}.raw`),
@@ -105,6 +107,7 @@ export function hostPaths(lab: LabRef, host: string) {
     log: join(directory, 'console.log'),
     libvirtdLog: join(directory, 'overlay', 'var', 'log', 'libvirt', 'libvirtd.log'),
     etc: join(directory, 'overlay', 'etc'),
+    root: join(directory, 'overlay', 'root'),
     libvirt: join(directory, 'libvirt'),
     image: (vm: string) => join(directory, 'libvirt', 'images', `${vm}.qcow2`),
   };
@@ -117,7 +120,15 @@ export function labHash(lab: LabRef): Buffer {
 
 export function subnetOf(subnetNumber: number) {
   const prefix = `10.213.${subnetNumber}`;
-  return { cidr: `${prefix}.0/24`, gateway: `${prefix}.1`, storage: `${prefix}.2`, address: (octet: number) => `${prefix}.${octet}`, interfaceName: `ferrylab${subnetNumber}` };
+  return {
+    cidr: `${prefix}.0/24`,
+    gateway: `${prefix}.1`,
+    gateway6: `fd10:213:${subnetNumber}::1`,
+    storage: `${prefix}.2`,
+    address: (octet: number) => `${prefix}.${octet}`,
+    address6: (octet: number) => `fd10:213:${subnetNumber}::${octet}`,
+    interfaceName: `ferrylab${subnetNumber}`,
+  };
 }
 
 /** Hosts get .3 to .63, guests .64 to .254. */

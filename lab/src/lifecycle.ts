@@ -5,6 +5,8 @@ import { existsSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:f
 import { dirname, join } from 'node:path';
 import { run, startDetached, tryRun } from './child.ts';
 import { LabError, usageError } from './errors.ts';
+import { credentialsOf, makeCredentials } from './credentials.ts';
+import type { Credentials } from './credentials.ts';
 import { ensureGuestImage } from './guest-image.ts';
 import { createHostFiles, libvirtUri, planHosts, powerOn, sharedFolders, startHost } from './host.ts';
 import { MAX_HOSTS, hostInit, labPaths, listHosts, makeDirectories, processOfPidFile, readLab, runningKeeper, subnetOf, writeDocument } from './lab.ts';
@@ -29,6 +31,7 @@ export type UpOptions = {
 export type HostStatus = {
   readonly name: string;
   readonly address: string;
+  readonly address6: string;
   readonly uri: string;
   readonly state: 'up' | 'off';
   readonly link: 'up' | 'down';
@@ -43,6 +46,8 @@ export type LabStatus = {
   readonly directory: string;
   readonly subnet?: string;
   readonly accelerator?: Accelerator;
+  /** What a client of the hosts proves itself with. */
+  readonly credentials?: Credentials;
   readonly hosts: readonly HostStatus[];
 };
 
@@ -101,6 +106,7 @@ async function create(lab: LabRef, options: UpOptions): Promise<void> {
 
   const hosts = planHosts(subnetNumber, count, options.linkMbit);
   for (const host of hosts) createHostFiles(lab, host, hosts);
+  await makeCredentials(lab, hosts);
   onStep(`starting ${count} host${count === 1 ? '' : 's'} on ${subnetOf(subnetNumber).cidr}`);
   const outcomes = await Promise.allSettled(hosts.map((host) => startHost({ lab, keeper, imageDirectory: image.directory }, host, signal)));
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
@@ -165,7 +171,7 @@ export function labStatus(lab: LabRef): LabStatus {
   if (document === undefined) return { lab: lab.name, state: existsSync(lab.directory) ? 'partial' : 'down', directory: lab.directory, hosts: [] };
   const whole = document.ready && runningKeeper(lab) !== undefined;
   const hosts = listHosts(lab).map((host): HostStatus => {
-    const status = { name: host.name, address: host.address, uri: libvirtUri(host), state: hostInit(lab, host.name) === undefined ? ('off' as const) : ('up' as const), link: host.linkUp ? ('up' as const) : ('down' as const) };
+    const status = { name: host.name, address: host.address, address6: host.address6, uri: libvirtUri(host), state: hostInit(lab, host.name) === undefined ? ('off' as const) : ('up' as const), link: host.linkUp ? ('up' as const) : ('down' as const) };
     return host.rateMbit === undefined ? status : { ...status, rateMbit: host.rateMbit };
   });
   return {
@@ -174,6 +180,7 @@ export function labStatus(lab: LabRef): LabStatus {
     directory: lab.directory,
     ...(document.subnetNumber === 0 ? {} : { subnet: subnetOf(document.subnetNumber).cidr }),
     ...(document.accelerator === undefined ? {} : { accelerator: document.accelerator }),
+    credentials: credentialsOf(lab),
     hosts,
   };
 }

@@ -63,7 +63,7 @@ function parseCidr(text: string): { readonly address: number; readonly prefix: n
 /** Claims a free subnet by creating its interface, with the other end on the switch. Returns the subnet's number. */
 export async function connectSwitch(lab: LabRef, keeper: ProcessIdentity, signal?: AbortSignal): Promise<number> {
   for (const candidate of await freeSubnets(lab, signal)) {
-    const { interfaceName, gateway, storage } = subnetOf(candidate);
+    const { interfaceName, gateway, gateway6, storage } = subnetOf(candidate);
     const claim = await tryRun(['ip', 'link', 'add', interfaceName, 'address', uplinkMac(lab), 'type', 'veth', 'peer', 'name', 'uplink', 'netns', String(keeper.pid)], { signal });
     if (claim.code !== 0) {
       // another lab was faster; anything else would fail for every candidate
@@ -72,6 +72,7 @@ export async function connectSwitch(lab: LabRef, keeper: ProcessIdentity, signal
     }
     await run(inSwitch(keeper, ['ip', '-batch', '-']), { input: `link set uplink master switch0 up\naddress add ${storage}/24 dev switch0\n`, signal });
     await run(['ip', 'address', 'add', `${gateway}/24`, 'dev', interfaceName], { signal });
+    await run(['ip', 'address', 'add', `${gateway6}/64`, 'dev', interfaceName, 'nodad'], { signal });
     await run(['ip', 'link', 'set', interfaceName, 'up'], { signal });
     return candidate;
   }

@@ -32,8 +32,8 @@ const row = (status: number, exit: ExitCode, remedy: string, retriable = false):
 
 export const errorTable = {
   'request-invalid': row(400, exitCodes.usage, 'Correct the named field; the reference page of the API at /docs lists what is accepted.'),
-  'uri-invalid': row(400, exitCodes.usage, 'Give a libvirt URI such as qemu+tcp://host/system or qemu:///system.'),
-  'uri-unsupported': row(400, exitCodes.usage, 'Use a qemu+tcp:// or qemu+unix:// URI; other transports are not there yet.'),
+  'uri-invalid': row(400, exitCodes.usage, 'Give a libvirt URI such as qemu+ssh://root@host/system, qemu+tls://host/system or qemu:///system.'),
+  'uri-unsupported': row(400, exitCodes.usage, 'Use a qemu+ssh://, qemu+tls://, qemu+tcp:// or qemu+unix:// URI.'),
   'token-missing': row(401, exitCodes.unauthorized, 'Send "Authorization: Bearer TOKEN"; the token is in the file "token" of the server\'s data folder.'),
   'token-wrong': row(401, exitCodes.unauthorized, 'Use the token in the file "token" of the server\'s data folder.'),
   'origin-foreign': row(403, exitCodes.unauthorized, 'Call the server by its loopback address, from a program or from its own pages.'),
@@ -47,7 +47,7 @@ export const errorTable = {
   'migration-ambiguous': row(409, exitCodes.notFound, 'Give more of the migration\'s id.'),
   'host-unreachable': row(502, exitCodes.unreachable, 'Check that the host is up, that libvirtd listens there, and that address and port are right.'),
   'host-not-libvirt': row(502, exitCodes.unreachable, 'Check the port: libvirtd listens for TCP on 16509 unless told otherwise.'),
-  'host-auth-refused': row(502, exitCodes.unreachable, 'Allow this machine in the host\'s libvirtd.conf; authentication with SASL is not there yet.'),
+  'host-auth-refused': row(502, exitCodes.unreachable, 'Repair what the sentence names (certificate, key, account or permission) on the host or beside the control plane; "ferry serve --help" tells where it looks for its own.'),
   'host-duplicate': row(409, exitCodes.conflict, 'Use the host that is already there, or remove it first with "ferry host remove".'),
   'host-name-taken': row(409, exitCodes.conflict, 'Give another name with --name.'),
   'host-in-use': row(409, exitCodes.conflict, 'Wait for the migrations of this host to end, or abort them.'),

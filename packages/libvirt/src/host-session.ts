@@ -7,6 +7,7 @@ import type { KeepaliveOptions } from './keepalive.ts';
 import type { MigrateParams } from './migrate.ts';
 import type { SnapshotCalls } from './snapshot-calls.ts';
 import type { StorageCalls } from './storage-calls.ts';
+import type { AccessSettings } from './transport.ts';
 import type { VolumeStreams } from './volume-streams.ts';
 import type { DomainRef, TypedParams } from './wire-types.ts';
 
@@ -165,4 +166,5 @@ export interface OpenHostOptions {
   readonly readOnly?: boolean | undefined;
   /** Bounds connecting, and the exchange after it, each (default 10000). */
   readonly handshakeTimeoutMs?: number | undefined;
+  readonly access?: AccessSettings | undefined;
 }

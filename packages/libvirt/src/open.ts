@@ -7,13 +7,16 @@ import type { Frame } from './frame.ts';
 import type { KeepaliveOptions } from './keepalive.ts';
 import { AuthType, Feature, procedures } from './procedures.ts';
 import { connectTransport } from './transport.ts';
+import type { AccessSettings } from './transport.ts';
 import type { LibvirtUri } from './uri.ts';
+import { placeOf } from './uri.ts';
 
 export interface OpenOptions {
   readonly signal: AbortSignal | undefined;
   readonly keepalive: KeepaliveOptions;
   readonly readOnly: boolean;
   readonly handshakeTimeoutMs: number;
+  readonly access?: AccessSettings | undefined;
   readonly onMessage?: (frame: Frame) => void;
 }
 
@@ -21,7 +24,7 @@ const OPEN_READ_ONLY = 1;
 
 export async function openConnection(uri: LibvirtUri, options: OpenOptions): Promise<Connection> {
   const { signal, readOnly, handshakeTimeoutMs, onMessage } = options;
-  const transport = await connectTransport(uri, { signal, timeoutMs: handshakeTimeoutMs, readOnly });
+  const transport = await connectTransport(uri, { signal, timeoutMs: handshakeTimeoutMs, readOnly, access: options.access });
   const connection = createConnection(transport, { label: uri.text, ...(onMessage === undefined ? {} : { onMessage }) });
   const timeout = AbortSignal.timeout(handshakeTimeoutMs);
   const handshake = { signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]) };
@@ -76,7 +79,7 @@ function explain(
 ): ConnectError {
   if (error instanceof ConnectError) return error;
   const { uri, answered } = at;
-  const place = uri.transport === 'tcp' ? `${uri.host.includes(':') ? `[${uri.host}]` : uri.host}:${uri.port}` : (uri.socket ?? uri.text);
+  const place = placeOf(uri);
   const cause = { cause: error };
   if (error instanceof LibvirtError) {
     return new ConnectError('open-refused', `${place}: libvirtd would not open ${uri.serverUri}: ${error.message}`, cause);
@@ -84,6 +87,7 @@ function explain(
   if (!(error instanceof ConnectionLostError)) {
     return new ConnectError('other', `${place}: ${error instanceof Error ? error.message : String(error)}`, cause);
   }
+  if (error.cause instanceof ConnectError) return error.cause;
   switch (error.reason) {
     case 'cancelled':
       if (at.signal?.aborted === true) return new ConnectError('cancelled', `Connecting to ${place} was cancelled.`, cause);

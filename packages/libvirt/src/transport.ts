@@ -1,10 +1,21 @@
-// A byte stream to a daemon: what a connection needs of it, and the two that exist (unix socket, TCP).
-// It carries bytes and knows nothing of frames. TLS or a command's stdin and stdout would be further makers of a Transport.
+// A byte stream to a daemon: what a connection needs of it, and how each of the four comes about (unix socket, TCP, TLS, SSH).
+// It carries bytes and knows nothing of frames.
 import { createConnection } from 'node:net';
-import type { NetConnectOpts, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { ConnectError } from './errors.ts';
 import type { ConnectErrorKind } from './errors.ts';
+import { READY, startSsh } from './ssh.ts';
+import type { SshSettings } from './ssh.ts';
+import { beginTls, explainRefusal, explainTls, frameWriter } from './tls.ts';
 import type { LibvirtUri } from './uri.ts';
+import { placeOf } from './uri.ts';
+
+/** What this side proves itself with, where the URI does not say: it is the machine's business and not the fleet's. */
+export interface AccessSettings {
+  /** Folder of cacert.pem, clientcert.pem and clientkey.pem; absent: libvirt's usual places. */
+  readonly pkiPath?: string | undefined;
+  readonly ssh?: SshSettings | undefined;
+}
 
 /**
  * Iterating yields what the peer sends, once, by one consumer: it ends when the peer closes and throws when the operating
@@ -24,39 +35,71 @@ const UNIX_SOCKETS: Readonly<Record<string, readonly string[]>> = {
   test: ['/var/run/libvirt/libvirt-sock'],
 };
 
-/** Throws ConnectError. `timeoutMs` bounds one attempt to connect. */
-export async function connectTransport(
-  uri: LibvirtUri,
-  options: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number; readonly readOnly: boolean },
-): Promise<Transport> {
-  if (uri.transport === 'tcp') {
-    const place = `${uri.host.includes(':') ? `[${uri.host}]` : uri.host}:${uri.port}`;
-    // autoSelectFamily tries all addresses of a name
-    const socket = await connectSocket({ host: uri.host, port: uri.port, noDelay: true, autoSelectFamily: true }, place, options);
-    return socketTransport(socket);
-  }
-  const usual = (UNIX_SOCKETS[uri.driver] ?? []).map((path) => (options.readOnly ? `${path}-ro` : path));
-  const paths = uri.socket === undefined ? usual : [uri.socket];
-  let failure: ConnectError | undefined;
-  for (const path of paths) {
-    try {
-      return socketTransport(await connectSocket({ path }, path, options));
-    } catch (error) {
-      if (!(error instanceof ConnectError) || (error.kind !== 'not-found' && error.kind !== 'refused')) throw error;
-      failure = error;
-    }
-  }
-  throw failure ?? new ConnectError('not-found', `No unix socket is known for the driver ${uri.driver}.`);
+export interface TransportOptions {
+  readonly signal: AbortSignal | undefined;
+  /** Bounds one attempt to connect. */
+  readonly timeoutMs: number;
+  readonly readOnly: boolean;
+  readonly access?: AccessSettings | undefined;
 }
 
-async function connectSocket(
-  target: NetConnectOpts,
-  place: string,
-  options: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
-): Promise<Socket> {
-  if (options.signal?.aborted === true) throw cancelled(place, options.signal);
-  const socket = createConnection(target);
-  return await new Promise<Socket>((resolve, reject) => {
+/** Throws ConnectError. */
+export async function connectTransport(uri: LibvirtUri, options: TransportOptions): Promise<Transport> {
+  const place = placeOf(uri);
+  const { access } = options;
+  switch (uri.transport) {
+    case 'tcp':
+      // autoSelectFamily tries all addresses of a name
+      return streamTransport(await opened(() => createConnection({ host: uri.host, port: uri.port, noDelay: true, autoSelectFamily: true }), 'connect', place, options));
+    case 'tls': {
+      const socket = await opened(() => beginTls(uri.host, uri.port, place, access?.pkiPath), 'secureConnect', place, options);
+      await confirmed(socket, place, options, () => explainRefusal(place, access?.pkiPath));
+      return streamTransport(socket, frameWriter(socket));
+    }
+    case 'ssh': {
+      const stream = startSsh(uri, access?.ssh ?? {}, options, place);
+      return streamTransport(await confirmed(stream, place, options, () => new ConnectError('other', `${place}: ssh ended without a word.`)));
+    }
+    case 'unix': {
+      const usual = (UNIX_SOCKETS[uri.driver] ?? []).map((path) => (options.readOnly ? `${path}-ro` : path));
+      let failure: ConnectError | undefined;
+      for (const path of uri.socket === undefined ? usual : [uri.socket]) {
+        try {
+          return streamTransport(await opened(() => createConnection({ path }), 'connect', path, options));
+        } catch (error) {
+          if (!(error instanceof ConnectError) || (error.kind !== 'not-found' && error.kind !== 'refused')) throw error;
+          failure = error;
+        }
+      }
+      throw failure ?? new ConnectError('not-found', `No unix socket is known for the driver ${uri.driver}.`);
+    }
+  }
+}
+
+const opened = <S extends Duplex>(open: () => S, event: 'connect' | 'secureConnect', place: string, options: TransportOptions): Promise<S> => {
+  if (options.signal?.aborted === true) return Promise.reject(cancelled(place, options.signal));
+  return settled(open(), place, options, (socket, succeed) => void socket.once(event, succeed));
+};
+
+/** Waits for the byte by which the other side says that the way is open; what came with it stays in the stream. */
+const confirmed = <S extends Duplex>(stream: S, place: string, options: TransportOptions, refusal: () => ConnectError): Promise<S> =>
+  settled(stream, place, options, (from, succeed, fail) => {
+    const onEnd = (): void => fail(refusal());
+    from.once('end', onEnd);
+    from.once('close', onEnd);
+    from.once('data', (chunk: Buffer) => {
+      from.pause();
+      from.off('end', onEnd);
+      from.off('close', onEnd);
+      if (chunk[0] !== READY) return fail(new ConnectError('not-libvirt', `${place}: something else than libvirt answers, beginning with ${JSON.stringify(chunk.subarray(0, 40).toString('latin1'))} (over ssh: does the login shell print something?).`));
+      if (chunk.length > 1) from.unshift(chunk.subarray(1));
+      succeed();
+    });
+  });
+
+/** The stream once `wait` says that it is there; destroyed when it does not come about in time. */
+async function settled<S extends Duplex>(stream: S, place: string, options: TransportOptions, wait: (stream: S, succeed: () => void, fail: (error: ConnectError) => void) => void): Promise<S> {
+  return await new Promise<S>((resolve, reject) => {
     const timer = setTimeout(() => {
       fail(new ConnectError('timeout', `${place} did not answer within ${options.timeoutMs} ms: the host may be down or a firewall drops the packets.`));
     }, options.timeoutMs);
@@ -65,20 +108,24 @@ async function connectSocket(
     const settle = (): void => {
       clearTimeout(timer);
       options.signal?.removeEventListener('abort', onAbort);
-      socket.off('error', onError);
+      stream.off('error', onError);
     };
     const fail = (error: unknown): void => {
       settle();
-      socket.on('error', () => {}); // a late one has no one to interest
-      socket.destroy();
+      stream.on('error', () => {}); // a late one has no one to interest
+      stream.destroy();
       reject(error instanceof Error ? error : new ConnectError('other', `The connection to ${place} failed.`));
     };
     options.signal?.addEventListener('abort', onAbort, { once: true });
-    socket.once('error', onError);
-    socket.once('connect', () => {
-      settle();
-      resolve(socket);
-    });
+    stream.once('error', onError);
+    wait(
+      stream,
+      () => {
+        settle();
+        resolve(stream);
+      },
+      fail,
+    );
   });
 }
 
@@ -102,6 +149,9 @@ const KINDS: Readonly<Record<string, { readonly kind: ConnectErrorKind; readonly
 };
 
 function explain(error: NodeJS.ErrnoException, place: string): ConnectError {
+  if (error instanceof ConnectError) return error;
+  const tls = explainTls(error, place);
+  if (tls !== undefined) return tls;
   // with several addresses, the errors of all of them come together
   const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
   const code = error.code ?? (first instanceof Error && 'code' in first ? String(first.code) : '');
@@ -111,8 +161,8 @@ function explain(error: NodeJS.ErrnoException, place: string): ConnectError {
 
 const MAX_UNREAD_CHUNKS = 32;
 
-/** Wraps a connected socket. Reading pauses while the consumer is behind. */
-export function socketTransport(socket: Socket): Transport {
+/** Wraps an open stream. Reading pauses while the consumer is behind. */
+function streamTransport(socket: Duplex, write: (bytes: Uint8Array) => void = (bytes) => void socket.write(bytes)): Transport {
   const chunks: Uint8Array[] = [];
   let failure: Error | undefined;
   let ended = false;
@@ -137,6 +187,8 @@ export function socketTransport(socket: Socket): Transport {
   });
   socket.on('end', end);
   socket.on('close', end);
+  // it was stopped while the first byte was looked at
+  socket.resume();
 
   async function* read(): AsyncGenerator<Uint8Array, void, undefined> {
     try {
@@ -163,7 +215,7 @@ export function socketTransport(socket: Socket): Transport {
   return {
     [Symbol.asyncIterator]: read,
     send: (bytes) => {
-      if (!socket.destroyed) socket.write(bytes);
+      if (!socket.destroyed) write(bytes);
     },
     drained: () =>
       socket.destroyed || !socket.writableNeedDrain

@@ -18,6 +18,13 @@ const accepted: readonly (readonly [string, object])[] = [
   ['qemu+tcp://X1.Example/system', { transport: 'tcp', text: 'qemu+tcp://x1.example/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'x1.example', port: 16509 }],
   ['qemu+tcp://10.0.0.1:16510/system', { transport: 'tcp', text: 'qemu+tcp://10.0.0.1:16510/system', serverUri: 'qemu:///system', driver: 'qemu', host: '10.0.0.1', port: 16510 }],
   ['qemu+tcp://[fd00::1]/system', { transport: 'tcp', text: 'qemu+tcp://[fd00::1]/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'fd00::1', port: 16509 }],
+  ['qemu+tls://X1.example/system', { transport: 'tls', text: 'qemu+tls://x1.example/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'x1.example', port: 16514 }],
+  ['qemu://x1/system', { transport: 'tls', text: 'qemu+tls://x1/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'x1', port: 16514 }],
+  ['qemu+ssh://root@x1/system', { transport: 'ssh', text: 'qemu+ssh://root@x1/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'x1', port: undefined, user: 'root', socket: undefined }],
+  [
+    'qemu+ssh://[fd00::1]:2222/system?socket=/run/x-sock',
+    { transport: 'ssh', text: 'qemu+ssh://[fd00::1]:2222/system?socket=/run/x-sock', serverUri: 'qemu:///system', driver: 'qemu', host: 'fd00::1', port: 2222, user: undefined, socket: '/run/x-sock' },
+  ],
   ['qemu+tcp://[fd00::1]:17/system', { transport: 'tcp', text: 'qemu+tcp://[fd00::1]:17/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'fd00::1', port: 17 }],
 ];
 
@@ -39,10 +46,20 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['qemu:///embed?root=/tmp', /path must be/],
   ['test:///etc/shadow', /path must be \/default/],
   ['qemu:///session', /the socket must be given/],
-  ['qemu://host/system', /tls \(the default when a host is named\) is not supported yet/],
-  ['qemu+tls://host/system', /tls is not supported yet/],
-  ['qemu+ssh://root@host/system', /ssh is not supported yet/],
-  ['qemu+libssh2://root@host/system', /libssh2 is not supported yet/],
+  ['qemu+libssh2://root@host/system', /libssh2 is not supported; write qemu\+ssh/],
+  ['qemu+ssh://-oProxyCommand=x/system', /no host name/],
+  ['qemu+ssh://-l@host/system', /no user name/],
+  ['qemu+ssh://a$b@host/system', /no user name/],
+  ['qemu+ssh://root:secret@host/system', /password does not belong/],
+  ['qemu+ssh://root@host/system?command=/bin/sh', /"command" is not accepted with ssh; use ssh's configuration/],
+  ['qemu+ssh://root@host/system?keyfile=/root/key', /IdentityFile/],
+  ['qemu+ssh://root@host/system?no_verify=1', /"no_verify" is not accepted/],
+  ['qemu+ssh://root@host/system?socket=/run/$(reboot)', /over ssh its socket must be/],
+  ["qemu+ssh://root@host/system?socket=/run/%27;reboot;%27", /over ssh its socket must be/],
+  ['qemu+ssh://host/session', /the socket must be given/],
+  ['qemu+tls://host/system?no_verify=1', /"no_verify" is not accepted with tls; issue a certificate/],
+  ['qemu+tls://host/system?pkipath=/tmp', /"pkipath" is not accepted with tls; start the control plane with --pki-path/],
+  ['qemu+tls://user@host/system', /user name does not go with tls/],
   ['qemu+ext:///system?command=/bin/sh', /transport "ext" is unknown/],
   ['qemu+unix://host/system', /no host/],
   ['qemu+unix:///system?socket=relative', /absolute path/],
@@ -85,7 +102,7 @@ for (const [text, says] of refused) {
 }
 
 test('any text is a URI in normal form or a LibvirtUriError', () => {
-  const piece = fc.constantFrom('qemu', 'test', '+unix', '+tcp', '+ssh', '://', '/system', '/default', '?socket=', '/x', ':', '[', ']', '@', '&', '%2f', 'host', '1');
+  const piece = fc.constantFrom('qemu', 'test', '+unix', '+tcp', '+ssh', '+tls', 'root@', '://', '/system', '/default', '?socket=', '/x', ':', '[', ']', '@', '&', '%2f', 'host', '1');
   const text = fc.oneof(fc.string(), fc.array(piece, { maxLength: 10 }).map((parts) => parts.join('')));
   fc.assert(
     fc.property(text, (value) => {

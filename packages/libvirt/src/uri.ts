@@ -23,11 +23,27 @@ export interface TcpUri {
   readonly host: string;
   readonly port: number;
 }
-export type LibvirtUri = UnixUri | TcpUri;
+export interface TlsUri extends Omit<TcpUri, 'transport'> {
+  readonly transport: 'tls';
+}
+export interface SshUri {
+  readonly transport: 'ssh';
+  readonly text: string;
+  readonly serverUri: string;
+  readonly driver: string;
+  readonly host: string;
+  /** Absent: what ssh's configuration says. */
+  readonly port: number | undefined;
+  readonly user: string | undefined;
+  /** Absent: the driver's usual places. */
+  readonly socket: string | undefined;
+}
+export type LibvirtUri = UnixUri | TcpUri | TlsUri | SshUri;
 
 export const DEFAULT_TCP_PORT = 16_509;
+export const DEFAULT_TLS_PORT = 16_514;
 
-const EXAMPLES = 'write it as qemu:///system, qemu+unix:///system?socket=/path/of/the/socket or qemu+tcp://host/system';
+const EXAMPLES = 'write it as qemu+ssh://user@host/system, qemu+tls://host/system, qemu+tcp://host/system, qemu:///system or qemu+unix:///system?socket=/path/of/the/socket';
 const SHAPE = /^([a-z]+)(?:\+([a-z0-9]+))?:\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/;
 const PATHS: Readonly<Record<string, readonly string[]>> = { qemu: ['/system', '/session'], test: ['/default'] };
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i;
@@ -54,7 +70,7 @@ export function parseUri(text: string): LibvirtUri {
   switch (transport) {
     case 'unix': {
       if (authority !== '') return refuse('a unix socket has no host in its URI');
-      const socket = readOptions(query, refuse).get('socket');
+      const socket = readOptions(query, transport, refuse).get('socket');
       if (socket === undefined) {
         if (path === '/session') return refuse(`for ${serverUri} the socket must be given, as in ${driver}+unix:///session?socket=/path`);
         return { transport, text: transportName === undefined ? serverUri : `${driver}+unix://${path}`, serverUri, driver, socket };
@@ -64,45 +80,85 @@ export function parseUri(text: string): LibvirtUri {
       if (Buffer.byteLength(socket) > 107) return refuse('its socket path is longer than the 107 bytes the system allows');
       return { transport, text: `${driver}+unix://${path}?socket=${encodeURI(socket).replaceAll(/[?#&+=]/g, encodeURIComponent)}`, serverUri, driver, socket };
     }
-    case 'tcp': {
-      const unknown = [...readOptions(query, refuse).keys()][0];
-      if (unknown !== undefined) return refuse(`the option "${unknown}" does not go with tcp`);
-      const { host, port } = readAuthority(authority, refuse);
-      const written = host.includes(':') ? `[${host}]` : host;
-      const suffix = port === DEFAULT_TCP_PORT ? '' : `:${port}`;
-      return { transport, text: `${driver}+tcp://${written}${suffix}${path}`, serverUri, driver, host, port };
+    case 'tcp':
+    case 'tls': {
+      refuseOptions(query, transport, refuse);
+      const { host, port = transport === 'tcp' ? DEFAULT_TCP_PORT : DEFAULT_TLS_PORT, user } = readAuthority(authority, refuse);
+      if (user !== undefined) refuse(`a user name does not go with ${transport}`);
+      const suffix = port === (transport === 'tcp' ? DEFAULT_TCP_PORT : DEFAULT_TLS_PORT) ? '' : `:${port}`;
+      return { transport, text: `${driver}+${transport}://${bracketed(host)}${suffix}${path}`, serverUri, driver, host, port };
     }
-    case 'tls':
-    case 'ssh':
+    case 'ssh': {
+      const socket = readOptions(query, transport, refuse).get('socket');
+      if (path === '/session' && socket === undefined) return refuse(`for ${serverUri} the socket must be given, as in ${driver}+ssh://host/session?socket=/path`);
+      // it becomes part of a command line on the host
+      if (socket !== undefined && !/^\/[\w./-]{1,106}$/.test(socket)) refuse('over ssh its socket must be an absolute path of letters, digits, dots, dashes and underscores');
+      const { host, port, user } = readAuthority(authority, refuse);
+      const text = `${driver}+ssh://${user === undefined ? '' : `${user}@`}${bracketed(host)}${port === undefined ? '' : `:${port}`}${path}${socket === undefined ? '' : `?socket=${socket}`}`;
+      return { transport, text, serverUri, driver, host, port, user, socket };
+    }
     case 'libssh':
     case 'libssh2':
-      throw new LibvirtUriError(`${shown} cannot be used as a libvirt URI: the transport ${transport}${transportName === undefined ? ' (the default when a host is named)' : ''} is not supported yet; ${EXAMPLES}.`, { unsupported: true });
+      throw new LibvirtUriError(`${shown} cannot be used as a libvirt URI: the transport ${transport} is not supported; write ${driver}+ssh, which uses the system's own ssh.`, { unsupported: true });
     default:
       return refuse(`the transport "${transport}" is unknown; ${EXAMPLES}`);
   }
 }
 
-function readAuthority(authority: string, refuse: (why: string) => never): { readonly host: string; readonly port: number } {
-  if (authority.includes('@')) refuse('a user name does not go with tcp');
-  const match = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(authority);
+const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
+/** Where a URI leads, as people write it. */
+export function placeOf(uri: LibvirtUri): string {
+  switch (uri.transport) {
+    case 'unix':
+      return uri.socket ?? uri.text;
+    case 'tcp':
+    case 'tls':
+      return `${bracketed(uri.host)}:${uri.port}`;
+    case 'ssh':
+      return `${uri.user === undefined ? '' : `${uri.user}@`}${bracketed(uri.host)}${uri.port === undefined ? '' : `:${uri.port}`} (ssh)`;
+  }
+}
+
+function readAuthority(authority: string, refuse: (why: string) => never): { readonly host: string; readonly port: number | undefined; readonly user: string | undefined } {
+  const at = authority.lastIndexOf('@');
+  const user = at < 0 ? undefined : authority.slice(0, at);
+  if (user !== undefined && !/^[a-z_][\w.-]{0,31}$/i.test(user)) refuse(`"${user}" is no user name${user.includes(':') ? ' (a password does not belong into a URI)' : ''}`);
+  const match = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(authority.slice(at + 1));
   if (match === null) return refuse('its host is malformed (an IPv6 address needs brackets)');
   const [, written = '', portText] = match;
   if (written === '') return refuse('it has no host');
   const host = written.startsWith('[') ? written.slice(1, -1) : written;
   if (written.startsWith('[') ? !isIPv6(host) || host.includes('%') : !HOST_NAME.test(host)) return refuse(`"${host}" is no host name or address`);
-  if (portText === undefined) return { host: host.toLowerCase(), port: DEFAULT_TCP_PORT };
+  if (portText === undefined) return { host: host.toLowerCase(), port: undefined, user };
   const port = /^\d{1,5}$/.test(portText) ? Number(portText) : 0;
   if (port < 1 || port > 65_535) return refuse(`"${portText}" is no port from 1 to 65535`);
-  return { host: host.toLowerCase(), port };
+  return { host: host.toLowerCase(), port, user };
+}
+
+/** libvirt's own options that would name programs to run, files, or weaker checks, and what is to be done instead. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  pkipath: 'start the control plane with --pki-path',
+  no_verify: 'issue a certificate for the name in the URI',
+  keyfile: "name the key in ssh's configuration (IdentityFile)",
+  known_hosts: "name the file in ssh's configuration (UserKnownHostsFile)",
+  known_hosts_verify: 'add the host key to known_hosts',
+  command: "use ssh's configuration (ProxyCommand, ProxyJump)",
+  netcat: 'install virt-ssh-helper or socat on the host',
+  proxy: 'it is found out by itself',
+};
+
+function refuseOptions(query: string | undefined, transport: string, refuse: (why: string) => never): void {
+  if (readOptions(query, transport, refuse).size > 0) refuse(`the option "socket" does not go with ${transport}`);
 }
 
 // Only `socket` is known. libvirt's other options name programs to run (command, netcat), files, or switch checks off.
-function readOptions(query: string | undefined, refuse: (why: string) => never): ReadonlyMap<string, string> {
+function readOptions(query: string | undefined, transport: string, refuse: (why: string) => never): ReadonlyMap<string, string> {
   const options = new Map<string, string>();
   for (const part of query === undefined || query === '' ? [] : query.split('&')) {
     const split = part.indexOf('=');
     const name = split < 0 ? part : part.slice(0, split);
-    if (name !== 'socket') refuse(`the option "${name}" is not accepted`);
+    if (name !== 'socket') refuse(`the option "${name}" is not accepted with ${transport}${INSTEAD[name] === undefined ? '' : `; ${INSTEAD[name]}`}`);
     if (options.has(name)) refuse(`the option "${name}" is given twice`);
     options.set(name, decoded(split < 0 ? '' : part.slice(split + 1), refuse));
   }

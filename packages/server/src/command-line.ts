@@ -1,9 +1,12 @@
 /** The options of `ferry serve` and how a failed start is told. Nothing here starts anything. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorTable, exitCodes, FerryError } from '@ferry/core';
 import { defaultDataDir } from './data-folder.ts';
 
 export const help = `Usage: ferry serve [--data-dir DIR] [--listen ADDRESS] [--port N]
+                   [--pki-path DIR] [--ssh-config FILE]
 
 Runs the control plane in the foreground until SIGINT or SIGTERM.
 Running migrations go on without it and are taken up again at the next start.
@@ -13,6 +16,12 @@ Running migrations go on without it and are taken up again at the next start.
                      else $XDG_STATE_HOME/ferry or ~/.local/state/ferry)
   --listen ADDRESS   loopback address to listen on (default: 127.0.0.1)
   --port N           port to listen on, 0 for any free one (default: 8790)
+  --pki-path DIR     folder of cacert.pem, clientcert.pem and clientkey.pem for
+                     qemu+tls:// hosts (default: libvirt's: ~/.pki/libvirt, or
+                     /etc/pki/CA and /etc/pki/libvirt)
+  --ssh-config FILE  read by ssh for qemu+ssh:// hosts in place of
+                     ~/.ssh/config; keys, agent, known_hosts and jump hosts are
+                     what ssh itself makes of it
   --help             this text
 
 Log lines go to stderr as JSON. Exit codes: 0 stopped as asked, 1 the start
@@ -23,27 +32,35 @@ export interface ServeArguments {
   readonly dataDir: string;
   readonly host?: string;
   readonly port?: number;
+  readonly pkiPath?: string;
+  readonly sshConfig?: string;
 }
 
 /** `help` when it was asked for. Throws FerryError `request-invalid`. */
 export const parseServeArguments = (args: readonly string[]): ServeArguments | 'help' => {
   const values = read(args);
   if (values.help === true) return 'help';
-  const { 'data-dir': dataDir, listen, port } = values;
+  const { 'data-dir': dataDir, listen, port, 'pki-path': pkiPath, 'ssh-config': sshConfig } = values;
   if (dataDir === '') throw usage('The option --data-dir needs a folder.');
+  if (pkiPath !== undefined && !isThere(pkiPath)) throw usage(`The folder "${pkiPath}" of --pki-path is not there.`);
+  if (sshConfig !== undefined && !isThere(sshConfig)) throw usage(`The file "${sshConfig}" of --ssh-config is not there.`);
   if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535)) throw usage(`"${port}" is not a port: it must be a number from 0 to 65535.`);
   return {
     dataDir: defaultDataDir(dataDir === undefined ? process.env : { FERRY_DATA_DIR: dataDir }),
     ...(listen === undefined ? {} : { host: listen }),
     ...(port === undefined ? {} : { port: Number(port) }),
+    ...(pkiPath === undefined ? {} : { pkiPath: resolve(pkiPath) }),
+    ...(sshConfig === undefined ? {} : { sshConfig: resolve(sshConfig) }),
   };
 };
+
+const isThere = (path: string): boolean => path !== '' && existsSync(path);
 
 const read = (args: readonly string[]) => {
   try {
     return parseArgs({
       args: [...args],
-      options: { 'data-dir': { type: 'string' }, listen: { type: 'string' }, port: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: { 'data-dir': { type: 'string' }, listen: { type: 'string' }, port: { type: 'string' }, 'pki-path': { type: 'string' }, 'ssh-config': { type: 'string' }, help: { type: 'boolean', short: 'h' } },
     }).values;
   } catch (error) {
     throw usage(error instanceof Error ? error.message.replace(/\. To specify.*$/s, '.') : String(error));

@@ -7,7 +7,7 @@ import type { HostChange, HostFiles, HostInventory, HostLink, Hypervisor, Migrat
 import {
   LibvirtError, openHostSession, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
   VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR, VIR_MIGRATE,
-  type DomainEvent, type DomainRef, type EventGap, type HostSession,
+  type AccessSettings, type DomainEvent, type DomainRef, type EventGap, type HostSession,
 } from '@ferry/libvirt';
 import { callFailure, connectFailure } from './failure.ts';
 import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
@@ -17,12 +17,12 @@ import { poolLender } from './pool-lending.ts';
 import { storageOf } from './storage.ts';
 import { completedOf, factsOf, instanceOf, sampleOf, stateOf } from './translate.ts';
 
-export function libvirtHypervisor(): Hypervisor {
+export function libvirtHypervisor(access: AccessSettings = {}): Hypervisor {
   return {
     describeDefinition,
     async connect(uri, signal) {
       try {
-        return linkOf(await openHostSession(uri, { signal }));
+        return linkOf(await openHostSession(uri, { signal, access }));
       } catch (error) {
         throw connectFailure(uri, error);
       }
