@@ -11,6 +11,18 @@ export interface MigrationJson {
   readonly id: string;
   readonly kind: string;
   readonly how?: string;
+  readonly transfer?: {
+    readonly mode: string;
+    readonly modeReason: string;
+    readonly tls?: boolean;
+    readonly tunnelled?: boolean;
+    readonly migrateUri?: string;
+    readonly disksPort?: number;
+    readonly parallelConnections?: number;
+    readonly compression?: string;
+  };
+  readonly maxBandwidthMiBPerSecond?: number;
+  readonly maxDowntimeMs?: number;
   readonly phase: string;
   readonly phases: readonly { readonly phase: string; readonly at: string }[];
   readonly outcome?: string;

@@ -15,7 +15,7 @@ export interface Move {
   readonly options: readonly string[];
   readonly result: {
     readonly kind: 'live' | 'cold' | 'suspended' | 'configuration';
-    readonly how: 'peer-to-peer' | 'helper' | 'definition';
+    readonly how: 'guest' | 'helper' | 'definition';
     readonly stateAfter: VmState;
     /** What the disk does. */
     readonly copied: boolean;
@@ -35,13 +35,13 @@ export function movesOf(disk: DiskKind): readonly Move[] {
     ...(disk === 'block'
       ? [{ state: 'running' as const, disk, options: [], result: { refused: 'disk-sharing-unknown' }, note: 'a block device without an identity in its name: whether both hosts have the same one cannot be told' }]
       : []),
-    { state: 'running', disk, options, result: { kind: 'live', how: 'peer-to-peer', stateAfter: 'running', copied }, note: `the guest runs on; ${shared}` },
+    { state: 'running', disk, options, result: { kind: 'live', how: 'guest', stateAfter: 'running', copied }, note: `the guest runs on; ${shared}` },
     { state: 'running', disk, options: [...options, '--kind', 'cold'], result: { refused: 'kind-unfit' }, note: 'a running guest is not shut down by a move' },
-    { state: 'running', disk, options: [...options, '--kind', 'suspended'], result: { kind: 'suspended', how: 'peer-to-peer', stateAfter: 'running', copied }, note: 'paused, moved, resumed' },
+    { state: 'running', disk, options: [...options, '--kind', 'suspended'], result: { kind: 'suspended', how: 'guest', stateAfter: 'running', copied }, note: 'paused, moved, resumed' },
     ...(copied
       ? [{ state: 'running' as const, disk, options: ['--temporary'], result: { refused: 'temporary-needs-shared' }, note: 'what it writes there would be lost when it comes back' }]
       : []),
-    { state: 'paused', disk, options, result: { kind: 'suspended', how: 'peer-to-peer', stateAfter: 'paused', copied }, note: `it arrives paused; ${shared}` },
+    { state: 'paused', disk, options, result: { kind: 'suspended', how: 'guest', stateAfter: 'paused', copied }, note: `it arrives paused; ${shared}` },
     ...(copied || disk === 'none'
       ? []
       : [{ state: 'paused' as const, disk, options, result: { refused: 'vm-arrived-paused' }, note: 'a guest that arrived paused must run before it moves again: QEMU would lose its memory' }]),

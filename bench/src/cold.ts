@@ -4,7 +4,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { temporaryLab, virsh, vmCreate, waitFor, type LabRef } from '@ferry/lab';
+import { temporaryLab, virsh, vmCreate, waitFor } from '@ferry/lab';
 import { controlPlane } from '../../test/control-plane.ts';
 import { estimate, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
 import { allocatedBytes, IMAGES, onHost, receivedBytes, writeScatteredImage } from './scattered-disk.ts';

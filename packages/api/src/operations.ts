@@ -5,7 +5,10 @@
 import type { ErrorCode } from '@ferry/core';
 import { z } from 'zod';
 import type { OperationName } from './routes.ts';
-import { eventSchema, hostAddSchema, hostSchema, leftoverPurgeSchema, leftoverSchema, migrationCreateSchema, migrationSchema, versionSchema, vmSchema } from './schemas.ts';
+import {
+  clusterPutSchema, clusterSchema, eventSchema, hostAddSchema, hostChangeSchema, hostSchema, leftoverPurgeSchema, leftoverSchema, migrationCreateSchema, migrationSchema, migrationTuneSchema, versionSchema,
+  vmSchema,
+} from './schemas.ts';
 
 /** One row of the table. An operation has an `answer`, or a `stream` of server-sent events, or neither (status 204). */
 export interface Operation {
@@ -27,6 +30,7 @@ export const commonErrors: readonly ErrorCode[] = ['token-missing', 'token-wrong
 
 const ref = (description: string) => z.string().min(1).max(255).meta({ description });
 const hostParams = z.strictObject({ host: ref('Name, id, or an unambiguous beginning of the id of a host') });
+const clusterParams = z.strictObject({ cluster: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/).meta({ description: 'Name of a cluster' }) });
 const vmParams = z.strictObject({ vm: ref('Name, UUID, or an unambiguous beginning of the UUID of a VM') });
 const migrationParams = z.strictObject({ migration: ref('Name, id, or an unambiguous beginning of the id of a migration') });
 const migrationRefErrors = ['request-invalid', 'migration-unknown', 'migration-ambiguous'] as const;
@@ -66,6 +70,34 @@ export const operations = {
     params: hostParams,
     status: 204,
     errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-in-use', 'store-conflict'],
+  },
+  hostChange: {
+    summary: 'Change the cluster or the migration address of a host',
+    params: hostParams,
+    body: hostChangeSchema,
+    answer: hostSchema,
+    status: 200,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'store-conflict'],
+  },
+  clusterList: {
+    summary: 'All clusters with their settings and hosts',
+    answer: z.object({ items: z.array(clusterSchema) }).meta({ id: 'ClusterList' }),
+    status: 200,
+    errors: [],
+  },
+  clusterPut: {
+    summary: 'Make a cluster, or replace its settings',
+    params: clusterParams,
+    body: clusterPutSchema,
+    answer: clusterSchema,
+    status: 200,
+    errors: ['request-invalid', 'store-conflict'],
+  },
+  clusterRemove: {
+    summary: 'Forget a cluster that has no hosts',
+    params: clusterParams,
+    status: 204,
+    errors: ['request-invalid', 'cluster-unknown', 'cluster-in-use', 'store-conflict'],
   },
   vmList: {
     summary: 'All VMs of all hosts',
@@ -114,6 +146,14 @@ export const operations = {
     answer: migrationSchema,
     status: 202,
     errors: [...migrationRefErrors, 'migration-finished', 'migration-past-return', 'store-conflict'],
+  },
+  migrationTune: {
+    summary: 'Change the limits of a migration; they act at once on one that runs. Disks that are being copied keep theirs',
+    params: migrationParams,
+    body: migrationTuneSchema,
+    answer: migrationSchema,
+    status: 200,
+    errors: [...migrationRefErrors, 'migration-finished', 'host-unreachable', 'store-conflict'],
   },
   leftoverList: {
     summary: 'Volumes that moves left behind, oldest first',

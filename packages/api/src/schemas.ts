@@ -37,6 +37,8 @@ export const hostSchema = z
     id: z.string(),
     name: z.string(),
     uri: z.string(),
+    cluster: z.string(),
+    migrationAddress: z.string().optional().meta({ description: 'Where migration data reaches it' }),
     state: hostStateSchema,
     stateDetail: z.string().optional(),
     cpu: z.object({ arch: z.string(), model: z.string(), vendor: z.string(), threads: z.number().int() }).optional(),
@@ -48,9 +50,26 @@ export const hostSchema = z
   })
   .meta({ id: 'Host' });
 
+const nameText = () => z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
+const hostSettings = {
+  cluster: nameText().optional().meta({ description: '"default" unless given' }),
+  migrationAddress: z.union([z.ipv4(), z.ipv6(), z.literal('')]).optional().meta({ description: 'IP address where migration data reaches the host; empty for none' }),
+};
+
 export const hostAddSchema = z
-  .strictObject({ uri: z.string().min(1).max(1024), name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/).optional() })
+  .strictObject({ uri: z.string().min(1).max(1024), name: nameText().optional(), ...hostSettings })
   .meta({ id: 'HostAdd' });
+
+export const hostChangeSchema = z.strictObject(hostSettings).meta({ id: 'HostChange', description: 'What is absent stays as it is' });
+
+const port = () => z.number().int().min(1024).max(65_535);
+const clusterSettings = {
+  migrationNetwork: z.string().max(64).optional().meta({ description: 'As in 10.1.0.0/16: migration data goes to an address in it' }),
+  migrationPorts: z.strictObject({ first: port(), last: port() }).optional().meta({ description: "Ports on the target for migration data, in place of libvirt's own" }),
+  tls: z.boolean().optional().meta({ description: 'Migration data is encrypted unless asked otherwise' }),
+};
+export const clusterPutSchema = z.strictObject(clusterSettings).meta({ id: 'ClusterPut', description: 'All settings of the cluster; what is absent is not set' });
+export const clusterSchema = z.object({ name: z.string(), hosts: z.array(z.string()), ...clusterSettings }).meta({ id: 'Cluster' });
 
 export const diskSchema = z.object({
   target: z.string(),
@@ -87,6 +106,14 @@ export const migrationCreateSchema = z
     deleteSourceDisks: z.boolean().optional().meta({ description: 'Disks that were copied are deleted on the source once the target is verified' }),
     useExistingVolumes: z.boolean().optional().meta({ description: 'Copies go into volumes prepared on the target, of the same format and size' }),
     assumeShared: z.boolean().optional().meta({ description: 'Storage whose sharing cannot be told is shared: the operator knows' }),
+    toCluster: z.string().min(1).max(63).optional().meta({ description: 'The target is in this cluster, not in that of the VM' }),
+    mode: z.enum(['peer-to-peer', 'direct']).optional().meta({ description: 'Who drives: the hosts among themselves, or Ferry. Absent: found out' }),
+    tls: z.boolean().optional().meta({ description: 'Memory and disks travel encrypted, the peer verified. Absent: what the cluster says' }),
+    tunnelled: z.boolean().optional().meta({ description: 'Through the connection of the two daemons' }),
+    parallelConnections: z.number().int().min(1).max(255).optional().meta({ description: 'Connections for memory' }),
+    compression: z.enum(['xbzrle', 'zlib', 'zstd']).optional(),
+    zeroCopy: z.boolean().optional(),
+    maxDowntimeMs: z.number().int().min(1).max(2_000_000).optional().meta({ description: 'Longest pause for the switchover that QEMU aims at' }),
     rescue: z
       .strictObject({ statement: z.string().min(1).max(1000), by: z.string().min(1).max(255).optional().meta({ description: 'Name of who says so' }) })
       .optional()
@@ -94,6 +121,11 @@ export const migrationCreateSchema = z
     autoStart: z.boolean().optional().meta({ description: 'A VM that was shut off is started on the target' }),
   })
   .meta({ id: 'MigrationCreate' });
+
+export const migrationTuneSchema = z
+  .strictObject({ maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(), maxDowntimeMs: z.number().int().min(1).max(2_000_000).optional() })
+  .refine((limits) => Object.keys(limits).length > 0, 'nothing to change is given')
+  .meta({ id: 'MigrationTune' });
 
 const movedDiskSchema = z
   .object({
@@ -158,11 +190,27 @@ export const migrationSchema = z
     vmIsNow: z.object({ host: z.string(), state: domainStateSchema }).optional(),
     error: z.object({ code: z.string(), message: z.string(), remedy: z.string(), reasons: z.array(reasonSchema) }).optional(),
     maxBandwidthMiBPerSecond: z.number().int().optional(),
+    maxDowntimeMs: milliseconds().optional(),
     proofOfDeath: z
       .object({ host: z.string(), statement: z.string(), actor: z.string(), at: time() })
       .optional()
       .meta({ description: 'On whose word the host was taken for dead' }),
-    how: z.enum(['peer-to-peer', 'helper', 'definition', 'stored-definition']).optional().meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' }),
+    how: z.enum(['guest', 'helper', 'definition', 'stored-definition']).optional().meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' }),
+    transfer: z
+      .object({
+        mode: z.enum(['peer-to-peer', 'direct']),
+        modeReason: z.string(),
+        tls: z.boolean().optional(),
+        tunnelled: z.boolean().optional(),
+        migrateUri: z.string().optional(),
+        listenAddress: z.string().optional(),
+        disksPort: z.number().int().optional(),
+        parallelConnections: z.number().int().optional(),
+        compression: z.string().optional(),
+        zeroCopy: z.boolean().optional(),
+      })
+      .optional()
+      .meta({ description: 'How the bytes travel' }),
     persistence: z.enum(['permanent', 'temporary', 'keep-source', 'transient']).optional(),
     disks: z.array(movedDiskSchema).optional(),
     adopted: z.boolean().optional().meta({ description: 'A restarted control plane took this transfer over' }),
@@ -183,6 +231,8 @@ export const eventSchema = z
 export type VersionView = z.infer<typeof versionSchema>;
 export type HostJson = z.infer<typeof hostSchema>;
 export type HostAdd = z.infer<typeof hostAddSchema>;
+export type ClusterJson = z.infer<typeof clusterSchema>;
+export type ClusterPut = z.infer<typeof clusterPutSchema>;
 export type VmJson = z.infer<typeof vmSchema>;
 export type MigrationCreate = z.infer<typeof migrationCreateSchema>;
 export type MigrationJson = z.infer<typeof migrationSchema>;

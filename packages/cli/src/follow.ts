@@ -27,11 +27,23 @@ export const exitOf = ({ outcome, error }: MigrationJson): ExitCode => {
   }
 };
 
+const travelText = ({ tls, tunnelled, migrateUri, parallelConnections, compression, zeroCopy }: NonNullable<MigrationJson['transfer']>): string | undefined =>
+  [
+    ...(migrateUri === undefined ? [] : [`to ${migrateUri}`]),
+    ...(tls === true ? ['encrypted'] : []),
+    ...(tunnelled === true ? ['tunnelled'] : []),
+    ...(parallelConnections === undefined ? [] : [`over ${parallelConnections} connections`]),
+    ...(compression === undefined ? [] : [`compressed (${compression})`]),
+    ...(zeroCopy === true ? ['without copying'] : []),
+  ].join(', ') || undefined;
+
 export const migrationText = (migration: MigrationJson): string =>
   fields([
     ['migration', `${migration.id} (${migration.name})`],
     ['vm', migration.vm.name],
     ['kind', migration.kind],
+    ['driven', migration.transfer === undefined ? undefined : `${migration.transfer.mode} (${migration.transfer.modeReason})`],
+    ['travels', migration.transfer === undefined ? undefined : travelText(migration.transfer)],
     ['from', migration.from],
     ['to', migration.to],
     ['phase', migration.phase],

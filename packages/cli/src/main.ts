@@ -1,6 +1,7 @@
 /** The entry of `ferry`: the command tree, and one way out for every failure. Formatting and nothing else. */
 import { Command, CommanderError, Option } from 'commander';
 import { exitCodes } from '@ferry/api/errors';
+import { clusterCommands } from './commands/cluster.ts';
 import { eventCommands } from './commands/event.ts';
 import { hostCommands } from './commands/host.ts';
 import { migrationCommands } from './commands/migration.ts';
@@ -39,6 +40,7 @@ function build(): Command {
     throw new Error('"serve" must be the first word: ferry serve [options]');
   });
   hostCommands(program);
+  clusterCommands(program);
   vmCommands(program);
   migrationCommands(program);
   volumeCommands(program);

@@ -50,6 +50,8 @@ export const errorTable = {
   'host-auth-refused': row(502, exitCodes.unreachable, 'Repair what the sentence names (certificate, key, account or permission) on the host or beside the control plane; "ferry serve --help" tells where it looks for its own.'),
   'host-duplicate': row(409, exitCodes.conflict, 'Use the host that is already there, or remove it first with "ferry host remove".'),
   'host-name-taken': row(409, exitCodes.conflict, 'Give another name with --name.'),
+  'cluster-unknown': row(404, exitCodes.notFound, 'List the clusters with "ferry cluster list".'),
+  'cluster-in-use': row(409, exitCodes.conflict, 'Move its hosts to another cluster first: ferry host set HOST --cluster NAME.'),
   'host-in-use': row(409, exitCodes.conflict, 'Wait for the migrations of this host to end, or abort them.'),
   'migration-refused': row(409, exitCodes.refused, 'Each reason names its own remedy.'),
   'vm-already-migrating': row(409, exitCodes.conflict, 'Watch the running migration with "ferry migration watch", or abort it.'),

@@ -9,4 +9,6 @@ export * from './migration/progress.ts';
 export * from './migration/rescue.ts';
 export * from './migration/step.ts';
 export * from './migration/storage.ts';
+export * from './migration/transfer.ts';
 export * from './model.ts';
+export * from './network.ts';

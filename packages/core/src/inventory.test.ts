@@ -7,7 +7,7 @@ import type { Instance, Migration } from './model.ts';
 
 const instance = (state: Instance['state'], reason: Instance['reason'] = 'other', uuid = 'aaaa-1', name = 'web'): Instance => ({ uuid: vmUuid(uuid), name, state, reason, persistent: true, memoryBytes: 1, vcpus: 1, disks: [] });
 const report = (id: string, instances: readonly Instance[], state: HostReport['state'] = 'connected'): HostReport => ({
-  host: { id: hostId(id), name: id, uri: `qemu+tcp://${id}/system`, machineUuid: id, addedAt: 0 }, state, instances,
+  host: { id: hostId(id), name: id, uri: `qemu+tcp://${id}/system`, cluster: 'default', machineUuid: id, addedAt: 0 }, state, instances,
 });
 const roles = (reports: readonly HostReport[], active: readonly Migration[] = []) => vmsOf(reports, active).map((vm) => [vm.state, ...vm.instances.map(({ hostId: id, role }) => `${id} ${role}`)]);
 const moving: Migration = {

@@ -38,10 +38,26 @@ export interface Host {
   readonly name: string;
   /** libvirt URI by which the control plane, and other hosts in a peer-to-peer migration, reach it. */
   readonly uri: string;
+  /** Name of its cluster. */
+  readonly cluster: string;
+  /** Where migration data reaches it, when that is not where its URI leads. */
+  readonly migrationAddress?: string;
   /** UUID in the host's capabilities: tells that two URIs lead to one host. */
   readonly machineUuid: string;
   readonly addedAt: TimeMs;
 }
+
+/** Hosts that share what follows; a VM moves inside of its cluster unless asked otherwise. */
+export interface Cluster {
+  readonly name: string;
+  /** Network as in 10.1.0.0/16: migration data goes to an address in it, or the move is refused. */
+  readonly migrationNetwork?: string;
+  /** Ports on the target for migration data, in place of libvirt's own range. */
+  readonly migrationPorts?: { readonly first: number; readonly last: number };
+  /** Migration data is encrypted unless asked otherwise. */
+  readonly tls?: boolean;
+}
+export const defaultCluster = 'default';
 
 export type HostState = 'connecting' | 'connected' | 'unreachable';
 
@@ -156,6 +172,8 @@ export interface MigrationRequest {
   /** Tried first; another suited host otherwise. */
   readonly preferHost?: string;
   readonly maxBandwidthMiBPerSecond?: number;
+  /** Longest pause for the switchover that QEMU aims at; absent: its own, 300 ms. */
+  readonly maxDowntimeMs?: number;
   /** Absent: the one that fits the state of the VM. */
   readonly kind?: MigrationKind;
   /** The target's instance is transient: when it shuts down, the source's definition is the VM again. */
@@ -170,8 +188,40 @@ export interface MigrationRequest {
   readonly assumeShared?: boolean;
   /** A VM that was shut off or saved is started on the target. */
   readonly autoStart?: boolean;
+  /** Absent: the hosts do it among themselves where the source reaches the target, otherwise Ferry drives. */
+  readonly mode?: TransferMode;
+  /** Memory and disks travel encrypted, the peer verified. Absent: what the cluster says. */
+  readonly tls?: boolean;
+  /** Through the connection of the two daemons. */
+  readonly tunnelled?: boolean;
+  /** Connections for memory (QEMU's multifd). */
+  readonly parallelConnections?: number;
+  readonly compression?: Compression;
+  readonly zeroCopy?: boolean;
+  /** The target may be, and is chosen, in this cluster. */
+  readonly toCluster?: string;
   /** The VM's host is down: start it elsewhere from what is stored. The statement is the operator's word that the host is dead. */
   readonly rescue?: { readonly statement: string; readonly by?: string };
+}
+
+/** `peer-to-peer`: the source's daemon drives. `direct`: Ferry does, and the hosts need not reach each other's daemons. */
+export type TransferMode = 'peer-to-peer' | 'direct';
+export type Compression = 'xbzrle' | 'zlib' | 'zstd';
+
+/** How the bytes travel. */
+export interface TransferPlan {
+  readonly mode: TransferMode;
+  /** Why this mode, for people. */
+  readonly modeReason: string;
+  readonly tls?: true;
+  readonly tunnelled?: true;
+  /** tcp://ADDRESS[:PORT]; absent: where the target says. */
+  readonly migrateUri?: string;
+  readonly listenAddress?: string;
+  readonly disksPort?: number;
+  readonly parallelConnections?: number;
+  readonly compression?: Compression;
+  readonly zeroCopy?: true;
 }
 
 /** Evidence that no VM of a host can still run; so far an operator's statement. */
@@ -185,14 +235,16 @@ export interface ProofOfDeath {
 /** How a move is carried out, decided at the checks and stored before anything is done. */
 export interface MigrationPlan {
   /**
-   * `peer-to-peer`: libvirt moves the guest. `helper`: a paused domain that holds only the disks moves in its place.
+   * `guest`: libvirt moves the guest itself. `helper`: a paused domain that holds only the disks moves in its place.
    * `definition`: nothing but the definition travels. `stored-definition`: not even that, it comes from Ferry's own store.
    */
-  readonly how: 'peer-to-peer' | 'helper' | 'definition' | 'stored-definition';
+  readonly how: 'guest' | 'helper' | 'definition' | 'stored-definition';
   /** The guest runs while its memory is copied. */
   readonly live: boolean;
   readonly persistence: 'permanent' | 'temporary' | 'keep-source' | 'transient';
   readonly disks: readonly DiskPlan[];
+  /** Absent where nothing but a definition travels. */
+  readonly transfer?: TransferPlan;
   /** Domain that moves in the VM's place. */
   readonly helper?: { readonly uuid: VmUuid; readonly name: string };
   readonly autostart: boolean;
@@ -239,11 +291,13 @@ export interface Migration {
 export interface MigrationEvidence {
   /** The call that performs the move has ended (well, badly or unknown); absent while it may still run. */
   readonly performEnded?: { readonly at: TimeMs; readonly failure?: CallFailure };
+  /** In direct mode: the memory has gone over and the target was, or is about to be, told to run. */
+  readonly handedOverAt?: TimeMs;
   /** First time the target was seen running while the source was still there, paused. */
   readonly targetRunningSince?: TimeMs;
-  /** First time of an unbroken series of observations with the same verdict, which some verdicts need to be believed. */
   /** How it ends once what was prepared is taken back. */
   readonly ending?: { readonly outcome: MigrationOutcome; readonly error?: ErrorReport };
+  /** First time of an unbroken series of observations with the same verdict, which some verdicts need to be believed. */
   readonly verdictSince?: { readonly verdict: string; readonly at: TimeMs };
 }
 
@@ -253,6 +307,8 @@ export interface CallFailure {
   readonly message: string;
   /** libvirt's error code (virErrorNumber), when libvirt answered. */
   readonly libvirtCode?: number;
+  /** The source's daemon had no connection to the target's. */
+  readonly notReached?: true;
 }
 
 export const isFinished = (migration: Pick<Migration, 'outcome'>): boolean => migration.outcome !== undefined;

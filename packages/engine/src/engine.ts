@@ -2,13 +2,15 @@
  * Puts the engine together: hosts with their followers, the fleet as VMs, the migrations, and the events about all of
  * them. It owns no rule (core) and no driver (adapters).
  */
-import { FerryError, hostId, resolve, vmsOf, type Host, type HostView, type Migration, type Vm } from '@ferry/core';
+import { defaultCluster, FerryError, hostId, isInNetwork, resolve, vmsOf, type Host, type HostView, type Migration, type Vm } from '@ferry/core';
+import { openClusters } from './clusters.ts';
 import { keepDefinitions } from './definition-keeper.ts';
 import { createEventHub } from './event-hub.ts';
-import type { Engine } from './facade.ts';
+import type { ClusterView, Engine, HostSettings } from './facade.ts';
 import { followHost, type HostFollower } from './host-follower.ts';
 import { openKeptInstances } from './kept-instances.ts';
 import { createMigrations } from './migrations.ts';
+import { createPeers } from './peers.ts';
 import type { Clock, HostLink, Hypervisor, Log, Stores } from './ports.ts';
 import { createVolumes } from './volumes.ts';
 
@@ -36,12 +38,16 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
   let fleet: readonly Vm[] | undefined;
   const kept = await openKeptInstances(intents, clock);
   const volumes = createVolumes({ intents, clock, log });
+  const clusters = await openClusters(intents);
+  const members = (): readonly Host[] => [...followers.values()].map((each) => each.host());
+  const clusterViews = (): readonly ClusterView[] =>
+    [...clusters.all(members()).values()].map((cluster) => ({ cluster, hosts: members().filter((each) => each.cluster === cluster.name).map(({ name }) => name).sort() }));
 
   const hosts = (): readonly HostView[] => [...followers.values()].map((each) => each.view()).sort((a, b) => (a.host.name < b.host.name ? -1 : 1));
   const vms = (): readonly Vm[] =>
-    (fleet ??= vmsOf([...followers.values()].map((each) => ({ host: each.host, state: each.view().state, instances: each.instances() })), migrations.active(), kept.parked()));
+    (fleet ??= vmsOf([...followers.values()].map((each) => ({ host: each.host(), state: each.view().state, instances: each.instances() })), migrations.active(), kept.parked()));
   const host = (ref: string): HostView => resolve(hosts(), ref, { kind: 'host', id: (view) => view.host.id, name: (view) => view.host.name, describe: (view) => view.host.name });
-  const hostNameOf = (id: string): string => followers.get(id)?.host.name ?? id;
+  const hostNameOf = (id: string): string => followers.get(id)?.host().name ?? id;
   const vm = (ref: string): Vm =>
     resolve(vms(), ref, { kind: 'vm', id: ({ uuid }) => uuid, name: ({ name }) => name, describe: (each) => `${each.uuid} (${each.name} on ${hostNameOf(each.hostId)})` });
   const vmCountOf = (id: string): number => vms().filter((each) => each.hostId === id).length;
@@ -75,20 +81,27 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
   const gather = async (): Promise<void> => {
     await clock.sleep(gatherMs, closing.signal);
     gathering = false;
-    for (const each of followers.values()) if (each.view().state === 'connected') await kept.seen(each.host.id, each.instances());
+    for (const each of followers.values()) if (each.view().state === 'connected') await kept.seen(each.host().id, each.instances());
     tellVms();
     await Promise.all([...followers.values()].map((each) => saveInventory(each)));
   };
 
   const saveInventory = async (follower: HostFollower): Promise<void> => {
     const { facts, state } = follower.view();
-    if (state === 'connected') await inventory.save(follower.host.id, { ...(facts === undefined ? {} : { facts }), instances: follower.instances() });
+    if (state === 'connected') await inventory.save(follower.host().id, { ...(facts === undefined ? {} : { facts }), instances: follower.instances() });
   };
 
   const followerOf = (id: string): HostFollower => {
     const follower = followers.get(id);
     if (follower === undefined) throw new FerryError('host-unknown', `There is no host with the id ${id}.`);
     return follower;
+  };
+
+  /** An address that was just given has to be in the migration network. */
+  const fitsItsCluster = (changed: Host, { migrationAddress }: HostSettings): void => {
+    const network = clusters.all([changed]).get(changed.cluster)?.migrationNetwork;
+    if (migrationAddress === undefined || migrationAddress === '' || network === undefined || isInNetwork(migrationAddress, network)) return;
+    throw new FerryError('request-invalid', `${migrationAddress} is not in ${network}, the migration network of the cluster ${changed.cluster}.`);
   };
 
   const follow = (added: Host, link?: HostLink, cached?: Parameters<typeof followHost>[2]): void => {
@@ -121,9 +134,11 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     kept,
     stored: (uuid, host) => inventory.definition(uuid, host),
     describeDefinition: (xml) => hypervisor.describeDefinition(xml),
+    peers: createPeers(intents, clock),
+    clusters: () => clusters.all(members()),
     fleet: { hosts, vm, vmByUuid: (uuid) => vms().find((each) => each.uuid === uuid) },
     linkOf: (id) => followerOf(id).link(),
-    uriOf: (id) => followerOf(id).host.uri,
+    uriOf: (id) => followerOf(id).host().uri,
     refresh: async (migration, signal) => {
       const both = [followers.get(migration.from.id), followers.get(migration.to?.id ?? '')].filter((each) => each !== undefined);
       await Promise.all(both.map((each) => each.refresh(migration.vm.uuid, signal)));
@@ -136,7 +151,8 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
 
   const cached = await inventory.load();
   for (const { value } of await intents.list(hostPrefix)) {
-    const stored = value as Host;
+    // stored by a version that knew no clusters
+    const stored = { cluster: defaultCluster, ...(value as Omit<Host, 'cluster'>) };
     follow(stored, undefined, cached.get(stored.id));
   }
   await connected(followers, clock, closing.signal);
@@ -154,6 +170,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     migration: (ref) => migrations.find(ref),
     startMigration: (request, by) => migrations.start(request, by),
     abortMigration: (ref) => migrations.abort(ref),
+    tuneMigration: (ref, limits, signal) => migrations.tune(ref, limits, signal),
     leftovers: () => volumes.leftovers(),
     async purgeLeftover(hostRef, path, signal) {
       const { host: at } = host(hostRef);
@@ -166,7 +183,25 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
       await volumes.purge(record, followerOf(at.id).link().storage, signal);
       return record;
     },
-    async addHost({ uri, name }, signal) {
+    clusters: clusterViews,
+    async putCluster(cluster) {
+      const { name } = await clusters.put(cluster);
+      return clusterViews().find((each) => each.cluster.name === name) ?? { cluster, hosts: [] };
+    },
+    removeCluster: (name) => clusters.remove(name, members()),
+    async changeHost(ref, settings) {
+      const { host: before } = host(ref);
+      const { migrationAddress: _, ...rest } = before;
+      const migrationAddress = settings.migrationAddress ?? before.migrationAddress;
+      const changed: Host = { ...rest, cluster: settings.cluster ?? before.cluster, ...(migrationAddress === undefined || migrationAddress === '' ? {} : { migrationAddress }) };
+      fitsItsCluster(changed, settings);
+      await intents.commit([{ op: 'put', key: hostPrefix + changed.id, value: changed }]);
+      const follower = followerOf(changed.id);
+      follower.change(changed);
+      hub.publish({ type: 'host', host: follower.view(), vms: vmCountOf(changed.id) });
+      return follower.view();
+    },
+    async addHost({ uri, name, ...settings }, signal) {
       const known = hosts().find((each) => each.host.uri === uri);
       if (known !== undefined) throw new FerryError('host-duplicate', `${uri} is already there as host ${known.host.name}.`);
       const link = await hypervisor.connect(uri, signal);
@@ -174,7 +209,8 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
         const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(signal);
         const same = hosts().find((each) => each.host.machineUuid === facts.machineUuid);
         if (same !== undefined) throw new FerryError('host-duplicate', `${uri} leads to host ${same.host.name}, which was added as ${same.host.uri}.`);
-        const added: Host = { id: hostId(`h${clock.randomText(9)}`), name: name ?? facts.hostname, uri, machineUuid: facts.machineUuid, addedAt: clock.now() };
+        const added: Host = { id: hostId(`h${clock.randomText(9)}`), name: name ?? facts.hostname, uri, cluster: settings.cluster ?? defaultCluster, ...(settings.migrationAddress === undefined || settings.migrationAddress === '' ? {} : { migrationAddress: settings.migrationAddress }), machineUuid: facts.machineUuid, addedAt: clock.now() };
+        fitsItsCluster(added, settings);
         if (hosts().some((each) => each.host.name === added.name)) throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
         const written = await intents.commit([
           { op: 'put', key: machinePrefix + added.machineUuid, value: added.id, ifRevision: 0 },

@@ -2,7 +2,8 @@
  * What the engine offers to the server: plain questions and commands over core's types. Failures are FerryErrors.
  * A `ref` is a name, an id or an unambiguous beginning of an id, as an operator would type it.
  */
-import type { HostView, Migration, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
+import type { Cluster, HostView, Migration, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
+import type { TransferLimits } from './ports.ts';
 
 export type EngineEvent =
   | { readonly type: 'migration'; readonly migration: Migration }
@@ -19,6 +20,12 @@ export interface NumberedEvent {
   readonly event: EngineEvent;
 }
 
+export interface ClusterView {
+  readonly cluster: Cluster;
+  /** Names of its hosts. */
+  readonly hosts: readonly string[];
+}
+
 export interface MigrationQuery {
   readonly state?: 'active' | 'finished';
   readonly vm?: string;
@@ -26,13 +33,25 @@ export interface MigrationQuery {
   readonly limit?: number;
 }
 
+export interface HostSettings {
+  readonly cluster?: string;
+  /** An IP address, or empty for none. */
+  readonly migrationAddress?: string;
+}
+
 export interface Engine {
+  clusters(): readonly ClusterView[];
+  /** Makes the cluster or replaces its settings. */
+  putCluster(cluster: Cluster): Promise<ClusterView>;
+  removeCluster(name: string): Promise<void>;
   hosts(): readonly HostView[];
   host(ref: string): HostView;
   /** Names and ids of hosts in stored objects, for people. */
   hostNameOf(id: string): string;
   vmCountOf(hostId: string): number;
-  addHost(request: { readonly uri: string; readonly name?: string }, signal: AbortSignal): Promise<HostView>;
+  addHost(request: HostSettings & { readonly uri: string; readonly name?: string }, signal: AbortSignal): Promise<HostView>;
+  /** Changes what is given; an empty address takes it away. */
+  changeHost(ref: string, settings: HostSettings): Promise<HostView>;
   removeHost(ref: string): Promise<void>;
   vms(): readonly Vm[];
   vm(ref: string): Vm;
@@ -40,6 +59,8 @@ export interface Engine {
   migration(ref: string): Promise<Migration>;
   startMigration(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
   abortMigration(ref: string): Promise<Migration>;
+  /** Limits that hold from now on, also for one that runs. */
+  tuneMigration(ref: string, limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
   /** Volumes that moves left behind, oldest first. */
   leftovers(): Promise<readonly VolumeRecord[]>;
   /** Deletes one of them, if nobody touched it since. */

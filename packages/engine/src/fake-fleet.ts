@@ -3,7 +3,7 @@
  * clock that jumps to the next thing due once nothing else is to be done. It proves nothing about real hosts.
  */
 import { FerryError, vmUuid, type CallFailure, type DomainState, type Instance, type InstanceView, type StateReason, type VmFacts, type VolumeFacts } from '@ferry/core';
-import type { Clock, HostChange, HostLink, Hypervisor, IntentEntry, JournalEntry, Log, StoredDefinition, Stores } from './ports.ts';
+import type { Clock, DirectSide, HostChange, HostLink, Hypervisor, IntentEntry, JournalEntry, Log, StoredDefinition, Stores } from './ports.ts';
 import { boundedQueue, type Queue } from './queue.ts';
 
 export interface FakeDomain {
@@ -143,6 +143,17 @@ export function fakeFleet(clock: Clock): FakeFleet {
           note(host, 'perform');
           await carry(host, byUri(destinationUri), uuid, persist, !undefineSource, copyDisks.length > 0);
           return next.failure === undefined ? {} : { failure: next.failure };
+        },
+        async openSide(): Promise<DirectSide> {
+          throw new Error('the fake fleet has no direct mode');
+        },
+        async tune(uuid, limits) {
+          find(uuid);
+          note(host, `tune ${JSON.stringify(limits)}`);
+        },
+        async resume(uuid) {
+          find(uuid).state = 'running';
+          note(host, 'resume');
         },
         async sample(uuid) {
           must();

@@ -13,8 +13,10 @@ const reconnectMaxMs = 10_000;
 const connectTimeoutMs = 15_000;
 
 export interface HostFollower {
-  readonly host: Host;
+  host(): Host;
   view(): HostView;
+  /** The stored object has changed; the URI has not. */
+  change(host: Host): void;
   instances(): readonly Instance[];
   /** The open connection; throws FerryError `host-unreachable` while there is none. */
   link(): HostLink;
@@ -34,9 +36,10 @@ export interface FollowerEvents {
   switching(uuid: VmUuid): void;
 }
 
-export function followHost(host: Host, link: HostLink | undefined, cached: { readonly facts?: HostView['facts']; readonly instances: readonly Instance[] } | undefined, deps: { readonly hypervisor: Hypervisor; readonly clock: Clock; readonly log: Log; readonly events: FollowerEvents }): HostFollower {
+export function followHost(added: Host, link: HostLink | undefined, cached: { readonly facts?: HostView['facts']; readonly instances: readonly Instance[] } | undefined, deps: { readonly hypervisor: Hypervisor; readonly clock: Clock; readonly log: Log; readonly events: FollowerEvents }): HostFollower {
   const { clock, log, events } = deps;
   const stopping = new AbortController();
+  let host = added;
   let state: HostState = 'connecting';
   let detail: string | undefined;
   let facts = cached?.facts;
@@ -132,7 +135,10 @@ export function followHost(host: Host, link: HostLink | undefined, cached: { rea
   const running = run();
 
   return {
-    host,
+    host: () => host,
+    change: (next) => {
+      host = next;
+    },
     view: () => ({
       host,
       state,

@@ -5,8 +5,9 @@
  */
 import { FerryError, step, type CallFailure, type CheckResult, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
+import { moveDirect } from './direct-move.ts';
 import { finishMove, takeBack, type MoveContext } from './move-ending.ts';
-import type { Clock, HostLink, Log, PerformRequest, StoredDefinition } from './ports.ts';
+import type { Clock, HostLink, Log, PerformRequest, StoredDefinition, TransferLimits } from './ports.ts';
 import type { StorageSide, Volumes } from './volumes.ts';
 
 const sampleEveryMs = 500;
@@ -30,6 +31,8 @@ export interface RunnerDeps {
   readonly volumes: Volumes;
   readonly kept: KeptInstances;
   readonly snapshots: CarriedSnapshots;
+  /** Remembers that the daemon of one host does not reach that of another. */
+  readonly notReached: (from: string, to: string, message: string) => Promise<void>;
   readonly check: (migration: Migration, signal: AbortSignal) => Promise<CheckResult>;
   /** Stores the migration; a finished one goes to the journal. Resolves when it is durable. */
   readonly store: (migration: Migration) => Promise<void>;
@@ -51,6 +54,8 @@ export interface KeptInstances {
 export interface MigrationRunner {
   current(): Migration;
   dispatch(event: MigrationEvent): void;
+  /** Limits from now on. Resolves when they are in force and stored. */
+  tune(limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
   stop(): Promise<void>;
 }
 
@@ -165,6 +170,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       uuid: travelling(),
       destinationUri: deps.uriOf(targetId()),
       ...(request.maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond: request.maxBandwidthMiBPerSecond }),
+      transfer: plan?.transfer ?? { mode: 'peer-to-peer', modeReason: 'as before' },
       live: plan?.live !== false && plan?.helper === undefined,
       persist: persistent && plan?.persistence !== 'temporary',
       undefineSource: persistent && plan?.persistence === 'permanent',
@@ -175,11 +181,26 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
 
   const context = (): MoveContext => ({ migration, deps, source, target, signal, bounded });
 
+  const performDirect = async (): Promise<{ readonly failure?: CallFailure }> => {
+    const request = performRequest();
+    return moveDirect({
+      source: () => source().migration.openSide(request, 'source', signal),
+      target: () => target().migration.openSide(request, 'target', signal),
+      handingOver: async () => {
+        dispatch({ type: 'handing-over' });
+        await draining;
+      },
+      lookAtTarget: () => look(targetId()),
+      sleep: (ms) => clock.sleep(ms, signal),
+      log,
+    });
+  };
+
   const perform = async (): Promise<void> => {
     void sampleRegularly();
     let failure: CallFailure | undefined;
     try {
-      failure = (await source().migration.perform(performRequest(), signal)).failure;
+      failure = (await (migration.plan?.transfer?.mode === 'direct' ? performDirect() : source().migration.perform(performRequest(), signal))).failure;
     } catch (error) {
       failure = { outcome: error instanceof FerryError ? 'refused' : 'unknown', message: error instanceof Error ? error.message : String(error) };
     }
@@ -200,7 +221,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       } else await volumes;
       if (plan?.helper !== undefined) {
         // it is all there is to mark
-      } else if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') await source().migration.mark(migration.vm.uuid, marker(), signal);
+      } else if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') {
+        await source().migration.mark(migration.vm.uuid, marker(), signal);
+        const { maxDowntimeMs } = migration.request;
+        if (maxDowntimeMs !== undefined) await source().migration.tune(migration.vm.uuid, { maxDowntimeMs }, signal);
+      }
       dispatch({ type: 'prepared' });
     } catch (error) {
       dispatch({ type: 'prepared', failure: { outcome: 'refused', message: error instanceof Error ? error.message : String(error) } });
@@ -251,6 +276,10 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         return observe(effect.afterMs);
       case 'abort-job':
         return source().migration.abortJob(travelling(), signal);
+      case 'note-not-reached':
+        return deps.notReached(migration.from.id, targetId(), effect.message);
+      case 'resume-source':
+        return source().migration.resume(travelling(), signal);
       case 'remove-source-process':
         return source().migration.remove(travelling(), 'process', signal);
       case 'remove-target-process':
@@ -265,6 +294,12 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   return {
     current: () => migration,
     dispatch,
+    async tune(limits, within) {
+      if (['transferring', 'switching', 'post-copy'].includes(migration.phase)) await source().migration.tune(travelling(), limits, within);
+      dispatch({ type: 'limits-changed', limits });
+      await draining;
+      return migration;
+    },
     stop: async () => {
       stopping.abort(new Error('the control plane stops'));
       await draining;

@@ -4,12 +4,13 @@
  */
 import {
   admissible, candidatesOf, checkMigration, checkRescue, enterPhase, FerryError, isFinished, migrationId, rescueCandidates, resolve, vmReasons, vmUuid,
-  type CheckInput, type CheckResult, type HostView, type Migration, type MigrationRequest, type RescueStorage, type TargetStorage, type Vm, type VmFacts, type VmUuid,
+  portsOf, type CheckInput, type CheckResult, type Cluster, type HostView, type Migration, type MigrationRequest, type RescueStorage, type TargetStorage, type Vm, type VmFacts, type VmUuid,
 } from '@ferry/core';
 import { carriedSnapshots } from './carried-snapshots.ts';
 import type { MigrationQuery } from './facade.ts';
 import { runMigration, type KeptInstances, type MigrationRunner, type RunnerDeps } from './migration-runner.ts';
-import type { Clock, IntentStore, Journal, Log, StoredDefinition } from './ports.ts';
+import type { Peers } from './peers.ts';
+import type { Clock, IntentStore, Journal, Log, StoredDefinition, TransferLimits } from './ports.ts';
 
 const activePrefix = 'migrations/';
 const lockPrefix = 'migration-of/';
@@ -31,6 +32,7 @@ export interface Migrations {
   find(ref: string): Promise<Migration>;
   start(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
   abort(ref: string): Promise<Migration>;
+  tune(ref: string, limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
   switching(vmUuid: string): void;
   /** Takes over what an earlier control plane left unfinished. */
   recover(): Promise<void>;
@@ -41,6 +43,8 @@ export interface MigrationsDeps extends Pick<RunnerDeps, 'linkOf' | 'uriOf' | 'r
   readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
   readonly describeDefinition: (xml: string) => VmFacts;
   readonly kept: KeptInstances & { hasArrivedPaused(vm: Vm): boolean };
+  readonly peers: Peers;
+  readonly clusters: () => ReadonlyMap<string, Cluster>;
   readonly intents: IntentStore;
   readonly journal: Journal;
   readonly clock: Clock;
@@ -63,6 +67,9 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       hosts: fleet.hosts(),
       request,
       loadOf: (id) => active().filter(({ id: other, from, to }) => other !== self && (from.id === id || to?.id === id)).length,
+      clusters: deps.clusters(),
+      peerRefusals: await deps.peers.refusalsOf(vm.hostId),
+      portsInUse: (id) => active().flatMap(({ id: other, to, plan }) => (other !== self && to?.id === id ? portsOf(plan?.transfer) : [])),
       helperUuid: vmUuid(clock.randomUuid()),
       arrivedPaused: deps.kept.hasArrivedPaused(vm),
     };
@@ -121,6 +128,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     const runner = runMigration(migration, {
       ...deps,
       snapshots: carriedSnapshots(intents),
+      notReached: (from, to, message) => deps.peers.notReached(from, to, message),
       store,
       check: async (current, signal) => {
         const before = checked.get(current.id);
@@ -221,6 +229,12 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       }
       runners.get(migration.id)?.dispatch({ type: 'abort-requested' });
       return migration;
+    },
+    async tune(ref, limits, signal) {
+      const migration = await find(ref);
+      const runner = runners.get(migration.id);
+      if (runner === undefined) throw new FerryError('migration-finished', `Migration ${migration.id} has already ${migration.outcome ?? 'ended'}.`);
+      return runner.tune(limits, signal);
     },
     switching(vmUuid) {
       for (const runner of runners.values()) if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching' });

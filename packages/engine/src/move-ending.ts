@@ -32,7 +32,7 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   const { plan, vm, to, from } = migration;
   if (plan?.how === 'stored-definition') return startStored(context);
   let failure: string | undefined;
-  if (plan?.how === 'peer-to-peer' || plan === undefined) await afterGuest(context);
+  if (plan?.how === 'guest' || plan === undefined) await afterGuest(context);
   else {
     // ending the helper takes libvirt a while, and only a start has to wait for it
     const released = endHelper(target(), context);

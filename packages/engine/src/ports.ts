@@ -2,7 +2,7 @@
  * The ports of the engine: what it needs from the world, declared where it is used. Drivers live in packages/adapters.
  * No driver decides anything; every method that can wait takes an AbortSignal.
  */
-import type { CallFailure, HostFacts, Instance, InstanceView, JobSample, PoolFacts, TimeMs, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
+import type { CallFailure, HostFacts, Instance, InstanceView, JobSample, PoolFacts, TimeMs, TransferPlan, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
 
 /** Time and randomness come in here, so that a virtual clock can drive the engine. */
 export interface Clock {
@@ -68,6 +68,9 @@ export interface PerformRequest {
   /** URI by which the source's daemon reaches the target's. */
   readonly destinationUri: string;
   readonly maxBandwidthMiBPerSecond?: number;
+  readonly transfer: TransferPlan;
+  /** What the target defines in place of the source's own: for the running guest, and for its next start. */
+  readonly definition?: { readonly live: string; readonly persistent: string };
   /** False: the guest is paused for the whole of it. */
   readonly live: boolean;
   /** The target gets a persistent definition. */
@@ -77,6 +80,34 @@ export interface PerformRequest {
   readonly copyDisks: readonly string[];
   /** Only what is above the backing images is copied. */
   readonly topOnly: boolean;
+}
+
+export interface TransferLimits {
+  readonly maxBandwidthMiBPerSecond?: number;
+  readonly maxDowntimeMs?: number;
+}
+
+/** What goes from one step of a direct migration to the next. */
+export interface Handover {
+  readonly name: string;
+  readonly xml: string;
+  /** The guest was paused before. */
+  readonly paused: boolean;
+  readonly uri?: string;
+  readonly cookie: Uint8Array;
+}
+
+/** begin, perform and confirm are the source's, prepare and finish the target's. Each may reject; `failureOf` says what that means. */
+export interface DirectSide extends AsyncDisposable {
+  begin(): Promise<Handover>;
+  prepare(begun: Handover): Promise<Handover>;
+  /** Resolves when the memory is over; the guest is paused on the source then. */
+  perform(prepared: Handover): Promise<Handover>;
+  /** Lets the guest run on the target, or removes it there. */
+  finish(performed: Handover, cancelled: boolean): Promise<Handover>;
+  /** Ends the source's copy, or lets it run again. */
+  confirm(finished: Handover, cancelled: boolean): Promise<void>;
+  failureOf(error: unknown): CallFailure;
 }
 
 /** A paused domain without memory to speak of that holds disks, so that they can be moved by libvirt's own means. */
@@ -161,8 +192,13 @@ export interface HostStorage {
 export interface MigrationDriver {
   /** Writes the marker into the domain's metadata (live and persistent definition). */
   mark(uuid: VmUuid, marker: MigrationMarker, signal: AbortSignal): Promise<void>;
-  /** Runs the peer-to-peer migration; resolves when the call ended. Abandoning the wait never aborts the job. */
+  /** Lets the source's daemon run the migration; resolves when the call ended. Abandoning the wait never aborts the job. */
   perform(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
+  /** One side of a migration that the engine drives; what it has begun ends with it. */
+  openSide(request: PerformRequest, side: 'source' | 'target', signal: AbortSignal): Promise<DirectSide>;
+  /** Acts at once on a running migration, and counts for those after it. */
+  tune(uuid: VmUuid, limits: TransferLimits, signal: AbortSignal): Promise<void>;
+  resume(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /** Figures of the running job; undefined when there is none. */
   sample(uuid: VmUuid, signal: AbortSignal): Promise<JobSample | undefined>;
   /** What is on this host of the VM, with the figures of a completed migration where libvirt still has them. */

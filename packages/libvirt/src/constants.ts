@@ -229,6 +229,9 @@ export const VIR_DOMAIN_EVENT_STOPPED = {
   FROM_SNAPSHOT: 6,
 } as const;
 
+/** Which part of libvirt an error comes from, as far as it matters here. */
+export const VIR_ERR_DOMAIN = { RPC: 7, QEMU: 10 } as const;
+
 export const VIR_ERR = {
   OK: 0,
   INTERNAL_ERROR: 1,
@@ -248,6 +251,7 @@ export const VIR_ERR = {
   NO_STORAGE_POOL: 49,
   NO_STORAGE_VOL: 50,
   AUTH_FAILED: 45,
+  AUTH_UNAVAILABLE: 94,
   OPERATION_INVALID: 55,
   CONFIG_UNSUPPORTED: 67,
   OPERATION_TIMEOUT: 68,

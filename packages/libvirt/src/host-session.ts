@@ -5,6 +5,7 @@ import type { CallOptions } from './connection.ts';
 import type { DomainEvent, EventGap } from './events.ts';
 import type { KeepaliveOptions } from './keepalive.ts';
 import type { MigrateParams } from './migrate.ts';
+import type { MigrationSide } from './migration-side.ts';
 import type { SnapshotCalls } from './snapshot-calls.ts';
 import type { StorageCalls } from './storage-calls.ts';
 import type { AccessSettings } from './transport.ts';
@@ -152,6 +153,9 @@ export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCall
    * connection does not come about, and with InvalidArgumentError for what libvirt's own client would refuse: nothing has started then.
    */
   domainMigratePeerToPeer(dom: DomainRef, migration: MigratePeerToPeer, options?: CallOptions): Promise<void>;
+
+  /** A connection for one migration that the caller drives itself; closing it in the middle ends what has begun, as far as libvirt can. */
+  openMigrationSide(options?: CallOptions): Promise<MigrationSide>;
 
   /** Resolves when the registration is in force: whatever happens from then on is in `events`, which one consumer may iterate. */
   subscribe(options?: SubscribeOptions): Promise<{ readonly events: AsyncIterable<DomainEvent | EventGap> }>;

@@ -27,6 +27,7 @@ export type {
 } from './host-session.ts';
 export type { KeepaliveOptions } from './keepalive.ts';
 export type { MigrateParams } from './migrate.ts';
+export type { MigrationSide, MigrationStep } from './migration-side.ts';
 export { openHostSession } from './session.ts';
 export type { SnapshotCalls } from './snapshot-calls.ts';
 export type { PoolInfo, StorageCalls, VolumeInfo } from './storage-calls.ts';

@@ -1,11 +1,12 @@
 // The table of the procedures this package calls: number, name, arguments, result, and which lane a call takes when more are
 // wanted than the connection may have in flight. Numbers and layouts are libvirt's stable wire protocol; types follow from
 // the table. Adding a call means adding a row here and a method to the session.
-import { array, charArray, flag, i32, nothing, opaque, optional, struct, u32, u64, uuid } from './xdr.ts';
+import { array, charArray, flag, i32, nothing, optional, struct, u32, u64, uuid } from './xdr.ts';
 import { row } from './procedure.ts';
+import { migrationProcedures } from './migration-procedures.ts';
 import { snapshotProcedures } from './snapshot-procedures.ts';
 import { storageProcedures } from './storage-procedures.ts';
-import { domain, MAX_COOKIE_BYTES, MAX_DOMAINS, optionalStr, str, wireParams } from './wire-types.ts';
+import { domain, MAX_DOMAINS, optionalStr, str, wireParams } from './wire-types.ts';
 
 const domOnly = struct({ dom: domain });
 const domFlags = struct({ dom: domain, flags: u32 });
@@ -15,6 +16,7 @@ const xmlFlags = struct({ xml: str, flags: u32 });
 export const procedures = {
   ...storageProcedures,
   ...snapshotProcedures,
+  ...migrationProcedures,
   connectOpen: row(1, 'CONNECT_OPEN', struct({ name: optionalStr, flags: u32 }), nothing),
   connectClose: row(2, 'CONNECT_CLOSE', nothing, nothing),
   connectGetVersion: row(4, 'CONNECT_GET_VERSION', nothing, struct({ version: u64 })),
@@ -95,12 +97,6 @@ export const procedures = {
     struct({ domains: array(domain, MAX_DOMAINS), count: u32 }),
   ),
   domainGetJobStats: row(298, 'DOMAIN_GET_JOB_STATS', domFlags, struct({ type: i32, params: wireParams(64) })),
-  domainMigratePerform3Params: row(
-    305,
-    'DOMAIN_MIGRATE_PERFORM3_PARAMS',
-    struct({ dom: domain, destinationUri: optionalStr, params: wireParams(64), cookieIn: opaque(MAX_COOKIE_BYTES), flags: u32 }),
-    struct({ cookieOut: opaque(MAX_COOKIE_BYTES) }),
-  ),
   connectDomainEventCallbackRegisterAny: row(
     316,
     'CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY',

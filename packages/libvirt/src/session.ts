@@ -9,6 +9,7 @@ import type { DomainEvent, EventGap } from './events.ts';
 import type { HostSession, OpenHostOptions, SubscribeOptions } from './host-session.ts';
 import { DEFAULT_KEEPALIVE } from './keepalive.ts';
 import { checkMigratePeerToPeer, toMigrateWireParams } from './migrate.ts';
+import { migrationSideOn } from './migration-side.ts';
 import { openConnection } from './open.ts';
 import type { OpenOptions } from './open.ts';
 import type { Procedure } from './procedure.ts';
@@ -203,6 +204,7 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
       };
       await onConnectionOfItsOwn(p.domainMigratePerform3Params, args, options);
     },
+    openMigrationSide: async (options) => migrationSideOn(await openOwn(options)),
 
     ...storageCalls(call),
     ...snapshotCalls(call),

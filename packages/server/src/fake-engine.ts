@@ -6,7 +6,7 @@ import type { Engine, Log, NumberedEvent } from '@ferry/engine';
 export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
 
 export const sampleHost: HostView = {
-  host: { id: hostId('h1'), name: 'alpha', uri: 'qemu+tcp://alpha/system', machineUuid: 'm-1', addedAt: 1_700_000_000_000 },
+  host: { id: hostId('h1'), name: 'alpha', uri: 'qemu+tcp://alpha/system', cluster: 'default', machineUuid: 'm-1', addedAt: 1_700_000_000_000 },
   state: 'connected',
   facts: {
     hostname: 'alpha', machineUuid: 'm-1', libvirtVersion: '9.0.0', qemuVersion: '7.2.0',
@@ -64,6 +64,11 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     },
     hostNameOf: (id) => (id === 'h1' ? 'alpha' : 'beta'),
     vmCountOf: (id) => (id === 'h1' ? 1 : 0),
+    changeHost: async (ref, settings) => note('changeHost', { ref, settings }, sampleHost),
+    clusters: () => [{ cluster: { name: 'default', tls: true }, hosts: ['alpha'] }],
+    putCluster: async (cluster) => note('putCluster', cluster, { cluster, hosts: [] }),
+    removeCluster: async (name) => note('removeCluster', name, undefined),
+    tuneMigration: async (ref, limits) => note('tuneMigration', { ref, limits }, find(ref)),
     addHost: async (request) => note('addHost', request, sampleHost),
     removeHost: async (ref) => note('removeHost', ref, undefined),
     vms: () => [sampleVm],

@@ -7,7 +7,7 @@ import { apiBase } from '@ferry/api';
 import { FerryError } from '@ferry/core';
 import type { Engine } from '@ferry/engine';
 import type { ServerSentEvent } from './event-stream.ts';
-import { eventJson, hostJson, leftoverJson, migrationJson, present, vmJson } from './views.ts';
+import { clusterJson, eventJson, hostJson, leftoverJson, migrationJson, present, vmJson } from './views.ts';
 
 export interface HandlerContext {
   /** Name of the calling program: cli, console, ... */
@@ -35,7 +35,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     versionShow: async () => ({ body: { version, api: 'v1' } }),
     hostList: async () => ({ body: { items: engine.hosts().map((view) => hostJson(view, engine.vmCountOf(view.host.id))) } }),
     hostAdd: async ({ body }, { signal }) => {
-      const view = await engine.addHost({ uri: body.uri, ...(body.name === undefined ? {} : { name: body.name }) }, signal);
+      const view = await engine.addHost(present(body), signal);
       return { body: hostJson(view, engine.vmCountOf(view.host.id)), location: `${apiBase}/hosts/${view.host.id}` };
     },
     hostShow: async ({ params }) => {
@@ -44,6 +44,16 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     },
     hostRemove: async ({ params }) => {
       await engine.removeHost(params.host);
+      return { body: undefined };
+    },
+    hostChange: async ({ params, body }) => {
+      const view = await engine.changeHost(params.host, present(body));
+      return { body: hostJson(view, engine.vmCountOf(view.host.id)) };
+    },
+    clusterList: async () => ({ body: { items: engine.clusters().map(clusterJson) } }),
+    clusterPut: async ({ params, body }) => ({ body: clusterJson(await engine.putCluster({ name: params.cluster, ...present(body) })) }),
+    clusterRemove: async ({ params }) => {
+      await engine.removeCluster(params.cluster);
       return { body: undefined };
     },
     vmList: async () => ({ body: { items: engine.vms().map((vm) => vmJson(vm, nameOf)) } }),
@@ -62,6 +72,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     migrationShow: async ({ params }) => ({ body: migrationJson(await engine.migration(params.migration)) }),
     leftoverList: async () => ({ body: { items: (await engine.leftovers()).map(leftoverJson) } }),
     leftoverPurge: async ({ body }, { signal }) => ({ body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)) }),
+    migrationTune: async ({ params, body }, { signal }) => ({ body: migrationJson(await engine.tuneMigration(params.migration, present(body), signal)) }),
     migrationAbort: async ({ params }) => ({ body: migrationJson(await engine.abortMigration(params.migration)) }),
   };
 };

@@ -2,9 +2,9 @@
  * From core's objects to the JSON of the API: times become RFC 3339, ids of hosts become names, what is absent stays
  * absent. It decides nothing and leaves out what is nobody's business outside: evidence, reasons of states, leases.
  */
-import type { FerryEvent, HostJson, LeftoverJson, MigrationJson, VmJson } from '@ferry/api';
+import type { ClusterJson, FerryEvent, HostJson, LeftoverJson, MigrationJson, VmJson } from '@ferry/api';
 import type { DiskPlan, ErrorReport, HostView, Migration, TimeMs, Vm, VolumeRecord } from '@ferry/core';
-import type { EngineEvent } from '@ferry/engine';
+import type { ClusterView, EngineEvent } from '@ferry/engine';
 
 /** Name of a host by its id, also of one that has been removed. */
 export type HostNames = (id: string) => string;
@@ -22,6 +22,8 @@ export const hostJson = (view: HostView, vms: number): HostJson => {
     id: host.id,
     name: host.name,
     uri: host.uri,
+    cluster: host.cluster,
+    migrationAddress: host.migrationAddress,
     state: view.state,
     stateDetail: view.stateDetail,
     cpu: facts === undefined ? undefined : { arch: facts.cpu.arch, model: facts.cpu.model, vendor: facts.cpu.vendor, threads: facts.cpu.threads },
@@ -32,6 +34,8 @@ export const hostJson = (view: HostView, vms: number): HostJson => {
     addedAt: time(host.addedAt),
   });
 };
+
+export const clusterJson = ({ cluster, hosts }: ClusterView): ClusterJson => ({ ...cluster, hosts: [...hosts] });
 
 export const vmJson = (vm: Vm, nameOf: HostNames): VmJson =>
   present({
@@ -67,8 +71,10 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     vmIsNow: migration.vmIsNow === undefined ? undefined : { host: migration.vmIsNow.host, state: migration.vmIsNow.state },
     error: migration.error === undefined ? undefined : errorJson(migration.error),
     maxBandwidthMiBPerSecond: migration.request.maxBandwidthMiBPerSecond,
+    maxDowntimeMs: migration.request.maxDowntimeMs,
     proofOfDeath: migration.proofOfDeath === undefined ? undefined : { ...migration.proofOfDeath, at: time(migration.proofOfDeath.at) },
     how: migration.plan?.how,
+    transfer: migration.plan?.transfer,
     persistence: migration.plan?.persistence,
     disks: migration.plan?.disks.map(movedDiskJson),
     adopted: migration.adopted,

@@ -6,13 +6,14 @@ import { vmUuid, type Instance, type InstanceView, type VmUuid } from '@ferry/co
 import type { HostChange, HostFiles, HostInventory, HostLink, Hypervisor, MigrationDriver } from '@ferry/engine';
 import {
   LibvirtError, openHostSession, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
-  VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR, VIR_MIGRATE,
+  VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR,
   type AccessSettings, type DomainEvent, type DomainRef, type EventGap, type HostSession,
 } from '@ferry/libvirt';
 import { callFailure, connectFailure } from './failure.ts';
 import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
 import { filesOf } from './files.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
+import { openDirectSide, performPeerToPeer } from './moving.ts';
 import { poolLender } from './pool-lending.ts';
 import { storageOf } from './storage.ts';
 import { completedOf, factsOf, instanceOf, sampleOf, stateOf } from './translate.ts';
@@ -135,26 +136,25 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
         { signal },
       );
     },
-    async perform({ uuid, destinationUri, maxBandwidthMiBPerSecond, live, persist, undefineSource, copyDisks, topOnly }, signal) {
+    async perform(request, signal) {
+      let domain: DomainRef;
       try {
-        const domain = await must(uuid, signal);
-        const copy = (topOnly ? VIR_MIGRATE.NON_SHARED_INC : VIR_MIGRATE.NON_SHARED_DISK) | VIR_MIGRATE.NON_SHARED_SYNCHRONOUS_WRITES;
-        const flags =
-          VIR_MIGRATE.ABORT_ON_ERROR |
-          (live ? VIR_MIGRATE.LIVE : 0) |
-          (persist ? VIR_MIGRATE.PERSIST_DEST : 0) |
-          (undefineSource ? VIR_MIGRATE.UNDEFINE_SOURCE : 0) |
-          // without a list libvirt would copy every disk it takes for local
-          (copyDisks.length > 0 ? copy : 0);
-        const params = {
-          ...(maxBandwidthMiBPerSecond === undefined ? {} : { bandwidthMiBPerSecond: maxBandwidthMiBPerSecond }),
-          ...(copyDisks.length > 0 ? { migrateDisks: copyDisks } : {}),
-        };
-        await session.domainMigratePeerToPeer(domain, { destinationUri, flags, params }, { signal });
-        return {};
+        domain = await must(request.uuid, signal);
       } catch (error) {
         return { failure: callFailure(error) };
       }
+      return performPeerToPeer(session, domain, request, signal);
+    },
+    async openSide(request, side, signal) {
+      return openDirectSide(session, side === 'source' ? await must(request.uuid, signal) : undefined, request, signal);
+    },
+    async tune(uuid, { maxBandwidthMiBPerSecond, maxDowntimeMs }, signal) {
+      const domain = await must(uuid, signal);
+      if (maxBandwidthMiBPerSecond !== undefined) await session.domainSetMaxSpeed(domain, maxBandwidthMiBPerSecond, 0, { signal });
+      if (maxDowntimeMs !== undefined) await session.domainSetMaxDowntime(domain, maxDowntimeMs, { signal });
+    },
+    async resume(uuid, signal) {
+      await session.domainResume(await must(uuid, signal), { signal });
     },
     async sample(uuid, signal) {
       const domain = await find(session, uuid, signal);

@@ -10,6 +10,8 @@ const hostText = (host: HostJson): string =>
     ['name', host.name],
     ['id', host.id],
     ['uri', host.uri],
+    ['cluster', host.cluster],
+    ['migration address', host.migrationAddress],
     ['state', host.state],
     ['why', host.stateDetail],
     ['cpu', host.cpu === undefined ? undefined : `${host.cpu.threads} x ${host.cpu.vendor} ${host.cpu.model} (${host.cpu.arch})`],
@@ -21,15 +23,24 @@ const hostText = (host: HostJson): string =>
     ['added', formatTime(host.addedAt)],
   ]);
 
+interface HostSettings {
+  readonly cluster?: string;
+  readonly migrationAddress?: string;
+}
+/** Commander's options carry the global ones too. */
+const settingsOf = ({ cluster, migrationAddress }: HostSettings): HostSettings => ({ ...(cluster === undefined ? {} : { cluster }), ...(migrationAddress === undefined ? {} : { migrationAddress }) });
+
 export function hostCommands(program: Command): void {
   const host = program.command('host').description('hosts of the fleet');
   host
     .command('add <uri>')
-    .description('add a host by its libvirt URI, e.g. qemu+tcp://host1/system')
+    .description('add a host by its libvirt URI, e.g. qemu+ssh://root@host1/system')
     .option('--name <name>', "name in the fleet (default: the host's own)")
-    .action(async (uri: string, options: { readonly name?: string }, command: Command) => {
+    .option('--cluster <cluster>', 'its cluster (default: default)')
+    .option('--migration-address <ip>', 'where migration data reaches it')
+    .action(async (uri: string, { name, ...settings }: HostSettings & { readonly name?: string }, command: Command) => {
       const { client, output } = contextOf(command);
-      const added = await client().call('hostAdd', { body: { uri, ...options } });
+      const added = await client().call('hostAdd', { body: { uri, ...(name === undefined ? {} : { name }), ...settingsOf(settings) } });
       output.result(added, () => `added ${added.name} (${added.uri}), libvirt ${added.libvirtVersion ?? '?'}, ${added.vms} VM(s)`);
     });
   host
@@ -52,6 +63,16 @@ export function hostCommands(program: Command): void {
       const { client, output } = contextOf(command);
       const shown = await client().call('hostShow', { params: { host: ref } });
       output.result(shown, () => hostText(shown));
+    });
+  host
+    .command('set <host>')
+    .description('change the cluster or the migration address of a host')
+    .option('--cluster <cluster>', 'its cluster')
+    .option('--migration-address <ip>', 'where migration data reaches it; "" for none')
+    .action(async (ref: string, settings: HostSettings, command: Command) => {
+      const { client, output } = contextOf(command);
+      const changed = await client().call('hostChange', { params: { host: ref }, body: settingsOf(settings) });
+      output.result(changed, () => hostText(changed));
     });
   host
     .command('remove <host>')

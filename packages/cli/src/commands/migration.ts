@@ -1,6 +1,7 @@
 /** `ferry migration ...`: migrations that run and that have ended. */
 import { Option, type Command } from 'commander';
 import { contextOf } from '../context.ts';
+import { wholeNumber } from '../options.ts';
 import { followMigration, migrationText } from '../follow.ts';
 import { formatDuration, formatTime } from '../output/format.ts';
 import { table } from '../output/table.ts';
@@ -51,6 +52,18 @@ export function migrationCommands(program: Command): void {
       const context = contextOf(command);
       const shown = await context.client().call('migrationShow', { params: { migration: ref } });
       process.exitCode = await followMigration(context, shown, { everyState: true });
+    });
+  migration
+    .command('set <migration>')
+    .description('change the limits of a migration, at once when it runs')
+    .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit for memory', wholeNumber('MiB/s'))
+    .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at', wholeNumber('ms'))
+    .action(async (ref: string, { maxBandwidthMb, maxDowntimeMs }: { readonly maxBandwidthMb?: number; readonly maxDowntimeMs?: number }, command: Command) => {
+      const { client, output } = contextOf(command);
+      const body = { ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }) };
+      if (Object.keys(body).length === 0) command.error('Give what is to be changed: --max-bandwidth-mb or --max-downtime-ms.');
+      const changed = await client().call('migrationTune', { params: { migration: ref }, body });
+      output.result(changed, () => migrationText(changed));
     });
   migration
     .command('abort <migration>')

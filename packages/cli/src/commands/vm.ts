@@ -1,8 +1,9 @@
 /** `ferry vm ...`: the VMs, and moving one. */
 import { userInfo } from 'node:os';
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { MigrationCreate, VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
+import { wholeNumber } from '../options.ts';
 import { followMigration } from '../follow.ts';
 import { formatBytes } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
@@ -22,13 +23,18 @@ const vmText = (vm: VmJson): string =>
     ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state', 'definition'], vm.instances.map((each) => [each.host, each.role, each.state, each.persistent === false ? 'transient' : 'persistent']))]),
   ].join('\n');
 
-type MigrateOptions = Omit<MigrationCreate, 'vm' | 'rescue' | 'maxBandwidthMiBPerSecond'> & { readonly maxBandwidthMb?: number; readonly rescueMode?: true; readonly hostIsDead?: string; readonly detach?: true };
-
-const mibPerSecond = (text: string): number => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It takes a whole number of MiB/s from 1.');
-  return value;
+type MigrateOptions = Omit<MigrationCreate, 'vm' | 'rescue' | 'maxBandwidthMiBPerSecond' | 'mode' | 'tls' | 'parallelConnections'> & {
+  readonly direct?: true;
+  readonly peerToPeer?: true;
+  readonly enableTls?: true;
+  readonly disableTls?: true;
+  readonly parallel?: number;
+  readonly maxBandwidthMb?: number;
+   readonly rescueMode?: true;
+  readonly hostIsDead?: string;
+  readonly detach?: true;
 };
+
 
 export function vmCommands(program: Command): void {
   const vm = program.command('vm').description('virtual machines');
@@ -55,7 +61,17 @@ export function vmCommands(program: Command): void {
     .addOption(new Option('--to <host>', 'this host or none').conflicts('preferHost'))
     .option('--prefer-host <host>', 'try this host first, another suited one otherwise')
     .addOption(new Option('--kind <kind>', 'instead of the kind that fits the state of the VM').choices(['live', 'suspended', 'cold', 'configuration']))
-    .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', mibPerSecond)
+    .option('--to-cluster <cluster>', 'into this cluster')
+    .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
+    .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at', wholeNumber('ms'))
+    .addOption(new Option('--direct', 'Ferry drives; the hosts need not reach each other\'s daemons').conflicts('peerToPeer'))
+    .option('--peer-to-peer', "the source's daemon drives")
+    .addOption(new Option('--enable-tls', 'memory and disks travel encrypted, the peer verified').conflicts('disableTls'))
+    .option('--disable-tls', 'not encrypted, whatever the cluster says')
+    .option('--tunnelled', 'through the connection of the two daemons')
+    .option('--parallel <n>', 'connections for memory', wholeNumber('connections'))
+    .addOption(new Option('--compression <method>').choices(['xbzrle', 'zlib', 'zstd']))
+    .option('--zero-copy', 'send memory without copying it first')
     .addOption(new Option('--temporary', 'when it shuts down on the target, the VM is its source\'s again').conflicts('keepSource'))
     .option('--keep-source', 'the source keeps a parked definition, autostart off')
     .option('--delete-source-disks', 'delete copied disks on the source once the target is verified')
@@ -65,12 +81,12 @@ export function vmCommands(program: Command): void {
     .option('--rescue-mode', "the VM's host is down: start it elsewhere from the stored definition")
     .option('--host-is-dead <statement>', 'with --rescue-mode: how you know that the host is dead; kept with your name and the time')
     .option('--detach', 'print the id of the migration and return')
-    .action(async (ref: string, { detach, maxBandwidthMb, rescueMode, hostIsDead, ...wishes }: MigrateOptions, command: Command) => {
+    .action(async (ref: string, { detach, maxBandwidthMb, rescueMode, hostIsDead, direct, peerToPeer, enableTls, disableTls, parallel, ...wishes }: MigrateOptions, command: Command) => {
       if ((rescueMode === true) !== (hostIsDead !== undefined)) command.error('--rescue-mode and --host-is-dead go together: without your word that the host is dead nothing is started twice.');
       const context = contextOf(command);
       const { output: _output, server: _server, dataDir: _dataDir, ...body } = wishes as typeof wishes & Record<'output' | 'server' | 'dataDir', unknown>;
       const migration = await context.client().call('migrationCreate', {
-        body: { vm: ref, ...body, ...(hostIsDead === undefined ? {} : { rescue: { statement: hostIsDead, by: userInfo().username } }), ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }) },
+        body: { vm: ref, ...body, ...(hostIsDead === undefined ? {} : { rescue: { statement: hostIsDead, by: userInfo().username } }), ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }), ...(direct === true ? { mode: 'direct' as const } : peerToPeer === true ? { mode: 'peer-to-peer' as const } : {}), ...(enableTls === true ? { tls: true } : disableTls === true ? { tls: false } : {}), ...(parallel === undefined ? {} : { parallelConnections: parallel }) },
       });
       if (detach === true) context.output.result(migration, () => migration.id);
       else process.exitCode = await followMigration(context, migration);

@@ -8,7 +8,7 @@ import { checkMigration, type CheckInput } from './checks.ts';
 
 const gib = 1_073_741_824;
 const host = (name: string, more: Partial<HostView> = {}, uri = `qemu+tcp://${name}/system`): HostView => ({
-  host: { id: hostId(name), name, uri, machineUuid: name, addedAt: 0 },
+  host: { id: hostId(name), name, uri, cluster: 'default', machineUuid: name, addedAt: 0 },
   state: 'connected',
   facts: { hostname: name, machineUuid: name, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: '', vendor: '', threads: 1 }, memoryBytes: 8 * gib },
   freeMemoryBytes: 4 * gib,
@@ -45,7 +45,7 @@ test('"to" is this one or none, "preferHost" is tried first', () => {
 
 test('every reason of every host is given, not the first one', () => {
   const hosts = [host('h1'), host('h2', { state: 'unreachable' }, 'qemu:///system'), host('h3', { freeMemoryBytes: 1 }), host('h4', {}, 'qemu+tcp://127.0.0.1/system')];
-  assert.deepEqual(codes({ hosts, vm: { ...vm, state: 'pm-suspended' } }), ['h1 vm-state', 'h2 target-unreachable', 'h2 target-not-addressable', 'h3 target-memory', 'h4 target-not-addressable']);
+  assert.deepEqual(codes({ hosts, vm: { ...vm, state: 'pm-suspended' }, request: { mode: 'peer-to-peer' } }), ['h1 vm-state', 'h2 target-unreachable', 'h2 target-not-addressable', 'h3 target-memory', 'h4 target-not-addressable']);
 });
 
 test('the host it is on, no other host, a source that does not answer, another architecture', () => {

@@ -4,8 +4,10 @@
  */
 import type { Reason } from '../errors.ts';
 import type { HostId, VmUuid } from '../ids.ts';
-import type { HostRef, HostView, MigrationKind, MigrationPlan, MigrationRequest, Vm } from '../model.ts';
+import { defaultCluster, type Cluster, type HostRef, type HostView, type MigrationKind, type MigrationPlan, type MigrationRequest, type Vm } from '../model.ts';
 import { chooseKind } from './kind.ts';
+import type { TimeMs } from '../ids.ts';
+import { planTransfer } from './transfer.ts';
 import { planDisks, type DiskFacts, type TargetStorage } from './storage.ts';
 
 /** What the source host says of the VM beyond its inventory. */
@@ -38,6 +40,12 @@ export interface CheckInput {
   readonly storage?: ReadonlyMap<HostId, TargetStorage>;
   /** It arrived paused and was not resumed since: another move or a save kills its QEMU, and its memory is lost. */
   readonly arrivedPaused?: boolean;
+  /** Those that have something to say, by name. */
+  readonly clusters?: ReadonlyMap<string, Cluster>;
+  /** By target: why the source's daemon did not reach it last time. */
+  readonly peerRefusals?: ReadonlyMap<HostId, { readonly at: TimeMs; readonly message: string }>;
+  /** Ports that active migrations use on this host. */
+  readonly portsInUse?: (id: HostId) => readonly number[];
   /** UUID for a helper domain, should one be needed. */
   readonly helperUuid?: VmUuid;
 }
@@ -56,8 +64,6 @@ const carriesGuest = (input: CheckInput): boolean => {
   const chosen = kindOf(input);
   return !('kind' in chosen) || chosen.kind === 'live' || chosen.kind === 'suspended';
 };
-
-const nonLocal = (uri: string): boolean => /^\w+\+(tcp|tls|ssh):\/\/(?!localhost|127\.|\[::1\])[^/]/.test(uri);
 
 /** Rules on the VM and its source: a reason here holds for every target. */
 export function vmReasons(input: CheckInput): readonly Reason[] {
@@ -99,8 +105,8 @@ const rules: readonly Rule[] = [
     host.id === vm.hostId ? { code: 'target-is-source', host: host.name, message: `${vm.name} is already on ${host.name}.`, remedy: 'Name another host.' } : undefined,
   (_, { host, state, stateDetail }) =>
     state === 'connected' ? undefined : { code: 'target-unreachable', host: host.name, message: `${host.name} does not answer${stateDetail ? `: ${stateDetail}` : '.'}`, remedy: 'Repair the connection, or name another host.' },
-  (_, { host }) =>
-    nonLocal(host.uri) ? undefined : { code: 'target-not-addressable', host: host.name, message: `${host.name} was added as ${host.uri}, by which other hosts cannot reach it.`, remedy: 'Remove the host and add it by its network address, e.g. qemu+tcp://ADDRESS/system.' },
+  (input, { host }) =>
+    host.cluster === wantedCluster(input) ? undefined : { code: 'target-other-cluster', host: host.name, message: `${host.name} belongs to the cluster ${host.cluster}, ${input.vm.name} is in ${sourceOf(input)?.host.cluster ?? defaultCluster}.`, remedy: `Add --to-cluster ${host.cluster} to move it there.` },
   ({ vm, hosts }, { host, facts }) => {
     const source = hosts.find((each) => each.host.id === vm.hostId)?.facts;
     if (facts === undefined || source === undefined || facts.cpu.arch === source.cpu.arch) return undefined;
@@ -131,9 +137,12 @@ export function candidatesOf(input: CheckInput): readonly HostView[] {
 
 const named = (input: CheckInput, name: string): HostView | undefined => input.hosts.find(({ host }) => host.name === name || host.id === name);
 
+const sourceOf = ({ hosts, vm }: CheckInput): HostView | undefined => hosts.find(({ host }) => host.id === vm.hostId);
+const wantedCluster = (input: CheckInput): string => input.request.toCluster ?? sourceOf(input)?.host.cluster ?? defaultCluster;
+
 const inQuestion = (input: CheckInput): readonly HostView[] => {
   const { hosts, request, vm } = input;
-  return request.to === undefined ? hosts.filter(({ host }) => host.id !== vm.hostId) : hosts.filter((view) => view === named(input, request.to ?? ''));
+  return request.to === undefined ? hosts.filter(({ host }) => host.id !== vm.hostId && host.cluster === wantedCluster(input)) : hosts.filter((view) => view === named(input, request.to ?? ''));
 };
 
 /**
@@ -147,7 +156,8 @@ export function checkMigration(input: CheckInput): CheckResult {
   const judged = candidates.map((view) => {
     const basic = reasonsFor(input, view);
     const planned = planOn(input, view);
-    return { view, plan: planned.plan, reasons: basic.length > 0 ? basic : planned.reasons };
+    // the storage of a host that fails anyway is not looked at
+    return { view, plan: planned.plan, reasons: [...basic, ...(basic.length > 0 ? [] : planned.storage), ...planned.transfer] };
   });
   const suited = judged.filter(({ reasons }) => reasons.length === 0);
   const preferred = request.preferHost === undefined ? undefined : suited.find(({ view }) => view === named(input, request.preferHost ?? ''));
@@ -171,21 +181,26 @@ export function checkMigration(input: CheckInput): CheckResult {
 const emptyStorage: TargetStorage = { pools: [], sharing: new Map(), volumes: new Map(), records: new Map() };
 
 /** The move to this host, with what its storage has against it. */
-function planOn(input: CheckInput, { host }: HostView): { readonly plan: MigrationPlan; readonly reasons: readonly Reason[] } {
+function planOn(input: CheckInput, target: HostView): { readonly plan: MigrationPlan; readonly storage: readonly Reason[]; readonly transfer: readonly Reason[] } {
   const { vm, request } = input;
+  const { host } = target;
   const facts = factsOf(input);
   const kind = kindOf(input);
   const move = 'kind' in kind ? kind.kind : 'live';
-  const from = input.hosts.find((each) => each.host.id === vm.hostId)?.host.name ?? 'its host';
+  const source = sourceOf(input);
+  const from = source?.host.name ?? 'its host';
   const { disks, reasons } = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, input.storage?.get(host.id) ?? emptyStorage, { ...request, cold: move === 'cold', externalSnapshots: facts.externalSnapshots }, { from, to: host.name });
   const copied = disks.some(({ how }) => how === 'copy');
   const carries = (move === 'live' || move === 'suspended') && !facts.saved;
-  const how = carries ? 'peer-to-peer' : copied ? 'helper' : 'definition';
+  const how = carries ? 'guest' : copied ? 'helper' : 'definition';
+  const peerRefusal = input.peerRefusals?.get(host.id);
+  const travel = how === 'definition' || source === undefined ? undefined : planTransfer({ source, target, request, copies: copied, cluster: input.clusters?.get(host.cluster) ?? { name: host.cluster }, portsInUse: input.portsInUse?.(host.id) ?? [], ...(peerRefusal === undefined ? {} : { peerRefusal }) });
   const plan: MigrationPlan = {
     how,
     live: move === 'live',
     persistence: !facts.persistent ? 'transient' : request.temporary === true ? 'temporary' : request.keepSource === true ? 'keep-source' : 'permanent',
     disks,
+    ...(travel === undefined ? {} : { transfer: travel.transfer }),
     ...(how === 'helper' && input.helperUuid !== undefined ? { helper: { uuid: input.helperUuid, name: `ferry-${input.helperUuid.slice(0, 8)}` } } : {}),
     autostart: facts.autostart,
     ...(facts.stateFiles.length > 0 && !carries && move !== 'configuration' ? { stateFiles: facts.stateFiles } : {}),
@@ -196,5 +211,5 @@ function planOn(input: CheckInput, { host }: HostView): { readonly plan: Migrati
     plan.persistence === 'temporary' && copied
       ? [{ code: 'temporary-needs-shared', host: host.name, message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`, remedy: 'Leave --temporary away, or put the disks on shared storage.' }]
       : [];
-  return { plan, reasons: [...reasons, ...temporary] };
+  return { plan, storage: [...reasons, ...temporary], transfer: travel?.reasons ?? [] };
 }

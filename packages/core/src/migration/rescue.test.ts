@@ -7,7 +7,7 @@ import type { VmFacts } from './checks.ts';
 import { checkRescue, type RescueInput, type RescueStorage } from './rescue.ts';
 
 const host = (name: string, state: HostView['state']): HostView => ({
-  host: { id: hostId(name), name, uri: `qemu+tcp://${name}/system`, machineUuid: name, addedAt: 0 }, state, freeMemoryBytes: 4e9,
+  host: { id: hostId(name), name, uri: `qemu+tcp://${name}/system`, cluster: 'default', machineUuid: name, addedAt: 0 }, state, freeMemoryBytes: 4e9,
 });
 const vm: Vm = { uuid: vmUuid('a'), name: 'web', hostId: hostId('h1'), state: 'unknown', memoryBytes: 1e9, vcpus: 1, disks: [], instances: [] };
 const path = '/shared/a.qcow2';

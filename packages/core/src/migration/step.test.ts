@@ -21,7 +21,7 @@ const fresh: Migration = {
   evidence: {},
 };
 const to = { id: hostId('h2'), name: 'host2' };
-const plan: MigrationPlan = { how: 'peer-to-peer', live: true, persistence: 'permanent', disks: [], autostart: false };
+const plan: MigrationPlan = { how: 'guest', live: true, persistence: 'permanent', disks: [], autostart: false };
 const present = (state: 'running' | 'paused' | 'shut-off', reason: StateReason, migrating = false): InstanceView => ({ kind: 'present', state, reason, persistent: true, migrating });
 const absent: InstanceView = { kind: 'absent' };
 const silent: InstanceView = { kind: 'unreachable', message: 'no answer' };

@@ -6,7 +6,7 @@
  */
 import { errorReport, type ErrorCode, type Reason } from '../errors.ts';
 import type { TimeMs } from '../ids.ts';
-import type { CallFailure, Migration, MigrationOutcome, MigrationPhase } from '../model.ts';
+import type { CallFailure, Migration, MigrationOutcome, MigrationPhase, MigrationRequest } from '../model.ts';
 import type { CheckResult } from './checks.ts';
 import { judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
 import { finalProgress, progressOf, type JobSample } from './progress.ts';
@@ -20,6 +20,9 @@ export type MigrationEvent =
   | { readonly type: 'sampled'; readonly sample: JobSample }
   /** The source's domain was paused for the switchover, or the target resumed. */
   | { readonly type: 'switching' }
+  /** Direct mode: the memory is over, and the target is told to run next. */
+  | { readonly type: 'handing-over' }
+  | { readonly type: 'limits-changed'; readonly limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs'> }
   | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
   | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
   | { readonly type: 'abort-requested' }
@@ -32,6 +35,9 @@ export type MigrationEffect =
   | { readonly type: 'perform' }
   | { readonly type: 'abort-job' }
   | { readonly type: 'observe'; readonly afterMs: number }
+  /** The source's daemon does not reach the target's: remembered for later moves. */
+  | { readonly type: 'note-not-reached'; readonly message: string }
+  | { readonly type: 'resume-source' }
   | { readonly type: 'remove-source-process' }
   | { readonly type: 'remove-target-process' }
   | { readonly type: 'clean' }
@@ -93,6 +99,8 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
       return underway(migration.phase) ? stay({ ...migration, progress: progressOf(event.sample, migration.progress) }) : stay(migration);
     case 'switching':
       return migration.phase === 'transferring' ? stay(enterPhase(migration, 'switching', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
+    case 'handing-over':
+      return underway(migration.phase) ? stay(enterPhase({ ...migration, evidence: { ...migration.evidence, handedOverAt: now } }, 'switching', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
     case 'perform-ended': {
       if (!underway(migration.phase) || migration.evidence.performEnded !== undefined) return stay(migration);
       const performEnded = event.failure === undefined ? { at: now } : { at: now, failure: event.failure };
@@ -100,6 +108,8 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
     }
     case 'observed':
       return underway(migration.phase) ? observed(migration, event, now) : stay(migration);
+    case 'limits-changed':
+      return stay({ ...migration, request: { ...migration.request, ...event.limits } });
     case 'abort-requested':
       return abort(migration, now);
     case 'cleaned':
@@ -201,9 +211,11 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
     case 'stayed':
     case 'stopped-on-source':
       if (performing) return again();
+      if (verdict.kind === 'stayed' && directInstead(migration)) return goDirect(migration, now);
       return known || look.held >= settleMs ? end(withPlace(migration, look.source), migration.abortRequestedAt === undefined ? 'failed' : 'cancelled', now, stayedError(migration, verdict.kind)) : again();
     case 'paused-on-source':
       if (performing || look.held < settleMs) return again();
+      if (mayResumeSource(migration, look.target)) return again({ type: 'resume-source' });
       return end(withPlace(migration, look.source), 'failed', now, { code: 'migration-failed', message: `${migration.vm.name} is paused on ${migration.from.name} and was not moved: ${failureText(migration)}` });
     case 'two-copies':
       if (look.held < settleMs && !look.ended) return again();
@@ -215,10 +227,31 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
   }
 }
 
+/** The source's daemon could not even begin, and nobody asked for it to be the one. */
+const directInstead = ({ plan, request, evidence, abortRequestedAt, progress }: Migration): boolean =>
+  plan?.transfer?.mode === 'peer-to-peer' && request.mode === undefined && plan.transfer.tunnelled !== true && abortRequestedAt === undefined && progress === undefined && evidence.performEnded?.failure?.notReached === true;
+
+function goDirect({ plan, evidence: { performEnded, ...evidence }, ...migration }: Migration, now: TimeMs): Step {
+  const message = performEnded?.failure?.message ?? '';
+  const transfer = { ...plan?.transfer, mode: 'direct' as const, modeReason: message };
+  const next: Migration = { ...migration, evidence, ...(plan === undefined ? {} : { plan: { ...plan, transfer } }) };
+  return stay(enterPhase(next, 'transferring', now), { type: 'note-not-reached', message }, { type: 'perform' }, { type: 'observe', afterMs: observeEveryMs });
+}
+
+/**
+ * libvirt leaves a source paused when its client is lost between the steps of a direct move. Only Ferry tells the target to run, and
+ * stores that before; so a target without the VM has never run it, unless it was told to and forgot the VM again.
+ */
+function mayResumeSource({ plan, evidence, vmIsNow }: Migration, target: InstanceView): boolean {
+  if (plan?.transfer?.mode !== 'direct' || (!plan.live && vmIsNow?.state !== 'running')) return false;
+  if (evidence.handedOverAt === undefined) return true;
+  return target.kind === 'absent' && (plan.persistence === 'permanent' || plan.persistence === 'keep-source');
+}
+
 /** A running guest that moves suspended is paused from the first byte on; QEMU's own figure counts the switch only. */
 function pauseOfSuspended({ plan, vmIsNow, phases }: Migration, now: TimeMs): { readonly downtimeMs?: number } {
   const since = phases.findLast(({ phase }) => phase === 'transferring')?.at;
-  return plan?.how === 'peer-to-peer' && !plan.live && vmIsNow?.state === 'running' && since !== undefined ? { downtimeMs: now - since } : {};
+  return plan?.how === 'guest' && !plan.live && vmIsNow?.state === 'running' && since !== undefined ? { downtimeMs: now - since } : {};
 }
 
 const withPlace = (migration: Migration, source: InstanceView): Migration =>

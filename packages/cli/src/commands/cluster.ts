@@ -1,0 +1,60 @@
+/** `ferry cluster ...`: hosts that share where and how migration data travels. */
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { ClusterJson, ClusterPut } from '@ferry/api';
+import { contextOf } from '../context.ts';
+import { fields, table } from '../output/table.ts';
+
+const ports = (text: string): { readonly first: number; readonly last: number } => {
+  const [, first, last] = /^(\d{4,5})-(\d{4,5})$/.exec(text) ?? [];
+  if (first === undefined || last === undefined) throw new InvalidArgumentError('It takes a range as in 50000-50063.');
+  return { first: Number(first), last: Number(last) };
+};
+const portText = (range: ClusterJson['migrationPorts']): string | undefined => (range === undefined ? undefined : `${range.first}-${range.last}`);
+const tlsText = (tls: boolean | undefined): string | undefined => (tls === undefined ? undefined : tls ? 'on' : 'off');
+
+const clusterText = (cluster: ClusterJson): string =>
+  fields([
+    ['name', cluster.name],
+    ['hosts', cluster.hosts.join(', ')],
+    ['migration network', cluster.migrationNetwork],
+    ['migration ports', portText(cluster.migrationPorts)],
+    ['tls', tlsText(cluster.tls)],
+  ]);
+
+interface SetOptions {
+  readonly migrationNetwork?: string;
+  readonly migrationPorts?: { readonly first: number; readonly last: number };
+  readonly tls?: 'on' | 'off';
+}
+
+export function clusterCommands(program: Command): void {
+  const cluster = program.command('cluster').description('clusters: hosts that share settings');
+  cluster
+    .command('list')
+    .description('list the clusters')
+    .action(async (_: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const { items } = await client().call('clusterList');
+      output.result(items, () => table(['name', 'hosts', 'migration network', 'ports', 'tls'], items.map((each) => [each.name, each.hosts.join(', '), each.migrationNetwork, portText(each.migrationPorts), tlsText(each.tls)])));
+    });
+  cluster
+    .command('set <cluster>')
+    .description('make a cluster, or replace its settings; what is left away is not set')
+    .option('--migration-network <cidr>', 'migration data goes to an address in this network')
+    .option('--migration-ports <first-last>', "ports on the target for migration data, in place of libvirt's own", ports)
+    .addOption(new Option('--tls <on|off>', 'whether migration data is encrypted unless asked otherwise').choices(['on', 'off']))
+    .action(async (name: string, { migrationNetwork, migrationPorts, tls }: SetOptions, command: Command) => {
+      const { client, output } = contextOf(command);
+      const body: ClusterPut = { ...(migrationNetwork === undefined ? {} : { migrationNetwork }), ...(migrationPorts === undefined ? {} : { migrationPorts }), ...(tls === undefined ? {} : { tls: tls === 'on' }) };
+      const put = await client().call('clusterPut', { params: { cluster: name }, body });
+      output.result(put, () => clusterText(put));
+    });
+  cluster
+    .command('remove <cluster>')
+    .description('forget a cluster that has no hosts')
+    .action(async (name: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      await client().call('clusterRemove', { params: { cluster: name } });
+      output.result({ removed: name }, () => `removed ${name}`);
+    });
+}

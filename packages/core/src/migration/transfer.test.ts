@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hostId } from '../ids.ts';
+import type { Host, HostView, MigrationRequest } from '../model.ts';
+import { addressOf, isNetworkUri, planTransfer, portsOf, type TransferInput } from './transfer.ts';
+
+const view = (name: string, uri: string, more: Partial<Host> = {}, libvirtVersion = '9.0.0'): HostView => ({
+  host: { id: hostId(name), name, uri, cluster: 'default', machineUuid: name, addedAt: 0, ...more },
+  state: 'connected',
+  facts: { hostname: name, machineUuid: name, libvirtVersion, qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: '', vendor: '', threads: 1 }, memoryBytes: 1 },
+});
+const plan = (request: MigrationRequest, more: Partial<TransferInput> = {}) =>
+  planTransfer({ source: view('a', 'qemu+tcp://10.0.0.1/system'), target: view('b', 'qemu+tls://10.0.0.2/system'), cluster: { name: 'default' }, request, copies: false, portsInUse: [], ...more });
+const codes = (...args: Parameters<typeof plan>): readonly string[] => plan(...args).reasons.map(({ code }) => code);
+
+test('which URIs others can use, and the address in one', () => {
+  for (const uri of ['qemu+tcp://h/system', 'qemu+ssh://root@h:22/system', 'qemu+tls://[fd00::1]/system']) assert.ok(isNetworkUri(uri), uri);
+  for (const uri of ['qemu:///system', 'qemu+unix:///system?socket=/x', 'qemu+tcp://localhost/system', 'qemu+ssh://root@127.0.0.1/system', 'qemu+tcp://[::1]/system']) assert.ok(!isNetworkUri(uri), uri);
+  assert.equal(addressOf('qemu+ssh://root@[fd00::1]:22/system'), 'fd00::1');
+  assert.equal(addressOf('qemu+tcp://10.0.0.1:17/system'), '10.0.0.1');
+  assert.equal(addressOf('qemu+tcp://name/system'), undefined);
+});
+
+test('who drives: the source where it reaches the target, else Ferry, else who was asked for', () => {
+  const local = view('b', 'qemu:///system');
+  const peerRefusal = { at: 0, message: 'no route' };
+  assert.equal(plan({}).transfer.mode, 'peer-to-peer');
+  assert.equal(plan({}, { target: local }).transfer.mode, 'direct');
+  assert.deepEqual(plan({}, { peerRefusal }).transfer, { mode: 'direct', modeReason: 'no route' });
+  assert.equal(plan({ mode: 'peer-to-peer' }, { peerRefusal }).transfer.mode, 'peer-to-peer');
+  assert.equal(plan({ mode: 'direct' }).transfer.mode, 'direct');
+  assert.deepEqual(codes({ mode: 'peer-to-peer' }, { target: local }), ['target-not-addressable']);
+});
+
+test('wishes that do not go together, and hosts that do not know them', () => {
+  assert.deepEqual(codes({ tunnelled: true }), []);
+  assert.deepEqual(codes({ tunnelled: true, mode: 'direct' }), ['tunnelled-direct']);
+  assert.deepEqual(codes({ tunnelled: true, parallelConnections: 2, tls: true }, { copies: true }), ['tunnelled-copies', 'tunnelled-parallel', 'tunnelled-tls']);
+  assert.deepEqual(codes({ compression: 'xbzrle' }), []);
+  assert.deepEqual(codes({ compression: 'xbzrle', parallelConnections: 2 }), ['compression-parallel']);
+  assert.deepEqual(codes({ compression: 'zstd' }), ['compression-single', 'compression-unsupported', 'compression-unsupported']);
+  const newer = { source: view('a', 'qemu:///system', {}, '9.4.0'), target: view('b', 'qemu+tcp://b/system', {}, '10.0.0') };
+  assert.deepEqual(codes({ compression: 'zstd', parallelConnections: 2 }, newer), []);
+  assert.deepEqual(codes({ zeroCopy: true }), ['zero-copy-single']);
+  assert.deepEqual(codes({ zeroCopy: true, parallelConnections: 2, tls: true }), ['zero-copy-changed']);
+});
+
+test('addresses and ports come from the host and its cluster; what does not fit is refused', () => {
+  const cluster = { name: 'default', migrationNetwork: '10.9.0.0/16', migrationPorts: { first: 50_000, last: 50_002 } };
+  assert.deepEqual(codes({}, { cluster }), ['migration-network']);
+  const target = view('b', 'qemu+tls://10.0.0.2/system', { migrationAddress: '10.9.0.2' });
+  const chosen = plan({}, { cluster, target, copies: true, portsInUse: [50_000] }).transfer;
+  assert.deepEqual([chosen.migrateUri, chosen.listenAddress, chosen.disksPort], ['tcp://10.9.0.2:50001', '10.9.0.2', 50_002]);
+  assert.deepEqual(portsOf(chosen), [50_001, 50_002]);
+  assert.deepEqual(codes({}, { cluster, target, copies: true, portsInUse: [50_000, 50_001] }), ['migration-ports']);
+  assert.deepEqual(codes({}, { cluster, target, portsInUse: [50_000, 50_001] }), []);
+  assert.equal(plan({}, { target: view('b', 'qemu+tcp://b/system', { migrationAddress: 'fd00::2' }) }).transfer.migrateUri, 'tcp://[fd00::2]');
+  assert.equal(plan({}, { cluster: { name: 'default', migrationPorts: { first: 50_000, last: 50_000 } } }).transfer.migrateUri, 'tcp://b:50000');
+  assert.equal(plan({}).transfer.migrateUri, undefined);
+});
+
+test('the cluster says whether migration data is encrypted, unless asked otherwise', () => {
+  const cluster = { name: 'default', tls: true };
+  assert.equal(plan({}, { cluster }).transfer.tls, true);
+  assert.equal(plan({ tls: false }, { cluster }).transfer.tls, undefined);
+  assert.equal(plan({ tls: true }).transfer.tls, true);
+});

@@ -1,0 +1,122 @@
+/**
+ * How the bytes of a move travel: who drives, by which address and ports, encrypted, compressed, over how many connections.
+ * Pure; wishes that do not go together, or that a host does not know, are reasons.
+ */
+import type { Reason } from '../errors.ts';
+import type { TimeMs } from '../ids.ts';
+import { isAddress, isInNetwork } from '../network.ts';
+import type { Cluster, HostView, MigrationRequest, TransferPlan } from '../model.ts';
+
+export interface TransferInput {
+  readonly source: HostView;
+  readonly target: HostView;
+  /** Of the target. */
+  readonly cluster: Cluster;
+  readonly request: MigrationRequest;
+  readonly copies: boolean;
+  /** The source's daemon was seen not to reach the target's. */
+  readonly peerRefusal?: { readonly at: TimeMs; readonly message: string };
+  /** Ports of the target that other migrations use. */
+  readonly portsInUse: readonly number[];
+}
+
+/** Host part of a URI with a network transport. */
+function hostOf(uri: string): string | undefined {
+  const [, bracketed, plain] = /^\w+\+(?:tcp|tls|ssh):\/\/(?:[^@/]*@)?(?:\[([^\]]*)\]|([^:/@]+))[:/]/.exec(uri) ?? [];
+  return bracketed ?? plain;
+}
+
+/** Other hosts can connect to this URI. */
+export function isNetworkUri(uri: string): boolean {
+  const host = hostOf(uri);
+  return host !== undefined && !/^(localhost$|127\.|::1$)/.test(host);
+}
+
+/** Host part of a URI when it is an address. */
+export function addressOf(uri: string): string | undefined {
+  const host = hostOf(uri) ?? '';
+  return isAddress(host) ? host : undefined;
+}
+
+export function planTransfer(input: TransferInput): { readonly transfer: TransferPlan; readonly reasons: readonly Reason[] } {
+  const { source, target, cluster, request, copies, peerRefusal } = input;
+  const host = target.host.name;
+  const reasons: Reason[] = [];
+  const refuse = (code: string, message: string, remedy: string): void => void reasons.push({ code, host, message, remedy });
+
+  const chosen = chooseMode(input);
+  if (chosen.mode === 'peer-to-peer' && !isNetworkUri(target.host.uri)) refuse('target-not-addressable', `${host} was added as ${target.host.uri}, by which other hosts cannot reach it.`, 'Leave --peer-to-peer away, or add the host by its network address, e.g. qemu+tls://ADDRESS/system.');
+
+  const tls = request.tls ?? cluster.tls;
+  if (request.tunnelled === true) {
+    if (chosen.mode === 'direct') refuse('tunnelled-direct', `A tunnelled migration goes through the daemons of both hosts, so ${source.host.name} has to reach ${host}${peerRefusal === undefined ? '' : `, which it does not: ${peerRefusal.message}`}.`, 'Use --enable-tls, or let the hosts reach each other.');
+    if (copies) refuse('tunnelled-copies', `Disks that are copied to ${host} cannot go through a tunnel.`, 'Use --enable-tls instead, which covers memory and disks.');
+    if (request.parallelConnections !== undefined) refuse('tunnelled-parallel', 'A tunnel is one connection.', 'Leave --parallel or --tunnelled away.');
+    if (tls === true) refuse('tunnelled-tls', 'A tunnel is as safe as the connection of the daemons; TLS of its own does not go with it.', 'Leave --tunnelled or --enable-tls away.');
+  }
+  const version = (view: HostView): number => versionOf(view.facts?.libvirtVersion);
+  const older = (than: number): readonly string[] => [source, target].filter((view) => view.facts !== undefined && version(view) < than).map((view) => `${view.host.name} (libvirt ${view.facts?.libvirtVersion ?? '?'})`);
+  if (request.compression === 'xbzrle' && request.parallelConnections !== undefined) refuse('compression-parallel', 'xbzrle does not go with several connections.', 'Use --compression zstd, or leave --parallel away.');
+  if (request.compression === 'zlib' || request.compression === 'zstd') {
+    if (request.parallelConnections === undefined) refuse('compression-single', `${request.compression} needs several connections.`, 'Add --parallel 2, or use --compression xbzrle.');
+    for (const each of older(9_004_000)) refuse('compression-unsupported', `${each} does not know ${request.compression}, which came with libvirt 9.4.`, 'Use --compression xbzrle, or none.');
+  }
+  if (request.zeroCopy === true) {
+    if (request.parallelConnections === undefined) refuse('zero-copy-single', 'Zero copy needs several connections.', 'Add --parallel 2.');
+    if (tls === true || request.compression !== undefined) refuse('zero-copy-changed', 'Zero copy sends memory as it is: neither encrypted nor compressed.', 'Leave --zero-copy away.');
+    for (const each of older(8_005_000)) refuse('zero-copy-unsupported', `${each} does not know zero copy, which came with libvirt 8.5.`, 'Leave --zero-copy away.');
+  }
+
+  const address = target.host.migrationAddress ?? (cluster.migrationNetwork === undefined ? undefined : addressOf(target.host.uri));
+  if (cluster.migrationNetwork !== undefined && (address === undefined || !isInNetwork(address, cluster.migrationNetwork))) {
+    refuse('migration-network', `${host} has no address in ${cluster.migrationNetwork}, the migration network of the cluster ${cluster.name}${address === undefined ? '' : `; it has ${address}`}.`, `Give it one: ferry host set ${host} --migration-address ADDRESS.`);
+  }
+  const ports = choosePorts(input, address);
+  if (ports === 'none') refuse('migration-ports', `All ports from ${cluster.migrationPorts?.first ?? 0} to ${cluster.migrationPorts?.last ?? 0} of ${host} are used by other migrations.`, 'Wait for one of them to end, or give the cluster a wider range.');
+  return {
+    transfer: {
+      ...chosen,
+      ...(tls === true ? { tls } : {}),
+      ...(request.tunnelled === true ? { tunnelled: true as const } : { ...(typeof ports === 'object' ? ports : {}) }),
+      ...(request.parallelConnections === undefined ? {} : { parallelConnections: request.parallelConnections }),
+      ...(request.compression === undefined ? {} : { compression: request.compression }),
+      ...(request.zeroCopy === true ? { zeroCopy: true as const } : {}),
+    },
+    reasons,
+  };
+}
+
+function chooseMode({ target, request, peerRefusal }: TransferInput): Pick<TransferPlan, 'mode' | 'modeReason'> {
+  if (request.mode !== undefined) return { mode: request.mode, modeReason: 'asked for' };
+  if (!isNetworkUri(target.host.uri)) return { mode: 'direct', modeReason: `other hosts cannot reach ${target.host.uri}` };
+  if (peerRefusal !== undefined) return { mode: 'direct', modeReason: peerRefusal.message };
+  return { mode: 'peer-to-peer', modeReason: `${target.host.name} can be reached by ${target.host.uri}` };
+}
+
+/** Undefined: libvirt's own range, at the address that it takes by itself. */
+function choosePorts({ target, cluster, copies, portsInUse }: TransferInput, address: string | undefined): Pick<TransferPlan, 'migrateUri' | 'listenAddress' | 'disksPort'> | 'none' | undefined {
+  const range = cluster.migrationPorts;
+  const free = range === undefined ? [] : Array.from({ length: range.last - range.first + 1 }, (_, index) => range.first + index).filter((port) => !portsInUse.includes(port));
+  const [port, disksPort] = free;
+  if (range !== undefined && (port === undefined || (copies && disksPort === undefined))) return 'none';
+  if (address === undefined && port === undefined) return undefined;
+  const host = address ?? target.facts?.hostname ?? target.host.name;
+  return {
+    migrateUri: `tcp://${host.includes(':') ? `[${host}]` : host}${port === undefined ? '' : `:${port}`}`,
+    // where the address is known nothing else has to listen
+    ...(address === undefined ? {} : { listenAddress: address }),
+    ...(copies && disksPort !== undefined ? { disksPort } : {}),
+  };
+}
+
+/** Ports of the target that this plan uses. */
+export function portsOf(transfer: TransferPlan | undefined): readonly number[] {
+  const port = /:(\d+)$/.exec(transfer?.migrateUri ?? '')?.[1];
+  return [...(port === undefined ? [] : [Number(port)]), ...(transfer?.disksPort === undefined ? [] : [transfer.disksPort])];
+}
+
+/** As libvirt counts: 9.4.0 is 9004000. */
+function versionOf(text: string | undefined): number {
+  const [major = 0, minor = 0, micro = 0] = (text ?? '').split('.').map(Number);
+  return major * 1_000_000 + minor * 1_000 + micro;
+}

@@ -1,0 +1,42 @@
+/**
+ * The clusters of the fleet: stored objects, kept in memory since every check reads them. A cluster without settings
+ * needs no object: naming it on a host is enough.
+ */
+import { defaultCluster, FerryError, isNetwork, type Cluster, type Host } from '@ferry/core';
+import type { IntentStore } from './ports.ts';
+
+const prefix = 'clusters/';
+
+export interface ClusterStore {
+  /** Stored ones and those that hosts name, by name. */
+  all(hosts: readonly Host[]): ReadonlyMap<string, Cluster>;
+  /** Replaces the settings. Throws FerryError `request-invalid`. */
+  put(cluster: Cluster): Promise<Cluster>;
+  /** Throws FerryError `cluster-unknown`, `cluster-in-use`. */
+  remove(name: string, hosts: readonly Host[]): Promise<void>;
+}
+
+export async function openClusters(intents: IntentStore): Promise<ClusterStore> {
+  const stored = new Map((await intents.list(prefix)).map(({ value }) => [(value as Cluster).name, value as Cluster]));
+  return {
+    all(hosts) {
+      const names = [...new Set([defaultCluster, ...stored.keys(), ...hosts.map(({ cluster }) => cluster)])].sort();
+      return new Map(names.map((name) => [name, stored.get(name) ?? { name }]));
+    },
+    async put(cluster) {
+      const { migrationNetwork, migrationPorts } = cluster;
+      if (migrationNetwork !== undefined && !isNetwork(migrationNetwork)) throw new FerryError('request-invalid', `"${migrationNetwork}" is no network as in 10.1.0.0/16 or fd00::/64.`);
+      if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last) throw new FerryError('request-invalid', `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`);
+      await intents.commit([{ op: 'put', key: prefix + cluster.name, value: cluster }]);
+      stored.set(cluster.name, cluster);
+      return cluster;
+    },
+    async remove(name, hosts) {
+      const members = hosts.filter(({ cluster }) => cluster === name);
+      if (members.length > 0) throw new FerryError('cluster-in-use', `${members.length} host(s) belong to the cluster ${name}: ${members.map((host) => host.name).join(', ')}.`);
+      if (!stored.has(name)) throw new FerryError('cluster-unknown', `There is no cluster "${name}".`);
+      await intents.commit([{ op: 'delete', key: prefix + name }]);
+      stored.delete(name);
+    },
+  };
+}

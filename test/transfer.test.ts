@@ -1,0 +1,137 @@
+/**
+ * How the bytes of a move travel, on real hosts: who drives, encrypted, tunnelled, over several connections, by which address and ports; what
+ * Ferry does when the hosts do not reach each other; and where the VM is when the control plane dies between the steps that it drives.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readTicks, virsh, vmCreate, vmLog, waitFor } from '@ferry/lab';
+import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
+
+let fleet: Fleet;
+let at = 'host1';
+withFleet(async (made) => {
+  fleet = made;
+  await vmCreate(made.lab, { name: 'guest', host: 'host1', workload: 'dirty:4' });
+  await vmCreate(made.lab, { name: 'writer', host: 'host1', disk: 'local', workload: 'disk' });
+});
+
+const other = (): string => (at === 'host1' ? 'host2' : 'host1');
+const moved = async (...options: readonly string[]): Promise<MigrationJson> => {
+  const before = readTicks(vmLog(fleet.lab, 'guest'));
+  const to = other();
+  const migration = await fleet.move('guest', '--to', to, ...options);
+  assert.equal(migration.outcome, 'succeeded');
+  assert.deepEqual(migration.vmIsNow, { host: to, state: 'running' });
+  assert.equal(await fleet.state(at, 'guest'), 'absent');
+  at = to;
+  await waitFor('the guest to count on', () => {
+    const now = readTicks(vmLog(fleet.lab, 'guest'));
+    assert.equal(now.boots.length, before.boots.length, 'the guest booted again');
+    return now.last > before.last ? true : undefined;
+  }, { timeoutMs: 20_000 });
+  return migration;
+};
+
+test('peer-to-peer by default, direct when asked; the plan says why', async () => {
+  assert.match((await moved()).transfer?.modeReason ?? '', /can be reached by qemu\+tcp/);
+  const direct = await moved('--direct');
+  assert.deepEqual([direct.transfer?.mode, direct.transfer?.modeReason], ['direct', 'asked for']);
+});
+
+test('direct: a paused guest stays paused, a local disk is copied, a shut-off VM moves by its helper', async () => {
+  await virsh(fleet.lab, at, ['suspend', 'guest']);
+  await fleet.seen('guest', 'paused');
+  const to = other();
+  const paused = await fleet.move('guest', '--to', to, '--direct');
+  assert.deepEqual(paused.vmIsNow, { host: to, state: 'paused' });
+  at = to;
+  await virsh(fleet.lab, at, ['resume', 'guest']);
+  await fleet.seen('guest', 'running');
+  const copied = await fleet.move('writer', '--to', 'host2', '--direct');
+  assert.deepEqual(copied.vmIsNow, { host: 'host2', state: 'running' });
+  await virsh(fleet.lab, 'host2', ['destroy', 'writer']);
+  await fleet.seen('writer', 'shut-off');
+  const cold = await fleet.move('writer', '--to', 'host1', '--direct');
+  assert.deepEqual([cold.how, cold.vmIsNow], ['helper', { host: 'host1', state: 'shut-off' }]);
+  await virsh(fleet.lab, 'host1', ['start', 'writer']);
+  await fleet.seen('writer', 'running');
+});
+
+test('memory and disks travel encrypted, in either mode', async () => {
+  // the serial log is read by host1 and host2; what goes over the wire is watched where it leaves
+  for (const mode of ['--peer-to-peer', '--direct']) assert.equal((await moved('--enable-tls', mode)).transfer?.tls, true);
+  const copied = await fleet.move('writer', '--to', 'host2', '--enable-tls');
+  assert.equal(copied.outcome, 'succeeded');
+  assert.equal((await fleet.move('writer', '--to', 'host1', '--enable-tls', '--direct')).outcome, 'succeeded');
+});
+
+test('tunnelled, several connections, compressed', async () => {
+  assert.equal((await moved('--tunnelled')).transfer?.tunnelled, true);
+  assert.equal((await moved('--parallel', '2')).transfer?.parallelConnections, 2);
+  assert.equal((await moved('--compression', 'xbzrle')).transfer?.compression, 'xbzrle');
+  const refused = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', other(), '--parallel', '2', '--compression', 'zstd');
+  assert.equal(refused.code, 4);
+  assert.match(refused.stderr, /libvirt 9\.0\.0\) does not know zstd/);
+});
+
+test('migration data goes to the migration network and to the ports of the cluster', async () => {
+  const addresses = Object.fromEntries(fleet.temporary.status.hosts.map(({ name, address6 }) => [name, address6]));
+  const network = addresses['host1']?.replace(/::.*/, '::/64') ?? '';
+  await fleet.plane.json('cluster', 'set', 'default', '--migration-network', network, '--migration-ports', '50000-50003');
+  try {
+    const refused = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', other());
+    assert.match(refused.stderr, new RegExp(`${other()} has no address in ${network}`));
+    const outside = await fleet.plane.ferry('host', 'set', 'host1', '--migration-address', '192.0.2.1');
+    assert.match(outside.stderr, /192\.0\.2\.1 is not in fd10:/);
+    for (const [name, address] of Object.entries(addresses)) await fleet.plane.json('host', 'set', name, '--migration-address', address);
+    const migration = await moved();
+    assert.equal(migration.transfer?.migrateUri, `tcp://[${addresses[at]}]:50000`);
+    assert.equal((await fleet.move('writer', '--to', 'host2')).transfer?.disksPort, 50_001);
+    await fleet.move('writer', '--to', 'host1', '--direct');
+  } finally {
+    await fleet.plane.json('cluster', 'set', 'default');
+    for (const name of ['host1', 'host2']) await fleet.plane.json('host', 'set', name, '--migration-address', '');
+  }
+});
+
+test('the limits of a running migration are changed at once', async () => {
+  const to = other();
+  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'guest', '--to', to, '--max-bandwidth-mb', '1', '--detach');
+  await waitFor('memory to travel', async () => ((await fleet.migration(id)).progress === undefined ? undefined : true), { timeoutMs: 20_000 });
+  await fleet.plane.json('migration', 'set', id, '--max-bandwidth-mb', '500', '--max-downtime-ms', '500');
+  const done = await fleet.ended(id);
+  assert.deepEqual([done.outcome, done.maxBandwidthMiBPerSecond, done.maxDowntimeMs], ['succeeded', 500, 500]);
+  at = to;
+  const late = await fleet.plane.ferry('migration', 'set', id, '--max-bandwidth-mb', '5');
+  assert.match(late.stderr, /has already succeeded/);
+});
+
+test('a port range that is closed: refused by the hosts, the VM stays as it was', async () => {
+  const to = other();
+  await fleet.sh(to, 'nft add table inet closed; nft "add chain inet closed in { type filter hook input priority 0; }"; nft add rule inet closed in tcp dport 49152-49215 reject with tcp reset');
+  try {
+    const failed = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', to, '-o', 'json');
+    const migration = JSON.parse(failed.stdout) as MigrationJson;
+    assert.equal(migration.outcome, 'failed');
+    assert.match(migration.error?.message ?? '', /guest stayed on .*unable to connect to server at .*refused/);
+    assert.equal(await fleet.state(at, 'guest'), 'running');
+    assert.equal(await fleet.state(to, 'guest'), 'absent');
+  } finally {
+    await fleet.sh(to, 'nft delete table inet closed');
+  }
+});
+
+test('hosts that do not reach each other: Ferry drives by itself, and remembers it', async () => {
+  const to = other();
+  await fleet.sh(to, `nft add table inet apart; nft "add chain inet apart in { type filter hook input priority 0; }"; nft add rule inet apart in tcp dport 16509 ip saddr ${fleet.temporary.status.hosts.find(({ name }) => name === at)?.address ?? ''} reject with tcp reset`);
+  try {
+    const first = await moved();
+    assert.equal(first.transfer?.mode, 'direct');
+    assert.match(first.transfer?.modeReason ?? '', /unable to connect to server/);
+    await moved('--direct');
+    const again = await moved();
+    assert.equal(again.phases.filter(({ phase }) => phase === 'transferring').length, 1, 'it was known before');
+  } finally {
+    await fleet.sh(to, 'nft delete table inet apart');
+  }
+});
