@@ -38,5 +38,5 @@ export type { SshSettings } from './ssh.ts';
 export type { AccessSettings } from './transport.ts';
 export type { DomainRef, PoolRef, SnapshotRef, TypedParams, VolumeRef } from './wire-types.ts';
 export type { VolumeStreams } from './volume-streams.ts';
-export { parseXml, xmlAt, xmlChild, XmlError } from './xml.ts';
-export type { XmlElement } from './xml.ts';
+export { editXml, escapeXml, parseXml, withAttribute, withoutAttribute, withoutElement, withText, xmlAt, xmlChild, XmlError } from './xml.ts';
+export type { XmlEdit, XmlElement } from './xml.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { parseXml, xmlAt, XmlError } from './xml.ts';
+import { editXml, parseXml, withAttribute, withoutAttribute, withoutElement, withText, xmlAt, XmlError } from './xml.ts';
 
 test('reads elements, attributes, entities, CDATA and comments', () => {
   const root = parseXml(`<?xml version="1.0"?><!-- x --><domain type='kvm'><name>a &amp; &#65;</name><m:x xmlns:m="u" k='"'/><d><![CDATA[<raw>]]></d></domain>`);
@@ -18,6 +18,14 @@ for (const [what, text] of [
   ['two roots', '<x/><y/>'],
   ['text outside', '<x/>a'],
   ['nothing', ''],
+  ['a bare ampersand', '<x>a & b</x>'],
+  ['a bare ampersand in an attribute', '<x a="a & b"/>'],
+  ['an attribute twice', '<x a="1" a="2"/>'],
+  ['attributes without a blank between', '<x a="1"b="2"/>'],
+  ['half a character', '<x>&#xd800;</x>'],
+  ['a number beyond Unicode', '<x>&#x110000;</x>'],
+  ['character data outside', '<![CDATA[a]]><x/>'],
+  ['an unclosed comment', '<x><!-- </x>'],
   ['too much depth', '<x>'.repeat(500) + '</x>'.repeat(500)],
 ] as const) {
   test(`refuses ${what}`, () => {
@@ -44,6 +52,45 @@ test('property: garbage is refused or read, never anything else', () => {
       } catch (error) {
         assert.ok(error instanceof XmlError);
       }
+    }),
+  );
+});
+
+const document = `<?xml version="1.0"?>
+<!-- kept -->
+<domain type='kvm'   id = "1">
+  <name>a &amp; b</name>
+  <devices>
+    <disk type='file'><source file="/a&#x20;b"/><target dev='vda'/></disk>
+    <empty/>
+  </devices>
+</domain>
+`;
+const edited = (edit: (root: ReturnType<typeof parseXml>) => Parameters<typeof editXml>[1]): string => editXml(document, edit(parseXml(document)));
+const at = (...path: readonly string[]) => (root: ReturnType<typeof parseXml>) => xmlAt(root, ...path) ?? assert.fail(path.join('/'));
+
+test('an edit changes its stretch and nothing else', () => {
+  assert.equal(edited(() => []), document);
+  assert.equal(edited((root) => [withAttribute(at('devices', 'disk', 'source')(root), 'file', `/x'&<y>`)]), document.replace('/a&#x20;b', '/x&apos;&amp;&lt;y&gt;'));
+  assert.equal(edited((root) => [withAttribute(root, 'id', '2')]), document.replace('id = "1"', 'id = "2"'));
+  assert.equal(edited((root) => [withAttribute(root, 'new', '2')]), document.replace('id = "1"', `id = "1" new='2'`));
+  assert.equal(edited((root) => [withAttribute(at('devices', 'empty')(root), 'a', '1')]), document.replace('<empty/>', `<empty a='1'/>`));
+  assert.equal(edited((root) => withoutAttribute(root, 'id')), document.replace('   id = "1"', ''));
+  assert.equal(edited((root) => withoutAttribute(root, 'none')), document);
+  assert.equal(edited((root) => [withoutElement(at('devices', 'empty')(root))]), document.replace('\n    <empty/>', ''));
+  assert.equal(edited((root) => [withText(at('name')(root), 'c<d')]), document.replace('a &amp; b', 'c&lt;d'));
+  assert.throws(() => edited((root) => [withText(at('devices', 'empty')(root), 'x')]), /no inside/);
+  assert.throws(() => edited((root) => [withoutElement(at('devices')(root)), withoutElement(at('devices', 'disk')(root))]), /overlap/);
+});
+
+test('property: what an edit writes is what is read afterwards, and the rest reads as before', () => {
+  fc.assert(
+    fc.property(fc.string(), fc.string(), (path, name) => {
+      const text = editXml(document, [withAttribute(at('devices', 'disk', 'source')(parseXml(document)), 'file', path), withText(at('name')(parseXml(document)), name)]);
+      const root = parseXml(text);
+      assert.equal(at('devices', 'disk', 'source')(root).attributes.get('file'), path);
+      assert.equal(at('name')(root).text, name.trim());
+      assert.equal(at('devices', 'disk', 'target')(root).attributes.get('dev'), 'vda');
     }),
   );
 });

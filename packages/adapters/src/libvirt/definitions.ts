@@ -5,7 +5,7 @@
 import type { DiskFacts, VmFacts, VmUuid } from '@ferry/core';
 import type { DefinitionDriver, HelperDomain, MigrationMarker } from '@ferry/engine';
 import {
-  LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlAt, xmlChild,
+  escapeXml, LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlAt, xmlChild,
   type DomainRef, type HostSession, type XmlElement,
 } from '@ferry/libvirt';
 import { filesOf } from './files.ts';
@@ -13,7 +13,7 @@ import { markerElement } from './marker.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { fileOf, folderOf, refreshPool, volumeNamed } from './pool-lending.ts';
 import { snapshotsOn } from './snapshots.ts';
-import { backingOf, escapeXml, type BackingImage } from './storage-xml.ts';
+import { backingOf, type BackingImage } from './storage-xml.ts';
 import { disksOf } from './translate.ts';
 
 export function definitionsOf(session: HostSession, pools: PoolLender): DefinitionDriver {

@@ -1,11 +1,12 @@
 /**
  * The driver of the HostFiles port: a file is a volume of a pool on its folder, lent for as long as it is read or written.
  */
+import { escapeXml } from '@ferry/libvirt';
 import type { FileFacts, HostFiles } from '@ferry/engine';
 import type { HostSession } from '@ferry/libvirt';
 import type { PoolLender } from './pool-lending.ts';
 import { fileOf, folderOf, refreshPool, volumeNamed } from './pool-lending.ts';
-import { escapeXml, permissionsOf } from './storage-xml.ts';
+import { permissionsOf } from './storage-xml.ts';
 
 export function filesOf(session: HostSession, pools: PoolLender): HostFiles {
   const withVolume = async (path: string, signal: AbortSignal) => {

@@ -2,8 +2,8 @@
  * Ferry's element in a domain's metadata: whose migration a domain belongs to. Written before a move, since libvirt blocks
  * such writes during one.
  */
+import { escapeXml } from '@ferry/libvirt';
 import type { MigrationMarker } from '@ferry/engine';
-import { escapeXml } from './storage-xml.ts';
 
 /** Namespace of the element. */
 export const markerNamespace = 'urn:ferry:migration:1';

@@ -2,9 +2,9 @@
  * Lends a storage pool on a folder: the host's own active pool of files there, or a transient one that is gone afterwards.
  * It is how Ferry reaches a folder without an agent.
  */
-import { LibvirtError, VIR_ERR, VIR_STORAGE_POOL_CREATE, VIR_STORAGE_POOL_STATE, type HostSession, type PoolRef, type VolumeRef } from '@ferry/libvirt';
+import { escapeXml, LibvirtError, VIR_ERR, VIR_STORAGE_POOL_CREATE, VIR_STORAGE_POOL_STATE, type HostSession, type PoolRef, type VolumeRef } from '@ferry/libvirt';
 import type { PoolFacts } from '@ferry/core';
-import { escapeXml, poolOf } from './storage-xml.ts';
+import { poolOf } from './storage-xml.ts';
 
 export interface KnownPool extends PoolFacts {
   readonly ref: PoolRef;

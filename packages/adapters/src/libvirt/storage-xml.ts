@@ -1,13 +1,11 @@
 /**
- * libvirt's XML of pools and volumes as core's words, and the escaping of what goes into XML that Ferry writes. Pure.
+ * libvirt's XML of pools and volumes as core's words. Pure.
  */
 import type { PoolFacts, VolumeFacts } from '@ferry/core';
 import { parseXml, xmlAt, xmlChild } from '@ferry/libvirt';
 
 /** Pools whose volumes are files in one folder. */
 const poolsOfFiles: readonly string[] = ['dir', 'fs', 'netfs', 'gluster'];
-
-export const escapeXml = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll("'", '&apos;').replaceAll('"', '&quot;');
 
 export function poolOf(xml: string): Pick<PoolFacts, 'name' | 'path'> & { readonly ofFiles: boolean } {
   const pool = parseXml(xml);

@@ -4,10 +4,10 @@
  */
 import { FerryError, type VolumeFacts } from '@ferry/core';
 import type { HostStorage } from '@ferry/engine';
-import { LibvirtError, VIR_ERR, type HostSession } from '@ferry/libvirt';
+import { escapeXml, LibvirtError, VIR_ERR, type HostSession } from '@ferry/libvirt';
 import type { PoolLender } from './pool-lending.ts';
 import { everyPool, fileOf, folderOf, isCode, isLent, refreshPool, volumeNamed } from './pool-lending.ts';
-import { escapeXml, volumeOf } from './storage-xml.ts';
+import { volumeOf } from './storage-xml.ts';
 
 export function storageOf(session: HostSession, pools: PoolLender): HostStorage {
   return {

@@ -29,7 +29,8 @@ interface Recorded {
   readonly hex: string;
 }
 
-await using daemon = await startPrivateLibvirtd();
+await using daemon = await startPrivateLibvirtd(['host_uuid = "01234567-89ab-4cde-8f01-0123456789aa"']);
+await using second = await startPrivateLibvirtd(['host_uuid = "01234567-89ab-4cde-8f01-0123456789ab"']);
 const recorded = new Map<string, Recorded>();
 
 const record = (from: Recorded['from']) => {
@@ -44,18 +45,24 @@ const record = (from: Recorded['from']) => {
   };
 };
 
-const proxySocket = join(daemon.directory, 'proxy');
-const proxy = createServer((near) => {
-  const far = connect(daemon.socket);
-  near.on('error', () => far.destroy());
-  far.on('error', () => near.destroy());
-  near.on('data', record('client'));
-  far.on('data', record('server'));
-  near.pipe(far).pipe(near);
-});
-await new Promise<void>((resolve) => {
-  proxy.listen(proxySocket, resolve);
-});
+const recordingProxy = async ({ directory, socket }: { readonly directory: string; readonly socket: string }) => {
+  const path = join(directory, 'proxy');
+  const server = createServer((near) => {
+    const far = connect(socket);
+    near.on('error', () => far.destroy());
+    far.on('error', () => near.destroy());
+    near.on('data', record('client'));
+    far.on('data', record('server'));
+    near.pipe(far).pipe(near);
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(path, resolve);
+  });
+  return { path, server };
+};
+const proxy = await recordingProxy(daemon);
+const secondProxy = await recordingProxy(second);
+const proxySocket = proxy.path;
 
 try {
   const testDriver = `test+unix:///default?socket=${proxySocket}`;
@@ -105,10 +112,15 @@ try {
     'domjobinfo golden --completed',
   );
   await alsoListening;
+  // virsh drives: each of its calls is seen
+  const elsewhere = `qemu+unix:///session?socket=${secondProxy.path}`;
+  await virsh(qemuDriver, `define ${xml}`, 'start golden', `migrate --live --persistent --undefinesource golden ${elsewhere} --migrateuri tcp://127.0.0.1 --listen-address 127.0.0.1`);
 } finally {
   // the guest would outlive its daemon
   await run('virsh', ['-c', `qemu+unix:///session?socket=${daemon.socket}`, 'destroy', 'golden']).catch(() => {});
-  proxy.close();
+  await run('virsh', ['-c', `qemu+unix:///session?socket=${second.socket}`, 'destroy', 'golden']).catch(() => {});
+  proxy.server.close();
+  secondProxy.server.close();
 }
 
 const file = join(import.meta.dirname, 'frames.json');
