@@ -6,7 +6,7 @@ import type { ErrorCode } from '@ferry/core';
 import { z } from 'zod';
 import type { OperationName } from './routes.ts';
 import {
-  clusterPutSchema, clusterSchema, eventSchema, hostAddSchema, hostChangeSchema, hostSchema, leftoverPurgeSchema, leftoverSchema, migrationCreateSchema, migrationSchema, migrationTuneSchema, versionSchema,
+  clusterPutSchema, clusterSchema, eventSchema, hostAddSchema, hostChangeSchema, hostSchema, leftoverPurgeSchema, leftoverSchema, migrationCreateSchema, migrationSchema, migrationTuneSchema, plannedMigrationSchema, versionSchema,
   vmSchema,
 } from './schemas.ts';
 
@@ -132,6 +132,13 @@ export const operations = {
       'request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'vm-already-migrating',
       'migration-refused', 'store-conflict',
     ],
+  },
+  migrationPlan: {
+    summary: 'What a migration would do: the target, the way, the disks, the changes of the definition. Nothing is touched',
+    body: migrationCreateSchema,
+    answer: plannedMigrationSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'migration-refused'],
   },
   migrationShow: {
     summary: 'One migration',

@@ -18,6 +18,7 @@ export const routes = {
   vmShow: { method: 'GET', path: '/vms/{vm}' },
   migrationList: { method: 'GET', path: '/migrations' },
   migrationCreate: { method: 'POST', path: '/migrations' },
+  migrationPlan: { method: 'POST', path: '/migrations/plan' },
   migrationShow: { method: 'GET', path: '/migrations/{migration}' },
   migrationAbort: { method: 'POST', path: '/migrations/{migration}/abort' },
   migrationTune: { method: 'PATCH', path: '/migrations/{migration}' },

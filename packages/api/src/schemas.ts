@@ -62,11 +62,22 @@ export const hostAddSchema = z
 
 export const hostChangeSchema = z.strictObject(hostSettings).meta({ id: 'HostChange', description: 'What is absent stays as it is' });
 
+const names = (what: string) => z.record(z.string().min(1).max(1024), z.string().min(1).max(1024)).optional().meta({ description: what });
+export const definitionMapSchema = z
+  .strictObject({
+    networks: names("libvirt's networks and the host's bridges: source to target"),
+    pools: names('Storage pools'),
+    paths: names('Files and folders; what lies below goes along'),
+    graphicsListen: z.string().max(255).regex(/^[\w.:-]+$/).optional().meta({ description: "Address on which the target's consoles listen" }),
+  })
+  .meta({ id: 'DefinitionMap', description: 'What stands for the names of the source on the target' });
+
 const port = () => z.number().int().min(1024).max(65_535);
 const clusterSettings = {
   migrationNetwork: z.string().max(64).optional().meta({ description: 'As in 10.1.0.0/16: migration data goes to an address in it' }),
   migrationPorts: z.strictObject({ first: port(), last: port() }).optional().meta({ description: "Ports on the target for migration data, in place of libvirt's own" }),
   tls: z.boolean().optional().meta({ description: 'Migration data is encrypted unless asked otherwise' }),
+  map: definitionMapSchema.optional(),
 };
 export const clusterPutSchema = z.strictObject(clusterSettings).meta({ id: 'ClusterPut', description: 'All settings of the cluster; what is absent is not set' });
 export const clusterSchema = z.object({ name: z.string(), hosts: z.array(z.string()), ...clusterSettings }).meta({ id: 'Cluster' });
@@ -107,6 +118,10 @@ export const migrationCreateSchema = z
     useExistingVolumes: z.boolean().optional().meta({ description: 'Copies go into volumes prepared on the target, of the same format and size' }),
     assumeShared: z.boolean().optional().meta({ description: 'Storage whose sharing cannot be told is shared: the operator knows' }),
     toCluster: z.string().min(1).max(63).optional().meta({ description: 'The target is in this cluster, not in that of the VM' }),
+    map: definitionMapSchema.optional(),
+    xml: z.string().min(1).max(131_072).optional().meta({ description: "The definition for the target, in place of the VM's own" }),
+    media: z.enum(['copy', 'eject']).optional().meta({ description: 'Images of drives that only the source has: copied as files, or the drive arrives empty' }),
+    createMissing: z.boolean().optional().meta({ description: 'Networks, filters and secrets that the target lacks are made there as on the source' }),
     mode: z.enum(['peer-to-peer', 'direct']).optional().meta({ description: 'Who drives: the hosts among themselves, or Ferry. Absent: found out' }),
     tls: z.boolean().optional().meta({ description: 'Memory and disks travel encrypted, the peer verified. Absent: what the cluster says' }),
     tunnelled: z.boolean().optional().meta({ description: 'Through the connection of the two daemons' }),
@@ -131,7 +146,8 @@ const movedDiskSchema = z
   .object({
     target: z.string(),
     path: z.string().optional(),
-    how: z.enum(['none', 'shared', 'copy']),
+    targetPath: z.string().optional().meta({ description: 'On the target, when it is another one there' }),
+    how: z.enum(['none', 'shared', 'copy', 'file', 'eject']),
     sharing: z
       .object({ verdict: z.enum(['shared', 'separate', 'unknown']), method: z.enum(['marker', 'identity', 'operator', 'none']), at: time().optional(), detail: z.string().optional() })
       .optional()
@@ -169,6 +185,39 @@ export const progressSchema = z.object({
   etaMs: milliseconds().optional(),
 });
 
+const howSchema = z.enum(['guest', 'helper', 'definition', 'stored-definition']).meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' });
+const persistenceSchema = z.enum(['permanent', 'temporary', 'keep-source', 'transient']);
+const transferSchema = z
+  .object({
+    mode: z.enum(['peer-to-peer', 'direct']),
+    modeReason: z.string(),
+    tls: z.boolean().optional(),
+    tunnelled: z.boolean().optional(),
+    migrateUri: z.string().optional(),
+    listenAddress: z.string().optional(),
+    disksPort: z.number().int().optional(),
+    parallelConnections: z.number().int().optional(),
+    compression: z.string().optional(),
+    zeroCopy: z.boolean().optional(),
+  })
+  .meta({ id: 'Transfer', description: 'How the bytes travel' });
+const resourceSchema = z.object({ kind: z.enum(['network', 'filter', 'secret']), name: z.string() }).meta({ id: 'Resource', description: 'Made on the target before the VM comes' });
+
+export const plannedMigrationSchema = z
+  .object({
+    vm: z.object({ uuid: z.string(), name: z.string() }),
+    from: z.string(),
+    to: z.string(),
+    kind: kindSchema,
+    how: howSchema,
+    persistence: persistenceSchema,
+    transfer: transferSchema.optional(),
+    disks: z.array(movedDiskSchema),
+    creates: z.array(resourceSchema).optional(),
+    diff: z.array(z.string()).meta({ description: 'Lines of the definition that change on the way, with - and +' }),
+  })
+  .meta({ id: 'PlannedMigration', description: 'What would happen; nothing has been touched' });
+
 export const migrationSchema = z
   .object({
     id: z.string(),
@@ -195,23 +244,10 @@ export const migrationSchema = z
       .object({ host: z.string(), statement: z.string(), actor: z.string(), at: time() })
       .optional()
       .meta({ description: 'On whose word the host was taken for dead' }),
-    how: z.enum(['guest', 'helper', 'definition', 'stored-definition']).optional().meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' }),
-    transfer: z
-      .object({
-        mode: z.enum(['peer-to-peer', 'direct']),
-        modeReason: z.string(),
-        tls: z.boolean().optional(),
-        tunnelled: z.boolean().optional(),
-        migrateUri: z.string().optional(),
-        listenAddress: z.string().optional(),
-        disksPort: z.number().int().optional(),
-        parallelConnections: z.number().int().optional(),
-        compression: z.string().optional(),
-        zeroCopy: z.boolean().optional(),
-      })
-      .optional()
-      .meta({ description: 'How the bytes travel' }),
-    persistence: z.enum(['permanent', 'temporary', 'keep-source', 'transient']).optional(),
+    how: howSchema.optional(),
+    transfer: transferSchema.optional(),
+    creates: z.array(resourceSchema).optional(),
+    persistence: persistenceSchema.optional(),
     disks: z.array(movedDiskSchema).optional(),
     adopted: z.boolean().optional().meta({ description: 'A restarted control plane took this transfer over' }),
   })
@@ -235,6 +271,7 @@ export type ClusterJson = z.infer<typeof clusterSchema>;
 export type ClusterPut = z.infer<typeof clusterPutSchema>;
 export type VmJson = z.infer<typeof vmSchema>;
 export type MigrationCreate = z.infer<typeof migrationCreateSchema>;
+export type PlannedMigrationJson = z.infer<typeof plannedMigrationSchema>;
 export type MigrationJson = z.infer<typeof migrationSchema>;
 export type LeftoverJson = z.infer<typeof leftoverSchema>;
 export type Problem = z.infer<typeof problemSchema>;

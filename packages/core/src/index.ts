@@ -3,6 +3,7 @@ export * from './ids.ts';
 export * from './inventory.ts';
 export * from './migration/admission.ts';
 export * from './migration/checks.ts';
+export * from './migration/definition.ts';
 export * from './migration/judge.ts';
 export * from './migration/kind.ts';
 export * from './migration/progress.ts';

@@ -47,6 +47,35 @@ export interface Host {
   readonly addedAt: TimeMs;
 }
 
+/** Names on the source and what stands for them on the target. */
+export interface DefinitionMap {
+  /** libvirt's networks and the host's bridges. */
+  readonly networks?: Readonly<Record<string, string>>;
+  readonly pools?: Readonly<Record<string, string>>;
+  /** Files and folders; what lies below goes along. */
+  readonly paths?: Readonly<Record<string, string>>;
+  /** Address on which the target's consoles listen. */
+  readonly graphicsListen?: string;
+}
+
+/** Something on a host that a definition names. A secret's name is `uuid:UUID` or `TYPE:USAGE`. */
+export interface ResourceRef {
+  readonly kind: 'network' | 'filter' | 'secret';
+  readonly name: string;
+}
+
+/** What is changed in the definition for the target, and what is made there first. */
+export interface DefinitionPlan {
+  readonly networks?: Readonly<Record<string, string>>;
+  readonly pools?: Readonly<Record<string, string>>;
+  /** New sources by target device; null ejects. */
+  readonly disks?: Readonly<Record<string, string | null>>;
+  readonly graphicsListen?: string;
+  /** The operator gave the whole definition. */
+  readonly ownXml?: true;
+  readonly creates?: readonly ResourceRef[];
+}
+
 /** Hosts that share what follows; a VM moves inside of its cluster unless asked otherwise. */
 export interface Cluster {
   readonly name: string;
@@ -56,6 +85,8 @@ export interface Cluster {
   readonly migrationPorts?: { readonly first: number; readonly last: number };
   /** Migration data is encrypted unless asked otherwise. */
   readonly tls?: boolean;
+  /** For VMs that come in. */
+  readonly map?: DefinitionMap;
 }
 export const defaultCluster = 'default';
 
@@ -198,6 +229,13 @@ export interface MigrationRequest {
   readonly parallelConnections?: number;
   readonly compression?: Compression;
   readonly zeroCopy?: boolean;
+  readonly map?: DefinitionMap;
+  /** The definition for the target, in place of the VM's own. */
+  readonly xml?: string;
+  /** Images of drives that only the source has: copied as files, or the drive arrives empty. */
+  readonly media?: 'copy' | 'eject';
+  /** Networks, filters and secrets that the target lacks are made there as on the source. */
+  readonly createMissing?: boolean;
   /** The target may be, and is chosen, in this cluster. */
   readonly toCluster?: string;
   /** The VM's host is down: start it elsewhere from what is stored. The statement is the operator's word that the host is dead. */
@@ -243,6 +281,8 @@ export interface MigrationPlan {
   readonly live: boolean;
   readonly persistence: 'permanent' | 'temporary' | 'keep-source' | 'transient';
   readonly disks: readonly DiskPlan[];
+  /** Absent: the definition arrives as it is. */
+  readonly definition?: DefinitionPlan;
   /** Absent where nothing but a definition travels. */
   readonly transfer?: TransferPlan;
   /** Domain that moves in the VM's place. */

@@ -14,6 +14,8 @@ export interface DefinitionMoveDeps {
   readonly released: Promise<void>;
   /** Remembers that the source's definition is kept on purpose. */
   readonly park: () => Promise<void>;
+  /** The definition for the target. */
+  readonly rewrite: (xml: string) => string;
 }
 
 /** `moved` false: the VM is on the source as before. */
@@ -21,7 +23,7 @@ export type DefinitionMove = { readonly moved: true; readonly failure?: string }
 
 const isOff = (view: InstanceView): boolean => view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
 
-export async function moveDefinition(migration: Migration, { source, target, log, signal, released, park }: DefinitionMoveDeps): Promise<DefinitionMove> {
+export async function moveDefinition(migration: Migration, { source, target, log, signal, released, park, rewrite }: DefinitionMoveDeps): Promise<DefinitionMove> {
   const { vm, plan, from, to } = migration;
   const keeps = plan?.persistence === 'keep-source';
   const [here, there] = await Promise.all([source.migration.observe(vm.uuid, signal), target.migration.observe(vm.uuid, signal)]);
@@ -67,7 +69,7 @@ export async function moveDefinition(migration: Migration, { source, target, log
 
   async function define(): Promise<string | undefined> {
     try {
-      await target.definitions.write(await source.definitions.read(vm.uuid, signal), signal);
+      await target.definitions.write(rewrite(await source.definitions.read(vm.uuid, signal)), signal);
       return undefined;
     } catch (error) {
       return `${to?.name ?? 'the target'} does not take its definition: ${error instanceof Error ? error.message : String(error)}`;

@@ -2,7 +2,7 @@
  * What the engine offers to the server: plain questions and commands over core's types. Failures are FerryErrors.
  * A `ref` is a name, an id or an unambiguous beginning of an id, as an operator would type it.
  */
-import type { Cluster, HostView, Migration, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
+import type { Cluster, HostRef, HostView, Migration, MigrationKind, MigrationPlan, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
 import type { TransferLimits } from './ports.ts';
 
 export type EngineEvent =
@@ -24,6 +24,17 @@ export interface ClusterView {
   readonly cluster: Cluster;
   /** Names of its hosts. */
   readonly hosts: readonly string[];
+}
+
+/** What would happen, computed and shown. */
+export interface PlannedMigration {
+  readonly vm: { readonly uuid: string; readonly name: string };
+  readonly from: HostRef;
+  readonly to: HostRef;
+  readonly kind: MigrationKind;
+  readonly plan: MigrationPlan;
+  /** Lines of the definition that change on the way, with - and +. */
+  readonly diff: readonly string[];
 }
 
 export interface MigrationQuery {
@@ -58,6 +69,8 @@ export interface Engine {
   migrations(query: MigrationQuery): Promise<readonly Migration[]>;
   migration(ref: string): Promise<Migration>;
   startMigration(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
+  /** What `startMigration` would do; nothing is touched. Throws FerryError `migration-refused` with every reason. */
+  planMigration(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   abortMigration(ref: string): Promise<Migration>;
   /** Limits that hold from now on, also for one that runs. */
   tuneMigration(ref: string, limits: TransferLimits, signal: AbortSignal): Promise<Migration>;

@@ -2,7 +2,7 @@
  * For tests of the engine: a fleet of hosts that behave as libvirt does as far as the engine can tell, stores in memory, and a
  * clock that jumps to the next thing due once nothing else is to be done. It proves nothing about real hosts.
  */
-import { FerryError, vmUuid, type CallFailure, type DomainState, type Instance, type InstanceView, type StateReason, type VmFacts, type VolumeFacts } from '@ferry/core';
+import { FerryError, noNeeds, vmUuid, type CallFailure, type DomainState, type Instance, type InstanceView, type StateReason, type VmFacts, type VolumeFacts } from '@ferry/core';
 import type { Clock, DirectSide, HostChange, HostLink, Hypervisor, IntentEntry, JournalEntry, Log, StoredDefinition, Stores } from './ports.ts';
 import { boundedQueue, type Queue } from './queue.ts';
 
@@ -177,15 +177,22 @@ export function fakeFleet(clock: Clock): FakeFleet {
           await remove(uuid);
         },
       },
+      resources: {
+        look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Set() }),
+        read: async () => ({ xml: '' }),
+        create: async () => {},
+        remove: async () => {},
+      },
       definitions: {
         async describe(uuid): Promise<VmFacts> {
           const { disk, autostart, persistent } = find(uuid);
           return {
-            saved: false, autostart, persistent, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0,
+            saved: false, autostart, persistent, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
             disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: disk.startsWith('/dev/') ? 'block' : 'file', source: disk, format: 'raw', readOnly: false, capacityBytes: 1_000, allocationBytes: 500, backing: [] }],
           };
         },
         read: async (uuid) => JSON.stringify(find(uuid)),
+        readMigratable: async (uuid) => JSON.stringify(find(uuid)),
         async write(xml) {
           must();
           note(host, 'define');
@@ -258,6 +265,10 @@ export function fakeFleet(clock: Clock): FakeFleet {
       async connect(uri) {
         return linkTo(byUri(uri));
       },
+      identityOfDefinition: () => {
+        throw new Error('the fake fleet reads no definitions');
+      },
+      rewriteDefinition: (xml) => xml,
       describeDefinition: () => {
         throw new Error('not a real definition');
       },

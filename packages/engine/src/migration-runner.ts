@@ -3,10 +3,11 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { FerryError, step, type CallFailure, type CheckResult, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
+import { FerryError, step, type CallFailure, type CheckResult, type DefinitionPlan, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import { moveDirect } from './direct-move.ts';
-import { finishMove, takeBack, type MoveContext } from './move-ending.ts';
+import { bringBelongings, bringsBelongings } from './belongings.ts';
+import { finishMove, rewritten, takeBack, type MoveContext } from './move-ending.ts';
 import type { Clock, HostLink, Log, PerformRequest, StoredDefinition, TransferLimits } from './ports.ts';
 import type { StorageSide, Volumes } from './volumes.ts';
 
@@ -29,6 +30,7 @@ export interface RunnerDeps {
   readonly uriOf: (hostId: string) => string;
   readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
   readonly volumes: Volumes;
+  readonly rewriteDefinition: (xml: string, plan: DefinitionPlan) => string;
   readonly kept: KeptInstances;
   readonly snapshots: CarriedSnapshots;
   /** Remembers that the daemon of one host does not reach that of another. */
@@ -162,7 +164,21 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     sampling = false;
   };
 
-  const performRequest = (): PerformRequest => {
+  /** What libvirt is to give the target in place of what it would give by itself; undefined when nothing is to be other. */
+  const definitionFor = async (): Promise<PerformRequest['definition']> => {
+    const { plan } = migration;
+    const { definitions } = source();
+    if (plan?.helper !== undefined) {
+      const moved = (plan.disks ?? []).filter(({ how }) => how === 'copy').flatMap(({ targetPath }, index): readonly (readonly [string, string])[] => (targetPath === undefined ? [] : [[helperTarget(index), targetPath]]));
+      return moved.length === 0 ? undefined : { live: deps.rewriteDefinition(await definitions.readMigratable(plan.helper.uuid, signal), { disks: Object.fromEntries(moved) }) };
+    }
+    if (plan?.definition === undefined) return undefined;
+    const live = rewritten(migration, await definitions.readMigratable(migration.vm.uuid, signal), deps);
+    return plan.persistence === 'transient' || plan.persistence === 'temporary' ? { live } : { live, persistent: rewritten(migration, await definitions.read(migration.vm.uuid, signal), deps) };
+  };
+
+  const performRequest = async (): Promise<PerformRequest> => {
+    const definition = await definitionFor();
     const { plan, request } = migration;
     const copied = (plan?.disks ?? []).filter(({ how }) => how === 'copy');
     const persistent = plan?.persistence !== 'transient' && plan?.helper === undefined;
@@ -170,6 +186,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       uuid: travelling(),
       destinationUri: deps.uriOf(targetId()),
       ...(request.maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond: request.maxBandwidthMiBPerSecond }),
+      ...(definition === undefined ? {} : { definition }),
       transfer: plan?.transfer ?? { mode: 'peer-to-peer', modeReason: 'as before' },
       live: plan?.live !== false && plan?.helper === undefined,
       persist: persistent && plan?.persistence !== 'temporary',
@@ -182,7 +199,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const context = (): MoveContext => ({ migration, deps, source, target, signal, bounded });
 
   const performDirect = async (): Promise<{ readonly failure?: CallFailure }> => {
-    const request = performRequest();
+    const request = await performRequest();
     return moveDirect({
       source: () => source().migration.openSide(request, 'source', signal),
       target: () => target().migration.openSide(request, 'target', signal),
@@ -200,7 +217,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     void sampleRegularly();
     let failure: CallFailure | undefined;
     try {
-      failure = (await (migration.plan?.transfer?.mode === 'direct' ? performDirect() : source().migration.perform(performRequest(), signal))).failure;
+      failure = (await (migration.plan?.transfer?.mode === 'direct' ? performDirect() : source().migration.perform(await performRequest(), signal))).failure;
     } catch (error) {
       failure = { outcome: error instanceof FerryError ? 'refused' : 'unknown', message: error instanceof Error ? error.message : String(error) };
     }
@@ -210,6 +227,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const prepare = async (): Promise<void> => {
     try {
       const { plan } = migration;
+      if (bringsBelongings(migration)) await bringBelongings(migration, source(), target(), bounded());
       if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
       const volumes = plan?.disks.some(({ how }) => how === 'copy') === true ? deps.volumes.make(migration, targetSide(), bounded()) : undefined;
       if (plan?.helper !== undefined) {

@@ -3,14 +3,14 @@
  * a lock on its VM, written in one transaction; a finished one lives in the journal.
  */
 import {
-  admissible, candidatesOf, checkMigration, checkRescue, enterPhase, FerryError, isFinished, migrationId, rescueCandidates, resolve, vmReasons, vmUuid,
-  portsOf, type CheckInput, type CheckResult, type Cluster, type HostView, type Migration, type MigrationRequest, type RescueStorage, type TargetStorage, type Vm, type VmFacts, type VmUuid,
+  admissible, candidatesOf, joinMaps, lineDiff, ownPlaces, placesOf, checkMigration, checkRescue, enterPhase, FerryError, isFinished, migrationId, rescueCandidates, resolve, vmReasons, vmUuid,
+  portsOf, type CheckInput, type CheckResult, type Cluster, type Host, type HostView, type Migration, type MigrationRequest, type RescueStorage, type TargetStorage, type Vm, type VmUuid,
 } from '@ferry/core';
 import { carriedSnapshots } from './carried-snapshots.ts';
-import type { MigrationQuery } from './facade.ts';
+import type { MigrationQuery, PlannedMigration } from './facade.ts';
 import { runMigration, type KeptInstances, type MigrationRunner, type RunnerDeps } from './migration-runner.ts';
 import type { Peers } from './peers.ts';
-import type { Clock, IntentStore, Journal, Log, StoredDefinition, TransferLimits } from './ports.ts';
+import type { Clock, HostLink, Hypervisor, IntentStore, Journal, Log, StoredDefinition, TransferLimits } from './ports.ts';
 
 const activePrefix = 'migrations/';
 const lockPrefix = 'migration-of/';
@@ -31,6 +31,7 @@ export interface Migrations {
   list(query: MigrationQuery): Promise<readonly Migration[]>;
   find(ref: string): Promise<Migration>;
   start(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
+  plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   abort(ref: string): Promise<Migration>;
   tune(ref: string, limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
   switching(vmUuid: string): void;
@@ -39,9 +40,9 @@ export interface Migrations {
   stop(): Promise<void>;
 }
 
-export interface MigrationsDeps extends Pick<RunnerDeps, 'linkOf' | 'uriOf' | 'refresh' | 'installation' | 'volumes'> {
+export interface MigrationsDeps extends Pick<RunnerDeps, 'linkOf' | 'uriOf' | 'refresh' | 'installation' | 'volumes' | 'rewriteDefinition'> {
   readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
-  readonly describeDefinition: (xml: string) => VmFacts;
+  readonly hypervisor: Pick<Hypervisor, 'describeDefinition' | 'identityOfDefinition'>;
   readonly kept: KeptInstances & { hasArrivedPaused(vm: Vm): boolean };
   readonly peers: Peers;
   readonly clusters: () => ReadonlyMap<string, Cluster>;
@@ -51,6 +52,12 @@ export interface MigrationsDeps extends Pick<RunnerDeps, 'linkOf' | 'uriOf' | 'r
   readonly log: Log;
   readonly fleet: FleetView;
   readonly changed: (migration: Migration, kept: boolean) => void;
+}
+
+/** A host with its open connection. */
+interface Place {
+  readonly host: Host;
+  readonly link: HostLink;
 }
 
 export function createMigrations(deps: MigrationsDeps): Migrations {
@@ -78,23 +85,40 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     if (source?.state !== 'connected') return checkMigration(basic);
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
     const sourceLink = deps.linkOf(vm.hostId);
-    const input: CheckInput = { ...basic, facts: await sourceLink.definitions.describe(vm.uuid, bounded) };
+    const facts = await sourceLink.definitions.describe(vm.uuid, bounded);
+    const input: CheckInput = { ...basic, facts, ...(request.xml === undefined ? {} : { ownXml: readOwnXml(request.xml) }) };
     // no host is asked about disks when the VM itself forbids the move, or nothing of them has to be known
-    if (vmReasons(input).length > 0 || request.kind === 'configuration' || input.facts?.disks.length === 0) return checkMigration(input);
-    const disks = input.facts?.disks ?? [];
-    const surveyed = await Promise.all(
-      candidatesOf(input).map(async ({ host }): Promise<readonly [typeof host.id, TargetStorage]> => [
-        host.id,
-        await deps.volumes.survey(disks, { ...source.host, storage: sourceLink.storage }, { ...host, storage: deps.linkOf(host.id).storage }, bounded),
-      ]),
-    );
-    return checkMigration({ ...input, storage: new Map(surveyed) });
+    if (vmReasons(input).length > 0) return checkMigration(input);
+    const candidates = candidatesOf(input).map(({ host }) => ({ host, link: deps.linkOf(host.id) }));
+    const needs = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml.needs : facts.needs;
+    const named = Object.values(needs).some((names) => names.length > 0);
+    const resources = named ? await Promise.all(candidates.map(async ({ host, link }) => [host.id, await link.resources.look(bounded)] as const)) : [];
+    if (request.kind === 'configuration' || facts.disks.length === 0) return checkMigration({ ...input, resources: new Map(resources) });
+    const surveyed = await Promise.all(candidates.map(async ({ host, link }) => [host.id, await surveyOn(input, { host: source.host, link: sourceLink }, { host, link }, bounded)] as const));
+    return checkMigration({ ...input, resources: new Map(resources), storage: new Map(surveyed) });
+  };
+
+  const readOwnXml = (xml: string): NonNullable<CheckInput['ownXml']> => {
+    try {
+      return deps.hypervisor.identityOfDefinition(xml);
+    } catch (error) {
+      return { problem: error instanceof Error ? error.message : String(error) };
+    }
+  };
+
+  /** Looks at the target's storage where the maps, or the operator's own definition, put the disks. */
+  const surveyOn = async ({ request, facts, ownXml, clusters }: CheckInput, from: Place, to: Place, signal: AbortSignal): Promise<TargetStorage> => {
+    const map = joinMaps(clusters?.get(to.host.cluster)?.map, request.map);
+    const poolsOf = async ({ host, link }: Place) => ({ name: host.name, pools: map.pools === undefined ? [] : await link.storage.pools(signal) });
+    const { places, reasons } = ownXml === undefined ? placesOf(map, await poolsOf(from), await poolsOf(to)) : { places: 'problem' in ownXml ? [] : ownPlaces(ownXml.disks, facts), reasons: [] };
+    const side = ({ host, link }: Place) => ({ id: host.id, name: host.name, storage: link.storage });
+    return { ...(await deps.volumes.survey(facts?.disks ?? [], side(from), side(to), places, signal)), mapReasons: reasons };
   };
 
   /** The dead host is asked nothing: what is stored and what the candidates have decides. */
   const rescueCheck = async ({ vm, hosts, request, loadOf }: CheckInput, signal: AbortSignal): Promise<CheckResult> => {
     const definition = await deps.stored(vm.uuid, vm.hostId);
-    const facts = definition === undefined ? undefined : deps.describeDefinition(definition.xml);
+    const facts = definition === undefined ? undefined : deps.hypervisor.describeDefinition(definition.xml);
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
     const answering = rescueCandidates({ vm, hosts, request }).filter(({ state }) => state === 'connected');
     const surveyed = await Promise.all(
@@ -220,6 +244,17 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       deps.changed(migration, true);
       admit();
       return migration;
+    },
+    async plan({ vm: vmRef, ...request }, signal) {
+      const vm = fleet.vm(vmRef);
+      const result = await check(vm, request, undefined, signal);
+      if (result.kind === 'refused') throw new FerryError('migration-refused', `${vm.name} cannot be moved: ${result.reasons[0]?.message ?? ''}`, { reasons: result.reasons });
+      const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
+      const { plan } = result;
+      const from = { id: vm.hostId, name: source?.host.name ?? vm.hostId };
+      const adapted = plan.definition === undefined ? undefined : await deps.linkOf(vm.hostId).definitions.read(vm.uuid, signal);
+      const diff = adapted === undefined ? [] : lineDiff(adapted, plan.definition?.ownXml === true ? (request.xml ?? adapted) : deps.rewriteDefinition(adapted, plan.definition ?? {}));
+      return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, diff };
     },
     async abort(ref) {
       const migration = await find(ref);

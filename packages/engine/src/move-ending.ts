@@ -3,6 +3,7 @@
  * repeated after a crash. The runner decides when; core decided which.
  */
 import type { InstanceView, Migration, MigrationEvent, VmUuid } from '@ferry/core';
+import { bringsBelongings, takeBelongingsBack } from './belongings.ts';
 import { moveDefinition } from './definition-move.ts';
 import type { RunnerDeps } from './migration-runner.ts';
 import type { HostLink } from './ports.ts';
@@ -24,6 +25,9 @@ type Cleaned = Extract<MigrationEvent, { type: 'cleaned' }>;
 const hasCopies = ({ plan }: Migration): boolean => plan?.disks.some(({ how }) => how === 'copy') === true;
 const targetName = ({ to }: Migration): string => to?.name ?? 'the target';
 const sideOf = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): StorageSide => ({ id: place?.id ?? '', name: place?.name ?? '', storage: link.storage });
+/** The VM's definition as the target gets it. */
+export const rewritten = ({ plan, request }: Migration, xml: string, { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>): string =>
+  plan?.definition?.ownXml === true ? (request.xml ?? xml) : plan?.definition === undefined ? xml : rewriteDefinition(xml, plan.definition);
 const lookAt = (link: HostLink, uuid: VmUuid, { bounded }: MoveContext): Promise<InstanceView> => link.migration.observe(uuid, bounded());
 
 /** The rest of a move whose transfer is over. Rejects when a host does not answer: to be tried again. */
@@ -36,7 +40,7 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   else {
     // ending the helper takes libvirt a while, and only a start has to wait for it
     const released = endHelper(target(), context);
-    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, park: () => deps.kept.park(vm.uuid, from.id) });
+    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, park: () => deps.kept.park(vm.uuid, from.id), rewrite: (xml) => rewritten(migration, xml, deps) });
     const [moved] = await Promise.all([moving, released]);
     if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
     failure = moved.failure;
@@ -115,4 +119,5 @@ export async function takeBack(context: MoveContext): Promise<void> {
   const there = await lookAt(target(), vm.uuid, context);
   if (there.kind === 'present' && there.state !== 'shut-off') throw new Error(`${vm.name} is ${there.state} on ${targetName(migration)}`);
   await deps.volumes.takeBack(migration, sideOf(to, target()), bounded());
+  if (bringsBelongings(migration)) await takeBelongingsBack(migration, target(), bounded());
 }

@@ -2,7 +2,7 @@
  * The ports of the engine: what it needs from the world, declared where it is used. Drivers live in packages/adapters.
  * No driver decides anything; every method that can wait takes an AbortSignal.
  */
-import type { CallFailure, HostFacts, Instance, InstanceView, JobSample, PoolFacts, TimeMs, TransferPlan, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
+import type { CallFailure, DefinitionPlan, HostFacts, HostResources, Instance, InstanceView, JobSample, OwnDefinition, PoolFacts, ResourceRef, TimeMs, TransferPlan, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
 
 /** Time and randomness come in here, so that a virtual clock can drive the engine. */
 export interface Clock {
@@ -28,6 +28,10 @@ export interface Hypervisor {
   connect(uri: string, signal: AbortSignal): Promise<HostLink>;
   /** What a definition says by itself, without asking a host. Throws when it cannot be read. */
   describeDefinition(xml: string): VmFacts;
+  /** Whose it is, and what it names. Throws when it cannot be read. */
+  identityOfDefinition(xml: string): OwnDefinition;
+  /** The same definition with other names; what the plan does not speak of stays byte for byte. */
+  rewriteDefinition(xml: string, plan: DefinitionPlan): string;
 }
 
 /** One open host. Resolve `closed` with the reason when the connection is lost, with undefined when we closed it. */
@@ -37,6 +41,7 @@ export interface HostLink {
   readonly definitions: DefinitionDriver;
   readonly storage: HostStorage;
   readonly files: HostFiles;
+  readonly resources: ResourceDriver;
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
 }
@@ -70,7 +75,7 @@ export interface PerformRequest {
   readonly maxBandwidthMiBPerSecond?: number;
   readonly transfer: TransferPlan;
   /** What the target defines in place of the source's own: for the running guest, and for its next start. */
-  readonly definition?: { readonly live: string; readonly persistent: string };
+  readonly definition?: { readonly live: string; readonly persistent?: string };
   /** False: the guest is paused for the whole of it. */
   readonly live: boolean;
   /** The target gets a persistent definition. */
@@ -131,6 +136,8 @@ export interface DefinitionDriver {
   describe(uuid: VmUuid, signal: AbortSignal): Promise<VmFacts>;
   /** The inactive definition with its secrets, as libvirt prints it. */
   read(uuid: VmUuid, signal: AbortSignal): Promise<string>;
+  /** What libvirt would give a target: the running guest's definition with its secrets. */
+  readMigratable(uuid: VmUuid, signal: AbortSignal): Promise<string>;
   /** Defines, or redefines, the domain. */
   write(xml: string, signal: AbortSignal): Promise<void>;
   /** Forgets that libvirt saved the memory of this VM, and the file. */
@@ -145,6 +152,23 @@ export interface DefinitionDriver {
   restoreSnapshots(uuid: VmUuid, snapshots: readonly SnapshotMetadata[], signal: AbortSignal): Promise<void>;
   /** Starts the helper, paused; one that is there already is left as it is. */
   startHelper(helper: HelperDomain, marker: MigrationMarker, signal: AbortSignal): Promise<void>;
+}
+
+/** A resource as it can be made on another host. */
+export interface ResourceCopy {
+  readonly xml: string;
+  /** Of a secret. */
+  readonly value?: Uint8Array;
+}
+
+/** Networks, filters and secrets of a host. */
+export interface ResourceDriver {
+  look(signal: AbortSignal): Promise<HostResources>;
+  read(ref: ResourceRef, signal: AbortSignal): Promise<ResourceCopy>;
+  /** A network is started, too. */
+  create(ref: ResourceRef, copy: ResourceCopy, signal: AbortSignal): Promise<void>;
+  /** What is not there is fine. */
+  remove(ref: ResourceRef, signal: AbortSignal): Promise<void>;
 }
 
 /** A file that belongs to a VM beside its disks: UEFI variables, TPM state, saved memory. */

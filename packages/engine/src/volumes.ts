@@ -3,7 +3,7 @@
  * again when the move fails, and records what stays behind on the source. What is to be done is decided in core; a record
  * is written before the thing it speaks of is touched, so that a later look knows whose it is.
  */
-import { FerryError, needsProof, type DiskFacts, type DiskPlan, type Migration, type RescueStorage, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord } from '@ferry/core';
+import { FerryError, needsProof, placeOf, type DiskFacts, type DiskPlan, type Migration, type Places, type RescueStorage, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord } from '@ferry/core';
 import type { Clock, HostStorage, IntentStore, Log } from './ports.ts';
 
 const volumePrefix = 'volumes/';
@@ -24,8 +24,8 @@ export interface StorageSide {
 type StoredRecord = VolumeRecord & { readonly made?: boolean };
 
 export interface Volumes {
-  /** What the target's storage says to these disks. Leaves nothing behind on either host. */
-  survey(disks: readonly DiskFacts[], from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<TargetStorage>;
+  /** What the target's storage says to these disks, which are at other `places` there. Leaves nothing behind on either host. */
+  survey(disks: readonly DiskFacts[], from: StorageSide, to: StorageSide, places: Places, signal: AbortSignal): Promise<TargetStorage>;
   /** What is known of a dead host's storage: proofs kept from earlier, whatever their age, and what the target has. */
   surveyForRescue(disks: readonly DiskFacts[], deadHost: string, to: StorageSide, signal: AbortSignal): Promise<RescueStorage>;
   /** Makes the planned volumes. Rejects with FerryError; what was made until then is taken back by `takeBack`. */
@@ -43,8 +43,9 @@ export interface Volumes {
 const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
 const keyOf = (host: string, path: string): string => `${volumePrefix}${host}/${encodeURIComponent(path)}`;
 const proofKey = (a: string, b: string, folder: string): string => `${proofPrefix}${[a, b].sort().join('|')}/${encodeURIComponent(folder)}`;
-const planned = (migration: Migration): readonly (DiskPlan & Required<Pick<DiskPlan, 'path' | 'volume'>>)[] =>
-  (migration.plan?.disks ?? []).flatMap((disk) => (disk.how === 'copy' && disk.path !== undefined && disk.volume !== undefined ? [{ ...disk, path: disk.path, volume: disk.volume }] : []));
+/** `path` is the source's, `place` the target's. */
+const planned = (migration: Migration): readonly (DiskPlan & Required<Pick<DiskPlan, 'path' | 'volume'>> & { readonly place: string })[] =>
+  (migration.plan?.disks ?? []).flatMap((disk) => (disk.how === 'copy' && disk.path !== undefined && disk.volume !== undefined ? [{ ...disk, path: disk.path, place: disk.targetPath ?? disk.path, volume: disk.volume }] : []));
 
 export function createVolumes({ intents, clock, log }: { readonly intents: IntentStore; readonly clock: Clock; readonly log: Log }): Volumes {
   const put = (record: StoredRecord) => intents.commit([{ op: 'put', key: keyOf(record.host, record.path), value: record }]);
@@ -52,8 +53,8 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
   const recordAt = async (host: string, path: string): Promise<StoredRecord | undefined> => (await intents.get(keyOf(host, path)))?.value as StoredRecord | undefined;
 
   /** A marker volume left through one host and looked for through the other. */
-  const proveFolder = async (folder: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
-    const key = proofKey(from.id, to.id, folder);
+  const proveFolder = async (folder: string, place: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
+    const key = place === folder ? proofKey(from.id, to.id, folder) : `${proofPrefix}${from.id}|${to.id}/${encodeURIComponent(folder)}/${encodeURIComponent(place)}`;
     const kept = (await intents.get(key))?.value as SharingProof | undefined;
     if (kept !== undefined && clock.now() - kept.at < proofKeptMs) return kept;
     const name = `ferry-proof-${clock.randomText(12)}`;
@@ -61,10 +62,10 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
     const left = await from.storage.marker('leave', folder, name, signal);
     if (!left.folder) return { verdict: 'unknown', method: 'none', at, detail: `${from.name} does not open ${folder} as a storage pool` };
     try {
-      const { folder: there, found } = await to.storage.marker('find', folder, name, signal);
+      const { folder: there, found } = await to.storage.marker('find', place, name, signal);
       const proof: SharingProof = found
         ? { verdict: 'shared', method: 'marker', at }
-        : { verdict: 'separate', method: 'marker', at, detail: there ? `a marker made on ${from.name} is not on ${to.name}` : `${to.name} has no folder ${folder}` };
+        : { verdict: 'separate', method: 'marker', at, detail: there ? `a marker made on ${from.name} is not on ${to.name}` : `${to.name} has no folder ${place}` };
       if (found) await intents.commit([{ op: 'put', key, value: proof }]);
       return proof;
     } finally {
@@ -74,39 +75,41 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
   };
 
   /** Two pools that give a device the same key see one device. */
-  const proveDevice = async (path: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
-    const [here, there] = await Promise.all([from.storage.identityOf(path, signal), to.storage.identityOf(path, signal)]);
+  const proveDevice = async (path: string, place: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
+    const [here, there] = await Promise.all([from.storage.identityOf(path, signal), to.storage.identityOf(place, signal)]);
     const at = clock.now();
-    if (here === undefined || there === undefined) return { verdict: 'unknown', method: 'none', at, detail: `no storage pool on ${here === undefined ? from.name : to.name} knows ${path} by an identity of its own` };
+    if (here === undefined || there === undefined) return { verdict: 'unknown', method: 'none', at, detail: `no storage pool on ${here === undefined ? from.name : to.name} knows ${here === undefined ? path : place} by an identity of its own` };
     return here === there ? { verdict: 'shared', method: 'identity', at, detail: here } : { verdict: 'separate', method: 'identity', at, detail: `${path} is ${here} on ${from.name} and ${there} on ${to.name}` };
   };
 
-  const prove = async (path: string, disk: DiskFacts, folders: Map<string, Promise<SharingProof>>, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
-    if (disk.type === 'block') return proveDevice(path, from, to, signal);
+  const prove = async (path: string, disk: DiskFacts, folders: Map<string, Promise<SharingProof>>, from: StorageSide, to: StorageSide, places: Places, signal: AbortSignal): Promise<SharingProof> => {
+    if (disk.type === 'block') return proveDevice(path, placeOf(path, places), from, to, signal);
     if (disk.type !== 'file') return { verdict: 'unknown', method: 'none', at: clock.now(), detail: `a ${disk.type} disk without an identity cannot carry a marker` };
-    const folder = folderOf(path);
-    const proof = folders.get(folder) ?? proveFolder(folder, from, to, signal);
-    folders.set(folder, proof);
+    const [folder, place] = [folderOf(path), folderOf(placeOf(path, places))];
+    const key = `${folder}\0${place}`;
+    const proof = folders.get(key) ?? proveFolder(folder, place, from, to, signal);
+    folders.set(key, proof);
     return proof;
   };
 
   const forget = (storage: HostStorage, { pool, name }: { readonly pool: string; readonly name: string }, signal: AbortSignal) => storage.deleteVolume(pool, name, signal);
 
   return {
-    async survey(disks, from, to, signal) {
+    async survey(disks, from, to, places, signal) {
       const folders = new Map<string, Promise<SharingProof>>();
       const sharing = new Map<string, SharingProof>();
       const volumes = new Map<string, VolumeFacts>();
       const records = new Map<string, VolumeRecord>();
       for (const disk of disks.filter(needsProof)) {
-        for (const path of [disk.source ?? '', ...disk.backing]) sharing.set(path, await prove(path, disk, folders, from, to, signal));
+        for (const path of [disk.source ?? '', ...disk.backing]) sharing.set(path, await prove(path, disk, folders, from, to, places, signal));
         const path = disk.source ?? '';
         if (sharing.get(path)?.verdict !== 'separate') continue;
-        const [there, record] = await Promise.all([to.storage.volumeAt(path, signal), recordAt(to.id, path)]);
+        const place = placeOf(path, places);
+        const [there, record] = await Promise.all([to.storage.volumeAt(place, signal), recordAt(to.id, place)]);
         if (there !== undefined) volumes.set(path, there);
         if (record !== undefined) records.set(path, record);
       }
-      return { pools: volumes.size > 0 || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, records };
+      return { pools: volumes.size > 0 || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, records, places };
     },
 
     async surveyForRescue(disks, deadHost, to, signal) {
@@ -122,7 +125,7 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
     },
 
     async make(migration, to, signal) {
-      for (const { path, volume, capacityBytes = 0, asFile, format: diskFormat = 'raw' } of planned(migration)) {
+      for (const { place: path, volume, capacityBytes = 0, asFile, format: diskFormat = 'raw' } of planned(migration)) {
         if (volume.existing) continue;
         const format = asFile === true ? 'raw' : diskFormat;
         const before = await recordAt(to.id, path);
@@ -146,7 +149,7 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
     },
 
     async takeBack(migration, to, signal) {
-      for (const { path, volume } of planned(migration)) {
+      for (const { place: path, volume } of planned(migration)) {
         const record = await recordAt(to.id, path);
         if (volume.existing || record === undefined || record.migration !== migration.id || record.role !== 'target') continue;
         const there = await to.storage.volumeAt(path, signal);
@@ -157,9 +160,9 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
 
     async settle(migration, from, to, signal) {
       let copiedBytes = 0;
-      for (const { path, volume, asFile, capacityBytes = 0 } of planned(migration)) {
-        const [left, arrived] = await Promise.all([from.storage.volumeAt(path, signal), to.storage.volumeAt(path, signal)]);
-        await drop(to.id, path);
+      for (const { path, place, volume, asFile, capacityBytes = 0 } of planned(migration)) {
+        const [left, arrived] = await Promise.all([from.storage.volumeAt(path, signal), to.storage.volumeAt(place, signal)]);
+        await drop(to.id, place);
         copiedBytes += arrived?.allocationBytes ?? 0;
         // a file copied as it is shows the size that the guest sees again
         const verified = arrived !== undefined && (asFile === true || arrived.capacityBytes >= capacityBytes);

@@ -6,6 +6,7 @@ import type { DomainEvent, EventGap } from './events.ts';
 import type { KeepaliveOptions } from './keepalive.ts';
 import type { MigrateParams } from './migrate.ts';
 import type { MigrationSide } from './migration-side.ts';
+import type { ResourceCalls } from './resource-calls.ts';
 import type { SnapshotCalls } from './snapshot-calls.ts';
 import type { StorageCalls } from './storage-calls.ts';
 import type { AccessSettings } from './transport.ts';
@@ -82,7 +83,7 @@ export interface MigratePeerToPeer {
   readonly params: MigrateParams;
 }
 
-export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCalls, VolumeStreams {
+export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCalls, ResourceCalls, VolumeStreams {
   /** The URI in its normal form. */
   readonly uri: string;
   /**

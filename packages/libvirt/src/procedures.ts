@@ -4,6 +4,7 @@
 import { array, charArray, flag, i32, nothing, optional, struct, u32, u64, uuid } from './xdr.ts';
 import { row } from './procedure.ts';
 import { migrationProcedures } from './migration-procedures.ts';
+import { resourceProcedures } from './resource-procedures.ts';
 import { snapshotProcedures } from './snapshot-procedures.ts';
 import { storageProcedures } from './storage-procedures.ts';
 import { domain, MAX_DOMAINS, optionalStr, str, wireParams } from './wire-types.ts';
@@ -17,6 +18,7 @@ export const procedures = {
   ...storageProcedures,
   ...snapshotProcedures,
   ...migrationProcedures,
+  ...resourceProcedures,
   connectOpen: row(1, 'CONNECT_OPEN', struct({ name: optionalStr, flags: u32 }), nothing),
   connectClose: row(2, 'CONNECT_CLOSE', nothing, nothing),
   connectGetVersion: row(4, 'CONNECT_GET_VERSION', nothing, struct({ version: u64 })),

@@ -14,6 +14,7 @@ import { openConnection } from './open.ts';
 import type { OpenOptions } from './open.ts';
 import type { Procedure } from './procedure.ts';
 import { procedures as p } from './procedures.ts';
+import { resourceCalls } from './resource-calls.ts';
 import { snapshotCalls } from './snapshot-calls.ts';
 import { storageCalls } from './storage-calls.ts';
 import { volumeStreams } from './volume-streams.ts';
@@ -208,6 +209,7 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
 
     ...storageCalls(call),
     ...snapshotCalls(call),
+    ...resourceCalls(call),
     ...volumeStreams(openOwn),
 
     subscribe,

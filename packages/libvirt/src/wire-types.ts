@@ -32,6 +32,21 @@ export interface VolumeRef {
   readonly name: string;
   readonly key: string;
 }
+/** A network of libvirt's own; the server finds it by its UUID. */
+export interface NetworkRef {
+  readonly name: string;
+  readonly uuid: string;
+}
+export interface NetworkFilterRef {
+  readonly name: string;
+  readonly uuid: string;
+}
+/** `usageType` is VIR_SECRET_USAGE_TYPE: 0 none, 1 volume, 2 ceph, 3 iscsi, 4 tls, 5 vtpm. */
+export interface SecretRef {
+  readonly uuid: string;
+  readonly usageType: number;
+  readonly usageId: string;
+}
 /** A snapshot or a checkpoint of a domain. */
 export interface SnapshotRef {
   readonly name: string;
@@ -40,6 +55,9 @@ export interface SnapshotRef {
 
 export const pool: Codec<PoolRef> = objectWithUuid;
 export const volume: Codec<VolumeRef> = struct({ pool: str, name: str, key: str });
+export const virtualNetwork: Codec<NetworkRef> = objectWithUuid;
+export const networkFilter: Codec<NetworkFilterRef> = objectWithUuid;
+export const secret: Codec<SecretRef> = struct({ uuid, usageType: i32, usageId: str });
 export const snapshot: Codec<SnapshotRef> = struct({ name: str, dom: domain });
 
 export type WireParam = { readonly field: string } & (

@@ -79,6 +79,7 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     migrations: async (query) => note('migrations', query, [finishedMigration, runningMigration]),
     migration: async (ref) => find(ref),
     startMigration: async (request, by) => note('startMigration', { request, by }, runningMigration),
+    planMigration: async (request) => note('planMigration', request, { vm: { uuid: instance.uuid, name: 'web1' }, from: { id: hostId('h1'), name: 'alpha' }, to: { id: hostId('h2'), name: 'beta' }, kind: 'live', plan: { how: 'guest', live: true, persistence: 'permanent', disks: [{ target: 'vda', how: 'copy', path: '/a', targetPath: '/b' }], autostart: false, definition: { creates: [{ kind: 'network', name: 'lan' }] } }, diff: ['-a', '+b'] }),
     abortMigration: async (ref) => note('abortMigration', ref, find(ref)),
     leftovers: async () => [sampleLeftover],
     purgeLeftover: async (host, path) => note('purgeLeftover', { host, path }, sampleLeftover),

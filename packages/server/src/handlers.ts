@@ -4,10 +4,10 @@
  */
 import type { AnswerOf, CallName, ParsedOf, StreamName } from '@ferry/api';
 import { apiBase } from '@ferry/api';
-import { FerryError } from '@ferry/core';
+import { FerryError, type Cluster, type MigrationRequest } from '@ferry/core';
 import type { Engine } from '@ferry/engine';
 import type { ServerSentEvent } from './event-stream.ts';
-import { clusterJson, eventJson, hostJson, leftoverJson, migrationJson, present, vmJson } from './views.ts';
+import { clusterJson, eventJson, hostJson, leftoverJson, migrationJson, plannedJson, present, vmJson } from './views.ts';
 
 export interface HandlerContext {
   /** Name of the calling program: cli, console, ... */
@@ -51,7 +51,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       return { body: hostJson(view, engine.vmCountOf(view.host.id)) };
     },
     clusterList: async () => ({ body: { items: engine.clusters().map(clusterJson) } }),
-    clusterPut: async ({ params, body }) => ({ body: clusterJson(await engine.putCluster({ name: params.cluster, ...present(body) })) }),
+    clusterPut: async ({ params, body }) => ({ body: clusterJson(await engine.putCluster(clusterOf(params.cluster, body))) }),
     clusterRemove: async ({ params }) => {
       await engine.removeCluster(params.cluster);
       return { body: undefined };
@@ -64,17 +64,30 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       return { body: { items: found.map(migrationJson) } };
     },
     migrationCreate: async ({ body }, { client }) => {
-      if (body.to !== undefined && body.preferHost !== undefined) throw new FerryError('request-invalid', 'The fields "to" and "preferHost" of the body exclude each other.');
-      if (body.temporary === true && body.keepSource === true) throw new FerryError('request-invalid', 'The fields "temporary" and "keepSource" of the body exclude each other.');
-      const migration = await engine.startMigration(present({ ...body, rescue: body.rescue === undefined ? undefined : present(body.rescue) }), { actor, client });
+      const migration = await engine.startMigration(requestOf(body), { actor, client });
       return { body: migrationJson(migration), location: `${apiBase}/migrations/${migration.id}` };
     },
+    migrationPlan: async ({ body }, { signal }) => ({ body: plannedJson(await engine.planMigration(requestOf(body), signal)) }),
     migrationShow: async ({ params }) => ({ body: migrationJson(await engine.migration(params.migration)) }),
     leftoverList: async () => ({ body: { items: (await engine.leftovers()).map(leftoverJson) } }),
     leftoverPurge: async ({ body }, { signal }) => ({ body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)) }),
     migrationTune: async ({ params, body }, { signal }) => ({ body: migrationJson(await engine.tuneMigration(params.migration, present(body), signal)) }),
     migrationAbort: async ({ params }) => ({ body: migrationJson(await engine.abortMigration(params.migration)) }),
   };
+};
+
+const clusterOf = (name: string, { map, ...settings }: ParsedOf<'clusterPut'>['body']): Cluster => ({ name, ...present(settings), ...(map === undefined ? {} : { map: present(map) }) });
+
+/** Throws FerryError `request-invalid` for fields that exclude each other. */
+const requestOf = (body: ParsedOf<'migrationCreate'>['body']): MigrationRequest & { readonly vm: string } => {
+  const exclude = (one: string, other: string): never => {
+    throw new FerryError('request-invalid', `The fields "${one}" and "${other}" of the body exclude each other.`);
+  };
+  if (body.to !== undefined && body.preferHost !== undefined) exclude('to', 'preferHost');
+  if (body.temporary === true && body.keepSource === true) exclude('temporary', 'keepSource');
+  if (body.xml !== undefined && body.map !== undefined) exclude('xml', 'map');
+  const { rescue, map, ...rest } = body;
+  return { ...present(rest), ...(rescue === undefined ? {} : { rescue: present(rescue) }), ...(map === undefined ? {} : { map: present(map) }) };
 };
 
 export const streamHandlers = (engine: Engine): StreamHandlers => ({

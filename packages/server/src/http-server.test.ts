@@ -43,6 +43,7 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   vmShow: { url: '/vms/web1' },
   migrationList: { url: '/migrations?state=active&vm=web1&limit=5' },
   migrationCreate: { method: 'POST', url: '/migrations', payload: { vm: 'web1', to: 'beta' }, headers: { 'ferry-client': 'cli' } },
+  migrationPlan: { method: 'POST', url: '/migrations/plan', payload: { vm: 'web1', map: { networks: { lan: 'lan2' }, graphicsListen: '::1' } } },
   migrationShow: { url: '/migrations/m1' },
   migrationAbort: { method: 'POST', url: '/migrations/m1/abort' },
   leftoverList: { url: '/volumes/leftovers' },

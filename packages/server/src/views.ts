@@ -2,9 +2,9 @@
  * From core's objects to the JSON of the API: times become RFC 3339, ids of hosts become names, what is absent stays
  * absent. It decides nothing and leaves out what is nobody's business outside: evidence, reasons of states, leases.
  */
-import type { ClusterJson, FerryEvent, HostJson, LeftoverJson, MigrationJson, VmJson } from '@ferry/api';
+import type { ClusterJson, FerryEvent, HostJson, LeftoverJson, MigrationJson, PlannedMigrationJson, VmJson } from '@ferry/api';
 import type { DiskPlan, ErrorReport, HostView, Migration, TimeMs, Vm, VolumeRecord } from '@ferry/core';
-import type { ClusterView, EngineEvent } from '@ferry/engine';
+import type { ClusterView, EngineEvent, PlannedMigration } from '@ferry/engine';
 
 /** Name of a host by its id, also of one that has been removed. */
 export type HostNames = (id: string) => string;
@@ -35,7 +35,7 @@ export const hostJson = (view: HostView, vms: number): HostJson => {
   });
 };
 
-export const clusterJson = ({ cluster, hosts }: ClusterView): ClusterJson => ({ ...cluster, hosts: [...hosts] });
+export const clusterJson = ({ cluster, hosts }: ClusterView): ClusterJson => ({ ...cluster, ...(cluster.map === undefined ? {} : { map: { ...cluster.map } }), hosts: [...hosts] });
 
 export const vmJson = (vm: Vm, nameOf: HostNames): VmJson =>
   present({
@@ -75,15 +75,31 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     proofOfDeath: migration.proofOfDeath === undefined ? undefined : { ...migration.proofOfDeath, at: time(migration.proofOfDeath.at) },
     how: migration.plan?.how,
     transfer: migration.plan?.transfer,
+    creates: migration.plan?.definition?.creates?.map((each) => ({ ...each })),
     persistence: migration.plan?.persistence,
     disks: migration.plan?.disks.map(movedDiskJson),
     adopted: migration.adopted,
   });
 
-const movedDiskJson = ({ target, path, how, proof, capacityBytes, allocationBytes, volume }: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>
+export const plannedJson = ({ vm, from, to, kind, plan, diff }: PlannedMigration): PlannedMigrationJson =>
+  present({
+    vm,
+    from: from.name,
+    to: to.name,
+    kind,
+    how: plan.how,
+    persistence: plan.persistence,
+    transfer: plan.transfer,
+    disks: plan.disks.map(movedDiskJson),
+    creates: plan.definition?.creates?.map((each) => ({ ...each })),
+    diff: [...diff],
+  });
+
+const movedDiskJson = ({ target, path, targetPath, how, proof, capacityBytes, allocationBytes, volume }: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>
   present({
     target,
     path,
+    targetPath,
     how,
     sharing: proof === undefined ? undefined : present({ verdict: proof.verdict, method: proof.method, at: proof.at === 0 ? undefined : time(proof.at), detail: proof.detail }),
     sizeBytes: capacityBytes,

@@ -12,6 +12,7 @@ import { filesOf } from './files.ts';
 import { markerElement } from './marker.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { fileOf, folderOf, refreshPool, volumeNamed } from './pool-lending.ts';
+import { needsOf } from './rewrite.ts';
 import { snapshotsOn } from './snapshots.ts';
 import { backingOf, type BackingImage } from './storage-xml.ts';
 import { disksOf } from './translate.ts';
@@ -136,10 +137,14 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         snapshots: snapshots.count,
         externalSnapshots: snapshots.external,
         checkpoints: checkpoints?.length ?? 0,
+        needs: needsOf(root),
       };
     },
     async read(uuid, signal) {
       return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.INACTIVE | VIR_DOMAIN_XML.SECURE, { signal });
+    },
+    async readMigratable(uuid, signal) {
+      return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.MIGRATABLE | VIR_DOMAIN_XML.SECURE, { signal });
     },
     async write(xml, signal) {
       await session.domainDefine(xml, 0, { signal });
@@ -248,5 +253,6 @@ export function describeDefinition(xml: string): VmFacts {
     snapshots: 0,
     externalSnapshots: false,
     checkpoints: 0,
+    needs: needsOf(root),
   };
 }

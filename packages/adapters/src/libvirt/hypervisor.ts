@@ -15,12 +15,16 @@ import { filesOf } from './files.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
 import { openDirectSide, performPeerToPeer } from './moving.ts';
 import { poolLender } from './pool-lending.ts';
+import { resourcesOf } from './resources.ts';
+import { identityOfDefinition, rewriteDefinition } from './rewrite.ts';
 import { storageOf } from './storage.ts';
 import { completedOf, factsOf, instanceOf, sampleOf, stateOf } from './translate.ts';
 
 export function libvirtHypervisor(access: AccessSettings = {}): Hypervisor {
   return {
     describeDefinition,
+    identityOfDefinition,
+    rewriteDefinition,
     async connect(uri, signal) {
       try {
         return linkOf(await openHostSession(uri, { signal, access }));
@@ -39,6 +43,7 @@ function linkOf(session: HostSession): HostLink {
     definitions: definitionsOf(session, pools),
     storage: storageOf(session, pools),
     files: filesOf(session, pools),
+    resources: resourcesOf(session),
     closed: session.closed,
     close: () => session.close(),
   };

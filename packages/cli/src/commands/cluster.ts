@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { ClusterJson, ClusterPut } from '@ferry/api';
 import { contextOf } from '../context.ts';
+import { mapOf, mapOptions, type MapOptions } from '../options.ts';
 import { fields, table } from '../output/table.ts';
 
 const ports = (text: string): { readonly first: number; readonly last: number } => {
@@ -19,9 +20,11 @@ const clusterText = (cluster: ClusterJson): string =>
     ['migration network', cluster.migrationNetwork],
     ['migration ports', portText(cluster.migrationPorts)],
     ['tls', tlsText(cluster.tls)],
+    ...(['networks', 'pools', 'paths'] as const).map((what): [string, string | undefined] => [`maps ${what}`, cluster.map?.[what] === undefined ? undefined : Object.entries(cluster.map[what]).map(([from, to]) => `${from} = ${to}`).join(', ')]),
+    ['consoles listen on', cluster.map?.graphicsListen],
   ]);
 
-interface SetOptions {
+interface SetOptions extends MapOptions {
   readonly migrationNetwork?: string;
   readonly migrationPorts?: { readonly first: number; readonly last: number };
   readonly tls?: 'on' | 'off';
@@ -37,15 +40,14 @@ export function clusterCommands(program: Command): void {
       const { items } = await client().call('clusterList');
       output.result(items, () => table(['name', 'hosts', 'migration network', 'ports', 'tls'], items.map((each) => [each.name, each.hosts.join(', '), each.migrationNetwork, portText(each.migrationPorts), tlsText(each.tls)])));
     });
-  cluster
-    .command('set <cluster>')
+  mapOptions(cluster.command('set <cluster>'))
     .description('make a cluster, or replace its settings; what is left away is not set')
     .option('--migration-network <cidr>', 'migration data goes to an address in this network')
     .option('--migration-ports <first-last>', "ports on the target for migration data, in place of libvirt's own", ports)
     .addOption(new Option('--tls <on|off>', 'whether migration data is encrypted unless asked otherwise').choices(['on', 'off']))
-    .action(async (name: string, { migrationNetwork, migrationPorts, tls }: SetOptions, command: Command) => {
+    .action(async (name: string, { migrationNetwork, migrationPorts, tls, ...maps }: SetOptions, command: Command) => {
       const { client, output } = contextOf(command);
-      const body: ClusterPut = { ...(migrationNetwork === undefined ? {} : { migrationNetwork }), ...(migrationPorts === undefined ? {} : { migrationPorts }), ...(tls === undefined ? {} : { tls: tls === 'on' }) };
+      const body: ClusterPut = { ...(migrationNetwork === undefined ? {} : { migrationNetwork }), ...(migrationPorts === undefined ? {} : { migrationPorts }), ...(tls === undefined ? {} : { tls: tls === 'on' }), ...mapOf(maps) };
       const put = await client().call('clusterPut', { params: { cluster: name }, body });
       output.result(put, () => clusterText(put));
     });

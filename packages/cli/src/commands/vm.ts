@@ -1,11 +1,12 @@
 /** `ferry vm ...`: the VMs, and moving one. */
+import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { Option, type Command } from 'commander';
-import type { MigrationCreate, VmJson } from '@ferry/api';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
-import { wholeNumber } from '../options.ts';
+import { mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
 import { followMigration } from '../follow.ts';
-import { formatBytes } from '../output/format.ts';
+import { formatBytes, printable } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
 
 const vmText = (vm: VmJson): string =>
@@ -23,18 +24,64 @@ const vmText = (vm: VmJson): string =>
     ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state', 'definition'], vm.instances.map((each) => [each.host, each.role, each.state, each.persistent === false ? 'transient' : 'persistent']))]),
   ].join('\n');
 
-type MigrateOptions = Omit<MigrationCreate, 'vm' | 'rescue' | 'maxBandwidthMiBPerSecond' | 'mode' | 'tls' | 'parallelConnections'> & {
+interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'preferHost' | 'toCluster' | 'kind' | 'maxDowntimeMs' | 'tunnelled' | 'compression' | 'zeroCopy' | 'temporary' | 'keepSource' | 'deleteSourceDisks' | 'useExistingVolumes' | 'assumeShared' | 'createMissing' | 'autoStart'> {
   readonly direct?: true;
   readonly peerToPeer?: true;
   readonly enableTls?: true;
   readonly disableTls?: true;
   readonly parallel?: number;
   readonly maxBandwidthMb?: number;
-   readonly rescueMode?: true;
+  readonly xml?: string;
+  readonly copyMedia?: true;
+  readonly ejectMedia?: true;
+  readonly rescueMode?: true;
   readonly hostIsDead?: string;
+  readonly dryRun?: true;
   readonly detach?: true;
-};
+}
 
+/** Fields that go as they are. */
+const plainFields = ['to', 'preferHost', 'toCluster', 'kind', 'maxDowntimeMs', 'tunnelled', 'compression', 'zeroCopy', 'temporary', 'keepSource', 'deleteSourceDisks', 'useExistingVolumes', 'assumeShared', 'createMissing', 'autoStart'] as const;
+
+function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
+  const plain = Object.fromEntries(plainFields.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
+  const { direct, peerToPeer, enableTls, disableTls, parallel, maxBandwidthMb, xml, copyMedia, ejectMedia, hostIsDead } = options;
+  return {
+    vm,
+    ...plain,
+    ...mapOf(options),
+    ...(direct === true ? { mode: 'direct' as const } : peerToPeer === true ? { mode: 'peer-to-peer' as const } : {}),
+    ...(enableTls === true ? { tls: true } : disableTls === true ? { tls: false } : {}),
+    ...(parallel === undefined ? {} : { parallelConnections: parallel }),
+    ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }),
+    ...(xml === undefined ? {} : { xml }),
+    ...(copyMedia === true ? { media: 'copy' as const } : ejectMedia === true ? { media: 'eject' as const } : {}),
+    ...(hostIsDead === undefined ? {} : { rescue: { statement: hostIsDead, by: userInfo().username } }),
+  };
+}
+
+const planText = ({ vm, from, to, kind, how, persistence, transfer, disks, creates, diff }: PlannedMigrationJson): string =>
+  [
+    fields([
+      ['vm', vm.name],
+      ['kind', `${kind}, ${persistence}`],
+      ['from', from],
+      ['to', to],
+      ['travels', how],
+      ['driven', transfer === undefined ? undefined : `${transfer.mode} (${transfer.modeReason})`],
+      ['makes there', creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', ')],
+    ]),
+    ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, disk.how, disk.path, disk.targetPath ?? disk.path]))]),
+    ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff.map((line) => printable(line))]),
+  ].join('\n');
+
+const contentOf = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new InvalidArgumentError(`The file cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+};
 
 export function vmCommands(program: Command): void {
   const vm = program.command('vm').description('virtual machines');
@@ -56,7 +103,7 @@ export function vmCommands(program: Command): void {
       const shown = await client().call('vmShow', { params: { vm: ref } });
       output.result(shown, () => vmText(shown));
     });
-  vm.command('migrate <vm>')
+  mapOptions(vm.command('migrate <vm>'))
     .description('move a VM to another host; Ctrl-C detaches, the migration goes on')
     .addOption(new Option('--to <host>', 'this host or none').conflicts('preferHost'))
     .option('--prefer-host <host>', 'try this host first, another suited one otherwise')
@@ -80,14 +127,22 @@ export function vmCommands(program: Command): void {
     .option('--auto-start', 'start a VM that was shut off once it is on the target')
     .option('--rescue-mode', "the VM's host is down: start it elsewhere from the stored definition")
     .option('--host-is-dead <statement>', 'with --rescue-mode: how you know that the host is dead; kept with your name and the time')
+    .option('--xml <file>', "the definition for the target, in place of the VM's own", contentOf)
+    .addOption(new Option('--copy-media', 'images of drives that only the source has are copied').conflicts('ejectMedia'))
+    .option('--eject-media', 'drives with an image that only the source has arrive empty')
+    .option('--create-missing', 'networks, filters and secrets that the target lacks are made there as on the source')
+    .option('--dry-run', 'show what would happen and what changes in the definition; touch nothing')
     .option('--detach', 'print the id of the migration and return')
-    .action(async (ref: string, { detach, maxBandwidthMb, rescueMode, hostIsDead, direct, peerToPeer, enableTls, disableTls, parallel, ...wishes }: MigrateOptions, command: Command) => {
+    .action(async (ref: string, options: MigrateOptions, command: Command) => {
+      const { rescueMode, hostIsDead, dryRun, detach } = options;
       if ((rescueMode === true) !== (hostIsDead !== undefined)) command.error('--rescue-mode and --host-is-dead go together: without your word that the host is dead nothing is started twice.');
       const context = contextOf(command);
-      const { output: _output, server: _server, dataDir: _dataDir, ...body } = wishes as typeof wishes & Record<'output' | 'server' | 'dataDir', unknown>;
-      const migration = await context.client().call('migrationCreate', {
-        body: { vm: ref, ...body, ...(hostIsDead === undefined ? {} : { rescue: { statement: hostIsDead, by: userInfo().username } }), ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }), ...(direct === true ? { mode: 'direct' as const } : peerToPeer === true ? { mode: 'peer-to-peer' as const } : {}), ...(enableTls === true ? { tls: true } : disableTls === true ? { tls: false } : {}), ...(parallel === undefined ? {} : { parallelConnections: parallel }) },
-      });
+      const body = requestOf(ref, options);
+      if (dryRun === true) {
+        const planned = await context.client().call('migrationPlan', { body });
+        return context.output.result(planned, () => planText(planned));
+      }
+      const migration = await context.client().call('migrationCreate', { body });
       if (detach === true) context.output.result(migration, () => migration.id);
       else process.exitCode = await followMigration(context, migration);
     });

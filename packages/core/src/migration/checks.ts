@@ -7,8 +7,9 @@ import type { HostId, VmUuid } from '../ids.ts';
 import { defaultCluster, type Cluster, type HostRef, type HostView, type MigrationKind, type MigrationPlan, type MigrationRequest, type Vm } from '../model.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../ids.ts';
+import { joinMaps, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type HostResources, type OwnDefinition, type Places } from './definition.ts';
 import { planTransfer } from './transfer.ts';
-import { planDisks, type DiskFacts, type TargetStorage } from './storage.ts';
+import { planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
 
 /** What the source host says of the VM beyond its inventory. */
 export interface VmFacts {
@@ -26,6 +27,7 @@ export interface VmFacts {
   readonly snapshots: number;
   readonly externalSnapshots: boolean;
   readonly checkpoints: number;
+  readonly needs: DefinitionNeeds;
 }
 
 export interface CheckInput {
@@ -38,6 +40,10 @@ export interface CheckInput {
   readonly facts?: VmFacts;
   /** By host, of the candidates. */
   readonly storage?: ReadonlyMap<HostId, TargetStorage>;
+  /** By host, of the candidates. */
+  readonly resources?: ReadonlyMap<HostId, HostResources>;
+  /** What the operator's own definition says, or why it cannot be read. */
+  readonly ownXml?: OwnDefinition | { readonly problem: string };
   /** It arrived paused and was not resumed since: another move or a save kills its QEMU, and its memory is lost. */
   readonly arrivedPaused?: boolean;
   /** Those that have something to say, by name. */
@@ -56,7 +62,7 @@ export type CheckResult =
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
 
-const noFacts: VmFacts = { saved: false, autostart: false, persistent: true, disks: [], stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0 };
+const noFacts: VmFacts = { saved: false, autostart: false, persistent: true, disks: [], stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds };
 const factsOf = (input: Pick<CheckInput, 'facts'>): VmFacts => input.facts ?? noFacts;
 const kindOf = (input: CheckInput): ReturnType<typeof chooseKind> => chooseKind({ name: input.vm.name, state: input.vm.state, saved: factsOf(input).saved }, input.request.kind);
 /** The guest's memory or processor state travels. */
@@ -78,6 +84,7 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
     if ('reason' in chosen) reasons.push({ ...chosen.reason, host: source.host.name });
     else reasons.push(...wishReasons(vm.name, chosen.kind, request, facts));
   }
+  reasons.push(...ownXmlReasons(input));
   if (input.arrivedPaused === true && carriesGuest(input)) {
     reasons.push({ code: 'vm-arrived-paused', message: `${vm.name} arrived paused and was not resumed since; moving it again would kill its QEMU and lose its memory.`, remedy: 'Resume it first; it may be paused again at once.' });
   }
@@ -85,6 +92,18 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
     reasons.push({ code: 'vm-two-copies', message: `${vm.name} has more than one active copy; which one is right cannot be told.`, remedy: 'Stop the wrong copy by hand first.' });
   }
   return reasons;
+}
+
+/** The operator's own definition has to be one, and of this VM. */
+function ownXmlReasons({ vm, ownXml, facts }: CheckInput): readonly Reason[] {
+  if (ownXml === undefined) return [];
+  const remedy = `Begin with what "virsh dumpxml --inactive ${vm.name}" prints on its host, and change only what must be other.`;
+  if ('problem' in ownXml) return [{ code: 'xml-malformed', message: `The definition that was given cannot be read: ${ownXml.problem}.`, remedy }];
+  if (ownXml.uuid !== vm.uuid || ownXml.name !== vm.name) {
+    return [{ code: 'xml-identity', message: `The definition that was given is of ${ownXml.name} (${ownXml.uuid}), not of ${vm.name} (${vm.uuid}).`, remedy }];
+  }
+  const lost = (facts?.disks ?? []).filter(({ target, source }) => source !== undefined && ownXml.disks[target] === undefined).map(({ target }) => target);
+  return lost.length === 0 ? [] : [{ code: 'xml-disks', message: `The definition that was given has no disk ${lost.join(', ')}, which ${vm.name} has.`, remedy }];
 }
 
 /** Wishes that do not go together with the kind of move or with the VM. */
@@ -156,8 +175,9 @@ export function checkMigration(input: CheckInput): CheckResult {
   const judged = candidates.map((view) => {
     const basic = reasonsFor(input, view);
     const planned = planOn(input, view);
-    // the storage of a host that fails anyway is not looked at
-    return { view, plan: planned.plan, reasons: [...basic, ...(basic.length > 0 ? [] : planned.storage), ...planned.transfer] };
+    // nothing is said of storage that was not looked at, since the VM or the host fails anyway
+    const looked = basic.length === 0 && (general.length === 0 || input.storage !== undefined);
+    return { view, plan: planned.plan, reasons: [...basic, ...(looked ? planned.storage : []), ...planned.transfer] };
   });
   const suited = judged.filter(({ reasons }) => reasons.length === 0);
   const preferred = request.preferHost === undefined ? undefined : suited.find(({ view }) => view === named(input, request.preferHost ?? ''));
@@ -178,6 +198,26 @@ export function checkMigration(input: CheckInput): CheckResult {
   return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)] };
 }
 
+/** The operator's own definition says itself where its disks are. */
+function storageOn({ storage, ownXml, facts }: CheckInput, id: HostId): TargetStorage {
+  const surveyed = storage?.get(id) ?? emptyStorage;
+  return ownXml === undefined || 'problem' in ownXml ? surveyed : { ...surveyed, places: ownPlaces(ownXml.disks, facts) };
+}
+
+/** Where the operator's own definition has the disks of the VM. */
+export const ownPlaces = (disks: Readonly<Record<string, string>>, facts: Pick<VmFacts, 'disks'> | undefined): Places =>
+  (facts?.disks ?? []).flatMap(({ target, source }): Places => (source === undefined || disks[target] === undefined ? [] : [[source, disks[target]]]));
+
+/** Disks whose source is another one on the target, or none. */
+function movedDisks(facts: VmFacts, disks: readonly DiskPlan[], places: Places): readonly (readonly [string, string | null])[] {
+  return facts.disks.flatMap(({ target, source }): readonly (readonly [string, string | null])[] => {
+    if (source === undefined || !source.startsWith('/')) return [];
+    if (disks.find((disk) => disk.target === target)?.how === 'eject') return [[target, null]];
+    const place = placeOf(source, places);
+    return place === source ? [] : [[target, place]];
+  });
+}
+
 const emptyStorage: TargetStorage = { pools: [], sharing: new Map(), volumes: new Map(), records: new Map() };
 
 /** The move to this host, with what its storage has against it. */
@@ -189,17 +229,25 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
   const move = 'kind' in kind ? kind.kind : 'live';
   const source = sourceOf(input);
   const from = source?.host.name ?? 'its host';
-  const { disks, reasons } = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, input.storage?.get(host.id) ?? emptyStorage, { ...request, cold: move === 'cold', externalSnapshots: facts.externalSnapshots }, { from, to: host.name });
+  const storage = storageOn(input, host.id);
+  const { disks, reasons } = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, storage, { ...request, cold: move === 'cold', externalSnapshots: facts.externalSnapshots }, { from, to: host.name });
   const copied = disks.some(({ how }) => how === 'copy');
   const carries = (move === 'live' || move === 'suspended') && !facts.saved;
   const how = carries ? 'guest' : copied ? 'helper' : 'definition';
   const peerRefusal = input.peerRefusals?.get(host.id);
   const travel = how === 'definition' || source === undefined ? undefined : planTransfer({ source, target, request, copies: copied, cluster: input.clusters?.get(host.cluster) ?? { name: host.cluster }, portsInUse: input.portsInUse?.(host.id) ?? [], ...(peerRefusal === undefined ? {} : { peerRefusal }) });
+  const cluster = input.clusters?.get(host.cluster);
+  const own = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml : undefined;
+  const adapted = planDefinition({
+    vm: vm.name, needs: own?.needs ?? facts.needs, map: own === undefined ? joinMaps(cluster?.map, request.map) : {}, source: from, target: host.name, resources: input.resources?.get(host.id), createMissing: request.createMissing === true,
+    disks: Object.fromEntries(movedDisks(facts, disks, storage.places ?? [])), ownXml: input.ownXml !== undefined,
+  });
   const plan: MigrationPlan = {
     how,
     live: move === 'live',
     persistence: !facts.persistent ? 'transient' : request.temporary === true ? 'temporary' : request.keepSource === true ? 'keep-source' : 'permanent',
     disks,
+    ...(adapted.definition === undefined ? {} : { definition: adapted.definition }),
     ...(travel === undefined ? {} : { transfer: travel.transfer }),
     ...(how === 'helper' && input.helperUuid !== undefined ? { helper: { uuid: input.helperUuid, name: `ferry-${input.helperUuid.slice(0, 8)}` } } : {}),
     autostart: facts.autostart,
@@ -211,5 +259,5 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
     plan.persistence === 'temporary' && copied
       ? [{ code: 'temporary-needs-shared', host: host.name, message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`, remedy: 'Leave --temporary away, or put the disks on shared storage.' }]
       : [];
-  return { plan, storage: [...reasons, ...temporary], transfer: travel?.reasons ?? [] };
+  return { plan, storage: [...reasons, ...temporary], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...(travel?.reasons ?? [])] };
 }

@@ -4,6 +4,7 @@
  */
 import type { Reason } from '../errors.ts';
 import type { MigrationId, TimeMs, VmUuid } from '../ids.ts';
+import { placeOf, type Places } from './definition.ts';
 import type { Disk } from '../model.ts';
 
 /** A disk as its source host describes it. */
@@ -72,8 +73,12 @@ export interface VolumeRecord {
   readonly modified?: string;
 }
 
-/** What one candidate says about the storage of this VM. Keyed by the disk's path. */
+/** What one candidate says about the storage of this VM. Keyed by the disk's path on the source. */
 export interface TargetStorage {
+  /** Where on the target the source's paths are. */
+  readonly places?: Places;
+  /** Maps that lead nowhere. */
+  readonly mapReasons?: readonly Reason[];
   readonly pools: readonly PoolFacts[];
   readonly sharing: ReadonlyMap<string, SharingProof>;
   readonly volumes: ReadonlyMap<string, VolumeFacts>;
@@ -83,9 +88,14 @@ export interface TargetStorage {
 export interface DiskPlan {
   readonly target: string;
   readonly path?: string;
+  /** On the target, when it is another one there. */
+  readonly targetPath?: string;
   readonly format?: string;
-  /** `none`: nothing travels (an empty drive). `shared`: both hosts have it. `copy`: it is copied into a volume of the target. */
-  readonly how: 'none' | 'shared' | 'copy';
+  /**
+   * `none`: nothing travels (an empty drive). `shared`: both hosts have it. `copy`: it is copied into a volume of the target. `file`: an image that
+   * nobody writes goes over as a file. `eject`: the drive arrives empty.
+   */
+  readonly how: 'none' | 'shared' | 'copy' | 'file' | 'eject';
   readonly proof?: SharingProof;
   readonly capacityBytes?: number;
   readonly allocationBytes?: number;
@@ -96,6 +106,7 @@ export interface DiskPlan {
 }
 
 export interface StorageWish {
+  readonly media?: 'copy' | 'eject';
   readonly useExistingVolumes?: boolean;
   readonly assumeShared?: boolean;
   /** Nothing uses the disks while they move. */
@@ -155,7 +166,8 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   const { target, source: path, format } = disk;
   const refuse = (code: string, message: string, remedy: string): readonly Reason[] => [{ code, host: to, message, remedy }];
   const what = `${vm.name}'s disk ${target} (${path ?? 'empty'})`;
-  const common = { target, ...(path === undefined ? {} : { path }), ...(format === undefined ? {} : { format }) };
+  const place = path === undefined ? '' : placeOf(path, storage.places ?? []);
+  const common = { target, ...(path === undefined ? {} : { path }), ...(place === (path ?? '') ? {} : { targetPath: place }), ...(format === undefined ? {} : { format }) };
   if (path === undefined) return { ...common, how: 'none' };
   const proof = proofOf(disk, storage, wish);
   const isShared = (image: string): boolean => {
@@ -173,7 +185,11 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   }
   if (disk.type !== 'file') return refuse('disk-not-copyable', `${what} is a ${disk.type} disk that ${to} does not have, and only files can be copied.`, `Make the disk visible on ${to}.`);
   if (disk.device === 'cdrom' || disk.device === 'floppy' || disk.readOnly) {
-    return refuse('disk-read-only-local', `${what} is read-only and not on ${to}.`, `Put the same file on ${to} in storage both hosts share, or eject it first.`);
+    const removable = disk.device === 'cdrom' || disk.device === 'floppy';
+    if (wish.media === 'eject' && removable) return { ...common, how: 'eject' };
+    if (wish.media !== 'copy') return refuse('disk-read-only-local', `${what} is read-only and not on ${to}.`, `Copy it with --copy-media${removable ? ', eject it with --eject-media' : ''}, or put the same file on storage both hosts share.`);
+    if (storage.volumes.has(path)) return refuse('volume-exists', `${to} has something at ${place} already, where ${what} would be copied to.`, `If it is the same image, put both on shared storage; else delete it or move it away.`);
+    return { ...common, how: 'file' };
   }
   if (format === undefined || !formats.includes(format)) return refuse('disk-format', `${what} has the format ${format ?? 'unknown'}; only raw and qcow2 are copied.`, 'Convert the disk, or put it on shared storage.');
   if (disk.capacityBytes === undefined) return refuse('disk-size-unknown', `The size of ${what} cannot be read on ${from}.`, 'Check that the file is there.');
@@ -186,11 +202,11 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   if (disk.backing.length > 0 && (asFile || (wish.externalSnapshots && !disk.backing.every(isShared)))) {
     return refuse('disk-external-snapshots', `${what} has snapshots whose images (${disk.backing.join(', ')}) are not on ${to}; a copy would join them into one.`, 'Merge or delete the snapshots, or put their images on shared storage.');
   }
-  const pool = storage.pools.find((each) => each.path === folderOf(path));
-  if (pool === undefined) return refuse('target-pool-missing', `${to} has no storage pool for ${folderOf(path)}, where ${what} would be copied to.`, `On ${to}: virsh pool-define-as NAME dir --target ${folderOf(path)}, then pool-build and pool-start.`);
+  const pool = storage.pools.find((each) => each.path === folderOf(place));
+  if (pool === undefined) return refuse('target-pool-missing', `${to} has no storage pool for ${folderOf(place)}, where ${what} would be copied to.`, `Map it to one that is there with --map-pool or --map-path; or, on ${to}: virsh pool-define-as NAME dir --target ${folderOf(place)}, then pool-build and pool-start.`);
   if (!pool.active) return refuse('target-pool-inactive', `The pool ${pool.name} on ${to} is not active, and ${what} would be copied there.`, `On ${to}: virsh pool-start ${pool.name}`);
   const base = disk.backing[0];
-  const kept = base !== undefined && disk.backingFormat !== undefined && disk.backing.every(isShared) ? { path: base, format: disk.backingFormat } : undefined;
+  const kept = base !== undefined && disk.backingFormat !== undefined && disk.backing.every(isShared) ? { path: placeOf(base, storage.places ?? []), format: disk.backingFormat } : undefined;
   const sizes = { capacityBytes: asFile ? Math.ceil((disk.fileBytes ?? 0) / sectorBytes) * sectorBytes : disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
   const made = (existing: boolean, replaces: boolean): DiskPlan => ({
     ...common,
@@ -198,22 +214,22 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
     how: 'copy',
     proof,
     ...(asFile ? { asFile: true as const } : {}),
-    volume: { pool: pool.name, name: fileOf(path), existing, replaces, ...(kept === undefined ? {} : { backing: kept }) },
+    volume: { pool: pool.name, name: fileOf(place), existing, replaces, ...(kept === undefined ? {} : { backing: kept }) },
   });
   const there = storage.volumes.get(path);
   if (there === undefined) {
     return wish.useExistingVolumes === true
-      ? refuse('volume-missing', `${to} has no volume ${path} prepared for ${what}.`, `Make it, ${sizes.capacityBytes} bytes of ${format}, or leave --use-existing-volumes away.`)
+      ? refuse('volume-missing', `${to} has no volume ${place} prepared for ${what}.`, `Make it, ${sizes.capacityBytes} bytes of ${format}, or leave --use-existing-volumes away.`)
       : made(false, false);
   }
   if (wish.useExistingVolumes === true) {
-    if (there.format !== format) return refuse('volume-format', `The volume ${path} on ${to} is ${there.format}, ${what} is ${format}.`, 'Make the volume anew in the same format.');
-    if (there.capacityBytes !== sizes.capacityBytes) return refuse('volume-size', `The volume ${path} on ${to} has ${there.capacityBytes} bytes, ${what} has ${sizes.capacityBytes}.`, 'Make the volume anew with the same size.');
+    if (there.format !== format) return refuse('volume-format', `The volume ${place} on ${to} is ${there.format}, ${what} is ${format}.`, 'Make the volume anew in the same format.');
+    if (there.capacityBytes !== sizes.capacityBytes) return refuse('volume-size', `The volume ${place} on ${to} has ${there.capacityBytes} bytes, ${what} has ${sizes.capacityBytes}.`, 'Make the volume anew with the same size.');
     return made(true, false);
   }
   const why = notReplaceable(vm, there, storage.records.get(path));
   if (why === undefined) return made(false, true);
-  return refuse('volume-exists', `${to} has something at ${path} already, where ${what} would be copied to: ${why}.`, 'Look what it is; delete it, move it away, or give --use-existing-volumes when it was prepared for this.');
+  return refuse('volume-exists', `${to} has something at ${place} already, where ${what} would be copied to: ${why}.`, 'Look what it is; delete it, move it away, or give --use-existing-volumes when it was prepared for this.');
 }
 
 function proofOf(disk: DiskFacts, storage: TargetStorage, wish: StorageWish): SharingProof {

@@ -94,6 +94,9 @@ try {
   writeFileSync(volume, '<volume><name>disk</name><capacity>1048576</capacity><allocation>0</allocation></volume>');
   await virsh(testDriver, `pool-create ${pool}`, 'pool-list --all --details', 'pool-info folder', 'pool-refresh folder', 'pool-dumpxml folder', `vol-create folder ${volume}`, 'vol-list folder');
   await virsh(testDriver, 'vol-info disk folder', 'vol-info /golden/disk', 'vol-dumpxml disk folder', 'vol-pool /golden/disk', 'vol-delete disk folder', 'pool-destroy folder', 'vol-info nosuch default-pool', 'pool-list --type dir');
+  const net = join(daemon.directory, 'net.xml');
+  writeFileSync(net, "<network><name>golden-net</name><uuid>01234567-89ab-4cde-8f01-23456789abcf</uuid><bridge name='golden0'/></network>");
+  await virsh(testDriver, `net-define ${net}`, 'net-start golden-net', 'net-list --all', 'net-info golden-net', 'net-dumpxml golden-net', 'net-autostart golden-net', 'net-destroy golden-net', 'net-undefine golden-net', 'iface-list --all');
   await virsh(testDriver, 'destroy golden', 'undefine golden --snapshots-metadata --checkpoints-metadata --managed-save');
   await listening;
 
@@ -112,6 +115,13 @@ try {
     'domjobinfo golden --completed',
   );
   await alsoListening;
+  const secret = join(daemon.directory, 'secret.xml');
+  const secretUuid = '01234567-89ab-4cde-8f01-23456789abd0';
+  writeFileSync(secret, `<secret ephemeral='no' private='no'><uuid>${secretUuid}</uuid><usage type='iscsi'><target>golden</target></usage></secret>`);
+  await virsh(qemuDriver, `secret-define ${secret}`, 'secret-list', `secret-dumpxml ${secretUuid}`, `secret-set-value ${secretUuid} Z29sZGVu`, `secret-get-value ${secretUuid}`, `secret-undefine ${secretUuid}`);
+  // refused to this user, which the calls do not know
+  writeFileSync(secret, "<filter name='golden'><uuid>01234567-89ab-4cde-8f01-23456789abd1</uuid></filter>");
+  await virsh(qemuDriver, 'nwfilter-list', `nwfilter-define ${secret}`);
   // virsh drives: each of its calls is seen
   const elsewhere = `qemu+unix:///session?socket=${secondProxy.path}`;
   await virsh(qemuDriver, `define ${xml}`, 'start golden', `migrate --live --persistent --undefinesource golden ${elsewhere} --migrateuri tcp://127.0.0.1 --listen-address 127.0.0.1`);

@@ -1,0 +1,91 @@
+/**
+ * The driver of the ResourceDriver port: what a host has beside storage that definitions name. It looks and does as told.
+ */
+import type { HostResources, ResourceRef } from '@ferry/core';
+import type { ResourceCopy, ResourceDriver } from '@ferry/engine';
+import { LibvirtError, VIR_ERR, type HostSession, type SecretRef } from '@ferry/libvirt';
+
+/** VIR_SECRET_USAGE_TYPE as written in definitions. */
+const usageTypes = ['', 'volume', 'ceph', 'iscsi', 'tls', 'vtpm'];
+
+const namesOf = ({ uuid, usageType, usageId }: SecretRef): readonly string[] => [`uuid:${uuid}`, ...(usageId === '' ? [] : [`${usageTypes[usageType] ?? ''}:${usageId}`])];
+
+export function resourcesOf(session: HostSession): ResourceDriver {
+  /** Undefined where the daemon has no such driver. */
+  const unlessUnsupported = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error instanceof LibvirtError && error.code === VIR_ERR.NO_SUPPORT) return undefined;
+      throw error;
+    }
+  };
+  const found = <T>(what: T | undefined, { kind, name }: ResourceRef): T => {
+    if (what === undefined) throw new Error(`there is no ${kind} ${name}`);
+    return what;
+  };
+  const network = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.networks({ signal })).find((each) => each.name === name);
+  const filter = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.networkFilters({ signal })).find((each) => each.name === name);
+  const secret = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.secrets({ signal })).find((each) => namesOf(each).includes(name));
+  return {
+    async look(signal): Promise<HostResources> {
+      const [networks, interfaces, filters, secrets] = await Promise.all([
+        unlessUnsupported(() => session.networks({ signal })), unlessUnsupported(() => session.interfaces({ signal })),
+        unlessUnsupported(() => session.networkFilters({ signal })), unlessUnsupported(() => session.secrets({ signal })),
+      ]);
+      const active = await Promise.all((networks ?? []).map(async (net) => [net.name, await session.networkIsActive(net, { signal })] as const));
+      return {
+        networks: new Map(active),
+        ...(interfaces === undefined ? {} : { interfaces: new Set(interfaces) }),
+        filters: new Set((filters ?? []).map(({ name }) => name)),
+        secrets: new Set((secrets ?? []).flatMap(namesOf)),
+      };
+    },
+    async read(ref, signal): Promise<ResourceCopy> {
+      switch (ref.kind) {
+        case 'network':
+          return { xml: await session.networkXml(found(await network(ref, signal), ref), { signal }) };
+        case 'filter':
+          return { xml: await session.networkFilterXml(found(await filter(ref, signal), ref), { signal }) };
+        case 'secret': {
+          const there = found(await secret(ref, signal), ref);
+          return { xml: await session.secretXml(there, { signal }), value: await session.secretValue(there, { signal }) };
+        }
+      }
+    },
+    async create(ref, { xml, value }, signal) {
+      switch (ref.kind) {
+        case 'network': {
+          const made = await session.networkDefine(xml, { signal });
+          await session.networkCreate(made, { signal });
+          return session.networkSetAutostart(made, true, { signal });
+        }
+        case 'filter':
+          await session.networkFilterDefine(xml, { signal });
+          return;
+        case 'secret': {
+          const made = await session.secretDefine(xml, { signal });
+          if (value !== undefined) await session.secretSetValue(made, value, { signal });
+        }
+      }
+    },
+    async remove(ref, signal) {
+      switch (ref.kind) {
+        case 'network': {
+          const there = await network(ref, signal);
+          if (there === undefined) return;
+          if (await session.networkIsActive(there, { signal })) await session.networkDestroy(there, { signal });
+          return session.networkUndefine(there, { signal });
+        }
+        case 'filter': {
+          const there = await filter(ref, signal);
+          return there === undefined ? undefined : session.networkFilterUndefine(there, { signal });
+        }
+        case 'secret': {
+          const there = await secret(ref, signal);
+          return there === undefined ? undefined : session.secretUndefine(there, { signal });
+        }
+      }
+    },
+  };
+}

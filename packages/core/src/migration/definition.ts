@@ -1,0 +1,146 @@
+/**
+ * What a definition needs of its host beside storage, and what has to be other on the target: names of networks, bridges, pools and
+ * paths. Pure; the XML itself is changed by a driver, which is told here what to change.
+ */
+import type { Reason } from '../errors.ts';
+import type { DefinitionMap, DefinitionPlan, ResourceRef } from '../model.ts';
+import type { PoolFacts } from './storage.ts';
+
+/** What the definition names, each once. */
+export interface DefinitionNeeds {
+  /** libvirt's networks. */
+  readonly networks: readonly string[];
+  /** Bridges of the host. */
+  readonly bridges: readonly string[];
+  readonly filters: readonly string[];
+  /** As `uuid:UUID` or `TYPE:USAGE`. */
+  readonly secrets: readonly string[];
+}
+
+/** A definition that the operator gave. */
+export interface OwnDefinition {
+  readonly uuid: string;
+  readonly name: string;
+  /** Sources by target device. */
+  readonly disks: Readonly<Record<string, string>>;
+  readonly needs: DefinitionNeeds;
+}
+
+/** What a host has. */
+export interface HostResources {
+  /** Whether it runs, by name. */
+  readonly networks: ReadonlyMap<string, boolean>;
+  /** Interfaces of the host; undefined when it does not tell. */
+  readonly interfaces?: ReadonlySet<string>;
+  readonly filters: ReadonlySet<string>;
+  readonly secrets: ReadonlySet<string>;
+}
+
+export const noNeeds: DefinitionNeeds = { networks: [], bridges: [], filters: [], secrets: [] };
+
+/** The second wins. */
+export function joinMaps(defaults: DefinitionMap | undefined, wishes: DefinitionMap | undefined): DefinitionMap {
+  const join = (name: 'networks' | 'pools' | 'paths'): DefinitionMap => {
+    const joined = { ...defaults?.[name], ...wishes?.[name] };
+    return Object.keys(joined).length === 0 ? {} : { [name]: joined };
+  };
+  const graphicsListen = wishes?.graphicsListen ?? defaults?.graphicsListen;
+  return { ...join('networks'), ...join('pools'), ...join('paths'), ...(graphicsListen === undefined ? {} : { graphicsListen }) };
+}
+
+/** Pairs of a path on the source and the one on the target, longest first; paths below go along. */
+export type Places = readonly (readonly [from: string, to: string])[];
+
+/** A pool stands for its folder. A pool that is missing is a reason. */
+export function placesOf(map: DefinitionMap, source: { readonly name: string; readonly pools: readonly PoolFacts[] }, target: { readonly name: string; readonly pools: readonly PoolFacts[] }): { readonly places: Places; readonly reasons: readonly Reason[] } {
+  const reasons: Reason[] = [];
+  const places = Object.entries(map.paths ?? {}).map(([from, to]): readonly [string, string] => [trimmed(from), trimmed(to)]);
+  for (const [from, to] of Object.entries(map.pools ?? {})) {
+    const here = source.pools.find(({ name }) => name === from)?.path;
+    const there = target.pools.find(({ name }) => name === to)?.path;
+    // a pool that the source does not have is none of this VM's
+    if (here === undefined) continue;
+    if (there === undefined) reasons.push({ code: 'map-pool-missing', host: target.name, message: `${target.name} has no pool of files named ${to}, to which ${from} is mapped.`, remedy: `Make it, or map ${from} to another one: ${target.pools.map(({ name }) => name).join(', ') || 'it has none'}.` });
+    else places.push([here, there]);
+  }
+  return { places: places.sort(([a], [b]) => b.length - a.length), reasons };
+}
+
+const trimmed = (path: string): string => (path.length > 1 ? path.replace(/\/+$/, '') : path);
+
+/** Where on the target what is at `path` on the source goes. */
+export function placeOf(path: string, places: Places): string {
+  const found = places.find(([from]) => path === from || path.startsWith(`${from}/`));
+  return found === undefined ? path : found[1] + path.slice(found[0].length);
+}
+
+export interface DefinitionInput {
+  readonly vm: string;
+  readonly needs: DefinitionNeeds;
+  readonly map: DefinitionMap;
+  readonly source: string;
+  readonly target: string;
+  /** Undefined: the target was not asked. */
+  readonly resources: HostResources | undefined;
+  readonly createMissing: boolean;
+  /** New sources of disks by target device; null ejects. */
+  readonly disks: Readonly<Record<string, string | null>>;
+  readonly ownXml: boolean;
+}
+
+/** What is to be changed (undefined: nothing) and made, or every reason why the target does not take the definition. */
+export function planDefinition({ vm, needs, map, source, target, resources, createMissing, disks, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[] } {
+  const reasons: Reason[] = [];
+  const creates: ResourceRef[] = [];
+  const networks = Object.fromEntries([...needs.networks, ...needs.bridges].flatMap((name) => (map.networks?.[name] === undefined || map.networks[name] === name ? [] : [[name, map.networks[name]]])));
+  const named = (name: string): string => networks[name] ?? name;
+  const missing = (kind: ResourceRef['kind'], name: string, what: string, remedy: string): void => {
+    // what is mapped exists on the source under another name, if at all
+    if (createMissing && !Object.values(networks).includes(name)) creates.push({ kind, name });
+    else reasons.push({ code: `${kind}-missing`, host: target, message: `${target} has no ${what}, which ${vm} needs.`, remedy });
+  };
+  if (resources !== undefined) {
+    const known = [...resources.networks.keys()].sort().join(', ') || 'it has none';
+    for (const name of new Set(needs.networks.map(named))) {
+      const active = resources.networks.get(name);
+      if (active === undefined) missing('network', name, `network ${name}`, `Map it with --map-network ${name}=NAME (${target} has: ${known}), or make it with --create-missing.`);
+      else if (!active) reasons.push({ code: 'network-inactive', host: target, message: `The network ${name} on ${target} is not active, and ${vm} needs it.`, remedy: `On ${target}: virsh net-start ${name}` });
+    }
+    for (const name of new Set(needs.bridges.map(named))) {
+      if (resources.interfaces?.has(name) === false) reasons.push({ code: 'bridge-missing', host: target, message: `${target} has no bridge ${name}, which ${vm} needs.`, remedy: `Make it there, or map it with --map-network ${name}=BRIDGE.` });
+    }
+    for (const name of needs.filters) if (!resources.filters.has(name)) missing('filter', name, `network filter ${name}`, 'Define it there (virsh nwfilter-define), or make it with --create-missing.');
+    for (const name of needs.secrets) if (!resources.secrets.has(name)) missing('secret', name, `secret ${name}`, `Define it there as on ${source} (virsh secret-define, secret-set-value), or make it with --create-missing.`);
+  }
+  const plan: DefinitionPlan = {
+    ...(Object.keys(networks).length === 0 ? {} : { networks }),
+    ...(map.pools === undefined ? {} : { pools: map.pools }),
+    ...(Object.keys(disks).length === 0 ? {} : { disks }),
+    ...(map.graphicsListen === undefined ? {} : { graphicsListen: map.graphicsListen }),
+    ...(ownXml ? { ownXml: true as const } : {}),
+    ...(creates.length === 0 ? {} : { creates }),
+  };
+  return { definition: Object.keys(plan).length === 0 ? undefined : plan, reasons };
+}
+
+/** Lines that differ, as `-` and `+`, in order; passwords are not shown. */
+export function lineDiff(before: string, after: string): readonly string[] {
+  const [a, b] = [before.split('\n'), after.split('\n')];
+  // lengths of the longest common subsequence of what follows
+  const common = Array.from({ length: a.length + 1 }, () => new Uint32Array(b.length + 1));
+  const at = (i: number, j: number): number => common[i]?.[j] ?? 0;
+  for (let i = a.length - 1; i >= 0; i -= 1) {
+    for (let j = b.length - 1; j >= 0; j -= 1) {
+      const row = common[i];
+      if (row !== undefined) row[j] = a[i] === b[j] ? at(i + 1, j + 1) + 1 : Math.max(at(i + 1, j), at(i, j + 1));
+    }
+  }
+  const lines: string[] = [];
+  const say = (sign: string, line: string): void => void lines.push(`${sign}${line.replace(/passwd=('[^']*'|"[^"]*")/g, "passwd='***'")}`);
+  for (let i = 0, j = 0; i < a.length || j < b.length; ) {
+    if (i < a.length && j < b.length && a[i] === b[j]) [i, j] = [i + 1, j + 1];
+    else if (i < a.length && (j === b.length || at(i + 1, j) >= at(i, j + 1))) say('-', a[i++] ?? '');
+    else say('+', b[j++] ?? '');
+  }
+  return lines;
+}

@@ -1,0 +1,164 @@
+/**
+ * The definition on its way, on real hosts: names of networks, pools, paths and consoles that differ, what the target lacks, local images of
+ * drives, the operator's own definition, other clusters; and that everything else arrives as it was.
+ */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { execCommand, run, virsh, vmCreate, waitFor } from '@ferry/lab';
+import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
+
+let fleet: Fleet;
+const folder = '/var/lib/libvirt/elsewhere';
+const iso = '/var/lib/libvirt/images/seed.iso';
+
+const networkXml = (name: string): string => `<network><name>${name}</name><forward mode='bridge'/><bridge name='br0'/></network>`;
+const makeNetwork = (host: string, name: string): Promise<string> => fleet.sh(host, `echo "${networkXml(name)}" >/tmp/net.xml; virsh -q net-define /tmp/net.xml; virsh -q net-start ${name}`);
+
+withFleet(async (made) => {
+  fleet = made;
+  await makeNetwork('host1', 'lan');
+  await makeNetwork('host2', 'uplink');
+  await fleet.sh('host2', `mkdir -p ${folder}; virsh -q pool-create-as elsewhere dir --target ${folder}`);
+  await vmCreate(made.lab, { name: 'guest', host: 'host1', disk: 'local', workload: 'disk', until: 'defined' });
+  const xml = await inactive('host1');
+  const changed = xml
+    .replace("<interface type='bridge'>", "<interface type='network'>")
+    .replace("<source bridge='br0'/>", "<source network='lan'/>")
+    .replace('</devices>', "  <graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/>\n  <video><model type='vga'/></video>\n</devices>")
+    .replace('<devices>', '<!-- by hand --><devices>');
+  await redefine('host1', changed);
+  await virsh(made.lab, 'host1', ['start', 'guest']);
+  await fleet.seen('guest', 'running');
+});
+
+const inactive = (host: string): Promise<string> => virsh(fleet.lab, host, ['dumpxml', '--inactive', '--security-info', 'guest']);
+const redefine = (host: string, xml: string): Promise<string> => run(execCommand(fleet.lab, host, ['bash', '-ec', 'cat >/tmp/define.xml; virsh -q define /tmp/define.xml']), { input: xml });
+/** What Ferry writes beside the VM: its mark in the metadata. */
+const withoutMark = (xml: string): string => xml.replace(/\n? *<metadata>\s*<ferry:[\s\S]*?<\/metadata>/, '').replace(/\n? *<ferry:[^\n]*\/>/, '');
+const there = ['--map-network', 'lan=uplink', '--map-pool', 'default=elsewhere', '--graphics-listen', '0.0.0.0'];
+const back = ['--map-network', 'uplink=lan', '--map-path', `${folder}=/var/lib/libvirt/images`, '--graphics-listen', '127.0.0.1'];
+const refusal = async (...options: readonly string[]): Promise<string> => {
+  const ran = await fleet.plane.ferry('vm', 'migrate', 'guest', ...options);
+  assert.equal(ran.code, 4, ran.stderr + ran.stdout);
+  return ran.stderr;
+};
+
+test('a missing network, and maps that lead nowhere: each is named with the way out; nothing is touched', async () => {
+  assert.match(await refusal('--to', 'host2'), /host2 has no network lan, which guest needs\..*--map-network lan=NAME \(host2 has: uplink\)/s);
+  assert.match(await refusal('--to', 'host2', '--map-network', 'lan=nosuch'), /host2 has no network nosuch/);
+  assert.match(await refusal('--to', 'host2', '--map-network', 'lan=uplink', '--map-pool', 'default=nosuch'), /host2 has no pool of files named nosuch.*elsewhere/s);
+  assert.match(await refusal('--to', 'host2', '--map-network', 'lan=uplink', '--map-path', '/var/lib/libvirt/images=/nowhere'), /host2 has no storage pool for \/nowhere/);
+  assert.equal(await fleet.state('host1', 'guest'), 'running');
+  assert.equal(await fleet.state('host2', 'guest'), 'absent');
+});
+
+test('names are shown before the move and changed by it; the rest arrives as it was, and comes back', async () => {
+  const before = await inactive('host1');
+  const planned = await fleet.plane.json<{ diff: readonly string[]; disks: readonly { targetPath?: string }[] }>('vm', 'migrate', 'guest', '--to', 'host2', ...there, '--dry-run');
+  const changes = planned.diff.map((line) => line.replace(/^([-+])\s+/, '$1'));
+  assert.equal(planned.diff.length, 8, planned.diff.join('\n'));
+  assert.ok(changes.includes("-<source network='lan'/>") && changes.includes("+<source network='uplink'/>"));
+  assert.ok(changes.some((line) => line.startsWith(`+<source file='${folder}/guest.qcow2'`)));
+  assert.equal(await inactive('host1'), before, 'showing it touches nothing');
+
+  const moved = await fleet.move('guest', '--to', 'host2', ...there);
+  assert.equal(moved.outcome, 'succeeded');
+  const arrived = await inactive('host2');
+  const expected = before.replace("network='lan'", "network='uplink'").replace('/var/lib/libvirt/images/guest.qcow2', `${folder}/guest.qcow2`).replaceAll("'127.0.0.1'", "'0.0.0.0'");
+  assert.equal(withoutMark(arrived), withoutMark(expected));
+  assert.match(await fleet.sh('host2', `ls ${folder}`), /guest\.qcow2/);
+
+  for (const [to, map] of [['host1', back], ['host2', there], ['host1', back]] as const) assert.equal((await fleet.move('guest', '--to', to, ...map, '--direct')).outcome, 'succeeded');
+  assert.equal(withoutMark(await inactive('host1')), withoutMark(before));
+});
+
+test('what a cluster says holds for every VM that comes in', async () => {
+  await fleet.plane.json('cluster', 'set', 'east', ...there);
+  await fleet.plane.json('host', 'set', 'host2', '--cluster', 'east');
+  assert.match(await refusal('--to', 'host2'), /belongs to the cluster east.*--to-cluster east/s);
+  const ran = await fleet.plane.ferry('cluster', 'remove', 'east');
+  assert.match(ran.stderr, /1 host\(s\) belong to the cluster east: host2/);
+  assert.equal((await fleet.move('guest', '--to-cluster', 'east')).to, 'host2');
+  assert.equal((await fleet.move('guest', '--to-cluster', 'default', ...back)).to, 'host1');
+});
+
+test('shut off: its disk goes to the mapped pool, its definition says so', async () => {
+  await virsh(fleet.lab, 'host1', ['destroy', 'guest']);
+  await fleet.seen('guest', 'shut-off');
+  const moved = await fleet.move('guest', '--to-cluster', 'east', '--auto-start');
+  assert.deepEqual([moved.how, moved.vmIsNow], ['helper', { host: 'host2', state: 'running' }]);
+  assert.match(await inactive('host2'), new RegExp(`${folder}/guest\\.qcow2`));
+  assert.equal((await fleet.move('guest', '--to-cluster', 'default', ...back)).outcome, 'succeeded');
+  await fleet.plane.json('host', 'set', 'host2', '--cluster', 'default');
+  await fleet.plane.json('cluster', 'remove', 'east');
+});
+
+test("the operator's own definition: well-formed and of this VM, or refused; it is what the target has then", async () => {
+  const own = (name: string, xml: string): string => {
+    const file = join(fleet.plane.dataDir, name);
+    writeFileSync(file, xml);
+    return file;
+  };
+  const good = (await inactive('host1')).replace("network='lan'", "network='uplink'").replace('/var/lib/libvirt/images/guest.qcow2', `${folder}/guest.qcow2`);
+  const bad: readonly (readonly [name: string, xml: string, says: RegExp])[] = [
+    ['half', good.slice(0, -20), /cannot be read: not (well-formed|one complete root element)/],
+    ['entity', `<!DOCTYPE d [<!ENTITY a "b">]>${good}`, /cannot be read: not well-formed/],
+    ['deep', '<a>'.repeat(5_000), /cannot be read: elements are nested too deeply/],
+    ['other', good.replace(/<uuid>.*<\/uuid>/, '<uuid>11111111-1111-4111-8111-111111111111</uuid>'), /is of guest \(11111111-.*not of guest/],
+    ['renamed', good.replace('<name>guest</name>', '<name>other</name>'), /is of other/],
+    ['diskless', good.replace(/<disk [\s\S]*?<\/disk>/, ''), /has no disk vda/],
+  ];
+  for (const [name, xml, says] of bad) assert.match(await refusal('--to', 'host2', '--xml', own(name, xml)), says);
+  const moved = await fleet.move('guest', '--to', 'host2', '--xml', own('good', good.replace("<on_crash>destroy", "<on_crash>restart")));
+  assert.equal(moved.outcome, 'succeeded');
+  assert.match(await inactive('host2'), /<on_crash>restart/);
+  assert.equal((await fleet.move('guest', '--to', 'host1', ...back)).outcome, 'succeeded');
+});
+
+test('networks, filters and secrets that the target lacks: refused, or made when asked, and taken back when the move fails', async () => {
+  await virsh(fleet.lab, 'host1', ['destroy', 'guest']);
+  const secret = '22222222-2222-4222-8222-222222222222';
+  await fleet.sh('host1', `echo "<filter name='guard'><rule action='accept' direction='in'><all/></rule></filter>" >/tmp/f.xml; virsh -q nwfilter-define /tmp/f.xml
+    echo "<secret ephemeral='no' private='no'><uuid>${secret}</uuid><usage type='volume'><volume>/x</volume></usage></secret>" >/tmp/s.xml; virsh -q secret-define /tmp/s.xml; virsh -q secret-set-value ${secret} $(echo hush | base64) 2>/dev/null`);
+  const plain = await inactive('host1');
+  // the secret of a second, empty encrypted image: only its name matters, since the VM is moved shut off by its definition
+  await redefine('host1', plain.replace(/(<source network='lan'[^>]*\/>)/, "$1\n      <filterref filter='guard'/>").replace('</devices>', `<tpm model='tpm-crb'><backend type='emulator' version='2.0'><encryption secret='${secret}'/></backend></tpm></devices>`));
+  await fleet.seen('guest', 'shut-off');
+  const refused = await refusal('--to', 'host2', '--kind', 'configuration', '--keep-source');
+  for (const what of ['network lan', 'network filter guard', `secret uuid:${secret}`]) assert.match(refused, new RegExp(`host2 has no ${what}`));
+  await fleet.plane.json('vm', 'migrate', 'guest', '--to', 'host2', '--kind', 'configuration', '--keep-source', '--create-missing');
+  assert.match(await fleet.sh('host2', 'virsh -q net-list --name; virsh -q nwfilter-list'), /lan[\s\S]*guard/);
+  assert.equal((await fleet.sh('host2', `virsh -q secret-get-value ${secret} | base64 -d`)).trim(), 'hush');
+  await fleet.sh('host2', `virsh -q undefine guest --tpm 2>/dev/null || virsh -q undefine guest; virsh -q net-destroy lan; virsh -q net-undefine lan; virsh -q nwfilter-undefine guard; virsh -q secret-undefine ${secret}`);
+  // a definition that libvirt does not take on the target: what was made is gone again
+  const taken = (await inactive('host1')).replace(/<uuid>.*<\/uuid>/, '<uuid>33333333-3333-4333-8333-333333333333</uuid>');
+  await redefine('host2', taken.replace(/<tpm[\s\S]*<\/tpm>/, '').replace(/ *<filterref[^\n]*/, '').replace("network='lan'", "network='uplink'"));
+  const uuid = /<uuid>(.*)<\/uuid>/.exec(plain)?.[1] ?? '';
+  const failed = await fleet.plane.ferry('vm', 'migrate', uuid, '--to', 'host2', '--kind', 'configuration', '--create-missing', '-o', 'json');
+  assert.equal((JSON.parse(failed.stdout) as MigrationJson).outcome, 'failed', failed.stdout);
+  assert.equal((await fleet.sh('host2', 'virsh -q net-list --all --name; virsh -q nwfilter-list; virsh -q secret-list')).replace('uplink', '').trim(), '');
+  await virsh(fleet.lab, 'host2', ['undefine', 'guest']);
+  await redefine('host1', plain);
+  await virsh(fleet.lab, 'host1', ['start', 'guest']);
+  await fleet.seen('guest', 'running');
+});
+
+test('a local image in a drive: refused, copied when asked, or the drive arrives empty', async () => {
+  await fleet.sh('host1', `head -c 3000000 /dev/urandom >${iso}`);
+  await virsh(fleet.lab, 'host1', ['destroy', 'guest']);
+  const plain = await inactive('host1');
+  await redefine('host1', plain.replace('</devices>', `<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='${iso}'/><target dev='sda' bus='sata'/><readonly/></disk></devices>`));
+  await virsh(fleet.lab, 'host1', ['start', 'guest']);
+  await fleet.seen('guest', 'running');
+  await waitFor('the control plane to see the drive', async () => (await fleet.plane.json<{ disks: readonly object[] }>('vm', 'show', 'guest')).disks.length === 2 || undefined, { timeoutMs: 15_000 });
+  assert.match(await refusal('--to', 'host2', ...there), /disk sda \(.*seed\.iso\) is read-only and not on host2.*--copy-media, eject it with --eject-media/s);
+  assert.equal((await fleet.move('guest', '--to', 'host2', ...there, '--copy-media')).outcome, 'succeeded');
+  const [here, copied] = await Promise.all([fleet.sh('host1', `sha256sum <${iso}`), fleet.sh('host2', `sha256sum <${folder}/seed.iso`)]);
+  assert.equal(copied, here);
+  const ejected = await fleet.move('guest', '--to', 'host1', ...back, '--eject-media');
+  assert.equal(ejected.outcome, 'succeeded');
+  assert.doesNotMatch(await inactive('host1'), /seed\.iso/);
+  assert.match(await virsh(fleet.lab, 'host1', ['domblklist', 'guest']), /sda\s+-/);
+});
