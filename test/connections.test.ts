@@ -162,3 +162,22 @@ test('SSH: each key that does not fit is told apart', async (t) => {
     assert.match(peers, new RegExp(`${hostAt(1).address.replaceAll('.', '\\.')}\\]?:\\d+`), 'the connection comes from the jump host');
   });
 });
+
+test('a password (SASL): taken when it is right, refused otherwise, and never sent over a connection that is not encrypted', async () => {
+  const { address } = hostAt(1);
+  const authFile = (password: string): readonly string[] => {
+    const file = join(scratch, `auth-${password}`);
+    writeFileSync(file, `[credentials-lab]\nauthname=ann@libvirt\npassword=${password}\n[auth-libvirt-${address}]\ncredentials=lab\n`);
+    return ['--pki-path', pki, '--auth-file', file];
+  };
+  const restart = 'kill $(cat /run/libvirtd.pid); while [ -e /proc/$(cat /run/libvirtd.pid 2>/dev/null || echo none) ]; do sleep 0.05; done; libvirtd -d -l; until virsh -q -c qemu:///system uri >/dev/null 2>&1; do sleep 0.05; done';
+  await sh('host2', `mkdir -p /etc/sasl2; printf 'mech_list: scram-sha-256\nsasldb_path: /etc/libvirt/passwd.db\n' >/etc/sasl2/libvirt.conf; printf hush | saslpasswd2 -p -a libvirt -u libvirt -f /etc/libvirt/passwd.db ann
+    sed -i 's/^auth_tcp.*/auth_tcp = "sasl"/' /etc/libvirt/libvirtd.conf; echo 'auth_tls = "sasl"' >>/etc/libvirt/libvirtd.conf; ${restart}`);
+  {
+    await using plane = await controlPlane(...authFile('hush'));
+    assert.equal((await plane.json<{ state: string }>('host', 'add', `qemu+tls://${address}/system`)).state, 'connected');
+  }
+  assert.match(await refusal(`qemu+tls://${address}/system`, authFile('wrong')), /does not take the password of ann@libvirt \(SCRAM-SHA-256\)/);
+  assert.match(await refusal(`qemu+tls://${hostAt(1).address}/system`, ['--pki-path', pki, '--auth-file', join(credentialsOf(temporary.lab).sshConfig)]), /has none for/);
+  assert.match(await refusal(`qemu+tcp://${address}/system`, authFile('hush')), /wants a password \(SASL\) on a connection that is not encrypted/);
+});

@@ -18,6 +18,7 @@ export interface Ran {
 export interface ControlPlane extends AsyncDisposable {
   readonly dataDir: string;
   url(): string;
+  pid(): number;
   token(): string;
   /** Runs `ferry ARGS`. */
   ferry(...args: readonly string[]): Promise<Ran>;
@@ -72,6 +73,7 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
   return {
     dataDir,
     url: () => running().url,
+    pid: () => running().pid,
     token: () => readFileSync(join(dataDir, 'token'), 'utf8').trim(),
     ferry,
     json: async <T>(...args: readonly string[]): Promise<T> => {

@@ -80,6 +80,8 @@ test('what a cluster says holds for every VM that comes in', async () => {
   assert.match(await refusal('--to', 'host2'), /belongs to the cluster east.*--to-cluster east/s);
   const ran = await fleet.plane.ferry('cluster', 'remove', 'east');
   assert.match(ran.stderr, /1 host\(s\) belong to the cluster east: host2/);
+  const { differences } = await fleet.plane.json<{ differences: readonly string[] }>('vm', 'migrate', 'guest', '--to-cluster', 'east', '--dry-run');
+  assert.deepEqual(differences, ['maps for what comes in: none in default, lan = uplink, default = elsewhere, consoles on 0.0.0.0 in east']);
   assert.equal((await fleet.move('guest', '--to-cluster', 'east')).to, 'host2');
   assert.equal((await fleet.move('guest', '--to-cluster', 'default', ...back)).to, 'host1');
 });
@@ -161,4 +163,16 @@ test('a local image in a drive: refused, copied when asked, or the drive arrives
   assert.equal(ejected.outcome, 'succeeded');
   assert.doesNotMatch(await inactive('host1'), /seed\.iso/);
   assert.match(await virsh(fleet.lab, 'host1', ['domblklist', 'guest']), /sda\s+-/);
+});
+
+test('a host outside of the fleet, by its URI: checked first, known as long as it is needed', async () => {
+  await fleet.plane.json('host', 'remove', 'host2');
+  const uri = fleet.temporary.status.hosts.find(({ name }) => name === 'host2')?.uri ?? assert.fail('no host2');
+  assert.match(await refusal('--to-uri', uri, '--copy-media'), /host2 has no network lan/);
+  const unreachable = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to-uri', uri.replace('/system', ':9/system'));
+  assert.equal(unreachable.code, 7, unreachable.stderr);
+  const moved = await fleet.move('guest', '--to-uri', uri, ...there);
+  assert.equal(moved.outcome, 'succeeded');
+  assert.equal(await fleet.state('host2', 'guest'), 'running');
+  await waitFor('the host to be forgotten', async () => ((await fleet.plane.json<readonly object[]>('host', 'list')).length === 1 ? true : undefined), { timeoutMs: 10_000 });
 });

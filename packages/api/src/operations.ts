@@ -129,8 +129,8 @@ export const operations = {
     answer: migrationSchema,
     status: 201,
     errors: [
-      'request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'vm-already-migrating',
-      'migration-refused', 'store-conflict',
+      'request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-not-libvirt',
+      'host-auth-refused', 'vm-already-migrating', 'migration-refused', 'store-conflict',
     ],
   },
   migrationPlan: {
@@ -138,7 +138,7 @@ export const operations = {
     body: migrationCreateSchema,
     answer: plannedMigrationSchema,
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'migration-refused'],
+    errors: ['request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-not-libvirt', 'host-auth-refused', 'migration-refused'],
   },
   migrationShow: {
     summary: 'One migration',

@@ -117,6 +117,7 @@ export const migrationCreateSchema = z
     deleteSourceDisks: z.boolean().optional().meta({ description: 'Disks that were copied are deleted on the source once the target is verified' }),
     useExistingVolumes: z.boolean().optional().meta({ description: 'Copies go into volumes prepared on the target, of the same format and size' }),
     assumeShared: z.boolean().optional().meta({ description: 'Storage whose sharing cannot be told is shared: the operator knows' }),
+    toUri: z.string().min(1).max(1024).optional().meta({ description: 'libvirt URI of a host that need not be of the fleet; it is checked first' }),
     toCluster: z.string().min(1).max(63).optional().meta({ description: 'The target is in this cluster, not in that of the VM' }),
     map: definitionMapSchema.optional(),
     xml: z.string().min(1).max(131_072).optional().meta({ description: "The definition for the target, in place of the VM's own" }),
@@ -214,6 +215,7 @@ export const plannedMigrationSchema = z
     transfer: transferSchema.optional(),
     disks: z.array(movedDiskSchema),
     creates: z.array(resourceSchema).optional(),
+    differences: z.array(z.string()).meta({ description: "What the target's cluster does otherwise" }),
     diff: z.array(z.string()).meta({ description: 'Lines of the definition that change on the way, with - and +' }),
   })
   .meta({ id: 'PlannedMigration', description: 'What would happen; nothing has been touched' });

@@ -45,6 +45,8 @@ export interface Host {
   /** UUID in the host's capabilities: tells that two URIs lead to one host. */
   readonly machineUuid: string;
   readonly addedAt: TimeMs;
+  /** Known only for a migration that leads to it; forgotten with that. */
+  readonly outside?: true;
 }
 
 /** Names on the source and what stands for them on the target. */
@@ -89,6 +91,8 @@ export interface Cluster {
   readonly map?: DefinitionMap;
 }
 export const defaultCluster = 'default';
+/** Cluster of hosts that are not of the fleet. */
+export const outsideCluster = 'outside';
 
 export type HostState = 'connecting' | 'connected' | 'unreachable';
 

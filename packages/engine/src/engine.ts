@@ -2,7 +2,7 @@
  * Puts the engine together: hosts with their followers, the fleet as VMs, the migrations, and the events about all of
  * them. It owns no rule (core) and no driver (adapters).
  */
-import { defaultCluster, FerryError, hostId, isInNetwork, resolve, vmsOf, type Host, type HostView, type Migration, type Vm } from '@ferry/core';
+import { defaultCluster, FerryError, outsideCluster, hostId, isFinished, isInNetwork, resolve, vmsOf, type Host, type HostFacts, type HostView, type Migration, type Vm } from '@ferry/core';
 import { openClusters } from './clusters.ts';
 import { keepDefinitions } from './definition-keeper.ts';
 import { createEventHub } from './event-hub.ts';
@@ -10,6 +10,7 @@ import type { ClusterView, Engine, HostSettings } from './facade.ts';
 import { followHost, type HostFollower } from './host-follower.ts';
 import { openKeptInstances } from './kept-instances.ts';
 import { createMigrations } from './migrations.ts';
+import { outsideHosts } from './outside.ts';
 import { createPeers } from './peers.ts';
 import type { Clock, HostLink, Hypervisor, Log, Stores } from './ports.ts';
 import { createVolumes } from './volumes.ts';
@@ -147,7 +148,75 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     changed: (migration, kept) => {
       hub.publish({ type: 'migration', migration }, { keep: kept });
       if (kept) fleetChanged();
+      if (isFinished(migration)) void outside.forget().catch((error: unknown) => log.warn({ err: error }, 'a host outside of the fleet stays known'));
     },
+  });
+
+  /** The host at this URI and its open connection; one that is known already comes without. */
+  const reach = async (uri: string, signal: AbortSignal): Promise<{ readonly known: HostView } | { readonly link: HostLink; readonly facts: HostFacts }> => {
+    const byUri = hosts().find((each) => each.host.uri === uri);
+    if (byUri !== undefined) return { known: byUri };
+    const link = await hypervisor.connect(uri, signal);
+    try {
+      const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(signal);
+      const known = hosts().find((each) => each.host.machineUuid === facts.machineUuid);
+      if (known === undefined) return { link, facts };
+      await link.close();
+      return { known };
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+  };
+
+  /** Stores the host and begins to follow it. The connection is closed when that fails. */
+  const enrol = async (uri: string, { link, facts }: { readonly link: HostLink; readonly facts: HostFacts }, { name = facts.hostname, cluster = defaultCluster, migrationAddress = '', outside }: HostSettings & { readonly name?: string; readonly outside?: true }, signal: AbortSignal): Promise<HostView> => {
+    try {
+      const added: Host = {
+        id: hostId(`h${clock.randomText(9)}`), name, uri, cluster, ...(migrationAddress === '' ? {} : { migrationAddress }), machineUuid: facts.machineUuid, addedAt: clock.now(), ...(outside === undefined ? {} : { outside }),
+      };
+      fitsItsCluster(added, { migrationAddress });
+      if (hosts().some((each) => each.host.name === added.name)) throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
+      const written = await intents.commit([
+        { op: 'put', key: machinePrefix + added.machineUuid, value: added.id, ifRevision: 0 },
+        { op: 'put', key: hostPrefix + added.id, value: added, ifRevision: 0 },
+      ]);
+      if ('conflict' in written) throw new FerryError('host-duplicate', `${uri} leads to a host that is already there.`);
+      follow(added, link);
+      await connected(new Map([[added.id, followerOf(added.id)]]), clock, signal);
+      return followerOf(added.id).view();
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+  };
+
+  const removeHost = async (ref: string): Promise<void> => {
+    const { host: removed } = host(ref);
+    const busy = migrations.active().filter(({ from, to }) => from.id === removed.id || to?.id === removed.id);
+    if (busy.length > 0) throw new FerryError('host-in-use', `${removed.name} takes part in ${busy.length} running migration(s): ${busy.map(({ id }) => id).join(', ')}.`);
+    await intents.commit([
+      { op: 'delete', key: hostPrefix + removed.id },
+      { op: 'delete', key: machinePrefix + removed.machineUuid },
+    ]);
+    const follower = followerOf(removed.id);
+    followers.delete(removed.id);
+    await follower.stop();
+    await inventory.remove(removed.id);
+    hub.publish({ type: 'host-removed', host: removed.name });
+    fleetChanged();
+  };
+
+  const outside = outsideHosts({
+    reach,
+    enrol: (uri, found, signal) => {
+      const { hostname } = found.facts;
+      const name = hosts().some((each) => each.host.name === hostname) ? `${hostname}-${clock.randomText(4)}` : hostname;
+      return enrol(uri, found, { name, cluster: outsideCluster, outside: true }, signal);
+    },
+    hosts,
+    active: () => migrations.active(),
+    forget: removeHost,
   });
 
   const cached = await inventory.load();
@@ -158,6 +227,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
   }
   await connected(followers, clock, closing.signal);
   await migrations.recover();
+  await outside.forget();
   await journal.prune('event', clock.now() - eventsKeptMs);
 
   return {
@@ -204,44 +274,12 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
       return follower.view();
     },
     async addHost({ uri, name, ...settings }, signal) {
-      const known = hosts().find((each) => each.host.uri === uri);
-      if (known !== undefined) throw new FerryError('host-duplicate', `${uri} is already there as host ${known.host.name}.`);
-      const link = await hypervisor.connect(uri, signal);
-      try {
-        const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(signal);
-        const same = hosts().find((each) => each.host.machineUuid === facts.machineUuid);
-        if (same !== undefined) throw new FerryError('host-duplicate', `${uri} leads to host ${same.host.name}, which was added as ${same.host.uri}.`);
-        const added: Host = { id: hostId(`h${clock.randomText(9)}`), name: name ?? facts.hostname, uri, cluster: settings.cluster ?? defaultCluster, ...(settings.migrationAddress === undefined || settings.migrationAddress === '' ? {} : { migrationAddress: settings.migrationAddress }), machineUuid: facts.machineUuid, addedAt: clock.now() };
-        fitsItsCluster(added, settings);
-        if (hosts().some((each) => each.host.name === added.name)) throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
-        const written = await intents.commit([
-          { op: 'put', key: machinePrefix + added.machineUuid, value: added.id, ifRevision: 0 },
-          { op: 'put', key: hostPrefix + added.id, value: added, ifRevision: 0 },
-        ]);
-        if ('conflict' in written) throw new FerryError('host-duplicate', `${uri} leads to a host that is already there.`);
-        follow(added, link);
-        await connected(new Map([[added.id, followerOf(added.id)]]), clock, signal);
-        return followerOf(added.id).view();
-      } catch (error) {
-        await link.close();
-        throw error;
-      }
+      const found = await reach(uri, signal);
+      if ('known' in found) throw new FerryError('host-duplicate', `${uri} leads to host ${found.known.host.name}, which was added as ${found.known.host.uri}.`);
+      return enrol(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal);
     },
-    async removeHost(ref) {
-      const { host: removed } = host(ref);
-      const busy = migrations.active().filter(({ from, to }) => from.id === removed.id || to?.id === removed.id);
-      if (busy.length > 0) throw new FerryError('host-in-use', `${removed.name} takes part in ${busy.length} running migration(s): ${busy.map(({ id }) => id).join(', ')}.`);
-      await intents.commit([
-        { op: 'delete', key: hostPrefix + removed.id },
-        { op: 'delete', key: machinePrefix + removed.machineUuid },
-      ]);
-      const follower = followerOf(removed.id);
-      followers.delete(removed.id);
-      await follower.stop();
-      await inventory.remove(removed.id);
-      hub.publish({ type: 'host-removed', host: removed.name });
-      fleetChanged();
-    },
+    removeHost,
+    withOutside: (uri, signal, use) => outside.with(uri, signal, use),
     async *watchMigration(ref, signal) {
       const done = new AbortController();
       const events = hub.subscribe(undefined, AbortSignal.any([signal, done.signal]))[Symbol.asyncIterator]();

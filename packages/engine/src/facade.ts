@@ -35,6 +35,8 @@ export interface PlannedMigration {
   readonly plan: MigrationPlan;
   /** Lines of the definition that change on the way, with - and +. */
   readonly diff: readonly string[];
+  /** What the target's cluster does otherwise. */
+  readonly differences: readonly string[];
 }
 
 export interface MigrationQuery {
@@ -69,6 +71,8 @@ export interface Engine {
   migrations(query: MigrationQuery): Promise<readonly Migration[]>;
   migration(ref: string): Promise<Migration>;
   startMigration(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
+  /** A migration to a host by its URI: one of the fleet, or one that is known as long as the migration lasts. */
+  withOutside<T>(uri: string, signal: AbortSignal, use: (target: { readonly to: string; readonly toCluster: string }) => Promise<T>): Promise<T>;
   /** What `startMigration` would do; nothing is touched. Throws FerryError `migration-refused` with every reason. */
   planMigration(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   abortMigration(ref: string): Promise<Migration>;

@@ -3,7 +3,7 @@
  * a lock on its VM, written in one transaction; a finished one lives in the journal.
  */
 import {
-  admissible, candidatesOf, joinMaps, lineDiff, ownPlaces, placesOf, checkMigration, checkRescue, enterPhase, FerryError, isFinished, migrationId, rescueCandidates, resolve, vmReasons, vmUuid,
+  admissible, candidatesOf, clusterDifferences, defaultCluster, joinMaps, lineDiff, ownPlaces, placesOf, checkMigration, checkRescue, enterPhase, FerryError, isFinished, migrationId, rescueCandidates, resolve, vmReasons, vmUuid,
   portsOf, type CheckInput, type CheckResult, type Cluster, type Host, type HostView, type Migration, type MigrationRequest, type RescueStorage, type TargetStorage, type Vm, type VmUuid,
 } from '@ferry/core';
 import { carriedSnapshots } from './carried-snapshots.ts';
@@ -252,9 +252,14 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
       const { plan } = result;
       const from = { id: vm.hostId, name: source?.host.name ?? vm.hostId };
+      const clusterOf = (id: string): Cluster => {
+        const name = fleet.hosts().find(({ host }) => host.id === id)?.host.cluster ?? defaultCluster;
+        return deps.clusters().get(name) ?? { name };
+      };
+      const differences = clusterDifferences(clusterOf(from.id), clusterOf(result.to.id));
       const adapted = plan.definition === undefined ? undefined : await deps.linkOf(vm.hostId).definitions.read(vm.uuid, signal);
       const diff = adapted === undefined ? [] : lineDiff(adapted, plan.definition?.ownXml === true ? (request.xml ?? adapted) : deps.rewriteDefinition(adapted, plan.definition ?? {}));
-      return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, diff };
+      return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, diff, differences };
     },
     async abort(ref) {
       const migration = await find(ref);

@@ -6,6 +6,7 @@ import { ConnectError, ConnectionLostError, LibvirtError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import type { KeepaliveOptions } from './keepalive.ts';
 import { AuthType, Feature, procedures } from './procedures.ts';
+import { chooseMechanism, credentialsFor } from './sasl.ts';
 import { connectTransport } from './transport.ts';
 import type { AccessSettings } from './transport.ts';
 import type { LibvirtUri } from './uri.ts';
@@ -32,7 +33,7 @@ export async function openConnection(uri: LibvirtUri, options: OpenOptions): Pro
   try {
     const { types } = await connection.call(procedures.authList, undefined, handshake);
     answered = true;
-    await authenticate(uri, connection, types, handshake);
+    await authenticate(uri, connection, types, options.access?.authFile, handshake);
     // both go out together: one round trip less, and nothing depends on their order
     await Promise.all([
       connection.call(procedures.connectSupportsFeature, { feature: Feature.KEEPALIVE }, handshake),
@@ -50,6 +51,7 @@ async function authenticate(
   uri: LibvirtUri,
   connection: Connection,
   types: readonly number[],
+  authFile: string | undefined,
   options: { readonly signal: AbortSignal },
 ): Promise<void> {
   if (types.length === 0 || types.includes(AuthType.NONE)) return;
@@ -67,10 +69,30 @@ async function authenticate(
     }
     throw new ConnectError('auth', `${uri.text}: polkit did not let this user in.`);
   }
-  throw new ConnectError(
-    'auth',
-    `${uri.text}: the daemon wants a password (SASL), which is not supported yet. On a network you trust, set auth_tcp = "none" in its libvirtd.conf.`,
-  );
+  await authenticateBySasl(uri, connection, authFile ?? '/etc/libvirt/auth.conf', options);
+}
+
+async function authenticateBySasl(uri: LibvirtUri, connection: Connection, authFile: string, options: { readonly signal: AbortSignal }): Promise<void> {
+  const refuse = (why: string, cause?: unknown): never => {
+    throw new ConnectError('auth', `${uri.text}: ${why}.`, { cause });
+  };
+  if (uri.transport === 'tcp') return refuse('the daemon wants a password (SASL) on a connection that is not encrypted; use qemu+tls or qemu+ssh, or set auth_tcp = "none" in its libvirtd.conf on a network you trust');
+  const host = uri.transport === 'unix' ? 'localhost' : uri.host;
+  const credentials = credentialsFor(host, authFile) ?? refuse(`the daemon wants a name and a password (SASL), and ${authFile} has none for ${host}`);
+  const { mechanisms } = await connection.call(procedures.authSaslInit, undefined, options);
+  const mechanism = chooseMechanism(mechanisms, credentials) ?? refuse(`the daemon offers ${mechanisms} for its password (SASL); SCRAM and PLAIN are known here`);
+  try {
+    let answer = await connection.call(procedures.authSaslStart, { mechanism: mechanism.name, nil: false, data: mechanism.first() }, options);
+    for (;;) {
+      const next = mechanism.finished && answer.complete ? undefined : mechanism.next(answer.data);
+      if (answer.complete && mechanism.finished) return;
+      if (next === undefined && !answer.complete && !mechanism.finished) refuse('the daemon breaks off the exchange of passwords');
+      answer = await connection.call(procedures.authSaslStep, { nil: next === undefined, data: next ?? '' }, options);
+    }
+  } catch (error) {
+    if (error instanceof ConnectError || error instanceof ConnectionLostError) throw error;
+    refuse(`the daemon does not take the password of ${credentials.user} (${mechanism.name}): ${error instanceof Error ? error.message : String(error)}`, error);
+  }
 }
 
 function explain(

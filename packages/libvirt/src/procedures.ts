@@ -1,7 +1,7 @@
 // The table of the procedures this package calls: number, name, arguments, result, and which lane a call takes when more are
 // wanted than the connection may have in flight. Numbers and layouts are libvirt's stable wire protocol; types follow from
 // the table. Adding a call means adding a row here and a method to the session.
-import { array, charArray, flag, i32, nothing, optional, struct, u32, u64, uuid } from './xdr.ts';
+import { array, charArray, chars, flag, i32, nothing, optional, struct, u32, u64, uuid } from './xdr.ts';
 import { row } from './procedure.ts';
 import { migrationProcedures } from './migration-procedures.ts';
 import { resourceProcedures } from './resource-procedures.ts';
@@ -9,6 +9,7 @@ import { snapshotProcedures } from './snapshot-procedures.ts';
 import { storageProcedures } from './storage-procedures.ts';
 import { domain, MAX_DOMAINS, optionalStr, str, wireParams } from './wire-types.ts';
 
+const saslData = chars(65_536);
 const domOnly = struct({ dom: domain });
 const domFlags = struct({ dom: domain, flags: u32 });
 const oneDomain = struct({ dom: domain });
@@ -46,6 +47,9 @@ export const procedures = {
   connectGetHostname: row(59, 'CONNECT_GET_HOSTNAME', nothing, struct({ hostname: str })),
   connectSupportsFeature: row(60, 'CONNECT_SUPPORTS_FEATURE', struct({ feature: i32 }), struct({ supported: flag })),
   authList: row(66, 'AUTH_LIST', nothing, struct({ types: array(i32, 20) })),
+  authSaslInit: row(67, 'AUTH_SASL_INIT', nothing, struct({ mechanisms: str })),
+  authSaslStart: row(68, 'AUTH_SASL_START', struct({ mechanism: str, nil: flag, data: saslData }), struct({ complete: flag, nil: flag, data: saslData })),
+  authSaslStep: row(69, 'AUTH_SASL_STEP', struct({ nil: flag, data: saslData }), struct({ complete: flag, nil: flag, data: saslData })),
   authPolkit: row(70, 'AUTH_POLKIT', nothing, struct({ complete: flag })),
   nodeGetFreeMemory: row(102, 'NODE_GET_FREE_MEMORY', nothing, struct({ bytes: u64 })),
   domainIsActive: row(150, 'DOMAIN_IS_ACTIVE', domOnly, struct({ active: flag }), 'urgent'),

@@ -15,6 +15,8 @@ export interface AccessSettings {
   /** Folder of cacert.pem, clientcert.pem and clientkey.pem; absent: libvirt's usual places. */
   readonly pkiPath?: string | undefined;
   readonly ssh?: SshSettings | undefined;
+  /** Names and passwords, as in libvirt's auth.conf; absent: /etc/libvirt/auth.conf. */
+  readonly authFile?: string | undefined;
 }
 
 /**

@@ -252,6 +252,21 @@ export const charArray = (length: number): Codec<string> => ({
   },
 });
 
+/** `char x<N>`: a count, then four bytes for each. */
+export const chars = (maxLength: number): Codec<string> => ({
+  read: (r) => {
+    const length = r.u32();
+    if (length > maxLength) throw new ProtocolError(`${length} characters are announced, at most ${maxLength} are known`);
+    return Buffer.from(Array.from({ length }, () => r.i32() & 0xff)).toString('utf8');
+  },
+  write: (w, value) => {
+    const bytes = Buffer.from(value);
+    if (bytes.length > maxLength) throw new InvalidArgumentError(`a text is longer than ${maxLength} bytes`);
+    w.u32(bytes.length);
+    for (const byte of bytes) w.i32((byte << 24) >> 24);
+  },
+});
+
 export const optional = <T>(codec: Codec<T>): Codec<T | undefined> => ({
   read: (r) => {
     const present = r.u32();

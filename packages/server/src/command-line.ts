@@ -6,7 +6,7 @@ import { errorTable, exitCodes, FerryError } from '@ferry/core';
 import { defaultDataDir } from './data-folder.ts';
 
 export const help = `Usage: ferry serve [--data-dir DIR] [--listen ADDRESS] [--port N]
-                   [--pki-path DIR] [--ssh-config FILE]
+                   [--pki-path DIR] [--ssh-config FILE] [--auth-file FILE]
 
 Runs the control plane in the foreground until SIGINT or SIGTERM.
 Running migrations go on without it and are taken up again at the next start.
@@ -22,6 +22,8 @@ Running migrations go on without it and are taken up again at the next start.
   --ssh-config FILE  read by ssh for qemu+ssh:// hosts in place of
                      ~/.ssh/config; keys, agent, known_hosts and jump hosts are
                      what ssh itself makes of it
+  --auth-file FILE   names and passwords for hosts that want them (SASL), in the
+                     form of libvirt's auth.conf (default: /etc/libvirt/auth.conf)
   --help             this text
 
 Log lines go to stderr as JSON. Exit codes: 0 stopped as asked, 1 the start
@@ -34,22 +36,25 @@ export interface ServeArguments {
   readonly port?: number;
   readonly pkiPath?: string;
   readonly sshConfig?: string;
+  readonly authFile?: string;
 }
 
 /** `help` when it was asked for. Throws FerryError `request-invalid`. */
 export const parseServeArguments = (args: readonly string[]): ServeArguments | 'help' => {
   const values = read(args);
   if (values.help === true) return 'help';
-  const { 'data-dir': dataDir, listen, port, 'pki-path': pkiPath, 'ssh-config': sshConfig } = values;
+  const { 'data-dir': dataDir, listen, port, 'pki-path': pkiPath, 'ssh-config': sshConfig, 'auth-file': authFile } = values;
   if (dataDir === '') throw usage('The option --data-dir needs a folder.');
   if (pkiPath !== undefined && !isThere(pkiPath)) throw usage(`The folder "${pkiPath}" of --pki-path is not there.`);
   if (sshConfig !== undefined && !isThere(sshConfig)) throw usage(`The file "${sshConfig}" of --ssh-config is not there.`);
+  if (authFile !== undefined && !isThere(authFile)) throw usage(`The file "${authFile}" of --auth-file is not there.`);
   if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535)) throw usage(`"${port}" is not a port: it must be a number from 0 to 65535.`);
   return {
     dataDir: defaultDataDir(dataDir === undefined ? process.env : { FERRY_DATA_DIR: dataDir }),
     ...(listen === undefined ? {} : { host: listen }),
     ...(port === undefined ? {} : { port: Number(port) }),
     ...(pkiPath === undefined ? {} : { pkiPath: resolve(pkiPath) }),
+    ...(authFile === undefined ? {} : { authFile: resolve(authFile) }),
     ...(sshConfig === undefined ? {} : { sshConfig: resolve(sshConfig) }),
   };
 };
@@ -60,7 +65,7 @@ const read = (args: readonly string[]) => {
   try {
     return parseArgs({
       args: [...args],
-      options: { 'data-dir': { type: 'string' }, listen: { type: 'string' }, port: { type: 'string' }, 'pki-path': { type: 'string' }, 'ssh-config': { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: { 'data-dir': { type: 'string' }, listen: { type: 'string' }, port: { type: 'string' }, 'pki-path': { type: 'string' }, 'ssh-config': { type: 'string' }, 'auth-file': { type: 'string' }, help: { type: 'boolean', short: 'h' } },
     }).values;
   } catch (error) {
     throw usage(error instanceof Error ? error.message.replace(/\. To specify.*$/s, '.') : String(error));

@@ -63,11 +63,11 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       const found = await engine.migrations({ ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }), ...(limit === undefined ? {} : { limit }) });
       return { body: { items: found.map(migrationJson) } };
     },
-    migrationCreate: async ({ body }, { client }) => {
-      const migration = await engine.startMigration(requestOf(body), { actor, client });
+    migrationCreate: async ({ body }, { client, signal }) => {
+      const migration = await onTarget(engine, body, signal, (request) => engine.startMigration(request, { actor, client }));
       return { body: migrationJson(migration), location: `${apiBase}/migrations/${migration.id}` };
     },
-    migrationPlan: async ({ body }, { signal }) => ({ body: plannedJson(await engine.planMigration(requestOf(body), signal)) }),
+    migrationPlan: async ({ body }, { signal }) => ({ body: plannedJson(await onTarget(engine, body, signal, (request) => engine.planMigration(request, signal))) }),
     migrationShow: async ({ params }) => ({ body: migrationJson(await engine.migration(params.migration)) }),
     leftoverList: async () => ({ body: { items: (await engine.leftovers()).map(leftoverJson) } }),
     leftoverPurge: async ({ body }, { signal }) => ({ body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)) }),
@@ -76,10 +76,18 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   };
 };
 
+/** A URI becomes the host that it leads to. */
+const onTarget = <T>(engine: Engine, { toUri, ...body }: ParsedOf<'migrationCreate'>['body'], signal: AbortSignal, use: (request: MigrationRequest & { readonly vm: string }) => Promise<T>): Promise<T> => {
+  if (toUri === undefined) return use(requestOf(body));
+  if ((body.to ?? body.preferHost ?? body.toCluster) !== undefined) throw new FerryError('request-invalid', 'The field "toUri" of the body names the target; "to", "preferHost" and "toCluster" do not go with it.');
+  const request = requestOf(body);
+  return engine.withOutside(toUri, signal, (target) => use({ ...request, ...target }));
+};
+
 const clusterOf = (name: string, { map, ...settings }: ParsedOf<'clusterPut'>['body']): Cluster => ({ name, ...present(settings), ...(map === undefined ? {} : { map: present(map) }) });
 
 /** Throws FerryError `request-invalid` for fields that exclude each other. */
-const requestOf = (body: ParsedOf<'migrationCreate'>['body']): MigrationRequest & { readonly vm: string } => {
+const requestOf = (body: Omit<ParsedOf<'migrationCreate'>['body'], 'toUri'>): MigrationRequest & { readonly vm: string } => {
   const exclude = (one: string, other: string): never => {
     throw new FerryError('request-invalid', `The fields "${one}" and "${other}" of the body exclude each other.`);
   };

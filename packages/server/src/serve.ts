@@ -11,6 +11,8 @@ import type { RunningServer, ServeOptions } from './control-plane.ts';
 export interface AccessOptions {
   /** Folder of this side's TLS files; absent: libvirt's usual places. */
   readonly pkiPath?: string;
+  /** Names and passwords for hosts that want them, as in libvirt's auth.conf. */
+  readonly authFile?: string;
   /** Read by ssh in place of the user's own configuration. */
   readonly sshConfig?: string;
 }
@@ -23,7 +25,7 @@ export const serve = async (options: ServeOptions & AccessOptions): Promise<Runn
         const stores = openSqliteStores(dataDir, systemClock);
         // a unix socket's path must be short, which that of the data folder may not be
         const controlDirectory = await mkdtemp(join(tmpdir(), 'ferry-ssh-'));
-        const hypervisor = libvirtHypervisor({ pkiPath: options.pkiPath, ssh: { configFile: options.sshConfig, controlDirectory } });
+        const hypervisor = libvirtHypervisor({ pkiPath: options.pkiPath, authFile: options.authFile, ssh: { configFile: options.sshConfig, controlDirectory } });
         return {
           close: async () => {
             await stores.close();

@@ -81,7 +81,7 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     adopted: migration.adopted,
   });
 
-export const plannedJson = ({ vm, from, to, kind, plan, diff }: PlannedMigration): PlannedMigrationJson =>
+export const plannedJson = ({ vm, from, to, kind, plan, diff, differences }: PlannedMigration): PlannedMigrationJson =>
   present({
     vm,
     from: from.name,
@@ -93,6 +93,7 @@ export const plannedJson = ({ vm, from, to, kind, plan, diff }: PlannedMigration
     disks: plan.disks.map(movedDiskJson),
     creates: plan.definition?.creates?.map((each) => ({ ...each })),
     diff: [...diff],
+    differences: [...differences],
   });
 
 const movedDiskJson = ({ target, path, targetPath, how, proof, capacityBytes, allocationBytes, volume }: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>

@@ -24,7 +24,7 @@ const vmText = (vm: VmJson): string =>
     ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state', 'definition'], vm.instances.map((each) => [each.host, each.role, each.state, each.persistent === false ? 'transient' : 'persistent']))]),
   ].join('\n');
 
-interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'preferHost' | 'toCluster' | 'kind' | 'maxDowntimeMs' | 'tunnelled' | 'compression' | 'zeroCopy' | 'temporary' | 'keepSource' | 'deleteSourceDisks' | 'useExistingVolumes' | 'assumeShared' | 'createMissing' | 'autoStart'> {
+interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'toUri' | 'preferHost' | 'toCluster' | 'kind' | 'maxDowntimeMs' | 'tunnelled' | 'compression' | 'zeroCopy' | 'temporary' | 'keepSource' | 'deleteSourceDisks' | 'useExistingVolumes' | 'assumeShared' | 'createMissing' | 'autoStart'> {
   readonly direct?: true;
   readonly peerToPeer?: true;
   readonly enableTls?: true;
@@ -41,7 +41,7 @@ interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'prefe
 }
 
 /** Fields that go as they are. */
-const plainFields = ['to', 'preferHost', 'toCluster', 'kind', 'maxDowntimeMs', 'tunnelled', 'compression', 'zeroCopy', 'temporary', 'keepSource', 'deleteSourceDisks', 'useExistingVolumes', 'assumeShared', 'createMissing', 'autoStart'] as const;
+const plainFields = ['to', 'toUri', 'preferHost', 'toCluster', 'kind', 'maxDowntimeMs', 'tunnelled', 'compression', 'zeroCopy', 'temporary', 'keepSource', 'deleteSourceDisks', 'useExistingVolumes', 'assumeShared', 'createMissing', 'autoStart'] as const;
 
 function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   const plain = Object.fromEntries(plainFields.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
@@ -60,7 +60,7 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   };
 }
 
-const planText = ({ vm, from, to, kind, how, persistence, transfer, disks, creates, diff }: PlannedMigrationJson): string =>
+const planText = ({ vm, from, to, kind, how, persistence, transfer, disks, creates, diff, differences }: PlannedMigrationJson): string =>
   [
     fields([
       ['vm', vm.name],
@@ -72,6 +72,7 @@ const planText = ({ vm, from, to, kind, how, persistence, transfer, disks, creat
       ['makes there', creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', ')],
     ]),
     ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, disk.how, disk.path, disk.targetPath ?? disk.path]))]),
+    ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences.map((line) => printable(line))]),
     ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff.map((line) => printable(line))]),
   ].join('\n');
 
@@ -108,6 +109,7 @@ export function vmCommands(program: Command): void {
     .addOption(new Option('--to <host>', 'this host or none').conflicts('preferHost'))
     .option('--prefer-host <host>', 'try this host first, another suited one otherwise')
     .addOption(new Option('--kind <kind>', 'instead of the kind that fits the state of the VM').choices(['live', 'suspended', 'cold', 'configuration']))
+    .addOption(new Option('--to-uri <uri>', 'a host by its libvirt URI, which need not be of the fleet').conflicts(['to', 'preferHost', 'toCluster']))
     .option('--to-cluster <cluster>', 'into this cluster')
     .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
     .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at', wholeNumber('ms'))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hostId } from '../ids.ts';
 import type { Host, HostView, MigrationRequest } from '../model.ts';
-import { addressOf, isNetworkUri, planTransfer, portsOf, type TransferInput } from './transfer.ts';
+import { addressOf, clusterDifferences, isNetworkUri, planTransfer, portsOf, type TransferInput } from './transfer.ts';
 
 const view = (name: string, uri: string, more: Partial<Host> = {}, libvirtVersion = '9.0.0'): HostView => ({
   host: { id: hostId(name), name, uri, cluster: 'default', machineUuid: name, addedAt: 0, ...more },
@@ -64,4 +64,12 @@ test('the cluster says whether migration data is encrypted, unless asked otherwi
   assert.equal(plan({}, { cluster }).transfer.tls, true);
   assert.equal(plan({ tls: false }, { cluster }).transfer.tls, undefined);
   assert.equal(plan({ tls: true }).transfer.tls, true);
+  assert.equal(plan({}, { sourceCluster: { name: 'other', tls: true } }).transfer.tls, true, 'what the source\'s cluster asks for holds too');
+});
+
+test('what two clusters do otherwise is listed, and nothing within one', () => {
+  const west = { name: 'west', tls: true, migrationPorts: { first: 50_000, last: 50_009 } };
+  const east = { name: 'east', migrationPorts: { first: 50_000, last: 50_009 }, map: { networks: { lan: 'uplink' }, graphicsListen: '::1' } };
+  assert.deepEqual(clusterDifferences(west, west), []);
+  assert.deepEqual(clusterDifferences(west, east), ['encryption: on in west, off in east', 'maps for what comes in: none in west, lan = uplink, consoles on ::1 in east']);
 });

@@ -12,6 +12,7 @@ export interface TransferInput {
   readonly target: HostView;
   /** Of the target. */
   readonly cluster: Cluster;
+  readonly sourceCluster?: Cluster;
   readonly request: MigrationRequest;
   readonly copies: boolean;
   /** The source's daemon was seen not to reach the target's. */
@@ -39,7 +40,7 @@ export function addressOf(uri: string): string | undefined {
 }
 
 export function planTransfer(input: TransferInput): { readonly transfer: TransferPlan; readonly reasons: readonly Reason[] } {
-  const { source, target, cluster, request, copies, peerRefusal } = input;
+  const { source, target, cluster, sourceCluster, request, copies, peerRefusal } = input;
   const host = target.host.name;
   const reasons: Reason[] = [];
   const refuse = (code: string, message: string, remedy: string): void => void reasons.push({ code, host, message, remedy });
@@ -47,12 +48,13 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
   const chosen = chooseMode(input);
   if (chosen.mode === 'peer-to-peer' && !isNetworkUri(target.host.uri)) refuse('target-not-addressable', `${host} was added as ${target.host.uri}, by which other hosts cannot reach it.`, 'Leave --peer-to-peer away, or add the host by its network address, e.g. qemu+tls://ADDRESS/system.');
 
-  const tls = request.tls ?? cluster.tls;
+  // what either cluster asks for holds
+  const tls = request.tls ?? (cluster.tls === true || sourceCluster?.tls === true);
   if (request.tunnelled === true) {
     if (chosen.mode === 'direct') refuse('tunnelled-direct', `A tunnelled migration goes through the daemons of both hosts, so ${source.host.name} has to reach ${host}${peerRefusal === undefined ? '' : `, which it does not: ${peerRefusal.message}`}.`, 'Use --enable-tls, or let the hosts reach each other.');
     if (copies) refuse('tunnelled-copies', `Disks that are copied to ${host} cannot go through a tunnel.`, 'Use --enable-tls instead, which covers memory and disks.');
     if (request.parallelConnections !== undefined) refuse('tunnelled-parallel', 'A tunnel is one connection.', 'Leave --parallel or --tunnelled away.');
-    if (tls === true) refuse('tunnelled-tls', 'A tunnel is as safe as the connection of the daemons; TLS of its own does not go with it.', 'Leave --tunnelled or --enable-tls away.');
+    if (tls) refuse('tunnelled-tls', 'A tunnel is as safe as the connection of the daemons; TLS of its own does not go with it.', 'Leave --tunnelled or --enable-tls away.');
   }
   const version = (view: HostView): number => versionOf(view.facts?.libvirtVersion);
   const older = (than: number): readonly string[] => [source, target].filter((view) => view.facts !== undefined && version(view) < than).map((view) => `${view.host.name} (libvirt ${view.facts?.libvirtVersion ?? '?'})`);
@@ -63,7 +65,7 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
   }
   if (request.zeroCopy === true) {
     if (request.parallelConnections === undefined) refuse('zero-copy-single', 'Zero copy needs several connections.', 'Add --parallel 2.');
-    if (tls === true || request.compression !== undefined) refuse('zero-copy-changed', 'Zero copy sends memory as it is: neither encrypted nor compressed.', 'Leave --zero-copy away.');
+    if (tls || request.compression !== undefined) refuse('zero-copy-changed', 'Zero copy sends memory as it is: neither encrypted nor compressed.', 'Leave --zero-copy away.');
     for (const each of older(8_005_000)) refuse('zero-copy-unsupported', `${each} does not know zero copy, which came with libvirt 8.5.`, 'Leave --zero-copy away.');
   }
 
@@ -76,7 +78,7 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
   return {
     transfer: {
       ...chosen,
-      ...(tls === true ? { tls } : {}),
+      ...(tls ? { tls } : {}),
       ...(request.tunnelled === true ? { tunnelled: true as const } : { ...(typeof ports === 'object' ? ports : {}) }),
       ...(request.parallelConnections === undefined ? {} : { parallelConnections: request.parallelConnections }),
       ...(request.compression === undefined ? {} : { compression: request.compression }),
@@ -107,6 +109,20 @@ function choosePorts({ target, cluster, copies, portsInUse }: TransferInput, add
     ...(address === undefined ? {} : { listenAddress: address }),
     ...(copies && disksPort !== undefined ? { disksPort } : {}),
   };
+}
+
+/** What another cluster does otherwise, in words; empty within one. */
+export function clusterDifferences(from: Cluster, to: Cluster): readonly string[] {
+  if (from.name === to.name) return [];
+  const range = ({ migrationPorts }: Cluster): string => (migrationPorts === undefined ? "libvirt's own" : `${migrationPorts.first}-${migrationPorts.last}`);
+  const maps = ({ map }: Cluster): string => [...(['networks', 'pools', 'paths'] as const).flatMap((what) => Object.entries(map?.[what] ?? {}).map(([a, b]) => `${a} = ${b}`)), ...(map?.graphicsListen === undefined ? [] : [`consoles on ${map.graphicsListen}`])].join(', ') || 'none';
+  const sides: readonly (readonly [what: string, of: (cluster: Cluster) => string])[] = [
+    ['migration network', ({ migrationNetwork }) => migrationNetwork ?? 'any'],
+    ['migration ports', range],
+    ['encryption', ({ tls }) => (tls === true ? 'on' : 'off')],
+    ['maps for what comes in', maps],
+  ];
+  return sides.flatMap(([what, of]) => (of(from) === of(to) ? [] : [`${what}: ${of(from)} in ${from.name}, ${of(to)} in ${to.name}`]));
 }
 
 /** Ports of the target that this plan uses. */

@@ -1,0 +1,26 @@
+// Ferry's API as the benchmarks call it: no start of a command line in what is measured.
+import type { ControlPlane } from '../../test/control-plane.ts';
+
+export interface Migration {
+  readonly id: string;
+  readonly outcome?: string;
+  readonly downtimeMs?: number;
+  readonly error?: { readonly message: string };
+}
+
+export async function call<T>(plane: ControlPlane, method: string, path: string, body?: object): Promise<T> {
+  const headers = { authorization: `Bearer ${plane.token()}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
+  const response = await fetch(`${plane.url()}/api/v1${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as T;
+}
+
+/** A migration from the request to its verified end. Throws unless it succeeded. */
+export async function migrate(plane: ControlPlane, body: object): Promise<Migration> {
+  const { id } = await call<Migration>(plane, 'POST', '/migrations', body);
+  const response = await fetch(`${plane.url()}/api/v1/migrations/${id}/watch`, { headers: { authorization: `Bearer ${plane.token()}` } });
+  const last = (await response.text()).trim().split('\n').findLast((line) => line.startsWith('data: '));
+  const ended = JSON.parse((last ?? 'data: {}').slice('data: '.length)) as Migration;
+  if (ended.outcome !== 'succeeded') throw new Error(`migration ${id}: ${JSON.stringify(ended)}`);
+  return ended;
+}
