@@ -3,8 +3,10 @@
  * Ferry does when the hosts do not reach each other; and where the VM is when the control plane dies between the steps that it drives.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { readTicks, virsh, vmCreate, vmLog, waitFor } from '@ferry/lab';
+import { credentialsOf, execCommand, issueCertificate, readTicks, run, virsh, vmCreate, vmLog, waitFor } from '@ferry/lab';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 let fleet: Fleet;
@@ -58,11 +60,28 @@ test('direct: a paused guest stays paused, a local disk is copied, a shut-off VM
 });
 
 test('memory and disks travel encrypted, in either mode', async () => {
-  // the serial log is read by host1 and host2; what goes over the wire is watched where it leaves
   for (const mode of ['--peer-to-peer', '--direct']) assert.equal((await moved('--enable-tls', mode)).transfer?.tls, true);
   const copied = await fleet.move('writer', '--to', 'host2', '--enable-tls');
   assert.equal(copied.outcome, 'succeeded');
   assert.equal((await fleet.move('writer', '--to', 'host1', '--enable-tls', '--direct')).outcome, 'succeeded');
+});
+
+test('the peer is verified: a target with a certificate for another name gets nothing, the VM runs on', async () => {
+  const to = other();
+  const { pki } = credentialsOf(fleet.lab);
+  await issueCertificate(pki, { name: 'imposter', commonName: 'imposter', alternativeNames: 'DNS:somebody.else' });
+  for (const [file, as] of [['imposterkey.pem', 'server-key.pem'], ['impostercert.pem', 'server-cert.pem']] as const) {
+    await run(execCommand(fleet.lab, to, ['bash', '-ec', `cp -n /etc/pki/qemu/${as} /etc/pki/qemu/${as}.own; cat >/etc/pki/qemu/${as}`]), { input: readFileSync(join(pki, file), 'utf8') });
+  }
+  try {
+    const failed = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', to, '--enable-tls', '-o', 'json');
+    assert.equal((JSON.parse(failed.stdout) as MigrationJson).outcome, 'failed', failed.stdout);
+    assert.equal(await fleet.state(at, 'guest'), 'running');
+    assert.equal(await fleet.state(to, 'guest'), 'absent');
+  } finally {
+    await fleet.sh(to, 'for f in key cert; do mv /etc/pki/qemu/server-$f.pem.own /etc/pki/qemu/server-$f.pem; done');
+  }
+  await moved('--enable-tls');
 });
 
 test('tunnelled, several connections, compressed', async () => {
@@ -72,6 +91,15 @@ test('tunnelled, several connections, compressed', async () => {
   const refused = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', other(), '--parallel', '2', '--compression', 'zstd');
   assert.equal(refused.code, 4);
   assert.match(refused.stderr, /libvirt 9\.0\.0\) does not know zstd/);
+});
+
+test('zero copy where the host lets QEMU lock its memory; the VM runs on where it does not', async () => {
+  const to = other();
+  const ran = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', to, '--parallel', '2', '--zero-copy', '-o', 'json');
+  const { outcome, error } = JSON.parse(ran.stdout) as MigrationJson;
+  if (outcome === 'succeeded') at = to;
+  else assert.match(error?.message ?? '', /cannot limit locked memory/);
+  assert.equal(await fleet.state(at, 'guest'), 'running');
 });
 
 test('migration data goes to the migration network and to the ports of the cluster', async () => {

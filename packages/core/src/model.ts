@@ -104,6 +104,8 @@ export interface HostFacts {
   readonly qemuVersion: string;
   readonly cpu: { readonly arch: string; readonly model: string; readonly vendor: string; readonly threads: number };
   readonly memoryBytes: number;
+  /** The fastest of its network cards that are up, in Mbit/s; absent when the host does not tell. */
+  readonly linkMbit?: number;
 }
 
 /** A host with what is known of it now. */

@@ -18,6 +18,9 @@ export interface ResourceCalls {
   networkSetAutostart(net: NetworkRef, autostart: boolean, options?: CallOptions): Promise<void>;
   /** Names of the host's own interfaces, bridges among them. */
   interfaces(options?: CallOptions): Promise<readonly string[]>;
+  /** Names of the host's devices; `flags` are bits of VIR_CONNECT_LIST_NODE_DEVICES, 0 or absent: all. */
+  nodeDevices(flags?: number, options?: CallOptions): Promise<readonly string[]>;
+  nodeDeviceXml(name: string, options?: CallOptions): Promise<string>;
   networkFilters(options?: CallOptions): Promise<readonly NetworkFilterRef[]>;
   networkFilterXml(filter: NetworkFilterRef, options?: CallOptions): Promise<string>;
   networkFilterDefine(xml: string, options?: CallOptions): Promise<NetworkFilterRef>;
@@ -44,6 +47,8 @@ export function resourceCalls(call: <A, R>(procedure: Procedure<A, R>, args: A, 
     networkUndefine: (net, options) => call(p.networkUndefine, { net }, options),
     networkSetAutostart: (net, autostart, options) => call(p.networkSetAutostart, { net, autostart }, options),
     interfaces: async (options) => (await call(p.connectListAllInterfaces, everything, options)).interfaces.map(({ name }) => name),
+    nodeDevices: async (flags, options) => (await call(p.connectListAllNodeDevices, { ...everything, flags: flags ?? 0 }, options)).devices.map(({ name }) => name),
+    nodeDeviceXml: async (name, options) => (await call(p.nodeDeviceGetXmlDesc, { name, flags: 0 }, options)).xml,
     networkFilters: async (options) => (await call(p.connectListAllNwfilters, everything, options)).filters,
     networkFilterXml: async (filter, options) => (await call(p.nwfilterGetXmlDesc, { filter, flags: 0 }, options)).xml,
     networkFilterDefine: async (xml, options) => (await call(p.nwfilterDefineXml, { xml }, options)).filter,

@@ -5,7 +5,7 @@
 import { vmUuid, type Instance, type InstanceView, type VmUuid } from '@ferry/core';
 import type { HostChange, HostFiles, HostInventory, HostLink, Hypervisor, MigrationDriver } from '@ferry/engine';
 import {
-  LibvirtError, openHostSession, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
+  LibvirtError, openHostSession, VIR_CONNECT_LIST_NODE_DEVICES, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
   VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR,
   type AccessSettings, type DomainEvent, type DomainRef, type EventGap, type HostSession,
 } from '@ferry/libvirt';
@@ -18,7 +18,7 @@ import { poolLender } from './pool-lending.ts';
 import { resourcesOf } from './resources.ts';
 import { identityOfDefinition, rewriteDefinition } from './rewrite.ts';
 import { storageOf } from './storage.ts';
-import { completedOf, factsOf, instanceOf, sampleOf, stateOf } from './translate.ts';
+import { completedOf, factsOf, instanceOf, linkSpeedOf, sampleOf, stateOf } from './translate.ts';
 
 export function libvirtHypervisor(access: AccessSettings = {}): Hypervisor {
   return {
@@ -77,11 +77,12 @@ function inventoryOf(session: HostSession): HostInventory {
   let known = new Map<string, { readonly print: string; readonly instance: Instance }>();
   return {
     async facts(signal) {
-      const [hostname, capabilities, libvirt, qemu, node, freeMemoryBytes] = await Promise.all([
+      const [hostname, capabilities, libvirt, qemu, node, freeMemoryBytes, linkMbit] = await Promise.all([
+
         session.hostname({ signal }), session.capabilities({ signal }), session.libvirtVersion({ signal }),
-        session.hypervisorVersion({ signal }), session.nodeInfo({ signal }), session.freeMemoryBytes({ signal }),
+        session.hypervisorVersion({ signal }), session.nodeInfo({ signal }), session.freeMemoryBytes({ signal }), fastestLink(session, signal),
       ]);
-      return { ...factsOf(hostname, capabilities, { libvirt, qemu }, node), freeMemoryBytes };
+      return { ...factsOf(hostname, capabilities, { libvirt, qemu }, node), freeMemoryBytes, ...(linkMbit === undefined ? {} : { linkMbit }) };
     },
     async instances(signal) {
       const stats = await session.domainStats({ stats: VIR_DOMAIN_STATS.STATE | VIR_DOMAIN_STATS.BALLOON, signal });
@@ -107,6 +108,20 @@ function inventoryOf(session: HostSession): HostInventory {
       return changesOf(events);
     },
   };
+}
+
+/** Mbit/s of the fastest network card that is up. */
+async function fastestLink(session: HostSession, signal: AbortSignal): Promise<number | undefined> {
+  try {
+    const cards = await session.nodeDevices(VIR_CONNECT_LIST_NODE_DEVICES.CAP_NET, { signal });
+    const speeds = await Promise.all(cards.map(async (name) => linkSpeedOf(await session.nodeDeviceXml(name, { signal }))));
+    const known = speeds.filter((speed) => speed !== undefined);
+    return known.length === 0 ? undefined : Math.max(...known);
+  } catch (error) {
+    // not every daemon knows the devices of its host, and a card may go while we look
+    if (error instanceof LibvirtError) return undefined;
+    throw error;
+  }
 }
 
 async function* changesOf(events: AsyncIterable<DomainEvent | EventGap>): AsyncGenerator<HostChange> {

@@ -4,7 +4,7 @@ import { ConnectError, ConnectionLostError, InvalidArgumentError, LibvirtError, 
 import { describeDefinition, helperXml } from './definitions.ts';
 import { callFailure, connectFailure } from './failure.ts';
 import { backingOf, permissionsOf, poolOf, volumeOf } from './storage-xml.ts';
-import { definitionOf, stateOf } from './translate.ts';
+import { definitionOf, linkSpeedOf, stateOf } from './translate.ts';
 import { vmUuid } from '@ferry/core';
 
 const domain = (devices: string, os = ''): string => `<domain type='kvm'><name>a</name><memory unit='KiB'>2048</memory><vcpu current='2'>4</vcpu><os><type>hvm</type>${os}</os><devices>${devices}</devices></domain>`;
@@ -81,4 +81,10 @@ test('failures: each its code; refused only where nothing can still be on its wa
   assert.equal(callFailure(new ConnectionLostError('not-started', 'closed', 'x')).outcome, 'refused');
   assert.equal(callFailure(new ConnectionLostError('unknown', 'closed', 'x')).outcome, 'unknown');
   assert.equal(callFailure(new Error('x')).outcome, 'unknown');
+});
+
+test('the speed of a network card that is up', () => {
+  const card = (link: string): string => `<device><name>net_eth0</name><capability type='net'><interface>eth0</interface>${link}</capability></device>`;
+  assert.equal(linkSpeedOf(card("<link speed='25000' state='up'/>")), 25_000);
+  for (const link of ["<link speed='25000' state='down'/>", "<link state='unknown'/>", "<link speed='x' state='up'/>", '']) assert.equal(linkSpeedOf(card(link)), undefined);
 });

@@ -115,3 +115,11 @@ export function completedOf({ type, params }: { readonly type: number; readonly 
   if (type !== VIR_DOMAIN_JOB.COMPLETED) return undefined;
   return { downtimeMs: figure(params, 'downtime'), transferredBytes: figure(params, 'memory_processed') };
 }
+
+/** Mbit/s of a network card as its node device describes it; undefined when it is not up or does not tell. */
+export function linkSpeedOf(xml: string): number | undefined {
+  const card = xmlChild(parseXml(xml), 'capability');
+  const link = card === undefined ? undefined : xmlChild(card, 'link')?.attributes;
+  const speed = Number(link?.get('speed'));
+  return link?.get('state') === 'up' && Number.isFinite(speed) && speed > 0 ? speed : undefined;
+}

@@ -73,3 +73,16 @@ test('what two clusters do otherwise is listed, and nothing within one', () => {
   assert.deepEqual(clusterDifferences(west, west), []);
   assert.deepEqual(clusterDifferences(west, east), ['encryption: on in west, off in east', 'maps for what comes in: none in west, lan = uplink, consoles on ::1 in east']);
 });
+
+test('one connection for each 10 Gbit/s of the slower link, unless asked otherwise or something speaks against it', () => {
+  const fast = (name: string, linkMbit: number): HostView => {
+    const host = view(name, `qemu+tcp://${name}/system`);
+    return host.facts === undefined ? host : { ...host, facts: { ...host.facts, linkMbit } };
+  };
+  const connections = (a: number, b: number, request: MigrationRequest = {}) => plan(request, { source: fast('a', a), target: fast('b', b) }).transfer.parallelConnections;
+  assert.deepEqual([connections(10_000, 100_000), connections(25_000, 40_000), connections(400_000, 400_000)], [undefined, 2, 8]);
+  assert.equal(connections(25_000, 25_000, { parallelConnections: 3 }), 3);
+  assert.equal(connections(25_000, 25_000, { tunnelled: true }), undefined);
+  assert.equal(connections(25_000, 25_000, { compression: 'xbzrle' }), undefined);
+  assert.equal(plan({}).transfer.parallelConnections, undefined);
+});

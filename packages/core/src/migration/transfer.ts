@@ -80,7 +80,7 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
       ...chosen,
       ...(tls ? { tls } : {}),
       ...(request.tunnelled === true ? { tunnelled: true as const } : { ...(typeof ports === 'object' ? ports : {}) }),
-      ...(request.parallelConnections === undefined ? {} : { parallelConnections: request.parallelConnections }),
+      ...parallelOf(input),
       ...(request.compression === undefined ? {} : { compression: request.compression }),
       ...(request.zeroCopy === true ? { zeroCopy: true as const } : {}),
     },
@@ -93,6 +93,19 @@ function chooseMode({ target, request, peerRefusal }: TransferInput): Pick<Trans
   if (!isNetworkUri(target.host.uri)) return { mode: 'direct', modeReason: `other hosts cannot reach ${target.host.uri}` };
   if (peerRefusal !== undefined) return { mode: 'direct', modeReason: peerRefusal.message };
   return { mode: 'peer-to-peer', modeReason: `${target.host.name} can be reached by ${target.host.uri}` };
+}
+
+/** A single connection fills about this much of a link; more than some of them are not known to help. */
+const mbitPerConnection = 10_000;
+const mostConnections = 8;
+
+/** As asked; else one for each 10 Gbit/s of the slower host, where nothing speaks against several. */
+function parallelOf({ source, target, request }: TransferInput): Pick<TransferPlan, 'parallelConnections'> {
+  if (request.parallelConnections !== undefined) return { parallelConnections: request.parallelConnections };
+  if (request.tunnelled === true || request.compression === 'xbzrle') return {};
+  const links = [source, target].map(({ facts }) => facts?.linkMbit ?? 0);
+  const fitting = Math.min(mostConnections, Math.floor(Math.min(...links) / mbitPerConnection));
+  return fitting >= 2 ? { parallelConnections: fitting } : {};
 }
 
 /** Undefined: libvirt's own range, at the address that it takes by itself. */

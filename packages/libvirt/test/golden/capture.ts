@@ -118,6 +118,7 @@ try {
   const secret = join(daemon.directory, 'secret.xml');
   const secretUuid = '01234567-89ab-4cde-8f01-23456789abd0';
   writeFileSync(secret, `<secret ephemeral='no' private='no'><uuid>${secretUuid}</uuid><usage type='iscsi'><target>golden</target></usage></secret>`);
+  await virsh(testDriver, 'nodedev-list --cap net', 'nodedev-dumpxml computer');
   await virsh(qemuDriver, `secret-define ${secret}`, 'secret-list', `secret-dumpxml ${secretUuid}`, `secret-set-value ${secretUuid} Z29sZGVu`, `secret-get-value ${secretUuid}`, `secret-undefine ${secretUuid}`);
   // refused to this user, which the calls do not know
   writeFileSync(secret, "<filter name='golden'><uuid>01234567-89ab-4cde-8f01-23456789abd1</uuid></filter>");
