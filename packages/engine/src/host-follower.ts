@@ -72,6 +72,8 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
   const apply = async (open: HostLink, change: HostChange, signal: AbortSignal): Promise<void> => {
     if (change.type === 'gap') return resync(open, signal);
     if (change.type !== 'domain') events.switching(change.uuid);
+    // the guest is paused for the switch right now: whatever the daemon is asked makes that longer, and it tells of what follows by itself
+    if (change.type === 'migration-suspended') return;
     await readOne(open, change.uuid, signal);
     if (known.has(change.uuid)) events.domainTouched(change.uuid);
   };

@@ -12,6 +12,8 @@ import type { Clock, HostLink, Log, PerformRequest, StoredDefinition, TransferLi
 import type { StorageSide, Volumes } from './volumes.ts';
 
 const sampleEveryMs = 500;
+/** After this time a transfer is a long one, and its figures are asked for half as often: QEMU answers them between its other work. */
+const longTransferMs = 10_000;
 /** Progress is stored this often, so that a restart does not show an older percentage. */
 const storeProgressEveryMs = 2_000;
 const observeTimeoutMs = 5_000;
@@ -152,6 +154,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const sampleRegularly = async (): Promise<void> => {
     if (sampling) return;
     sampling = true;
+    const since = clock.now();
     while (!signal.aborted && ['transferring', 'switching', 'post-copy'].includes(migration.phase)) {
       try {
         const sample = await source().migration.sample(travelling(), AbortSignal.any([signal, AbortSignal.timeout(observeTimeoutMs)]));
@@ -159,7 +162,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       } catch (error) {
         if (!signal.aborted) log.warn({ err: error, migration: migration.id }, 'no figures of the running job');
       }
-      await clock.sleep(sampleEveryMs, signal).catch(() => undefined);
+      await clock.sleep(clock.now() - since < longTransferMs ? sampleEveryMs : 2 * sampleEveryMs, signal).catch(() => undefined);
     }
     sampling = false;
   };

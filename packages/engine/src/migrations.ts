@@ -19,6 +19,8 @@ const searchDepth = 10_000;
 /** Facts gathered for the answer to a request are good enough to begin with when it is admitted at once. */
 const checkedForMs = 2_000;
 const factsTimeoutMs = 30_000;
+/** Between the beginnings of two migrations from one host. */
+const startApartMs = 150;
 
 export interface FleetView {
   hosts(): readonly HostView[];
@@ -144,8 +146,29 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     ]);
   };
 
+  /** By source: when its next migration may begin. */
+  const nextStart = new Map<string, number>();
+  const stopping = new AbortController();
+  let waiting = false;
+
+  /** Migrations that begin together end together, and share the processors just when their guests are paused; so they begin one after the other. */
   const admit = (): void => {
-    for (const migration of admissible(active())) runners.get(migration.id)?.dispatch({ type: 'admitted' });
+    for (const migration of admissible(active())) {
+      const now = clock.now();
+      if (now < (nextStart.get(migration.from.id) ?? 0)) {
+        void admitLater();
+        continue;
+      }
+      nextStart.set(migration.from.id, now + startApartMs);
+      runners.get(migration.id)?.dispatch({ type: 'admitted' });
+    }
+  };
+  const admitLater = async (): Promise<void> => {
+    if (waiting) return;
+    waiting = true;
+    await clock.sleep(startApartMs, stopping.signal).catch(() => undefined);
+    waiting = false;
+    if (!stopping.signal.aborted) admit();
   };
 
   const run = (migration: Migration): MigrationRunner => {
@@ -288,6 +311,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       admit();
     },
     async stop() {
+      stopping.abort(new Error('the control plane stops'));
       await Promise.all([...runners.values()].map((runner) => runner.stop()));
     },
   };

@@ -51,6 +51,8 @@ export interface Step {
 
 /** Between two looks at both hosts while something is still to happen. */
 const observeEveryMs = 500;
+/** The same while libvirt transfers and will tell of the switch and of the end: each look takes time of the daemons that the guests need. */
+const observeTransferEveryMs = 5_000;
 /**
  * How long the target must have been running, with the source still paused for the switch, before the source is taken
  * for stale. libvirt itself needs up to 2 s to end it; a source resumes by itself after its keepalive time (30 s by default).
@@ -94,7 +96,7 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
         return end(migration, 'failed', now, { code: 'migration-failed', message: `Preparing the move of ${migration.vm.name} failed: ${event.failure.message}` });
       }
       if (migration.plan?.how === 'definition' || migration.plan?.how === 'stored-definition') return stay(enterPhase(migration, 'cleaning', now), { type: 'clean' });
-      return stay(enterPhase(migration, 'transferring', now), { type: 'perform' }, { type: 'observe', afterMs: observeEveryMs });
+      return stay(enterPhase(migration, 'transferring', now), { type: 'perform' }, { type: 'observe', afterMs: observeTransferEveryMs });
     case 'sampled':
       return underway(migration.phase) ? stay({ ...migration, progress: progressOf(event.sample, migration.progress) }) : stay(migration);
     case 'switching':
@@ -184,9 +186,10 @@ interface Look {
 }
 
 function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs): Step {
-  const again = (...effects: MigrationEffect[]) => stay(migration, ...effects, { type: 'observe', afterMs: observeEveryMs });
   /** We still wait for the performing call: it ends the transfer, not a look in between. */
   const performing = !look.ended && migration.adopted !== true;
+  const afterMs = performing && migration.phase === 'transferring' ? observeTransferEveryMs : observeEveryMs;
+  const again = (...effects: MigrationEffect[]) => stay(migration, ...effects, { type: 'observe', afterMs });
   /** libvirt answered the call, so nothing of it can still be on its way. */
   const known = look.ended && migration.evidence.performEnded?.failure?.outcome !== 'unknown';
   switch (verdict.kind) {
