@@ -13,8 +13,8 @@ import { estimate, makeResult, median, pairedRatios, printResult, spread } from 
 
 const execute = promisify(execFile);
 const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
-const ROUNDS = flags.quick ? 3 : 10;
-const BANDWIDTH = 16;
+const ROUNDS = flags.quick ? 3 : 8;
+const BANDWIDTH = 32;
 const VM = 'bench';
 
 await using temporary = await temporaryLab({ hosts: 3 });

@@ -1,0 +1,95 @@
+/**
+ * libvirt's peer-to-peer migration ends with two running copies when the reply to its last step is lost: the target runs, and the source, which
+ * has heard nothing, resumes. Here exactly that reply is dropped, in the target's network namespace, for guests whose disks no lock
+ * protects. Stock virsh first, to show that the window is there; then Ferry, by whose own connections the stale source is gone before
+ * it can resume. With script/test --full every kind of disk, and twenty times.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readTicks, virsh, vmCreate, vmDelete, vmLog, waitFor, type DiskKind } from '@ferry/lab';
+import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
+
+const full = (process.env['FERRY_TEST_FULL'] ?? '') !== '';
+const kinds: readonly DiskKind[] = full ? ['none', 'nbd', 'block'] : ['none'];
+const times = full ? 20 : 1;
+
+let fleet: Fleet;
+withFleet(async (made) => {
+  fleet = made;
+  // the source gives the target's daemon up after 5 s instead of 30 s
+  for (const host of ['host1', 'host2']) {
+    await made.sh(host, `printf 'keepalive_interval = 1\\nkeepalive_count = 4\\n' >>/etc/libvirt/qemu.conf
+      old=$(cat /run/libvirtd.pid); kill $old; while [ -e /proc/$old ]; do sleep 0.05; done; libvirtd -d -l; until virsh -q -c qemu:///system uri >/dev/null 2>&1; do sleep 0.05; done`);
+  }
+});
+
+/** Program and procedure of the Finish call, as they stand in a TCP segment; the daemon's answers on its connection are dropped from then on. */
+const rules = `table ip lost {
+  set s { type ipv4_addr . inet_service; flags dynamic; timeout 5m; }
+  chain in { type filter hook input priority 0; tcp dport 16509 @th,288,32 0x20008086 @th,352,32 306 @th,384,32 0 counter add @s { ip saddr . tcp sport }; }
+  chain out { type filter hook output priority 0; tcp sport 16509 ip daddr . tcp dport @s counter drop; }
+}`;
+
+/** The reply to the last step is lost while `work` goes on. */
+async function withLostReply<T>(target: string, work: () => Promise<T>): Promise<T> {
+  await fleet.sh(target, `nft -f - <<'RULES'\n${rules}\nRULES`);
+  try {
+    const result = await work();
+    const dropped = /counter packets (\d+)[^\n]*drop/.exec(await fleet.sh(target, 'nft list table ip lost'))?.[1];
+    assert.ok(Number(dropped) > 0, 'no reply was dropped: the test has tested nothing');
+    return result;
+  } finally {
+    await fleet.sh(target, 'nft delete table ip lost');
+  }
+}
+
+const ticksGoOn = async (name: string): Promise<void> => {
+  const before = readTicks(vmLog(fleet.lab, name)).last;
+  await waitFor(`${name} to count on`, () => (readTicks(vmLog(fleet.lab, name)).last > before ? true : undefined), { timeoutMs: 20_000 });
+};
+const uriOf = (host: string): string => fleet.temporary.status.hosts.find(({ name }) => name === host)?.uri ?? assert.fail(host);
+const both = async (name: string): Promise<readonly string[]> => [await fleet.state('host1', name), await fleet.state('host2', name)];
+
+for (const disk of kinds) {
+  test(`disk ${disk}: stock virsh leaves two running guests`, { timeout: 120_000 }, async () => {
+    const name = `stock-${disk}`;
+    await vmCreate(fleet.lab, { name, host: 'host1', disk });
+    await withLostReply('host2', () => virsh(fleet.lab, 'host1', ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', name, uriOf('host2')], { timeoutMs: 60_000 }).catch((error: unknown) => error));
+    assert.deepEqual(await both(name), ['running', 'running']);
+    await virsh(fleet.lab, 'host2', ['destroy', name]);
+    await virsh(fleet.lab, 'host2', ['undefine', name]).catch(() => undefined);
+    await vmDelete(fleet.lab, name);
+  });
+
+  test(`disk ${disk}: Ferry leaves one, ${times} of ${times}`, { timeout: 1_200_000 }, async () => {
+    const name = `ferry-${disk}`;
+    await vmCreate(fleet.lab, { name, host: 'host1', disk });
+    await fleet.seen(name, 'running');
+    for (let round = 0; round < times; round += 1) {
+      const [from, to] = round % 2 === 0 ? ['host1', 'host2'] : ['host2', 'host1'];
+      const migration = await withLostReply(to, () => fleet.move(name, '--to', to));
+      assert.equal(migration.outcome, 'succeeded', JSON.stringify(migration.error));
+      assert.deepEqual(migration.vmIsNow, { host: to, state: 'running' });
+      assert.equal(await fleet.state(to, name), 'running');
+      assert.equal(await fleet.state(from, name), 'absent');
+      await ticksGoOn(name);
+    }
+    await vmDelete(fleet.lab, name);
+  });
+}
+
+test('the control plane dies in that window and comes back: one runs, and it says so', { timeout: 120_000 }, async () => {
+  await vmCreate(fleet.lab, { name: 'window', host: 'host1' });
+  await fleet.seen('window', 'running');
+  const ended = await withLostReply('host2', async () => {
+    const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'window', '--to', 'host2', '--detach');
+    await waitFor('the target to run', async () => (await fleet.state('host2', 'window')) === 'running' || undefined, { timeoutMs: 30_000, intervalMs: 10 });
+    await fleet.plane.kill();
+    await fleet.plane.start();
+    return fleet.ended(id);
+  });
+  const [here, there] = await both('window');
+  assert.equal([here, there].filter((state) => state === 'running').length, 1, `${here} and ${there}: ${JSON.stringify(ended)}`);
+  await ticksGoOn('window');
+  await vmDelete(fleet.lab, 'window');
+});
