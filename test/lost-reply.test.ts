@@ -67,7 +67,7 @@ for (const disk of kinds) {
     await fleet.seen(name, 'running');
     for (let round = 0; round < times; round += 1) {
       const [from, to] = round % 2 === 0 ? ['host1', 'host2'] : ['host2', 'host1'];
-      const migration = await withLostReply(to, () => fleet.move(name, '--to', to));
+      const migration = await withLostReply(to, () => fleet.move(name, '--to', to, ...(disk === 'block' ? ['--assume-shared'] : [])));
       assert.equal(migration.outcome, 'succeeded', JSON.stringify(migration.error));
       assert.deepEqual(migration.vmIsNow, { host: to, state: 'running' });
       assert.equal(await fleet.state(to, name), 'running');

@@ -162,6 +162,13 @@ export const operations = {
     status: 200,
     errors: [...migrationRefErrors, 'migration-finished', 'host-unreachable', 'store-conflict'],
   },
+  migrationPostCopy: {
+    summary: 'Switch a running migration to post-copy: the guest runs on the target, its pages follow, and nothing is rolled back from then on',
+    params: migrationParams,
+    answer: migrationSchema,
+    status: 202,
+    errors: [...migrationRefErrors, 'migration-finished', 'migration-not-transferring', 'post-copy-not-allowed', 'host-unreachable', 'store-conflict'],
+  },
   leftoverList: {
     summary: 'Volumes that moves left behind, oldest first',
     answer: z.object({ items: z.array(leftoverSchema) }).meta({ id: 'LeftoverList' }),

@@ -22,6 +22,7 @@ export const routes = {
   migrationShow: { method: 'GET', path: '/migrations/{migration}' },
   migrationAbort: { method: 'POST', path: '/migrations/{migration}/abort' },
   migrationTune: { method: 'PATCH', path: '/migrations/{migration}' },
+  migrationPostCopy: { method: 'POST', path: '/migrations/{migration}/postcopy' },
   leftoverList: { method: 'GET', path: '/volumes/leftovers' },
   leftoverPurge: { method: 'POST', path: '/volumes/leftovers/purge' },
   /** Server-sent events: the migration's present state first, then each change; ends with the migration. */

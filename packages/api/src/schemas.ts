@@ -129,6 +129,7 @@ export const migrationCreateSchema = z
     parallelConnections: z.number().int().min(1).max(255).optional().meta({ description: 'Connections for memory' }),
     compression: z.enum(['xbzrle', 'zlib', 'zstd']).optional(),
     zeroCopy: z.boolean().optional(),
+    postCopy: z.boolean().optional().meta({ description: 'It may be switched to post-copy while it runs' }),
     maxDowntimeMs: z.number().int().min(1).max(2_000_000).optional().meta({ description: 'Longest pause for the switchover that QEMU aims at' }),
     rescue: z
       .strictObject({ statement: z.string().min(1).max(1000), by: z.string().min(1).max(255).optional().meta({ description: 'Name of who says so' }) })
@@ -200,6 +201,7 @@ const transferSchema = z
     parallelConnections: z.number().int().optional(),
     compression: z.string().optional(),
     zeroCopy: z.boolean().optional(),
+    postCopy: z.boolean().optional(),
   })
   .meta({ id: 'Transfer', description: 'How the bytes travel' });
 const resourceSchema = z.object({ kind: z.enum(['network', 'filter', 'secret']), name: z.string() }).meta({ id: 'Resource', description: 'Made on the target before the VM comes' });

@@ -56,6 +56,8 @@ export const errorTable = {
   'migration-refused': row(409, exitCodes.refused, 'Each reason names its own remedy.'),
   'vm-already-migrating': row(409, exitCodes.conflict, 'Watch the running migration with "ferry migration watch", or abort it.'),
   'migration-finished': row(409, exitCodes.conflict, 'Nothing is left to abort.'),
+  'migration-not-transferring': row(409, exitCodes.conflict, 'Look with "ferry migration show" what it does now.'),
+  'post-copy-not-allowed': row(409, exitCodes.conflict, 'Abort it and start it again with --postcopy.'),
   'migration-past-return': row(409, exitCodes.refused, 'The VM is already running on the target; migrate it back if it should not stay there.'),
   'migration-failed': row(500, exitCodes.failed, 'The VM is where "vmIsNow" says; repair the named cause and start a new migration.'),
   'migration-interrupted': row(500, exitCodes.failed, 'The VM was not touched; start the migration again.'),

@@ -242,6 +242,8 @@ export interface MigrationRequest {
   readonly media?: 'copy' | 'eject';
   /** Networks, filters and secrets that the target lacks are made there as on the source. */
   readonly createMissing?: boolean;
+  /** It may be switched to post-copy while it runs. */
+  readonly postCopy?: boolean;
   /** The target may be, and is chosen, in this cluster. */
   readonly toCluster?: string;
   /** The VM's host is down: start it elsewhere from what is stored. The statement is the operator's word that the host is dead. */
@@ -266,6 +268,7 @@ export interface TransferPlan {
   readonly parallelConnections?: number;
   readonly compression?: Compression;
   readonly zeroCopy?: true;
+  readonly postCopy?: true;
 }
 
 /** Evidence that no VM of a host can still run; so far an operator's statement. */

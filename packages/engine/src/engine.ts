@@ -242,6 +242,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     planMigration: (request, signal) => migrations.plan(request, signal),
     startMigration: (request, by) => migrations.start(request, by),
     abortMigration: (ref) => migrations.abort(ref),
+    startPostCopy: (ref, signal) => migrations.startPostCopy(ref, signal),
     tuneMigration: (ref, limits, signal) => migrations.tune(ref, limits, signal),
     leftovers: () => volumes.leftovers(),
     async purgeLeftover(hostRef, path, signal) {

@@ -76,6 +76,8 @@ export interface Engine {
   /** What `startMigration` would do; nothing is touched. Throws FerryError `migration-refused` with every reason. */
   planMigration(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   abortMigration(ref: string): Promise<Migration>;
+  /** The guest runs on the target from now on, its pages follow. Throws FerryError `post-copy-not-allowed`, `migration-not-transferring`. */
+  startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
   /** Limits that hold from now on, also for one that runs. */
   tuneMigration(ref: string, limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
   /** Volumes that moves left behind, oldest first. */

@@ -151,6 +151,10 @@ export function fakeFleet(clock: Clock): FakeFleet {
           find(uuid);
           note(host, `tune ${JSON.stringify(limits)}`);
         },
+        async startPostCopy(uuid) {
+          find(uuid);
+          note(host, 'post-copy');
+        },
         async resume(uuid) {
           find(uuid).state = 'running';
           note(host, 'resume');

@@ -60,6 +60,8 @@ export interface MigrationRunner {
   dispatch(event: MigrationEvent): void;
   /** Limits from now on. Resolves when they are in force and stored. */
   tune(limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
+  /** Rejects with FerryError `migration-not-transferring`, `post-copy-not-allowed`. */
+  startPostCopy(signal: AbortSignal): Promise<Migration>;
   stop(): Promise<void>;
 }
 
@@ -318,6 +320,14 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     async tune(limits, within) {
       if (['transferring', 'switching', 'post-copy'].includes(migration.phase)) await source().migration.tune(travelling(), limits, within);
       dispatch({ type: 'limits-changed', limits });
+      await draining;
+      return migration;
+    },
+    async startPostCopy(within) {
+      if (migration.plan?.transfer?.postCopy !== true) throw new FerryError('post-copy-not-allowed', `Migration ${migration.id} was not started with post-copy allowed.`);
+      if (migration.phase !== 'transferring') throw new FerryError('migration-not-transferring', `Migration ${migration.id} is not transferring memory but ${migration.phase}.`);
+      await source().migration.startPostCopy(migration.vm.uuid, within);
+      dispatch({ type: 'post-copy-started' });
       await draining;
       return migration;
     },

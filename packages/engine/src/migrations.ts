@@ -35,6 +35,7 @@ export interface Migrations {
   start(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
   plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   abort(ref: string): Promise<Migration>;
+  startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
   tune(ref: string, limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
   switching(vmUuid: string): void;
   /** Takes over what an earlier control plane left unfinished. */
@@ -171,6 +172,14 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     if (!stopping.signal.aborted) admit();
   };
 
+  /** Of a migration that has not ended. Throws FerryError `migration-finished`. */
+  const runnerOf = async (ref: string): Promise<MigrationRunner> => {
+    const migration = await find(ref);
+    const runner = runners.get(migration.id);
+    if (runner === undefined) throw new FerryError('migration-finished', `Migration ${migration.id} has already ${migration.outcome ?? 'ended'}.`);
+    return runner;
+  };
+
   const run = (migration: Migration): MigrationRunner => {
     const runner = runMigration(migration, {
       ...deps,
@@ -293,12 +302,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       runners.get(migration.id)?.dispatch({ type: 'abort-requested' });
       return migration;
     },
-    async tune(ref, limits, signal) {
-      const migration = await find(ref);
-      const runner = runners.get(migration.id);
-      if (runner === undefined) throw new FerryError('migration-finished', `Migration ${migration.id} has already ${migration.outcome ?? 'ended'}.`);
-      return runner.tune(limits, signal);
-    },
+    tune: async (ref, limits, signal) => (await runnerOf(ref)).tune(limits, signal),
+    startPostCopy: async (ref, signal) => (await runnerOf(ref)).startPostCopy(signal),
     switching(vmUuid) {
       for (const runner of runners.values()) if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching' });
     },

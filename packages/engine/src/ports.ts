@@ -222,6 +222,8 @@ export interface MigrationDriver {
   openSide(request: PerformRequest, side: 'source' | 'target', signal: AbortSignal): Promise<DirectSide>;
   /** Acts at once on a running migration, and counts for those after it. */
   tune(uuid: VmUuid, limits: TransferLimits, signal: AbortSignal): Promise<void>;
+  /** Of a running migration that may; nothing is rolled back from then on. */
+  startPostCopy(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   resume(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /** Figures of the running job; undefined when there is none. */
   sample(uuid: VmUuid, signal: AbortSignal): Promise<JobSample | undefined>;

@@ -145,6 +145,8 @@ export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCall
   /** `flags` are VIR_DOMAIN_MIGRATE_MAX_SPEED. */
   domainSetMaxSpeed(dom: DomainRef, mibPerSecond: number, flags?: number, options?: CallOptions): Promise<void>;
   domainMaxSpeedMiBPerSecond(dom: DomainRef, flags?: number, options?: CallOptions): Promise<number>;
+  /** Switches a running migration that was begun with VIR_MIGRATE.POSTCOPY over: the guest runs on the target from now on, its pages follow. */
+  domainStartPostCopy(dom: DomainRef, options?: CallOptions): Promise<void>;
   /** The result shows up in `domainStats` as dirtyrate.*. `mode` is VIR_DOMAIN_DIRTYRATE_MODE. */
   domainStartDirtyRate(dom: DomainRef, seconds: number, mode?: number, options?: CallOptions): Promise<void>;
 

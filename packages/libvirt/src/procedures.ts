@@ -122,6 +122,7 @@ export const procedures = {
     struct({ records: array(struct({ dom: domain, params: wireParams(262_144) }), MAX_DOMAINS) }),
   ),
   domainDefineXmlFlags: row(350, 'DOMAIN_DEFINE_XML_FLAGS', xmlFlags, oneDomain),
+  domainMigrateStartPostCopy: row(364, 'DOMAIN_MIGRATE_START_POST_COPY', domFlags, nothing, 'urgent'),
   domainMigrateGetMaxDowntime: row(387, 'DOMAIN_MIGRATE_GET_MAX_DOWNTIME', domFlags, struct({ downtimeMs: u64 })),
   domainStartDirtyRateCalc: row(427, 'DOMAIN_START_DIRTY_RATE_CALC', struct({ dom: domain, seconds: i32, flags: u32 }), nothing),
   domainAbortJobFlags: row(442, 'DOMAIN_ABORT_JOB_FLAGS', domFlags, nothing, 'urgent'),

@@ -192,6 +192,7 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
       call(p.domainMigrateSetMaxSpeed, { dom, mibPerSecond: toWireU64(mibPerSecond, 'the bandwidth'), flags: flags ?? 0 }, options),
     domainMaxSpeedMiBPerSecond: async (dom, flags, options) =>
       toSafeNumber((await call(p.domainMigrateGetMaxSpeed, { dom, flags: flags ?? 0 }, options)).mibPerSecond, 'the bandwidth'),
+    domainStartPostCopy: (dom, options) => call(p.domainMigrateStartPostCopy, { dom, flags: 0 }, options),
     domainStartDirtyRate: (dom, seconds, mode, options) =>
       call(p.domainStartDirtyRateCalc, { dom, seconds, flags: mode ?? 0 }, options),
 

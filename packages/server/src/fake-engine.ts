@@ -68,6 +68,7 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     clusters: () => [{ cluster: { name: 'default', tls: true }, hosts: ['alpha'] }],
     putCluster: async (cluster) => note('putCluster', cluster, { cluster, hosts: [] }),
     removeCluster: async (name) => note('removeCluster', name, undefined),
+    startPostCopy: async (ref) => note('startPostCopy', ref, find(ref)),
     tuneMigration: async (ref, limits) => note('tuneMigration', { ref, limits }, find(ref)),
     addHost: async (request) => note('addHost', request, sampleHost),
     removeHost: async (ref) => note('removeHost', ref, undefined),

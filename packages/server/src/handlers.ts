@@ -72,6 +72,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     leftoverList: async () => ({ body: { items: (await engine.leftovers()).map(leftoverJson) } }),
     leftoverPurge: async ({ body }, { signal }) => ({ body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)) }),
     migrationTune: async ({ params, body }, { signal }) => ({ body: migrationJson(await engine.tuneMigration(params.migration, present(body), signal)) }),
+    migrationPostCopy: async ({ params }, { signal }) => ({ body: migrationJson(await engine.startPostCopy(params.migration, signal)) }),
     migrationAbort: async ({ params }) => ({ body: migrationJson(await engine.abortMigration(params.migration)) }),
   };
 };

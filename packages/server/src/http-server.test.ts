@@ -46,6 +46,7 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   migrationPlan: { method: 'POST', url: '/migrations/plan', payload: { vm: 'web1', map: { networks: { lan: 'lan2' }, graphicsListen: '::1' } } },
   migrationShow: { url: '/migrations/m1' },
   migrationAbort: { method: 'POST', url: '/migrations/m1/abort' },
+  migrationPostCopy: { method: 'POST', url: '/migrations/m1/postcopy' },
   leftoverList: { url: '/volumes/leftovers' },
   leftoverPurge: { method: 'POST', url: '/volumes/leftovers/purge', payload: { host: 'alpha', path: '/pool/web1.qcow2' } },
   migrationWatch: { url: '/migrations/m1/watch' },

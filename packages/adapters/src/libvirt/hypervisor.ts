@@ -173,6 +173,9 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
       if (maxBandwidthMiBPerSecond !== undefined) await session.domainSetMaxSpeed(domain, maxBandwidthMiBPerSecond, 0, { signal });
       if (maxDowntimeMs !== undefined) await session.domainSetMaxDowntime(domain, maxDowntimeMs, { signal });
     },
+    async startPostCopy(uuid, signal) {
+      await session.domainStartPostCopy(await must(uuid, signal), { signal });
+    },
     async resume(uuid, signal) {
       await session.domainResume(await must(uuid, signal), { signal });
     },

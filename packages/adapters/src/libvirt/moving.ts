@@ -20,7 +20,8 @@ function flagsOf({ live, persist, undefineSource, copyDisks, topOnly, transfer }
     when(transfer.tunnelled, VIR_MIGRATE.TUNNELLED) |
     when(transfer.parallelConnections !== undefined, VIR_MIGRATE.PARALLEL) |
     when(transfer.compression !== undefined, VIR_MIGRATE.COMPRESSED) |
-    when(transfer.zeroCopy, VIR_MIGRATE.ZEROCOPY)
+    when(transfer.zeroCopy, VIR_MIGRATE.ZEROCOPY) |
+    when(transfer.postCopy, VIR_MIGRATE.POSTCOPY)
   );
 }
 

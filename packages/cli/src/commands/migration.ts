@@ -66,6 +66,14 @@ export function migrationCommands(program: Command): void {
       output.result(changed, () => migrationText(changed));
     });
   migration
+    .command('postcopy <migration>')
+    .description('switch a running migration to post-copy: the guest runs on the target, its pages follow; there is no way back')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const switched = await client().call('migrationPostCopy', { params: { migration: ref } });
+      output.result(switched, () => `${switched.vm.name} runs on ${switched.to ?? 'the target'}; see how its pages follow with "ferry migration watch ${switched.id}"`);
+    });
+  migration
     .command('abort <migration>')
     .description('abort a migration; the VM stays where it is')
     .action(async (ref: string, _: object, command: Command) => {

@@ -30,6 +30,7 @@ interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'toUri
   readonly enableTls?: true;
   readonly disableTls?: true;
   readonly parallel?: number;
+  readonly postcopy?: true;
   readonly maxBandwidthMb?: number;
   readonly xml?: string;
   readonly copyMedia?: true;
@@ -45,7 +46,7 @@ const plainFields = ['to', 'toUri', 'preferHost', 'toCluster', 'kind', 'maxDownt
 
 function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   const plain = Object.fromEntries(plainFields.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
-  const { direct, peerToPeer, enableTls, disableTls, parallel, maxBandwidthMb, xml, copyMedia, ejectMedia, hostIsDead } = options;
+  const { direct, peerToPeer, enableTls, disableTls, parallel, postcopy, maxBandwidthMb, xml, copyMedia, ejectMedia, hostIsDead } = options;
   return {
     vm,
     ...plain,
@@ -53,6 +54,7 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
     ...(direct === true ? { mode: 'direct' as const } : peerToPeer === true ? { mode: 'peer-to-peer' as const } : {}),
     ...(enableTls === true ? { tls: true } : disableTls === true ? { tls: false } : {}),
     ...(parallel === undefined ? {} : { parallelConnections: parallel }),
+    ...(postcopy === true ? { postCopy: true } : {}),
     ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }),
     ...(xml === undefined ? {} : { xml }),
     ...(copyMedia === true ? { media: 'copy' as const } : ejectMedia === true ? { media: 'eject' as const } : {}),
@@ -119,6 +121,7 @@ export function vmCommands(program: Command): void {
     .option('--disable-tls', 'not encrypted, whatever the cluster says')
     .option('--tunnelled', 'through the connection of the two daemons')
     .option('--parallel <n>', 'connections for memory', wholeNumber('connections'))
+    .option('--postcopy', 'allow "ferry migration postcopy" while it runs')
     .addOption(new Option('--compression <method>').choices(['xbzrle', 'zlib', 'zstd']))
     .option('--zero-copy', 'send memory without copying it first')
     .addOption(new Option('--temporary', 'when it shuts down on the target, the VM is its source\'s again').conflicts('keepSource'))

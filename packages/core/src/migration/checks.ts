@@ -235,7 +235,7 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
   const carries = (move === 'live' || move === 'suspended') && !facts.saved;
   const how = carries ? 'guest' : copied ? 'helper' : 'definition';
   const peerRefusal = input.peerRefusals?.get(host.id);
-  const travel = how === 'definition' || source === undefined ? undefined : planTransfer({ source, target, request, copies: copied, cluster: input.clusters?.get(host.cluster) ?? { name: host.cluster }, sourceCluster: input.clusters?.get(source.host.cluster) ?? { name: source.host.cluster }, portsInUse: input.portsInUse?.(host.id) ?? [], ...(peerRefusal === undefined ? {} : { peerRefusal }) });
+  const travel = how === 'definition' || source === undefined ? undefined : planTransfer({ source, target, request, copies: copied, live: how === 'guest' && move === 'live', cluster: input.clusters?.get(host.cluster) ?? { name: host.cluster }, sourceCluster: input.clusters?.get(source.host.cluster) ?? { name: source.host.cluster }, portsInUse: input.portsInUse?.(host.id) ?? [], ...(peerRefusal === undefined ? {} : { peerRefusal }) });
   const cluster = input.clusters?.get(host.cluster);
   const own = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml : undefined;
   const adapted = planDefinition({

@@ -26,6 +26,8 @@ export type MigrationEvent =
   | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
   | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
   | { readonly type: 'abort-requested' }
+  /** The guest was told to run on the target while its pages follow. */
+  | { readonly type: 'post-copy-started' }
   /** What follows a move, or takes back a failed one, is done. `failure`: something in it did not work; `moved` tells where the VM is. */
   | { readonly type: 'cleaned'; readonly failure?: { readonly message: string; readonly moved: boolean }; readonly vmIsNow?: Migration['vmIsNow']; readonly copiedBytes?: number };
 
@@ -110,6 +112,8 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
     }
     case 'observed':
       return underway(migration.phase) ? observed(migration, event, now) : stay(migration);
+    case 'post-copy-started':
+      return underway(migration.phase) ? stay(enterPhase(migration, 'post-copy', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
     case 'limits-changed':
       return stay({ ...migration, request: { ...migration.request, ...event.limits } });
     case 'abort-requested':

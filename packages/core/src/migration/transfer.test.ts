@@ -10,7 +10,7 @@ const view = (name: string, uri: string, more: Partial<Host> = {}, libvirtVersio
   facts: { hostname: name, machineUuid: name, libvirtVersion, qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: '', vendor: '', threads: 1 }, memoryBytes: 1 },
 });
 const plan = (request: MigrationRequest, more: Partial<TransferInput> = {}) =>
-  planTransfer({ source: view('a', 'qemu+tcp://10.0.0.1/system'), target: view('b', 'qemu+tls://10.0.0.2/system'), cluster: { name: 'default' }, request, copies: false, portsInUse: [], ...more });
+  planTransfer({ source: view('a', 'qemu+tcp://10.0.0.1/system'), target: view('b', 'qemu+tls://10.0.0.2/system'), cluster: { name: 'default' }, request, copies: false, live: true, portsInUse: [], ...more });
 const codes = (...args: Parameters<typeof plan>): readonly string[] => plan(...args).reasons.map(({ code }) => code);
 
 test('which URIs others can use, and the address in one', () => {
@@ -41,6 +41,8 @@ test('wishes that do not go together, and hosts that do not know them', () => {
   assert.deepEqual(codes({ compression: 'zstd' }), ['compression-single', 'compression-unsupported', 'compression-unsupported']);
   const newer = { source: view('a', 'qemu:///system', {}, '9.4.0'), target: view('b', 'qemu+tcp://b/system', {}, '10.0.0') };
   assert.deepEqual(codes({ compression: 'zstd', parallelConnections: 2 }, newer), []);
+  assert.deepEqual(codes({ postCopy: true }), []);
+  assert.deepEqual(codes({ postCopy: true, mode: 'direct', parallelConnections: 2 }, { live: false }), ['post-copy-unfit', 'post-copy-direct', 'post-copy-parallel']);
   assert.deepEqual(codes({ zeroCopy: true }), ['zero-copy-single']);
   assert.deepEqual(codes({ zeroCopy: true, parallelConnections: 2, tls: true }), ['zero-copy-changed']);
 });

@@ -15,6 +15,8 @@ export interface TransferInput {
   readonly sourceCluster?: Cluster;
   readonly request: MigrationRequest;
   readonly copies: boolean;
+  /** The guest runs while its memory is copied. */
+  readonly live: boolean;
   /** The source's daemon was seen not to reach the target's. */
   readonly peerRefusal?: { readonly at: TimeMs; readonly message: string };
   /** Ports of the target that other migrations use. */
@@ -40,7 +42,7 @@ export function addressOf(uri: string): string | undefined {
 }
 
 export function planTransfer(input: TransferInput): { readonly transfer: TransferPlan; readonly reasons: readonly Reason[] } {
-  const { source, target, cluster, sourceCluster, request, copies, peerRefusal } = input;
+  const { source, target, cluster, sourceCluster, request, copies, live, peerRefusal } = input;
   const host = target.host.name;
   const reasons: Reason[] = [];
   const refuse = (code: string, message: string, remedy: string): void => void reasons.push({ code, host, message, remedy });
@@ -69,6 +71,13 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
     for (const each of older(8_005_000)) refuse('zero-copy-unsupported', `${each} does not know zero copy, which came with libvirt 8.5.`, 'Leave --zero-copy away.');
   }
 
+  if (request.postCopy === true) {
+    if (!live) refuse('post-copy-unfit', 'Only a guest that runs while it moves can be switched to post-copy.', 'Leave --postcopy away.');
+    if (chosen.mode === 'direct') refuse('post-copy-direct', `Post-copy needs the hosts to drive the migration among themselves${peerRefusal === undefined ? '' : `, and ${source.host.name} does not reach ${host}: ${peerRefusal.message}`}.`, 'Let the hosts reach each other, or leave --postcopy away.');
+    if (request.tunnelled === true) refuse('post-copy-tunnelled', 'Post-copy does not go through a tunnel.', 'Leave --tunnelled or --postcopy away.');
+    if (request.parallelConnections !== undefined) refuse('post-copy-parallel', 'QEMU does not do post-copy over several connections.', 'Leave --parallel or --postcopy away.');
+  }
+
   const address = target.host.migrationAddress ?? (cluster.migrationNetwork === undefined ? undefined : addressOf(target.host.uri));
   if (cluster.migrationNetwork !== undefined && (address === undefined || !isInNetwork(address, cluster.migrationNetwork))) {
     refuse('migration-network', `${host} has no address in ${cluster.migrationNetwork}, the migration network of the cluster ${cluster.name}${address === undefined ? '' : `; it has ${address}`}.`, `Give it one: ferry host set ${host} --migration-address ADDRESS.`);
@@ -83,6 +92,7 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
       ...parallelOf(input),
       ...(request.compression === undefined ? {} : { compression: request.compression }),
       ...(request.zeroCopy === true ? { zeroCopy: true as const } : {}),
+      ...(request.postCopy === true ? { postCopy: true as const } : {}),
     },
     reasons,
   };
@@ -102,7 +112,7 @@ const mostConnections = 8;
 /** As asked; else one for each 10 Gbit/s of the slower host, where nothing speaks against several. */
 function parallelOf({ source, target, request }: TransferInput): Pick<TransferPlan, 'parallelConnections'> {
   if (request.parallelConnections !== undefined) return { parallelConnections: request.parallelConnections };
-  if (request.tunnelled === true || request.compression === 'xbzrle') return {};
+  if (request.tunnelled === true || request.compression === 'xbzrle' || request.postCopy === true) return {};
   const links = [source, target].map(({ facts }) => facts?.linkMbit ?? 0);
   const fitting = Math.min(mostConnections, Math.floor(Math.min(...links) / mbitPerConnection));
   return fitting >= 2 ? { parallelConnections: fitting } : {};

@@ -105,7 +105,7 @@ try {
   writeFileSync(device, "<rng model='virtio'><backend model='random'>/dev/urandom</backend><alias name='ua-rng'/></rng>");
   const alsoListening = virsh(qemuDriver, 'event --all --loop --timeout 15');
   await virsh(qemuDriver, 'version', 'capabilities', `define ${xml}`, 'start golden --force-boot', 'domjobinfo golden', 'domjobabort golden');
-  await virsh(qemuDriver, 'migrate-setmaxdowntime golden 300', 'migrate-getmaxdowntime golden', 'migrate-setspeed golden 64', 'migrate-getspeed golden');
+  await virsh(qemuDriver, 'migrate-setmaxdowntime golden 300', 'migrate-getmaxdowntime golden', 'migrate-setspeed golden 64', 'migrate-getspeed golden', 'migrate-postcopy golden');
   await virsh(qemuDriver, 'domdirtyrate-calc golden --seconds 1', `attach-device golden ${device}`, 'reboot golden', 'setmem golden 32M --live', 'domstats --nowait golden');
   // nobody listens there: the source's daemon says no
   await virsh(
