@@ -20,7 +20,7 @@ const searchDepth = 10_000;
 const checkedForMs = 2_000;
 const factsTimeoutMs = 30_000;
 /** Between the beginnings of two migrations from one host. */
-const startApartMs = 150;
+const startApartMs = 250;
 
 export interface FleetView {
   hosts(): readonly HostView[];
