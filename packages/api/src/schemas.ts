@@ -53,7 +53,7 @@ export const hostSchema = z
 const nameText = () => z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
 const hostSettings = {
   cluster: nameText().optional().meta({ description: '"default" unless given' }),
-  migrationAddress: z.union([z.ipv4(), z.ipv6(), z.literal('')]).optional().meta({ description: 'IP address where migration data reaches the host; empty for none' }),
+  migrationAddress: z.union([z.ipv4(), z.ipv6(), z.literal('')], 'It must be an IP address, or empty for none').optional().meta({ description: 'IP address where migration data reaches the host; empty for none' }),
 };
 
 export const hostAddSchema = z

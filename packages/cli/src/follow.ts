@@ -27,7 +27,7 @@ export const exitOf = ({ outcome, error }: MigrationJson): ExitCode => {
   }
 };
 
-const travelText = ({ tls, tunnelled, migrateUri, parallelConnections, compression, zeroCopy }: NonNullable<MigrationJson['transfer']>): string | undefined =>
+export const travelText = ({ tls, tunnelled, migrateUri, parallelConnections, compression, zeroCopy }: NonNullable<MigrationJson['transfer']>): string | undefined =>
   [
     ...(migrateUri === undefined ? [] : [`to ${migrateUri}`]),
     ...(tls === true ? ['encrypted'] : []),

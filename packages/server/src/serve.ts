@@ -1,7 +1,7 @@
 /** `ferry serve` put together: libvirt, SQLite, engine, HTTP. The only file that knows the drivers. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { libvirtHypervisor, openSqliteStores } from '@ferry/adapters';
 import { startEngine } from '@ferry/engine';
 import { systemClock } from './clock.ts';
@@ -23,13 +23,12 @@ export const serve = async (options: ServeOptions & AccessOptions): Promise<Runn
     {
       openStores: async (dataDir) => {
         const stores = openSqliteStores(dataDir, systemClock);
-        // a unix socket's path must be short, which that of the data folder may not be
-        const controlDirectory = await mkdtemp(join(tmpdir(), 'ferry-ssh-'));
-        const hypervisor = libvirtHypervisor({ pkiPath: options.pkiPath, authFile: options.authFile, ssh: { configFile: options.sshConfig, controlDirectory } });
+        const sockets = await socketDirectory(dataDir);
+        const hypervisor = libvirtHypervisor({ pkiPath: options.pkiPath, authFile: options.authFile, ssh: { configFile: options.sshConfig, controlDirectory: sockets.path } });
         return {
           close: async () => {
             await stores.close();
-            await rm(controlDirectory, { recursive: true, force: true });
+            await sockets.remove();
           },
           startEngine: () => startEngine({ hypervisor, stores, clock: systemClock, log: options.log }),
         };
@@ -37,3 +36,13 @@ export const serve = async (options: ServeOptions & AccessOptions): Promise<Runn
     },
     options,
   );
+
+/** The path of a unix socket has at most 107 bytes, of which ssh's own name takes 58. */
+const longestSocketDirectory = 48;
+
+/** Where connections to one host share one ssh: in the data folder, unless its path is too long for a socket. */
+async function socketDirectory(dataDir: string): Promise<{ readonly path: string; readonly remove: () => Promise<void> }> {
+  const own = resolve(dataDir, 'ssh');
+  const path = Buffer.byteLength(own) <= longestSocketDirectory ? own : await mkdtemp(join(tmpdir(), 'ferry-ssh-'));
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}

@@ -8,6 +8,7 @@ import {
   escapeXml, LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlAt, xmlChild,
   type DomainRef, type HostSession, type XmlElement,
 } from '@ferry/libvirt';
+import { unlessUnsupported } from './failure.ts';
 import { filesOf } from './files.ts';
 import { markerElement } from './marker.ts';
 import type { PoolLender } from './pool-lending.ts';
@@ -26,16 +27,6 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
       return await ask();
     } catch (error) {
       if (error instanceof LibvirtError) return undefined;
-      throw error;
-    }
-  };
-
-  /** What `ask` gives; undefined when the driver has no such thing. */
-  const unlessUnsupported = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
-    try {
-      return await ask();
-    } catch (error) {
-      if (error instanceof LibvirtError && error.code === VIR_ERR.NO_SUPPORT) return undefined;
       throw error;
     }
   };

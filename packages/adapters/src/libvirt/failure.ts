@@ -2,7 +2,7 @@
  * Failures of the libvirt client as FerryErrors and CallFailures. The client's sentences name host and port already.
  */
 import { FerryError, type CallFailure, type ErrorCode } from '@ferry/core';
-import { ConnectError, ConnectionLostError, InvalidArgumentError, LibvirtError, LibvirtUriError, type ConnectErrorKind } from '@ferry/libvirt';
+import { ConnectError, ConnectionLostError, InvalidArgumentError, LibvirtError, LibvirtUriError, VIR_ERR, type ConnectErrorKind } from '@ferry/libvirt';
 
 const connectCodes: Readonly<Record<ConnectErrorKind, ErrorCode>> = {
   refused: 'host-unreachable',
@@ -32,4 +32,14 @@ export function callFailure(error: unknown): CallFailure {
   if (error instanceof ConnectError || error instanceof InvalidArgumentError) return { outcome: 'refused', message };
   if (error instanceof ConnectionLostError && error.outcome === 'not-started') return { outcome: 'refused', message };
   return { outcome: 'unknown', message };
+}
+
+/** What `ask` gives; undefined where the daemon has no such driver. */
+export async function unlessUnsupported<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof LibvirtError && error.code === VIR_ERR.NO_SUPPORT) return undefined;
+    throw error;
+  }
 }

@@ -3,7 +3,8 @@
  */
 import type { HostResources, ResourceRef } from '@ferry/core';
 import type { ResourceCopy, ResourceDriver } from '@ferry/engine';
-import { LibvirtError, VIR_ERR, type HostSession, type SecretRef } from '@ferry/libvirt';
+import type { HostSession, SecretRef } from '@ferry/libvirt';
+import { unlessUnsupported } from './failure.ts';
 
 /** VIR_SECRET_USAGE_TYPE as written in definitions. */
 const usageTypes = ['', 'volume', 'ceph', 'iscsi', 'tls', 'vtpm'];
@@ -11,15 +12,6 @@ const usageTypes = ['', 'volume', 'ceph', 'iscsi', 'tls', 'vtpm'];
 const namesOf = ({ uuid, usageType, usageId }: SecretRef): readonly string[] => [`uuid:${uuid}`, ...(usageId === '' ? [] : [`${usageTypes[usageType] ?? ''}:${usageId}`])];
 
 export function resourcesOf(session: HostSession): ResourceDriver {
-  /** Undefined where the daemon has no such driver. */
-  const unlessUnsupported = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
-    try {
-      return await ask();
-    } catch (error) {
-      if (error instanceof LibvirtError && error.code === VIR_ERR.NO_SUPPORT) return undefined;
-      throw error;
-    }
-  };
   const found = <T>(what: T | undefined, { kind, name }: ResourceRef): T => {
     if (what === undefined) throw new Error(`there is no ${kind} ${name}`);
     return what;

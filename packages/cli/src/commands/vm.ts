@@ -5,7 +5,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
 import { mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
-import { followMigration } from '../follow.ts';
+import { followMigration, travelText } from '../follow.ts';
 import { formatBytes, printable } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
 
@@ -71,6 +71,7 @@ const planText = ({ vm, from, to, kind, how, persistence, transfer, disks, creat
       ['to', to],
       ['travels', how],
       ['driven', transfer === undefined ? undefined : `${transfer.mode} (${transfer.modeReason})`],
+      ['data', transfer === undefined ? undefined : travelText(transfer)],
       ['makes there', creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', ')],
     ]),
     ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, disk.how, disk.path, disk.targetPath ?? disk.path]))]),
