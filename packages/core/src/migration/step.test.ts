@@ -201,3 +201,36 @@ test('progress never runs backwards and is 100 only at a success', () => {
     runs,
   );
 });
+
+const planned = (transfer: NonNullable<MigrationPlan['transfer']>, more: Partial<MigrationPlan> = {}): readonly (readonly [number, MigrationEvent])[] => [
+  [1, { type: 'admitted' }],
+  [2, { type: 'checked', result: { kind: 'chosen', to, move: 'live', plan: { ...plan, ...more, transfer } } }],
+  [3, { type: 'prepared' }],
+];
+const peerToPeer = { mode: 'peer-to-peer', modeReason: '' } as const;
+const direct = { mode: 'direct', modeReason: '' } as const;
+const notReached: MigrationEvent = { type: 'perform-ended', failure: { outcome: 'refused', message: 'no route to host', notReached: true } };
+
+test('daemons that do not reach each other: the same migration goes on directly, unless somebody asked for the other way', () => {
+  const way: readonly (readonly [number, MigrationEvent])[] = [[300, notReached], [310, observed(running, absent)]];
+  const { migration, effects } = play([...planned(peerToPeer), ...way]);
+  assert.deepEqual([migration.outcome, migration.phase, migration.plan?.transfer], [undefined, 'transferring', { mode: 'direct', modeReason: 'no route to host' }]);
+  assert.deepEqual(effects.filter((effect) => effect !== 'observe').slice(-2), ['note-not-reached', 'perform']);
+  assert.equal(play([...planned(peerToPeer), ...way], { ...fresh, request: { mode: 'peer-to-peer' } }).migration.outcome, 'failed');
+  assert.equal(play([...planned(peerToPeer), [200, { type: 'abort-requested' }], ...way]).migration.outcome, 'cancelled');
+  // the same error in the middle of a transfer is another matter
+  const sampled: MigrationEvent = { type: 'sampled', sample: { processedBytes: 1, remainingBytes: 1, totalBytes: 2, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 1, iteration: 1, elapsedMs: 1 } };
+  assert.equal(play([...planned(peerToPeer), [200, sampled], ...way]).migration.outcome, 'failed');
+});
+
+test('a direct move that lost its driver: the source is resumed only where the target cannot have run', () => {
+  const left = (before: readonly (readonly [number, MigrationEvent])[], more: Partial<MigrationPlan> = {}): readonly string[] =>
+    play([...planned(direct, more), ...before, [500, { type: 'recovered' }], [510, observed(half, absent)], [510 + settleMs, observed(half, absent)]]).effects;
+  assert.ok(left([]).includes('resume-source'), 'the target was not told to run');
+  assert.ok(left([[400, { type: 'handing-over' }]]).includes('resume-source'), 'its definition would have stayed');
+  assert.ok(!left([[400, { type: 'handing-over' }]], { persistence: 'transient' }).includes('resume-source'), 'it may have run, and be gone');
+  const kept = present('shut-off', 'other');
+  const ran = play([...planned(direct), [400, { type: 'handing-over' }], [500, { type: 'recovered' }], [510, observed(half, kept)], [510 + settleMs, observed(half, kept)]]);
+  assert.ok(!ran.effects.includes('resume-source'), 'it ran there and was shut down');
+  assert.ok(!play([...planned(peerToPeer), [500, { type: 'recovered' }], [510, observed(half, absent)], [510 + settleMs, observed(half, absent)]]).effects.includes('resume-source'), 'peer-to-peer resumes by itself');
+});
