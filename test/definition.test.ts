@@ -167,6 +167,8 @@ test('a local image in a drive: refused, copied when asked, or the drive arrives
 
 test('a host outside of the fleet, by its URI: checked first, known as long as it is needed', async () => {
   await fleet.plane.json('host', 'remove', 'host2');
+  // with the host Ferry has forgotten what it left there
+  await fleet.sh('host2', `rm -f ${folder}/guest.qcow2`);
   const uri = fleet.temporary.status.hosts.find(({ name }) => name === 'host2')?.uri ?? assert.fail('no host2');
   assert.match(await refusal('--to-uri', uri, '--copy-media'), /host2 has no network lan/);
   const unreachable = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to-uri', uri.replace('/system', ':9/system'));
