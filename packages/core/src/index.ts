@@ -6,6 +6,7 @@ export * from './migration/checks.ts';
 export * from './migration/definition.ts';
 export * from './migration/judge.ts';
 export * from './migration/kind.ts';
+export * from './migration/plan.ts';
 export * from './migration/progress.ts';
 export * from './migration/rescue.ts';
 export * from './migration/step.ts';

@@ -4,7 +4,8 @@
  */
 import type { Reason } from '../errors.ts';
 import type { HostId, VmUuid } from '../ids.ts';
-import { defaultCluster, type Cluster, type HostRef, type HostView, type MigrationKind, type MigrationPlan, type MigrationRequest, type Vm } from '../model.ts';
+import { defaultCluster, type Cluster, type HostRef, type HostView, type MigrationKind, type MigrationRequest, type Vm } from '../model.ts';
+import type { MigrationPlan } from './plan.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../ids.ts';
 import { joinMaps, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type HostResources, type OwnDefinition, type Places } from './definition.ts';

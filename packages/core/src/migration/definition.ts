@@ -3,7 +3,8 @@
  * paths. Pure; the XML itself is changed by a driver, which is told here what to change.
  */
 import type { Reason } from '../errors.ts';
-import type { DefinitionMap, DefinitionPlan, ResourceRef } from '../model.ts';
+import type { DefinitionMap } from '../model.ts';
+import type { DefinitionPlan, ResourceRef } from './plan.ts';
 import type { PoolFacts } from './storage.ts';
 
 /** What the definition names, each once. */

@@ -4,7 +4,8 @@
  */
 import type { Reason } from '../errors.ts';
 import type { HostId } from '../ids.ts';
-import type { HostView, MigrationPlan } from '../model.ts';
+import type { HostView } from '../model.ts';
+import type { MigrationPlan } from './plan.ts';
 import type { CheckInput, CheckResult, VmFacts } from './checks.ts';
 import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { hostId, migrationId, vmUuid } from '../ids.ts';
-import { migrationPhases, type Migration, type MigrationPlan, type StateReason } from '../model.ts';
+import { migrationPhases, type Migration, type StateReason } from '../model.ts';
+import type { MigrationPlan } from './plan.ts';
 import { judge, type InstanceView } from './judge.ts';
 import { staleSourceAfterMs, settleMs, step, type MigrationEffect, type MigrationEvent } from './step.ts';
 

@@ -5,7 +5,8 @@
 import type { Reason } from '../errors.ts';
 import type { TimeMs } from '../ids.ts';
 import { isAddress, isInNetwork } from '../network.ts';
-import type { Cluster, HostView, MigrationRequest, TransferPlan } from '../model.ts';
+import type { Cluster, HostView, MigrationRequest } from '../model.ts';
+import type { TransferPlan } from './plan.ts';
 
 export interface TransferInput {
   readonly source: HostView;

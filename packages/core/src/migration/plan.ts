@@ -1,0 +1,70 @@
+/**
+ * How a move is carried out: what travels and how, what changes in the definition, what happens to each disk. Decided at the checks, stored
+ * before anything is done, shown to people.
+ */
+import type { VmUuid } from '../ids.ts';
+import type { DiskPlan } from './storage.ts';
+
+/** `peer-to-peer`: the source's daemon drives. `direct`: Ferry does, and the hosts need not reach each other's daemons. */
+export type TransferMode = 'peer-to-peer' | 'direct';
+export type Compression = 'xbzrle' | 'zlib' | 'zstd';
+
+/** How the bytes travel. */
+export interface TransferPlan {
+  readonly mode: TransferMode;
+  /** Why this mode, for people. */
+  readonly modeReason: string;
+  readonly tls?: true;
+  readonly tunnelled?: true;
+  /** tcp://ADDRESS[:PORT]; absent: where the target says. */
+  readonly migrateUri?: string;
+  readonly listenAddress?: string;
+  readonly disksPort?: number;
+  readonly parallelConnections?: number;
+  readonly compression?: Compression;
+  readonly zeroCopy?: true;
+  readonly postCopy?: true;
+}
+
+/** Something on a host that a definition names. A secret's name is `uuid:UUID` or `TYPE:USAGE`. */
+export interface ResourceRef {
+  readonly kind: 'network' | 'filter' | 'secret';
+  readonly name: string;
+}
+
+/** What is changed in the definition for the target, and what is made there first. */
+export interface DefinitionPlan {
+  readonly networks?: Readonly<Record<string, string>>;
+  readonly pools?: Readonly<Record<string, string>>;
+  /** New sources by target device; null ejects. */
+  readonly disks?: Readonly<Record<string, string | null>>;
+  readonly graphicsListen?: string;
+  /** The operator gave the whole definition. */
+  readonly ownXml?: true;
+  readonly creates?: readonly ResourceRef[];
+}
+
+/** How a move is carried out, decided at the checks and stored before anything is done. */
+export interface MigrationPlan {
+  /**
+   * `guest`: libvirt moves the guest itself. `helper`: a paused domain that holds only the disks moves in its place.
+   * `definition`: nothing but the definition travels. `stored-definition`: not even that, it comes from Ferry's own store.
+   */
+  readonly how: 'guest' | 'helper' | 'definition' | 'stored-definition';
+  /** The guest runs while its memory is copied. */
+  readonly live: boolean;
+  readonly persistence: 'permanent' | 'temporary' | 'keep-source' | 'transient';
+  readonly disks: readonly DiskPlan[];
+  /** Absent: the definition arrives as it is. */
+  readonly definition?: DefinitionPlan;
+  /** Absent where nothing but a definition travels. */
+  readonly transfer?: TransferPlan;
+  /** Domain that moves in the VM's place. */
+  readonly helper?: { readonly uuid: VmUuid; readonly name: string };
+  readonly autostart: boolean;
+  /** Paths of UEFI variables, TPM state and saved memory that are copied beside the disks. */
+  readonly stateFiles?: readonly string[];
+  readonly nvram?: true;
+  /** Metadata of snapshots and checkpoints is taken off before the move and put back after it. */
+  readonly carriesSnapshots?: true;
+}
