@@ -3,7 +3,7 @@
  * confirm. The source is let go or resumed only by what the target is seen to be, never by a missing answer: that is how a lost
  * reply leaves one running copy. Source of the order: virDomainMigrateVersion3Full in libvirt.
  */
-import type { CallFailure, InstanceView } from '@ferry/core';
+import { handoverOf, type CallFailure, type InstanceView } from '@ferry/core';
 import type { DirectSide, Handover, Log } from './ports.ts';
 
 const lookEveryMs = 500;
@@ -14,13 +14,11 @@ export interface DirectMove {
   /** Stores that the memory has gone over and the target may run from now on. Resolves when it is durable. */
   readonly handingOver: () => Promise<void>;
   readonly lookAtTarget: () => Promise<InstanceView>;
+  /** See core's `keepsDefinition`. */
+  readonly keepsDefinition: boolean;
   readonly sleep: (ms: number) => Promise<void>;
   readonly log: Log;
 }
-
-const text = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-const runsOrStays = (view: InstanceView): boolean => view.kind === 'present' && !(view.state === 'paused' && view.reason === 'migration') && view.state !== 'shut-off' && view.state !== 'crashed';
-const isGone = (view: InstanceView): boolean => view.kind === 'absent' || (view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed'));
 
 /** Resolves when all calls have ended. A failure tells why the VM stayed, or what cannot be told. */
 export async function moveDirect(move: DirectMove): Promise<{ readonly failure?: CallFailure }> {
@@ -45,28 +43,29 @@ export async function moveDirect(move: DirectMove): Promise<{ readonly failure?:
   }
   await move.handingOver();
   let finished = performed;
-  let refusal: unknown;
+  let refusal: CallFailure | undefined;
   try {
     finished = await target.finish(performed, false);
   } catch (error) {
-    refusal = error;
+    refusal = target.failureOf(error);
   }
-  const arrived = refusal === undefined || (await hasArrived(move));
+  const outcome = refusal === undefined ? 'arrived' : await outcomeOf(move, refusal);
+  // the connection ends without a word, and the source stays paused: whether the guest has run elsewhere cannot be told
+  if (outcome === 'unclear') return { failure: { outcome: 'unknown', message: refusal?.message ?? '' } };
   try {
-    await source.confirm(finished, !arrived);
+    await source.confirm(finished, outcome === 'stayed');
   } catch (error) {
     move.log.warn({ err: error }, 'the source did not confirm; what it is then seen to be decides');
     return { failure: { ...source.failureOf(error), outcome: 'unknown' } };
   }
-  return arrived ? {} : { failure: { outcome: 'refused', message: text(refusal) } };
+  return outcome === 'arrived' ? {} : { failure: { outcome: 'refused', message: refusal?.message ?? '' } };
 }
 
-/** Waits until the target is seen with the guest or without it: until then the source stays paused. */
-async function hasArrived({ lookAtTarget, sleep }: DirectMove): Promise<boolean> {
+/** Waits until the target tells what became of the guest: until then the source stays paused. */
+async function outcomeOf({ lookAtTarget, sleep, keepsDefinition }: DirectMove, refusal: CallFailure): Promise<'arrived' | 'stayed' | 'unclear'> {
   for (;;) {
-    const view = await lookAtTarget();
-    if (runsOrStays(view)) return true;
-    if (isGone(view)) return false;
+    const outcome = handoverOf(await lookAtTarget(), { answered: refusal.outcome === 'refused', keepsDefinition });
+    if (outcome !== 'waits') return outcome;
     await sleep(lookEveryMs);
   }
 }

@@ -3,7 +3,7 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { FerryError, step, type CallFailure, type CheckResult, type DefinitionPlan, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
+import { FerryError, keepsDefinition, step, type CallFailure, type CheckResult, type DefinitionPlan, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import { moveDirect } from './direct-move.ts';
 import { bringBelongings, bringsBelongings } from './belongings.ts';
@@ -213,6 +213,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         await draining;
       },
       lookAtTarget: () => look(targetId()),
+      keepsDefinition: migration.plan !== undefined && migration.plan.helper === undefined && keepsDefinition(migration.plan),
       sleep: (ms) => clock.sleep(ms, signal),
       log,
     });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { DomainState, StateReason } from '../model.ts';
-import { judge, type InstanceView } from './judge.ts';
+import { handoverOf, judge, type InstanceView } from './judge.ts';
 
 const at = (state: DomainState, reason: StateReason = 'other', migrating = false): InstanceView => ({ kind: 'present', state, reason, persistent: true, migrating });
 const absent: InstanceView = { kind: 'absent' };
@@ -54,4 +54,10 @@ test('safety: moved only when nothing of the source can run; post-copy and silen
     }),
     { numRuns: 2_000 },
   );
+});
+
+test('what the target of a direct move tells: only what cannot have run lets the source go on', () => {
+  const of = (target: InstanceView, answered: boolean, keepsDefinition = true): string => handoverOf(target, { answered, keepsDefinition });
+  assert.deepEqual([of(at('running', 'migrated'), false), of(at('paused', 'user'), false), of(half, false), of({ kind: 'unreachable', message: '' }, false)], ['arrived', 'arrived', 'waits', 'waits']);
+  assert.deepEqual([of(absent, true), of(off, true), of(absent, false), of(absent, false, false), of(off, false)], ['stayed', 'stayed', 'stayed', 'unclear', 'unclear']);
 });

@@ -77,3 +77,14 @@ export function judge(source: InstanceView, target: InstanceView): Verdict {
   if (isPaused(target)) return { kind: 'moved' };
   return source.kind === 'present' ? { kind: 'stopped-on-source' } : { kind: 'gone' };
 }
+
+/**
+ * What the target of a direct move tells after it was told to run: nothing is decided while it `waits`, and `unclear` is left paused on the
+ * source. `answered`: the target said no, so it has not run. Otherwise it may have run and stopped again: only where its definition would
+ * have stayed (`keepsDefinition`) does its absence say that it has not.
+ */
+export function handoverOf(target: InstanceView, { answered, keepsDefinition }: { readonly answered: boolean; readonly keepsDefinition: boolean }): 'arrived' | 'stayed' | 'unclear' | 'waits' {
+  if (target.kind === 'unreachable' || isHalf(target)) return 'waits';
+  if (!isOff(target)) return 'arrived';
+  return answered || (target.kind === 'absent' && keepsDefinition) ? 'stayed' : 'unclear';
+}

@@ -8,7 +8,8 @@ import { errorReport, type ErrorCode, type Reason } from '../errors.ts';
 import type { TimeMs } from '../ids.ts';
 import type { CallFailure, Migration, MigrationOutcome, MigrationPhase, MigrationRequest } from '../model.ts';
 import type { CheckResult } from './checks.ts';
-import { judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
+import { handoverOf, judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
+import type { MigrationPlan } from './plan.ts';
 import { finalProgress, progressOf, type JobSample } from './progress.ts';
 
 export type MigrationEvent =
@@ -252,8 +253,11 @@ function goDirect({ plan, evidence: { performEnded, ...evidence }, ...migration 
 function mayResumeSource({ plan, evidence, vmIsNow }: Migration, target: InstanceView): boolean {
   if (plan?.transfer?.mode !== 'direct' || (!plan.live && vmIsNow?.state !== 'running')) return false;
   if (evidence.handedOverAt === undefined) return true;
-  return target.kind === 'absent' && (plan.persistence === 'permanent' || plan.persistence === 'keep-source');
+  return handoverOf(target, { answered: false, keepsDefinition: keepsDefinition(plan) }) === 'stayed';
 }
+
+/** The target has a definition from the moment its guest may run. */
+export const keepsDefinition = ({ persistence }: Pick<MigrationPlan, 'persistence'>): boolean => persistence === 'permanent' || persistence === 'keep-source';
 
 /** A running guest that moves suspended is paused from the first byte on; QEMU's own figure counts the switch only. */
 function pauseOfSuspended({ plan, vmIsNow, phases }: Migration, now: TimeMs): { readonly downtimeMs?: number } {
