@@ -1,3 +1,8 @@
+export * from './convergence/course.ts';
+export * from './convergence/decide.ts';
+export * from './convergence/forecast.ts';
+export * from './convergence/sample.ts';
+export * from './convergence/words.ts';
 export * from './errors.ts';
 export * from './ids.ts';
 export * from './inventory.ts';
@@ -14,3 +19,6 @@ export * from './migration/storage.ts';
 export * from './migration/transfer.ts';
 export * from './model.ts';
 export * from './network.ts';
+export * from './policy/policy.ts';
+export * from './policy/presets.ts';
+export * from './policy/resolve.ts';

@@ -3,9 +3,12 @@
  * No behaviour and no wire format: what the API shows is derived from these (packages/api), what libvirt says is
  * translated into these (packages/adapters).
  */
+import type { Course, Part } from './convergence/course.ts';
+import type { Decision } from './convergence/decide.ts';
 import type { ErrorReport } from './errors.ts';
 import type { Compression, MigrationPlan, TransferMode } from './migration/plan.ts';
 import type { HostId, MigrationId, TimeMs, VmUuid } from './ids.ts';
+import type { ResolvedPolicy } from './policy/policy.ts';
 
 /** Domain states of libvirt (virDomainState); `unknown` is Ferry's, for a host that does not answer. */
 export type DomainState =
@@ -71,6 +74,8 @@ export interface Cluster {
   readonly tls?: boolean;
   /** For VMs that come in. */
   readonly map?: DefinitionMap;
+  /** Name of the policy for VMs that leave hosts of the cluster. */
+  readonly policy?: string;
 }
 export const defaultCluster = 'default';
 /** Cluster of hosts that are not of the fleet. */
@@ -180,8 +185,16 @@ export interface MigrationProgress {
   readonly throughputBytesPerSecond: number;
   /** Pass over the guest's memory, from 1. */
   readonly iteration: number;
+  /** What is being sent. */
+  readonly part?: Part;
   /** Absent while it cannot be told: the guest dirties memory as fast as the link carries it, or nothing is known yet. */
   readonly etaMs?: number;
+  readonly etaEarliestMs?: number;
+  readonly etaLatestMs?: number;
+  /** How much QEMU slows the guest down. */
+  readonly throttlePercent?: number;
+  /** Pages that the guest had to wait for in post-copy. */
+  readonly postCopyFaults?: number;
 }
 
 /** What the operator asked for. */
@@ -191,8 +204,16 @@ export interface MigrationRequest {
   /** Tried first; another suited host otherwise. */
   readonly preferHost?: string;
   readonly maxBandwidthMiBPerSecond?: number;
-  /** Longest pause for the switchover that QEMU aims at; absent: its own, 300 ms. */
+  /** Longest pause for the switchover that QEMU aims at; absent: what the policy says. */
   readonly maxDowntimeMs?: number;
+  /** Name of the policy, in place of the one that its labels or its cluster select. */
+  readonly policy?: string;
+  /** From the request on, ms. */
+  readonly deadlineMs?: number;
+  /** The pause may become as long as the rest needs once passes gain nothing. */
+  readonly quicklyFinish?: boolean;
+  /** What a failed target leaves is kept for a look at it. */
+  readonly keepTargetOnFailure?: boolean;
   /** Absent: the one that fits the state of the VM. */
   readonly kind?: MigrationKind;
   /** The target's instance is transient: when it shuts down, the source's definition is the VM again. */
@@ -224,7 +245,7 @@ export interface MigrationRequest {
   readonly media?: 'copy' | 'eject';
   /** Networks, filters and secrets that the target lacks are made there as on the source. */
   readonly createMissing?: boolean;
-  /** It may be switched to post-copy while it runs. */
+  /** It may be switched to post-copy while it runs; absent: what the policy says. */
   readonly postCopy?: boolean;
   /** The target may be, and is chosen, in this cluster. */
   readonly toCluster?: string;
@@ -254,6 +275,17 @@ export interface Migration {
   readonly to?: HostRef;
   readonly plan?: MigrationPlan;
   readonly proofOfDeath?: ProofOfDeath;
+  /** What it goes by, as it was when the migration was asked for. */
+  readonly policy?: ResolvedPolicy;
+  readonly deadlineAt?: TimeMs;
+  /** Of this attempt. */
+  readonly course?: Course;
+  /** What was done on the way and why, oldest first. */
+  readonly decisions?: readonly Decision[];
+  /** Attempts before this one. */
+  readonly attempts?: readonly Attempt[];
+  /** What an operator should know now; in one sentence. */
+  readonly attention?: string;
   readonly phase: MigrationPhase;
   readonly phases: readonly { readonly phase: MigrationPhase; readonly at: TimeMs }[];
   readonly outcome?: MigrationOutcome;
@@ -273,9 +305,26 @@ export interface Migration {
   readonly evidence: MigrationEvidence;
 }
 
+/** An attempt that failed and left the VM where it was. */
+export interface Attempt {
+  readonly at: TimeMs;
+  readonly to?: HostRef;
+  readonly error: ErrorReport;
+}
+
 export interface MigrationEvidence {
   /** The call that performs the move has ended (well, badly or unknown); absent while it may still run. */
   readonly performEnded?: { readonly at: TimeMs; readonly failure?: CallFailure };
+  /** The policy, or the operator, had the guest paused until it has arrived. */
+  readonly pausedAt?: TimeMs;
+  /** The policy has given it up, in its words; `powerOff`: the guest is shut down then and moved cold. */
+  readonly gaveUp?: { readonly text: string; readonly powerOff?: true };
+  /** The guest was shut down to be moved cold: should that fail, it is started where it was. */
+  readonly poweredOffAt?: TimeMs;
+  /** Handover: the target is told to run from here on. */
+  readonly releasedAt?: TimeMs;
+  /** A broken post-copy: since when, and how often its resumption was tried. */
+  readonly broken?: { readonly since: TimeMs; readonly tries: number; readonly triedAt?: TimeMs };
   /** In direct mode: the memory has gone over and the target was, or is about to be, told to run. */
   readonly handedOverAt?: TimeMs;
   /** First time the target was seen running while the source was still there, paused. */

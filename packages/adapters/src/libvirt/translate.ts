@@ -107,6 +107,10 @@ export function sampleOf({ type, params }: { readonly type: number; readonly par
     throughputBytesPerSecond: figure(params, 'memory_bps') + figure(params, 'disk_bps'),
     iteration: figure(params, 'memory_iteration'),
     elapsedMs: figure(params, 'time_elapsed'),
+    ...(params.has('memory_total') ? { memory: { totalBytes: figure(params, 'memory_total'), remainingBytes: figure(params, 'memory_remaining'), sentBytes: figure(params, 'memory_processed') } } : {}),
+    ...(figure(params, 'disk_total') > 0 ? { disk: { totalBytes: figure(params, 'disk_total'), remainingBytes: figure(params, 'disk_remaining') } } : {}),
+    throttlePercent: figure(params, 'auto_converge_throttle'),
+    postCopyFaults: figure(params, 'memory_postcopy_requests'),
   };
 }
 

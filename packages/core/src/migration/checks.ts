@@ -9,6 +9,7 @@ import type { MigrationPlan } from './plan.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../ids.ts';
 import { joinMaps, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type HostResources, type OwnDefinition, type Places } from './definition.ts';
+import type { PolicyContent } from '../policy/policy.ts';
 import { planTransfer } from './transfer.ts';
 import { planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
 
@@ -53,6 +54,7 @@ export interface CheckInput {
   readonly peerRefusals?: ReadonlyMap<HostId, { readonly at: TimeMs; readonly message: string }>;
   /** Ports that active migrations use on this host. */
   readonly portsInUse?: (id: HostId) => readonly number[];
+  readonly policy?: PolicyContent;
   /** UUID for a helper domain, should one be needed. */
   readonly helperUuid?: VmUuid;
 }
@@ -231,12 +233,12 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
   const source = sourceOf(input);
   const from = source?.host.name ?? 'its host';
   const storage = storageOn(input, host.id);
-  const { disks, reasons } = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, storage, { ...request, cold: move === 'cold', externalSnapshots: facts.externalSnapshots }, { from, to: host.name });
+  const { disks, reasons } = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, storage, { ...request, ...(input.policy?.unknownSharing === 'shared' ? { assumeShared: true } : {}), cold: move === 'cold', externalSnapshots: facts.externalSnapshots }, { from, to: host.name });
   const copied = disks.some(({ how }) => how === 'copy');
   const carries = (move === 'live' || move === 'suspended') && !facts.saved;
   const how = carries ? 'guest' : copied ? 'helper' : 'definition';
   const peerRefusal = input.peerRefusals?.get(host.id);
-  const travel = how === 'definition' || source === undefined ? undefined : planTransfer({ source, target, request, copies: copied, live: how === 'guest' && move === 'live', cluster: input.clusters?.get(host.cluster) ?? { name: host.cluster }, sourceCluster: input.clusters?.get(source.host.cluster) ?? { name: source.host.cluster }, portsInUse: input.portsInUse?.(host.id) ?? [], ...(peerRefusal === undefined ? {} : { peerRefusal }) });
+  const travel = how === 'definition' || source === undefined ? undefined : planTransfer({ source, target, request, copies: copied, live: how === 'guest' && move === 'live', cluster: input.clusters?.get(host.cluster) ?? { name: host.cluster }, sourceCluster: input.clusters?.get(source.host.cluster) ?? { name: source.host.cluster }, portsInUse: input.portsInUse?.(host.id) ?? [], ...(input.policy === undefined ? {} : { policy: input.policy }), ...(peerRefusal === undefined ? {} : { peerRefusal }) });
   const cluster = input.clusters?.get(host.cluster);
   const own = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml : undefined;
   const adapted = planDefinition({

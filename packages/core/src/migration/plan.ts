@@ -24,6 +24,10 @@ export interface TransferPlan {
   readonly compression?: Compression;
   readonly zeroCopy?: true;
   readonly postCopy?: true;
+  /** QEMU may slow the guest down. */
+  readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };
+  /** The target arrives paused and is released once the source is gone. */
+  readonly handover?: true;
 }
 
 /** Something on a host that a definition names. A secret's name is `uuid:UUID` or `TYPE:USAGE`. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { MigrationProgress } from '../model.ts';
-import { finalProgress, progressOf, type JobSample } from './progress.ts';
+import type { JobSample } from '../convergence/sample.ts';
+import { finalProgress, progressOf } from './progress.ts';
 
 const sample = (figures: Partial<JobSample> = {}): JobSample => ({
   processedBytes: 0, remainingBytes: 0, totalBytes: 0, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 0, iteration: 1, elapsedMs: 1, ...figures,

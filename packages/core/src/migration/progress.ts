@@ -3,27 +3,22 @@
  * (zero pages make "processed" fall far short of "total") and never runs backwards, across restarts too, because
  * the last progress is an argument.
  */
+import { rateOf, secondsOf, type Course } from '../convergence/course.ts';
+import { forecast, linkRate } from '../convergence/forecast.ts';
+import type { JobSample } from '../convergence/sample.ts';
+import type { TimeMs } from '../ids.ts';
 import type { MigrationProgress } from '../model.ts';
-
-/** libvirt's job statistics in bytes; source: virDomainGetJobStats. */
-export interface JobSample {
-  readonly processedBytes: number;
-  readonly remainingBytes: number;
-  readonly totalBytes: number;
-  readonly dirtyBytesPerSecond: number;
-  readonly throughputBytesPerSecond: number;
-  readonly iteration: number;
-  readonly elapsedMs: number;
-}
 
 /** Percent shown while the job runs; 100 is kept for a verified success. */
 const highestRunningPercent = 99;
+/** How far off a forecast from whole passes was found to be (docs/policies.md). */
+const forecastMargin = 0.35;
 
-export function progressOf(sample: JobSample, last: MigrationProgress | undefined): MigrationProgress {
-  const { processedBytes, remainingBytes, totalBytes, dirtyBytesPerSecond, throughputBytesPerSecond, iteration } = sample;
+/** `course`: with this sample in it; `budgetMs`: the pause that QEMU may make. */
+export function progressOf(sample: JobSample, last: MigrationProgress | undefined, course?: Course, budgetMs = 300, now: TimeMs = 0): MigrationProgress {
+  const { processedBytes, remainingBytes, totalBytes, dirtyBytesPerSecond, throughputBytesPerSecond, iteration, throttlePercent, postCopyFaults } = sample;
   const share = totalBytes > 0 ? 1 - remainingBytes / totalBytes : 0;
   const percent = Math.max(last?.percent ?? 0, Math.min(highestRunningPercent, Math.floor(share * 100)));
-  const gain = throughputBytesPerSecond - dirtyBytesPerSecond;
   return {
     percent,
     processedBytes,
@@ -32,14 +27,34 @@ export function progressOf(sample: JobSample, last: MigrationProgress | undefine
     dirtyBytesPerSecond,
     throughputBytesPerSecond,
     iteration,
-    ...(gain > 0 && remainingBytes > 0 ? { etaMs: Math.round((remainingBytes / gain) * 1000) } : {}),
+    ...(course === undefined ? {} : { part: course.part }),
+    ...(throttlePercent === undefined || throttlePercent === 0 ? {} : { throttlePercent }),
+    ...(postCopyFaults === undefined || postCopyFaults === 0 ? {} : { postCopyFaults }),
+    ...etaOf(sample, course, budgetMs, now),
   };
+}
+
+/** Time left with the earliest and the latest it may be; nothing where nothing is gained. */
+function etaOf({ remainingBytes, dirtyBytesPerSecond, throughputBytesPerSecond }: JobSample, course: Course | undefined, budgetMs: number, now: TimeMs): Pick<MigrationProgress, 'etaMs' | 'etaEarliestMs' | 'etaLatestMs'> {
+  const ahead = course === undefined ? undefined : forecast(course, budgetMs, now);
+  const pass = course?.passes.at(-1);
+  if (ahead?.kind === 'never') return {};
+  if (course !== undefined && ahead?.kind === 'ends' && pass !== undefined) {
+    const earliest = (remainingBytes / Math.max(1, linkRate(course, now))) * 1_000;
+    const left = Math.max(earliest, ahead.inMs - secondsOf(pass) * 1_000);
+    return { etaMs: Math.round(left), etaEarliestMs: Math.round(earliest), etaLatestMs: Math.round(left + ahead.inMs * forecastMargin) };
+  }
+  // before the first pass is over nobody knows how fast the guest writes
+  const rate = throughputBytesPerSecond > 0 ? throughputBytesPerSecond : pass === undefined ? 0 : rateOf(pass);
+  const gain = rate - dirtyBytesPerSecond;
+  if (gain <= 0 || remainingBytes <= 0) return {};
+  const etaMs = Math.round((remainingBytes / gain) * 1_000);
+  return { etaMs, etaEarliestMs: Math.round((remainingBytes / rate) * 1_000), etaLatestMs: etaMs * 2 };
 }
 
 /** Progress of a migration that succeeded: nothing remains, so there is no time left to tell. */
 export function finalProgress(last: MigrationProgress | undefined): MigrationProgress | undefined {
   if (last === undefined) return undefined;
-  const { etaMs, ...rest } = last;
-  return etaMs === undefined ? { ...last, percent: 100, remainingBytes: 0 } : { ...rest, percent: 100, remainingBytes: 0 };
+  const { etaMs: _, etaEarliestMs: _earliest, etaLatestMs: _latest, ...rest } = last;
+  return { ...rest, percent: 100, remainingBytes: 0 };
 }
-

@@ -10,7 +10,8 @@ import type { CallFailure, Migration, MigrationOutcome, MigrationPhase, Migratio
 import type { CheckResult } from './checks.ts';
 import { handoverOf, judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
 import type { MigrationPlan } from './plan.ts';
-import { finalProgress, progressOf, type JobSample } from './progress.ts';
+import { finalProgress, progressOf } from './progress.ts';
+import type { JobSample } from '../convergence/sample.ts';
 
 export type MigrationEvent =
   | { readonly type: 'admitted' }

@@ -6,6 +6,7 @@ import type { Reason } from '../errors.ts';
 import type { TimeMs } from '../ids.ts';
 import { isAddress, isInNetwork } from '../network.ts';
 import type { Cluster, HostView, MigrationRequest } from '../model.ts';
+import type { PolicyContent } from '../policy/policy.ts';
 import type { TransferPlan } from './plan.ts';
 
 export interface TransferInput {
@@ -15,6 +16,8 @@ export interface TransferInput {
   readonly cluster: Cluster;
   readonly sourceCluster?: Cluster;
   readonly request: MigrationRequest;
+  /** What it says is taken where nothing speaks against it; what the request says is taken or refused. */
+  readonly policy?: PolicyContent;
   readonly copies: boolean;
   /** The guest runs while its memory is copied. */
   readonly live: boolean;
@@ -59,8 +62,7 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
     if (request.parallelConnections !== undefined) refuse('tunnelled-parallel', 'A tunnel is one connection.', 'Leave --parallel or --tunnelled away.');
     if (tls) refuse('tunnelled-tls', 'A tunnel is as safe as the connection of the daemons; TLS of its own does not go with it.', 'Leave --tunnelled or --enable-tls away.');
   }
-  const version = (view: HostView): number => versionOf(view.facts?.libvirtVersion);
-  const older = (than: number): readonly string[] => [source, target].filter((view) => view.facts !== undefined && version(view) < than).map((view) => `${view.host.name} (libvirt ${view.facts?.libvirtVersion ?? '?'})`);
+  const older = (than: number): readonly string[] => [source, target].filter((view) => view.facts !== undefined && versionOf(view.facts.libvirtVersion) < than).map((view) => `${view.host.name} (libvirt ${view.facts?.libvirtVersion ?? '?'})`);
   if (request.compression === 'xbzrle' && request.parallelConnections !== undefined) refuse('compression-parallel', 'xbzrle does not go with several connections.', 'Use --compression zstd, or leave --parallel away.');
   if (request.compression === 'zlib' || request.compression === 'zstd') {
     if (request.parallelConnections === undefined) refuse('compression-single', `${request.compression} needs several connections.`, 'Add --parallel 2, or use --compression xbzrle.');
@@ -90,10 +92,8 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
       ...chosen,
       ...(tls ? { tls } : {}),
       ...(request.tunnelled === true ? { tunnelled: true as const } : { ...(typeof ports === 'object' ? ports : {}) }),
-      ...parallelOf(input),
-      ...(request.compression === undefined ? {} : { compression: request.compression }),
       ...(request.zeroCopy === true ? { zeroCopy: true as const } : {}),
-      ...(request.postCopy === true ? { postCopy: true as const } : {}),
+      ...wayOfMemory(input, chosen.mode),
     },
     reasons,
   };
@@ -110,10 +110,33 @@ function chooseMode({ target, request, peerRefusal }: TransferInput): Pick<Trans
 const mbitPerConnection = 10_000;
 const mostConnections = 8;
 
-/** As asked; else one for each 10 Gbit/s of the slower host, where nothing speaks against several. */
-function parallelOf({ source, target, request }: TransferInput): Pick<TransferPlan, 'parallelConnections'> {
-  if (request.parallelConnections !== undefined) return { parallelConnections: request.parallelConnections };
-  if (request.tunnelled === true || request.compression === 'xbzrle' || request.postCopy === true) return {};
+type WayOfMemory = Pick<TransferPlan, 'parallelConnections' | 'compression' | 'postCopy' | 'throttle' | 'handover'>;
+
+/** As asked; else as the policy says, where nothing that was asked speaks against it. */
+function wayOfMemory(input: TransferInput, mode: TransferPlan['mode']): WayOfMemory {
+  const { request, policy, live } = input;
+  const several = request.parallelConnections;
+  const single = request.tunnelled !== true && several === undefined && request.zeroCopy !== true;
+  const ofPolicy = live && mode === 'peer-to-peer' && single && request.compression === undefined && (policy?.postCopy === 'allowed' || (policy?.postCopy === 'if-recoverable' && canRecoverPostCopy(input)));
+  const postCopy = request.postCopy === true || (ofPolicy && request.postCopy !== false);
+  const compression = request.compression ?? (live && single && policy?.compression === 'xbzrle' ? policy.compression : undefined);
+  return {
+    ...(postCopy ? { postCopy: true as const } : {}),
+    ...(compression === undefined ? {} : { compression }),
+    ...(live && policy?.throttle !== undefined ? { throttle: policy.throttle } : {}),
+    ...(live && mode === 'peer-to-peer' && policy?.singleCopy === 'handover' ? { handover: true as const } : {}),
+    ...(postCopy || compression === 'xbzrle' ? {} : connectionsOf(input)),
+    ...(several === undefined ? {} : { parallelConnections: several }),
+  };
+}
+
+/** Both daemons know how to resume a broken post-copy. */
+const canRecoverPostCopy = ({ source, target }: Pick<TransferInput, 'source' | 'target'>): boolean => [source, target].every(({ facts }) => versionOf(facts?.libvirtVersion) >= 8_005_000);
+
+/** As the policy says; else one for each 10 Gbit/s of the slower host. */
+function connectionsOf({ source, target, request, policy }: TransferInput): Pick<TransferPlan, 'parallelConnections'> {
+  if (request.tunnelled === true) return {};
+  if (policy?.connections !== undefined) return { parallelConnections: policy.connections };
   const links = [source, target].map(({ facts }) => facts?.linkMbit ?? 0);
   const fitting = Math.min(mostConnections, Math.floor(Math.min(...links) / mbitPerConnection));
   return fitting >= 2 ? { parallelConnections: fitting } : {};

@@ -1,0 +1,183 @@
+/**
+ * What a policy has done about a transfer that does not come to its end: `(policy, course, situation, now) -> decision`. A pure function over
+ * figures; the engine carries the decision out and stores it with them. It waits for the boundary of a pass before it judges what a measure
+ * has changed, and it does nothing that the policy does not name.
+ */
+import type { TimeMs } from '../ids.ts';
+import type { Measure, MeasureName, PolicyContent, PolicyStep } from '../policy/policy.ts';
+import { recentRate, secondsOf, type Course } from './course.ts';
+import { forecast, honestRests, isLinkSlow, linkRate, memoryPasses, neededPauseMs } from './forecast.ts';
+import { decisionText, type Figures } from './words.ts';
+
+/** What is done, or only said. */
+export type Action =
+  | Exclude<Measure, { readonly do: 'raise-downtime' | 'double-downtime' | 'fit-downtime' }>
+  | { readonly do: 'set-downtime'; readonly toMs: number }
+  /** Throttling that changed nothing is taken back. */
+  | { readonly do: 'release-throttle' }
+  | { readonly do: 'note'; readonly what: Note };
+export type Note = 'link-slow' | 'disks-stalled' | 'no-way';
+
+export interface Decision {
+  readonly at: TimeMs;
+  readonly action: Action;
+  /** Index of the policy's step; absent for what no step asked for. */
+  readonly step?: number;
+  readonly figures: Figures;
+  readonly text: string;
+}
+
+export interface Situation {
+  /** Pause budget in force, ms. */
+  readonly downtimeMs: number;
+  /** Memory of the guest and what its copied disks hold. */
+  readonly sizeBytes: number;
+  /** The transfer was begun so that it may be switched to post-copy. */
+  readonly mayPostCopy: boolean;
+  /** We paused the guest already. */
+  readonly paused: boolean;
+  readonly deadlineAt?: TimeMs;
+  readonly decisions: readonly Decision[];
+}
+
+/** Without a patience of its own a policy waits for so many first passes, and in any case for so long. */
+const usualPatience = 2;
+const leastPatienceMs = 5_000;
+const disksStalledMs = 15_000;
+/** A rest fits into a pause when there is this much room for what the figures do not tell. */
+const headroom = 1.15;
+const gib = 1_073_741_824;
+/** Measures that need memory to be on its way. */
+const ofMemory: readonly MeasureName[] = ['raise-downtime', 'double-downtime', 'fit-downtime', 'post-copy'];
+
+export function decide(policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): Decision | undefined {
+  const figures = figuresOf(course, situation, now);
+  const make = (action: Action, step?: number): Decision => ({ at: now, action, ...(step === undefined ? {} : { step }), figures, text: decisionText(action, figures, step === undefined ? undefined : policy.steps[step]) });
+  const useless = throttleUseless(course) && !has(situation, 'release-throttle');
+  if (useless) return make({ do: 'release-throttle' });
+  for (const [index, step] of policy.steps.entries()) {
+    if (isOver(step, index, situation) || !isDue(step, policy, course, situation, now)) continue;
+    const action = actionOf(step, policy, course, situation, now);
+    if (action !== undefined) return make(action, index);
+  }
+  return noteOf(course, situation, now, make);
+}
+
+const has = ({ decisions }: Situation, what: Action['do']): boolean => decisions.some(({ action }) => action.do === what);
+const noted = ({ decisions }: Situation, what: Note): boolean => decisions.some(({ action }) => action.do === 'note' && action.what === what);
+
+function noteOf(course: Course, situation: Situation, now: TimeMs, make: (action: Action) => Decision): Decision | undefined {
+  if (course.part === 'disks') return now - course.best.at >= disksStalledMs && !noted(situation, 'disks-stalled') ? make({ do: 'note', what: 'disks-stalled' }) : undefined;
+  if (isLinkSlow(course, now) && !noted(situation, 'link-slow')) return make({ do: 'note', what: 'link-slow' });
+  const endless = forecast(course, situation.downtimeMs, now).kind === 'never' && settled(course, situation) && !situation.paused;
+  return endless && !noted(situation, 'no-way') ? make({ do: 'note', what: 'no-way' }) : undefined;
+}
+
+function figuresOf(course: Course, { downtimeMs }: Situation, now: TimeMs): Figures {
+  const rest = course.recent.at(-1)?.restBytes ?? 0;
+  const last = memoryPasses(course).at(-1);
+  const needed = neededPauseMs(course, now);
+  return {
+    part: course.part,
+    iteration: last?.iteration ?? 0,
+    restBytes: rest,
+    dirtyBytesPerSecond: last?.dirtyBytesPerSecond ?? 0,
+    linkBytesPerSecond: linkRate(course, now),
+    presentBytesPerSecond: recentRate(course) ?? 0,
+    downtimeMs,
+    throttlePercent: last?.throttlePercent ?? 0,
+    unchangedMs: now - course.best.at,
+    elapsedMs: now - course.startedAt,
+    ...(needed === undefined ? {} : { neededPauseMs: needed }),
+  };
+}
+
+/** Taken already. A measure that can be taken again is never over. */
+const isOver = (step: PolicyStep, index: number, { decisions, paused }: Situation): boolean =>
+  (step.do === 'pause' && paused) || (step.do !== 'fit-downtime' && step.do !== 'double-downtime' && decisions.some((each) => each.step === index));
+
+/** A pass that began after the last measure is under way: what the measure changed can be seen. */
+function settled(course: Course, { decisions }: Situation): boolean {
+  const last = decisions.findLast(({ action }) => action.do !== 'note');
+  return last === undefined || (memoryPasses(course).at(-1)?.iteration ?? 0) > last.figures.iteration || course.part === 'disks';
+}
+
+function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): boolean {
+  const passes = memoryPasses(course);
+  switch (step.when) {
+    case 'forecast': {
+      if (!settled(course, situation) || situation.paused) return false;
+      const ahead = forecast(course, situation.downtimeMs, now);
+      if (ahead.kind !== 'ends') return ahead.kind === 'never';
+      const first = passes[0] === undefined ? 0 : secondsOf(passes[0]) * 1_000;
+      return ahead.inMs > Math.max(leastPatienceMs, (policy.patience ?? usualPatience) * first) || (situation.deadlineAt !== undefined && now + ahead.inMs > situation.deadlineAt);
+    }
+    case 'passes':
+      return (passes.at(-1)?.iteration ?? 0) > step.count + 1;
+    case 'stalled':
+      return settled(course, situation) && stalledPasses(course, now) >= step.passes;
+    case 'elapsed':
+      return now - course.startedAt >= Math.max(step.ms ?? 0, ((step.msPerGib ?? 0) * situation.sizeBytes) / gib);
+    case 'no-progress':
+      return now - course.best.at >= step.ms;
+    case 'throttled':
+      return passes.filter(({ throttlePercent }) => throttlePercent >= step.percent).length > step.passes || has(situation, 'release-throttle');
+    case 'deadline':
+      return situation.deadlineAt !== undefined && now >= situation.deadlineAt;
+  }
+}
+
+/** Passes in a row, up to the last, that left no less than the best before them. */
+export function stalledPasses(course: Course, now: TimeMs): number {
+  const rests = honestRests(course, now).map(({ pass }) => pass.restBytes);
+  let best = Infinity;
+  let count = 0;
+  for (const rest of rests) {
+    count = rest < best * 0.96 ? 0 : count + 1;
+    best = Math.min(best, rest);
+  }
+  return count;
+}
+
+/** Two steps of throttling in a row that left the guest dirtying as before. */
+function throttleUseless(course: Course): boolean {
+  const steps = memoryPasses(course).filter((pass, index, all) => index === 0 || pass.throttlePercent !== all[index - 1]?.throttlePercent);
+  const [before, , after] = steps.slice(-3);
+  // a pass carries what the one before it dirtied
+  const dirtied = memoryPasses(course).at(-1);
+  return steps.length >= 3 && before !== undefined && after !== undefined && dirtied !== undefined && dirtied.iteration > after.iteration && after.throttlePercent > before.throttlePercent && before.dirtyBytesPerSecond > 0 && dirtied.dirtyBytesPerSecond >= 0.9 * before.dirtyBytesPerSecond;
+}
+
+/** Undefined: it cannot be taken, or not now. */
+function actionOf(step: PolicyStep, policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): Action | undefined {
+  const { limitMs } = policy.downtime;
+  if (course.part === 'disks' && ofMemory.includes(step.do)) return undefined;
+  switch (step.do) {
+    case 'raise-downtime':
+      return step.toMs > situation.downtimeMs ? { do: 'set-downtime', toMs: Math.min(step.toMs, limitMs) } : undefined;
+    case 'double-downtime': {
+      const toMs = Math.min(limitMs, situation.downtimeMs * 2);
+      return toMs > situation.downtimeMs ? { do: 'set-downtime', toMs } : undefined;
+    }
+    case 'fit-downtime': {
+      const needed = neededPauseMs(course, now);
+      if (needed === undefined || needed > limitMs) return undefined;
+      // QEMU did not switch at what the figures call enough, so they are too good
+      const toMs = Math.min(limitMs, Math.ceil(Math.max(needed * headroom, situation.downtimeMs * 1.25) / 10) * 10);
+      return toMs > situation.downtimeMs ? { do: 'set-downtime', toMs } : undefined;
+    }
+    case 'post-copy':
+      return situation.mayPostCopy && !situation.paused && canFinish(course, now) ? { do: 'post-copy' } : undefined;
+    case 'pause':
+      return canFinish(course, now) ? { do: 'pause' } : undefined;
+    case 'power-off':
+    case 'abort':
+      return { do: step.do };
+  }
+}
+
+/** The link carries what is left: nothing that cannot be taken back begins on one that does not. */
+function canFinish(course: Course, now: TimeMs): boolean {
+  const present = recentRate(course);
+  return present !== undefined && present > 0 && !isLinkSlow(course, now);
+}

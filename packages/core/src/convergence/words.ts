@@ -1,0 +1,85 @@
+/** Decisions in words, each with the figures that led to it. */
+import type { PolicyStep } from '../policy/policy.ts';
+import type { Part } from './course.ts';
+import type { Action, Note } from './decide.ts';
+
+/** Sizes in bytes, rates in bytes per second. */
+export interface Figures {
+  readonly part: Part;
+  readonly iteration: number;
+  readonly restBytes: number;
+  readonly dirtyBytesPerSecond: number;
+  /** What the link gives at its best of late, and at present. */
+  readonly linkBytesPerSecond: number;
+  readonly presentBytesPerSecond: number;
+  readonly downtimeMs: number;
+  readonly throttlePercent: number;
+  /** For so long the smallest rest has not become smaller. */
+  readonly unchangedMs: number;
+  readonly elapsedMs: number;
+  /** Pause that the smallest of the last rests would take. */
+  readonly neededPauseMs?: number;
+}
+
+const mib = (bytes: number): string => String(Math.round(bytes / 1_048_576));
+const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
+const pause = (ms: number): string => (ms < 10_000 ? `${Math.round(ms)} ms` : seconds(ms));
+
+export function decisionText(action: Action, figures: Figures, step: PolicyStep | undefined): string {
+  return `${situationText(figures)}: ${why(step, figures)}${actionText(action, figures)}`;
+}
+
+function situationText({ part, iteration, restBytes, dirtyBytesPerSecond, linkBytesPerSecond, presentBytesPerSecond, throttlePercent }: Figures): string {
+  if (part === 'disks') return `disks: ${mib(restBytes)} MiB left, the link gives ${mib(presentBytesPerSecond)} MiB/s`;
+  const throttled = throttlePercent > 0 ? `, slowed down by ${throttlePercent} %` : '';
+  return `iteration ${iteration}: ${mib(restBytes)} MiB left, guest writes ${mib(dirtyBytesPerSecond)} MiB/s${throttled}, link gives ${mib(linkBytesPerSecond)}`;
+}
+
+function why(step: PolicyStep | undefined, { unchangedMs, elapsedMs, neededPauseMs }: Figures): string {
+  switch (step?.when) {
+    case 'no-progress':
+      return `no progress for ${seconds(unchangedMs)}, `;
+    case 'elapsed':
+      return `${seconds(elapsedMs)} are over, `;
+    case 'deadline':
+      return 'the deadline has come, ';
+    case 'forecast':
+      return neededPauseMs === undefined ? '' : `the least that is left would take a pause of ${pause(neededPauseMs)}, `;
+    case 'stalled':
+      return `${step.passes} passes gained nothing, `;
+    case 'passes':
+    case 'throttled':
+    case undefined:
+      return '';
+  }
+}
+
+function actionText(action: Action, figures: Figures): string {
+  switch (action.do) {
+    case 'set-downtime':
+      return `raising the pause budget from ${pause(figures.downtimeMs)} to ${pause(action.toMs)}`;
+    case 'post-copy':
+      return 'switching to post-copy';
+    case 'pause':
+      return 'pausing the guest until it has arrived';
+    case 'power-off':
+      return 'shutting the guest down to move it cold';
+    case 'abort':
+      return 'giving up; the guest stays where it is';
+    case 'release-throttle':
+      return 'two steps of throttling changed nothing, taking it back';
+    case 'note':
+      return noteText(action.what, figures);
+  }
+}
+
+function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, unchangedMs }: Figures): string {
+  switch (what) {
+    case 'link-slow':
+      return `the link gives ${mib(presentBytesPerSecond)} MiB/s now, it gave ${mib(linkBytesPerSecond)}; waiting for it, the guest is not the cause`;
+    case 'disks-stalled':
+      return presentBytesPerSecond > 0 ? `no less for ${seconds(unchangedMs)}, the guest writes as fast as its disks are copied` : `nothing has moved for ${seconds(unchangedMs)}`;
+    case 'no-way':
+      return 'it does not end by itself, and the policy names nothing that would help now';
+  }
+}
