@@ -43,6 +43,18 @@ test('replies find their calls by serial, in any order, also one byte at a time'
   assert.deepEqual(await first, { xml: '<domain/>' });
 });
 
+test('programs count their procedures on their own: a call goes to its own, and its reply comes from there', async () => {
+  const { peer, connection } = pair();
+  const call = connection.call(p.qemuDomainMonitorCommand, { dom, command: '{}', flags: 0 });
+  await until('it is sent', () => peer.sent.length === 1);
+  assert.deepEqual([peer.sent[0]?.program, peer.sent[0]?.procedure], [Program.QEMU, 1]);
+  peer.reply(peer.sent[0], p.qemuDomainMonitorCommand, { result: '{}' });
+  assert.deepEqual(await call, { result: '{}' });
+  const wrong = connection.call(p.qemuDomainMonitorCommand, { dom, command: '{}', flags: 0 });
+  peer.deliver(frameBytes({ serial: 2, procedure: 1 }));
+  assert.ok((await lossOf(wrong)).cause instanceof ProtocolError);
+});
+
 test("an event with the serial of a waiting call goes to the event's receiver", async () => {
   const seen: Frame[] = [];
   const { peer, connection } = pair((frame) => seen.push(frame));

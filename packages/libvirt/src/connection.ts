@@ -52,7 +52,7 @@ export interface Connection extends AsyncDisposable {
 }
 
 interface Call {
-  readonly procedure: { readonly number: number; readonly name: string };
+  readonly procedure: { readonly program: number; readonly number: number; readonly name: string };
   readonly encode: (writer: XdrWriter) => void;
   readonly succeed: (reader: XdrReader, serial: number) => void;
   /** The caller learns of it once; later ones are ignored. */
@@ -133,7 +133,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
       const start = writer.length;
       try {
         beginFrame(writer, {
-          program: Program.REMOTE,
+          program: call.procedure.program,
           version: 1,
           procedure: call.procedure.number,
           type: FrameType.CALL,
@@ -161,7 +161,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
     const call = inFlight.get(frame.serial);
     // a write that fails is told as a reply to the call that opened the stream
     if (call === undefined && ofStream(frame)) return stream?.onFrame(frame);
-    if (call === undefined || frame.program !== Program.REMOTE || frame.procedure !== call.procedure.number) {
+    if (call === undefined || frame.program !== call.procedure.program || frame.procedure !== call.procedure.number) {
       throw new ProtocolError(`a reply to procedure ${frame.procedure} with serial ${frame.serial}, which nobody called`);
     }
     const reader = new XdrReader(frame.payload);

@@ -89,6 +89,9 @@ export const VIR_DOMAIN_DEFINE = { VALIDATE: 1 } as const;
 
 export const VIR_DOMAIN_DESTROY = { GRACEFUL: 1, REMOVE_LOGS: 2 } as const;
 
+/** By which means a guest is asked; 0 leaves it to the driver. */
+export const VIR_DOMAIN_SHUTDOWN = { ACPI_POWER_BTN: 1, GUEST_AGENT: 2, INITCTL: 4, SIGNAL: 8, PARAVIRT: 16 } as const;
+
 export const VIR_DOMAIN_UNDEFINE = {
   MANAGED_SAVE: 1,
   SNAPSHOTS_METADATA: 2,

@@ -9,7 +9,7 @@ import type { XdrWriter } from './xdr.ts';
 export const MAX_MESSAGE_BYTES = 33_554_432;
 export const HEADER_BYTES = 28;
 
-export const Program = { REMOTE: 0x2000_8086, KEEPALIVE: 0x6b65_6570 } as const;
+export const Program = { REMOTE: 0x2000_8086, QEMU: 0x2000_8087, KEEPALIVE: 0x6b65_6570 } as const;
 export const FrameType = {
   CALL: 0,
   REPLY: 1,

@@ -3,6 +3,7 @@
 // reject with LibvirtError (the server's no) or ConnectionLostError (no answer; see its `outcome`).
 import type { CallOptions } from './connection.ts';
 import type { DomainEvent, EventGap } from './events.ts';
+import type { GuestCalls } from './guest-calls.ts';
 import type { KeepaliveOptions } from './keepalive.ts';
 import type { MigrateParams } from './migrate.ts';
 import type { MigrationSide } from './migration-side.ts';
@@ -83,7 +84,7 @@ export interface MigratePeerToPeer {
   readonly params: MigrateParams;
 }
 
-export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCalls, ResourceCalls, VolumeStreams {
+export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCalls, ResourceCalls, GuestCalls, VolumeStreams {
   /** The URI in its normal form. */
   readonly uri: string;
   /**

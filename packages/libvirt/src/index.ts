@@ -11,6 +11,7 @@ export {
 } from './errors.ts';
 export type { ConnectErrorKind, LibvirtErrorFields, LossReason } from './errors.ts';
 export type { DomainEvent, EventGap } from './events.ts';
+export type { GuestCalls, GuestTime } from './guest-calls.ts';
 export type {
   BlockInfo,
   DomainInfo,

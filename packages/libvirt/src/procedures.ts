@@ -3,6 +3,7 @@
 // the table. Adding a call means adding a row here and a method to the session.
 import { array, charArray, chars, flag, i32, nothing, optional, struct, u32, u64, uuid } from './xdr.ts';
 import { row } from './procedure.ts';
+import { guestProcedures } from './guest-procedures.ts';
 import { migrationProcedures } from './migration-procedures.ts';
 import { resourceProcedures } from './resource-procedures.ts';
 import { snapshotProcedures } from './snapshot-procedures.ts';
@@ -19,6 +20,7 @@ export const procedures = {
   ...storageProcedures,
   ...snapshotProcedures,
   ...migrationProcedures,
+  ...guestProcedures,
   ...resourceProcedures,
   connectOpen: row(1, 'CONNECT_OPEN', struct({ name: optionalStr, flags: u32 }), nothing),
   connectClose: row(2, 'CONNECT_CLOSE', nothing, nothing),

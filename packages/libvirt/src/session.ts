@@ -6,6 +6,7 @@ import { ConnectionLostError } from './errors.ts';
 import { openEventFeed } from './event-feed.ts';
 import type { EventFeed } from './event-feed.ts';
 import type { DomainEvent, EventGap } from './events.ts';
+import { guestCalls } from './guest-calls.ts';
 import type { HostSession, OpenHostOptions, SubscribeOptions } from './host-session.ts';
 import { DEFAULT_KEEPALIVE } from './keepalive.ts';
 import { checkMigratePeerToPeer, toMigrateWireParams } from './migrate.ts';
@@ -211,6 +212,7 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     ...storageCalls(call),
     ...snapshotCalls(call),
     ...resourceCalls(call),
+    ...guestCalls(call, onConnectionOfItsOwn),
     ...volumeStreams(openOwn),
 
     subscribe,

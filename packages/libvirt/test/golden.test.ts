@@ -21,7 +21,8 @@ interface Golden {
 }
 const golden = JSON.parse(readFileSync(join(import.meta.dirname, 'golden', 'frames.json'), 'utf8')) as Golden;
 const frames = golden.frames.map(({ from, what, hex }) => ({ from, what, frame: parse(Buffer.from(hex, 'hex')) }));
-const byNumber = new Map(Object.values(procedures).map((procedure) => [procedure.number, procedure]));
+const keyOf = (program: number, procedure: number): string => `${program}/${procedure}`;
+const byNumber = new Map(Object.values(procedures).map((procedure) => [keyOf(procedure.program, procedure.number), procedure]));
 
 /** One byte at a time. */
 function parse(bytes: Buffer): Frame {
@@ -60,9 +61,9 @@ function first<T>(from: 'client' | 'server', what: string, codec: Codec<T>): T {
 test('every call and reply is written byte for byte as libvirt does', () => {
   let checked = 0;
   for (const { from, what, frame } of frames) {
-    assert.equal(frame.program, Program.REMOTE);
+    assert.ok(frame.program === Program.REMOTE || frame.program === Program.QEMU);
     if (frame.type === FrameType.MESSAGE) continue;
-    const procedure = byNumber.get(frame.procedure) ?? assert.fail(what);
+    const procedure = byNumber.get(keyOf(frame.program, frame.procedure)) ?? assert.fail(what);
     assert.equal(what.split(' ')[0], procedure.name);
     // the calls of the table differ in their types; here only bytes matter
     const codec = (frame.type === FrameType.CALL ? procedure.args : procedure.ret) as Codec<unknown>;
@@ -74,8 +75,8 @@ test('every call and reply is written byte for byte as libvirt does', () => {
 });
 
 test('every procedure of the table is among them, but for passwords and polkit, which its daemon does not ask for, and what only root may do with filters', () => {
-  const called = new Set(frames.filter(({ from }) => from === 'client').map(({ frame }) => frame.procedure));
-  const missing = Object.values(procedures).filter(({ number }) => !called.has(number));
+  const called = new Set(frames.filter(({ from }) => from === 'client').map(({ frame }) => keyOf(frame.program, frame.procedure)));
+  const missing = Object.values(procedures).filter(({ program, number }) => !called.has(keyOf(program, number)));
   assert.deepEqual(missing.map(({ name }) => name), ['NWFILTER_GET_XML_DESC', 'NWFILTER_UNDEFINE', 'AUTH_SASL_INIT', 'AUTH_SASL_START', 'AUTH_SASL_STEP', 'AUTH_POLKIT']);
 });
 
@@ -115,6 +116,13 @@ test('values with a meaning of their own', () => {
     threads: 2,
   });
   assert.equal(first('client', 'DOMAIN_LOOKUP_BY_UUID call', procedures.domainLookupByUuid.args).uuid, '01234567-89ab-4cde-8f01-23456789abcd');
+  assert.deepEqual({ ...first('client', 'DOMAIN_SET_TIME call', procedures.domainSetTime.args), dom: undefined }, { dom: undefined, seconds: 1_700_000_000n, nanoseconds: 0, flags: 0 });
+  const asked = first('client', 'QEMU_DOMAIN_MONITOR_COMMAND call', procedures.qemuDomainMonitorCommand.args);
+  assert.deepEqual([asked.dom.name, asked.command, asked.flags], ['golden', '{"execute":"query-name"}', 0]);
+  const answers = frames
+    .filter(({ what }) => what === 'QEMU_DOMAIN_MONITOR_COMMAND reply')
+    .map(({ frame }) => JSON.parse(decode(procedures.qemuDomainMonitorCommand.ret, frame.payload).result) as object);
+  assert.deepEqual(answers.map((answer) => ('return' in answer ? answer.return : 'error' in answer)), [{ name: 'golden' }, true], "QEMU's own no is an answer, too");
   const stats = frames
     .filter(({ what }) => what === 'CONNECT_GET_ALL_DOMAIN_STATS reply')
     .flatMap(({ frame }) => decode(procedures.connectGetAllDomainStats.ret, frame.payload).records)

@@ -40,7 +40,7 @@ export function frameBytes(header: Partial<FrameHeader>, payload: Uint8Array = B
 }
 
 export function replyBytes<A, R>(serial: number, procedure: Procedure<A, R>, result: R): Buffer {
-  return frameBytes({ procedure: procedure.number, serial }, encode(procedure.ret, result));
+  return frameBytes({ program: procedure.program, procedure: procedure.number, serial }, encode(procedure.ret, result));
 }
 
 export function createScriptedPeer(): ScriptedPeer {

@@ -75,7 +75,8 @@ test('a domain from its definition to its end', async () => {
     { state: VIR_DOMAIN_STATE.RUNNING, maxMemoryBytes: 64 * 1024 ** 2, memoryBytes: 64 * 1024 ** 2, vcpus: 1, cpuTimeNs: 'bigint' },
   );
   assert.match(await session.domainXml(started), new RegExp(`<name>${name}</name>`));
-  await session.domainDestroy(started);
+  await session.domainShutdown(started);
+  assert.equal(await state(), VIR_DOMAIN_STATE.SHUTOFF);
   await session.domainUndefine(defined, VIR_DOMAIN_UNDEFINE.MANAGED_SAVE);
   await assert.rejects(session.domainByUuid(defined.uuid), (error) => error instanceof LibvirtError && error.code === VIR_ERR.NO_DOMAIN);
 });

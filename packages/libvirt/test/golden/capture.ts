@@ -20,7 +20,8 @@ import { startPrivateLibvirtd } from '../private-libvirtd.ts';
 const run = promisify(execFile);
 const MAX_FRAME_BYTES = 4000;
 const NAMES_THE_MACHINE = [procedures.connectGetHostname.number, procedures.connectGetCapabilities.number];
-const procedureNames = new Map(Object.values(procedures).map(({ number, name }) => [number, name]));
+const keyOf = (program: number, procedure: number): string => `${program}/${procedure}`;
+const procedureNames = new Map(Object.values(procedures).map(({ program, number, name }) => [keyOf(program, number), name]));
 const eventNames = new Map(eventKinds.map(({ procedure, eventId }) => [procedure, `event ${eventId}`]));
 
 interface Recorded {
@@ -107,6 +108,8 @@ try {
   await virsh(qemuDriver, 'version', 'capabilities', `define ${xml}`, 'start golden --force-boot', 'domjobinfo golden', 'domjobabort golden');
   await virsh(qemuDriver, 'migrate-setmaxdowntime golden 300', 'migrate-getmaxdowntime golden', 'migrate-setspeed golden 64', 'migrate-getspeed golden', 'migrate-postcopy golden');
   await virsh(qemuDriver, 'domdirtyrate-calc golden --seconds 1', `attach-device golden ${device}`, 'reboot golden', 'setmem golden 32M --live', 'domstats --nowait golden');
+  // no agent answers in this guest, and no system obeys the power button
+  await virsh(qemuDriver, 'domtime golden --time 1700000000', 'domtime golden --sync', 'shutdown golden --mode acpi', 'qemu-monitor-command golden {"execute":"query-name"}', 'qemu-monitor-command golden {"execute":"announce-self"}');
   // nobody listens there: the source's daemon says no
   await virsh(
     qemuDriver,
@@ -141,11 +144,10 @@ writeFileSync(file, `{\n  "libvirt": ${JSON.stringify(stdout.trim())},\n  "frame
 process.stdout.write(`${lines.length} frames in ${file}\n`);
 
 function whatOf(frame: Frame): string | undefined {
-  if (frame.program !== Program.REMOTE) return undefined;
-  if (frame.type === FrameType.MESSAGE) return eventNames.get(frame.procedure);
-  const name = procedureNames.get(frame.procedure);
+  if (frame.type === FrameType.MESSAGE) return frame.program === Program.REMOTE ? eventNames.get(frame.procedure) : undefined;
+  const name = procedureNames.get(keyOf(frame.program, frame.procedure));
   if (name === undefined) return undefined;
-  if (frame.type !== FrameType.CALL && NAMES_THE_MACHINE.includes(frame.procedure)) return undefined;
+  if (frame.type !== FrameType.CALL && frame.program === Program.REMOTE && NAMES_THE_MACHINE.includes(frame.procedure)) return undefined;
   return frame.type === FrameType.CALL ? `${name} call` : `${name} ${frame.status === FrameStatus.OK ? 'reply' : 'error'}`;
 }
 
