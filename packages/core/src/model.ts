@@ -343,6 +343,8 @@ export interface CallFailure {
   readonly libvirtCode?: number;
   /** The source's daemon had no connection to the target's. */
   readonly notReached?: true;
+  /** A recovery was refused because the transfer has not broken, or goes on already: to wait is right. */
+  readonly stillRunning?: true;
 }
 
 export const isFinished = (migration: Pick<Migration, 'outcome'>): boolean => migration.outcome !== undefined;

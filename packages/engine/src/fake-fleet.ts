@@ -155,6 +155,26 @@ export function fakeFleet(clock: Clock): FakeFleet {
           find(uuid);
           note(host, 'post-copy');
         },
+        async recover() {
+          throw new Error('nothing breaks in post-copy in the fake fleet');
+        },
+        async suspend(uuid) {
+          Object.assign(find(uuid), { state: 'paused', reason: 'user' });
+          note(host, 'suspend');
+        },
+        async announce(uuid) {
+          find(uuid);
+          note(host, 'announce');
+        },
+        async setGuestTime(uuid) {
+          find(uuid);
+          return false;
+        },
+        async shutdown(uuid) {
+          Object.assign(find(uuid), { state: 'shut-off', reason: 'other' });
+          note(host, 'shutdown');
+          tell(host, uuid);
+        },
         async resume(uuid) {
           find(uuid).state = 'running';
           note(host, 'resume');

@@ -224,7 +224,26 @@ export interface MigrationDriver {
   tune(uuid: VmUuid, limits: TransferLimits, signal: AbortSignal): Promise<void>;
   /** Of a running migration that may; nothing is rolled back from then on. */
   startPostCopy(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /**
+   * Takes up a migration that broke in post-copy, with the request that began it; resolves when the call ended. Nothing is lost by a failure:
+   * both halves stay as they are. `stillRunning`: the link was back before QEMU noticed, or another call is at it; it ends by itself.
+   */
+  recover(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
+  /** Pauses the guest. libvirt takes one that is being moved for paused by the migration: aborted, it runs again; arrived, it is paused. */
+  suspend(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   resume(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /**
+   * Lets QEMU tell the network again where the guest's cards are (RARP, five frames each within a second). libvirt has no call for it: the
+   * command goes past it to QEMU, and libvirt marks the domain as tainted by that in its log. Waits while a migration comes in.
+   */
+  announce(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /**
+   * Lets the guest's agent set the guest's clock to the time of this machine. False when no agent is connected. Rejects when it does not
+   * answer (libvirt gives it 5 s) or cannot; one that hangs in its work is waited for until the signal aborts.
+   */
+  setGuestTime(uuid: VmUuid, signal: AbortSignal): Promise<boolean>;
+  /** Asks the guest to shut down, and does not wait until it has. */
+  shutdown(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /** Figures of the running job; undefined when there is none. */
   sample(uuid: VmUuid, signal: AbortSignal): Promise<JobSample | undefined>;
   /** What is on this host of the VM, with the figures of a completed migration where libvirt still has them. */

@@ -2,8 +2,8 @@
  * The driver of the Hypervisor port on the libvirt client: one session per host. It translates and calls; it decides
  * nothing. A domain that vanishes between two calls is simply absent.
  */
-import { vmUuid, type Instance, type InstanceView, type VmUuid } from '@ferry/core';
-import type { HostChange, HostFiles, HostInventory, HostLink, Hypervisor, MigrationDriver } from '@ferry/engine';
+import { vmUuid, type CallFailure, type Instance, type InstanceView, type VmUuid } from '@ferry/core';
+import type { HostChange, HostFiles, HostInventory, HostLink, Hypervisor, MigrationDriver, PerformRequest } from '@ferry/engine';
 import {
   LibvirtError, openHostSession, VIR_CONNECT_LIST_NODE_DEVICES, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
   VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR,
@@ -12,8 +12,9 @@ import {
 import { callFailure, connectFailure } from './failure.ts';
 import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
 import { filesOf } from './files.ts';
+import { announceGuest, setGuestClock } from './guest.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
-import { openDirectSide, performPeerToPeer } from './moving.ts';
+import { openDirectSide, performPeerToPeer, recoverPeerToPeer } from './moving.ts';
 import { poolLender } from './pool-lending.ts';
 import { resourcesOf } from './resources.ts';
 import { identityOfDefinition, rewriteDefinition } from './rewrite.ts';
@@ -140,6 +141,15 @@ function changeOf(event: DomainEvent): HostChange {
 
 function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
   const must = async (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
+  const withSource = async (request: PerformRequest, signal: AbortSignal, move: (domain: DomainRef) => Promise<{ readonly failure?: CallFailure }>) => {
+    let domain: DomainRef;
+    try {
+      domain = await must(request.uuid, signal);
+    } catch (error) {
+      return { failure: callFailure(error) };
+    }
+    return move(domain);
+  };
   return {
     async mark(uuid, marker, signal) {
       const domain = await must(uuid, signal);
@@ -156,15 +166,8 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
         { signal },
       );
     },
-    async perform(request, signal) {
-      let domain: DomainRef;
-      try {
-        domain = await must(request.uuid, signal);
-      } catch (error) {
-        return { failure: callFailure(error) };
-      }
-      return performPeerToPeer(session, domain, request, signal);
-    },
+    perform: (request, signal) => withSource(request, signal, (domain) => performPeerToPeer(session, domain, request, signal)),
+    recover: (request, signal) => withSource(request, signal, (domain) => recoverPeerToPeer(session, domain, request, signal)),
     async openSide(request, side, signal) {
       return openDirectSide(session, side === 'source' ? await must(request.uuid, signal) : undefined, request, signal);
     },
@@ -176,8 +179,20 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
     async startPostCopy(uuid, signal) {
       await session.domainStartPostCopy(await must(uuid, signal), { signal });
     },
+    async suspend(uuid, signal) {
+      await session.domainSuspend(await must(uuid, signal), { signal });
+    },
     async resume(uuid, signal) {
       await session.domainResume(await must(uuid, signal), { signal });
+    },
+    async announce(uuid, signal) {
+      await announceGuest(session, await must(uuid, signal), signal);
+    },
+    async setGuestTime(uuid, signal) {
+      return setGuestClock(session, await must(uuid, signal), signal);
+    },
+    async shutdown(uuid, signal) {
+      await session.domainShutdown(await must(uuid, signal), 0, { signal });
     },
     async sample(uuid, signal) {
       const domain = await find(session, uuid, signal);

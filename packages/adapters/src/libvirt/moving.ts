@@ -37,14 +37,25 @@ const paramsOf = ({ maxBandwidthMiBPerSecond, copyDisks, transfer, definition }:
 });
 
 /** Lets the source's daemon do it. Resolves when the call has ended. */
-export async function performPeerToPeer(session: HostSession, domain: DomainRef, request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }> {
+export async function performPeerToPeer(session: HostSession, domain: DomainRef, request: PerformRequest, signal: AbortSignal, more = 0): Promise<{ readonly failure?: CallFailure }> {
   try {
-    await session.domainMigratePeerToPeer(domain, { destinationUri: request.destinationUri, flags: flagsOf(request), params: paramsOf(request) }, { signal });
+    await session.domainMigratePeerToPeer(domain, { destinationUri: request.destinationUri, flags: flagsOf(request) | more, params: paramsOf(request) }, { signal });
     return {};
   } catch (error) {
     return { failure: notReached(error) ? { ...callFailure(error), notReached: true } : callFailure(error) };
   }
 }
+
+/** Lets the source's daemon take up again what broke in post-copy; the flags must be those that it was begun with. */
+export async function recoverPeerToPeer(session: HostSession, domain: DomainRef, request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }> {
+  const { failure } = await performPeerToPeer(session, domain, request, signal, VIR_MIGRATE.POSTCOPY | VIR_MIGRATE.POSTCOPY_RESUME);
+  if (failure === undefined) return {};
+  return { failure: isStillRunning(failure) ? { ...failure, stillRunning: true } : failure };
+}
+
+/** libvirt has one code for everything that is not possible now: the sentences of qemu_migration.c tell these apart, where the daemon speaks English. */
+const isStillRunning = ({ libvirtCode, message }: CallFailure): boolean =>
+  libvirtCode === VIR_ERR.OPERATION_INVALID && /migration is still running|actively monitored by another thread|has not failed|already in progress/.test(message);
 
 /** The source's daemon did not get to the target's; the same error may come later, when a connection is lost. */
 const notReached = (error: unknown): boolean =>

@@ -1,0 +1,30 @@
+/**
+ * What is asked of a guest beside its domain: that the network hears of it, and that its clock is right. For when it has just come from
+ * another host, or stood still. It decides nothing.
+ */
+import { parseXml, xmlChild, type DomainRef, type HostSession } from '@ferry/libvirt';
+
+const AGENT_CHANNEL = 'org.qemu.guest_agent.0';
+/** What QEMU itself does when a migration has come in: frames after 0, 50, 200, 450 and 800 ms. */
+const ANNOUNCE_SELF = JSON.stringify({ execute: 'announce-self', arguments: { initial: 50, max: 550, rounds: 5, step: 100 } });
+
+export async function announceGuest(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<void> {
+  const answer = JSON.parse(await session.domainMonitorCommand(domain, ANNOUNCE_SELF, { signal })) as { readonly error?: { readonly desc?: string } };
+  // libvirt hands on whatever QEMU says
+  if (answer.error !== undefined) throw new Error(`QEMU did not announce ${domain.name} on its network: ${answer.error.desc ?? 'it does not say why'}`);
+}
+
+/** False without an agent that is connected. */
+export async function setGuestClock(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<boolean> {
+  if (!hasAgent(await session.domainXml(domain, 0, { signal }))) return false;
+  const nowMs = Date.now();
+  await session.domainSetTime(domain, { seconds: BigInt(Math.floor(nowMs / 1000)), nanoseconds: (nowMs % 1000) * 1_000_000 }, { signal });
+  return true;
+}
+
+/** libvirt knows from QEMU whether a program in the guest has the agent's channel open; it is not in the definition of one that is shut off. */
+export const hasAgent = (liveXml: string): boolean =>
+  (xmlChild(parseXml(liveXml), 'devices')?.children ?? []).some((device) => {
+    const target = device.name === 'channel' ? xmlChild(device, 'target')?.attributes : undefined;
+    return target?.get('name') === AGENT_CHANNEL && target.get('state') === 'connected';
+  });
