@@ -6,9 +6,10 @@ import type { ErrorCode } from '@ferry/core';
 import { z } from 'zod';
 import type { OperationName } from './routes.ts';
 import {
-  clusterPutSchema, clusterSchema, eventSchema, hostAddSchema, hostChangeSchema, hostSchema, leftoverPurgeSchema, leftoverSchema, migrationCreateSchema, migrationSchema, migrationTuneSchema, plannedMigrationSchema, versionSchema,
+  inspectionSchema, samplesSchema, vmCopiesSchema, vmRemainsSchema, vmSettleSchema, clusterPutSchema, clusterSchema, eventSchema, hostAddSchema, hostChangeSchema, hostSchema, leftoverPurgeSchema, leftoverSchema, migrationCreateSchema, migrationSchema, migrationTuneSchema, plannedMigrationSchema, versionSchema,
   vmSchema,
 } from './schemas.ts';
+import { bindingPutSchema, bindingSchema, policyPutSchema, policySchema, vmLabelSchema } from './policy-schemas.ts';
 
 /** One row of the table. An operation has an `answer`, or a `stream` of server-sent events, or neither (status 204). */
 export interface Operation {
@@ -31,6 +32,7 @@ export const commonErrors: readonly ErrorCode[] = ['token-missing', 'token-wrong
 const ref = (description: string) => z.string().min(1).max(255).meta({ description });
 const hostParams = z.strictObject({ host: ref('Name, id, or an unambiguous beginning of the id of a host') });
 const clusterParams = z.strictObject({ cluster: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/).meta({ description: 'Name of a cluster' }) });
+const policyParams = z.strictObject({ policy: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/).meta({ description: 'Name of a policy' }) });
 const vmParams = z.strictObject({ vm: ref('Name, UUID, or an unambiguous beginning of the UUID of a VM') });
 const migrationParams = z.strictObject({ migration: ref('Name, id, or an unambiguous beginning of the id of a migration') });
 const migrationRefErrors = ['request-invalid', 'migration-unknown', 'migration-ambiguous'] as const;
@@ -91,13 +93,53 @@ export const operations = {
     body: clusterPutSchema,
     answer: clusterSchema,
     status: 200,
-    errors: ['request-invalid', 'store-conflict'],
+    errors: ['request-invalid', 'policy-unknown', 'store-conflict'],
   },
   clusterRemove: {
     summary: 'Forget a cluster that has no hosts',
     params: clusterParams,
     status: 204,
     errors: ['request-invalid', 'cluster-unknown', 'cluster-in-use', 'store-conflict'],
+  },
+  policyList: {
+    summary: 'All policies: the presets, then the stored ones',
+    answer: z.object({ items: z.array(policySchema) }).meta({ id: 'PolicyList' }),
+    status: 200,
+    errors: [],
+  },
+  policyShow: {
+    summary: 'One policy',
+    params: policyParams,
+    answer: policySchema,
+    status: 200,
+    errors: ['request-invalid', 'policy-unknown'],
+  },
+  policyPut: {
+    summary: 'Make a policy, or replace it with its next version; migrations that run keep the one they began with',
+    params: policyParams,
+    body: policyPutSchema,
+    answer: policySchema,
+    status: 200,
+    errors: ['request-invalid', 'policy-invalid', 'policy-preset', 'store-conflict'],
+  },
+  policyRemove: {
+    summary: 'Forget a policy that nothing selects',
+    params: policyParams,
+    status: 204,
+    errors: ['request-invalid', 'policy-unknown', 'policy-preset', 'policy-in-use', 'store-conflict'],
+  },
+  policyBindings: {
+    summary: 'Labels that select a policy',
+    answer: z.object({ items: z.array(bindingSchema) }).meta({ id: 'PolicyBindingList' }),
+    status: 200,
+    errors: [],
+  },
+  policyBind: {
+    summary: 'Let VMs with a label go by a policy, or no more',
+    body: bindingPutSchema,
+    answer: z.object({ items: z.array(bindingSchema) }).meta({ id: 'PolicyBindingListAfter' }),
+    status: 200,
+    errors: ['request-invalid', 'policy-unknown', 'store-conflict'],
   },
   vmList: {
     summary: 'All VMs of all hosts',
@@ -111,6 +153,50 @@ export const operations = {
     answer: vmSchema,
     status: 200,
     errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
+  },
+  vmLabel: {
+    summary: 'Add labels to a VM, take others away',
+    params: vmParams,
+    body: vmLabelSchema,
+    answer: vmSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'store-conflict'],
+  },
+  vmAnnounce: {
+    summary: "Let the VM's host tell the network again where the VM is",
+    params: vmParams,
+    answer: vmSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable'],
+  },
+  vmCopies: {
+    summary: 'Every instance of a VM with what is known of it',
+    params: vmParams,
+    answer: vmCopiesSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
+  },
+  vmSettle: {
+    summary: 'Keep one of several copies of a VM and end the others',
+    params: vmParams,
+    body: vmSettleSchema,
+    answer: vmSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'vm-not-in-conflict', 'vm-already-migrating', 'copy-needed'],
+  },
+  vmRemains: {
+    summary: 'What interrupted migrations left of a VM',
+    params: vmParams,
+    answer: vmRemainsSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
+  },
+  vmCleanup: {
+    summary: 'Settle what interrupted migrations left of a VM; answers with what it did',
+    params: vmParams,
+    answer: vmRemainsSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable', 'vm-already-migrating', 'volume-changed', 'volume-failed'],
   },
   migrationList: {
     summary: 'Migrations, newest first',
@@ -130,7 +216,7 @@ export const operations = {
     status: 201,
     errors: [
       'request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-not-libvirt',
-      'host-auth-refused', 'vm-already-migrating', 'migration-refused', 'store-conflict',
+      'host-auth-refused', 'vm-already-migrating', 'policy-unknown', 'migration-refused', 'store-conflict',
     ],
   },
   migrationPlan: {
@@ -138,7 +224,7 @@ export const operations = {
     body: migrationCreateSchema,
     answer: plannedMigrationSchema,
     status: 200,
-    errors: ['request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-not-libvirt', 'host-auth-refused', 'migration-refused'],
+    errors: ['request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-not-libvirt', 'host-auth-refused', 'policy-unknown', 'migration-refused'],
   },
   migrationShow: {
     summary: 'One migration',
@@ -161,6 +247,27 @@ export const operations = {
     answer: migrationSchema,
     status: 200,
     errors: [...migrationRefErrors, 'migration-finished', 'host-unreachable', 'store-conflict'],
+  },
+  migrationPause: {
+    summary: 'Pause the guest of a running migration until it has arrived',
+    params: migrationParams,
+    answer: migrationSchema,
+    status: 202,
+    errors: [...migrationRefErrors, 'migration-finished', 'migration-not-transferring'],
+  },
+  migrationSamples: {
+    summary: 'Figures of the transfer, oldest first',
+    params: migrationParams,
+    answer: samplesSchema,
+    status: 200,
+    errors: migrationRefErrors,
+  },
+  migrationInspect: {
+    summary: 'What was kept of a failed target',
+    params: migrationParams,
+    answer: inspectionSchema,
+    status: 200,
+    errors: [...migrationRefErrors, 'inspection-none'],
   },
   migrationPostCopy: {
     summary: 'Switch a running migration to post-copy: the guest runs on the target, its pages follow, and nothing is rolled back from then on',

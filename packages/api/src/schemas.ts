@@ -3,6 +3,7 @@
  * RFC 3339 UTC. Types of requests and answers are inferred from here.
  */
 import { z } from 'zod';
+import { policyContentShape } from './policy-schemas.ts';
 
 const bytes = () => z.number().int().nonnegative();
 const time = () => z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
@@ -78,6 +79,7 @@ const clusterSettings = {
   migrationPorts: z.strictObject({ first: port(), last: port() }).optional().meta({ description: "Ports on the target for migration data, in place of libvirt's own" }),
   tls: z.boolean().optional().meta({ description: 'Migration data is encrypted unless asked otherwise' }),
   map: definitionMapSchema.optional(),
+  policy: z.string().min(1).max(63).optional().meta({ description: 'Name of the policy for VMs that leave its hosts' }),
 };
 export const clusterPutSchema = z.strictObject(clusterSettings).meta({ id: 'ClusterPut', description: 'All settings of the cluster; what is absent is not set' });
 export const clusterSchema = z.object({ name: z.string(), hosts: z.array(z.string()), ...clusterSettings }).meta({ id: 'Cluster' });
@@ -102,8 +104,41 @@ export const vmSchema = z
     disks: z.array(diskSchema),
     instances: z.array(z.object({ host: z.string(), role: z.enum(['authoritative', 'parked', 'incoming', 'conflict']), state: domainStateSchema, persistent: z.boolean().optional() })),
     currentMigration: z.string().optional(),
+    labels: z.array(z.string()).optional(),
   })
   .meta({ id: 'Vm' });
+
+export const vmCopiesSchema = z
+  .object({
+    vm: z.string(),
+    copies: z.array(
+      z.object({
+        host: z.string(),
+        role: z.string(),
+        state: domainStateSchema,
+        reason: z.string().meta({ description: "libvirt's reason for the state" }),
+        persistent: z.boolean(),
+        knowledge: z.array(z.string()).meta({ description: 'What is known of this copy, sentence by sentence' }),
+      }),
+    ),
+  })
+  .meta({ id: 'VmCopies', description: 'Every instance of a VM with what is known of it' });
+export const vmSettleSchema = z.strictObject({ keep: z.string().min(1).max(255).meta({ description: 'Host whose copy stays; the active ones elsewhere are ended' }) }).meta({ id: 'VmSettle' });
+
+export const vmRemainsSchema = z
+  .object({
+    vm: z.string(),
+    items: z.array(
+      z.object({
+        kind: z.enum(['half', 'volume', 'snapshots', 'lock']),
+        host: z.string().optional(),
+        what: z.string(),
+        remedy: z.string().meta({ description: 'What cleaning up does with it' }),
+        settles: z.boolean().meta({ description: 'False: cleaning up leaves it alone' }),
+      }),
+    ),
+  })
+  .meta({ id: 'VmRemains', description: 'What interrupted migrations left of a VM' });
 
 export const migrationCreateSchema = z
   .strictObject({
@@ -129,7 +164,11 @@ export const migrationCreateSchema = z
     parallelConnections: z.number().int().min(1).max(255).optional().meta({ description: 'Connections for memory' }),
     compression: z.enum(['xbzrle', 'zlib', 'zstd']).optional(),
     zeroCopy: z.boolean().optional(),
-    postCopy: z.boolean().optional().meta({ description: 'It may be switched to post-copy while it runs' }),
+    postCopy: z.boolean().optional().meta({ description: 'It may be switched to post-copy while it runs. Absent: what the policy says' }),
+    policy: z.string().min(1).max(63).optional().meta({ description: "In place of the policy that the VM's labels or its cluster select" }),
+    deadlineMs: z.number().int().min(1_000).max(2_000_000_000).optional().meta({ description: 'From now on' }),
+    quicklyFinish: z.boolean().optional().meta({ description: 'The pause may become as long as the rest needs, up to 10 s or maxDowntimeMs' }),
+    keepTargetOnFailure: z.boolean().optional().meta({ description: "What a failed target leaves is kept: volumes, definition, and its QEMU's log" }),
     maxDowntimeMs: z.number().int().min(1).max(2_000_000).optional().meta({ description: 'Longest pause for the switchover that QEMU aims at' }),
     rescue: z
       .strictObject({ statement: z.string().min(1).max(1000), by: z.string().min(1).max(255).optional().meta({ description: 'Name of who says so' }) })
@@ -140,7 +179,7 @@ export const migrationCreateSchema = z
   .meta({ id: 'MigrationCreate' });
 
 export const migrationTuneSchema = z
-  .strictObject({ maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(), maxDowntimeMs: z.number().int().min(1).max(2_000_000).optional() })
+  .strictObject({ maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(), maxDowntimeMs: z.number().int().min(1).max(2_000_000).optional(), deadlineMs: z.number().int().min(1_000).max(2_000_000_000).optional().meta({ description: 'From now on' }) })
   .refine((limits) => Object.keys(limits).length > 0, 'nothing to change is given')
   .meta({ id: 'MigrationTune' });
 
@@ -184,8 +223,33 @@ export const progressSchema = z.object({
   dirtyBytesPerSecond: bytes(),
   throughputBytesPerSecond: bytes(),
   iteration: z.number().int(),
+  part: z.enum(['disks', 'memory']).optional().meta({ description: 'What is being sent' }),
   etaMs: milliseconds().optional(),
+  etaEarliestMs: milliseconds().optional(),
+  etaLatestMs: milliseconds().optional(),
+  throttlePercent: z.number().optional().meta({ description: 'How much QEMU slows the guest down' }),
+  postCopyFaults: z.number().int().optional().meta({ description: 'Pages that the guest had to wait for in post-copy' }),
 });
+
+const figuresSchema = z.object({
+  part: z.enum(['disks', 'memory']),
+  iteration: z.number().int(),
+  restBytes: z.number(),
+  dirtyBytesPerSecond: z.number(),
+  linkBytesPerSecond: z.number(),
+  presentBytesPerSecond: z.number(),
+  downtimeMs: z.number(),
+  throttlePercent: z.number(),
+  unchangedMs: z.number(),
+  elapsedMs: z.number(),
+  neededPauseMs: z.number().optional(),
+});
+const decisionSchema = z
+  .object({ at: time(), do: z.string(), toMs: z.number().optional(), step: z.number().int().optional().meta({ description: "Index of the policy's step" }), text: z.string(), figures: figuresSchema })
+  .meta({ id: 'Decision', description: 'What was done or said about a running transfer, and the figures that led to it' });
+const resolvedPolicySchema = z
+  .object({ name: z.string(), version: z.number().int(), from: z.enum(['migration', 'vm', 'cluster', 'default']), text: z.string(), ...policyContentShape })
+  .meta({ id: 'ResolvedPolicy', description: 'What the migration goes by, as it was when it was asked for' });
 
 const howSchema = z.enum(['guest', 'helper', 'definition', 'stored-definition']).meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' });
 const persistenceSchema = z.enum(['permanent', 'temporary', 'keep-source', 'transient']);
@@ -202,6 +266,9 @@ const transferSchema = z
     compression: z.string().optional(),
     zeroCopy: z.boolean().optional(),
     postCopy: z.boolean().optional(),
+    bandwidthMiBPerSecond: z.number().optional(),
+    throttle: z.object({ initialPercent: z.number(), incrementPercent: z.number() }).optional(),
+    handover: z.boolean().optional(),
   })
   .meta({ id: 'Transfer', description: 'How the bytes travel' });
 const resourceSchema = z.object({ kind: z.enum(['network', 'filter', 'secret']), name: z.string() }).meta({ id: 'Resource', description: 'Made on the target before the VM comes' });
@@ -215,6 +282,7 @@ export const plannedMigrationSchema = z
     how: howSchema,
     persistence: persistenceSchema,
     transfer: transferSchema.optional(),
+    policy: resolvedPolicySchema,
     disks: z.array(movedDiskSchema),
     creates: z.array(resourceSchema).optional(),
     differences: z.array(z.string()).meta({ description: "What the target's cluster does otherwise" }),
@@ -253,9 +321,21 @@ export const migrationSchema = z
     creates: z.array(resourceSchema).optional(),
     persistence: persistenceSchema.optional(),
     disks: z.array(movedDiskSchema).optional(),
+    policy: resolvedPolicySchema.optional(),
+    deadlineAt: time().optional(),
+    decisions: z.array(decisionSchema).optional(),
+    attempts: z.array(z.object({ at: time(), to: z.string().optional(), message: z.string() })).optional().meta({ description: 'Attempts before this one' }),
+    attention: z.string().optional().meta({ description: 'What an operator should know now' }),
     adopted: z.boolean().optional().meta({ description: 'A restarted control plane took this transfer over' }),
   })
   .meta({ id: 'Migration' });
+
+export const samplesSchema = z
+  .object({ items: z.array(z.object({ at: time(), iteration: z.number(), remainingBytes: z.number(), processedBytes: z.number(), dirtyBytesPerSecond: z.number(), throughputBytesPerSecond: z.number(), throttlePercent: z.number().optional(), part: z.string().optional() })) })
+  .meta({ id: 'Samples', description: 'Figures of a transfer, oldest first' });
+export const inspectionSchema = z
+  .object({ migration: z.string(), at: time(), host: z.string(), log: z.string().optional(), definition: z.string().optional(), volumes: z.array(z.string()), notes: z.array(z.string()) })
+  .meta({ id: 'Inspection', description: 'What was kept of a failed target' });
 
 export const eventSchema = z
   .discriminatedUnion('type', [
@@ -278,5 +358,9 @@ export type MigrationCreate = z.infer<typeof migrationCreateSchema>;
 export type PlannedMigrationJson = z.infer<typeof plannedMigrationSchema>;
 export type MigrationJson = z.infer<typeof migrationSchema>;
 export type LeftoverJson = z.infer<typeof leftoverSchema>;
+export type VmCopiesJson = z.infer<typeof vmCopiesSchema>;
+export type VmRemainsJson = z.infer<typeof vmRemainsSchema>;
+export type InspectionJson = z.infer<typeof inspectionSchema>;
+export type SamplesJson = z.infer<typeof samplesSchema>;
 export type Problem = z.infer<typeof problemSchema>;
 export type FerryEvent = z.infer<typeof eventSchema>;

@@ -7,7 +7,7 @@ import type { MigrationJson } from '@ferry/api';
 import { ApiError } from '@ferry/api/client';
 import { exitCodes, type ExitCode } from '@ferry/api/errors';
 import type { Context } from './context.ts';
-import { formatBytes, formatDuration, printable } from './output/format.ts';
+import { formatBytes, formatDuration, formatTime, printable } from './output/format.ts';
 import { progressLine } from './output/progress-bar.ts';
 import { fields } from './output/table.ts';
 
@@ -37,6 +37,17 @@ export const travelText = ({ tls, tunnelled, migrateUri, parallelConnections, co
     ...(zeroCopy === true ? ['without copying'] : []),
   ].join(', ') || undefined;
 
+/** Where a running transfer is. */
+const progressText = (progress: NonNullable<MigrationJson['progress']>): string =>
+  [
+    `${progress.percent} %`,
+    progress.part === 'disks' ? 'disks' : `memory, pass ${progress.iteration}`,
+    `${formatBytes(progress.remainingBytes)} left`,
+    ...(progress.etaMs === undefined ? [] : [`${formatDuration(progress.etaMs)} to go (${formatDuration(progress.etaEarliestMs ?? progress.etaMs)} to ${formatDuration(progress.etaLatestMs ?? progress.etaMs)})`]),
+    ...(progress.throttlePercent === undefined ? [] : [`guest slowed down by ${progress.throttlePercent} %`]),
+    ...(progress.postCopyFaults === undefined ? [] : [`${progress.postCopyFaults} pages waited for`]),
+  ].join(', ');
+
 export const migrationText = (migration: MigrationJson): string =>
   fields([
     ['migration', `${migration.id} (${migration.name})`],
@@ -46,7 +57,11 @@ export const migrationText = (migration: MigrationJson): string =>
     ['travels', migration.transfer === undefined ? undefined : travelText(migration.transfer)],
     ['from', migration.from],
     ['to', migration.to],
+    ['policy', migration.policy === undefined ? undefined : `${migration.policy.name}${migration.policy.version === 0 ? '' : ` (version ${migration.policy.version})`}: ${migration.policy.text}`],
+    ['deadline', migration.deadlineAt === undefined ? undefined : formatTime(migration.deadlineAt)],
     ['phase', migration.phase],
+    ['attention', migration.attention],
+    ['progress', migration.outcome !== undefined || migration.progress === undefined ? undefined : progressText(migration.progress)],
     ['outcome', migration.outcome],
     ['progress', migration.progress === undefined ? undefined : `${migration.progress.percent} %, ${formatBytes(migration.progress.remainingBytes)} left`],
     ['total time', migration.totalMs === undefined ? undefined : formatDuration(migration.totalMs)],
@@ -66,8 +81,12 @@ interface Display {
 function liveBar(): Display {
   let drawnAt = 0;
   let phase = '';
+  let told = 0;
   return {
     show(migration) {
+      // decisions stay on the screen, above the bar
+      for (const { text } of (migration.decisions ?? []).slice(told)) process.stderr.write(`\r\u001b[2K${printable(text)}\n`);
+      told = migration.decisions?.length ?? 0;
       const now = performance.now();
       if (now - drawnAt < redrawEveryMs && migration.phase === phase) return;
       drawnAt = now;
@@ -80,8 +99,11 @@ function liveBar(): Display {
 
 function phaseLines(): Display {
   let phase = '';
+  let told = 0;
   return {
     show(migration) {
+      for (const { text } of (migration.decisions ?? []).slice(told)) process.stderr.write(`${printable(migration.vm.name)}: ${printable(text)}\n`);
+      told = migration.decisions?.length ?? 0;
       if (migration.phase === phase) return;
       phase = migration.phase;
       process.stderr.write(`${printable(migration.vm.name)} ${migration.from} -> ${migration.to ?? '?'}: ${phase}\n`);

@@ -5,6 +5,7 @@ import { clusterCommands } from './commands/cluster.ts';
 import { eventCommands } from './commands/event.ts';
 import { hostCommands } from './commands/host.ts';
 import { migrationCommands } from './commands/migration.ts';
+import { policyCommands } from './commands/policy.ts';
 import { vmCommands } from './commands/vm.ts';
 import { volumeCommands } from './commands/volume.ts';
 import { reportFailure, usageJson } from './output/output.ts';
@@ -41,6 +42,7 @@ function build(): Command {
   });
   hostCommands(program);
   clusterCommands(program);
+  policyCommands(program);
   vmCommands(program);
   migrationCommands(program);
   volumeCommands(program);

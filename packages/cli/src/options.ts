@@ -10,6 +10,14 @@ export const wholeNumber =
     return value;
   };
 
+/** Seconds, or with a unit: 90, 90s, 10m, 2h. Gives ms. */
+export const duration = (text: string): number => {
+  const [, digits, unit = 's'] = /^(\d{1,9})([smh]?)$/.exec(text) ?? [];
+  const value = Number(digits) * (unit === 'h' ? 3_600_000 : unit === 'm' ? 60_000 : 1_000);
+  if (digits === undefined || value < 1_000) throw new InvalidArgumentError('It takes seconds, or a time as in 90s, 10m or 2h.');
+  return value;
+};
+
 /** `A=B`, given as often as needed. */
 const pairs = (text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> => {
   const [, from, to] = /^([^=]+)=(.+)$/.exec(text) ?? [];

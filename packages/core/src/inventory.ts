@@ -36,10 +36,14 @@ const weight = (placed: Placed, sourceHost: HostId | undefined): number => {
   return placed.hostId === sourceHost ? 0.5 : 0;
 };
 
-const roleOf = (placed: Placed, first: Placed): InstanceRole => {
+/** One of the two halves of a migration: what is paused there is not a copy. */
+const isHalf = ({ hostId, instance: { reason } }: Placed, migration: Migration | undefined): boolean =>
+  reason === 'migration' || reason === 'post-copy' || reason === 'post-copy-failed' || migration?.from.id === hostId || migration?.to?.id === hostId;
+
+const roleOf = (placed: Placed, first: Placed, migration: Migration | undefined): InstanceRole => {
   if (placed === first) return 'authoritative';
   if (isActive(placed) && isActive(first)) return 'conflict';
-  if (isPaused(placed)) return placed.instance.reason === 'migration' ? 'incoming' : 'conflict';
+  if (isPaused(placed)) return isHalf(placed, migration) ? 'incoming' : 'conflict';
   return 'parked';
 };
 
@@ -76,7 +80,7 @@ function vmOf(uuid: VmUuid, placed: readonly Placed[], migration: Migration | un
     memoryBytes,
     vcpus,
     disks,
-    instances: sorted.map((each) => ({ hostId: each.hostId, instance: each.instance, role: roleOf(each, first) })),
+    instances: sorted.map((each) => ({ hostId: each.hostId, instance: each.instance, role: roleOf(each, first, migration) })),
     ...(migration === undefined ? {} : { currentMigration: migration.id }),
   };
 }

@@ -282,8 +282,9 @@ export interface Migration {
   readonly course?: Course;
   /** What was done on the way and why, oldest first. */
   readonly decisions?: readonly Decision[];
-  /** Attempts before this one. */
+  /** Attempts before this one, and when the next may begin. */
   readonly attempts?: readonly Attempt[];
+  readonly notBefore?: TimeMs;
   /** What an operator should know now; in one sentence. */
   readonly attention?: string;
   readonly phase: MigrationPhase;
@@ -319,12 +320,12 @@ export interface MigrationEvidence {
   readonly pausedAt?: TimeMs;
   /** The policy has given it up, in its words; `powerOff`: the guest is shut down then and moved cold. */
   readonly gaveUp?: { readonly text: string; readonly powerOff?: true };
-  /** The guest was shut down to be moved cold: should that fail, it is started where it was. */
+  /** The guest is shut down to be moved cold: should that fail, it is started where it was. */
   readonly poweredOffAt?: TimeMs;
   /** Handover: the target is told to run from here on. */
   readonly releasedAt?: TimeMs;
   /** A broken post-copy: since when, and how often its resumption was tried. */
-  readonly broken?: { readonly since: TimeMs; readonly tries: number; readonly triedAt?: TimeMs };
+  readonly broken?: { readonly since: TimeMs; readonly tries: number; readonly triedAt?: TimeMs; readonly trying?: true };
   /** In direct mode: the memory has gone over and the target was, or is about to be, told to run. */
   readonly handedOverAt?: TimeMs;
   /** First time the target was seen running while the source was still there, paused. */

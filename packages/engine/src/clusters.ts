@@ -3,6 +3,7 @@
  * needs no object: naming it on a host is enough.
  */
 import { defaultCluster, FerryError, isNetwork, type Cluster, type Host } from '@ferry/core';
+import type { Policies } from './policies.ts';
 import type { IntentStore } from './ports.ts';
 
 const prefix = 'clusters/';
@@ -10,13 +11,14 @@ const prefix = 'clusters/';
 export interface ClusterStore {
   /** Stored ones and those that hosts name, by name. */
   all(hosts: readonly Host[]): ReadonlyMap<string, Cluster>;
-  /** Replaces the settings. Throws FerryError `request-invalid`. */
+  /** Replaces the settings. Throws FerryError `request-invalid`, `policy-unknown`. */
   put(cluster: Cluster): Promise<Cluster>;
   /** Throws FerryError `cluster-unknown`, `cluster-in-use`. */
   remove(name: string, hosts: readonly Host[]): Promise<void>;
 }
 
-export async function openClusters(intents: IntentStore): Promise<ClusterStore> {
+/** `policies`: a cluster names one that is there. */
+export async function openClusters(intents: IntentStore, policies: Pick<Policies, 'find'>): Promise<ClusterStore> {
   const stored = new Map((await intents.list(prefix)).map(({ value }) => [(value as Cluster).name, value as Cluster]));
   return {
     all(hosts) {
@@ -24,7 +26,8 @@ export async function openClusters(intents: IntentStore): Promise<ClusterStore> 
       return new Map(names.map((name) => [name, stored.get(name) ?? { name }]));
     },
     async put(cluster) {
-      const { migrationNetwork, migrationPorts } = cluster;
+      const { migrationNetwork, migrationPorts, policy } = cluster;
+      if (policy !== undefined) policies.find(policy);
       if (migrationNetwork !== undefined && !isNetwork(migrationNetwork)) throw new FerryError('request-invalid', `"${migrationNetwork}" is no network as in 10.1.0.0/16 or fd00::/64.`);
       if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last) throw new FerryError('request-invalid', `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`);
       await intents.commit([{ op: 'put', key: prefix + cluster.name, value: cluster }]);

@@ -59,7 +59,7 @@ test('a migration runs through its phases, is stored, and the VM is seen where i
   assert.equal(migration.outcome, 'succeeded');
   assert.deepEqual(migration.phases.map(({ phase }) => phase).filter((phase) => phase !== 'switching'), ['queued', 'checking', 'preparing', 'transferring', 'verifying', 'cleaning', 'succeeded']);
   assert.deepEqual([migration.vmIsNow, migration.downtimeMs], [{ host: 'h2', state: 'running' }, 7]);
-  assert.deepEqual(fleet.calls, ['h1 mark', 'h1 perform']);
+  assert.deepEqual(fleet.calls, ['h1 mark', 'h1 tune {"maxDowntimeMs":100}', 'h1 perform']);
   assert.equal(engine.hostNameOf(engine.vm('web').hostId), 'h2');
   assert.deepEqual((await engine.migrations({ vm: 'web' })).map(({ id }) => id), [migration.id]);
   assert.equal(engine.vm('web').currentMigration, undefined);
@@ -114,7 +114,7 @@ test('a copied disk: its volume is made first, and recorded on the source afterw
   await run({ ...web, disk: '/pool/web.raw' });
   const migration = await move();
   assert.deepEqual([migration.outcome, migration.plan?.disks.map(({ how }) => how)], ['succeeded', ['copy']]);
-  assert.deepEqual(fleet.calls, ['h2 create volume', 'h1 mark', 'h1 perform']);
+  assert.deepEqual(fleet.calls, ['h2 create volume', 'h1 mark', 'h1 tune {"maxDowntimeMs":100}', 'h1 perform']);
   assert.deepEqual((await engine.leftovers()).map(({ hostName, path, role }) => [hostName, path, role]), [['h1', '/pool/web.raw', 'source']]);
   await engine.purgeLeftover('h1', '/pool/web.raw', patience());
   assert.deepEqual([await engine.leftovers(), fleet.hosts.get('h1')?.volumes.size], [[], 0]);
@@ -132,7 +132,7 @@ test('a copy that fails takes its volume back; deleted source disks go only afte
   delete fleet.next.failure;
   fleet.calls.length = 0;
   assert.equal((await move({ deleteSourceDisks: true })).outcome, 'succeeded');
-  assert.deepEqual(fleet.calls, ['h2 create volume', 'h1 mark', 'h1 perform', 'h1 delete volume']);
+  assert.deepEqual(fleet.calls, ['h2 create volume', 'h1 mark', 'h1 tune {"maxDowntimeMs":100}', 'h1 perform', 'h1 delete volume']);
   assert.equal((await engine.leftovers()).length, 0);
 });
 
@@ -157,7 +157,7 @@ test('what could not be taken back is listed, recognised as ours, and replaced b
   delete fleet.next.failure;
   fleet.calls.length = 0;
   assert.equal((await move()).outcome, 'succeeded');
-  assert.deepEqual(fleet.calls, ['h2 delete volume', 'h2 create volume', 'h1 mark', 'h1 perform']);
+  assert.deepEqual(fleet.calls, ['h2 delete volume', 'h2 create volume', 'h1 mark', 'h1 tune {"maxDowntimeMs":100}', 'h1 perform']);
 });
 
 test('a VM that is shut off: its disk goes with a helper, then its definition; autostart and start as asked', async () => {

@@ -12,7 +12,9 @@ import { openKeptInstances } from './kept-instances.ts';
 import { createMigrations } from './migrations.ts';
 import { outsideHosts } from './outside.ts';
 import { createPeers } from './peers.ts';
+import { openPolicies } from './policies.ts';
 import type { Clock, HostLink, Hypervisor, Log, Stores } from './ports.ts';
+import { createSettle } from './settle.ts';
 import { createVolumes } from './volumes.ts';
 
 const hostPrefix = 'hosts/';
@@ -39,7 +41,8 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
   let fleet: readonly Vm[] | undefined;
   const kept = await openKeptInstances(intents, clock);
   const volumes = createVolumes({ intents, clock, log });
-  const clusters = await openClusters(intents);
+  const policies = await openPolicies(intents, clock);
+  const clusters = await openClusters(intents, policies);
   const members = (): readonly Host[] => [...followers.values()].map((each) => each.host());
   const clusterViews = (): readonly ClusterView[] =>
     [...clusters.all(members()).values()].map((cluster) => ({ cluster, hosts: members().filter((each) => each.cluster === cluster.name).map(({ name }) => name).sort() }));
@@ -137,6 +140,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     hypervisor,
     rewriteDefinition: (xml, plan) => hypervisor.rewriteDefinition(xml, plan),
     peers: createPeers(intents, clock),
+    policies,
     clusters: () => clusters.all(members()),
     fleet: { hosts, vm, vmByUuid: (uuid) => vms().find((each) => each.uuid === uuid) },
     linkOf: (id) => followerOf(id).link(),
@@ -228,7 +232,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
   await connected(followers, clock, closing.signal);
   await migrations.recover();
   await outside.forget();
-  await journal.prune('event', clock.now() - eventsKeptMs);
+  for (const kind of ['event', 'sample', 'inspection']) await journal.prune(kind, clock.now() - eventsKeptMs);
 
   return {
     hosts,
@@ -243,6 +247,32 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     startMigration: (request, by) => migrations.start(request, by),
     abortMigration: (ref) => migrations.abort(ref),
     startPostCopy: (ref, signal) => migrations.startPostCopy(ref, signal),
+    pauseMigration: (ref) => migrations.pause(ref),
+    policies: { ...policies, remove: (name) => policies.remove(name, clusters.all(members()).values()) },
+    async labelVm(ref, { add, remove }) {
+      const { uuid } = vm(ref);
+      await policies.label(uuid, [...policies.labelsOf(uuid).filter((label) => !remove.includes(label)), ...add]);
+      return vm(uuid);
+    },
+    migrationSamples: (ref) => migrations.samples(ref),
+    inspection: (ref) => migrations.inspection(ref),
+    settling: createSettle({
+      vm,
+      hostNameOf,
+      hostIdOf: (ref) => host(ref).host.id,
+      linkOf: (id) => followerOf(id).link(),
+      answers: (id) => followers.get(id)?.view().state === 'connected',
+      active: () => migrations.active(),
+      migrationsOf: async (uuid) => (await migrations.list({ vm: uuid, state: 'finished' })),
+      leftovers: () => volumes.leftovers(),
+      purge: (record, signal) => volumes.purge(record, followerOf(record.host).link().storage, signal),
+      refresh: async (id, { uuid }, signal) => followerOf(id).refresh(uuid, signal),
+    }),
+    async announceVm(ref, signal) {
+      const found = vm(ref);
+      await followerOf(found.hostId).link().migration.announce(found.uuid, signal);
+      return found;
+    },
     tuneMigration: (ref, limits, signal) => migrations.tune(ref, limits, signal),
     leftovers: () => volumes.leftovers(),
     async purgeLeftover(hostRef, path, signal) {

@@ -2,8 +2,11 @@
  * What the engine offers to the server: plain questions and commands over core's types. Failures are FerryErrors.
  * A `ref` is a name, an id or an unambiguous beginning of an id, as an operator would type it.
  */
-import type { Cluster, HostRef, HostView, Migration, MigrationKind, MigrationPlan, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
+import type { JobSample, ResolvedPolicy, Cluster, HostRef, HostView, Migration, MigrationKind, MigrationPlan, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
+import type { Inspection } from './inspection.ts';
+import type { Policies } from './policies.ts';
 import type { TransferLimits } from './ports.ts';
+import type { Settle } from './settle.ts';
 
 export type EngineEvent =
   | { readonly type: 'migration'; readonly migration: Migration }
@@ -33,6 +36,8 @@ export interface PlannedMigration {
   readonly to: HostRef;
   readonly kind: MigrationKind;
   readonly plan: MigrationPlan;
+  /** What it would go by. */
+  readonly policy: ResolvedPolicy;
   /** Lines of the definition that change on the way, with - and +. */
   readonly diff: readonly string[];
   /** What the target's cluster does otherwise. */
@@ -79,7 +84,20 @@ export interface Engine {
   /** The guest runs on the target from now on, its pages follow. Throws FerryError `post-copy-not-allowed`, `migration-not-transferring`. */
   startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
   /** Limits that hold from now on, also for one that runs. */
-  tuneMigration(ref: string, limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
+  tuneMigration(ref: string, limits: TransferLimits & { readonly deadlineMs?: number }, signal: AbortSignal): Promise<Migration>;
+  /** The guest is paused until it has arrived. Throws FerryError `migration-not-transferring`. */
+  pauseMigration(ref: string): Promise<Migration>;
+  readonly policies: Pick<Policies, 'all' | 'find' | 'put' | 'bindings' | 'bind' | 'labelsOf'> & { remove(name: string): Promise<void> };
+  /** Adds labels to a VM, and takes others away. */
+  labelVm(ref: string, change: { readonly add: readonly string[]; readonly remove: readonly string[] }): Promise<Vm>;
+  /** Figures of a transfer, oldest first. */
+  migrationSamples(ref: string): Promise<readonly { readonly at: TimeMs; readonly sample: JobSample }[]>;
+  /** What was kept of a failed target. Throws FerryError `inspection-none`. */
+  inspection(ref: string): Promise<Inspection>;
+  /** What can be put right of a VM, and putting it right. */
+  readonly settling: Settle;
+  /** Lets the VM's host tell the network again where it is. */
+  announceVm(ref: string, signal: AbortSignal): Promise<Vm>;
   /** Volumes that moves left behind, oldest first. */
   leftovers(): Promise<readonly VolumeRecord[]>;
   /** Deletes one of them, if nobody touched it since. */

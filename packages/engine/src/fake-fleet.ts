@@ -175,6 +175,10 @@ export function fakeFleet(clock: Clock): FakeFleet {
           note(host, 'shutdown');
           tell(host, uuid);
         },
+        async releaseThrottle(uuid) {
+          find(uuid);
+          note(host, 'release throttle');
+        },
         async resume(uuid) {
           find(uuid).state = 'running';
           note(host, 'resume');

@@ -3,11 +3,12 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { FerryError, keepsDefinition, step, type CallFailure, type CheckResult, type DefinitionPlan, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
+import { budgetOf, FerryError, keepsDefinition, step, type CallFailure, type CheckResult, type DefinitionPlan, type InstanceView, type JobSample, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import { moveDirect } from './direct-move.ts';
 import { bringBelongings, bringsBelongings } from './belongings.ts';
 import { finishMove, rewritten, takeBack, type MoveContext } from './move-ending.ts';
+import type { Inspection } from './inspection.ts';
 import type { Clock, HostLink, Log, PerformRequest, StoredDefinition, TransferLimits } from './ports.ts';
 import type { StorageSide, Volumes } from './volumes.ts';
 
@@ -16,7 +17,11 @@ const sampleEveryMs = 500;
 const longTransferMs = 10_000;
 /** Progress is stored this often, so that a restart does not show an older percentage. */
 const storeProgressEveryMs = 2_000;
+/** Figures are kept this often. */
+const keepSampleEveryMs = 1_000;
 const observeTimeoutMs = 5_000;
+/** Bounds a call about a running transfer; QEMU may be slow to answer, and a guest that hangs never does. */
+const measureTimeoutMs = 30_000;
 const storeRetryMs = 1_000;
 /** Bounds making and deleting volumes, each as a whole. */
 const storageTimeoutMs = 60_000;
@@ -38,6 +43,9 @@ export interface RunnerDeps {
   /** Remembers that the daemon of one host does not reach that of another. */
   readonly notReached: (from: string, to: string, message: string) => Promise<void>;
   readonly check: (migration: Migration, signal: AbortSignal) => Promise<CheckResult>;
+  /** Keeps figures of a transfer. */
+  readonly sampled: (migration: Migration, sample: JobSample) => void;
+  readonly inspected: (inspection: Inspection) => Promise<void>;
   /** Stores the migration; a finished one goes to the journal. Resolves when it is durable. */
   readonly store: (migration: Migration) => Promise<void>;
   /** Called after each change; `kept` tells a stored change from progress. */
@@ -59,9 +67,11 @@ export interface MigrationRunner {
   current(): Migration;
   dispatch(event: MigrationEvent): void;
   /** Limits from now on. Resolves when they are in force and stored. */
-  tune(limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
+  tune(limits: TransferLimits & { readonly deadlineMs?: number }, signal: AbortSignal): Promise<Migration>;
   /** Rejects with FerryError `migration-not-transferring`, `post-copy-not-allowed`. */
   startPostCopy(signal: AbortSignal): Promise<Migration>;
+  /** The guest is paused until it has arrived. Rejects with FerryError `migration-not-transferring`. */
+  pause(): Promise<Migration>;
   stop(): Promise<void>;
 }
 
@@ -73,6 +83,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   let migration = initial;
   let draining: Promise<void> | undefined;
   let progressStoredAt = 0;
+  let sampleKeptAt = 0;
   let sampling = false;
   let observation: { readonly dueAt: number; readonly cancel: AbortController } | undefined;
 
@@ -94,12 +105,17 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       const { migration: next, effects } = step(migration, event, now);
       const onlyProgress = event.type === 'sampled';
       const changed = next !== migration && JSON.stringify(next) !== JSON.stringify(migration);
-      if (changed && (!onlyProgress || now - progressStoredAt >= storeProgressEveryMs)) {
+      if (event.type === 'sampled' && now - sampleKeptAt >= keepSampleEveryMs) {
+        sampleKeptAt = now;
+        deps.sampled(migration, event.sample);
+      }
+      if (changed && (!onlyProgress || next.decisions !== migration.decisions || now - progressStoredAt >= storeProgressEveryMs)) {
         await save(next);
         progressStoredAt = now;
       }
+      const decided = next.decisions !== migration.decisions;
       migration = next;
-      if (changed) deps.changed(migration, !onlyProgress);
+      if (changed) deps.changed(migration, !onlyProgress || decided);
       for (const effect of effects) supervise(effect);
     }
     draining = undefined;
@@ -185,12 +201,13 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const performRequest = async (): Promise<PerformRequest> => {
     const definition = await definitionFor();
     const { plan, request } = migration;
+    const bandwidth = request.maxBandwidthMiBPerSecond ?? plan?.transfer?.bandwidthMiBPerSecond;
     const copied = (plan?.disks ?? []).filter(({ how }) => how === 'copy');
     const persistent = plan?.persistence !== 'transient' && plan?.helper === undefined;
     return {
       uuid: travelling(),
       destinationUri: deps.uriOf(targetId()),
-      ...(request.maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond: request.maxBandwidthMiBPerSecond }),
+      ...(bandwidth === undefined ? {} : { maxBandwidthMiBPerSecond: bandwidth }),
       ...(definition === undefined ? {} : { definition }),
       transfer: plan?.transfer ?? { mode: 'peer-to-peer', modeReason: 'as before' },
       live: plan?.live !== false && plan?.helper === undefined,
@@ -230,6 +247,31 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     dispatch(failure === undefined ? { type: 'perform-ended' } : { type: 'perform-ended', failure });
   };
 
+  /** What a policy or an operator has done about a running transfer; a host's no is told. */
+  const measure = async (name: Extract<MigrationEvent, { type: 'measure-refused' }>['measure'], take: (within: AbortSignal) => Promise<void>): Promise<void> => {
+    try {
+      await take(AbortSignal.any([signal, AbortSignal.timeout(measureTimeoutMs)]));
+    } catch (error) {
+      if (!signal.aborted) dispatch({ type: 'measure-refused', measure: name, message: error instanceof Error ? error.message : String(error) });
+    }
+  };
+
+  const switchToPostCopy = async (within: AbortSignal): Promise<void> => {
+    await source().migration.startPostCopy(migration.vm.uuid, within);
+    dispatch({ type: 'post-copy-started' });
+  };
+
+  const recover = async (): Promise<void> => {
+    void sampleRegularly();
+    let failure: CallFailure | undefined;
+    try {
+      failure = (await source().migration.recover(await performRequest(), signal)).failure;
+    } catch (error) {
+      failure = { outcome: 'unknown', message: error instanceof Error ? error.message : String(error) };
+    }
+    dispatch(failure === undefined ? { type: 'recover-ended' } : { type: 'recover-ended', failure });
+  };
+
   const prepare = async (): Promise<void> => {
     try {
       const { plan } = migration;
@@ -247,8 +289,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         // it is all there is to mark
       } else if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') {
         await source().migration.mark(migration.vm.uuid, marker(), signal);
-        const { maxDowntimeMs } = migration.request;
-        if (maxDowntimeMs !== undefined) await source().migration.tune(migration.vm.uuid, { maxDowntimeMs }, signal);
+        if (plan?.live === true) await source().migration.tune(migration.vm.uuid, { maxDowntimeMs: budgetOf(migration) }, signal);
       }
       dispatch({ type: 'prepared' });
     } catch (error) {
@@ -290,6 +331,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const execute = async (effect: MigrationEffect): Promise<void> => {
     switch (effect.type) {
       case 'check':
+        // it was just shut down by us: nobody may have told the inventory yet
+        if (migration.evidence.poweredOffAt !== undefined) await deps.refresh(migration, signal).catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
         return dispatch({ type: 'checked', result: await deps.check(migration, signal) });
       case 'prepare':
         return prepare();
@@ -302,6 +345,23 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         return source().migration.abortJob(travelling(), signal);
       case 'note-not-reached':
         return deps.notReached(migration.from.id, targetId(), effect.message);
+      case 'tune':
+        return measure('tune', (within) => source().migration.tune(travelling(), effect.limits, within));
+      case 'post-copy':
+        return measure('post-copy', switchToPostCopy);
+      case 'pause-guest':
+        return measure('pause-guest', (within) => source().migration.suspend(travelling(), within));
+      case 'release-throttle':
+        return measure('release-throttle', (within) => source().migration.releaseThrottle(travelling(), within));
+      case 'recover':
+        return recover();
+      case 'release-target':
+        return target().migration.resume(travelling(), signal);
+      case 'shut-down-source':
+        return source().migration.shutdown(travelling(), signal);
+      case 'suspend-both':
+        await Promise.allSettled([source(), target()].map((link) => link.migration.suspend(travelling(), bounded())));
+        return undefined;
       case 'resume-source':
         return source().migration.resume(travelling(), signal);
       case 'remove-source-process':
@@ -319,7 +379,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     current: () => migration,
     dispatch,
     async tune(limits, within) {
-      if (['transferring', 'switching', 'post-copy'].includes(migration.phase)) await source().migration.tune(travelling(), limits, within);
+      const { deadlineMs: _, ...ofTransfer } = limits;
+      if (Object.keys(ofTransfer).length > 0 && ['transferring', 'switching', 'post-copy'].includes(migration.phase)) await source().migration.tune(travelling(), ofTransfer, within);
       dispatch({ type: 'limits-changed', limits });
       await draining;
       return migration;
@@ -327,8 +388,13 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     async startPostCopy(within) {
       if (migration.plan?.transfer?.postCopy !== true) throw new FerryError('post-copy-not-allowed', `Migration ${migration.id} was not started with post-copy allowed.`);
       if (migration.phase !== 'transferring') throw new FerryError('migration-not-transferring', `Migration ${migration.id} is not transferring memory but ${migration.phase}.`);
-      await source().migration.startPostCopy(migration.vm.uuid, within);
-      dispatch({ type: 'post-copy-started' });
+      await switchToPostCopy(within);
+      await draining;
+      return migration;
+    },
+    async pause() {
+      if (migration.phase !== 'transferring' || migration.plan?.live !== true || migration.plan.how !== 'guest') throw new FerryError('migration-not-transferring', `Migration ${migration.id} has no running guest on its way: it is ${migration.phase}.`);
+      dispatch({ type: 'pause-requested' });
       await draining;
       return migration;
     },

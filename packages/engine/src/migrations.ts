@@ -4,18 +4,21 @@
  */
 import {
   admissible, candidatesOf, clusterDifferences, defaultCluster, joinMaps, lineDiff, ownPlaces, placesOf, checkMigration, checkRescue, enterPhase, FerryError, isFinished, migrationId, rescueCandidates, resolve, vmReasons, vmUuid,
-  portsOf, type CheckInput, type CheckResult, type Cluster, type Host, type HostView, type Migration, type MigrationRequest, type RescueStorage, type TargetStorage, type Vm, type VmUuid,
+  portsOf, type ResolvedPolicy, type CheckInput, type CheckResult, type Cluster, type Host, type HostView, type JobSample, type Migration, type MigrationRequest, type RescueStorage, type TargetStorage, type Vm, type VmUuid,
 } from '@ferry/core';
 import { carriedSnapshots } from './carried-snapshots.ts';
 import type { MigrationQuery, PlannedMigration } from './facade.ts';
+import type { Inspection } from './inspection.ts';
 import { runMigration, type KeptInstances, type MigrationRunner, type RunnerDeps } from './migration-runner.ts';
 import type { Peers } from './peers.ts';
+import type { Policies } from './policies.ts';
 import type { Clock, HostLink, Hypervisor, IntentStore, Journal, Log, StoredDefinition, TransferLimits } from './ports.ts';
 
 const activePrefix = 'migrations/';
 const lockPrefix = 'migration-of/';
 /** Finished migrations looked through when one is named. */
 const searchDepth = 10_000;
+const samplesShown = 10_000;
 /** Facts gathered for the answer to a request are good enough to begin with when it is admitted at once. */
 const checkedForMs = 2_000;
 const factsTimeoutMs = 30_000;
@@ -36,7 +39,11 @@ export interface Migrations {
   plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   abort(ref: string): Promise<Migration>;
   startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
-  tune(ref: string, limits: TransferLimits, signal: AbortSignal): Promise<Migration>;
+  tune(ref: string, limits: TransferLimits & { readonly deadlineMs?: number }, signal: AbortSignal): Promise<Migration>;
+  pause(ref: string): Promise<Migration>;
+  samples(ref: string): Promise<readonly { readonly at: number; readonly sample: JobSample }[]>;
+  /** Throws FerryError `inspection-none`. */
+  inspection(ref: string): Promise<Inspection>;
   switching(vmUuid: string): void;
   /** Takes over what an earlier control plane left unfinished. */
   recover(): Promise<void>;
@@ -48,6 +55,7 @@ export interface MigrationsDeps extends Pick<RunnerDeps, 'linkOf' | 'uriOf' | 'r
   readonly hypervisor: Pick<Hypervisor, 'describeDefinition' | 'identityOfDefinition'>;
   readonly kept: KeptInstances & { hasArrivedPaused(vm: Vm): boolean };
   readonly peers: Peers;
+  readonly policies: Pick<Policies, 'resolve'>;
   readonly clusters: () => ReadonlyMap<string, Cluster>;
   readonly intents: IntentStore;
   readonly journal: Journal;
@@ -71,15 +79,17 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   const checked = new Map<string, { readonly at: number; readonly result: CheckResult }>();
 
   /** Asks the source what the VM consists of, and every candidate about its storage; then core decides. */
-  const check = async (vm: Vm, request: MigrationRequest, self: string | undefined, signal: AbortSignal): Promise<CheckResult> => {
+  const check = async (vm: Vm, request: MigrationRequest, self: Pick<Migration, 'id' | 'policy' | 'attempts'> | undefined, signal: AbortSignal): Promise<CheckResult> => {
     const basic: CheckInput = {
       vm,
       hosts: fleet.hosts(),
       request,
-      loadOf: (id) => active().filter(({ id: other, from, to }) => other !== self && (from.id === id || to?.id === id)).length,
+      policy: self?.policy ?? policyOf(vm, request),
+      tried: (self?.attempts ?? []).flatMap(({ to }) => to?.id ?? []),
+      loadOf: (id) => active().filter(({ id: other, from, to }) => other !== self?.id && (from.id === id || to?.id === id)).length,
       clusters: deps.clusters(),
       peerRefusals: await deps.peers.refusalsOf(vm.hostId),
-      portsInUse: (id) => active().flatMap(({ id: other, to, plan }) => (other !== self && to?.id === id ? portsOf(plan?.transfer) : [])),
+      portsInUse: (id) => active().flatMap(({ id: other, to, plan }) => (other !== self?.id && to?.id === id ? portsOf(plan?.transfer) : [])),
       helperUuid: vmUuid(clock.randomUuid()),
       arrivedPaused: deps.kept.hasArrivedPaused(vm),
     };
@@ -99,6 +109,13 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     if (request.kind === 'configuration' || facts.disks.length === 0) return checkMigration({ ...input, resources: new Map(resources) });
     const surveyed = await Promise.all(candidates.map(async ({ host, link }) => [host.id, await surveyOn(input, { host: source.host, link: sourceLink }, { host, link }, bounded)] as const));
     return checkMigration({ ...input, resources: new Map(resources), storage: new Map(surveyed) });
+  };
+
+  /** That of the cluster which the VM leaves, unless the VM or the request has another. */
+  const policyOf = (vm: Vm, request: MigrationRequest): ResolvedPolicy => deps.policies.resolve(request, vm.uuid, clusterOf(vm.hostId));
+  const clusterOf = (hostId: string): Cluster => {
+    const name = fleet.hosts().find(({ host }) => host.id === hostId)?.host.cluster ?? defaultCluster;
+    return deps.clusters().get(name) ?? { name };
   };
 
   const readOwnXml = (xml: string): NonNullable<CheckInput['ownXml']> => {
@@ -154,21 +171,19 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
 
   /** Migrations that begin together end together, and share the processors just when their guests are paused; so they begin one after the other. */
   const admit = (): void => {
-    for (const migration of admissible(active())) {
+    for (const migration of admissible(active(), clock.now())) {
       const now = clock.now();
       if (now < (nextStart.get(migration.from.id) ?? 0)) {
-        void admitLater();
+        if (!waiting) void admitLater(startApartMs).finally(() => (waiting = false));
+        waiting = true;
         continue;
       }
       nextStart.set(migration.from.id, now + startApartMs);
       runners.get(migration.id)?.dispatch({ type: 'admitted' });
     }
   };
-  const admitLater = async (): Promise<void> => {
-    if (waiting) return;
-    waiting = true;
-    await clock.sleep(startApartMs, stopping.signal).catch(() => undefined);
-    waiting = false;
+  const admitLater = async (afterMs: number): Promise<void> => {
+    await clock.sleep(Math.max(0, afterMs), stopping.signal).catch(() => undefined);
     if (!stopping.signal.aborted) admit();
   };
 
@@ -186,6 +201,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       snapshots: carriedSnapshots(intents),
       notReached: (from, to, message) => deps.peers.notReached(from, to, message),
       store,
+      sampled: (of, sample) => void journal.append([{ at: clock.now(), kind: 'sample', subject: of.id, data: sample }]).catch((error: unknown) => deps.log.warn({ err: error, migration: of.id }, 'a sample was not kept')),
+      inspected: async (inspection) => void (await journal.append([{ at: clock.now(), kind: 'inspection', subject: inspection.migration, data: inspection }])),
       check: async (current, signal) => {
         const before = checked.get(current.id);
         checked.delete(current.id);
@@ -193,7 +210,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         const vm = fleet.vmByUuid(current.vm.uuid);
         return vm === undefined
           ? { kind: 'refused', reasons: [{ code: 'vm-unknown', message: `${current.vm.name} is no longer on any host.`, remedy: 'List the VMs with "ferry vm list".' }] }
-          : check(vm, current.request, current.id, signal).catch((error: unknown): CheckResult => ({
+          : check(vm, current.request, current, signal).catch((error: unknown): CheckResult => ({
               kind: 'refused',
               reasons: [{ code: 'facts-missing', message: `What a move of ${vm.name} needs to know cannot be read: ${error instanceof Error ? error.message : String(error)}`, remedy: 'Check that its host and the target answer, then try again.' }],
             }));
@@ -205,6 +222,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         }
         deps.changed(current, kept);
         if (isFinished(current)) admit();
+        else if (current.phase === 'queued' && current.notBefore !== undefined) void admitLater(current.notBefore - clock.now());
       },
     });
     runners.set(migration.id, runner);
@@ -241,6 +259,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const request: MigrationRequest = { ...asked, ...(to === undefined ? {} : { to }), ...(preferHost === undefined ? {} : { preferHost }) };
       const busy = active().find(({ vm: { uuid } }) => uuid === vm.uuid);
       if (busy !== undefined) throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by migration ${busy.id}, which is ${busy.phase}.`);
+      const policy = policyOf(vm, request);
       const result = await check(vm, request, undefined, AbortSignal.timeout(factsTimeoutMs));
       if (result.kind === 'refused') throw new FerryError('migration-refused', `${vm.name} cannot be moved${to === undefined ? '' : ` to ${to}`}.`, { reasons: result.reasons });
       const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
@@ -258,6 +277,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
           request,
           ...(request.rescue === undefined ? {} : { proofOfDeath: { host: source.host.name, statement: request.rescue.statement, actor: request.rescue.by ?? by.actor, at: now } }),
           from: { id: source.host.id, name: source.host.name },
+          policy,
+          ...(policy.deadlineMs === undefined ? {} : { deadlineAt: now + policy.deadlineMs }),
           phase: 'queued',
           phases: [{ phase: 'queued', at: now }],
           vmIsNow: { host: source.host.name, state: vm.state },
@@ -284,14 +305,10 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
       const { plan } = result;
       const from = { id: vm.hostId, name: source?.host.name ?? vm.hostId };
-      const clusterOf = (id: string): Cluster => {
-        const name = fleet.hosts().find(({ host }) => host.id === id)?.host.cluster ?? defaultCluster;
-        return deps.clusters().get(name) ?? { name };
-      };
       const differences = clusterDifferences(clusterOf(from.id), clusterOf(result.to.id));
       const adapted = plan.definition === undefined ? undefined : await deps.linkOf(vm.hostId).definitions.read(vm.uuid, signal);
       const diff = adapted === undefined ? [] : lineDiff(adapted, plan.definition?.ownXml === true ? (request.xml ?? adapted) : deps.rewriteDefinition(adapted, plan.definition ?? {}));
-      return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, diff, differences };
+      return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, policy: policyOf(vm, request), diff, differences };
     },
     async abort(ref) {
       const migration = await find(ref);
@@ -302,6 +319,17 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       runners.get(migration.id)?.dispatch({ type: 'abort-requested' });
       return migration;
     },
+    async samples(ref) {
+      const { id } = await find(ref);
+      return (await journal.read({ kind: 'sample', subject: id, limit: samplesShown })).map(({ at, data }) => ({ at, sample: data as JobSample }));
+    },
+    async inspection(ref) {
+      const { id } = await find(ref);
+      const [kept] = await journal.read({ kind: 'inspection', subject: id, newestFirst: true, limit: 1 });
+      if (kept === undefined) throw new FerryError('inspection-none', `Nothing was kept of a target of migration ${id}.`);
+      return kept.data as Inspection;
+    },
+    pause: async (ref) => (await runnerOf(ref)).pause(),
     tune: async (ref, limits, signal) => (await runnerOf(ref)).tune(limits, signal),
     startPostCopy: async (ref, signal) => (await runnerOf(ref)).startPostCopy(signal),
     switching(vmUuid) {
@@ -312,6 +340,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         const migration = value as Migration;
         const runner = run(migration);
         runner.dispatch({ type: 'recovered' });
+        if (migration.phase === 'queued' && migration.notBefore !== undefined) void admitLater(migration.notBefore - clock.now());
       }
       admit();
     },

@@ -5,6 +5,7 @@
 import type { InstanceView, Migration, MigrationEvent, VmUuid } from '@ferry/core';
 import { bringsBelongings, takeBelongingsBack } from './belongings.ts';
 import { moveDefinition } from './definition-move.ts';
+import { inspectTarget } from './inspection.ts';
 import type { RunnerDeps } from './migration-runner.ts';
 import type { HostLink } from './ports.ts';
 import type { StorageSide } from './volumes.ts';
@@ -19,6 +20,11 @@ export interface MoveContext {
   /** The signal, with a limit in time for one step. */
   readonly bounded: () => AbortSignal;
 }
+
+/** Pauses from here on are told to the guest's agent, ms. */
+const clockMatters = 1_000;
+/** How long the agent has for it; libvirt itself waits 5 s for its answer. */
+const agentMs = 15_000;
 
 type Cleaned = Extract<MigrationEvent, { type: 'cleaned' }>;
 
@@ -75,6 +81,8 @@ async function afterGuest(context: MoveContext): Promise<void> {
   }
   if (plan?.autostart === true && plan.persistence !== 'temporary') await target().definitions.setAutostart(vm.uuid, true, signal).catch(tolerate('autostart is not set on the target'));
   const there = await lookAt(target(), vm.uuid, context);
+  // its clock stood still with it
+  if ((migration.downtimeMs ?? 0) >= clockMatters && there.kind === 'present' && there.state === 'running') await target().migration.setGuestTime(vm.uuid, AbortSignal.any([signal, AbortSignal.timeout(agentMs)])).catch(tolerate("the guest's agent did not set its time"));
   const inactiveImages = plan?.nvram === true || plan?.disks.some(({ how }) => how === 'shared') === true;
   if (to !== undefined && there.kind === 'present' && there.state === 'paused' && inactiveImages) await deps.kept.arrivedPaused(vm.uuid, to.id);
 }
@@ -118,6 +126,14 @@ export async function takeBack(context: MoveContext): Promise<void> {
   if (plan?.helper !== undefined) for (const link of [source(), target()]) await endHelper(link, context);
   const there = await lookAt(target(), vm.uuid, context);
   if (there.kind === 'present' && there.state !== 'shut-off') throw new Error(`${vm.name} is ${there.state} on ${targetName(migration)}`);
-  await deps.volumes.takeBack(migration, sideOf(to, target()), bounded());
+  if (migration.request.keepTargetOnFailure === true && migration.evidence.ending?.outcome === 'failed') {
+    const definition = async (): Promise<string> => rewritten(migration, await source().definitions.readMigratable(vm.uuid, bounded()), deps);
+    await deps.inspected(await inspectTarget(migration, { target: target(), definition }, deps.clock.now(), bounded()));
+  } else await deps.volumes.takeBack(migration, sideOf(to, target()), bounded());
   if (bringsBelongings(migration)) await takeBelongingsBack(migration, target(), bounded());
+  // it was shut down to be moved cold, and was not moved
+  if (migration.evidence.poweredOffAt !== undefined && migration.request.kind === 'cold') {
+    const here = await lookAt(source(), vm.uuid, context);
+    if (here.kind === 'present' && here.state === 'shut-off') await source().definitions.start(vm.uuid, bounded());
+  }
 }

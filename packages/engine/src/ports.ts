@@ -232,6 +232,8 @@ export interface MigrationDriver {
   /** Pauses the guest. libvirt takes one that is being moved for paused by the migration: aborted, it runs again; arrived, it is paused. */
   suspend(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   resume(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /** QEMU slows the guest of a running migration down no more. libvirt has no call for it: see `announce`. */
+  releaseThrottle(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
    * Lets QEMU tell the network again where the guest's cards are (RARP, five frames each within a second). libvirt has no call for it: the
    * command goes past it to QEMU, and libvirt marks the domain as tainted by that in its log. Waits while a migration comes in.

@@ -1,7 +1,11 @@
 /** For tests: an engine of canned answers that records what it was asked. It moves nothing and follows nothing. */
 import type { HostView, Instance, Migration, Vm, VolumeRecord } from '@ferry/core';
-import { FerryError, hostId, migrationId, vmUuid } from '@ferry/core';
+import { FerryError, presets, resolvePolicy, hostId, migrationId, vmUuid } from '@ferry/core';
 import type { Engine, Log, NumberedEvent } from '@ferry/engine';
+
+const raise = (message: string): never => {
+  throw new Error(message);
+};
 
 export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
 
@@ -24,11 +28,14 @@ export const sampleVm: Vm = {
   uuid: instance.uuid, name: 'web1', hostId: hostId('h1'), state: 'running', memoryBytes: 2 ** 30, vcpus: 2, disks: instance.disks,
   instances: [{ hostId: hostId('h1'), role: 'authoritative', instance }], currentMigration: migrationId('m1'),
 };
+const policy = resolvePolicy(presets.get('default') ?? raise('no default policy'), 'default');
 export const runningMigration: Migration = {
   id: migrationId('m1'), name: 'web1-1', vm: { uuid: instance.uuid, name: 'web1' }, kind: 'live', origin: 'operator', actor: 'operator', client: 'cli',
   request: { to: 'beta', maxBandwidthMiBPerSecond: 64 }, from: { id: hostId('h1'), name: 'alpha' }, to: { id: hostId('h2'), name: 'beta' },
   phase: 'transferring', phases: [{ phase: 'queued', at: 1_700_000_000_000 }, { phase: 'transferring', at: 1_700_000_001_000 }],
   progress: { percent: 40.5, processedBytes: 10, remainingBytes: 20, totalBytes: 30, dirtyBytesPerSecond: 1.5, throughputBytesPerSecond: 5, iteration: 1 },
+  policy,
+  decisions: [{ at: 1_700_000_001_500, action: { do: 'set-downtime', toMs: 200 }, step: 0, text: 'raising the pause budget', figures: { part: 'memory', iteration: 2, restBytes: 1, dirtyBytesPerSecond: 2, linkBytesPerSecond: 3, presentBytesPerSecond: 3, downtimeMs: 100, throttlePercent: 0, unchangedMs: 5, elapsedMs: 6, neededPauseMs: 150.5 } }],
   evidence: {},
 };
 export const finishedMigration: Migration = {
@@ -69,6 +76,30 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     putCluster: async (cluster) => note('putCluster', cluster, { cluster, hosts: [] }),
     removeCluster: async (name) => note('removeCluster', name, undefined),
     startPostCopy: async (ref) => note('startPostCopy', ref, find(ref)),
+    pauseMigration: async (ref) => note('pauseMigration', ref, find(ref)),
+    migrationSamples: async (ref) => note('migrationSamples', ref, [{ at: 1_700_000_000_000, sample: { processedBytes: 1, remainingBytes: 2, totalBytes: 3, dirtyBytesPerSecond: 4, throughputBytesPerSecond: 5, iteration: 1, elapsedMs: 6 } }]),
+    inspection: async (ref) => note('inspection', ref, { migration: ref, at: 1_700_000_000_000, host: 'beta', log: 'qemu', volumes: ['/b'], notes: [] }),
+    policies: {
+      all: () => [...presets.values()],
+      find: (name) => {
+        const policy = presets.get(name);
+        if (policy === undefined) throw new FerryError('policy-unknown', `There is no policy "${name}".`);
+        return policy;
+      },
+      put: async (name, content) => note('putPolicy', { name, content }, { ...content, name, version: 1, changedAt: 1_700_000_000_000 }),
+      remove: async (name) => note('removePolicy', name, undefined),
+      bindings: () => [{ label: 'tier=db', policy: 'nova' }],
+      bind: async (label, policy) => note('bind', { label, policy }, undefined),
+      labelsOf: () => ['tier=db'],
+    },
+    labelVm: async (ref, change) => note('labelVm', { ref, change }, sampleVm),
+    announceVm: async (ref) => note('announceVm', ref, sampleVm),
+    settling: {
+      copies: async () => [{ host: 'alpha', role: 'authoritative', state: 'running', reason: 'booted', persistent: true, knowledge: ['It was here.'] }],
+      settle: async (ref, keep) => note('settle', { ref, keep }, sampleVm),
+      remains: async () => [{ kind: 'half', host: 'beta', what: 'a half', remedy: 'Ended.', settles: true }],
+      cleanup: async (ref) => note('cleanup', ref, []),
+    },
     tuneMigration: async (ref, limits) => note('tuneMigration', { ref, limits }, find(ref)),
     addHost: async (request) => note('addHost', request, sampleHost),
     removeHost: async (ref) => note('removeHost', ref, undefined),
@@ -81,7 +112,7 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     migration: async (ref) => find(ref),
     startMigration: async (request, by) => note('startMigration', { request, by }, runningMigration),
     withOutside: (_uri, _signal, use) => use({ to: 'beta', toCluster: 'outside' }),
-    planMigration: async (request) => note('planMigration', request, { vm: { uuid: instance.uuid, name: 'web1' }, from: { id: hostId('h1'), name: 'alpha' }, to: { id: hostId('h2'), name: 'beta' }, kind: 'live', plan: { how: 'guest', live: true, persistence: 'permanent', disks: [{ target: 'vda', how: 'copy', path: '/a', targetPath: '/b' }], autostart: false, definition: { creates: [{ kind: 'network', name: 'lan' }] } }, diff: ['-a', '+b'], differences: ['encryption: on in west, off in east'] }),
+    planMigration: async (request) => note('planMigration', request, { vm: { uuid: instance.uuid, name: 'web1' }, from: { id: hostId('h1'), name: 'alpha' }, to: { id: hostId('h2'), name: 'beta' }, kind: 'live', plan: { how: 'guest', live: true, persistence: 'permanent', disks: [{ target: 'vda', how: 'copy', path: '/a', targetPath: '/b' }], autostart: false, definition: { creates: [{ kind: 'network', name: 'lan' }] } }, policy, diff: ['-a', '+b'], differences: ['encryption: on in west, off in east'] }),
     abortMigration: async (ref) => note('abortMigration', ref, find(ref)),
     leftovers: async () => [sampleLeftover],
     purgeLeftover: async (host, path) => note('purgeLeftover', { host, path }, sampleLeftover),

@@ -2,12 +2,12 @@
  * What each operation does: ask the engine, shape the answer. Input arrives parsed; failures are FerryErrors and pass
  * through. No HTTP here but the status' companion, the path of what was made.
  */
-import type { AnswerOf, CallName, ParsedOf, StreamName } from '@ferry/api';
+import type { AnswerOf, CallName, ParsedOf, StreamName, VmJson } from '@ferry/api';
 import { apiBase } from '@ferry/api';
-import { FerryError, type Cluster, type MigrationRequest } from '@ferry/core';
+import { FerryError, type Cluster, type MigrationRequest, type PolicyContent, type PolicyStep, type Vm } from '@ferry/core';
 import type { Engine } from '@ferry/engine';
 import type { ServerSentEvent } from './event-stream.ts';
-import { clusterJson, eventJson, hostJson, leftoverJson, migrationJson, plannedJson, present, vmJson } from './views.ts';
+import { clusterJson, eventJson, hostJson, inspectionJson, leftoverJson, migrationJson, plannedJson, policyJson, present, samplesJson, vmJson } from './views.ts';
 
 export interface HandlerContext {
   /** Name of the calling program: cli, console, ... */
@@ -31,6 +31,7 @@ const actor = 'operator';
 
 export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   const nameOf = (id: string): string => engine.hostNameOf(id);
+  const vmView = (vm: Vm): VmJson => vmJson(vm, nameOf, engine.policies.labelsOf(vm.uuid));
   return {
     versionShow: async () => ({ body: { version, api: 'v1' } }),
     hostList: async () => ({ body: { items: engine.hosts().map((view) => hostJson(view, engine.vmCountOf(view.host.id))) } }),
@@ -56,8 +57,26 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       await engine.removeCluster(params.cluster);
       return { body: undefined };
     },
-    vmList: async () => ({ body: { items: engine.vms().map((vm) => vmJson(vm, nameOf)) } }),
-    vmShow: async ({ params }) => ({ body: vmJson(engine.vm(params.vm), nameOf) }),
+    policyList: async () => ({ body: { items: engine.policies.all().map(policyJson) } }),
+    policyShow: async ({ params }) => ({ body: policyJson(engine.policies.find(params.policy)) }),
+    policyPut: async ({ params, body }) => ({ body: policyJson(await engine.policies.put(params.policy, policyOf(body))) }),
+    policyRemove: async ({ params }) => {
+      await engine.policies.remove(params.policy);
+      return { body: undefined };
+    },
+    policyBindings: async () => ({ body: { items: [...engine.policies.bindings()] } }),
+    policyBind: async ({ body }) => {
+      await engine.policies.bind(body.label, body.policy);
+      return { body: { items: [...engine.policies.bindings()] } };
+    },
+    vmList: async () => ({ body: { items: engine.vms().map((vm) => vmView(vm)) } }),
+    vmShow: async ({ params }) => ({ body: vmView(engine.vm(params.vm)) }),
+    vmLabel: async ({ params, body }) => ({ body: vmView(await engine.labelVm(params.vm, { add: body.add ?? [], remove: body.remove ?? [] })) }),
+    vmAnnounce: async ({ params }, { signal }) => ({ body: vmView(await engine.announceVm(params.vm, signal)) }),
+    vmCopies: async ({ params }) => ({ body: { vm: engine.vm(params.vm).name, copies: (await engine.settling.copies(params.vm)).map(({ knowledge, ...copy }) => ({ ...copy, knowledge: [...knowledge] })) } }),
+    vmSettle: async ({ params, body }, { signal }) => ({ body: vmView(await engine.settling.settle(params.vm, body.keep, signal)) }),
+    vmRemains: async ({ params }) => ({ body: { vm: engine.vm(params.vm).name, items: [...(await engine.settling.remains(params.vm))] } }),
+    vmCleanup: async ({ params }, { signal }) => ({ body: { vm: engine.vm(params.vm).name, items: [...(await engine.settling.cleanup(params.vm, signal))] } }),
     migrationList: async ({ query }) => {
       const { state, vm, limit } = query;
       const found = await engine.migrations({ ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }), ...(limit === undefined ? {} : { limit }) });
@@ -72,6 +91,9 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     leftoverList: async () => ({ body: { items: (await engine.leftovers()).map(leftoverJson) } }),
     leftoverPurge: async ({ body }, { signal }) => ({ body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)) }),
     migrationTune: async ({ params, body }, { signal }) => ({ body: migrationJson(await engine.tuneMigration(params.migration, present(body), signal)) }),
+    migrationPause: async ({ params }) => ({ body: migrationJson(await engine.pauseMigration(params.migration)) }),
+    migrationSamples: async ({ params }) => ({ body: samplesJson(await engine.migrationSamples(params.migration)) }),
+    migrationInspect: async ({ params }) => ({ body: inspectionJson(await engine.inspection(params.migration)) }),
     migrationPostCopy: async ({ params }, { signal }) => ({ body: migrationJson(await engine.startPostCopy(params.migration, signal)) }),
     migrationAbort: async ({ params }) => ({ body: migrationJson(await engine.abortMigration(params.migration)) }),
   };
@@ -84,6 +106,9 @@ const onTarget = <T>(engine: Engine, { toUri, ...body }: ParsedOf<'migrationCrea
   const request = requestOf(body);
   return engine.withOutside(toUri, signal, (target) => use({ ...request, ...target }));
 };
+
+/** Fields that are not there are left out, in the steps too. */
+const policyOf = ({ steps, ...content }: ParsedOf<'policyPut'>['body']): PolicyContent => ({ ...present(content), steps: steps.map((step) => present<object>(step) as PolicyStep) });
 
 const clusterOf = (name: string, { map, ...settings }: ParsedOf<'clusterPut'>['body']): Cluster => ({ name, ...present(settings), ...(map === undefined ? {} : { map: present(map) }) });
 

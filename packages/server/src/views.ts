@@ -2,9 +2,9 @@
  * From core's objects to the JSON of the API: times become RFC 3339, ids of hosts become names, what is absent stays
  * absent. It decides nothing and leaves out what is nobody's business outside: evidence, reasons of states, leases.
  */
-import type { ClusterJson, FerryEvent, HostJson, LeftoverJson, MigrationJson, PlannedMigrationJson, VmJson } from '@ferry/api';
-import type { DiskPlan, ErrorReport, HostView, Migration, TimeMs, Vm, VolumeRecord } from '@ferry/core';
-import type { ClusterView, EngineEvent, PlannedMigration } from '@ferry/engine';
+import type { ClusterJson, FerryEvent, HostJson, InspectionJson, LeftoverJson, MigrationJson, PlannedMigrationJson, PolicyJson, SamplesJson, VmJson } from '@ferry/api';
+import { policyText, type Decision, type DiskPlan, type ErrorReport, type HostView, type JobSample, type Migration, type Policy, type PolicyContent, type ResolvedPolicy, type TimeMs, type Vm, type VolumeRecord } from '@ferry/core';
+import type { ClusterView, EngineEvent, Inspection, PlannedMigration } from '@ferry/engine';
 
 /** Name of a host by its id, also of one that has been removed. */
 export type HostNames = (id: string) => string;
@@ -37,7 +37,26 @@ export const hostJson = (view: HostView, vms: number): HostJson => {
 
 export const clusterJson = ({ cluster, hosts }: ClusterView): ClusterJson => ({ ...cluster, ...(cluster.map === undefined ? {} : { map: { ...cluster.map } }), hosts: [...hosts] });
 
-export const vmJson = (vm: Vm, nameOf: HostNames): VmJson =>
+export const policyJson = ({ name, version, changedAt, ...content }: Policy): PolicyJson =>
+  present({ ...contentJson(content), name, version, preset: version === 0, changedAt: changedAt === undefined ? undefined : time(changedAt), text: policyText(content) });
+
+const contentJson = ({ steps, ...content }: PolicyContent): Omit<PolicyContent, 'steps'> & { steps: PolicyJson['steps'] } => ({ ...content, steps: steps.map((step) => ({ ...step })) });
+
+const resolvedJson = (policy: ResolvedPolicy): NonNullable<MigrationJson['policy']> => {
+  const { name, version, from, changedAt: _changedAt, ...content } = policy;
+  return present({ ...contentJson(content), name, version, from, text: policyText(content) });
+};
+
+const decisionJson = ({ at, action, step, text, figures }: Decision): NonNullable<MigrationJson['decisions']>[number] =>
+  present({ at: time(at), do: action.do === 'note' ? `note: ${action.what}` : action.do, toMs: action.do === 'set-downtime' ? action.toMs : undefined, step, text, figures });
+
+export const samplesJson = (samples: readonly { readonly at: TimeMs; readonly sample: JobSample }[]): SamplesJson => ({
+  items: samples.map(({ at, sample: { iteration, remainingBytes, processedBytes, dirtyBytesPerSecond, throughputBytesPerSecond, throttlePercent } }) => present({ at: time(at), iteration, remainingBytes, processedBytes, dirtyBytesPerSecond, throughputBytesPerSecond, throttlePercent })),
+});
+
+export const inspectionJson = ({ at, volumes, notes, ...rest }: Inspection): InspectionJson => ({ ...rest, at: time(at), volumes: [...volumes], notes: [...notes] });
+
+export const vmJson = (vm: Vm, nameOf: HostNames, labels: readonly string[] = []): VmJson =>
   present({
     uuid: vm.uuid,
     name: vm.name,
@@ -48,6 +67,7 @@ export const vmJson = (vm: Vm, nameOf: HostNames): VmJson =>
     disks: vm.disks.map((disk) => present({ target: disk.target, device: disk.device, type: disk.type, source: disk.source, format: disk.format, readOnly: disk.readOnly })),
     instances: vm.instances.map(({ hostId, role, instance }) => ({ host: nameOf(hostId), role, state: instance.state, persistent: instance.persistent })),
     currentMigration: vm.currentMigration,
+    labels: labels.length === 0 ? undefined : [...labels],
   });
 
 export const migrationJson = (migration: Migration): MigrationJson =>
@@ -78,10 +98,15 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     creates: migration.plan?.definition?.creates?.map((each) => ({ ...each })),
     persistence: migration.plan?.persistence,
     disks: migration.plan?.disks.map(movedDiskJson),
+    policy: migration.policy === undefined ? undefined : resolvedJson(migration.policy),
+    deadlineAt: migration.deadlineAt === undefined ? undefined : time(migration.deadlineAt),
+    decisions: migration.decisions?.map(decisionJson),
+    attempts: migration.attempts?.map(({ at, to, error }) => present({ at: time(at), to: to?.name, message: error.message })),
+    attention: migration.attention,
     adopted: migration.adopted,
   });
 
-export const plannedJson = ({ vm, from, to, kind, plan, diff, differences }: PlannedMigration): PlannedMigrationJson =>
+export const plannedJson = ({ vm, from, to, kind, plan, policy, diff, differences }: PlannedMigration): PlannedMigrationJson =>
   present({
     vm,
     from: from.name,
@@ -90,6 +115,7 @@ export const plannedJson = ({ vm, from, to, kind, plan, diff, differences }: Pla
     how: plan.how,
     persistence: plan.persistence,
     transfer: plan.transfer,
+    policy: resolvedJson(policy),
     disks: plan.disks.map(movedDiskJson),
     creates: plan.definition?.creates?.map((each) => ({ ...each })),
     diff: [...diff],
@@ -130,7 +156,12 @@ const progressJson = (progress: NonNullable<Migration['progress']>): NonNullable
     dirtyBytesPerSecond: Math.round(progress.dirtyBytesPerSecond),
     throughputBytesPerSecond: Math.round(progress.throughputBytesPerSecond),
     iteration: progress.iteration,
+    part: progress.part,
     etaMs: progress.etaMs === undefined ? undefined : Math.round(progress.etaMs),
+    etaEarliestMs: progress.etaEarliestMs === undefined ? undefined : Math.round(progress.etaEarliestMs),
+    etaLatestMs: progress.etaLatestMs === undefined ? undefined : Math.round(progress.etaLatestMs),
+    throttlePercent: progress.throttlePercent,
+    postCopyFaults: progress.postCopyFaults,
   });
 
 const errorJson = (error: ErrorReport): NonNullable<MigrationJson['error']> => ({

@@ -9,9 +9,20 @@ const AGENT_CHANNEL = 'org.qemu.guest_agent.0';
 const ANNOUNCE_SELF = JSON.stringify({ execute: 'announce-self', arguments: { initial: 50, max: 550, rounds: 5, step: 100 } });
 
 export async function announceGuest(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<void> {
-  const answer = JSON.parse(await session.domainMonitorCommand(domain, ANNOUNCE_SELF, { signal })) as { readonly error?: { readonly desc?: string } };
+  await qemu(session, domain, ANNOUNCE_SELF, `announce ${domain.name} on its network`, signal);
+}
+
+async function qemu(session: HostSession, domain: DomainRef, command: string, what: string, signal: AbortSignal): Promise<void> {
+  const answer = JSON.parse(await session.domainMonitorCommand(domain, command, { signal })) as { readonly error?: { readonly desc?: string } };
   // libvirt hands on whatever QEMU says
-  if (answer.error !== undefined) throw new Error(`QEMU did not announce ${domain.name} on its network: ${answer.error.desc ?? 'it does not say why'}`);
+  if (answer.error !== undefined) throw new Error(`QEMU did not ${what}: ${answer.error.desc ?? 'it does not say why'}`);
+}
+
+/** QEMU slows down step by step up to a limit; with the limit at its least the next step all but ends it. */
+const LEAST_THROTTLE = JSON.stringify({ execute: 'migrate-set-parameters', arguments: { 'max-cpu-throttle': 1 } });
+
+export async function releaseThrottle(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<void> {
+  await qemu(session, domain, LEAST_THROTTLE, 'take the throttling back', signal);
 }
 
 /** False without an agent that is connected. */

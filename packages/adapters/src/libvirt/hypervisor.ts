@@ -12,7 +12,7 @@ import {
 import { callFailure, connectFailure } from './failure.ts';
 import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
 import { filesOf } from './files.ts';
-import { announceGuest, setGuestClock } from './guest.ts';
+import { announceGuest, releaseThrottle, setGuestClock } from './guest.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
 import { openDirectSide, performPeerToPeer, recoverPeerToPeer } from './moving.ts';
 import { poolLender } from './pool-lending.ts';
@@ -184,6 +184,9 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
     },
     async resume(uuid, signal) {
       await session.domainResume(await must(uuid, signal), { signal });
+    },
+    async releaseThrottle(uuid, signal) {
+      await releaseThrottle(session, await must(uuid, signal), signal);
     },
     async announce(uuid, signal) {
       await announceGuest(session, await must(uuid, signal), signal);

@@ -21,7 +21,9 @@ function flagsOf({ live, persist, undefineSource, copyDisks, topOnly, transfer }
     when(transfer.parallelConnections !== undefined, VIR_MIGRATE.PARALLEL) |
     when(transfer.compression !== undefined, VIR_MIGRATE.COMPRESSED) |
     when(transfer.zeroCopy, VIR_MIGRATE.ZEROCOPY) |
-    when(transfer.postCopy, VIR_MIGRATE.POSTCOPY)
+    when(transfer.postCopy, VIR_MIGRATE.POSTCOPY) |
+    when(transfer.throttle !== undefined, VIR_MIGRATE.AUTO_CONVERGE) |
+    when(transfer.handover, VIR_MIGRATE.PAUSED)
   );
 }
 
@@ -31,6 +33,7 @@ const paramsOf = ({ maxBandwidthMiBPerSecond, copyDisks, transfer, definition }:
   migrateUri: transfer.migrateUri,
   listenAddress: transfer.listenAddress,
   parallelConnections: transfer.parallelConnections,
+  ...(transfer.throttle === undefined ? {} : { autoConvergeInitialPercent: transfer.throttle.initialPercent, autoConvergeIncrementPercent: transfer.throttle.incrementPercent }),
   compression: transfer.compression === undefined ? undefined : [transfer.compression],
   destinationXml: definition?.live,
   persistentXml: definition?.persistent,

@@ -20,6 +20,7 @@ const clusterText = (cluster: ClusterJson): string =>
     ['migration network', cluster.migrationNetwork],
     ['migration ports', portText(cluster.migrationPorts)],
     ['tls', tlsText(cluster.tls)],
+    ['policy', cluster.policy],
     ...(['networks', 'pools', 'paths'] as const).map((what): [string, string | undefined] => [`maps ${what}`, cluster.map?.[what] === undefined ? undefined : Object.entries(cluster.map[what]).map(([from, to]) => `${from} = ${to}`).join(', ')]),
     ['consoles listen on', cluster.map?.graphicsListen],
   ]);
@@ -28,6 +29,7 @@ interface SetOptions extends MapOptions {
   readonly migrationNetwork?: string;
   readonly migrationPorts?: { readonly first: number; readonly last: number };
   readonly tls?: 'on' | 'off';
+  readonly policy?: string;
 }
 
 export function clusterCommands(program: Command): void {
@@ -45,9 +47,10 @@ export function clusterCommands(program: Command): void {
     .option('--migration-network <cidr>', 'migration data goes to an address in this network')
     .option('--migration-ports <first-last>', "ports on the target for migration data, in place of libvirt's own", ports)
     .addOption(new Option('--tls <on|off>', 'whether migration data is encrypted unless asked otherwise').choices(['on', 'off']))
-    .action(async (name: string, { migrationNetwork, migrationPorts, tls, ...maps }: SetOptions, command: Command) => {
+    .option('--policy <policy>', 'policy for VMs that leave its hosts ("ferry policy list")')
+    .action(async (name: string, { migrationNetwork, migrationPorts, tls, policy, ...maps }: SetOptions, command: Command) => {
       const { client, output } = contextOf(command);
-      const body: ClusterPut = { ...(migrationNetwork === undefined ? {} : { migrationNetwork }), ...(migrationPorts === undefined ? {} : { migrationPorts }), ...(tls === undefined ? {} : { tls: tls === 'on' }), ...mapOf(maps) };
+      const body: ClusterPut = { ...(migrationNetwork === undefined ? {} : { migrationNetwork }), ...(migrationPorts === undefined ? {} : { migrationPorts }), ...(tls === undefined ? {} : { tls: tls === 'on' }), ...(policy === undefined ? {} : { policy }), ...mapOf(maps) };
       const put = await client().call('clusterPut', { params: { cluster: name }, body });
       output.result(put, () => clusterText(put));
     });

@@ -1,9 +1,9 @@
 /** `ferry migration ...`: migrations that run and that have ended. */
 import { Option, type Command } from 'commander';
 import { contextOf } from '../context.ts';
-import { wholeNumber } from '../options.ts';
+import { duration, wholeNumber } from '../options.ts';
 import { followMigration, migrationText } from '../follow.ts';
-import { formatDuration, formatTime } from '../output/format.ts';
+import { formatBytes, formatDuration, formatTime } from '../output/format.ts';
 import { table } from '../output/table.ts';
 
 interface ListOptions {
@@ -43,7 +43,12 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const shown = await client().call('migrationShow', { params: { migration: ref } });
-      output.result(shown, () => `${migrationText(shown)}\n\n${table(['phase', 'at'], shown.phases.map((each) => [each.phase, formatTime(each.at)]))}`);
+      output.result(shown, () => [
+        migrationText(shown),
+        table(['phase', 'at'], shown.phases.map((each) => [each.phase, formatTime(each.at)])),
+        ...(shown.attempts === undefined ? [] : [table(['attempt to', 'at', 'ended'], shown.attempts.map((each) => [each.to, formatTime(each.at), each.message]))]),
+        ...(shown.decisions === undefined || shown.decisions.length === 0 ? [] : [table(['decided at', 'what and why'], shown.decisions.map((each) => [formatTime(each.at), each.text]))]),
+      ].join('\n\n'));
     });
   migration
     .command('watch <migration>')
@@ -58,10 +63,11 @@ export function migrationCommands(program: Command): void {
     .description('change the limits of a migration, at once when it runs')
     .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit for memory', wholeNumber('MiB/s'))
     .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at', wholeNumber('ms'))
-    .action(async (ref: string, { maxBandwidthMb, maxDowntimeMs }: { readonly maxBandwidthMb?: number; readonly maxDowntimeMs?: number }, command: Command) => {
+    .option('--deadline <time>', 'end it one way or the other by then: seconds from now, or as in 10m', duration)
+    .action(async (ref: string, { maxBandwidthMb, maxDowntimeMs, deadline }: { readonly maxBandwidthMb?: number; readonly maxDowntimeMs?: number; readonly deadline?: number }, command: Command) => {
       const { client, output } = contextOf(command);
-      const body = { ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }) };
-      if (Object.keys(body).length === 0) command.error('Give what is to be changed: --max-bandwidth-mb or --max-downtime-ms.');
+      const body = { ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }), ...(deadline === undefined ? {} : { deadlineMs: deadline }) };
+      if (Object.keys(body).length === 0) command.error('Give what is to be changed: --max-bandwidth-mb, --max-downtime-ms or --deadline.');
       const changed = await client().call('migrationTune', { params: { migration: ref }, body });
       output.result(changed, () => migrationText(changed));
     });
@@ -72,6 +78,39 @@ export function migrationCommands(program: Command): void {
       const { client, output } = contextOf(command);
       const switched = await client().call('migrationPostCopy', { params: { migration: ref } });
       output.result(switched, () => `${switched.vm.name} runs on ${switched.to ?? 'the target'}; see how its pages follow with "ferry migration watch ${switched.id}"`);
+    });
+  migration
+    .command('pause <migration>')
+    .description('pause the guest of a running migration until it has arrived, so that it ends')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const paused = await client().call('migrationPause', { params: { migration: ref } });
+      output.result(paused, () => `${paused.vm.name} is paused until it runs on ${paused.to ?? 'the target'}`);
+    });
+  migration
+    .command('samples <migration>')
+    .description('figures of a transfer, oldest first')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const { items } = await client().call('migrationSamples', { params: { migration: ref } });
+      output.result(items, () => table(['at', 'pass', 'left', 'sent', 'guest writes', 'link'], items.map((each) => [formatTime(each.at), each.iteration, formatBytes(each.remainingBytes), formatBytes(each.processedBytes), `${formatBytes(each.dirtyBytesPerSecond)}/s`, `${formatBytes(each.throughputBytesPerSecond)}/s`])));
+    });
+  migration
+    .command('inspect <migration>')
+    .description('what was kept of a failed target: log, definition, volumes')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const kept = await client().call('migrationInspect', { params: { migration: ref } });
+      output.result(kept, () => [`on ${kept.host}, ${formatTime(kept.at)}`, ...kept.notes, ...kept.volumes.map((path) => `volume ${path}`), '', kept.log ?? '', '', kept.definition ?? ''].join('\n'));
+    });
+  migration
+    .command('cleanup <vm>')
+    .description('show what interrupted migrations left of a VM; with --yes, put it right')
+    .option('--yes', 'do it')
+    .action(async (ref: string, { yes }: { readonly yes?: true }, command: Command) => {
+      const { client, output } = contextOf(command);
+      const { vm, items } = await client().call(yes === true ? 'vmCleanup' : 'vmRemains', { params: { vm: ref } });
+      output.result({ vm, items }, () => (items.length === 0 ? `nothing is left over of ${vm}` : table(['host', 'what', yes === true ? 'done' : 'with --yes'], items.map((each) => [each.host, each.what, each.remedy]))));
     });
   migration
     .command('abort <migration>')

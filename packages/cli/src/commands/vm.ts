@@ -4,7 +4,7 @@ import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
-import { mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
+import { duration, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
 import { followMigration, travelText } from '../follow.ts';
 import { formatBytes, printable } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
@@ -18,19 +18,22 @@ const vmText = (vm: VmJson): string =>
       ['state', vm.state],
       ['memory', formatBytes(vm.memoryBytes)],
       ['vcpus', vm.vcpus],
+      ['labels', vm.labels?.join(', ')],
       ['migration', vm.currentMigration],
     ]),
     ...(vm.disks.length === 0 ? [] : ['', table(['disk', 'device', 'type', 'format', 'source'], vm.disks.map((disk) => [disk.target, disk.device, disk.type, disk.format, disk.source]))]),
     ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state', 'definition'], vm.instances.map((each) => [each.host, each.role, each.state, each.persistent === false ? 'transient' : 'persistent']))]),
   ].join('\n');
 
-interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'toUri' | 'preferHost' | 'toCluster' | 'kind' | 'maxDowntimeMs' | 'tunnelled' | 'compression' | 'zeroCopy' | 'temporary' | 'keepSource' | 'deleteSourceDisks' | 'useExistingVolumes' | 'assumeShared' | 'createMissing' | 'autoStart'> {
+interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'toUri' | 'preferHost' | 'toCluster' | 'kind' | 'policy' | 'quicklyFinish' | 'maxDowntimeMs' | 'tunnelled' | 'compression' | 'zeroCopy' | 'temporary' | 'keepSource' | 'deleteSourceDisks' | 'useExistingVolumes' | 'assumeShared' | 'createMissing' | 'autoStart'> {
   readonly direct?: true;
   readonly peerToPeer?: true;
   readonly enableTls?: true;
   readonly disableTls?: true;
   readonly parallel?: number;
   readonly postcopy?: true;
+  readonly deadline?: number;
+  readonly keepDestGuestOnFailed?: true;
   readonly maxBandwidthMb?: number;
   readonly xml?: string;
   readonly copyMedia?: true;
@@ -42,11 +45,11 @@ interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'toUri
 }
 
 /** Fields that go as they are. */
-const plainFields = ['to', 'toUri', 'preferHost', 'toCluster', 'kind', 'maxDowntimeMs', 'tunnelled', 'compression', 'zeroCopy', 'temporary', 'keepSource', 'deleteSourceDisks', 'useExistingVolumes', 'assumeShared', 'createMissing', 'autoStart'] as const;
+const plainFields = ['to', 'toUri', 'preferHost', 'toCluster', 'kind', 'policy', 'quicklyFinish', 'maxDowntimeMs', 'tunnelled', 'compression', 'zeroCopy', 'temporary', 'keepSource', 'deleteSourceDisks', 'useExistingVolumes', 'assumeShared', 'createMissing', 'autoStart'] as const;
 
 function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   const plain = Object.fromEntries(plainFields.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
-  const { direct, peerToPeer, enableTls, disableTls, parallel, postcopy, maxBandwidthMb, xml, copyMedia, ejectMedia, hostIsDead } = options;
+  const { direct, peerToPeer, enableTls, disableTls, parallel, postcopy, deadline, keepDestGuestOnFailed, maxBandwidthMb, xml, copyMedia, ejectMedia, hostIsDead } = options;
   return {
     vm,
     ...plain,
@@ -55,6 +58,8 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
     ...(enableTls === true ? { tls: true } : disableTls === true ? { tls: false } : {}),
     ...(parallel === undefined ? {} : { parallelConnections: parallel }),
     ...(postcopy === true ? { postCopy: true } : {}),
+    ...(deadline === undefined ? {} : { deadlineMs: deadline }),
+    ...(keepDestGuestOnFailed === true ? { keepTargetOnFailure: true } : {}),
     ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }),
     ...(xml === undefined ? {} : { xml }),
     ...(copyMedia === true ? { media: 'copy' as const } : ejectMedia === true ? { media: 'eject' as const } : {}),
@@ -62,7 +67,7 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   };
 }
 
-const planText = ({ vm, from, to, kind, how, persistence, transfer, disks, creates, diff, differences }: PlannedMigrationJson): string =>
+const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, disks, creates, diff, differences }: PlannedMigrationJson): string =>
   [
     fields([
       ['vm', vm.name],
@@ -72,6 +77,7 @@ const planText = ({ vm, from, to, kind, how, persistence, transfer, disks, creat
       ['travels', how],
       ['driven', transfer === undefined ? undefined : `${transfer.mode} (${transfer.modeReason})`],
       ['data', transfer === undefined ? undefined : travelText(transfer)],
+      ['policy', `${policy.name}: ${policy.text}`],
       ['makes there', creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', ')],
     ]),
     ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, disk.how, disk.path, disk.targetPath ?? disk.path]))]),
@@ -107,6 +113,33 @@ export function vmCommands(program: Command): void {
       const shown = await client().call('vmShow', { params: { vm: ref } });
       output.result(shown, () => vmText(shown));
     });
+  vm.command('label <vm> <labels...>')
+    .description('add labels (tier=db) to a VM, take others away (tier=db-)')
+    .action(async (ref: string, labels: readonly string[], _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const body = { add: labels.filter((label) => !label.endsWith('-')), remove: labels.filter((label) => label.endsWith('-')).map((label) => label.slice(0, -1)) };
+      const labelled = await client().call('vmLabel', { params: { vm: ref }, body });
+      output.result(labelled, () => `${labelled.name}: ${labelled.labels?.join(', ') ?? 'no labels'}`);
+    });
+  vm.command('announce <vm>')
+    .description('let its host tell the network again where the VM is')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const announced = await client().call('vmAnnounce', { params: { vm: ref } });
+      output.result(announced, () => `${announced.name} is announced by ${announced.host}`);
+    });
+  vm.command('settle <vm>')
+    .description('show what is known of each copy of a VM; with --keep, end all but one')
+    .option('--keep <host>', 'the copy that stays; the others are ended at once')
+    .action(async (ref: string, { keep }: { readonly keep?: string }, command: Command) => {
+      const { client, output } = contextOf(command);
+      if (keep !== undefined) {
+        const settled = await client().call('vmSettle', { params: { vm: ref }, body: { keep } });
+        return output.result(settled, () => vmText(settled));
+      }
+      const { copies, ...rest } = await client().call('vmCopies', { params: { vm: ref } });
+      return output.result({ ...rest, copies }, () => copies.map((copy) => [`${copy.host}: ${copy.state} (${copy.reason}), ${copy.role}`, ...copy.knowledge.map((line) => `  ${printable(line)}`)].join('\n')).join('\n'));
+    });
   mapOptions(vm.command('migrate <vm>'))
     .description('move a VM to another host; Ctrl-C detaches, the migration goes on')
     .addOption(new Option('--to <host>', 'this host or none').conflicts('preferHost'))
@@ -115,7 +148,11 @@ export function vmCommands(program: Command): void {
     .addOption(new Option('--to-uri <uri>', 'a host by its libvirt URI, which need not be of the fleet').conflicts(['to', 'preferHost', 'toCluster']))
     .option('--to-cluster <cluster>', 'into this cluster')
     .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
-    .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at', wholeNumber('ms'))
+    .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at, in place of the policy\'s', wholeNumber('ms'))
+    .option('--policy <policy>', 'in place of the one that its labels or its cluster select ("ferry policy list")')
+    .option('--deadline <time>', 'end it one way or the other by then: seconds, or as in 10m', duration)
+    .option('--quickly-finish', 'take the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms')
+    .option('--keep-dest-guest-on-failed', 'keep what a failed target leaves for a look at it ("ferry migration inspect")')
     .addOption(new Option('--direct', 'Ferry drives; the hosts need not reach each other\'s daemons').conflicts('peerToPeer'))
     .option('--peer-to-peer', "the source's daemon drives")
     .addOption(new Option('--enable-tls', 'memory and disks travel encrypted, the peer verified').conflicts('disableTls'))

@@ -11,7 +11,7 @@ const migration: MigrationJson = {
 };
 
 test('the whole line where there is room, the phase also where there is little', () => {
-  assert.equal(progressLine(migration, 160), 'web host1 -> host2 [#############...........]  56 %  24.0 MiB/s  56.3 MiB left  dirty 6.1 MiB/s  ETA 3.1 s  transferring');
+  assert.equal(progressLine(migration, 160), 'web host1 -> host2 [#############...........]  56 %  24.0 MiB/s  56.3 MiB left  dirty 6.1 MiB/s  pass 2  ETA 3.1 s  transferring');
   for (const columns of [110, 80, 60]) assert.match(progressLine(migration, columns), /56 %.*transferring$/, String(columns));
 });
 

@@ -15,6 +15,8 @@ export function progressLine(migration: MigrationJson, columns: number): string 
     ...(progress.throughputBytesPerSecond === 0 ? [] : [`${formatBytes(progress.throughputBytesPerSecond)}/s`]),
     `${formatBytes(progress.remainingBytes)} left`,
     ...(progress.dirtyBytesPerSecond === 0 ? [] : [`dirty ${formatBytes(progress.dirtyBytesPerSecond)}/s`]),
+    ...(progress.part === 'disks' ? ['disks'] : progress.iteration > 1 ? [`pass ${progress.iteration}`] : []),
+    ...(progress.throttlePercent === undefined ? [] : [`slowed ${progress.throttlePercent} %`]),
     ...(progress.etaMs === undefined ? [] : [`ETA ${formatDuration(progress.etaMs)}`]),
   ];
   for (const width of barWidths) {

@@ -16,7 +16,8 @@ export type Action =
   /** Throttling that changed nothing is taken back. */
   | { readonly do: 'release-throttle' }
   | { readonly do: 'note'; readonly what: Note };
-export type Note = 'link-slow' | 'disks-stalled' | 'no-way';
+/** `operator`, `refused`: somebody's word, or a host's no to a measure; no figures led to them. */
+export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused';
 
 export interface Decision {
   readonly at: TimeMs;

@@ -79,6 +79,9 @@ function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, uncha
       return `the link gives ${mib(presentBytesPerSecond)} MiB/s now, it gave ${mib(linkBytesPerSecond)}; waiting for it, the guest is not the cause`;
     case 'disks-stalled':
       return presentBytesPerSecond > 0 ? `no less for ${seconds(unchangedMs)}, the guest writes as fast as its disks are copied` : `nothing has moved for ${seconds(unchangedMs)}`;
+    case 'operator':
+    case 'refused':
+      return what;
     case 'no-way':
       return 'it does not end by itself, and the policy names nothing that would help now';
   }

@@ -74,6 +74,7 @@ test('admission: oldest first, and never more than the limit leave one host', ()
   const queued = (id: string, from: string, phase: 'queued' | 'transferring' = 'queued') =>
     ({ id, phase, from: { id: hostId(from), name: from } }) as Parameters<typeof admissible>[0][number];
   const active = [queued('m3', 'h1'), queued('m1', 'h1'), queued('m0', 'h1', 'transferring'), queued('m2', 'h2')];
-  assert.deepEqual(admissible(active, 2).map(({ id }) => id), ['m1', 'm2']);
-  assert.deepEqual(admissible(active, 1).map(({ id }) => id), ['m2']);
+  assert.deepEqual(admissible(active, 0, 2).map(({ id }) => id), ['m1', 'm2']);
+  assert.deepEqual(admissible(active, 0, 1).map(({ id }) => id), ['m2']);
+  assert.deepEqual(admissible([{ ...queued('m1', 'h1'), notBefore: 10 }, queued('m3', 'h1')], 9).map(({ id }) => id), ['m3'], 'the next attempt has its time');
 });

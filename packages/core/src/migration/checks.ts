@@ -55,6 +55,8 @@ export interface CheckInput {
   /** Ports that active migrations use on this host. */
   readonly portsInUse?: (id: HostId) => readonly number[];
   readonly policy?: PolicyContent;
+  /** Hosts on which earlier attempts of this migration failed. */
+  readonly tried?: readonly HostId[];
   /** UUID for a helper domain, should one be needed. */
   readonly helperUuid?: VmUuid;
 }
@@ -125,6 +127,8 @@ function wishReasons(name: string, kind: MigrationKind, request: MigrationReques
 const rules: readonly Rule[] = [
   ({ vm }, { host }) =>
     host.id === vm.hostId ? { code: 'target-is-source', host: host.name, message: `${vm.name} is already on ${host.name}.`, remedy: 'Name another host.' } : undefined,
+  ({ tried, request }, { host }) =>
+    tried?.includes(host.id) === true && request.to === undefined ? { code: 'target-tried', host: host.name, message: `An attempt to move to ${host.name} has failed already.`, remedy: 'See why with "ferry migration show".' } : undefined,
   (_, { host, state, stateDetail }) =>
     state === 'connected' ? undefined : { code: 'target-unreachable', host: host.name, message: `${host.name} does not answer${stateDetail ? `: ${stateDetail}` : '.'}`, remedy: 'Repair the connection, or name another host.' },
   (input, { host }) =>

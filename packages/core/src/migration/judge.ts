@@ -40,6 +40,10 @@ export type Verdict =
   | { readonly kind: 'leftover-target' }
   /** Post-copy: both halves are needed, neither may be touched. */
   | { readonly kind: 'post-copy' }
+  /** The same, and the stream between them is broken: the guest stops at pages that only the source has. */
+  | { readonly kind: 'post-copy-broken' }
+  /** Handover: the source is gone, the target waits to be released. */
+  | { readonly kind: 'arrived-held' }
   | { readonly kind: 'two-copies' }
   /** Neither host runs it. */
   | { readonly kind: 'gone' }
@@ -58,11 +62,15 @@ const isHalf = (view: InstanceView): boolean => view.kind === 'present' && view.
 const isOff = (view: InstanceView): boolean => view.kind === 'absent' || (view.kind === 'present' && ['shut-off', 'crashed'].includes(view.state));
 const isMigrating = (view: InstanceView): boolean => view.kind === 'present' && view.migrating;
 
-/** Source of the table: the states libvirt's QEMU driver was observed to leave behind, fault by fault (docs/decisions). */
-export function judge(source: InstanceView, target: InstanceView): Verdict {
+/**
+ * `held`: a target that arrives paused has not run yet, and does so only when it is released.
+ * Source of the table: the states libvirt's QEMU driver was observed to leave behind, fault by fault (docs/decisions).
+ */
+export function judge(source: InstanceView, target: InstanceView, { held = false }: { readonly held?: boolean } = {}): Verdict {
   if (source.kind === 'unreachable') return { kind: 'unknown', message: `the source host does not answer: ${source.message}` };
   if (target.kind === 'unreachable') return { kind: 'unknown', message: `the target host does not answer: ${target.message}` };
-  if (isPostCopy(source) || isPostCopy(target)) return { kind: 'post-copy' };
+  if (isPostCopy(source) || isPostCopy(target)) return { kind: [source, target].some((view) => view.kind === 'present' && view.reason === 'post-copy-failed') ? 'post-copy-broken' : 'post-copy' };
+  const isWaiting = (view: InstanceView): boolean => isHalf(view) || (held && isPaused(view));
   if (runs(target)) {
     if (isOff(source)) return { kind: 'moved' };
     return isHalf(source) ? { kind: 'stale-source' } : { kind: 'two-copies' };
@@ -70,8 +78,9 @@ export function judge(source: InstanceView, target: InstanceView): Verdict {
   if (isMigrating(source)) return { kind: 'in-progress' };
   if (runs(source) || (isPaused(source) && !isHalf(source))) {
     if (isOff(target)) return { kind: 'stayed' };
-    return isHalf(target) ? { kind: 'leftover-target' } : { kind: 'two-copies' };
+    return isWaiting(target) ? { kind: 'leftover-target' } : { kind: 'two-copies' };
   }
+  if (held && isPaused(target)) return isOff(source) ? { kind: 'arrived-held' } : { kind: 'leftover-target' };
   if (isHalf(source)) return isOff(target) ? { kind: 'paused-on-source' } : { kind: 'in-progress' };
   if (isHalf(target)) return { kind: 'in-progress' };
   if (isPaused(target)) return { kind: 'moved' };

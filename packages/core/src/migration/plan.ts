@@ -24,6 +24,8 @@ export interface TransferPlan {
   readonly compression?: Compression;
   readonly zeroCopy?: true;
   readonly postCopy?: true;
+  /** From the policy: a limit of its own, or its share of the link. */
+  readonly bandwidthMiBPerSecond?: number;
   /** QEMU may slow the guest down. */
   readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };
   /** The target arrives paused and is released once the source is gone. */

@@ -1,57 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { hostId, migrationId, vmUuid } from '../ids.ts';
-import { migrationPhases, type Migration, type StateReason } from '../model.ts';
+import { migrationPhases, type Migration } from '../model.ts';
+import { judge } from './judge.ts';
 import type { MigrationPlan } from './plan.ts';
-import { judge, type InstanceView } from './judge.ts';
-import { staleSourceAfterMs, settleMs, step, type MigrationEffect, type MigrationEvent } from './step.ts';
+import { absent, arrived, fresh, half, lost, observed, plan, play, present, refused, running, sending, silent, to, toTransfer as transferring, type At } from './step-fixture.ts';
+import { staleSourceAfterMs, settleMs, step, type MigrationEvent } from './step.ts';
 
-const fresh: Migration = {
-  id: migrationId('m1'),
-  name: 'web-m1',
-  vm: { uuid: vmUuid('a'), name: 'web' },
-  kind: 'live',
-  origin: 'operator',
-  actor: 'operator',
-  client: 'cli',
-  request: {},
-  from: { id: hostId('h1'), name: 'host1' },
-  phase: 'queued',
-  phases: [{ phase: 'queued', at: 0 }],
-  evidence: {},
-};
-const to = { id: hostId('h2'), name: 'host2' };
-const plan: MigrationPlan = { how: 'guest', live: true, persistence: 'permanent', disks: [], autostart: false };
-const present = (state: 'running' | 'paused' | 'shut-off', reason: StateReason, migrating = false): InstanceView => ({ kind: 'present', state, reason, persistent: true, migrating });
-const absent: InstanceView = { kind: 'absent' };
-const silent: InstanceView = { kind: 'unreachable', message: 'no answer' };
-const running = present('running', 'booted');
-const arrived: InstanceView = { kind: 'present', state: 'running', reason: 'migrated', persistent: true, migrating: false, completed: { downtimeMs: 20, transferredBytes: 5 } };
-const half = present('paused', 'migration');
-const sending = present('running', 'booted', true);
-
-/** Feeds events, each with its time in ms; returns the migration and every effect. */
-function play(events: readonly (readonly [number, MigrationEvent])[], start: Migration = fresh): { migration: Migration; effects: MigrationEffect['type'][]; last: readonly MigrationEffect[] } {
-  let migration = start;
-  let last: readonly MigrationEffect[] = [];
-  const effects: MigrationEffect['type'][] = [];
-  for (const [at, event] of events) {
-    const next = step(migration, event, at);
-    migration = next.migration;
-    last = next.effects;
-    effects.push(...last.map(({ type }) => type));
-  }
-  return { migration, effects, last };
-}
-const toTransfer: readonly (readonly [number, MigrationEvent])[] = [
-  [1, { type: 'admitted' }],
-  [2, { type: 'checked', result: { kind: 'chosen', to, move: 'live', plan } }],
-  [3, { type: 'prepared' }],
-];
-const observed = (source: InstanceView, target: InstanceView): MigrationEvent => ({ type: 'observed', source, target });
-const lost: MigrationEvent = { type: 'perform-ended', failure: { outcome: 'unknown', message: 'client socket is closed' } };
-const refused: MigrationEvent = { type: 'perform-ended', failure: { outcome: 'refused', message: 'no route to host' } };
+const toTransfer: readonly At[] = transferring();
 
 test('the main way ends succeeded, with the figures of the target and where the VM is', () => {
   const { migration, effects } = play([...toTransfer, [100, observed(sending, half)], [200, { type: 'switching' }], [300, { type: 'perform-ended' }], [310, observed(absent, arrived)], [320, { type: 'cleaned' }]]);

@@ -94,6 +94,7 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
       ...(request.tunnelled === true ? { tunnelled: true as const } : { ...(typeof ports === 'object' ? ports : {}) }),
       ...(request.zeroCopy === true ? { zeroCopy: true as const } : {}),
       ...wayOfMemory(input, chosen.mode),
+      ...bandwidthOf(input),
     },
     reasons,
   };
@@ -129,6 +130,16 @@ function wayOfMemory(input: TransferInput, mode: TransferPlan['mode']): WayOfMem
     ...(several === undefined ? {} : { parallelConnections: several }),
   };
 }
+
+/** The policy's own limit, or its share of the slower host's link; nothing where no host tells how fast that is. */
+function bandwidthOf({ source, target, policy }: TransferInput): Pick<TransferPlan, 'bandwidthMiBPerSecond'> {
+  const links = [source, target].flatMap(({ facts }) => facts?.linkMbit ?? []);
+  const ofLink = policy?.linkShare === undefined || links.length === 0 ? undefined : Math.max(1, Math.floor((policy.linkShare * Math.min(...links)) / mbitPerMib));
+  const limit = policy?.bandwidthMiBPerSecond ?? ofLink;
+  return limit === undefined ? {} : { bandwidthMiBPerSecond: limit };
+}
+/** Mbit/s in one MiB/s. */
+const mbitPerMib = 8.388_608;
 
 /** Both daemons know how to resume a broken post-copy. */
 const canRecoverPostCopy = ({ source, target }: Pick<TransferInput, 'source' | 'target'>): boolean => [source, target].every(({ facts }) => versionOf(facts?.libvirtVersion) >= 8_005_000);

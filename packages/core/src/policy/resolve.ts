@@ -1,5 +1,6 @@
 /** Which policy a migration goes by, and what the operator's own words make of it. */
 import type { MigrationRequest } from '../model.ts';
+import { defaultPolicyName } from './presets.ts';
 import type { Policy, PolicyStep, ResolvedPolicy } from './policy.ts';
 
 /** The longest pause that "finish quickly" may take, unless the operator names one, ms. */
@@ -43,5 +44,5 @@ export function choosePolicy({ requested, labels, bindings, cluster }: PolicyCho
   if (requested !== undefined) return { name: requested, from: 'migration' };
   const [bound] = bindings.filter(({ label }) => labels.includes(label)).sort((a, b) => (a.label < b.label ? -1 : 1));
   if (bound !== undefined) return { name: bound.policy, from: 'vm' };
-  return cluster === undefined ? { name: 'default', from: 'default' } : { name: cluster, from: 'cluster' };
+  return cluster === undefined ? { name: defaultPolicyName, from: 'default' } : { name: cluster, from: 'cluster' };
 }

@@ -1,0 +1,97 @@
+/** `ferry policy ...`: how far a migration may go to come to its end. */
+import { readFileSync } from 'node:fs';
+import { InvalidArgumentError, type Command } from 'commander';
+import type { PolicyJson, PolicyPut } from '@ferry/api';
+import { contextOf } from '../context.ts';
+import { fields, table } from '../output/table.ts';
+
+const stepText = (step: PolicyJson['steps'][number]): string => {
+  const { when, do: measure, ...figures } = step;
+  const text = Object.entries(figures).map(([name, value]) => `${name} ${String(value)}`).join(', ');
+  return `${when}: ${measure}${text === '' ? '' : ` (${text})`}`;
+};
+
+const policyText = (policy: PolicyJson): string =>
+  [
+    fields([
+      ['name', policy.name],
+      ['version', policy.preset ? 'preset' : policy.version],
+      ['is', policy.description],
+      ['may do', policy.text],
+      ['post-copy', policy.postCopy],
+      ['patience', policy.patience],
+      ['retry', policy.retry === undefined ? 'never' : `${policy.retry.attempts} times, ${policy.retry.delayMs / 1_000} s apart`],
+      ['single copy', policy.singleCopy],
+      ['two copies', policy.twoCopies],
+      ['unknown sharing', policy.unknownSharing],
+    ]),
+    '',
+    table(['', 'when: what'], policy.steps.map((step, index) => [String(index), stepText(step)])),
+  ].join('\n');
+
+/** The file's policy; what `ferry policy show -o json` adds to it is left out. */
+function contentOf(file: string): PolicyPut {
+  try {
+    const { name: _name, version: _version, changedAt: _changedAt, preset: _preset, text: _text, ...content } = JSON.parse(readFileSync(file === '-' ? 0 : file, 'utf8')) as PolicyJson;
+    return content;
+  } catch (error) {
+    throw new InvalidArgumentError(`The file cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+export function policyCommands(program: Command): void {
+  const policy = program.command('policy').description('policies: what may be done so that a migration ends');
+  policy
+    .command('list')
+    .description('list the policies, and the labels that select one')
+    .action(async (_: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const { items } = await client().call('policyList');
+      const bindings = (await client().call('policyBindings')).items;
+      output.result({ policies: items, bindings }, () =>
+        [
+          table(['name', 'version', 'is', 'labels'], items.map((each) => [each.name, each.preset ? 'preset' : String(each.version), each.description, bindings.filter((one) => one.policy === each.name).map(({ label }) => label).join(', ')])),
+        ].join('\n'),
+      );
+    });
+  policy
+    .command('show <policy>')
+    .description('show one policy; -o json prints what "set" takes')
+    .action(async (name: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const shown = await client().call('policyShow', { params: { policy: name } });
+      output.result(shown, () => policyText(shown));
+    });
+  policy
+    .command('set <policy> <file>')
+    .description('make a policy from a JSON file (- for standard input), or replace it with its next version')
+    .action(async (name: string, file: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const put = await client().call('policyPut', { params: { policy: name }, body: contentOf(file) });
+      output.result(put, () => policyText(put));
+    });
+  policy
+    .command('remove <policy>')
+    .description('forget a policy that nothing selects')
+    .action(async (name: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      await client().call('policyRemove', { params: { policy: name } });
+      output.result({ removed: name }, () => `removed ${name}`);
+    });
+  policy
+    .command('bind <label> <policy>')
+    .description('VMs with this label (tier=db) go by the policy')
+    .action(async (label: string, name: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const { items } = await client().call('policyBind', { body: { label, policy: name } });
+      output.result(items, () => table(['label', 'policy'], items.map((each) => [each.label, each.policy])));
+    });
+  policy
+    .command('unbind <label>')
+    .description('the label selects no policy any more')
+    .action(async (label: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const { items } = await client().call('policyBind', { body: { label } });
+      output.result(items, () => table(['label', 'policy'], items.map((each) => [each.label, each.policy])));
+    });
+}

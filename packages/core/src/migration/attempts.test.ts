@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { JobSample } from '../convergence/sample.ts';
+import type { Migration } from '../model.ts';
+import type { PolicyContent, PolicyStep } from '../policy/policy.ts';
+import { presets } from '../policy/presets.ts';
+import { resolvePolicy } from '../policy/resolve.ts';
+import { absent, arrived, fresh, half, lost, observed, plan, play, present, refused, running, sending, toTransfer, type At } from './step-fixture.ts';
+import { settleMs } from './step.ts';
+
+const mib = 1_048_576;
+/** A second of a 256 MiB guest over 32 MiB/s. */
+const sample = (at: number, iteration: number, restMib: number, sentMib: number, dirtyMib = 0): At => [
+  at,
+  {
+    type: 'sampled',
+    sample: {
+      processedBytes: sentMib * mib, remainingBytes: restMib * mib, totalBytes: 256 * mib, dirtyBytesPerSecond: dirtyMib * mib, throughputBytesPerSecond: 32 * mib, iteration, elapsedMs: at,
+      memory: { totalBytes: 256 * mib, remainingBytes: restMib * mib, sentBytes: sentMib * mib },
+    } satisfies JobSample,
+  },
+];
+/** A guest that dirties all of its memory in each pass of 8 s; from 1 s on. */
+const busy = (passes: number): readonly At[] => Array.from({ length: passes * 8 }, (_, second) => sample(1_000 + second * 1_000, 1 + Math.floor(second / 8), 256 - (second % 8) * 32, second * 32, second < 8 ? 0 : 40));
+const goingBy = (steps: readonly PolicyStep[], more: Partial<PolicyContent> = {}): Migration => {
+  const base = presets.get('default');
+  assert.ok(base);
+  return { ...fresh, vmIsNow: { host: 'host1', state: 'running' }, policy: resolvePolicy({ ...base, downtime: { initialMs: 100, limitMs: 500 }, ...more, steps }, 'default') };
+};
+const postCopyPlan = { ...plan, transfer: { mode: 'peer-to-peer' as const, modeReason: 'test', postCopy: true as const } };
+
+test('a guest that cannot converge is switched to post-copy at the end of its first pass, in words and with the figures', () => {
+  const { migration, effects } = play([...toTransfer(postCopyPlan), ...busy(2)], goingBy(presets.get('default')?.steps ?? []));
+  assert.deepEqual(effects.filter((each) => each === 'post-copy'), ['post-copy'], 'once');
+  const [decision] = migration.decisions ?? [];
+  assert.equal(decision?.text, 'iteration 2: 256 MiB left, guest writes 40 MiB/s, link gives 32: the least that is left would take a pause of 8000 ms, switching to post-copy');
+  assert.equal(decision.figures.iteration, 2);
+});
+
+test('without post-copy the default says that it does not end, and leaves the guest alone', () => {
+  const { migration, effects } = play([...toTransfer(), ...busy(3)], goingBy(presets.get('default')?.steps ?? []));
+  assert.deepEqual(new Set(effects), new Set(['check', 'prepare', 'perform', 'observe']));
+  assert.match(migration.decisions?.map(({ text }) => text).join('\n') ?? '', /it does not end by itself, and the policy names nothing that would help now/);
+  assert.equal(migration.decisions?.length, 1, 'said once');
+});
+
+test('given up by its policy: the job is aborted, and the end says why and what would help', () => {
+  const gaveUp = play([...toTransfer(), ...busy(2), [18_000, refused], [18_010, observed(running, absent)]], goingBy([{ when: 'elapsed', ms: 10_000, do: 'abort' }]));
+  assert.equal(gaveUp.effects.filter((each) => each === 'abort-job').length, 1);
+  assert.deepEqual([gaveUp.migration.outcome, gaveUp.migration.error?.code], ['failed', 'migration-not-converged']);
+  assert.match(gaveUp.migration.error?.message ?? '', /stayed on host1: iteration 2: .* 10 s are over, giving up/);
+});
+
+test('paused by its policy: until it runs there, and the pause counts from then', () => {
+  const start = goingBy([{ when: 'elapsed', ms: 10_000, do: 'pause' }]);
+  const paused = play([...toTransfer(), ...busy(2)], start);
+  assert.equal(paused.effects.filter((each) => each === 'pause-guest').length, 1);
+  const done = play([[17_500, { type: 'switching' }], [18_000, { type: 'perform-ended' }], [18_010, observed(absent, present('paused', 'user'))], [18_500, observed(absent, arrived)], [18_510, { type: 'cleaned' }]], paused.migration);
+  assert.deepEqual(done.effects.filter((each) => each === 'release-target'), ['release-target'], 'it arrived paused');
+  assert.deepEqual([done.migration.outcome, done.migration.downtimeMs], ['succeeded', 18_500 - 11_000]);
+  const refusedPause = play([[11_500, { type: 'measure-refused', measure: 'pause-guest', message: 'no' }]], paused.migration).migration;
+  assert.equal(refusedPause.evidence.pausedAt, undefined);
+  assert.match(refusedPause.decisions?.at(-1)?.text ?? '', /the pause was refused: no/);
+});
+
+test('powered off by its policy: shut down once the abort is known, moved cold and started; started where it was when that fails', () => {
+  const start = goingBy([{ when: 'elapsed', ms: 10_000, do: 'power-off' }]);
+  const aborted = play([...toTransfer(), ...busy(2), [18_000, refused]], start);
+  assert.ok(!aborted.effects.includes('shut-down-source'), 'not before it is known that the live move is over');
+  const asked = play([[18_010, observed(running, absent)], [19_000, observed(running, absent)]], aborted.migration);
+  assert.deepEqual(asked.effects.filter((each) => each !== 'observe'), ['shut-down-source']);
+  assert.ok(play([[18_010 + 61_000, observed(running, absent)]], asked.migration).effects.includes('remove-source-process'), 'a guest that does not hear is ended');
+  const off = play([[20_000, observed(present('shut-off', 'other'), absent)]], asked.migration);
+  assert.deepEqual([off.migration.phase, off.migration.request.kind, off.migration.request.autoStart, off.migration.request.to, off.effects], ['checking', 'cold', true, 'host2', ['check']]);
+  const cold = { kind: 'chosen' as const, to: { ...(off.migration.to ?? { id: fresh.from.id, name: 'host2' }) }, move: 'cold' as const, plan: { ...plan, how: 'definition' as const, live: false } };
+  const done = play([[20_100, { type: 'checked', result: cold }], [20_200, { type: 'prepared' }], [21_000, { type: 'cleaned', vmIsNow: { host: 'host2', state: 'running' } }]], off.migration).migration;
+  assert.deepEqual([done.outcome, done.kind, done.downtimeMs], ['succeeded', 'cold', 21_000 - 18_010]);
+  const failed = play([[20_100, { type: 'checked', result: { kind: 'refused', reasons: [] } }]], off.migration);
+  assert.deepEqual([failed.effects, failed.migration.phase], [['undo'], 'cleaning'], 'taking back starts it again');
+});
+
+test('tried again on another host only when the end is known, as often as the policy says', () => {
+  const start = goingBy([], { retry: { attempts: 1, delayMs: 500 } });
+  const first = play([...toTransfer(), [100, refused], [110, observed(running, absent)]], start).migration;
+  assert.deepEqual([first.phase, first.notBefore, first.attempts?.map(({ to: host }) => host?.name), first.to], ['queued', 610, ['host2'], undefined]);
+  const second = play([[700, { type: 'admitted' }], ...toTransfer().slice(1), [800, refused], [810, observed(running, absent)]], first).migration;
+  assert.equal(second.outcome, 'failed', 'once more and not oftener');
+  const unknown = play([...toTransfer(), [100, lost], [110, observed({ kind: 'unreachable', message: 'x' }, absent)]], start).migration;
+  assert.equal(unknown.phase, 'verifying');
+  const gone = play([...toTransfer(), [100, lost], [110, observed(absent, absent)], [120 + settleMs, observed(absent, absent)]], start).migration;
+  assert.equal(gone.outcome, 'failed', 'a VM that is nowhere is not tried again');
+});
+
+test('post-copy that only the policy wanted and a host refused at once: without it', () => {
+  const again = play([...toTransfer(postCopyPlan), [100, refused], [110, observed(running, absent)]], goingBy([]));
+  assert.equal(again.migration.plan?.transfer?.postCopy, undefined);
+  assert.deepEqual(again.effects.slice(-2), ['perform', 'observe']);
+  const asked = play([...toTransfer(postCopyPlan), [100, refused], [110, observed(running, absent)]], { ...goingBy([]), request: { postCopy: true } });
+  assert.equal(asked.migration.outcome, 'failed', 'one that was asked for is not left away');
+});
+
+test('handover: the target is released once the source is gone, and removed where the source goes on', () => {
+  const held = present('paused', 'user');
+  const start = play([...toTransfer({ ...plan, transfer: { mode: 'peer-to-peer', modeReason: 'test', handover: true } }), [100, { type: 'switching' }]], goingBy([], { singleCopy: 'handover' })).migration;
+  const released = play([[200, { type: 'perform-ended' }], [210, observed(absent, held)], [300, observed(absent, arrived)]], start);
+  assert.deepEqual(released.effects.filter((each) => each !== 'observe'), ['release-target', 'clean']);
+  assert.deepEqual([released.migration.evidence.releasedAt, released.migration.downtimeMs], [210, 200]);
+  const resumed = play([[200, lost], [210, observed(running, held)], [220 + settleMs, observed(running, held)]], start);
+  assert.deepEqual(resumed.effects.filter((each) => each !== 'observe'), ['remove-target-process']);
+  const left = play([[200, lost], [210, observed(half, absent)], [220 + settleMs, observed(half, absent)]], start);
+  assert.ok(left.effects.includes('resume-source'), 'a target that was never released has not run');
+});
+
+test('broken post-copy: resumed again and again, told where what is, and never ended by us', () => {
+  const source = present('paused', 'post-copy-failed');
+  const target = present('running', 'post-copy-failed');
+  const start = play([...toTransfer(postCopyPlan), [50, observed(sending, half)], [100, { type: 'post-copy-started' }]], goingBy([])).migration;
+  const broken = play([[200, lost], [210, observed(source, target)], [400, observed(source, target)]], start);
+  assert.deepEqual(broken.effects.filter((each) => each !== 'observe'), ['recover'], 'one try at a time');
+  assert.match(broken.migration.attention ?? '', /web runs on host2 .* only host1 has/);
+  const tried = play([[1_000, { type: 'recover-ended', failure: { outcome: 'refused', message: 'still running', stillRunning: true } }], [1_010, observed(source, target)], [9_000, observed(source, target)]], broken.migration);
+  assert.deepEqual(tried.effects.filter((each) => each === 'recover'), ['recover'], 'later again');
+  assert.match(tried.migration.attention ?? '', /QEMU still sends/);
+  const through = play([[10_000, { type: 'recover-ended' }], [10_010, observed(absent, arrived)], [10_020 + settleMs, observed(absent, arrived)], [20_000, { type: 'cleaned' }]], tried.migration);
+  assert.equal(through.migration.outcome, 'succeeded');
+  assert.equal(through.migration.attention, undefined);
+  const without = play([[1_000, { type: 'recover-ended', failure: { outcome: 'unknown', message: 'x' } }], [1_100, observed(source, absent)], [1_200 + settleMs, observed(source, absent)]], broken.migration);
+  assert.deepEqual([without.migration.outcome, without.migration.error?.code, without.migration.vmIsNow?.host], ['failed', 'post-copy-lost', 'host1']);
+  assert.ok(![...broken.effects, ...tried.effects, ...without.effects].some((each) => ['remove-source-process', 'remove-target-process', 'abort-job', 'resume-source'].includes(each)));
+});

@@ -1,0 +1,55 @@
+/**
+ * A post-copy whose stream broke: the guest runs on the target and stops at pages that only the source has. Both halves are needed, neither
+ * is ever ended here; QEMU's own recovery is tried for as long as both are there.
+ */
+import type { TimeMs } from '../ids.ts';
+import type { CallFailure, Migration } from '../model.ts';
+import type { InstanceView } from './judge.ts';
+import { enterPhase } from './phase.ts';
+import { told } from './steer.ts';
+import type { MigrationEffect, MigrationEvent, Step } from './step.ts';
+
+const firstRetryMs = 1_000;
+const longestRetryMs = 30_000;
+const lookEveryMs = 500;
+
+/** Where the two halves are, for people. */
+const halves = ({ from, to, vm }: Migration): string => `${vm.name} runs on ${to?.name ?? 'the target'} and has to stop at pages that only ${from.name} has, where its other half is kept paused`;
+
+/** A host answers, and has nothing of the VM any more. */
+export const isGone = (view: InstanceView): boolean => view.kind === 'absent' || (view.kind === 'present' && ['shut-off', 'crashed'].includes(view.state));
+
+/** `ready`: the call that performs the move is over, so that libvirt takes another. */
+export function resumeBroken(before: Migration, ready: boolean, now: TimeMs): Step {
+  const broken = before.evidence.broken ?? { since: now, tries: 0 };
+  const due = broken.triedAt === undefined || now - broken.triedAt >= Math.min(longestRetryMs, firstRetryMs * 2 ** broken.tries);
+  const look: MigrationEffect = { type: 'observe', afterMs: lookEveryMs };
+  const withBroken = (next: typeof broken): Migration => enterPhase({ ...before, attention: before.attention ?? `Post-copy is interrupted: ${halves(before)}. Trying to resume; nothing is lost, and neither half may be ended.`, evidence: { ...before.evidence, broken: next } }, 'post-copy', now);
+  if (!ready || broken.trying === true || !due) return { migration: withBroken(broken), effects: [look] };
+  return { migration: withBroken({ ...broken, tries: broken.tries + 1, triedAt: now, trying: true }), effects: [{ type: 'recover' }, look] };
+}
+
+export function recoverEnded(before: Migration, failure: CallFailure | undefined, now: TimeMs): Migration {
+  const { broken } = before.evidence;
+  if (broken === undefined) return before;
+  const { trying: _, ...rest } = broken;
+  const migration = { ...before, evidence: { ...before.evidence, broken: rest } };
+  if (failure === undefined) return told(migration, { do: 'note', what: 'operator' }, 'post-copy was resumed', now);
+  const attention = failure.stillRunning === true ? `Post-copy is interrupted for libvirt, but QEMU still sends: ${halves(before)}. Waiting for QEMU to end it.` : `Post-copy is interrupted: ${halves(before)}. The last try to resume failed: ${failure.message}`;
+  return { ...migration, attention };
+}
+
+/** The sentence for an end in which a half is gone. */
+export const lostText = (migration: Migration, source: InstanceView): string =>
+  isGone(source)
+    ? `${migration.vm.name} runs on ${migration.to?.name ?? 'the target'} without the pages that ${migration.from.name} had; it stops where it needs one of them.`
+    : `${migration.vm.name} ran on ${migration.to?.name ?? 'the target'}, which has it no more; ${migration.from.name} keeps the half that was never sent, paused.`;
+
+type Refusal = Extract<MigrationEvent, { readonly type: 'measure-refused' }>;
+const measureNames: Readonly<Record<Refusal['measure'], string>> = { 'post-copy': 'post-copy', 'pause-guest': 'the pause', tune: 'the new pause budget', 'release-throttle': 'taking throttling back' };
+
+/** A measure that a host did not take: said, and the policy's next one is free. */
+export function measureRefused(before: Migration, { measure, message }: Refusal, now: TimeMs): Migration {
+  const { pausedAt: _, ...evidence } = before.evidence;
+  return told(measure === 'pause-guest' ? { ...before, evidence } : before, { do: 'note', what: 'refused' }, `${measureNames[measure]} was refused: ${message}`, now);
+}
