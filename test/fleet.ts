@@ -28,7 +28,11 @@ export interface MigrationJson {
   readonly outcome?: string;
   readonly from: string;
   readonly to?: string;
-  readonly progress?: { readonly percent: number };
+  readonly progress?: { readonly percent: number; readonly throttlePercent?: number; readonly part?: string };
+  readonly policy?: { readonly name: string; readonly from: string };
+  readonly decisions?: readonly { readonly do: string; readonly text: string }[];
+  readonly deadlineAt?: string;
+  readonly attention?: string;
   readonly totalMs?: number;
   readonly downtimeMs?: number;
   readonly transferredBytes?: number;

@@ -5,6 +5,9 @@
  * it can resume. With script/test --full every kind of disk, and twenty times.
  */
 import assert from 'node:assert/strict';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { readTicks, virsh, vmCreate, vmDelete, vmLog, waitFor, type DiskKind } from '@ferry/lab';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
@@ -50,13 +53,29 @@ const ticksGoOn = async (name: string): Promise<void> => {
 const uriOf = (host: string): string => fleet.temporary.status.hosts.find(({ name }) => name === host)?.uri ?? assert.fail(host);
 const both = async (name: string): Promise<readonly string[]> => [await fleet.state('host1', name), await fleet.state('host2', name)];
 
+/** Ferry saw two copies that it had no part in: it tells, refuses to move them, shows what it knows, and ends the one that it is told to. */
+async function settledByOperator(name: string): Promise<void> {
+  const copies = await waitFor('the copies to be seen', async () => {
+    const shown = await fleet.plane.ferry('vm', 'settle', name);
+    return /host1: running[\s\S]*host2: running|host2: running[\s\S]*host1: running/.test(shown.stdout) ? shown.stdout : undefined;
+  }, { timeoutMs: 20_000 });
+  assert.match(copies, /migration-canceled[\s\S]*libvirt let it run again/);
+  assert.match((await fleet.plane.ferry('vm', 'migrate', name, '--dry-run')).stderr, /more than one active copy/);
+  const settled = await fleet.plane.json<{ readonly host: string }>('vm', 'settle', name, '--keep', 'host1');
+  assert.equal(settled.host, 'host1');
+  assert.deepEqual((await both(name)).map((state) => state === 'running'), [true, false]);
+  await ticksGoOn(name);
+  assert.match((await fleet.plane.ferry('vm', 'settle', name, '--keep', 'host1')).stderr, /active on host1 only/);
+}
+
 for (const disk of kinds) {
   test(`disk ${disk}: stock virsh leaves two running guests`, { timeout: 120_000 }, async () => {
     const name = `stock-${disk}`;
     await vmCreate(fleet.lab, { name, host: 'host1', disk });
     await withLostReply('host2', () => virsh(fleet.lab, 'host1', ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', name, uriOf('host2')], { timeoutMs: 60_000 }).catch((error: unknown) => error));
     assert.deepEqual(await both(name), ['running', 'running']);
-    await virsh(fleet.lab, 'host2', ['destroy', name]);
+    if (disk === 'none') await settledByOperator(name);
+    else await virsh(fleet.lab, 'host2', ['destroy', name]);
     await virsh(fleet.lab, 'host2', ['undefine', name]).catch(() => undefined);
     await vmDelete(fleet.lab, name);
   });
@@ -77,6 +96,38 @@ for (const disk of kinds) {
     await vmDelete(fleet.lab, name);
   });
 }
+
+test('both of two copies are paused where the policy says so, and the one that is kept runs again', { timeout: 120_000 }, async () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'ferry-policy-')), 'policy.json');
+  writeFileSync(file, JSON.stringify({ ...(await fleet.plane.json<object>('policy', 'show', 'default')), twoCopies: 'suspend-both' }));
+  await fleet.plane.json('policy', 'set', 'cautious', file);
+  await fleet.plane.json('cluster', 'set', 'default', '--policy', 'cautious');
+  await vmCreate(fleet.lab, { name: 'twice', host: 'host1' });
+  await withLostReply('host2', () => virsh(fleet.lab, 'host1', ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', 'twice', uriOf('host2')], { timeoutMs: 60_000 }).catch((error: unknown) => error));
+  await waitFor('both to be paused', async () => ((await both('twice')).every((state) => state === 'paused') ? true : undefined), { timeoutMs: 30_000 });
+  const settled = await fleet.plane.json<{ readonly host: string; readonly state: string }>('vm', 'settle', 'twice', '--keep', 'host2');
+  assert.deepEqual([settled.host, settled.state, await fleet.state('host2', 'twice')], ['host2', 'running', 'running']);
+  await virsh(fleet.lab, 'host1', ['undefine', 'twice']).catch(() => undefined);
+  await vmDelete(fleet.lab, 'twice');
+  await fleet.plane.json('cluster', 'set', 'default');
+});
+
+test('by handover: the target waits until the source is gone, and one runs also when the reply is lost', { timeout: 120_000 }, async () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'ferry-policy-')), 'policy.json');
+  writeFileSync(file, JSON.stringify({ ...(await fleet.plane.json<object>('policy', 'show', 'default')), singleCopy: 'handover' }));
+  await fleet.plane.json('policy', 'set', 'handed', file);
+  await vmCreate(fleet.lab, { name: 'handed', host: 'host1' });
+  await fleet.seen('handed', 'running');
+  const moved = await fleet.move('handed', '--to', 'host2', '--policy', 'handed');
+  assert.deepEqual([moved.outcome, moved.vmIsNow, await both('handed')], ['succeeded', { host: 'host2', state: 'running' }, ['absent', 'running']]);
+  const ran = await withLostReply('host1', () => fleet.plane.ferry('vm', 'migrate', 'handed', '--to', 'host1', '--policy', 'handed', '-o', 'json'));
+  const lost = JSON.parse(ran.stdout) as MigrationJson;
+  assert.equal(lost.outcome, 'failed', 'the source resumed, so the target was removed');
+  assert.deepEqual(lost.vmIsNow, { host: 'host2', state: 'running' });
+  assert.deepEqual(await both('handed'), ['absent', 'running']);
+  await ticksGoOn('handed');
+  await vmDelete(fleet.lab, 'handed');
+});
 
 test('the control plane dies in that window and comes back: one runs, and it says so', { timeout: 120_000 }, async () => {
   await vmCreate(fleet.lab, { name: 'window', host: 'host1' });

@@ -2,7 +2,7 @@
  * Puts the engine together: hosts with their followers, the fleet as VMs, the migrations, and the events about all of
  * them. It owns no rule (core) and no driver (adapters).
  */
-import { defaultCluster, FerryError, outsideCluster, hostId, isFinished, isInNetwork, resolve, vmsOf, type Host, type HostFacts, type HostView, type Migration, type Vm } from '@ferry/core';
+import { defaultCluster, FerryError, outsideCluster, hostId, isFinished, isInNetwork, resolve, vmsOf, type Cluster, type Host, type HostFacts, type HostView, type Migration, type Vm } from '@ferry/core';
 import { openClusters } from './clusters.ts';
 import { keepDefinitions } from './definition-keeper.ts';
 import { createEventHub } from './event-hub.ts';
@@ -15,6 +15,7 @@ import { createPeers } from './peers.ts';
 import { openPolicies } from './policies.ts';
 import type { Clock, HostLink, Hypervisor, Log, Stores } from './ports.ts';
 import { createSettle } from './settle.ts';
+import { watchTwoCopies } from './two-copies.ts';
 import { createVolumes } from './volumes.ts';
 
 const hostPrefix = 'hosts/';
@@ -87,6 +88,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     gathering = false;
     for (const each of followers.values()) if (each.view().state === 'connected') await kept.seen(each.host().id, each.instances());
     tellVms();
+    twoCopies.look(vms());
     await Promise.all([...followers.values()].map((each) => saveInventory(each)));
   };
 
@@ -95,6 +97,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     if (state === 'connected') await inventory.save(follower.host().id, { ...(facts === undefined ? {} : { facts }), instances: follower.instances() });
   };
 
+  const clusterOf = (id: string): Cluster | undefined => clusters.all(members()).get(followerOf(id).host().cluster);
   const followerOf = (id: string): HostFollower => {
     const follower = followers.get(id);
     if (follower === undefined) throw new FerryError('host-unknown', `There is no host with the id ${id}.`);
@@ -126,6 +129,19 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     followers.set(added.id, follower);
   };
 
+  const twoCopies = watchTwoCopies({
+    clock,
+    log,
+    linkOf: (id) => followerOf(id).link(),
+    hostNameOf,
+    suspends: (each) => policies.resolve({}, each.uuid, clusterOf(each.hostId)).twoCopies === 'suspend-both',
+    alarm: (each, message) => {
+      log.error({ vm: each.name }, message);
+      hub.publish({ type: 'alarm', code: 'vm-two-copies', vm: each.name, message });
+    },
+    again: fleetChanged,
+    signal: closing.signal,
+  });
   const keeper = keepDefinitions({ inventory, clock, log, linkOf: (id) => followerOf(id).link() });
   const installation = await installationOf(stores, clock);
   const migrations = createMigrations({

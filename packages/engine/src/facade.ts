@@ -14,6 +14,8 @@ export type EngineEvent =
   | { readonly type: 'host-removed'; readonly host: string }
   | { readonly type: 'vm'; readonly vm: Vm }
   | { readonly type: 'vm-removed'; readonly uuid: string; readonly name: string }
+  /** Something that a person has to put right now. */
+  | { readonly type: 'alarm'; readonly code: 'vm-two-copies'; readonly vm: string; readonly message: string }
   | { readonly type: 'reset' };
 
 /** `seq` is absent for events that are not kept (progress between two phases, reset). */

@@ -126,6 +126,8 @@ export async function takeBack(context: MoveContext): Promise<void> {
   if (plan?.helper !== undefined) for (const link of [source(), target()]) await endHelper(link, context);
   const there = await lookAt(target(), vm.uuid, context);
   if (there.kind === 'present' && there.state !== 'shut-off') throw new Error(`${vm.name} is ${there.state} on ${targetName(migration)}`);
+  // a held target got its definition before it was known that it would not run
+  if (plan?.transfer?.handover === true && plan.definedThere !== true && there.kind === 'present') await target().migration.remove(vm.uuid, 'definition', bounded());
   if (migration.request.keepTargetOnFailure === true && migration.evidence.ending?.outcome === 'failed') {
     const definition = async (): Promise<string> => rewritten(migration, await source().definitions.readMigratable(vm.uuid, bounded()), deps);
     await deps.inspected(await inspectTarget(migration, { target: target(), definition }, deps.clock.now(), bounded()));

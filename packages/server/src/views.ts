@@ -183,6 +183,8 @@ export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): Fe
       return { type: 'vm', at: time(at), vm: vmJson(event.vm, nameOf) };
     case 'vm-removed':
       return { type: 'vm-removed', at: time(at), uuid: event.uuid, name: event.name };
+    case 'alarm':
+      return { type: 'alarm', at: time(at), code: event.code, vm: event.vm, message: event.message };
     case 'reset':
       return { type: 'reset', at: time(at) };
   }

@@ -17,6 +17,8 @@ const eventText = (event: FerryEvent): string => {
       return `vm ${event.vm.name}: ${event.vm.state} on ${event.vm.host}`;
     case 'vm-removed':
       return `vm ${event.name}: gone`;
+    case 'alarm':
+      return `ALARM: ${event.message}`;
     case 'reset':
       return 'events were lost; look at everything again';
   }

@@ -260,6 +260,7 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
     autostart: facts.autostart,
     ...(facts.stateFiles.length > 0 && !carries && move !== 'configuration' ? { stateFiles: facts.stateFiles } : {}),
     ...(facts.nvram ? { nvram: true as const } : {}),
+    ...(vm.instances.some(({ hostId, instance }) => hostId === host.id && instance.persistent) ? { definedThere: true as const } : {}),
     ...(facts.snapshots + facts.checkpoints > 0 ? { carriesSnapshots: true as const } : {}),
   };
   const temporary: readonly Reason[] =

@@ -71,6 +71,8 @@ export interface MigrationPlan {
   /** Paths of UEFI variables, TPM state and saved memory that are copied beside the disks. */
   readonly stateFiles?: readonly string[];
   readonly nvram?: true;
+  /** The target has a definition of the VM already: it is not the move's to remove. */
+  readonly definedThere?: true;
   /** Metadata of snapshots and checkpoints is taken off before the move and put back after it. */
   readonly carriesSnapshots?: true;
 }

@@ -166,7 +166,7 @@ function cleaned(before: Migration, { failure, vmIsNow, copiedBytes = 0 }: Extra
 /** Ends a migration that did not move the VM: what was prepared is taken back first, while the VM is where it was. */
 function end(migration: Migration, outcome: MigrationOutcome, now: TimeMs, error?: ErrorText): Step {
   const looked = outcome === 'failed' && migration.request.keepTargetOnFailure === true && underway(migration.phase);
-  const prepared = looked || (migration.evidence.poweredOffAt !== undefined && migration.request.kind === 'cold') || migration.plan !== undefined && (migration.plan.how === 'helper' || migration.plan.carriesSnapshots === true || migration.plan.disks.some(({ how }) => how === 'copy' || how === 'file') || migration.plan.definition?.creates !== undefined);
+  const prepared = looked || migration.plan?.transfer?.handover === true || (migration.evidence.poweredOffAt !== undefined && migration.request.kind === 'cold') || migration.plan !== undefined && (migration.plan.how === 'helper' || migration.plan.carriesSnapshots === true || migration.plan.disks.some(({ how }) => how === 'copy' || how === 'file') || migration.plan.definition?.creates !== undefined);
   if (!prepared) return finish(migration, outcome, now, error);
   const ending = { outcome, ...(error === undefined ? {} : { error: errorReport(error.code, error.message, error.reasons) }) };
   return stay(enterPhase({ ...migration, evidence: { ...migration.evidence, ending } }, 'cleaning', now), { type: 'undo' });

@@ -1,0 +1,133 @@
+/**
+ * Policies on real hosts: a busy guest ends as its policy says, each decision is told with its figures, and nothing is done to a guest that
+ * its policy does not name.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { readTicks, vmCreate, vmLog, waitFor } from '@ferry/lab';
+import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
+
+let fleet: Fleet;
+withFleet(async (made) => {
+  fleet = made;
+  await vmCreate(made.lab, { name: 'busy', host: 'host1', workload: 'dirty:64' });
+  await fleet.seen('busy', 'running');
+});
+const folder = mkdtempSync(join(tmpdir(), 'ferry-policy-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+interface PolicyJson {
+  readonly version: number;
+  readonly steps: readonly object[];
+}
+/** Stores a policy: the default with other fields. */
+async function policy(name: string, fields: object): Promise<PolicyJson> {
+  const base = await fleet.plane.json<object>('policy', 'show', 'default');
+  const file = join(folder, `${name}.json`);
+  writeFileSync(file, JSON.stringify({ ...base, patience: 0.1, ...fields }));
+  return fleet.plane.json<PolicyJson>('policy', 'set', name, file);
+}
+const decisions = ({ decisions: taken = [] }: MigrationJson): string => taken.map(({ text }) => text).join('\n');
+const boots = (): number => readTicks(vmLog(fleet.lab, 'busy')).boots.length;
+const countsOn = async (): Promise<void> => {
+  const before = readTicks(vmLog(fleet.lab, 'busy')).last;
+  await waitFor('the guest to count on', () => (readTicks(vmLog(fleet.lab, 'busy')).last > before ? true : undefined), { timeoutMs: 20_000 });
+};
+/** The VM is on one of the two hosts, and moves to the other. */
+const there = async (): Promise<string> => ((await fleet.show('busy')).host === 'host1' ? 'host2' : 'host1');
+
+test('the default takes a guest that cannot converge over by post-copy, and says why', async () => {
+  const before = boots();
+  const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '8');
+  assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
+  assert.ok(done.phases.some(({ phase }) => phase === 'post-copy'));
+  assert.match(decisions(done), /iteration \d+: \d+ MiB left, guest writes \d+ MiB\/s, link gives \d+: .*switching to post-copy/);
+  assert.deepEqual([done.policy?.name, done.policy?.from], ['default', 'default']);
+  await countsOn();
+  assert.equal(boots(), before);
+});
+
+test('a policy that forbids what it would take: said on the way, given up at the deadline, the guest untouched', async () => {
+  const from = (await fleet.show('busy')).host;
+  const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '16', '--policy', 'harvester', '--deadline', '30s').catch((error: unknown) => error);
+  assert.ok(done instanceof Error, 'it fails');
+  const [last] = await fleet.plane.json<readonly MigrationJson[]>('migration', 'list', '--finished');
+  assert.equal(last?.error?.code, 'migration-not-converged', JSON.stringify(last?.error));
+  assert.match(decisions(last), /does not end by itself[\s\S]*the deadline has come, giving up/);
+  assert.equal(await fleet.state(from, 'busy'), 'running');
+  await countsOn();
+});
+
+test('a policy that may pause: the guest is paused until it has arrived, and its pause is told whole', async () => {
+  await policy('pauses', { steps: [{ when: 'forecast', do: 'pause' }], postCopy: 'never' });
+  const before = boots();
+  const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '8', '--policy', 'pauses');
+  assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
+  assert.match(decisions(done), /pausing the guest until it has arrived/);
+  assert.equal(done.vmIsNow?.state, 'running');
+  assert.ok((done.downtimeMs ?? 0) > 500, `${done.downtimeMs} ms`);
+  await countsOn();
+  assert.equal(boots(), before);
+});
+
+test('a policy that may throttle: QEMU does, and it shows', async () => {
+  await policy('throttles', { steps: [{ when: 'passes', count: 30, do: 'abort' }], throttle: { initialPercent: 50, incrementPercent: 20 }, postCopy: 'never' });
+  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'busy', '--to', await there(), '--max-bandwidth-mb', '16', '--policy', 'throttles', '--detach');
+  await waitFor('the guest to be slowed down', async () => ((await fleet.migration(id)).progress?.throttlePercent === undefined ? undefined : true), { timeoutMs: 60_000 });
+  await fleet.plane.ferry('migration', 'abort', id);
+  await fleet.ended(id, 90_000);
+});
+
+test('a policy that may power off: shut down, moved cold, started again', async () => {
+  await policy('powers-off', { steps: [{ when: 'forecast', do: 'power-off' }], postCopy: 'never' });
+  const before = boots();
+  const to = await there();
+  const done = await fleet.move('busy', '--to', to, '--max-bandwidth-mb', '8', '--policy', 'powers-off');
+  assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
+  assert.deepEqual([done.kind, done.vmIsNow], ['cold', { host: to, state: 'running' }]);
+  await waitFor('the guest to boot again', () => (boots() > before ? true : undefined), { timeoutMs: 60_000 });
+});
+
+test('policies are versioned, selected by label and cluster, and kept as they were on the migration', async () => {
+  const first = await policy('mine', { description: 'Mine.' });
+  const second = await policy('mine', { description: 'Mine, again.' });
+  assert.deepEqual([first.version, second.version], [1, 2]);
+  await fleet.plane.json('policy', 'bind', 'tier=db', 'mine');
+  await fleet.plane.json('cluster', 'set', 'default', '--policy', 'nova');
+  const planned = async () => (await fleet.plane.json<{ readonly policy: { readonly name: string; readonly from: string; readonly version: number } }>('vm', 'migrate', 'busy', '--dry-run')).policy;
+  const nameOf = async () => {
+    const { name, from, version } = await planned();
+    return [name, from, version];
+  };
+  assert.deepEqual(await nameOf(), ['nova', 'cluster', 0]);
+  await fleet.plane.json('vm', 'label', 'busy', 'tier=db');
+  assert.deepEqual(await nameOf(), ['mine', 'vm', 2]);
+  const refused = await fleet.plane.ferry('policy', 'remove', 'mine');
+  assert.match(refused.stderr, /used by label tier=db/);
+  await fleet.plane.json('vm', 'label', 'busy', 'tier=db-');
+  await fleet.plane.json('cluster', 'set', 'default');
+  await fleet.plane.json('policy', 'unbind', 'tier=db');
+  assert.equal((await fleet.plane.ferry('policy', 'remove', 'mine')).code, 0);
+  const unknown = await fleet.plane.ferry('vm', 'migrate', 'busy', '--policy', 'nonsense');
+  assert.match(unknown.stderr, /no policy "nonsense"/);
+  writeFileSync(join(folder, 'bad.json'), JSON.stringify({ ...(await fleet.plane.json<object>('policy', 'show', 'default')), downtime: { initialMs: 900, limitMs: 100 } }));
+  assert.match((await fleet.plane.ferry('policy', 'set', 'bad', join(folder, 'bad.json'))).stderr, /begins with 900 ms, above its limit of 100 ms/);
+});
+
+test('an operator steers one that runs: pause budget, deadline, pause', async () => {
+  const to = await there();
+  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'busy', '--to', to, '--max-bandwidth-mb', '6', '--policy', 'harvester', '--detach');
+  await waitFor('memory to travel', async () => ((await fleet.migration(id)).progress === undefined ? undefined : true), { timeoutMs: 20_000 });
+  const tuned = await fleet.plane.json<MigrationJson>('migration', 'set', id, '--max-downtime-ms', '250', '--deadline', '10m');
+  assert.match(decisions(tuned), /operator set the deadline[\s\S]*operator set the pause budget: 250 ms/);
+  assert.ok(tuned.deadlineAt !== undefined);
+  await fleet.plane.json('migration', 'pause', id);
+  const done = await fleet.ended(id, 90_000);
+  assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
+  assert.deepEqual(done.vmIsNow, { host: to, state: 'running' });
+  const late = await fleet.plane.ferry('migration', 'pause', id);
+  assert.match(late.stderr, /has already succeeded/);
+});
