@@ -16,6 +16,10 @@ export type DomainSpec = {
   readonly mac: string;
   readonly kernelOptions: Readonly<Record<string, string>>;
   readonly disk: DomainDisk | undefined;
+  /** File name of the initial file system. */
+  readonly initrd: string;
+  /** A channel for the guest's agent. */
+  readonly agent: boolean;
 };
 
 export function domainXml(spec: DomainSpec): string {
@@ -31,7 +35,7 @@ export function domainXml(spec: DomainSpec): string {
     '  <os>',
     "    <type arch='x86_64' machine='q35'>hvm</type>",
     '    <kernel>/var/lib/libvirt/boot/vmlinuz</kernel>',
-    '    <initrd>/var/lib/libvirt/boot/initrd</initrd>',
+    `    <initrd>/var/lib/libvirt/boot/${escape(spec.initrd)}</initrd>`,
     `    <cmdline>${escape(options.join(' '))}</cmdline>`,
     '  </os>',
     '  <features><acpi/><apic/></features>',
@@ -52,6 +56,7 @@ export function domainXml(spec: DomainSpec): string {
     `      <source path='/var/log/libvirt/serial/${escape(spec.name)}.log' append='on'/>`,
     "      <target port='0'/>",
     '    </serial>',
+    ...(spec.agent ? ["    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"] : []),
     "    <memballoon model='virtio'/>",
     '  </devices>',
     '</domain>',

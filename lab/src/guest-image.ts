@@ -8,11 +8,12 @@ import { cpus, release } from 'node:os';
 import { basename, join } from 'node:path';
 import { run, tryRun } from './child.ts';
 import { cpioArchive } from './cpio.ts';
+import type { CpioEntry } from './cpio.ts';
 import { LabError } from './errors.ts';
 import { makeDirectories, readDocument, writeDocument } from './lab.ts';
 import type { Accelerator } from './lab.ts';
 
-const CACHE = join(import.meta.dirname, '..', '..', '.cache', 'lab');
+export const CACHE = join(import.meta.dirname, '..', '..', '.cache', 'lab');
 const PROGRAM = join(import.meta.dirname, '..', 'guest', 'ferry-guest.c');
 const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 const MODULES = ['virtio_pci', 'virtio_net', 'virtio_blk', 'virtio_balloon', 'evdev', 'button'];
@@ -21,7 +22,7 @@ const KVM_BOOT_LIMIT_MS = 15_000;
 /** `directory` holds `vmlinuz` and `initrd`. */
 export type GuestImage = { readonly directory: string; readonly accelerator: Accelerator };
 
-type ImageOptions = { readonly signal?: AbortSignal | undefined; readonly onStep: (step: string) => void };
+export type ImageOptions = { readonly signal?: AbortSignal | undefined; readonly onStep: (step: string) => void };
 
 export async function ensureGuestImage(options: ImageOptions): Promise<GuestImage> {
   if (process.arch !== 'x64') throw new LabError(`The lab's guests are for x86_64 machines; this one is ${process.arch}.`);
@@ -35,7 +36,7 @@ export async function ensureGuestImage(options: ImageOptions): Promise<GuestImag
 }
 
 /** Fills a temporary folder and gives it its name when it is complete; when another process was faster, its folder stays. */
-async function inNewFolder(directory: string, { signal }: ImageOptions, fill: (folder: string) => Promise<void>): Promise<void> {
+export async function inNewFolder(directory: string, { signal }: ImageOptions, fill: (folder: string) => Promise<void>): Promise<void> {
   const temporary = `${directory}.${randomUUID()}.new`;
   makeDirectories(temporary);
   try {
@@ -50,30 +51,37 @@ async function inNewFolder(directory: string, { signal }: ImageOptions, fill: (f
 }
 
 /** The unpacked kernel package; one that is in the cache is used as it is, so that a lab also starts without a network. */
-async function ensureKernel(options: ImageOptions): Promise<string> {
+export async function ensureKernel(options: ImageOptions): Promise<string> {
   const directory = join(CACHE, 'kernel');
   if (existsSync(directory)) return directory;
   const { signal, onStep } = options;
   onStep('fetching the guest kernel');
   await inNewFolder(directory, options, async (folder) => {
-    const download = async (): Promise<boolean> => {
+    await unpackPackage(folder, KERNEL_PACKAGE, signal, async () => {
       const depends = await tryRun(['apt-cache', 'depends', KERNEL_PACKAGE], { signal });
-      const real = /Depends: (linux-image-[\w.+-]+)/.exec(depends.stdout)?.[1];
-      if (real === undefined) return false;
-      const command = ['env', '--chdir', folder, 'apt-get', '-q', '-o', 'APT::Sandbox::User=root', 'download', real] as const;
-      return (await tryRun(command, { signal, timeoutMs: 600_000 })).code === 0;
-    };
-    if (!(await download())) {
-      await run(['apt-get', '-q', 'update'], { signal, timeoutMs: 600_000 });
-      if (!(await download())) throw new LabError(`apt could not download the kernel for guests (${KERNEL_PACKAGE}); check the machine's package sources.`);
-    }
-    const archive = readdirSync(folder).find((name) => name.endsWith('.deb'));
-    if (archive === undefined) throw new LabError('apt downloaded no kernel package.');
-    await run(['dpkg', '--extract', join(folder, archive), folder], { signal, timeoutMs: 120_000 });
-    rmSync(join(folder, archive));
+      return /Depends: (linux-image-[\w.+-]+)/.exec(depends.stdout)?.[1];
+    });
     await run(['depmod', '-b', modulesBase(folder), kernelVersion(folder)], { signal });
   });
   return directory;
+}
+
+/** Fetches a Debian package and unpacks it into the folder. `find`: the name to ask for, where that is only known from the package lists. */
+export async function unpackPackage(folder: string, name: string, signal: AbortSignal | undefined, find = async (): Promise<string | undefined> => name): Promise<void> {
+  const download = async (): Promise<boolean> => {
+    const real = await find();
+    if (real === undefined) return false;
+    const command = ['env', '--chdir', folder, 'apt-get', '-q', '-o', 'APT::Sandbox::User=root', 'download', real] as const;
+    return (await tryRun(command, { signal, timeoutMs: 600_000 })).code === 0;
+  };
+  if (!(await download())) {
+    await run(['apt-get', '-q', 'update'], { signal, timeoutMs: 600_000 });
+    if (!(await download())) throw new LabError(`apt could not download ${name} for guests; check the machine's package sources.`);
+  }
+  const archive = readdirSync(folder).find((each) => each.endsWith('.deb'));
+  if (archive === undefined) throw new LabError(`apt downloaded no package ${name}.`);
+  await run(['dpkg', '--extract', join(folder, archive), folder], { signal, timeoutMs: 120_000 });
+  rmSync(join(folder, archive));
 }
 
 /** Where lib/modules is: newer packages have it below usr. */
@@ -91,19 +99,24 @@ async function buildImage(folder: string, kernel: string, version: string, { sig
   onStep('building the guest image');
   const program = join(folder, 'ferry-guest');
   await run(['gcc', '-std=gnu17', '-O2', '-Wall', '-static', '-s', '-o', program, PROGRAM], { signal });
-  const modules = new Set<string>();
-  for (const module of MODULES) {
-    const shown = await run(['modprobe', '-d', modulesBase(kernel), '-S', version, '--show-depends', module], { signal });
-    for (const [, path] of shown.matchAll(/^insmod (\S+)/gm)) if (path !== undefined) modules.add(path);
-  }
-  const moduleEntries = await Promise.all(
-    [...modules].map(async (path, index) => ({ path: `modules/${String(index).padStart(2, '0')}-${basename(path).replace(/\.xz$/, '')}`, content: await moduleContent(path, folder, signal) })),
-  );
+  const moduleEntries = await modulesIn(folder, kernel, [], signal);
   // not compressed: an emulated guest unpacks slower than QEMU copies
   writeFileSync(join(folder, 'initrd'), cpioArchive([{ path: 'dev' }, { path: 'proc' }, { path: 'sys' }, { path: 'modules' }, { path: 'init', content: readFileSync(program), executable: true }, ...moduleEntries]));
   rmSync(program);
   const boot = join(kernel, 'boot');
   writeFileSync(join(folder, 'vmlinuz'), readFileSync(join(boot, `vmlinuz-${version}`)));
+}
+
+/** The modules of every guest and `more`, with what they need, in the order in which the guest has to load them. */
+export async function modulesIn(folder: string, kernel: string, more: readonly string[], signal: AbortSignal | undefined): Promise<readonly CpioEntry[]> {
+  const modules = new Set<string>();
+  for (const module of [...MODULES, ...more]) {
+    const shown = await run(['modprobe', '-d', modulesBase(kernel), '-S', kernelVersion(kernel), '--show-depends', module], { signal });
+    for (const [, path] of shown.matchAll(/^insmod (\S+)/gm)) if (path !== undefined) modules.add(path);
+  }
+  return await Promise.all(
+    [...modules].map(async (path, index) => ({ path: `modules/${String(index).padStart(2, '0')}-${basename(path).replace(/\.xz$/, '')}`, content: await moduleContent(path, folder, signal) })),
+  );
 }
 
 async function moduleContent(path: string, folder: string, signal: AbortSignal | undefined): Promise<Buffer> {

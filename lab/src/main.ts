@@ -71,6 +71,7 @@ function parse(args: readonly string[]): { readonly flags: Flags; readonly words
         all: { type: 'boolean' },
         'no-start': { type: 'boolean' },
         'no-wait': { type: 'boolean' },
+        agent: { type: 'boolean' },
       },
     });
     return { flags: values, words: positionals };

@@ -3,6 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { ensureAgentInitrd } from './agent-initrd.ts';
 import { createDisk, diskKinds, removeDisk } from './disk.ts';
 import { domainXml } from './domain-xml.ts';
 import { LabError, usageError } from './errors.ts';
@@ -22,6 +23,8 @@ export type VmCreateOptions = {
   readonly diskMib?: number;
   /** `idle`, `disk`, or `dirty:MIBPS`. */
   readonly workload?: string;
+  /** With QEMU's guest agent in it, which takes some more memory and time to boot. */
+  readonly agent?: boolean;
   /** `defined`: do not start it. `started`: do not wait for it. `answering` (default): until its counter counts. */
   readonly until?: 'defined' | 'started' | 'answering';
   readonly signal?: AbortSignal | undefined;
@@ -51,6 +54,8 @@ export async function vmCreate(lab: LabRef, options: VmCreateOptions): Promise<V
     vm = { name, uuid: randomUUID(), address: subnetOf(running.document.subnetNumber).address(octet), mac: guestMac(lab, octet), disk: request.disk, memoryMib: request.memoryMib, workload: request.workload, createdOn: host.name };
     writeDocument(paths.vm(name), vm);
     const disk = await createDisk(running, vm, host, request.diskMib, signal);
+    const agent = options.agent === true;
+    const initrd = agent ? await ensureAgentInitrd(running.document.imageDirectory ?? '', { signal, onStep: () => {} }) : 'initrd';
     const xml = domainXml({
       name,
       uuid: vm.uuid,
@@ -59,6 +64,8 @@ export async function vmCreate(lab: LabRef, options: VmCreateOptions): Promise<V
       mac: vm.mac,
       kernelOptions: { name, host: host.name, address: `${vm.address}/24`, workload: vm.workload },
       disk,
+      initrd,
+      agent,
     });
     rmSync(paths.serialLog(name), { force: true });
     // the hosts see the lab's folder where it is

@@ -229,7 +229,7 @@ export interface MigrationDriver {
    * both halves stay as they are. `stillRunning`: the link was back before QEMU noticed, or another call is at it; it ends by itself.
    */
   recover(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
-  /** Pauses the guest. libvirt takes one that is being moved for paused by the migration: aborted, it runs again; arrived, it is paused. */
+  /** Pauses the guest. One that is being moved live runs again by itself, here when the move ends early, there when it has arrived. */
   suspend(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   resume(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /** QEMU slows the guest of a running migration down no more. libvirt has no call for it: see `announce`. */
