@@ -59,13 +59,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'vm create': {
     operands: ['NAME'],
-    summary: 'Creates and starts a Linux guest, and waits until it counts on its serial line.',
+    summary: 'Creates and starts a guest, and waits until it counts on its serial line.',
     options: {
       host: '--host H            where it starts',
-      'memory-mib': '--memory-mib M      its memory (128)',
+      'memory-mib': '--memory-mib M      its memory (128; what it fills and 8 more for a sector guest)',
       disk: '--disk KIND         none, local, shared, block or nbd (none; shared for --workload disk)',
       'disk-mib': '--disk-mib M        the size of the disk (64)',
-      workload: '--workload W        idle, disk, or dirty:MIBPS to rewrite memory at that rate (idle)',
+      workload: '--workload W        idle, disk, dirty:MIBPS to rewrite memory at that rate, or sector:V=256,W=64,D=20 (idle)',
       agent: '--agent             with QEMU\'s guest agent in the guest',
       'no-wait': '--no-wait           do not wait for the guest',
       'no-start': '--no-start          define it only',

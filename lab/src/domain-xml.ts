@@ -1,4 +1,4 @@
-// The libvirt definition of a lab guest: one virtual CPU, direct kernel boot, a serial log, one network card, at most one disk.
+// The libvirt definition of a lab guest: one virtual CPU, a kernel or a boot sector, a serial log, one network card, at most one disk.
 // Only plain data goes in; every value is escaped here, whatever it was checked for before.
 
 import type { Accelerator } from './lab.ts';
@@ -8,24 +8,26 @@ export type DomainDisk =
   | { readonly type: 'block'; readonly path: string }
   | { readonly type: 'nbd'; readonly host: string; readonly port: number; readonly exportName: string };
 
+export type DomainBoot =
+  /** `initrd`: file name of the initial file system. */
+  | { readonly type: 'kernel'; readonly options: Readonly<Record<string, string>>; readonly initrd: string }
+  /** A raw image that holds a boot sector; it is read only, and all hosts see it. */
+  | { readonly type: 'sector'; readonly path: string };
+
 export type DomainSpec = {
   readonly name: string;
   readonly uuid: string;
   readonly memoryMib: number;
   readonly accelerator: Accelerator;
   readonly mac: string;
-  readonly kernelOptions: Readonly<Record<string, string>>;
+  readonly boot: DomainBoot;
   readonly disk: DomainDisk | undefined;
-  /** File name of the initial file system. */
-  readonly initrd: string;
   /** A channel for the guest's agent. */
   readonly agent: boolean;
 };
 
 export function domainXml(spec: DomainSpec): string {
   const kvm = spec.accelerator === 'kvm';
-  // no_timer_check: on a busy machine an emulated timer misses the kernel's self-test, which then panics
-  const options = ['console=ttyS0', 'quiet', 'panic=-1', 'no_timer_check', 'nokaslr', 'mitigations=off', ...Object.entries(spec.kernelOptions).map(([key, value]) => `ferry.${key}=${value}`)];
   return [
     `<domain type='${kvm ? 'kvm' : 'qemu'}'>`,
     `  <name>${escape(spec.name)}</name>`,
@@ -34,9 +36,7 @@ export function domainXml(spec: DomainSpec): string {
     '  <vcpu>1</vcpu>',
     '  <os>',
     "    <type arch='x86_64' machine='q35'>hvm</type>",
-    '    <kernel>/var/lib/libvirt/boot/vmlinuz</kernel>',
-    `    <initrd>/var/lib/libvirt/boot/${escape(spec.initrd)}</initrd>`,
-    `    <cmdline>${escape(options.join(' '))}</cmdline>`,
+    ...bootXml(spec.boot),
     '  </os>',
     '  <features><acpi/><apic/></features>',
     kvm ? "  <cpu mode='host-model'/>" : "  <cpu mode='custom' match='exact'><model>qemu64</model><feature policy='require' name='rdrand'/></cpu>",
@@ -46,6 +46,7 @@ export function domainXml(spec: DomainSpec): string {
     '  <devices>',
     "    <controller type='usb' model='none'/>",
     ...(spec.disk === undefined ? [] : [diskXml(spec.disk)]),
+    ...(spec.boot.type === 'sector' ? [`    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${escape(spec.boot.path)}'/><target dev='vda' bus='virtio'/><readonly/></disk>`] : []),
     "    <interface type='bridge'>",
     `      <mac address='${escape(spec.mac)}'/>`,
     "      <source bridge='br0'/>",
@@ -62,6 +63,18 @@ export function domainXml(spec: DomainSpec): string {
     '</domain>',
     '',
   ].join('\n');
+}
+
+function bootXml(boot: DomainBoot): readonly string[] {
+  switch (boot.type) {
+    case 'kernel': {
+      // no_timer_check: on a busy machine an emulated timer misses the kernel's self-test, which then panics
+      const options = ['console=ttyS0', 'quiet', 'panic=-1', 'no_timer_check', 'nokaslr', 'mitigations=off', ...Object.entries(boot.options).map(([key, value]) => `ferry.${key}=${value}`)];
+      return ['    <kernel>/var/lib/libvirt/boot/vmlinuz</kernel>', `    <initrd>/var/lib/libvirt/boot/${escape(boot.initrd)}</initrd>`, `    <cmdline>${escape(options.join(' '))}</cmdline>`];
+    }
+    case 'sector':
+      return ["    <boot dev='hd'/>"];
+  }
 }
 
 function diskXml(disk: DomainDisk): string {

@@ -2,30 +2,35 @@
 // asked of libvirt each time, since anyone may have moved it. Migrations are not the lab's business.
 
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { ensureAgentInitrd } from './agent-initrd.ts';
+import { bootSector, parseSectorLoad } from './boot-sector.ts';
+import type { SectorLoad } from './boot-sector.ts';
 import { createDisk, diskKinds, removeDisk } from './disk.ts';
 import { domainXml } from './domain-xml.ts';
+import type { DomainBoot } from './domain-xml.ts';
 import { LabError, usageError } from './errors.ts';
 import { poweredHosts, virsh } from './host.ts';
 import { FIRST_GUEST_OCTET, LAST_GUEST_OCTET, checkName, labHash, labPaths, readDocument, requireHost, requireInit, requireLab, subnetOf, writeDocument } from './lab.ts';
 import type { DiskKind, LabRef, VmDocument } from './lab.ts';
 import { guestMac } from './network.ts';
+import { readSector } from './sector-log.ts';
 import { waitFor } from './wait.ts';
 
 export type VmCreateOptions = {
   readonly name: string;
   readonly host: string;
-  /** 128 when absent; below 96 the guest's kernel does not start. */
+  /** 128 when absent, what it fills and some more for a sector guest; below 96 the Linux guest's kernel does not start. */
   readonly memoryMib?: number;
   readonly disk?: DiskKind;
   /** 64 when absent. */
   readonly diskMib?: number;
-  /** `idle`, `disk`, or `dirty:MIBPS`. */
+  /** `idle`, `disk`, `dirty:MIBPS`, or `sector:V=256,W=64,D=20` (boot-sector.ts): no Linux, exact figures. */
   readonly workload?: string;
   /** With QEMU's guest agent in it, which takes some more memory and time to boot. */
   readonly agent?: boolean;
-  /** `defined`: do not start it. `started`: do not wait for it. `answering` (default): until its counter counts. */
+  /** `defined`: do not start it. `started`: do not wait for it. `answering` (default): until its counter counts, or its memory is filled. */
   readonly until?: 'defined' | 'started' | 'answering';
   readonly signal?: AbortSignal | undefined;
 };
@@ -35,6 +40,10 @@ export type VmInfo = { readonly name: string; readonly uuid: string; readonly ho
 export type VmStatus = VmInfo & { readonly state: string; readonly disk: DiskKind; readonly memoryMib: number; readonly workload: string };
 
 const MIN_MEMORY_MIB = 96;
+/** What a sector guest needs beside what it fills: the first MiB, and what the BIOS keeps at the end. */
+const SECTOR_EXTRA_MIB = 8;
+/** A BIOS boots no disk without a cylinder (504 KiB). */
+const SECTOR_IMAGE_BYTES = 2 ** 20;
 const BOOT_LIMIT_MS = 120_000;
 
 /** Creates, starts and awaits a guest; on failure nothing of it is left. */
@@ -62,9 +71,8 @@ export async function vmCreate(lab: LabRef, options: VmCreateOptions): Promise<V
       memoryMib: vm.memoryMib,
       accelerator: running.document.accelerator ?? 'tcg',
       mac: vm.mac,
-      kernelOptions: { name, host: host.name, address: `${vm.address}/24`, workload: vm.workload },
+      boot: bootOf(lab, vm, request.sector, initrd),
       disk,
-      initrd,
       agent,
     });
     rmSync(paths.serialLog(name), { force: true });
@@ -83,16 +91,32 @@ export async function vmCreate(lab: LabRef, options: VmCreateOptions): Promise<V
 
 function checkRequest(options: VmCreateOptions) {
   checkName('VM', options.name);
-  const memoryMib = options.memoryMib ?? 128;
+  const workload = options.workload ?? 'idle';
+  const sector = workload.startsWith('sector:') ? parseSectorLoad(workload.slice('sector:'.length)) : undefined;
+  const leastMib = sector === undefined ? MIN_MEMORY_MIB : sector.filledMib + SECTOR_EXTRA_MIB;
+  const memoryMib = options.memoryMib ?? Math.max(sector === undefined ? 128 : 0, leastMib);
   const diskMib = options.diskMib ?? 64;
   const disk = options.disk ?? (options.workload === 'disk' ? 'shared' : 'none');
-  const workload = options.workload ?? 'idle';
-  if (!Number.isSafeInteger(memoryMib) || memoryMib < MIN_MEMORY_MIB || memoryMib > 65_536) throw usageError(`A guest needs ${MIN_MEMORY_MIB} to 65536 MiB of memory, not ${memoryMib}.`);
+  if (!Number.isSafeInteger(memoryMib) || memoryMib < leastMib || memoryMib > 65_536) throw usageError(`This guest needs ${leastMib} to 65536 MiB of memory, not ${memoryMib}.`);
   if (!Number.isSafeInteger(diskMib) || diskMib < 1 || diskMib > 65_536) throw usageError(`A disk has 1 to 65536 MiB, not ${diskMib}.`);
   if (!diskKinds().includes(disk)) throw usageError(`There is no kind of disk "${disk}"; choose one of ${diskKinds().join(', ')}.`);
-  if (!/^(?:idle|disk|dirty:[1-9]\d{0,4})$/.test(workload)) throw usageError(`There is no workload "${workload}"; choose idle, disk, or dirty:MIBPS as in dirty:20.`);
+  if (sector === undefined && !/^(?:idle|disk|dirty:[1-9]\d{0,4})$/.test(workload)) throw usageError(`There is no workload "${workload}"; choose idle, disk, dirty:MIBPS as in dirty:20, or sector:V=256,W=64,D=20.`);
+  if (sector !== undefined && disk !== 'none') throw usageError('A sector guest has no disk of its own; leave --disk out.');
   if (workload === 'disk' && disk === 'none') throw usageError('The workload "disk" needs a disk; give --disk local, shared, block or nbd.');
-  return { memoryMib, diskMib, disk, workload };
+  return { memoryMib, diskMib, disk, workload, sector };
+}
+
+/** Writes the sector's image where all hosts see it. */
+function bootOf(lab: LabRef, vm: VmDocument, sector: SectorLoad | undefined, initrd: string): DomainBoot {
+  if (sector === undefined) return { type: 'kernel', initrd, options: { name: vm.name, host: vm.createdOn, address: `${vm.address}/24`, workload: vm.workload } };
+  const image = sectorImage(lab, vm.name);
+  writeFileSync(image, bootSector(sector));
+  truncateSync(image, SECTOR_IMAGE_BYTES);
+  return { type: 'sector', path: `/var/lib/libvirt/shared/${vm.name}.sector` };
+}
+
+function sectorImage(lab: LabRef, name: string): string {
+  return join(labPaths(lab).shared, `${name}.sector`);
 }
 
 function claim(path: string, content = '{}'): boolean {
@@ -121,9 +145,10 @@ function claimAddress(lab: LabRef, name: string): number {
 async function untilAnswering(lab: LabRef, vm: VmDocument, signal: AbortSignal | undefined): Promise<void> {
   let nextLook = 0;
   await waitFor(
-    `The first counter line of "${vm.name}"`,
+    `The first sign of life of "${vm.name}"`,
     async () => {
-      if (/^tick 1 /m.test(vmLog(lab, vm.name))) return true;
+      const log = vmLog(lab, vm.name);
+      if (vm.workload.startsWith('sector:') ? readSector(log).ready : /^tick 1 /m.test(log)) return true;
       if (performance.now() < nextLook) return undefined;
       nextLook = performance.now() + 3000;
       const found = (await vmList(lab)).find((each) => each.name === vm.name);
@@ -190,7 +215,7 @@ async function remove(lab: LabRef, name: string, vm: VmDocument | undefined): Pr
     await removeDisk(requireLab(lab), vm);
     rmSync(paths.address(Number(vm.address.split('.')[3])), { force: true });
   }
-  for (const file of [paths.serialLog(name), paths.vmXml(name), paths.vm(name)]) rmSync(file, { force: true });
+  for (const file of [paths.serialLog(name), paths.vmXml(name), sectorImage(lab, name), paths.vm(name)]) rmSync(file, { force: true });
 }
 
 /** All that the guest has written to its serial line since it was created, across its hosts. Empty before its first line. */
