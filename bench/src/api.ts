@@ -15,12 +15,17 @@ export async function call<T>(plane: ControlPlane, method: string, path: string,
   return (await response.json()) as T;
 }
 
+/** The migration as it is once it has ended. */
+export async function untilEnded(plane: ControlPlane, id: string, signal?: AbortSignal): Promise<Migration> {
+  const response = await fetch(`${plane.url()}/api/v1/migrations/${id}/watch`, { headers: { authorization: `Bearer ${plane.token()}` }, ...(signal === undefined ? {} : { signal }) });
+  const last = (await response.text()).trim().split('\n').findLast((line) => line.startsWith('data: '));
+  return JSON.parse((last ?? 'data: {}').slice('data: '.length)) as Migration;
+}
+
 /** A migration from the request to its verified end. Throws unless it succeeded. */
 export async function migrate(plane: ControlPlane, body: object): Promise<Migration> {
   const { id } = await call<Migration>(plane, 'POST', '/migrations', body);
-  const response = await fetch(`${plane.url()}/api/v1/migrations/${id}/watch`, { headers: { authorization: `Bearer ${plane.token()}` } });
-  const last = (await response.text()).trim().split('\n').findLast((line) => line.startsWith('data: '));
-  const ended = JSON.parse((last ?? 'data: {}').slice('data: '.length)) as Migration;
+  const ended = await untilEnded(plane, id);
   if (ended.outcome !== 'succeeded') throw new Error(`migration ${id}: ${JSON.stringify(ended)}`);
   return ended;
 }

@@ -20,7 +20,7 @@ export { readTicks } from './serial-log.ts';
 export type { TickReport } from './serial-log.ts';
 export { temporaryLab } from './temporary-lab.ts';
 export type { TemporaryLab } from './temporary-lab.ts';
-export { vmCreate, vmDelete, vmList, vmLog } from './vm.ts';
+export { vmCreate, vmDelete, vmList, vmLog, vmLogFile } from './vm.ts';
 export type { VmCreateOptions, VmInfo, VmStatus } from './vm.ts';
 export { waitFor } from './wait.ts';
 export type { WaitOptions } from './wait.ts';

@@ -218,9 +218,14 @@ async function remove(lab: LabRef, name: string, vm: VmDocument | undefined): Pr
   for (const file of [paths.serialLog(name), paths.vmXml(name), sectorImage(lab, name), paths.vm(name)]) rmSync(file, { force: true });
 }
 
+/** The file that all hosts append to what the guest writes to its serial line; made when it starts. */
+export function vmLogFile(lab: LabRef, name: string): string {
+  return labPaths(lab).serialLog(name);
+}
+
 /** All that the guest has written to its serial line since it was created, across its hosts. Empty before its first line. */
 export function vmLog(lab: LabRef, name: string): string {
-  const file = labPaths(lab).serialLog(name);
+  const file = vmLogFile(lab, name);
   // a boot loader's control characters are of no use to a reader
   return existsSync(file) ? readFileSync(file, 'latin1').replaceAll('\r', '') : '';
 }
