@@ -22,12 +22,13 @@ interface Story {
 /** Short ones: 128 MiB go over in 4 s. */
 const stories: Readonly<Record<string, Story>> = {
   'converging': { what: 'dirties at a quarter of the link', workload: 'sector:V=128,W=64,D=8' },
-  'slowly-converging': { what: 'dirties at 0.9 of the link, passes become shorter slowly', workload: 'sector:V=128,W=112,D=28.8', abortAfter: 36 },
+  'slowly-converging': { what: 'dirties at 0.8 of the link, passes become shorter slowly', workload: 'sector:V=128,W=112,D=25.6', abortAfter: 36 },
   'not-converging': { what: 'dirties at twice the link, all over its memory', workload: 'sector:V=128,W=112,D=64', abortAfter: 25 },
   'hot-set': { what: 'a hot set that takes half a second on the link, a cold one at a tenth of the link', workload: 'sector:V=128,W=16,D=64,C=96,E=3.2', abortAfter: 20 },
-  'throttled': { what: 'dirties at twice the link; auto-converge', workload: 'sector:V=128,W=112,D=64', flags: ['--auto-converge'], abortAfter: 36 },
+  'throttled': { what: 'dirties at 1.5 times the link; auto-converge', workload: 'sector:V=128,W=64,D=48', flags: ['--auto-converge'], abortAfter: 36 },
   'post-copy': { what: 'dirties at twice the link; post-copy after 9 s', workload: 'sector:V=128,W=112,D=64', flags: ['--postcopy', '--timeout', '9', '--timeout-postcopy'] },
   'slow-link': { what: 'dirties at a quarter of the link, which falls to a tenth for 10 s', workload: 'sector:V=128,W=64,D=8', link: [{ afterSeconds: 3, mbit: LINK_MBIT / 10 }, { afterSeconds: 13, mbit: LINK_MBIT }] },
+  'disk-never-ready': { what: 'a Linux guest writes to its disk, which is copied, about 0.2 MiB/s; the link carries 0.12', workload: 'disk', disk: { kind: 'local', mib: 4 }, flags: ['--copy-storage-all'], abortAfter: 36, link: [{ afterSeconds: 0, mbit: 1 }, { afterSeconds: 36, mbit: LINK_MBIT }] },
   'disk-copy': { what: 'a Linux guest that writes to its disk, which is copied', workload: 'disk', disk: { kind: 'local', mib: 256 }, flags: ['--copy-storage-all'] },
 };
 
@@ -57,7 +58,7 @@ async function record(name: string, { what, workload, disk, flags = [], abortAft
     const outcome = await execute('virsh', command, { timeout: 120_000 }).then(() => 'succeeded', () => 'failed');
     over.abort();
     const samples = await trace;
-    writeFileSync(join(folder, `${name}.jsonl`), traceText({ about: what, workload, flags: flags.join(' '), bandwidthMiBPerSecond: BANDWIDTH, downtimeMs: 300, ...(abortAfter === undefined ? {} : { abortedAfterMs: abortAfter * 1000 }), outcome }, samples));
+    writeFileSync(join(folder, `${name}.jsonl`), traceText({ about: what, workload, flags: flags.join(' '), bandwidthMiBPerSecond: BANDWIDTH, downtimeMs: 300, ...(abortAfter === undefined || outcome === 'succeeded' ? {} : { abortedAfterMs: abortAfter * 1000 }), outcome }, samples));
     process.stderr.write(`${name}: ${outcome}, ${samples.length} samples\n`);
   } finally {
     over.abort();

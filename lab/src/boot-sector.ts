@@ -3,8 +3,8 @@
 // code stands here byte by byte with a tiny assembler for its addresses; what runs it is vm.ts, what reads its serial bytes is sector-log.ts.
 //
 // The clock is the ACPI timer at I/O port 0x608 (3.58 MHz, 24 bits, where SeaBIOS puts it on QEMU's PCs); the processor sleeps between the
-// beats of the interval timer (250 Hz). Time that it did not get (throttled, starved) beyond 12 ms is lost and not made up for: its rate falls, as
-// that of a program would. Each page's first word counts the passes over its set, and each visit verifies it, so that a page that
+// beats of the interval timer (250 Hz). Time that it did not get (throttled, starved) beyond 6 ms is lost and not made up for: its rate falls, as
+// that of a busy program would. Each page's first word counts the passes over its set, and each visit verifies it, so that a page that
 // a migration lost is seen (`!`). With each beat the write-protect bit of CR0 is turned over, which empties QEMU's software TLB: see the README.
 
 import { usageError } from './errors.ts';
@@ -30,7 +30,7 @@ const FIRST = 0x10_0000;
 const PAGE = 4096;
 const PAGES_PER_MIB = 256;
 const TIMER_HZ = 3_579_545;
-const LONGEST_STEP = Math.round(TIMER_HZ * 0.012);
+const LONGEST_STEP = Math.round(TIMER_HZ * 0.006);
 const BEAT_DIVISOR = Math.round(1_193_182 / SECTOR_BEATS_PER_SECOND);
 // a pass over a set must take longer than the longest step, in which the TLB is not emptied
 const MIN_SET_MIB = 4;
