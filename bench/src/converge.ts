@@ -68,7 +68,13 @@ async function move(contender: string, guest: string, from: string, to: string):
 }
 
 async function moveByFerry(by: ControlPlane, body: object, limit: AbortSignal, end: AbortSignal): Promise<boolean> {
-  const { id } = await call<Migration>(by, 'POST', '/migrations', body);
+  const begun = await call<Migration>(by, 'POST', '/migrations', body).catch((error: unknown) => {
+    // refused beforehand: it has not finished either
+    process.stderr.write(`${String(error)}\n`);
+    return undefined;
+  });
+  if (begun === undefined) return false;
+  const { id } = begun;
   const giveUp = (): void => void call(by, 'POST', `/migrations/${id}/abort`).catch(() => undefined);
   limit.addEventListener('abort', giveUp, { once: true });
   const ended = await untilEnded(by, id, end).catch(() => undefined);

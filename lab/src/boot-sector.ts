@@ -2,10 +2,11 @@
 // D MiB/s of pages (and, if wanted, a cold set beside it at a pace of its own), one word per 4 KiB page, in order over the set. Its machine
 // code stands here byte by byte with a tiny assembler for its addresses; what runs it is vm.ts, what reads its serial bytes is sector-log.ts.
 //
-// The clock is the ACPI timer at I/O port 0x608 (3.58 MHz, 24 bits, where SeaBIOS puts it on QEMU's PCs); the processor sleeps between the
+// The clock is the ACPI timer at I/O port 0x608 (3.58 MHz, 24 bits; SeaBIOS puts ACPI's ports at 0x600 on QEMU's PCs); the processor sleeps between the
 // beats of the interval timer (250 Hz). Time that it did not get (throttled, starved) beyond 6 ms is lost and not made up for: its rate falls, as
 // that of a busy program would. Each page's first word counts the passes over its set, and each visit verifies it, so that a page that
 // a migration lost is seen (`!`). With each beat the write-protect bit of CR0 is turned over, which empties QEMU's software TLB: see the README.
+// It obeys the power button: asked to shut down, it is off at the next beat.
 
 import { usageError } from './errors.ts';
 
@@ -121,6 +122,8 @@ export function bootSector(load: SectorLoad): Buffer {
     0xb0, BEAT_DIVISOR >> 8, 0xe6, 0x40,              // mov al, high; out 0x40, al
     0xb0, 0xff, 0xe6, 0xa1,                           // mov al, 0xff; out 0xa1, al
     0xb0, 0xfe, 0xe6, 0x21,                           // mov al, 0xfe; out 0x21, al
+    0x66, 0xba, 0x02, 0x06, 0x66, 0xb8, 0x00, 0x01,   // mov dx, 0x602; mov ax, 0x100
+    0x66, 0xef,                                       // out dx, ax                                  tell of the power button
     0xb0, byte(SECTOR_BYTES.ready), 0xe8, far('say'), // mov al, 'R'; call say
     0x66, 0xba, 0x08, 0x06, 0xed, 0x89, 0xc5,         // mov dx, 0x608; in eax, dx; mov ebp, eax
     label('beat'),
@@ -129,6 +132,12 @@ export function bootSector(load: SectorLoad): Buffer {
     0x0f, 0x20, 0xc0,                                 // mov eax, cr0
     0x35, ...long(0x1_0000),                          // xor eax, 1 << 16
     0x0f, 0x22, 0xc0,                                 // mov cr0, eax
+    0x66, 0xba, 0x00, 0x06, 0x66, 0xed,               // mov dx, 0x600; in ax, dx
+    0xf6, 0xc4, 0x01,                                 // test ah, 1
+    0x74, near('on'),                                 // jz on                                       not pressed
+    0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20,   // mov dx, 0x604; mov ax, 0x2000
+    0x66, 0xef,                                       // out dx, ax                                  off
+    label('on'),
     0xb0, byte(SECTOR_BYTES.beat), 0xe8, far('say'),  // mov al, '.'; call say
     0x66, 0xba, 0x08, 0x06, 0xed,                     // mov dx, 0x608; in eax, dx
     0x89, 0xc1, 0x29, 0xe9, 0x89, 0xc5,               // mov ecx, eax; sub ecx, ebp; mov ebp, eax

@@ -30,7 +30,7 @@ async function job(host: string): Promise<{ readonly dirtyRate: number; readonly
   return { dirtyRate: (figure('memory_dirty_rate') * figure('memory_page_size')) / 2 ** 20, total: figure('memory_total') / 2 ** 20, round: figure('memory_iteration') };
 }
 
-test('the rate that QEMU measures is the rate that was asked for; moved, the guest goes on and has lost no page', { timeout: 180_000 }, async () => {
+test('the rate that QEMU measures is the rate that was asked for; moved, the guest goes on, has lost no page, and obeys the power button', { timeout: 180_000 }, async () => {
   await vmCreate(lab, { name: 'busy', host: 'host1', workload: `sector:V=${FILLED_MIB},W=${FILLED_MIB},D=${RATE_MIB}` });
   const begun = said();
   await waitFor('two seconds of its timer', () => said().beats > begun.beats + 500 || undefined, { timeoutMs: 30_000 });
@@ -59,6 +59,9 @@ test('the rate that QEMU measures is the rate that was asked for; moved, the gue
   await waitFor('it to pass over its set twice more', () => said().hotMib > arrived.hotMib + 100 || undefined, { timeoutMs: 60_000 });
   assert.deepEqual((({ boots, damaged }) => ({ boots, damaged }))(said()), { boots: 1, damaged: 0 });
   assert.deepEqual((await vmList(lab)).map(({ host, state }) => ({ host, state })), [{ host: 'host2', state: 'running' }]);
+
+  await virsh(lab, 'host2', ['shutdown', 'busy']);
+  await waitFor('it to be off', async () => (await vmList(lab)).some(({ host, state }) => host === 'host2' && state === 'shut off') || undefined, { timeoutMs: 20_000 });
   await vmDelete(lab, 'busy');
 });
 
