@@ -102,6 +102,7 @@ function checkRequest(options: VmCreateOptions) {
   if (!diskKinds().includes(disk)) throw usageError(`There is no kind of disk "${disk}"; choose one of ${diskKinds().join(', ')}.`);
   if (sector === undefined && !/^(?:idle|disk|dirty:[1-9]\d{0,4})$/.test(workload)) throw usageError(`There is no workload "${workload}"; choose idle, disk, dirty:MIBPS as in dirty:20, or sector:V=256,W=64,D=20.`);
   if (sector !== undefined && disk !== 'none') throw usageError('A sector guest has no disk of its own; leave --disk out.');
+  if (sector !== undefined && options.agent === true) throw usageError('A sector guest has no agent; leave --agent out.');
   if (workload === 'disk' && disk === 'none') throw usageError('The workload "disk" needs a disk; give --disk local, shared, block or nbd.');
   return { memoryMib, diskMib, disk, workload, sector };
 }
