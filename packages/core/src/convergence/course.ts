@@ -33,14 +33,19 @@ export interface Course {
   readonly recent: readonly { readonly at: TimeMs; readonly sentBytes: number; readonly restBytes: number }[];
   /** The smallest rest of this part, and when it was first seen. */
   readonly best: { readonly bytes: number; readonly at: TimeMs };
+  /** The most that the link has given the memory, bytes per second over a second or more, and when it last gave about as much. */
+  readonly fastest?: { readonly bytesPerSecond: number; readonly at: TimeMs };
 }
 
 const passesKept = 24;
 const samplesKept = 24;
 /** Time over which the present rate is told, ms. */
 const recentMs = 5_000;
+const leastMs = 1_000;
 /** Figures have noise: a rest is smaller when it is so by this share. */
-const gainShare = 0.04;
+export const gainShare = 0.04;
+/** Below this share of what the link gave, it is the link that is slow and not the guest that is busy. */
+export const slowShare = 0.6;
 
 const partOf = ({ memory, disk }: JobSample): Part => ((disk?.totalBytes ?? 0) > 0 && (memory?.sentBytes ?? 0) === 0 ? 'disks' : 'memory');
 
@@ -53,13 +58,21 @@ export function follow(before: Course | undefined, sample: JobSample, now: TimeM
   // counters that run backwards belong to another attempt
   const course = before === undefined || iteration < (before.passes.at(-1)?.iteration ?? 0) ? undefined : before;
   const same = course?.part === part ? course : undefined;
+  const recent = [...(same?.recent ?? []).filter(({ at }) => at > now - recentMs), { at: now, sentBytes, restBytes }].slice(-samplesKept);
+  const fastest = part === 'disks' ? undefined : fastestOf(course?.fastest, recentRate({ recent }), now);
   return {
     startedAt: course?.startedAt ?? now,
     part,
     passes: withSample(course?.passes ?? [], { iteration, restBytes, sentBytes, sample }, now),
-    recent: [...(same?.recent ?? []).filter(({ at }) => at > now - recentMs), { at: now, sentBytes, restBytes }].slice(-samplesKept),
+    recent,
     best: same === undefined || restBytes < same.best.bytes * (1 - gainShare) ? { bytes: restBytes, at: now } : same.best,
+    ...(fastest === undefined ? {} : { fastest }),
   };
+}
+
+function fastestOf(before: Course['fastest'], rate: number | undefined, now: TimeMs): Course['fastest'] {
+  if (rate === undefined || (before !== undefined && rate < before.bytesPerSecond * slowShare)) return before;
+  return { bytesPerSecond: Math.max(rate, before?.bytesPerSecond ?? 0), at: now };
 }
 
 function withSample(passes: readonly Pass[], seen: { readonly iteration: number; readonly restBytes: number; readonly sentBytes: number; readonly sample: JobSample }, now: TimeMs): readonly Pass[] {
@@ -82,9 +95,10 @@ export const secondsOf = ({ startedAt, lastAt }: Pick<Pass, 'startedAt' | 'lastA
 /** Bytes per second that went over in this pass. */
 export const rateOf = (pass: Pass): number => (secondsOf(pass) >= 1 ? (pass.sentTo - pass.sentFrom) / secondsOf(pass) : pass.reportedBytesPerSecond);
 
-/** Bytes per second over the last seconds; undefined before there is something to measure. */
-export function recentRate({ recent }: Course): number | undefined {
-  const [first] = recent;
+/** Bytes per second over the last `overMs` at most; undefined before there is a second to measure. */
+export function recentRate({ recent }: Pick<Course, 'recent'>, overMs: number = recentMs): number | undefined {
   const last = recent.at(-1);
-  return first === undefined || last === undefined || last.at - first.at < 1_000 ? undefined : ((last.sentBytes - first.sentBytes) * 1_000) / (last.at - first.at);
+  if (last === undefined) return undefined;
+  const first = recent.find(({ at }) => at >= last.at - overMs);
+  return first === undefined || last.at - first.at < leastMs ? undefined : ((last.sentBytes - first.sentBytes) * 1_000) / (last.at - first.at);
 }

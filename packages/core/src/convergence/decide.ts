@@ -6,7 +6,7 @@
 import type { TimeMs } from '../ids.ts';
 import type { Measure, MeasureName, PolicyContent, PolicyStep } from '../policy/policy.ts';
 import { recentRate, secondsOf, type Course } from './course.ts';
-import { forecast, honestRests, isLinkSlow, linkRate, memoryPasses, neededPauseMs } from './forecast.ts';
+import { canCarry, forecast, isLinkSlow, linkRate, memoryPasses, neededPauseMs, stalledPasses } from './forecast.ts';
 import { decisionText, type Figures } from './words.ts';
 
 /** What is done, or only said. */
@@ -128,18 +128,6 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
   }
 }
 
-/** Passes in a row, up to the last, that left no less than the best before them. */
-export function stalledPasses(course: Course, now: TimeMs): number {
-  const rests = honestRests(course, now).map(({ pass }) => pass.restBytes);
-  let best = Infinity;
-  let count = 0;
-  for (const rest of rests) {
-    count = rest < best * 0.96 ? 0 : count + 1;
-    best = Math.min(best, rest);
-  }
-  return count;
-}
-
 /** Two steps of throttling in a row that left the guest dirtying as before. */
 function throttleUseless(course: Course): boolean {
   const steps = memoryPasses(course).filter((pass, index, all) => index === 0 || pass.throttlePercent !== all[index - 1]?.throttlePercent);
@@ -154,8 +142,10 @@ function actionOf(step: PolicyStep, policy: PolicyContent, course: Course, situa
   const { limitMs } = policy.downtime;
   if (course.part === 'disks' && ofMemory.includes(step.do)) return undefined;
   switch (step.do) {
-    case 'raise-downtime':
-      return step.toMs > situation.downtimeMs ? { do: 'set-downtime', toMs: Math.min(step.toMs, limitMs) } : undefined;
+    case 'raise-downtime': {
+      const toMs = Math.min(step.toMs, limitMs);
+      return toMs > situation.downtimeMs ? { do: 'set-downtime', toMs } : undefined;
+    }
     case 'double-downtime': {
       const toMs = Math.min(limitMs, situation.downtimeMs * 2);
       return toMs > situation.downtimeMs ? { do: 'set-downtime', toMs } : undefined;
@@ -168,17 +158,11 @@ function actionOf(step: PolicyStep, policy: PolicyContent, course: Course, situa
       return toMs > situation.downtimeMs ? { do: 'set-downtime', toMs } : undefined;
     }
     case 'post-copy':
-      return situation.mayPostCopy && !situation.paused && canFinish(course, now) ? { do: 'post-copy' } : undefined;
+      return situation.mayPostCopy && !situation.paused && canCarry(course, now) ? { do: 'post-copy' } : undefined;
     case 'pause':
-      return canFinish(course, now) ? { do: 'pause' } : undefined;
+      return canCarry(course, now) ? { do: 'pause' } : undefined;
     case 'power-off':
     case 'abort':
       return { do: step.do };
   }
-}
-
-/** The link carries what is left: nothing that cannot be taken back begins on one that does not. */
-function canFinish(course: Course, now: TimeMs): boolean {
-  const present = recentRate(course);
-  return present !== undefined && present > 0 && !isLinkSlow(course, now);
 }

@@ -3,7 +3,7 @@
  * ratio of dirtying to sending. Since a guest dirties the same pages again, that ratio only grows as passes become shorter: a first pass that
  * left as much as it sent proves that pre-copy cannot end (performance notes of Clark et al., NSDI'05, and of Akoush et al., MASCOTS'10).
  */
-import { rateOf, recentRate, secondsOf, type Course, type Pass } from './course.ts';
+import { rateOf, recentRate, secondsOf, gainShare, slowShare, type Course, type Pass } from './course.ts';
 import type { TimeMs } from '../ids.ts';
 
 export type Forecast =
@@ -14,18 +14,24 @@ export type Forecast =
 
 /** Passes older than this do not tell what the link gives now, ms. */
 const linkMemoryMs = 60_000;
-/** Below this share of what the link gave, it is the link that is slow and not the guest that is busy. */
-const slowShare = 0.6;
 /** Passes that shrink by less than this do not shrink: the rest of the way would be longer than anybody waits. */
 const endlessRatio = 0.97;
+/** So many passes in a row without gain, over so long, do not end; ms. */
+const endlessPasses = 5;
+const endlessMs = 4_000;
+/** From this length on a pass is measured well by looks half a second to a second apart. */
+const measuredSeconds = 2.5;
+/** Passes count as stalled only on a link that gives this share of what it gave: below it, they take longer and leave more. */
+const wholeShare = 0.85;
 
 export const memoryPasses = ({ passes }: Course): readonly Pass[] => passes.filter(({ iteration }) => iteration > 0);
 
-/** What the link gives when nothing disturbs it, bytes per second: the best recent pass. 0 before anything is known. */
+/** What the link gives when nothing disturbs it, bytes per second: the best of late, also from within a pass. 0 before anything is known. */
 export function linkRate(course: Course, now: TimeMs): number {
   const passes = memoryPasses(course);
+  const { fastest } = course;
   const measured = passes.filter((pass, index) => index >= passes.length - 2 || pass.lastAt > now - linkMemoryMs);
-  return Math.max(recentRate(course) ?? 0, ...measured.filter((pass) => secondsOf(pass) >= 1 || passes.length > 1).map(rateOf));
+  return Math.max(recentRate(course) ?? 0, fastest !== undefined && fastest.at > now - linkMemoryMs ? fastest.bytesPerSecond : 0, ...measured.filter((pass) => secondsOf(pass) >= 1 || passes.length > 1).map(rateOf));
 }
 
 /** The link gives much less than it did. */
@@ -34,16 +40,28 @@ export function isLinkSlow(course: Course, now: TimeMs): boolean {
   return present !== undefined && present < slowShare * linkRate(course, now);
 }
 
-/** The pass was sent at less than the link's rate, so the guest had more time to dirty what it left. */
-const wasSlow = (pass: Pass, link: number): boolean => secondsOf(pass) >= 1 && rateOf(pass) < slowShare * link;
+/** Time after which a link that has become slower is taken as it is, ms; and the share of its best below which it never is. */
+const newLinkMs = 120_000;
+const leastShare = 0.2;
 
-/** Rests of the last passes, each with the pass that led to it; those after a slow pass say nothing. */
-export function honestRests(course: Course, now: TimeMs): readonly { readonly before: Pass; readonly pass: Pass }[] {
+/** The link carries what is left: nothing that cannot be taken back begins on one that is down, has just slowed down, or gives next to nothing. */
+export function canCarry(course: Course, now: TimeMs): boolean {
+  const { fastest } = course;
+  const present = Math.min(recentRate(course) ?? 0, recentRate(course, 1_500) ?? 0);
+  if (present <= 0 || fastest === undefined) return false;
+  return present >= slowShare * fastest.bytesPerSecond || (now - fastest.at >= newLinkMs && present >= leastShare * fastest.bytesPerSecond);
+}
+
+/** The pass was sent at less than the link's rate, so the guest had more time to dirty what it left. */
+const wasSlow = (pass: Pass, link: number, share: number): boolean => rateOf(pass) < share * link;
+
+/** Rests of the last passes, each with the pass that led to it; those after a slow pass, sent at less than `share` of the link's rate, say nothing. */
+export function honestRests(course: Course, now: TimeMs, share: number = slowShare): readonly { readonly before: Pass; readonly pass: Pass }[] {
   const passes = memoryPasses(course);
   const link = linkRate(course, now);
   return passes.flatMap((pass, index) => {
     const before = passes[index - 1];
-    return before === undefined || wasSlow(before, link) ? [] : [{ before, pass }];
+    return before === undefined || wasSlow(before, link, share) ? [] : [{ before, pass }];
   });
 }
 
@@ -58,12 +76,46 @@ export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecas
   if (link <= 0) return { kind: 'unknown', because: 'link' };
   const target = (link * budgetMs) / 1_000;
   const rest = last.pass.restBytes;
+  if (isStalled(course, now)) return { kind: 'never' };
   if (rest <= target) return { kind: 'ends', inMs: (rest / link) * 1_000 };
-  // concave: what a pass left, per second of it and byte of the link, is the least that shorter ones will leave
-  const ratio = Math.max(rest / (secondsOf(last.before) * link), rests.length >= 2 ? rest / last.before.restBytes : 0);
+  const ratio = ratioOf(rests, link);
   if (ratio >= endlessRatio) return { kind: 'never' };
   const passes = Math.ceil(Math.log(target / rest) / Math.log(ratio));
   return { kind: 'ends', inMs: ((rest * (1 - ratio ** passes)) / (1 - ratio) / link) * 1_000 };
+}
+
+/**
+ * What the guest dirties while a byte goes over. Concave: what a pass left, per second of it and byte of the link, is the least that shorter
+ * ones will leave. Of a pass that lasted but a few looks its length is not known well, and QEMU's own count is better.
+ */
+function ratioOf(rests: ReturnType<typeof honestRests>, link: number): number {
+  const { before, pass } = rests.at(-1) ?? {};
+  if (before === undefined || pass === undefined) return 0;
+  const seconds = secondsOf(before);
+  if (seconds < measuredSeconds) return pass.dirtyBytesPerSecond > 0 ? pass.dirtyBytesPerSecond / link : pass.restBytes / Math.max(seconds * link, before.restBytes);
+  const atFull = Math.min(1, rateOf(before) / link);
+  return Math.max(pass.restBytes / (seconds * link), rests.length >= 2 ? (pass.restBytes / before.restBytes) * atFull : 0);
+}
+
+/** Passes in a row, up to the last, that left no less than the best before them. */
+export function stalledPasses(course: Course, now: TimeMs): number {
+  return stalled(course, now).length;
+}
+
+function stalled(course: Course, now: TimeMs): readonly Pass[] {
+  let best = Infinity;
+  let without: Pass[] = [];
+  for (const { pass } of honestRests(course, now, wholeShare)) {
+    without = pass.restBytes < best * (1 - gainShare) ? [] : [...without, pass];
+    best = Math.min(best, pass.restBytes);
+  }
+  return without;
+}
+
+/** Short passes go on and on: by the figures the rest would fit, or shrink, and it does not. */
+function isStalled(course: Course, now: TimeMs): boolean {
+  const passes = stalled(course, now);
+  return passes.length >= endlessPasses && now - (passes[0]?.startedAt ?? now) >= endlessMs;
 }
 
 /** Pause that the smallest of the last rests would take, ms; undefined while nothing can be told. */
