@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { MigrationProgress } from '../model.ts';
+import { look, watched } from '../convergence/example-course.ts';
 import type { JobSample } from '../convergence/sample.ts';
 import { finalProgress, progressOf } from './progress.ts';
 
@@ -35,6 +36,19 @@ test('time left: what remains over what is gained, and none where nothing is gai
   assert.equal(eta(500, 250), 4_000);
   for (const none of [eta(500, 500), eta(100, 500), eta(0, 0), eta(500, 0, 0)]) assert.equal(none, undefined);
   assert.equal('etaMs' in progressOf(sample(), undefined), false, 'absent, not undefined');
+});
+
+test('time left from whole passes: not before what is left is sent, and room for passes that shrink no more', () => {
+  const { course, now } = watched([{ rest: 4_000 }, { rest: 400, seconds: 1 }]);
+  const { etaMs, etaEarliestMs, etaLatestMs } = progressOf(look({ iteration: 2, rest: 300, sent: 4_100, dirty: 10 }), undefined, course, 100, now);
+  assert.deepEqual([etaMs, etaEarliestMs, etaLatestMs], [3_400, 3_000, 12_000], '400, 40 and 4 MiB; at the latest 300 and twice 400 more, and a look');
+});
+
+test('no time left is told where it does not end; in post-copy it is that of what is left', () => {
+  const { course, now } = watched([{ rest: 4_000 }, { rest: 3_950, seconds: 1 }]);
+  const left = look({ iteration: 2, rest: 1_000, sent: 7_000, dirty: 99 });
+  assert.equal(progressOf(left, undefined, course, 100, now).etaMs, undefined);
+  assert.deepEqual(progressOf({ ...left, postCopyFaults: 12 }, undefined, course, 100, now).etaMs, 10_000);
 });
 
 test('property: never backwards, a whole number from 0 to 99 while it runs, a time left only when something is gained', () => {

@@ -13,6 +13,9 @@ import type { MigrationProgress } from '../model.ts';
 const highestRunningPercent = 99;
 /** How far off a forecast from whole passes was found to be (docs/policies.md). */
 const forecastMargin = 0.35;
+/** So many passes more, each as long as this one, are within what may come; and what lies between two looks, ms. */
+const passesMore = 2;
+const lookMs = 1_000;
 
 /** `course`: with this sample in it; `budgetMs`: the pause that QEMU may make. */
 export function progressOf(sample: JobSample, last: MigrationProgress | undefined, course?: Course, budgetMs = 300, now: TimeMs = 0): MigrationProgress {
@@ -35,14 +38,22 @@ export function progressOf(sample: JobSample, last: MigrationProgress | undefine
 }
 
 /** Time left with the earliest and the latest it may be; nothing where nothing is gained. */
-function etaOf({ remainingBytes, dirtyBytesPerSecond, throughputBytesPerSecond }: JobSample, course: Course | undefined, budgetMs: number, now: TimeMs): Pick<MigrationProgress, 'etaMs' | 'etaEarliestMs' | 'etaLatestMs'> {
+function etaOf({ remainingBytes, dirtyBytesPerSecond, throughputBytesPerSecond, postCopyFaults = 0 }: JobSample, course: Course | undefined, budgetMs: number, now: TimeMs): Pick<MigrationProgress, 'etaMs' | 'etaEarliestMs' | 'etaLatestMs'> {
   const ahead = course === undefined ? undefined : forecast(course, budgetMs, now);
   const pass = course?.passes.at(-1);
+  // in post-copy nothing is dirtied any more
+  if (postCopyFaults > 0 && course !== undefined) {
+    const onlyMs = Math.round((remainingBytes / Math.max(1, linkRate(course, now))) * 1_000);
+    return { etaMs: onlyMs, etaEarliestMs: Math.round(onlyMs * (1 - forecastMargin)), etaLatestMs: Math.round(onlyMs * (1 + forecastMargin)) + lookMs };
+  }
   if (ahead?.kind === 'never') return {};
   if (course !== undefined && ahead?.kind === 'ends' && pass !== undefined) {
-    const earliest = (remainingBytes / Math.max(1, linkRate(course, now))) * 1_000;
+    const link = Math.max(1, linkRate(course, now));
+    const earliest = (remainingBytes / link) * 1_000;
     const left = Math.max(earliest, ahead.inMs - secondsOf(pass) * 1_000);
-    return { etaMs: Math.round(left), etaEarliestMs: Math.round(earliest), etaLatestMs: Math.round(left + ahead.inMs * forecastMargin) };
+    // the pages that are written most are left over: passes may shrink less than the last ones did, down to not at all
+    const again = (pass.restBytes / link) * 1_000 * passesMore;
+    return { etaMs: Math.round(left), etaEarliestMs: Math.round(earliest), etaLatestMs: Math.round(Math.max(left + ahead.inMs * forecastMargin, earliest + again)) + lookMs };
   }
   // before the first pass is over nobody knows how fast the guest writes
   const rate = throughputBytesPerSecond > 0 ? throughputBytesPerSecond : pass === undefined ? 0 : rateOf(pass);
