@@ -38,7 +38,7 @@ test('property: the pause budget stays within its limit, and nothing is done tha
         if (decision.action.do === 'post-copy') assert.ok(policy.postCopy === 'allowed' || (policy.postCopy === 'if-recoverable' && recoverable));
       }
       if (policy.throttle === undefined) assert.equal(highestThrottle, 0);
-      assert.ok(decisions.length <= 24, `${decisions.length} decisions`);
+      assert.ok(decisions.length <= 16, `${decisions.length} decisions`);
     }),
     runs,
   );
@@ -75,10 +75,10 @@ test('property: a link that drops and returns leads to nothing that cannot be ta
 
 /** Share of the looks since the second pass whose interval holds the real end: 91 % were measured; the rest is before a measure that nobody foresees. */
 const shareHeld = 0.85;
-/** The most that 20,000 guests took was 2.2 times as long as sending everything and each working set once more. */
-const worstMultiple = 2.5;
-/** For the looks that a policy needs to see a short transfer at all, ms. */
-const looksMs = 5_000;
+/** Of 20,000 guests none took longer than 1.9 times what it takes to send everything and each working set once more, and ten seconds. */
+const worstMultiple = 2;
+/** For the looks that a policy needs to see short passes at all, ms. */
+const looksMs = 10_000;
 
 test("property: Ferry's default ends every guest on a steady link, in time and within its pause", () => {
   fc.assert(
