@@ -58,9 +58,15 @@ test('lost reply at the switchover: the stale source is removed, and the move is
 });
 
 test('two running copies are told, and nothing is removed', () => {
-  const { migration, effects } = play([...toTransfer, [300, lost], [310, observed(running, arrived)]]);
+  const { migration, effects } = play([...toTransfer, [300, lost], [310, observed(running, arrived)], [810, observed(running, arrived)]]);
   assert.equal(migration.error?.code, 'vm-two-copies');
   assert.ok(!effects.some((effect) => effect.startsWith('remove')));
+});
+
+test('a source that answered before the switch and a target that answered after it are no two copies', () => {
+  const crossed = play([...toTransfer, [300, { type: 'perform-ended' }], [310, observed(sending, arrived)]]);
+  assert.deepEqual([crossed.migration.outcome, crossed.last.at(-1)?.type], [undefined, 'observe']);
+  assert.equal(play([[810, observed(absent, arrived)], [820, { type: 'cleaned' }]], crossed.migration).migration.outcome, 'succeeded');
 });
 
 test('abort: at once before the transfer, by libvirt during it, ignored after the move', () => {

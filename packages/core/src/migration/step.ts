@@ -281,7 +281,8 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
       if (mayResumeSource(migration, look.target)) return again({ type: 'resume-source' });
       return end(withPlace(migration, look.source), 'failed', now, { code: 'migration-failed', message: `${migration.vm.name} is paused on ${migration.from.name} and was not moved: ${failureText(migration)}` });
     case 'two-copies':
-      if (look.held < settleMs && !look.ended) return again();
+      // one host may have answered before the switch and the other after it: only a second look proves two
+      if (look.held === 0 || (look.held < settleMs && !look.ended)) return again();
       if (migration.policy?.twoCopies === 'suspend-both' && migration.attention === undefined) return stay({ ...migration, attention: 'Two copies were running; both are paused until it is settled which one is right.' }, { type: 'suspend-both' }, { type: 'observe', afterMs: observeEveryMs });
       return finish(migration, 'failed', now, { code: 'vm-two-copies', message: `${migration.vm.name} is active on ${migration.from.name} and on ${migration.to?.name ?? 'the target'}.` });
     case 'gone':
