@@ -9,7 +9,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readTicks, virsh, vmCreate, vmDelete, vmLog, waitFor, type DiskKind } from '@ferry/lab';
+import { readTicks, shortenPatience, virsh, vmCreate, vmDelete, vmLog, waitFor, type DiskKind } from '@ferry/lab';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 const full = (process.env['FERRY_TEST_FULL'] ?? '') !== '';
@@ -19,11 +19,7 @@ const times = full ? 20 : 1;
 let fleet: Fleet;
 withFleet(async (made) => {
   fleet = made;
-  // the source gives the target's daemon up after 5 s instead of 30 s
-  for (const host of ['host1', 'host2']) {
-    await made.sh(host, `printf 'keepalive_interval = 1\\nkeepalive_count = 4\\n' >>/etc/libvirt/qemu.conf
-      old=$(cat /run/libvirtd.pid); kill $old; while [ -e /proc/$old ]; do sleep 0.05; done; libvirtd -d -l; until virsh -q -c qemu:///system uri >/dev/null 2>&1; do sleep 0.05; done`);
-  }
+  for (const host of ['host1', 'host2']) await shortenPatience(made.lab, host);
 });
 
 /** Program and procedure of the Finish call, as they stand in a TCP segment; the daemon's answers on its connection are dropped from then on. */
