@@ -240,3 +240,37 @@ test('events are numbered, replayed after the one named, and end with their read
   }
   stop.abort();
 });
+
+test('a retry goes to the next suited host, and what was decided on the way is kept with its figures', async () => {
+  fleet.add('h3');
+  await engine.addHost({ uri: uriOf('h3'), name: 'h3' }, patience());
+  const { name: _name, version: _version, ...usual } = engine.policies.find('default');
+  await engine.policies.put('again', { ...usual, retry: { attempts: 2, delayMs: 5_000 } });
+  await run(web);
+  Object.assign(fleet.next, { moves: false, failure: { outcome: 'refused', message: 'no route to host' } });
+  const { id } = await engine.startMigration({ vm: 'web', policy: 'again' }, by);
+  let first: string | undefined;
+  for await (const { phase, to, attempts = [] } of engine.watchMigration(id, patience())) {
+    if (phase === 'transferring') first ??= to?.name;
+    if (phase !== 'queued' || attempts.length === 0) continue;
+    Object.assign(fleet.next, { moves: true, failure: undefined });
+    break;
+  }
+  const done = await ended(id);
+  assert.deepEqual([done.outcome, done.attempts?.length, done.policy?.version], ['succeeded', 1, 1]);
+  assert.deepEqual([done.attempts?.[0]?.to?.name, done.to?.name].toSorted(), ['h2', 'h3']);
+  assert.equal(done.attempts?.[0]?.to?.name, first);
+});
+
+test('a policy that is named must be there; labels and clusters select one', async () => {
+  await run(web);
+  await assert.rejects(engine.startMigration({ vm: 'web', policy: 'nonsense' }, by), refused('policy-unknown'));
+  await assert.rejects(engine.putCluster({ name: 'default', policy: 'nonsense' }), refused('policy-unknown'));
+  await assert.rejects(engine.policies.put('nova', engine.policies.find('default')), refused('policy-preset'));
+  await engine.putCluster({ name: 'default', policy: 'nova' });
+  assert.deepEqual([(await move()).policy?.name, (await move()).policy?.from], ['nova', 'cluster']);
+  await engine.policies.bind('tier=db', 'harvester');
+  await engine.labelVm('web', { add: ['tier=db'], remove: [] });
+  assert.deepEqual((await move()).policy?.name, 'harvester');
+  assert.deepEqual((await move({ policy: 'kubevirt' })).policy?.from, 'migration');
+});

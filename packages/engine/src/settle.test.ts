@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FerryError, hostId, migrationId, vmUuid, type DomainState, type HostId, type InstanceRole, type Migration, type StateReason, type Vm, type VolumeRecord } from '@ferry/core';
+import type { HostLink } from './ports.ts';
+import { createSettle, type SettleDeps } from './settle.ts';
+
+const uuid = vmUuid('a');
+const at = (host: string, state: DomainState, reason: StateReason, role: InstanceRole = 'authoritative'): Vm['instances'][number] => ({
+  hostId: hostId(host), role, instance: { uuid, name: 'web', state, reason, persistent: true, memoryBytes: 1, vcpus: 1, disks: [] },
+});
+const vmWith = (...instances: Vm['instances']): Vm => ({ uuid, name: 'web', hostId: instances[0]?.hostId ?? hostId('h1'), state: instances[0]?.instance.state ?? 'running', memoryBytes: 1, vcpus: 1, disks: [], instances });
+const last = { id: migrationId('m1'), vm: { uuid, name: 'web' }, from: { id: hostId('h1'), name: 'h1' }, to: { id: hostId('h2'), name: 'h2' }, outcome: 'failed', phases: [{ phase: 'switching', at: 0 }], plan: { disks: [{ target: 'vda', how: 'copy' }] } } as unknown as Migration;
+const copy: VolumeRecord = { host: 'h2', hostName: 'h2', path: '/pool/web', pool: 'default', name: 'web', vm: { uuid, name: 'web' }, migration: migrationId('m1'), at: 0, role: 'target', capacityBytes: 1 };
+
+function settling(vm: Vm, more: Partial<SettleDeps> = {}) {
+  const calls: string[] = [];
+  const linkOf = (host: string): HostLink =>
+    ({ migration: { remove: async (_: string, what: string) => void calls.push(`${host} remove ${what}`), resume: async () => void calls.push(`${host} resume`) } }) as unknown as HostLink;
+  const settle = createSettle({
+    vm: () => vm, hostNameOf: (id) => id, hostIdOf: (ref) => ref as HostId, linkOf, answers: () => true, active: () => [], migrationsOf: async () => [last], leftovers: async () => [],
+    purge: async ({ path }) => void calls.push(`purge ${path}`), refresh: async () => {}, ...more,
+  });
+  return { settle, calls };
+}
+const signal = AbortSignal.timeout(5_000);
+const refusedWith = (code: string) => (error: unknown) => error instanceof FerryError && error.code === code;
+
+test('the copies with what is known: their part in the last migration, and whose disks they write to', async () => {
+  const copies = await settling(vmWith(at('h2', 'running', 'migrated'), at('h1', 'running', 'migration-canceled', 'conflict'))).settle.copies('web');
+  assert.deepEqual(copies.map(({ host }) => host), ['h2', 'h1']);
+  assert.match(copies[0]?.knowledge.join(' ') ?? '', /the target of migration m1, which failed.*memory as of the switch.*disks vda are copies/);
+  assert.match(copies[1]?.knowledge.join(' ') ?? '', /the source of migration m1.*paused for the switch.*let it run again/);
+});
+
+test('one is kept: the others end, and it runs', async () => {
+  const { settle, calls } = settling(vmWith(at('h2', 'paused', 'user'), at('h1', 'paused', 'user', 'conflict')));
+  await settle.settle('web', 'h1', signal);
+  assert.deepEqual(calls, ['h2 remove process', 'h1 resume']);
+});
+
+test('nothing is ended where there is one copy, where the kept one is off, in a migration, or that holds memory of its own', async () => {
+  const nothing = settling(vmWith(at('h1', 'running', 'booted'), at('h2', 'shut-off', 'other', 'parked')));
+  await assert.rejects(nothing.settle.settle('web', 'h1', signal), refusedWith('vm-not-in-conflict'));
+  await assert.rejects(nothing.settle.settle('web', 'h2', signal), refusedWith('request-invalid'));
+  const postCopy = settling(vmWith(at('h2', 'running', 'post-copy-failed'), at('h1', 'paused', 'post-copy-failed', 'incoming')));
+  await assert.rejects(postCopy.settle.settle('web', 'h2', signal), refusedWith('copy-needed'));
+  const moving = settling(vmWith(at('h2', 'running', 'migrated'), at('h1', 'running', 'booted', 'conflict')), { active: () => [{ ...last, phase: 'transferring' }] });
+  await assert.rejects(moving.settle.settle('web', 'h1', signal), refusedWith('vm-already-migrating'));
+  assert.deepEqual([...nothing.calls, ...postCopy.calls, ...moving.calls], []);
+});
+
+test('cleaning up: a half beside a copy that runs is ended, one alone runs again, unfinished volumes go', async () => {
+  const beside = settling(vmWith(at('h2', 'running', 'migrated'), at('h1', 'paused', 'migration', 'incoming')), { leftovers: async () => [copy] });
+  assert.deepEqual((await beside.settle.remains('web')).map(({ host, settles }) => [host, settles]), [['h1', true], ['h2', true]]);
+  assert.deepEqual(beside.calls, [], 'looking changes nothing');
+  await beside.settle.cleanup('web', signal);
+  assert.deepEqual(beside.calls, ['h1 remove process', 'purge /pool/web']);
+  const alone = settling(vmWith(at('h1', 'paused', 'migration')));
+  await alone.settle.cleanup('web', signal);
+  assert.deepEqual(alone.calls, ['h1 resume']);
+});
+
+test('cleaning up leaves alone what it cannot be sure of', async () => {
+  const silent = settling(vmWith(at('h1', 'paused', 'migration')), { answers: (host) => host !== 'h2' });
+  assert.match((await silent.settle.cleanup('web', signal))[0]?.remedy ?? '', /h2 does not answer, and may run the VM/);
+  const memory = settling(vmWith(at('h1', 'paused', 'post-copy-failed')));
+  assert.match((await memory.settle.cleanup('web', signal))[0]?.remedy ?? '', /holds memory that no other copy has/);
+  const halves = settling(vmWith(at('h1', 'paused', 'migration'), at('h2', 'paused', 'migration', 'incoming')));
+  assert.ok((await halves.settle.cleanup('web', signal)).every(({ settles }) => !settles));
+  assert.deepEqual([...silent.calls, ...memory.calls, ...halves.calls], []);
+});
