@@ -258,7 +258,7 @@ test('a retry goes to the next suited host, and what was decided on the way is k
   }
   const done = await ended(id);
   assert.deepEqual([done.outcome, done.attempts?.length, done.policy?.version], ['succeeded', 1, 1]);
-  assert.deepEqual([done.attempts?.[0]?.to?.name, done.to?.name].toSorted(), ['h2', 'h3']);
+  assert.deepEqual(new Set([done.attempts?.[0]?.to?.name, done.to?.name]), new Set(['h2', 'h3']));
   assert.equal(done.attempts?.[0]?.to?.name, first);
 });
 

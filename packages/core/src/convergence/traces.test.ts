@@ -1,0 +1,74 @@
+/**
+ * What the default policy makes of real migrations: libvirt's figures as they were recorded from lab guests by "script/bench converge --traces",
+ * fed to the engine as if they came now. The first line of each file says what it is.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { MigrationProgress } from '../model.ts';
+import { progressOf } from '../migration/progress.ts';
+import { presets } from '../policy/presets.ts';
+import { follow, type Course } from './course.ts';
+import { decide, type Decision } from './decide.ts';
+import type { JobSample } from './sample.ts';
+
+const folder = join(import.meta.dirname, '..', 'migration', 'traces');
+const samplesOf = (name: string): readonly JobSample[] =>
+  readFileSync(join(folder, `${name}.jsonl`), 'utf8').trim().split('\n').slice(1).map((line) => JSON.parse(line) as JobSample);
+
+/** Replays the trace. Measures do not act on it, so only what is decided first is telling. */
+function replay(name: string, policyName = 'default'): { readonly decisions: readonly Decision[]; readonly progress: readonly MigrationProgress[] } {
+  const policy = presets.get(policyName);
+  assert.ok(policy);
+  let course: Course | undefined;
+  let decisions: readonly Decision[] = [];
+  const progress: MigrationProgress[] = [];
+  for (const sample of samplesOf(name)) {
+    const now = sample.elapsedMs;
+    course = follow(course, sample, now);
+    progress.push(progressOf(sample, progress.at(-1), course, policy.downtime.initialMs, now));
+    const set = decisions.findLast(({ action }) => action.do === 'set-downtime')?.action;
+    const decision = decide(policy, course, { downtimeMs: set?.do === 'set-downtime' ? set.toMs : policy.downtime.initialMs, sizeBytes: sample.totalBytes, mayPostCopy: policy.postCopy !== 'never', paused: false, decisions }, now);
+    if (decision !== undefined) decisions = [...decisions, decision];
+  }
+  return { decisions, progress };
+}
+const done = ({ decisions }: { readonly decisions: readonly Decision[] }): readonly string[] => decisions.map(({ action }) => (action.do === 'note' ? `note ${action.what}` : action.do));
+
+test('one that converges is left alone', () => {
+  assert.deepEqual(done(replay('converging')), []);
+});
+
+test('one that dirties more than the link carries goes to post-copy, in the first place', () => {
+  assert.deepEqual(done(replay('not-converging')).slice(0, 1), ['post-copy']);
+});
+
+test('a hot set that takes less than half a second gets the pause that it needs first, within the limit', () => {
+  const { decisions } = replay('hot-set');
+  assert.deepEqual(decisions.slice(0, 1).map(({ action }) => action.do), ['set-downtime']);
+  for (const { action } of decisions) if (action.do === 'set-downtime') assert.ok(action.toMs <= 500);
+});
+
+test('a link that slows down is waited for, and nothing that cannot be taken back begins on it', () => {
+  const taken = done(replay('slow-link'));
+  assert.ok(!taken.includes('post-copy') && !taken.includes('pause'), taken.join(', '));
+});
+
+test('disks that are never ready are told, and given up by a policy with a limit', () => {
+  assert.deepEqual(done(replay('disk-never-ready')), ['note disks-stalled']);
+  assert.match(replay('disk-never-ready').decisions[0]?.text ?? '', /^disks: /);
+});
+
+test('disks that are copied in time are nothing to speak of', () => {
+  assert.deepEqual(done(replay('disk-copy')), []);
+});
+
+test('progress of every trace never runs backwards', () => {
+  const names = readdirSync(folder).filter((file) => file.endsWith('.jsonl')).map((file) => file.replace('.jsonl', ''));
+  assert.ok(names.length >= 8);
+  for (const name of names) {
+    const percents = replay(name).progress.map(({ percent }) => percent);
+    assert.deepEqual(percents, percents.toSorted((a, b) => a - b), name);
+  }
+});
