@@ -60,7 +60,7 @@ async function move(contender: string, guest: string, from: string, to: string):
     const giveUp = (): void => void execute('virsh', ['-c', from, 'domjobabort', guest], { timeout: GRACE_MS }).catch(() => undefined);
     limit.addEventListener('abort', giveUp, { once: true });
     const command = ['-c', from, 'migrate', '--live', '--p2p', '--persistent', '--undefinesource', '--abort-on-error', '--bandwidth', String(BANDWIDTH), ...how.flags, guest, to];
-    const moved = await execute('virsh', command, { signal: end }).then(() => true, () => false);
+    const moved = await execute('virsh', command, { signal: end }).then(() => true, (error: unknown) => told(limit, error));
     limit.removeEventListener('abort', giveUp);
     return moved;
   }
@@ -68,18 +68,21 @@ async function move(contender: string, guest: string, from: string, to: string):
 }
 
 async function moveByFerry(by: ControlPlane, body: object, limit: AbortSignal, end: AbortSignal): Promise<boolean> {
-  const begun = await call<Migration>(by, 'POST', '/migrations', body).catch((error: unknown) => {
-    // refused beforehand: it has not finished either
-    process.stderr.write(`${String(error)}\n`);
-    return undefined;
-  });
-  if (begun === undefined) return false;
-  const { id } = begun;
+  const begun = await call<Migration>(by, 'POST', '/migrations', body).catch((error: unknown) => error);
+  // refused beforehand: it has not finished either
+  if (begun instanceof Error) return told(limit, begun);
+  const { id } = begun as Migration;
   const giveUp = (): void => void call(by, 'POST', `/migrations/${id}/abort`).catch(() => undefined);
   limit.addEventListener('abort', giveUp, { once: true });
   const ended = await untilEnded(by, id, end).catch(() => undefined);
   limit.removeEventListener('abort', giveUp);
-  return ended?.outcome === 'succeeded';
+  return ended?.outcome === 'succeeded' || told(limit, ended?.error?.message ?? ended?.outcome ?? 'no end');
+}
+
+/** False; a failure that is not our own abort is worth a line. */
+function told(limit: AbortSignal, error: unknown): false {
+  if (!limit.aborted) process.stderr.write(`${String(error)}\n`);
+  return false;
 }
 
 async function libvirtDowntimeMs(host: string, guest: string): Promise<number> {
