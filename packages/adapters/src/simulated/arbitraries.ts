@@ -1,6 +1,6 @@
 /** For property tests: guests and links of all sorts, in proportion to each other. */
 import * as fc from 'fast-check';
-import { windowMs, type Link } from './link.ts';
+import type { Link } from './link.ts';
 import { contentBytes, workingBytes } from './memory.ts';
 import type { GuestModel } from './transfer.ts';
 
@@ -43,5 +43,3 @@ export const anySituation = anyRate.chain((rate) => fc.record({ rate: fc.constan
 
 /** Time that the guest's memory takes with each working set once more, ms: (V + sum of W) / B. */
 export const onceAndAgainMs = ({ memory }: GuestModel, rate: number): number => ((contentBytes(memory) + workingBytes(memory)) * 1_000) / rate;
-
-export { windowMs };

@@ -1,0 +1,177 @@
+/**
+ * A fleet that is nowhere: the engine's hypervisor port over simulated hosts, guests and links. Definitions are JSON in place of XML, with
+ * what a simulated guest has. For planning, comparing policies and tests; it has no direct mode, no snapshots and no files beside disks.
+ */
+import { FerryError, noNeeds, vmUuid, type Instance, type VmFacts } from '@ferry/core';
+import type { Clock, DefinitionDriver, HostInventory, HostLink, Hypervisor } from '@ferry/engine';
+import { simulatedDriver } from './driver.ts';
+import { createDomain, createHost, createWorld, type GuestSpec, type SimulatedDomain, type SimulatedHost, type SimulatedWorld } from './fleet.ts';
+import { steadyLink, type Link } from './link.ts';
+import { putVolume, simulatedStorage } from './storage.ts';
+
+const gib = 1_073_741_824;
+const vcpus = 2;
+
+export interface SimulatedFleetOptions {
+  readonly clock: Clock;
+  readonly hosts: readonly Parameters<typeof createHost>[0][];
+  readonly guests: readonly GuestSpec[];
+  /** Between two hosts, by their names; one link may serve many, who share it then. One link of 1 GiB/s for all by default. */
+  readonly links?: (from: string, to: string) => Link;
+}
+
+export interface SimulatedFleet {
+  readonly hypervisor: Hypervisor;
+  readonly hosts: ReadonlyMap<string, SimulatedHost>;
+  /** The control plane loses the host; guests and migrations go on. */
+  cutOff(host: string): void;
+  mend(host: string): void;
+}
+
+export function simulatedHypervisor({ clock, hosts: specs, guests, links }: SimulatedFleetOptions): SimulatedFleet {
+  const hosts = new Map(specs.map((spec) => [spec.name, createHost(spec)]));
+  const one = steadyLink(gib);
+  const world = createWorld(clock, hosts, links ?? (() => one));
+  const named = (name: string): SimulatedHost => {
+    const host = hosts.get(name);
+    if (host === undefined) throw new Error(`no host ${name}`);
+    return host;
+  };
+  for (const guest of guests) {
+    const domain = createDomain(guest);
+    named(guest.host).domains.set(domain.uuid, domain);
+    for (const disk of domain.disks) putVolume(hosts, named(guest.host), disk);
+  }
+  return {
+    hosts,
+    hypervisor: {
+      async connect(uri) {
+        const host = world.byUri(uri);
+        if (host?.reachable !== true) throw new FerryError('host-unreachable', `${uri} does not answer.`);
+        return linkTo(world, host);
+      },
+      describeDefinition: (json) => factsOf(read(json)),
+      identityOfDefinition: (json) => {
+        const { uuid, name, disks } = read(json);
+        return { uuid, name, disks: Object.fromEntries(disks.map(({ target, path }) => [target, path])), needs: noNeeds };
+      },
+      rewriteDefinition: (json, { disks = {} }) => {
+        const domain = read(json);
+        return JSON.stringify({ ...domain, disks: domain.disks.flatMap((disk) => (disks[disk.target] === null ? [] : [{ ...disk, path: disks[disk.target] ?? disk.path }])) });
+      },
+    },
+    cutOff(name) {
+      const host = named(name);
+      host.reachable = false;
+      for (const lose of host.connections) lose(new Error('connection lost'));
+      host.connections.clear();
+    },
+    mend: (name) => void (named(name).reachable = true),
+  };
+}
+
+const read = (json: string): SimulatedDomain => JSON.parse(json) as SimulatedDomain;
+
+const factsOf = ({ autostart, persistent, disks }: SimulatedDomain): VmFacts => ({
+  saved: false, autostart, persistent, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
+  disks: disks.map(({ target, path, capacityBytes, bytes }) => ({ target, device: 'disk', type: 'file', source: path, format: 'raw', readOnly: false, capacityBytes, allocationBytes: bytes, backing: [] })),
+});
+
+const instanceOf = ({ uuid, name, state, reason, persistent, memory, disks }: SimulatedDomain): Instance => ({
+  uuid, name, state, reason, persistent, memoryBytes: memory.totalBytes, vcpus, disks: disks.map(({ target, path }) => ({ target, device: 'disk', type: 'file', source: path, format: 'raw', readOnly: false })),
+});
+
+function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
+  const closed = Promise.withResolvers<Error | undefined>();
+  const lose = (reason: Error): void => closed.resolve(reason);
+  host.connections.add(lose);
+  return {
+    closed: closed.promise,
+    close: async () => {
+      host.connections.delete(lose);
+      closed.resolve(undefined);
+    },
+    inventory: inventoryOf(world, host),
+    migration: simulatedDriver(world, host),
+    definitions: definitionsOf(world, host),
+    storage: simulatedStorage(world.hosts, host),
+    resources: { look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Set() }), read: async () => ({ xml: '' }), create: async () => {}, remove: async () => {} },
+    files: {
+      look: async () => undefined,
+      async *read() {
+        // nothing belongs to a guest beside its disks
+      },
+      write: async () => {},
+      remove: async () => {},
+    },
+  };
+}
+
+function answers(world: SimulatedWorld, host: SimulatedHost): void {
+  if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+  world.catchUp();
+}
+
+function inventoryOf(world: SimulatedWorld, host: SimulatedHost): HostInventory {
+  return {
+    async facts() {
+      answers(world, host);
+      const used = [...host.domains.values()].reduce((sum, { state, memory }) => sum + (state === 'shut-off' ? 0 : memory.totalBytes), 0);
+      return {
+        hostname: host.name, machineUuid: `simulated-${host.name}`, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: 'simulated', vendor: '', threads: 64 },
+        memoryBytes: host.memoryBytes, freeMemoryBytes: Math.max(0, host.memoryBytes - used), ...(host.linkMbit === undefined ? {} : { linkMbit: host.linkMbit }),
+      };
+    },
+    async instances() {
+      answers(world, host);
+      return [...host.domains.values()].map(instanceOf);
+    },
+    async instance(uuid) {
+      answers(world, host);
+      const domain = host.domains.get(uuid);
+      return domain === undefined ? undefined : instanceOf(domain);
+    },
+    async watch(signal) {
+      answers(world, host);
+      return host.watchers.watch(signal);
+    },
+  };
+}
+
+function definitionsOf(world: SimulatedWorld, host: SimulatedHost): DefinitionDriver {
+  const find = (uuid: string): SimulatedDomain => {
+    answers(world, host);
+    const domain = host.domains.get(vmUuid(uuid));
+    if (domain === undefined) throw new Error(`Domain not found: no domain with matching uuid '${uuid}'`);
+    return domain;
+  };
+  return {
+    describe: async (uuid) => factsOf(find(uuid)),
+    read: async (uuid) => JSON.stringify(find(uuid)),
+    readMigratable: async (uuid) => JSON.stringify(find(uuid)),
+    async write(json) {
+      answers(world, host);
+      const domain = read(json);
+      host.domains.set(domain.uuid, { ...domain, state: 'shut-off', reason: 'other', persistent: true, autostart: false });
+      world.tell(host, domain.uuid);
+    },
+    dropSaved: async () => {},
+    async setAutostart(uuid, autostart) {
+      find(uuid).autostart = autostart;
+    },
+    async start(uuid) {
+      Object.assign(find(uuid), { state: 'running', reason: 'booted' });
+      world.tell(host, uuid);
+    },
+    readSnapshots: async () => [],
+    stripSnapshots: async () => {},
+    restoreSnapshots: async () => {},
+    async startHelper({ uuid, name, disks }) {
+      answers(world, host);
+      if (host.domains.has(uuid)) return;
+      const held = disks.map(({ target, path, sizeBytes }) => ({ target, path, capacityBytes: sizeBytes, bytes: host.volumes.get(path)?.allocationBytes ?? sizeBytes, writeBytesPerSecond: 0 }));
+      host.domains.set(uuid, { ...createDomain({ uuid, name, host: host.name, memory: { totalBytes: 1_048_576, sets: [] }, disks: held, state: 'paused' }), persistent: false });
+      world.tell(host, uuid);
+    },
+  };
+}

@@ -1,0 +1,62 @@
+/** Storage of a simulated host: one pool of files for its own folder, and one for each folder that it shares with others. */
+import { FerryError } from '@ferry/core';
+import type { HostStorage } from '@ferry/engine';
+import type { SimulatedHost } from './fleet.ts';
+
+export const ownFolder = '/pool';
+const roomBytes = 1e15;
+
+/** What every host sees of shared folders lies on all hosts that have the folder. */
+const seenBy = (hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost, folder: string): readonly SimulatedHost[] => (host.sharedFolders.includes(folder) ? [...hosts.values()].filter(({ sharedFolders }) => sharedFolders.includes(folder)) : [host]);
+
+const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+
+export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost): HostStorage {
+  const answers = (): void => {
+    if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+  };
+  const folders = [ownFolder, ...host.sharedFolders];
+  const nameOf = (folder: string): string => (folder === ownFolder ? 'default' : folder.slice(1).replaceAll('/', '-'));
+  const folderNamed = (pool: string): string => folders.find((folder) => nameOf(folder) === pool) ?? ownFolder;
+  return {
+    async pools() {
+      answers();
+      return folders.map((path) => ({ name: nameOf(path), path, active: true, availableBytes: roomBytes }));
+    },
+    async volumeAt(path) {
+      answers();
+      return host.volumes.get(path);
+    },
+    async identityOf() {
+      answers();
+      return undefined;
+    },
+    async createVolume({ pool, name, format, capacityBytes }) {
+      answers();
+      const path = `${folderNamed(pool)}/${name}`;
+      if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
+      for (const each of seenBy(hosts, host, folderNamed(pool))) each.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
+    },
+    async deleteVolume(pool, name) {
+      answers();
+      for (const each of seenBy(hosts, host, folderNamed(pool))) each.volumes.delete(`${folderNamed(pool)}/${name}`);
+    },
+    async marker(action, folder, name) {
+      answers();
+      const path = `${folder}/${name}`;
+      if (!folders.includes(folder)) return { folder: false, found: false };
+      if (action === 'find') return { folder: true, found: host.volumes.has(path) };
+      for (const each of seenBy(hosts, host, folder)) {
+        if (action === 'leave') each.volumes.set(path, { pool: nameOf(folder), name, path, format: 'raw', capacityBytes: 0, allocationBytes: 0 });
+        else each.volumes.delete(path);
+      }
+      return { folder: true, found: true };
+    },
+  };
+}
+
+/** The volume of a guest's disk is there before the guest is. */
+export function putVolume(hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost, disk: { readonly path: string; readonly capacityBytes: number; readonly bytes: number }): void {
+  const folder = folderOf(disk.path);
+  for (const each of seenBy(hosts, host, folder)) each.volumes.set(disk.path, { pool: folder === ownFolder ? 'default' : folder.slice(1).replaceAll('/', '-'), name: disk.path.slice(folder.length + 1), path: disk.path, format: 'raw', capacityBytes: disk.capacityBytes, allocationBytes: disk.bytes, modified: 'old' });
+}
