@@ -87,8 +87,11 @@ function withSample(passes: readonly Pass[], seen: { readonly iteration: number;
   const over = current === undefined || iteration === 1 ? undefined : { ...current, lastAt: now, sentTo: sentBytes };
   const counted = over === undefined || iteration !== over.iteration + 1 ? 0 : Math.min(sample.dirtyBytesPerSecond * secondsOf(over), sample.memory?.totalBytes ?? 0);
   const begun = { iteration, startedAt: now, lastAt: now, restBytes: Math.max(restBytes, counted), sentFrom: sentBytes, sentTo: sentBytes, reportedBytesPerSecond: sample.throughputBytesPerSecond, dirtyBytesPerSecond: sample.dirtyBytesPerSecond, throttlePercent };
-  return [...(over === undefined ? passes : [...passes.slice(0, -1), over]), begun].slice(-passesKept);
+  return shortened([...(over === undefined ? passes : [...passes.slice(0, -1), over]), begun]);
 }
+
+/** The first pass stays: what is too long is told by it. */
+const shortened = (passes: readonly Pass[]): readonly Pass[] => (passes.length <= passesKept ? passes : [...passes.slice(0, 1), ...passes.slice(1 - passesKept)]);
 
 export const secondsOf = ({ startedAt, lastAt }: Pick<Pass, 'startedAt' | 'lastAt'>): number => (lastAt - startedAt) / 1_000;
 

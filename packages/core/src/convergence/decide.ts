@@ -41,7 +41,7 @@ export interface Situation {
   readonly decisions: readonly Decision[];
 }
 
-/** Without a patience of its own a policy waits for so many first passes, and in any case for so long. */
+/** Without a patience of its own a policy waits for so many first passes more, and in any case for so long. */
 const usualPatience = 2;
 const leastPatienceMs = 5_000;
 const disksStalledMs = 15_000;
@@ -110,8 +110,10 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
       if (!settled(course, situation) || situation.paused) return false;
       const ahead = forecast(course, situation.downtimeMs, now);
       if (ahead.kind !== 'ends') return ahead.kind === 'never';
-      const first = passes[0] === undefined ? 0 : secondsOf(passes[0]) * 1_000;
-      return ahead.inMs > Math.max(leastPatienceMs, (policy.patience ?? usualPatience) * first) || (situation.deadlineAt !== undefined && now + ahead.inMs > situation.deadlineAt);
+      const endsMs = now + ahead.inMs;
+      const [first] = passes;
+      const patientUntilMs = first === undefined ? 0 : first.lastAt + (policy.patience ?? usualPatience) * secondsOf(first) * 1_000;
+      return (ahead.inMs > leastPatienceMs && endsMs > patientUntilMs) || (situation.deadlineAt !== undefined && endsMs > situation.deadlineAt);
     }
     case 'passes':
       return (passes.at(-1)?.iteration ?? 0) > step.count + 1;

@@ -48,7 +48,7 @@ export interface PolicyContent {
   readonly downtime: { readonly initialMs: number; readonly limitMs: number };
   /** In the order in which they are tried. A step that is due but cannot be taken is passed over. */
   readonly steps: readonly PolicyStep[];
-  /** Pre-copy is given up by `forecast` when it would take longer than this many times the first pass. */
+  /** Pre-copy is given up by `forecast` when all that comes after the first pass would take longer than this many times that pass. */
   readonly patience?: number;
   /** QEMU slows the guest's CPUs down when it dirties memory too fast; percent. */
   readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };
