@@ -6,14 +6,9 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { MigrationProgress } from '../model.ts';
-import { progressOf } from '../migration/progress.ts';
-import { presets } from '../policy/presets.ts';
-import { follow, type Course } from './course.ts';
-import { decide, type Decision } from './decide.ts';
-import type { JobSample } from './sample.ts';
+import { decide, follow, presets, progressOf, type Course, type Decision, type JobSample, type MigrationProgress } from '@ferry/core';
 
-const folder = join(import.meta.dirname, '..', 'migration', 'traces');
+const folder = join(import.meta.dirname, 'traces');
 const samplesOf = (name: string): readonly JobSample[] =>
   readFileSync(join(folder, `${name}.jsonl`), 'utf8').trim().split('\n').slice(1).map((line) => JSON.parse(line) as JobSample);
 
