@@ -46,6 +46,7 @@ test('the default takes a guest that cannot converge over by post-copy, and says
   assert.ok(done.phases.some(({ phase }) => phase === 'post-copy'));
   assert.match(decisions(done), /iteration \d+: \d+ MiB left, guest writes \d+ MiB\/s, link gives \d+: .*switching to post-copy/);
   assert.deepEqual([done.policy?.name, done.policy?.from], ['default', 'default']);
+  assert.ok(done.downtimeMs !== undefined && done.downtimeMs < 5_000, `${done.downtimeMs} ms`);
   await countsOn();
   assert.equal(boots(), before);
 });

@@ -38,10 +38,10 @@ export const travelText = ({ tls, tunnelled, migrateUri, parallelConnections, co
   ].join(', ') || undefined;
 
 /** Where a running transfer is. */
-const progressText = (progress: NonNullable<MigrationJson['progress']>): string =>
-  [
+const progressText = ({ progress, phase, outcome }: MigrationJson): string | undefined =>
+  progress === undefined ? undefined : outcome !== undefined ? `${progress.percent} %, ${formatBytes(progress.remainingBytes)} left` : [
     `${progress.percent} %`,
-    progress.part === 'disks' ? 'disks' : `memory, pass ${progress.iteration}`,
+    phase === 'post-copy' ? 'post-copy' : progress.part === 'disks' ? 'disks' : `memory, pass ${progress.iteration}`,
     `${formatBytes(progress.remainingBytes)} left`,
     ...(progress.etaMs === undefined ? [] : [`${formatDuration(progress.etaMs)} to go (${formatDuration(progress.etaEarliestMs ?? progress.etaMs)} to ${formatDuration(progress.etaLatestMs ?? progress.etaMs)})`]),
     ...(progress.throttlePercent === undefined ? [] : [`guest slowed down by ${progress.throttlePercent} %`]),
@@ -61,9 +61,8 @@ export const migrationText = (migration: MigrationJson): string =>
     ['deadline', migration.deadlineAt === undefined ? undefined : formatTime(migration.deadlineAt)],
     ['phase', migration.phase],
     ['attention', migration.attention],
-    ['progress', migration.outcome !== undefined || migration.progress === undefined ? undefined : progressText(migration.progress)],
     ['outcome', migration.outcome],
-    ['progress', migration.progress === undefined ? undefined : `${migration.progress.percent} %, ${formatBytes(migration.progress.remainingBytes)} left`],
+    ['progress', progressText(migration)],
     ['total time', migration.totalMs === undefined ? undefined : formatDuration(migration.totalMs)],
     ['downtime', migration.downtimeMs === undefined ? undefined : formatDuration(migration.downtimeMs)],
     ['transferred', migration.transferredBytes === undefined ? undefined : formatBytes(migration.transferredBytes)],

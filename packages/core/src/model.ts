@@ -322,6 +322,8 @@ export interface MigrationEvidence {
   readonly gaveUp?: { readonly text: string; readonly powerOff?: true };
   /** The guest is shut down to be moved cold: should that fail, it is started where it was. */
   readonly poweredOffAt?: TimeMs;
+  /** When the hosts told that the guest was paused for the switch, and that it ran on the target. */
+  readonly seen?: { readonly pausedAt?: TimeMs; readonly runsAt?: TimeMs };
   /** Handover: the target is told to run from here on. */
   readonly releasedAt?: TimeMs;
   /** A broken post-copy: since when, and how often its resumption was tried. */

@@ -123,7 +123,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
         },
         instancesChanged: fleetChanged,
         domainTouched: (uuid) => keeper.touch(added.id, uuid),
-        switching: (uuid) => migrations.switching(uuid),
+        switching: (uuid, what) => migrations.switching(uuid, what),
       },
     });
     followers.set(added.id, follower);

@@ -33,7 +33,7 @@ export interface FollowerEvents {
   /** A domain was defined, changed or seen for the first time. */
   domainTouched(uuid: VmUuid): void;
   /** The switchover of a migration was seen on this host. */
-  switching(uuid: VmUuid): void;
+  switching(uuid: VmUuid, what: 'paused' | 'runs'): void;
 }
 
 export function followHost(added: Host, link: HostLink | undefined, cached: { readonly facts?: HostView['facts']; readonly instances: readonly Instance[] } | undefined, deps: { readonly hypervisor: Hypervisor; readonly clock: Clock; readonly log: Log; readonly events: FollowerEvents }): HostFollower {
@@ -71,7 +71,7 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
 
   const apply = async (open: HostLink, change: HostChange, signal: AbortSignal): Promise<void> => {
     if (change.type === 'gap') return resync(open, signal);
-    if (change.type !== 'domain') events.switching(change.uuid);
+    if (change.type !== 'domain') events.switching(change.uuid, change.type === 'migration-suspended' ? 'paused' : 'runs');
     // the guest is paused for the switch right now: whatever the daemon is asked makes that longer, and it tells of what follows by itself
     if (change.type === 'migration-suspended') return;
     await readOne(open, change.uuid, signal);

@@ -44,7 +44,7 @@ export interface Migrations {
   samples(ref: string): Promise<readonly { readonly at: number; readonly sample: JobSample }[]>;
   /** Throws FerryError `inspection-none`. */
   inspection(ref: string): Promise<Inspection>;
-  switching(vmUuid: string): void;
+  switching(vmUuid: string, what: 'paused' | 'runs'): void;
   /** Takes over what an earlier control plane left unfinished. */
   recover(): Promise<void>;
   stop(): Promise<void>;
@@ -332,8 +332,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     pause: async (ref) => (await runnerOf(ref)).pause(),
     tune: async (ref, limits, signal) => (await runnerOf(ref)).tune(limits, signal),
     startPostCopy: async (ref, signal) => (await runnerOf(ref)).startPostCopy(signal),
-    switching(vmUuid) {
-      for (const runner of runners.values()) if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching' });
+    switching(vmUuid, what) {
+      for (const runner of runners.values()) if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching', what });
     },
     async recover() {
       for (const { value } of await intents.list(activePrefix)) {

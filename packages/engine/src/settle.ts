@@ -62,7 +62,7 @@ export function createSettle(deps: SettleDeps): Settle {
     if (busy !== undefined) throw new FerryError('vm-already-migrating', `${found.name} is being moved by migration ${busy.id}, which is ${busy.phase}.`);
   };
 
-  const knowledgeOf = ({ hostId, instance }: Placed, history: readonly Migration[]): readonly string[] => {
+  const knowledgeOf = ({ hostId, instance }: Placed, history: readonly Migration[], copies: number): readonly string[] => {
     const last = history.find(({ from, to }) => from.id === hostId || to?.id === hostId);
     const role = last?.from.id === hostId ? 'source' : 'target';
     const sentences = last === undefined ? ['No migration of this VM is known to have had this host in it.'] : [`It was the ${role} of migration ${last.id}, which ${last.outcome ?? 'runs'}${last.error === undefined ? '' : `: ${last.error.message}`}`];
@@ -73,7 +73,7 @@ export function createSettle(deps: SettleDeps): Settle {
     }
     const copied = (last?.plan?.disks ?? []).filter(({ how }) => how === 'copy').map(({ target }) => target);
     if (copied.length > 0) sentences.push(`Its disks ${copied.join(', ')} are copies of its own.`);
-    else if (instance.disks.some(({ source }) => source !== undefined)) sentences.push('Both copies write to the same disks: what is on them may be damaged.');
+    else if (copies > 1 && instance.disks.some(({ source, readOnly }) => source !== undefined && !readOnly)) sentences.push('Both copies write to the same disks: what is on them may be damaged.');
     if (instance.reason === 'migration-canceled') sentences.push('libvirt let it run again after it took the migration for failed.');
     return sentences;
   };
@@ -107,7 +107,7 @@ export function createSettle(deps: SettleDeps): Settle {
     async copies(ref) {
       const found = vm(ref);
       const history = await deps.migrationsOf(found.uuid);
-      return found.instances.map((each) => ({ host: hostNameOf(each.hostId), role: each.role, state: each.instance.state, reason: each.instance.reason, persistent: each.instance.persistent, knowledge: knowledgeOf(each, history) }));
+      return found.instances.map((each) => ({ host: hostNameOf(each.hostId), role: each.role, state: each.instance.state, reason: each.instance.reason, persistent: each.instance.persistent, knowledge: knowledgeOf(each, history, found.instances.filter(isActive).length) }));
     },
     async settle(ref, keep, signal) {
       const found = vm(ref);

@@ -135,7 +135,7 @@ async function* changesOf(events: AsyncIterable<DomainEvent | EventGap>): AsyncG
 function changeOf(event: DomainEvent): HostChange {
   const uuid = vmUuid(event.domain.uuid);
   if (event.type === 'lifecycle' && event.event === VIR_DOMAIN_EVENT.SUSPENDED && event.detail === VIR_DOMAIN_EVENT_SUSPENDED.MIGRATED) return { type: 'migration-suspended', uuid };
-  if (event.type === 'lifecycle' && event.event === VIR_DOMAIN_EVENT.RESUMED && event.detail === VIR_DOMAIN_EVENT_RESUMED.MIGRATED) return { type: 'migration-resumed', uuid };
+  if (event.type === 'lifecycle' && event.event === VIR_DOMAIN_EVENT.RESUMED && (event.detail === VIR_DOMAIN_EVENT_RESUMED.MIGRATED || event.detail === VIR_DOMAIN_EVENT_RESUMED.POSTCOPY)) return { type: 'migration-resumed', uuid };
   return { type: 'domain', uuid };
 }
 

@@ -99,6 +99,13 @@ test('post-copy that only the policy wanted and a host refused at once: without 
   assert.equal(asked.migration.outcome, 'failed', 'one that was asked for is not left away');
 });
 
+test('the pause of a post-copy is taken from what the hosts tell, since libvirt has no figure of it', () => {
+  const there = present('running', 'migrated');
+  const way: readonly At[] = [[100, { type: 'switching', what: 'paused' }], [110, { type: 'post-copy-started' }], [130, { type: 'switching', what: 'runs' }], [900, { type: 'switching', what: 'runs' }], [910, { type: 'perform-ended' }], [920, observed(absent, there)]];
+  assert.equal(play([...toTransfer(postCopyPlan), ...way], goingBy([])).migration.downtimeMs, 30);
+  assert.equal(play([...toTransfer(postCopyPlan), ...way.slice(0, -1), [920, observed(absent, arrived)]], goingBy([])).migration.downtimeMs, 20, "libvirt's own goes before it");
+});
+
 test('handover: the target is released once the source is gone, and removed where the source goes on', () => {
   const held = present('paused', 'user');
   const start = play([...toTransfer({ ...plan, transfer: { mode: 'peer-to-peer', modeReason: 'test', handover: true } }), [100, { type: 'switching' }]], goingBy([], { singleCopy: 'handover' })).migration;

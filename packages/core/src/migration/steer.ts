@@ -34,7 +34,7 @@ export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step
 const fitting = (policy: PolicyContent, { plan }: Migration): PolicyContent =>
   plan?.how === 'guest' && plan.live ? policy : { ...policy, steps: policy.steps.map((step) => (step.do === 'abort' ? step : { when: 'no-progress', ms: Infinity, do: 'abort' })) };
 
-/** Memory and what the copied disks hold, bytes. */
+/** Memory and what the copied disks hold, bytes; 0 before libvirt tells. */
 const sizeOf = ({ plan }: Migration, sample: JobSample): number => (sample.memory?.totalBytes ?? sample.totalBytes) + (plan?.disks ?? []).reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
 
 const withDecision = (migration: Migration, decision: Decision): Migration => ({ ...migration, decisions: [...(migration.decisions ?? []), decision].slice(-decisionsKept) });

@@ -25,7 +25,7 @@ export type MigrationEvent =
   | { readonly type: 'prepared'; readonly failure?: CallFailure }
   | { readonly type: 'sampled'; readonly sample: JobSample }
   /** The source's domain was paused for the switchover, or the target resumed. */
-  | { readonly type: 'switching' }
+  | { readonly type: 'switching'; readonly what?: 'paused' | 'runs' }
   /** Direct mode: the memory is over, and the target is told to run next. */
   | { readonly type: 'handing-over' }
   | { readonly type: 'limits-changed'; readonly limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs'> }
@@ -123,8 +123,7 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
     case 'sampled':
       return underway(migration.phase) ? sampled(migration, event.sample, now) : stay(migration);
     case 'switching':
-      // a guest that we paused does not tell of the switch any more
-      return migration.phase === 'transferring' && migration.evidence.pausedAt === undefined ? stay(enterPhase(migration, 'switching', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
+      return switching(migration, event.what, now);
     case 'handing-over':
       return underway(migration.phase) ? stay(enterPhase({ ...migration, evidence: { ...migration.evidence, handedOverAt: now } }, 'switching', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
     case 'perform-ended': {
@@ -151,6 +150,15 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
     case 'cleaned':
       return migration.phase === 'cleaning' ? cleaned(migration, event, now) : stay(migration);
   }
+}
+
+function switching(before: Migration, what: 'paused' | 'runs' | undefined, now: TimeMs): Step {
+  if (!underway(before.phase)) return stay(before);
+  const { seen = {} } = before.evidence;
+  // at the end of post-copy the target says once more that it runs
+  const migration = what === undefined || (what === 'paused' ? seen.pausedAt : seen.runsAt) !== undefined ? before : { ...before, evidence: { ...before.evidence, seen: { ...seen, [what === 'paused' ? 'pausedAt' : 'runsAt']: now } } };
+  // a guest that we paused does not tell of the switch any more
+  return migration.phase === 'transferring' && migration.evidence.pausedAt === undefined ? stay(enterPhase(migration, 'switching', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
 }
 
 function cleaned(before: Migration, { failure, vmIsNow, copiedBytes = 0 }: Extract<MigrationEvent, { type: 'cleaned' }>, now: TimeMs): Step {
@@ -259,7 +267,7 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
       const state = look.target.kind === 'present' ? look.target.state : 'unknown';
       // told to run, and it did not: told again
       if ((migration.evidence.releasedAt ?? migration.evidence.pausedAt) !== undefined && state === 'paused' && migration.plan?.live === true) return again({ type: 'release-target' });
-      const figures = { ...look.completed, ...pauseOf(migration, now) };
+      const figures = { ...look.completed, ...pauseOf(migration, look.completed, now) };
       // a helper carried the disks; the VM itself follows in the clean-up
       const moved = { ...migration, ...figures, ...(migration.plan?.helper === undefined ? { vmIsNow: { host: migration.to?.name ?? '', state } } : { downtimeMs: 0 }) };
       return stay(enterPhase(moved, 'cleaning', now), { type: 'clean' });
@@ -307,12 +315,14 @@ function mayResumeSource({ plan, evidence, vmIsNow }: Migration, target: Instanc
 export const keepsDefinition = ({ persistence }: Pick<MigrationPlan, 'persistence'>): boolean => persistence === 'permanent' || persistence === 'keep-source';
 
 /** QEMU's own figure counts the switch only: not the pause of a guest that moves suspended, is paused on the way, or waits to be released. */
-function pauseOf({ plan, vmIsNow, phases, evidence: { pausedAt, releasedAt } }: Migration, now: TimeMs): { readonly downtimeMs?: number } {
+function pauseOf({ plan, vmIsNow, phases, evidence: { pausedAt, releasedAt, seen } }: Migration, completed: CompletedJob | undefined, now: TimeMs): { readonly downtimeMs?: number } {
   if (pausedAt !== undefined) return { downtimeMs: now - pausedAt };
   const switching = phases.findLast(({ phase }) => phase === 'switching')?.at;
   if (releasedAt !== undefined && switching !== undefined) return { downtimeMs: Math.max(0, now - switching) };
   const since = phases.findLast(({ phase }) => phase === 'transferring')?.at;
-  return plan?.how === 'guest' && !plan.live && vmIsNow?.state === 'running' && since !== undefined ? { downtimeMs: now - since } : {};
+  if (plan?.how === 'guest' && !plan.live && vmIsNow?.state === 'running' && since !== undefined) return { downtimeMs: now - since };
+  // libvirt keeps no figure of a post-copy; its events tell
+  return completed === undefined && seen?.pausedAt !== undefined && seen.runsAt !== undefined ? { downtimeMs: Math.max(0, seen.runsAt - seen.pausedAt) } : {};
 }
 
 /** `moved`: the look was at the target. */
