@@ -228,8 +228,12 @@ export function releaseThrottle(transfer: Transfer): Transfer {
 /** The guest runs on where it was; refused once it runs elsewhere. */
 export const abort = (transfer: Transfer): Transfer => (transfer.phase === 'post-copy' || isOver(transfer) ? transfer : { ...resumeGuest(transfer), phase: 'aborted', throttlePercent: 0 });
 
+/** libvirt tells so until QEMU has begun. */
+const nothingYet: JobSample = { processedBytes: 0, remainingBytes: 0, totalBytes: 0, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 0, iteration: 0, elapsedMs: 0, memory: { totalBytes: 0, remainingBytes: 0, sentBytes: 0 }, throttlePercent: 0, postCopyFaults: 0 };
+
 /** As libvirt tells it. */
 export function sampleOf(transfer: Transfer): JobSample {
+  if (transfer.elapsedMs === 0) return nothingYet;
   const { phase, mirrors, unsent, guest, sentBytes, elapsedMs } = transfer;
   const diskLeft = mirrors.reduce((total, { leftBytes }) => total + leftBytes, 0);
   const diskCopied = mirrors.reduce((total, { copiedBytes }) => total + copiedBytes, 0);

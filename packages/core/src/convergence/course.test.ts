@@ -58,8 +58,17 @@ test('counters that run backwards are another attempt, and begin a course of its
   assert.deepEqual([again.passes.length, again.startedAt, again.fastest], [1, now + 1_000, undefined]);
 });
 
+test("libvirt's zeros before QEMU has begun are neither a pass nor the smallest rest", () => {
+  const zeros = look({ iteration: 0, rest: 0, sent: 0, link: 0, total: 0 });
+  const waiting = fold([[0, zeros], [1_000, zeros]]);
+  assert.deepEqual([waiting.startedAt, waiting.passes, waiting.recent], [0, [], []]);
+  const course = follow(waiting, look({ iteration: 1, rest: 4_000, sent: 0 }), 2_000);
+  assert.deepEqual([course.startedAt, course.passes[0]?.startedAt, course.best.bytes / mib], [0, 2_000, 4_000]);
+  assert.equal(JSON.parse(JSON.stringify(waiting)).best.bytes, waiting.best.bytes, 'as it is stored');
+});
+
 test('a course stays short, however long the transfer', () => {
   const { course } = watched(Array.from({ length: 400 }, () => ({ rest: 150 })));
   assert.ok(course.passes.length <= 24 && course.recent.length <= 24, `${course.passes.length} passes, ${course.recent.length} looks`);
-  assert.equal(course.passes.at(-1)?.iteration, 400);
+  assert.deepEqual([course.passes[0]?.iteration, course.passes.at(-1)?.iteration], [1, 400], 'the first stays');
 });

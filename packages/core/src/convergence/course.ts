@@ -49,7 +49,11 @@ export const slowShare = 0.6;
 
 const partOf = ({ memory, disk }: JobSample): Part => ((disk?.totalBytes ?? 0) > 0 && (memory?.sentBytes ?? 0) === 0 ? 'disks' : 'memory');
 
+/** libvirt gives zeros until QEMU has begun; they tell nothing but the time. */
+const begun = ({ memory, disk, totalBytes }: JobSample): boolean => (memory?.totalBytes ?? totalBytes) > 0 || (disk?.totalBytes ?? 0) > 0;
+
 export function follow(before: Course | undefined, sample: JobSample, now: TimeMs): Course {
+  if (!begun(sample)) return before ?? { startedAt: now, part: 'memory', passes: [], recent: [], best: { bytes: Number.MAX_SAFE_INTEGER, at: now } };
   const part = partOf(sample);
   const { memory, disk } = sample;
   const restBytes = part === 'disks' ? (disk?.remainingBytes ?? 0) : (memory?.remainingBytes ?? sample.remainingBytes);

@@ -4,7 +4,7 @@ import type { PolicyContent, PolicyStep } from '../policy/policy.ts';
 import { presets } from '../policy/presets.ts';
 import { follow } from './course.ts';
 import { decide, type Decision, type Situation } from './decide.ts';
-import { diskLook, mib, watched, type ExamplePass } from './example-course.ts';
+import { diskLook, look, mib, watched, type ExamplePass } from './example-course.ts';
 
 const ferry = presets.get('default') ?? assert.fail('no default');
 const policy = (...steps: readonly PolicyStep[]): PolicyContent => ({ ...ferry, steps });
@@ -48,7 +48,7 @@ test('it would end, but later than the policy waits: post-copy', () => {
 });
 
 test('it would end, but not before the deadline: post-copy', () => {
-  const passes: readonly ExamplePass[] = [{ rest: 4_000 }, { rest: 2_000, seconds: 1 }];
+  const passes: readonly ExamplePass[] = [{ rest: 4_000 }, { rest: 1_000, seconds: 1 }];
   assert.equal(decided(ferry, passes), undefined);
   assert.equal(decided(ferry, passes, { deadlineAt: 50_000 })?.action.do, 'post-copy');
 });
@@ -93,6 +93,15 @@ test('each trigger, just before and just after it is due', () => {
   assert.equal(decided(policy(deadline), [{ rest: 1_000, seconds: 5 }], { deadlineAt: 5_001 }), undefined);
   assert.equal(decided(policy(deadline), [{ rest: 1_000, seconds: 5 }], { deadlineAt: 5_000 })?.action.do, 'abort');
   assert.equal(decided(policy(deadline), [{ rest: 1_000, seconds: 5 }]), undefined, 'no deadline');
+});
+
+test("before QEMU has begun a time per GiB is not over, and what is smallest begins with the first rest", () => {
+  const zeros = look({ iteration: 0, rest: 0, sent: 0, link: 0, total: 0 });
+  const waiting = follow(undefined, zeros, 0);
+  const perGib = policy({ when: 'elapsed', msPerGib: 150_000, do: 'abort' }, { when: 'no-progress', ms: 150_000, do: 'abort' });
+  assert.equal(decide(perGib, waiting, situation({ sizeBytes: 0 }), 400), undefined);
+  const { course, now } = watched([{ rest: 4_000, link: 10, seconds: 200 }], { course: waiting });
+  assert.equal(decide(perGib, course, situation(), now), undefined, 'it has become less all the time');
 });
 
 test('the pause budget: never above the limit, never lowered, doubled as often as it takes', () => {

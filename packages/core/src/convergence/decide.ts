@@ -110,17 +110,18 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
       if (!settled(course, situation) || situation.paused) return false;
       const ahead = forecast(course, situation.downtimeMs, now);
       if (ahead.kind !== 'ends') return ahead.kind === 'never';
-      const endsMs = now + ahead.inMs;
+      const endsMs = (passes.at(-1)?.startedAt ?? now) + ahead.inMs;
       const [first] = passes;
       const patientUntilMs = first === undefined ? 0 : first.lastAt + (policy.patience ?? usualPatience) * secondsOf(first) * 1_000;
-      return (ahead.inMs > leastPatienceMs && endsMs > patientUntilMs) || (situation.deadlineAt !== undefined && endsMs > situation.deadlineAt);
+      return (endsMs > now + leastPatienceMs && endsMs > patientUntilMs) || (situation.deadlineAt !== undefined && endsMs > situation.deadlineAt);
     }
     case 'passes':
       return (passes.at(-1)?.iteration ?? 0) > step.count + 1;
     case 'stalled':
       return settled(course, situation) && stalledPasses(course, now) >= step.passes;
     case 'elapsed':
-      return now - course.startedAt >= Math.max(step.ms ?? 0, ((step.msPerGib ?? 0) * situation.sizeBytes) / gib);
+      // before the memory's turn nobody knows how large it is
+      return (step.msPerGib === undefined || passes.length > 0) && now - course.startedAt >= Math.max(step.ms ?? 0, ((step.msPerGib ?? 0) * situation.sizeBytes) / gib);
     case 'no-progress':
       return now - course.best.at >= step.ms;
     case 'throttled':

@@ -21,6 +21,10 @@ test('a guest that writes as fast as the link carries never ends, and the first 
   assert.deepEqual(ahead([{ rest: 4_000 }, { rest: 3_980, seconds: 0 }]), { kind: 'never' });
 });
 
+test('a link whose rate is read a little too high at times does not hide that nothing is gained', () => {
+  assert.equal(ahead([{ rest: 500, link: 105 }, { rest: 400 }, { rest: 398, seconds: 0 }]).kind, 'never');
+});
+
 test('a hot set that no pass makes smaller is not hidden by a large first pass', () => {
   assert.deepEqual(ahead([{ rest: 4_000 }, { rest: 800 }, { rest: 800, seconds: 0 }]), { kind: 'never' });
 });

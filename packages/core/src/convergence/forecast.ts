@@ -9,6 +9,7 @@ import type { TimeMs } from '../ids.ts';
 export type Forecast =
   /** Too early to tell, or the link is not as it was. */
   | { readonly kind: 'unknown'; readonly because: 'first-pass' | 'link' | 'disks' }
+  /** `inMs`: from the begin of the last pass on. */
   | { readonly kind: 'ends'; readonly inMs: number }
   | { readonly kind: 'never' };
 
@@ -40,6 +41,8 @@ export function isLinkSlow(course: Course, now: TimeMs): boolean {
   return present !== undefined && present < slowShare * linkRate(course, now);
 }
 
+/** A pass at this share of the link's best was sent at its full rate. */
+const fullShare = 0.93;
 /** Time after which a link that has become slower is taken as it is, ms; and the share of its best below which it never is. */
 const newLinkMs = 120_000;
 const leastShare = 0.2;
@@ -88,12 +91,15 @@ export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecas
  * What the guest dirties while a byte goes over. Concave: what a pass left, per second of it and byte of the link, is the least that shorter
  * ones will leave. Of a pass that lasted but a few looks its length is not known well, and QEMU's own count is better.
  */
-function ratioOf(rests: ReturnType<typeof honestRests>, link: number): number {
+function ratioOf(rests: ReturnType<typeof honestRests>, best: number): number {
   const { before, pass } = rests.at(-1) ?? {};
   if (before === undefined || pass === undefined) return 0;
   const seconds = secondsOf(before);
+  // the best of many noisy rates is somewhat more than the link gives; the pass's own is right where it was not slowed down
+  const own = rateOf(before);
+  const link = own >= fullShare * best ? own : best;
   if (seconds < measuredSeconds) return pass.dirtyBytesPerSecond > 0 ? pass.dirtyBytesPerSecond / link : pass.restBytes / Math.max(seconds * link, before.restBytes);
-  const atFull = Math.min(1, rateOf(before) / link);
+  const atFull = Math.min(1, own / link);
   return Math.max(pass.restBytes / (seconds * link), rests.length >= 2 ? (pass.restBytes / before.restBytes) * atFull : 0);
 }
 

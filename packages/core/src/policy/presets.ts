@@ -27,7 +27,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
       { when: 'deadline', do: 'abort' },
       { when: 'no-progress', ms: 300_000, do: 'abort' },
     ],
-    patience: 1,
+    patience: 0.75,
     postCopy: 'if-recoverable',
     linkShare: 0.9,
     ...rest,
