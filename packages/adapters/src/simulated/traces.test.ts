@@ -59,6 +59,35 @@ test('disks that are copied in time are nothing to speak of', () => {
   assert.deepEqual(done(replay('disk-copy')), []);
 });
 
+test('no policy gives a transfer up that ends by itself, nor does anything to its guest but allow a longer pause', () => {
+  for (const name of ['converging', 'disk-copy']) for (const policyName of presets.keys()) {
+    assert.deepEqual(done(replay(name, policyName)).filter((action) => action !== 'set-downtime'), [], `${name} under ${policyName}`);
+  }
+});
+
+test('throttling of a guest whose passes stay as large is taken back after two steps', () => {
+  const { decisions } = replay('throttled', 'proxmox');
+  const release = decisions.find(({ action }) => action.do === 'release-throttle');
+  assert.match(release?.text ?? '', /^iteration 9: .* slowed down by 40 %/);
+});
+
+test('the end lies within what was told of the time left, since the second pass began', () => {
+  let told = 0;
+  let held = 0;
+  for (const name of ['converging', 'disk-copy', 'slow-link', 'slowly-converging', 'post-copy']) {
+    const samples = samplesOf(name);
+    const endMs = samples.at(-1)?.elapsedMs ?? 0;
+    // decisions of the default have no part in it: the budget was libvirt's own
+    for (const [index, { etaEarliestMs, etaLatestMs }] of replay(name, 'kubevirt').progress.entries()) {
+      const sample = samples[index];
+      if (sample === undefined || sample.iteration < 2 || etaEarliestMs === undefined || etaLatestMs === undefined) continue;
+      told += 1;
+      held += sample.elapsedMs + etaEarliestMs <= endMs + 1_000 && endMs <= sample.elapsedMs + etaLatestMs ? 1 : 0;
+    }
+  }
+  assert.ok(told > 30 && held >= 0.9 * told, `${held} of ${told}`);
+});
+
 test('progress of every trace never runs backwards', () => {
   const names = readdirSync(folder).filter((file) => file.endsWith('.jsonl')).map((file) => file.replace('.jsonl', ''));
   assert.ok(names.length >= 8);

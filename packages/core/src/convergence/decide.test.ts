@@ -113,6 +113,20 @@ test('the pause budget: never above the limit, never lowered, doubled as often a
   assert.ok(double(200, [decided(policy({ when: 'passes', count: 0, do: 'double-downtime' }), [{ rest: 1_000 }, { rest: 100 }]) ?? assert.fail()]) !== undefined, 'again');
 });
 
+test('a measure for stalled passes that is repeated gets as many passes again', () => {
+  const doubling = policy({ when: 'stalled', passes: 3, do: 'double-downtime' });
+  const stalling = (count: number): readonly ExamplePass[] => [{ rest: 500 }, ...Array.from({ length: count }, () => ({ rest: 200 })), { rest: 200, seconds: 0 }];
+  const { course, now } = watched(stalling(3));
+  const first = decide(doubling, course, situation(), now) ?? assert.fail('not doubled');
+  assert.deepEqual(first.action, { do: 'set-downtime', toMs: 200 });
+  const next = (count: number) => {
+    const { course: later, now: then } = watched(Array.from({ length: count }, () => ({ rest: 200 })), { course, now });
+    return decide(doubling, later, situation({ downtimeMs: 200, decisions: [first] }), then)?.action;
+  };
+  assert.notEqual(next(2)?.do, 'set-downtime');
+  assert.deepEqual(next(4), { do: 'set-downtime', toMs: 400 });
+});
+
 test('a step is taken once; a paused guest is not paused again nor moved by post-copy', () => {
   const pause = policy({ when: 'elapsed', ms: 1_000, do: 'pause' }, { when: 'elapsed', ms: 1_000, do: 'post-copy' });
   const first = decided(pause, [{ rest: 1_000, seconds: 5 }]) ?? assert.fail('not paused');

@@ -118,7 +118,8 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
     case 'passes':
       return (passes.at(-1)?.iteration ?? 0) > step.count + 1;
     case 'stalled':
-      return settled(course, situation) && stalledPasses(course, now) >= step.passes;
+      // a measure that is repeated gets as many passes to show what it changed
+      return stalledPasses(course, now, situation.decisions.findLast((each) => each.step === policy.steps.indexOf(step))?.at) >= step.passes;
     case 'elapsed':
       // before the memory's turn nobody knows how large it is
       return (step.msPerGib === undefined || passes.length > 0) && now - course.startedAt >= Math.max(step.ms ?? 0, ((step.msPerGib ?? 0) * situation.sizeBytes) / gib);

@@ -103,9 +103,9 @@ function ratioOf(rests: ReturnType<typeof honestRests>, best: number): number {
   return Math.max(pass.restBytes / (seconds * link), rests.length >= 2 ? (pass.restBytes / before.restBytes) * atFull : 0);
 }
 
-/** Passes in a row, up to the last, that left no less than the best before them. */
-export function stalledPasses(course: Course, now: TimeMs): number {
-  return stalled(course, now).length;
+/** Passes in a row, up to the last, that left no less than the best before them; only those that began after `since`. */
+export function stalledPasses(course: Course, now: TimeMs, since: TimeMs = -Infinity): number {
+  return stalled(course, now).filter(({ startedAt }) => startedAt > since).length;
 }
 
 function stalled(course: Course, now: TimeMs): readonly Pass[] {
