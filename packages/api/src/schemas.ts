@@ -243,6 +243,7 @@ const figuresSchema = z.object({
   unchangedMs: z.number(),
   elapsedMs: z.number(),
   neededPauseMs: z.number().optional(),
+  endsInMs: z.number().optional(),
 });
 const decisionSchema = z
   .object({ at: time(), do: z.string(), toMs: z.number().optional(), step: z.number().int().optional().meta({ description: "Index of the policy's step" }), text: z.string(), figures: figuresSchema })

@@ -44,6 +44,7 @@ test('the same where post-copy may not be: it says that there is no way, once', 
 test('it would end, but later than the policy waits: post-copy', () => {
   const slowly: readonly ExamplePass[] = [{ rest: 4_000 }, { rest: 3_600, seconds: 1 }];
   assert.equal(decided(ferry, slowly)?.action.do, 'post-copy');
+  assert.equal(decided(ferry, slowly)?.text, 'iteration 2: 3500 MiB left, guest writes 90 MiB/s, link gives 100: by itself it would take 358 s more, switching to post-copy');
   assert.equal(decided({ ...ferry, patience: 20 }, slowly), undefined);
 });
 

@@ -78,6 +78,7 @@ function figuresOf(course: Course, { downtimeMs }: Situation, now: TimeMs): Figu
   const rest = course.recent.at(-1)?.restBytes ?? 0;
   const last = memoryPasses(course).at(-1);
   const needed = neededPauseMs(course, now);
+  const ahead = forecast(course, downtimeMs, now);
   return {
     part: course.part,
     iteration: last?.iteration ?? 0,
@@ -90,6 +91,7 @@ function figuresOf(course: Course, { downtimeMs }: Situation, now: TimeMs): Figu
     unchangedMs: now - course.best.at,
     elapsedMs: now - course.startedAt,
     ...(needed === undefined ? {} : { neededPauseMs: needed }),
+    ...(ahead.kind === 'ends' ? { endsInMs: Math.max(0, (last?.startedAt ?? now) + ahead.inMs - now) } : {}),
   };
 }
 

@@ -19,6 +19,8 @@ export interface Figures {
   readonly elapsedMs: number;
   /** Pause that the smallest of the last rests would take. */
   readonly neededPauseMs?: number;
+  /** By itself it would end then. */
+  readonly endsInMs?: number;
 }
 
 const mib = (bytes: number): string => String(Math.round(bytes / 1_048_576));
@@ -35,7 +37,7 @@ function situationText({ part, iteration, restBytes, dirtyBytesPerSecond, linkBy
   return `iteration ${iteration}: ${mib(restBytes)} MiB left, guest writes ${mib(dirtyBytesPerSecond)} MiB/s${throttled}, link gives ${mib(linkBytesPerSecond)}`;
 }
 
-function why(step: PolicyStep | undefined, { unchangedMs, elapsedMs, neededPauseMs }: Figures): string {
+function why(step: PolicyStep | undefined, { unchangedMs, elapsedMs, neededPauseMs, endsInMs }: Figures): string {
   switch (step?.when) {
     case 'no-progress':
       return `no progress for ${seconds(unchangedMs)}, `;
@@ -44,6 +46,7 @@ function why(step: PolicyStep | undefined, { unchangedMs, elapsedMs, neededPause
     case 'deadline':
       return 'the deadline has come, ';
     case 'forecast':
+      if (endsInMs !== undefined && step.do !== 'fit-downtime') return `by itself it would take ${seconds(endsInMs)} more, `;
       return neededPauseMs === undefined ? '' : `the least that is left would take a pause of ${pause(neededPauseMs)}, `;
     case 'stalled':
       return `${step.passes} passes gained nothing, `;
