@@ -219,7 +219,7 @@ function untried({ broken, ...evidence }: Migration['evidence']): Migration['evi
 function abort(migration: Migration, now: TimeMs): Step {
   if (migration.phase === 'cleaning') return stay(migration);
   const marked = { ...migration, abortRequestedAt: migration.abortRequestedAt ?? now };
-  return underway(migration.phase) ? stay(marked, { type: 'abort-job' }) : end(marked, 'cancelled', now);
+  return underway(migration.phase) ? stay(marked, { type: 'abort-job' }, { type: 'observe', afterMs: observeEveryMs }) : end(marked, 'cancelled', now);
 }
 
 function observed(before: Migration, { source, target }: { readonly source: InstanceView; readonly target: InstanceView }, now: TimeMs): Step {
@@ -246,14 +246,17 @@ interface Look {
 function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs): Step {
   /** We still wait for the performing call: it ends the transfer, not a look in between. */
   const performing = !look.ended && migration.adopted !== true;
-  const afterMs = performing && migration.phase === 'transferring' ? observeTransferEveryMs : observeEveryMs;
+  const aborting = migration.abortRequestedAt !== undefined || migration.evidence.gaveUp !== undefined;
+  const afterMs = performing && migration.phase === 'transferring' && !aborting ? observeTransferEveryMs : observeEveryMs;
   const again = (...effects: MigrationEffect[]) => stay(migration, ...effects, { type: 'observe', afterMs });
   /** libvirt answered the call, so nothing of it can still be on its way. */
   const known = look.ended && migration.evidence.performEnded?.failure?.outcome !== 'unknown';
   switch (verdict.kind) {
     case 'unknown':
-    case 'in-progress':
       return again();
+    case 'in-progress':
+      // the first abort may have come before libvirt had begun its job, and libvirt does not remember it
+      return aborting && migration.phase === 'transferring' ? again({ type: 'abort-job' }) : again();
     case 'post-copy':
       return stay(enterPhase(withoutAttention(migration), 'post-copy', now), { type: 'observe', afterMs: observeEveryMs });
     case 'post-copy-broken':
