@@ -20,6 +20,8 @@ export interface ControlPlane extends AsyncDisposable {
   url(): string;
   pid(): number;
   token(): string;
+  /** All that its servers have written so far. */
+  log(): string;
   /** Runs `ferry ARGS`. */
   ferry(...args: readonly string[]): Promise<Ran>;
   /** The same with `-o json`, parsed; fails unless the exit code is 0. */
@@ -75,6 +77,7 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
     url: () => running().url,
     pid: () => running().pid,
     token: () => readFileSync(join(dataDir, 'token'), 'utf8').trim(),
+    log: () => output,
     ferry,
     json: async <T>(...args: readonly string[]): Promise<T> => {
       const ran = await ferry(...args, '-o', 'json');

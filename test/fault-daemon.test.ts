@@ -32,7 +32,7 @@ test('source libvirtd killed and restarted: it ends, and the source runs on', { 
   await intact(fleet, begun, { at: begun.from, outcome: 'failed' });
 });
 
-test('source libvirtd told to end: libvirt finishes the migration first', { timeout: 120_000 }, async () => {
+test('source libvirtd told to end: libvirt finishes the migration first', { timeout: 120_000, skip: onlyFull('the harder ones are in every run') }, async () => {
   const begun = await begin(fleet, 'served', { mib: 12 });
   await signalDaemon(fleet.lab, begun.from, 'TERM');
   await startDaemon(fleet.lab, begun.from);
@@ -64,7 +64,7 @@ test('target libvirtd hung for a moment: it goes on and finishes', { timeout: 18
   await intact(fleet, begun, { at: begun.to, outcome: 'succeeded' });
 });
 
-test('target libvirtd killed at the switchover: the guest runs on at the source', { timeout: 120_000 }, async () => {
+test('target libvirtd killed at the switchover: the guest runs on at the source', { timeout: 120_000, skip: onlyFull('the harder ones are in every run') }, async () => {
   const begun = await beginHeld(fleet, 'served');
   await signalDaemon(fleet.lab, begun.to, 'KILL');
   await releaseFinish(fleet.lab, begun.to);

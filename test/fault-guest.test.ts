@@ -4,7 +4,7 @@
  */
 import { test } from 'node:test';
 import { killGuest, readTicks, virsh, vmLog, waitFor } from '@ferry/lab';
-import { begin, countsOn, guestWithRecords, intact } from './fault-fixture.ts';
+import { begin, countsOn, guestWithRecords, intact, onlyFull } from './fault-fixture.ts';
 import { withFleet, type Fleet } from './fleet.ts';
 
 let fleet: Fleet;
@@ -24,19 +24,19 @@ test('the guest reboots in the middle: the migration goes on', { timeout: 120_00
   await intact(fleet, begun, { at: begun.to, outcome: 'succeeded', newBoots: 1 });
 });
 
-test('the guest shuts down: the migration ends, and the VM is shut off where it was', { timeout: 120_000 }, async () => {
+test('the guest shuts down: the migration ends, and the VM is shut off where it was', { timeout: 120_000, skip: onlyFull('reboots are in every run') }, async () => {
   const begun = await begin(fleet, 'willed', { mib: 2 });
   await monitor(begun.from, 'system_powerdown');
   await intact(fleet, begun, { at: begun.from, outcome: 'failed', state: 'shut off', error: /stopped on/ });
 });
 
-test("the guest's QEMU crashes: the migration ends, and the VM is shut off where it was", { timeout: 120_000 }, async () => {
+test("the guest's QEMU crashes: the migration ends, and the VM is shut off where it was", { timeout: 120_000, skip: onlyFull('reboots are in every run') }, async () => {
   const begun = await begin(fleet, 'willed', { mib: 2 });
   await killGuest(fleet.lab, begun.from, 'willed');
   await intact(fleet, begun, { at: begun.from, outcome: 'failed', state: 'shut off', error: /stopped on/ });
 });
 
-test("the guest's half on the target crashes: the migration ends, and the guest runs on at the source", { timeout: 120_000 }, async () => {
+test("the guest's half on the target crashes: the migration ends, and the guest runs on at the source", { timeout: 120_000, skip: onlyFull('reboots are in every run') }, async () => {
   const begun = await begin(fleet, 'willed', { mib: 2 });
   await killGuest(fleet.lab, begun.to, 'willed');
   await countsOn(fleet, 'willed');

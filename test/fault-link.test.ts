@@ -48,7 +48,7 @@ test('Ferry to the target cut until libvirt has finished: the migration goes on,
   await intact(fleet, begun, { at: begun.to, outcome: 'succeeded' });
 });
 
-test('Ferry to the source cut until libvirt has finished: the migration goes on, and its end is known afterwards', { timeout: 120_000 }, async () => {
+test('Ferry to the source cut until libvirt has finished: the migration goes on, and its end is known afterwards', { timeout: 120_000, skip: onlyFull('the harder ones are in every run') }, async () => {
   const begun = await begin(fleet, 'linked', { mib: 12 });
   await cut(begun.from, 'control-plane', () => waitFor('the source to be done', async () => (await fleet.state(begun.from, 'linked')) === 'absent' || undefined, { timeoutMs: 60_000 }));
   await intact(fleet, begun, { at: begun.to, outcome: 'succeeded' });
@@ -60,7 +60,7 @@ test('the data cut for 8 s: it goes on and finishes', { timeout: 120_000, skip: 
   await intact(fleet, begun, { at: begun.to, outcome: 'succeeded' });
 });
 
-test('the data cut, and an abort meanwhile: the guest is free at once', { timeout: 120_000 }, async () => {
+test('the data cut, and an abort meanwhile: the guest is free at once', { timeout: 120_000, skip: onlyFull('the harder ones are in every run') }, async () => {
   const begun = await begin(fleet, 'linked', { mib: 2 });
   await cut(begun.to, 'data', async () => {
     assert.equal((await fleet.plane.ferry('migration', 'abort', begun.id)).code, 0);

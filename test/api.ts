@@ -1,0 +1,38 @@
+/**
+ * The control plane's API as a program uses it, for what must happen at one moment: a command line takes too long to start for that.
+ */
+import type { ControlPlane } from './control-plane.ts';
+import type { MigrationJson } from './fleet.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly body: { readonly code?: string; readonly id?: string; readonly detail?: string };
+}
+
+const authorized = (plane: ControlPlane) => ({ authorization: `Bearer ${plane.token()}`, 'content-type': 'application/json' });
+
+/** Below /api/v1. */
+export async function post(plane: ControlPlane, path: string, body: object = {}): Promise<Answer> {
+  const answer = await fetch(`${plane.url()}/api/v1/${path}`, { method: 'POST', headers: authorized(plane), body: JSON.stringify(body) });
+  return { status: answer.status, body: (await answer.json()) as Answer['body'] };
+}
+
+/** Calls `seen` with each change of a migration as soon as it is told. Resolves when nothing that begins from now on is missed. */
+export async function watchMigrations(plane: ControlPlane, seen: (migration: MigrationJson) => void): Promise<Disposable> {
+  const over = new AbortController();
+  const { body } = await fetch(`${plane.url()}/api/v1/events`, { headers: authorized(plane), signal: over.signal });
+  const read = async (): Promise<void> => {
+    let rest = '';
+    for await (const text of (body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines.filter((each) => each.startsWith('data: '))) {
+        const event = JSON.parse(line.slice('data: '.length)) as { readonly type: string; readonly migration: MigrationJson };
+        if (event.type === 'migration') seen(event.migration);
+      }
+    }
+  };
+  // ends with an error when the control plane is killed, or by our own signal
+  read().catch(() => undefined);
+  return { [Symbol.dispose]: () => over.abort() };
+}
