@@ -132,3 +132,14 @@ test('an operator steers one that runs: pause budget, deadline, pause', async ()
   const late = await fleet.plane.ferry('migration', 'pause', id);
   assert.match(late.stderr, /has already succeeded/);
 });
+
+test('finish quickly: the pause becomes what the rest needs, and the guest runs on there', async () => {
+  const to = await there();
+  const before = boots();
+  const done = await fleet.move('busy', '--to', to, '--max-bandwidth-mb', '24', '--policy', 'harvester', '--quickly-finish');
+  assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
+  assert.match(decisions(done), /2 passes gained nothing, raising the pause budget from 300 ms to \d+ ms/);
+  assert.deepEqual(done.vmIsNow, { host: to, state: 'running' });
+  await countsOn();
+  assert.equal(boots(), before);
+});
