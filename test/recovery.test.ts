@@ -12,7 +12,8 @@ let guest: Guest;
 withDrivenHosts(async (made) => {
   hosts = made;
   await made.loseHopeSoon();
-  guest = await made.create({ name: 'busy', host: 'host1', workload: 'dirty:20' });
+  // much memory: on a busy machine the guest gets on slowly, what is sent to it does not
+  guest = await made.create({ name: 'busy', host: 'host1', workload: 'dirty:20', memoryMib: 256 });
 });
 
 /** The target's end of QEMU's connection breaks at its next word, then the source's; new ones are refused. */
@@ -67,11 +68,13 @@ test('QEMU loses its connection: both halves say so, a recovery fails while it i
   assert.deepEqual([await guest.at('host1'), await guest.at('host2')], ['paused/post-copy-failed', 'running/post-copy-failed']);
 
   await heal('host2');
-  const recovering = hosts.driver('host1').recover(guest.request('host2'), soon());
-  await guest.until('host1', 'paused/post-copy');
-  // it goes on at the pace of the broken one
+  // else it would go on at the pace of the broken one
   await virsh(hosts.lab, 'host1', ['migrate-setspeed', 'busy', '1000', '--postcopy']);
-  assert.deepEqual(await recovering, {});
+  // a failure is not the last word: libvirt may tell that of the attempt before, while QEMU is at work again
+  await waitFor('the guest to be through', async () => {
+    const { failure } = await hosts.driver('host1').recover(guest.request('host2'), soon());
+    return failure === undefined || (await guest.at('host2')) === 'running/migrated' || undefined;
+  }, { timeoutMs: 60_000, intervalMs: 200 });
   await arrivesAt('host1', 'host2', boots);
 });
 

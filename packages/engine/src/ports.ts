@@ -225,8 +225,9 @@ export interface MigrationDriver {
   /** Of a running migration that may; nothing is rolled back from then on. */
   startPostCopy(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
-   * Takes up a migration that broke in post-copy, with the request that began it; resolves when the call ended. Nothing is lost by a failure:
-   * both halves stay as they are. `stillRunning`: the link was back before QEMU noticed, or another call is at it; it ends by itself.
+   * Takes up a migration that broke in post-copy, with the request that began it; resolves when the call ended. Nothing is lost by a failure,
+   * and it is not the last word: soon after another attempt libvirt may tell of that one (code 9), while QEMU is at work again and ends by itself.
+   * `stillRunning`: the link was back before QEMU noticed, or another call is at it; it ends by itself.
    * It may hang, and then `stillRunning` is said for ever: a target whose QEMU waits for a page while it holds its own lock answers nobody
    * (an emulated guest, just after the switch).
    */
