@@ -12,6 +12,8 @@ import type { MigrationEffect, MigrationEvent, Step } from './step.ts';
 const firstRetryMs = 1_000;
 const longestRetryMs = 30_000;
 const lookEveryMs = 500;
+/** A try to resume that takes longer is said to hang. */
+const unansweredMs = 120_000;
 
 /** Where the two halves are, for people. */
 const halves = ({ from, to, vm }: Migration): string => `${vm.name} runs on ${to?.name ?? 'the target'} and has to stop at pages that only ${from.name} has, where its other half is kept paused`;
@@ -25,6 +27,11 @@ export function resumeBroken(before: Migration, ready: boolean, now: TimeMs): St
   const due = broken.triedAt === undefined || now - broken.triedAt >= Math.min(longestRetryMs, firstRetryMs * 2 ** broken.tries);
   const look: MigrationEffect = { type: 'observe', afterMs: lookEveryMs };
   const withBroken = (next: typeof broken): Migration => enterPhase({ ...before, attention: before.attention ?? `Post-copy is interrupted: ${halves(before)}. Trying to resume; nothing is lost, and neither half may be ended.`, evidence: { ...before.evidence, broken: next } }, 'post-copy', now);
+  if (broken.trying === true && now - (broken.triedAt ?? now) > unansweredMs) {
+    // QEMU on the target may wait for a page while it holds what it needs to answer; restarting its libvirtd makes that worse
+    const attention = `Post-copy is interrupted: ${halves(before)}. The try to resume has not been answered for ${Math.round((now - (broken.triedAt ?? now)) / 60_000)} min; break QEMU's stale connection on ${before.to?.name ?? 'the target'} (ss -K sport = :PORT), and restart no libvirtd.`;
+    return { migration: { ...withBroken(broken), attention }, effects: [look] };
+  }
   if (!ready || broken.trying === true || !due) return { migration: withBroken(broken), effects: [look] };
   return { migration: withBroken({ ...broken, tries: broken.tries + 1, triedAt: now, trying: true }), effects: [{ type: 'recover' }, look] };
 }
