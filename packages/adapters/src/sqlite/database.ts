@@ -64,7 +64,8 @@ export function transaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec('COMMIT');
     return result;
   } catch (error) {
-    database.exec('ROLLBACK');
+    // a full disk has SQLite roll back by itself
+    if (database.isTransaction) database.exec('ROLLBACK');
     throw error;
   }
 }

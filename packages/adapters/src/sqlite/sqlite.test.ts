@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { FerryError, vmUuid, type ErrorCode } from '@ferry/core';
 import { intentConformance } from '../conformance/intents.ts';
 import { journalConformance } from '../conformance/journal.ts';
+import { transaction } from './database.ts';
 import { openSqliteStores } from './index.ts';
 import { openIntents } from './intents.ts';
 import { openJournal } from './journal.ts';
@@ -112,4 +113,13 @@ test('sqlite: what was committed survives a killed process, and its lock does no
   const stores = openSqliteStores(at.path, clock);
   assert.equal((await stores.intents.get('a'))?.value, 'kept');
   await stores.close();
+});
+
+test('a full disk is told as what it is, and nothing of the transaction stays', () => {
+  using database = new DatabaseSync(':memory:');
+  database.exec('CREATE TABLE kept (text TEXT); PRAGMA max_page_count = 4');
+  const insert = database.prepare('INSERT INTO kept VALUES (?)');
+  assert.throws(() => transaction(database, () => Array.from({ length: 10 }, () => insert.run('x'.repeat(4_000)))), /full/);
+  assert.equal(database.prepare('SELECT count(*) AS n FROM kept').get()?.['n'], 0);
+  transaction(database, () => insert.run('short'));
 });
