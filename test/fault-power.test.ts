@@ -32,6 +32,7 @@ for (const percent of [10, 50, 90]) {
     const begun = await begin(fleet, 'powered', { mib: 8, percent });
     await withoutPower(begun.to, async () => {
       await countsOn(fleet, 'powered');
+      await waitFor('Ferry to miss the host', async () => (await fleet.plane.json<{ state: string }>('host', 'show', begun.to)).state === 'unreachable' || undefined, { timeoutMs: 60_000 });
       assert.equal((await fleet.migration(begun.id)).outcome, undefined, 'whether the target has run it cannot be known yet');
     });
     await intact(fleet, begun, { at: begun.from, outcome: 'failed' });
