@@ -74,6 +74,11 @@ export function follow(before: Course | undefined, sample: JobSample, now: TimeM
   };
 }
 
+/** From now on another rate is allowed: what was measured before tells nothing of the link any more. */
+export function withNewRate({ fastest: _, ...course }: Course, now: TimeMs): Course {
+  return { ...course, recent: [], passes: course.passes.slice(-1).map((pass) => ({ ...pass, startedAt: now, lastAt: now, sentFrom: pass.sentTo })) };
+}
+
 function fastestOf(before: Course['fastest'], rate: number | undefined, now: TimeMs): Course['fastest'] {
   if (rate === undefined || (before !== undefined && rate < before.bytesPerSecond * slowShare)) return before;
   return { bytesPerSecond: Math.max(rate, before?.bytesPerSecond ?? 0), at: now };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { follow } from './course.ts';
+import { follow, withNewRate } from './course.ts';
 import { look, mib, watched, type ExamplePass } from './example-course.ts';
 import { canCarry, forecast, honestRests, isLinkSlow, linkRate, neededPauseMs, stalledPasses } from './forecast.ts';
 
@@ -67,6 +67,14 @@ test('nothing irreversible on a link that is down or has just slowed down; after
   };
   assert.deepEqual([100, 70, 40, 10, 0].map((link) => carries(link, 20)), [true, true, false, false, false]);
   assert.deepEqual([100, 70, 40, 10, 0].map((link) => carries(link, 150)), [true, true, true, false, false]);
+});
+
+test('a rate that the operator lowered is no slow link', () => {
+  const { course, now } = watched([{ rest: 4_000, seconds: 30 }]);
+  const lowered = withNewRate(course, now);
+  let next = lowered;
+  for (let second = 1; second <= 3; second += 1) next = follow(next, look({ iteration: 1, rest: 1_000 - second * 5, sent: 3_000 + second * 5, link: 5 }), now + second * 1_000);
+  assert.deepEqual([isLinkSlow(next, now + 3_000), canCarry(next, now + 3_000), Math.round(linkRate(next, now + 3_000) / mib)], [false, true, 5]);
 });
 
 test('a link that went down a moment ago does not carry, though its last five seconds were good on the whole', () => {

@@ -2,7 +2,7 @@
  * What the policy makes of a running transfer: takes a sample in, asks the convergence engine, and turns its decision into effects. What was
  * decided is on the migration before it is carried out, so a restart does not decide it again.
  */
-import { follow } from '../convergence/course.ts';
+import { follow, withNewRate } from '../convergence/course.ts';
 import { decide, type Action, type Decision } from '../convergence/decide.ts';
 import type { JobSample } from '../convergence/sample.ts';
 import type { Figures } from '../convergence/words.ts';
@@ -77,7 +77,7 @@ export function withLimits(before: Migration, limits: Pick<MigrationRequest, 'ma
     const { policy } = migration;
     if (policy !== undefined && !policy.steps.some(({ when }) => when === 'deadline')) migration = { ...migration, policy: { ...policy, steps: [...policy.steps, { when: 'deadline', do: 'abort' }] } };
   }
-  if (maxBandwidthMiBPerSecond !== undefined) migration = told(migration, { do: 'note', what: 'operator' }, `the operator set the bandwidth: ${maxBandwidthMiBPerSecond} MiB/s`, now);
+  if (maxBandwidthMiBPerSecond !== undefined) migration = told({ ...migration, ...(migration.course === undefined ? {} : { course: withNewRate(migration.course, now) }) }, { do: 'note', what: 'operator' }, `the operator set the bandwidth: ${maxBandwidthMiBPerSecond} MiB/s`, now);
   if (maxDowntimeMs === undefined) return migration;
   const changed = told(migration, { do: 'set-downtime', toMs: maxDowntimeMs }, `the operator set the pause budget: ${maxDowntimeMs} ms`, now);
   return changed.policy === undefined ? changed : { ...changed, policy: { ...changed.policy, downtime: { initialMs: maxDowntimeMs, limitMs: maxDowntimeMs } } };
