@@ -16,8 +16,8 @@ export type Action =
   /** Throttling that changed nothing is taken back. */
   | { readonly do: 'release-throttle' }
   | { readonly do: 'note'; readonly what: Note };
-/** `operator`, `refused`: somebody's word, or a host's no to a measure; no figures led to them. */
-export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused';
+/** `operator`, `refused`: somebody's word, or a host's no to a measure; no figures led to them. `outlook`: said before the transfer began. */
+export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused' | 'outlook';
 
 export interface Decision {
   readonly at: TimeMs;
@@ -47,6 +47,8 @@ const leastPatienceMs = 5_000;
 const disksStalledMs = 15_000;
 /** A rest fits into a pause when there is this much room for what the figures do not tell. */
 const headroom = 1.15;
+/** The budget for a rest that needs this pause, ms. */
+export const budgetFor = (neededMs: number): number => Math.ceil((neededMs * headroom) / 10) * 10;
 const gib = 1_073_741_824;
 /** Measures that need memory to be on its way. */
 const ofMemory: readonly MeasureName[] = ['raise-downtime', 'double-downtime', 'fit-downtime', 'post-copy'];
@@ -160,7 +162,7 @@ function actionOf(step: PolicyStep, policy: PolicyContent, course: Course, situa
       const needed = neededPauseMs(course, now);
       if (needed === undefined || needed > limitMs) return undefined;
       // QEMU did not switch at what the figures call enough, so they are too good
-      const toMs = Math.min(limitMs, Math.ceil(Math.max(needed * headroom, situation.downtimeMs * 1.25) / 10) * 10);
+      const toMs = Math.min(limitMs, Math.max(budgetFor(needed), Math.ceil((situation.downtimeMs * 1.25) / 10) * 10));
       return toMs > situation.downtimeMs ? { do: 'set-downtime', toMs } : undefined;
     }
     case 'post-copy':

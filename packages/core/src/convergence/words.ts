@@ -2,6 +2,7 @@
 import type { PolicyStep } from '../policy/policy.ts';
 import type { Part } from './course.ts';
 import type { Action, Note } from './decide.ts';
+import { mib, pause, seconds } from './units.ts';
 
 /** Sizes in bytes, rates in bytes per second. */
 export interface Figures {
@@ -22,10 +23,6 @@ export interface Figures {
   /** By itself it would end then. */
   readonly endsInMs?: number;
 }
-
-const mib = (bytes: number): string => String(Math.round(bytes / 1_048_576));
-const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
-const pause = (ms: number): string => (ms < 10_000 ? `${Math.round(ms)} ms` : seconds(ms));
 
 export function decisionText(action: Action, figures: Figures, step: PolicyStep | undefined): string {
   return `${situationText(figures)}: ${why(step, figures)}${actionText(action, figures)}`;
@@ -84,6 +81,7 @@ function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, uncha
       return presentBytesPerSecond > 0 ? `no less for ${seconds(unchangedMs)}, the guest writes as fast as its disks are copied` : `nothing has moved for ${seconds(unchangedMs)}`;
     case 'operator':
     case 'refused':
+    case 'outlook':
       return what;
     case 'no-way':
       return 'it does not end by itself, and the policy names nothing that would help now';
