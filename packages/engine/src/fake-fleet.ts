@@ -38,6 +38,8 @@ export interface NextMove {
   durationMs: number;
   failure?: CallFailure;
   moves: boolean;
+  /** What is measured of any guest; absent: the hosts cannot. */
+  dirtyBytesPerSecond?: number | Error;
 }
 
 export interface FakeFleet {
@@ -68,7 +70,7 @@ export function fakeFleet(clock: Clock): FakeFleet {
   };
   const note = (host: FakeHost, call: string): void => void calls.push(`${nameOf(host)} ${call}`);
   const instanceOf = ({ uuid, name, state, reason, persistent, disk }: FakeDomain): Instance => ({
-    uuid: vmUuid(uuid), name, state, reason, persistent, memoryBytes: 1_000, vcpus: 1,
+    uuid: vmUuid(uuid), name, state, reason, persistent, memoryBytes: 256 * 1_048_576, vcpus: 1,
     disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: 'file', source: disk, format: 'raw', readOnly: false }],
   });
 
@@ -182,6 +184,12 @@ export function fakeFleet(clock: Clock): FakeFleet {
         async resume(uuid) {
           find(uuid).state = 'running';
           note(host, 'resume');
+        },
+        async dirtyRate(uuid) {
+          find(uuid);
+          note(host, 'dirty rate');
+          if (next.dirtyBytesPerSecond instanceof Error) throw next.dirtyBytesPerSecond;
+          return next.dirtyBytesPerSecond;
         },
         async sample(uuid) {
           must();

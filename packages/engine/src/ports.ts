@@ -249,6 +249,11 @@ export interface MigrationDriver {
   setGuestTime(uuid: VmUuid, signal: AbortSignal): Promise<boolean>;
   /** Asks the guest to shut down, and does not wait until it has. */
   shutdown(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /**
+   * Bytes per second of the pages that a running guest wrote within this time, each page counted once; takes as long, and costs the host a look at 512
+   * pages per GiB. Undefined where the host cannot measure.
+   */
+  dirtyRate(uuid: VmUuid, seconds: number, signal: AbortSignal): Promise<number | undefined>;
   /** Figures of the running job; undefined when there is none. */
   sample(uuid: VmUuid, signal: AbortSignal): Promise<JobSample | undefined>;
   /** What is on this host of the VM, with the figures of a completed migration where libvirt still has them. */

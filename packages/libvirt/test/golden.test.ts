@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { LibvirtError, VIR_DOMAIN_EVENT, VIR_MIGRATE } from '../src/index.ts';
+import { LibvirtError, VIR_DOMAIN_DIRTYRATE_MODE, VIR_DOMAIN_DIRTYRATE_STATUS, VIR_DOMAIN_EVENT, VIR_MIGRATE } from '../src/index.ts';
 import { eventKinds } from '../src/events.ts';
 import type { DomainEvent } from '../src/events.ts';
 import { createFrameParser, FrameStatus, FrameType, Program } from '../src/frame.ts';
@@ -128,6 +128,10 @@ test('values with a meaning of their own', () => {
     .flatMap(({ frame }) => decode(procedures.connectGetAllDomainStats.ret, frame.payload).records)
     .map(({ params }) => toTypedParams(params));
   assert.ok(stats.some((params) => params.get('balloon.maximum') === 65_536));
+  const measuring = stats.find((params) => params.has('dirtyrate.calc_status'));
+  assert.deepEqual(['calc_status', 'calc_period', 'calc_mode'].map((name) => measuring?.get(`dirtyrate.${name}`)), [VIR_DOMAIN_DIRTYRATE_STATUS.MEASURING, 1, 'page-sampling']);
+  const { seconds, flags } = first('client', 'DOMAIN_START_DIRTY_RATE_CALC call', procedures.domainStartDirtyRateCalc.args);
+  assert.deepEqual([seconds, flags], [1, VIR_DOMAIN_DIRTYRATE_MODE.PAGE_SAMPLING]);
 });
 
 test('events: life cycle, iterations, metadata, device, and the statistics of a finished job', () => {

@@ -11,6 +11,7 @@ import {
 } from '@ferry/libvirt';
 import { callFailure, connectFailure } from './failure.ts';
 import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
+import { measureDirtyRate } from './dirty-rate.ts';
 import { filesOf } from './files.ts';
 import { announceGuest, releaseThrottle, setGuestClock } from './guest.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
@@ -196,6 +197,9 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
     },
     async shutdown(uuid, signal) {
       await session.domainShutdown(await must(uuid, signal), 0, { signal });
+    },
+    async dirtyRate(uuid, seconds, signal) {
+      return measureDirtyRate(session, await must(uuid, signal), seconds, signal);
     },
     async sample(uuid, signal) {
       const domain = await find(session, uuid, signal);
