@@ -252,6 +252,22 @@ const resolvedPolicySchema = z
   .object({ name: z.string(), version: z.number().int(), from: z.enum(['migration', 'vm', 'cluster', 'default']), text: z.string(), ...policyContentShape })
   .meta({ id: 'ResolvedPolicy', description: 'What the migration goes by, as it was when it was asked for' });
 
+const outlookSchema = z
+  .object({
+    kind: z.enum(['converges', 'at-risk', 'does-not-converge', 'unknown']),
+    text: z.string().meta({ description: 'All of it, in words' }),
+    budgetMs: milliseconds().meta({ description: 'Pause for the switchover that QEMU aims at first' }),
+    dirtyBytesPerSecond: bytes().optional().meta({ description: 'Pages that the guest writes within a second, each counted once' }),
+    bandwidthBytesPerSecond: bytes().optional(),
+    inMs: milliseconds().optional().meta({ description: 'Time of the transfer if all memory is in use' }),
+    earliestMs: milliseconds().optional(),
+    latestMs: milliseconds().optional(),
+    pauseMs: milliseconds().optional().meta({ description: 'Pause that it would take: at least when it does not converge, at most when it is at risk' }),
+    remedies: z
+      .array(z.object({ do: z.enum(['throttle', 'set-downtime', 'post-copy', 'pause', 'power-off']), toMs: milliseconds().optional(), when: z.string().optional() }))
+      .meta({ description: 'What the policy does then; empty: nothing that would help' }),
+  })
+  .meta({ id: 'Outlook', description: 'Whether pre-copy will end at the bandwidth of this migration, from the measured dirty rate' });
 const howSchema = z.enum(['guest', 'helper', 'definition', 'stored-definition']).meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' });
 const persistenceSchema = z.enum(['permanent', 'temporary', 'keep-source', 'transient']);
 const transferSchema = z
@@ -284,6 +300,7 @@ export const plannedMigrationSchema = z
     persistence: persistenceSchema,
     transfer: transferSchema.optional(),
     policy: resolvedPolicySchema,
+    outlook: outlookSchema.optional(),
     disks: z.array(movedDiskSchema),
     creates: z.array(resourceSchema).optional(),
     differences: z.array(z.string()).meta({ description: "What the target's cluster does otherwise" }),

@@ -274,3 +274,37 @@ test('a policy that is named must be there; labels and clusters select one', asy
   assert.deepEqual((await move()).policy?.name, 'harvester');
   assert.deepEqual((await move({ policy: 'kubevirt' })).policy?.from, 'migration');
 });
+
+const outlookNotes = ({ decisions = [] }: Migration): readonly string[] => decisions.flatMap(({ action, text }) => (action.do === 'note' && action.what === 'outlook' ? [text] : []));
+const measured = (): number => fleet.calls.filter((call) => call.endsWith('dirty rate')).length;
+const mib = 1_048_576;
+
+test('a plan tells whether a running guest will converge; one that is shut off is not measured', async () => {
+  await run(web);
+  fleet.next.dirtyBytesPerSecond = 64 * mib;
+  const plan = async (wishes: Partial<Parameters<Engine['planMigration']>[0]>) => (await engine.planMigration({ vm: 'web', ...wishes }, patience())).outlook;
+  assert.deepEqual([(await plan({ maxBandwidthMiBPerSecond: 8 }))?.kind, (await plan({ maxBandwidthMiBPerSecond: 1_000 }))?.kind, (await plan({}))?.kind], ['does-not-converge', 'converges', 'unknown']);
+  delete fleet.next.dirtyBytesPerSecond;
+  assert.match((await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '', /cannot be told: the host cannot measure/);
+  fleet.next.dirtyBytesPerSecond = new Error('connection lost');
+  assert.match((await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '', /cannot be told: connection lost/);
+  const before = measured();
+  await run({ uuid: 'aaaaaaaa-0000-4000-8000-000000000002', name: 'off', state: 'shut-off' });
+  assert.equal((await engine.planMigration({ vm: 'off' }, patience())).outlook, undefined);
+  assert.equal(measured(), before);
+});
+
+test('a policy that may leave a busy guest without an end says so before the transfer begins; others cost nothing', async () => {
+  await run(web);
+  fleet.next.dirtyBytesPerSecond = 64 * mib;
+  const warned = await move({ to: 'h2', maxBandwidthMiBPerSecond: 8, policy: 'harvester' });
+  assert.equal(warned.outcome, 'succeeded', 'told, not refused');
+  assert.deepEqual([outlookNotes(warned).length, warned.decisions?.[0]?.text], [1, outlookNotes(warned)[0]]);
+  assert.match(outlookNotes(warned)[0] ?? '', /will not end by itself.*"harvester" names nothing that would help: it would be given up after/);
+  assert.ok((warned.decisions?.[0]?.at ?? Infinity) <= (warned.phases.find(({ phase }) => phase === 'transferring')?.at ?? 0));
+  const before = measured();
+  assert.deepEqual(outlookNotes(await move({ to: 'h1', maxBandwidthMiBPerSecond: 8 })), [], 'the default goes to post-copy');
+  assert.deepEqual(outlookNotes(await move({ to: 'h2', maxBandwidthMiBPerSecond: 8, policy: 'vmmanager' })), [], 'this one powers off');
+  assert.deepEqual(outlookNotes(await move({ to: 'h1', policy: 'harvester' })), [], 'nothing to compare with');
+  assert.equal(measured(), before);
+});

@@ -2,7 +2,7 @@
  * What the engine offers to the server: plain questions and commands over core's types. Failures are FerryErrors.
  * A `ref` is a name, an id or an unambiguous beginning of an id, as an operator would type it.
  */
-import type { JobSample, ResolvedPolicy, Cluster, HostRef, HostView, Migration, MigrationKind, MigrationPlan, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
+import type { JobSample, Outlook, ResolvedPolicy, Cluster, HostRef, HostView, Migration, MigrationKind, MigrationPlan, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
 import type { Inspection } from './inspection.ts';
 import type { Policies } from './policies.ts';
 import type { TransferLimits } from './ports.ts';
@@ -40,6 +40,8 @@ export interface PlannedMigration {
   readonly plan: MigrationPlan;
   /** What it would go by. */
   readonly policy: ResolvedPolicy;
+  /** Of a guest that runs on: whether pre-copy will end. */
+  readonly outlook?: Outlook;
   /** Lines of the definition that change on the way, with - and +. */
   readonly diff: readonly string[];
   /** What the target's cluster does otherwise. */

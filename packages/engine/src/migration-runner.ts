@@ -3,7 +3,7 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { budgetOf, FerryError, keepsDefinition, step, type CallFailure, type CheckResult, type DefinitionPlan, type InstanceView, type JobSample, type Migration, type MigrationEffect, type MigrationEvent, type VmUuid } from '@ferry/core';
+import { budgetOf, FerryError, keepsDefinition, step, type CallFailure, type CheckResult, type DefinitionPlan, type InstanceView, type JobSample, type Migration, type MigrationEffect, type MigrationEvent, type Outlook, type VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import { moveDirect } from './direct-move.ts';
 import { bringBelongings, bringsBelongings } from './belongings.ts';
@@ -43,6 +43,8 @@ export interface RunnerDeps {
   /** Remembers that the daemon of one host does not reach that of another. */
   readonly notReached: (from: string, to: string, message: string) => Promise<void>;
   readonly check: (migration: Migration, signal: AbortSignal) => Promise<CheckResult>;
+  /** Whether it will converge, where that is worth measuring; never rejects. */
+  readonly foresee: (migration: Migration, signal: AbortSignal) => Promise<Outlook | undefined>;
   /** Keeps figures of a transfer. */
   readonly sampled: (migration: Migration, sample: JobSample) => void;
   readonly inspected: (inspection: Inspection) => Promise<void>;
@@ -275,6 +277,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const prepare = async (): Promise<void> => {
     try {
       const { plan } = migration;
+      const foreseen = deps.foresee(migration, signal);
       if (bringsBelongings(migration)) await bringBelongings(migration, source(), target(), bounded());
       if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
       const volumes = plan?.disks.some(({ how }) => how === 'copy') === true ? deps.volumes.make(migration, targetSide(), bounded()) : undefined;
@@ -291,6 +294,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         await source().migration.mark(migration.vm.uuid, marker(), signal);
         if (plan?.live === true) await source().migration.tune(migration.vm.uuid, { maxDowntimeMs: budgetOf(migration) }, signal);
       }
+      const outlook = await foreseen;
+      if (outlook !== undefined) dispatch({ type: 'foretold', outlook });
       dispatch({ type: 'prepared' });
     } catch (error) {
       dispatch({ type: 'prepared', failure: { outcome: 'refused', message: error instanceof Error ? error.message : String(error) } });

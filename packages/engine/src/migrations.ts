@@ -6,6 +6,7 @@ import {
   admissible, candidatesOf, clusterDifferences, defaultCluster, joinMaps, lineDiff, ownPlaces, placesOf, checkMigration, checkRescue, enterPhase, FerryError, isFinished, migrationId, rescueCandidates, resolve, vmReasons, vmUuid,
   portsOf, type ResolvedPolicy, type CheckInput, type CheckResult, type Cluster, type Host, type HostView, type JobSample, type Migration, type MigrationRequest, type RescueStorage, type TargetStorage, type Vm, type VmUuid,
 } from '@ferry/core';
+import { copiesLive, foresee, isWorthForeseeing } from './beforehand.ts';
 import { carriedSnapshots } from './carried-snapshots.ts';
 import type { MigrationQuery, PlannedMigration } from './facade.ts';
 import type { Inspection } from './inspection.ts';
@@ -215,6 +216,12 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
               reasons: [{ code: 'facts-missing', message: `What a move of ${vm.name} needs to know cannot be read: ${error instanceof Error ? error.message : String(error)}`, remedy: 'Check that its host and the target answer, then try again.' }],
             }));
       },
+      foresee: async ({ vm: { uuid }, from, request, plan, policy, decisions = [] }, signal) => {
+        const vm = fleet.vmByUuid(uuid);
+        const told = decisions.some(({ action }) => action.do === 'note' && action.what === 'outlook');
+        if (vm === undefined || plan === undefined || policy === undefined || told || !isWorthForeseeing({ request, plan, policy })) return undefined;
+        return foresee(() => deps.linkOf(from.id).migration, { vm, request, plan, policy }, signal);
+      },
       changed: (current, kept) => {
         if (isFinished(current)) {
           runners.delete(current.id);
@@ -308,7 +315,9 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const differences = clusterDifferences(clusterOf(from.id), clusterOf(result.to.id));
       const adapted = plan.definition === undefined ? undefined : await deps.linkOf(vm.hostId).definitions.read(vm.uuid, signal);
       const diff = adapted === undefined ? [] : lineDiff(adapted, plan.definition?.ownXml === true ? (request.xml ?? adapted) : deps.rewriteDefinition(adapted, plan.definition ?? {}));
-      return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, policy: policyOf(vm, request), diff, differences };
+      const policy = policyOf(vm, request);
+      const outlook = copiesLive(plan) ? await foresee(() => deps.linkOf(vm.hostId).migration, { vm, request, plan, policy }, signal) : undefined;
+      return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, policy, ...(outlook === undefined ? {} : { outlook }), diff, differences };
     },
     async abort(ref) {
       const migration = await find(ref);

@@ -3,7 +3,7 @@
  * absent. It decides nothing and leaves out what is nobody's business outside: evidence, reasons of states, leases.
  */
 import type { ClusterJson, FerryEvent, HostJson, InspectionJson, LeftoverJson, MigrationJson, PlannedMigrationJson, PolicyJson, SamplesJson, VmJson } from '@ferry/api';
-import { policyText, type Decision, type DiskPlan, type ErrorReport, type HostView, type JobSample, type Migration, type Policy, type PolicyContent, type ResolvedPolicy, type TimeMs, type Vm, type VolumeRecord } from '@ferry/core';
+import { policyText, type Decision, type DiskPlan, type ErrorReport, type HostView, type JobSample, type Migration, type Outlook, type Policy, type PolicyContent, type ResolvedPolicy, type TimeMs, type Vm, type VolumeRecord } from '@ferry/core';
 import type { ClusterView, EngineEvent, Inspection, PlannedMigration } from '@ferry/engine';
 
 /** Name of a host by its id, also of one that has been removed. */
@@ -106,7 +106,14 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     adopted: migration.adopted,
   });
 
-export const plannedJson = ({ vm, from, to, kind, plan, policy, diff, differences }: PlannedMigration): PlannedMigrationJson =>
+const outlookJson = ({ kind, text, remedies, ...figures }: Outlook): NonNullable<PlannedMigrationJson['outlook']> => ({
+  kind,
+  text,
+  remedies: remedies.map((remedy) => ({ ...remedy })),
+  ...(Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Math.round(value)])) as typeof figures),
+});
+
+export const plannedJson = ({ vm, from, to, kind, plan, policy, outlook, diff, differences }: PlannedMigration): PlannedMigrationJson =>
   present({
     vm,
     from: from.name,
@@ -116,6 +123,7 @@ export const plannedJson = ({ vm, from, to, kind, plan, policy, diff, difference
     persistence: plan.persistence,
     transfer: plan.transfer,
     policy: resolvedJson(policy),
+    outlook: outlook === undefined ? undefined : outlookJson(outlook),
     disks: plan.disks.map(movedDiskJson),
     creates: plan.definition?.creates?.map((each) => ({ ...each })),
     diff: [...diff],

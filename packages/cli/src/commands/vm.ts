@@ -67,7 +67,7 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   };
 }
 
-const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, disks, creates, diff, differences }: PlannedMigrationJson): string =>
+const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outlook, disks, creates, diff, differences }: PlannedMigrationJson): string =>
   [
     fields([
       ['vm', vm.name],
@@ -78,6 +78,7 @@ const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, disk
       ['driven', transfer === undefined ? undefined : `${transfer.mode} (${transfer.modeReason})`],
       ['data', transfer === undefined ? undefined : travelText(transfer)],
       ['policy', `${policy.name}: ${policy.text}`],
+      ['outlook', outlook?.text],
       ['makes there', creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', ')],
     ]),
     ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, disk.how, disk.path, disk.targetPath ?? disk.path]))]),

@@ -4,6 +4,7 @@
  */
 import { follow, withNewRate } from '../convergence/course.ts';
 import { decide, type Action, type Decision } from '../convergence/decide.ts';
+import type { Outlook } from '../convergence/outlook.ts';
 import type { JobSample } from '../convergence/sample.ts';
 import type { Figures } from '../convergence/words.ts';
 import type { TimeMs } from '../ids.ts';
@@ -67,6 +68,12 @@ const noFigures = (migration: Migration): Figures => ({ part: 'memory', iteratio
 
 /** Something that no figures led to: an operator's word, or a measure that a host refused. */
 export const told = (migration: Migration, action: Action, text: string, now: TimeMs): Migration => withDecision(migration, { at: now, action, figures: noFigures(migration), text });
+
+/** What was told before the transfer began, with the figures that led to it. */
+export function foretold(migration: Migration, { text, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, pauseMs }: Outlook, now: TimeMs): Migration {
+  const figures = { ...noFigures(migration), dirtyBytesPerSecond, linkBytesPerSecond: bandwidthBytesPerSecond, ...(pauseMs === undefined ? {} : { neededPauseMs: pauseMs }) };
+  return withDecision(migration, { at: now, action: { do: 'note', what: 'outlook' }, figures, text });
+}
 
 /** Limits from an operator: from now on the policy goes by them. */
 export function withLimits(before: Migration, limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs'>, now: TimeMs): Migration {

@@ -11,17 +11,20 @@ import type { CheckResult } from './checks.ts';
 import { handoverOf, judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
 import type { MigrationPlan } from './plan.ts';
 import { finalProgress } from './progress.ts';
+import type { Outlook } from '../convergence/outlook.ts';
 import type { JobSample } from '../convergence/sample.ts';
 import { directInstead, goDirect, nextAttempt, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
 import { isGone, lostText, measureRefused, recoverEnded, resumeBroken } from './broken.ts';
 import { enterPhase } from './phase.ts';
-import { sampled, told, withLimits } from './steer.ts';
+import { foretold, sampled, told, withLimits } from './steer.ts';
 
 export type MigrationEvent =
   | { readonly type: 'admitted' }
   /** A restarted control plane found this migration unfinished. */
   | { readonly type: 'recovered' }
   | { readonly type: 'checked'; readonly result: CheckResult }
+  /** Told before the transfer begins, where its policy may not end it. */
+  | { readonly type: 'foretold'; readonly outlook: Outlook }
   | { readonly type: 'prepared'; readonly failure?: CallFailure }
   | { readonly type: 'sampled'; readonly sample: JobSample }
   /** The source's domain was paused for the switchover, or the target resumed. */
@@ -113,6 +116,8 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
         return end(migration, 'failed', now, { code: 'migration-refused', message: `${migration.vm.name} cannot be moved: ${first}`, reasons: event.result.reasons });
       }
       return stay(enterPhase({ ...migration, to: event.result.to, kind: event.result.move, plan: event.result.plan }, 'preparing', now), { type: 'prepare' });
+    case 'foretold':
+      return stay(migration.phase === 'preparing' ? foretold(migration, event.outlook, now) : migration);
     case 'prepared':
       if (migration.phase !== 'preparing') return stay(migration);
       if (event.failure !== undefined) {

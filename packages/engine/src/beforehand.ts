@@ -1,0 +1,54 @@
+/**
+ * Measures what core needs to tell beforehand whether a live migration will converge. It decides nothing, and it never fails: what cannot be measured
+ * is told as unknown.
+ */
+import { endsAnyGuest, outlook, type DirtyReading, type MigrationPlan, type MigrationRequest, type Outlook, type ResolvedPolicy, type Vm } from '@ferry/core';
+import type { MigrationDriver } from './ports.ts';
+
+/** Two points of the curve; more would cost more than they tell. */
+const periodsSeconds = [1, 3] as const;
+/** For all of them, and what the host needs beside. */
+const timeoutMs = 20_000;
+const mib = 1_048_576;
+
+export interface Foreseen {
+  readonly vm: Pick<Vm, 'uuid' | 'memoryBytes'>;
+  readonly request: MigrationRequest;
+  readonly plan: MigrationPlan;
+  readonly policy: ResolvedPolicy;
+}
+
+/** `driver`: of the source; may throw. */
+export async function foresee(driver: () => Pick<MigrationDriver, 'dirtyRate'>, { vm, request, plan, policy }: Foreseen, signal: AbortSignal): Promise<Outlook> {
+  const readings: DirtyReading[] = [];
+  let problem: string | undefined;
+  try {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    for (const seconds of periodsSeconds) {
+      const bytesPerSecond = await driver().dirtyRate(vm.uuid, seconds, bounded);
+      if (bytesPerSecond === undefined) break;
+      readings.push({ seconds, bytesPerSecond });
+    }
+  } catch (error) {
+    problem = error instanceof Error ? error.message : String(error);
+  }
+  const bandwidth = bandwidthOf(request, plan);
+  return outlook({
+    readings,
+    ...(problem === undefined ? {} : { problem }),
+    memoryBytes: vm.memoryBytes,
+    diskBytes: plan.disks.reduce((sum, { how, allocationBytes = 0 }) => sum + (how === 'copy' ? allocationBytes : 0), 0),
+    ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
+    policy,
+    mayPostCopy: plan.transfer?.postCopy === true,
+  });
+}
+
+/** MiB/s. The policy's own limit is in the plan. */
+const bandwidthOf = (request: MigrationRequest, plan: MigrationPlan): number | undefined => request.maxBandwidthMiBPerSecond ?? plan.transfer?.bandwidthMiBPerSecond;
+
+/** A guest runs while its memory is copied. */
+export const copiesLive = ({ how, live }: MigrationPlan): boolean => how === 'guest' && live;
+
+/** Worth the time that measuring takes before a real migration: its policy may leave a busy guest without an end, and there is something to compare with. */
+export const isWorthForeseeing = ({ request, plan, policy }: Omit<Foreseen, 'vm'>): boolean => copiesLive(plan) && bandwidthOf(request, plan) !== undefined && !endsAnyGuest(policy, plan.transfer?.postCopy === true);
