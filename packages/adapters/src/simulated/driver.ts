@@ -2,6 +2,7 @@
 import { FerryError, type InstanceView, type VmUuid } from '@ferry/core';
 import type { MigrationDriver } from '@ferry/engine';
 import type { Job, SimulatedDomain, SimulatedHost, SimulatedWorld } from './fleet.ts';
+import { writtenWithin } from './memory.ts';
 import { abort, pauseGuest, releaseThrottle, resumeGuest, sampleOf, startPostCopy, tune } from './transfer.ts';
 
 const mib = 1_048_576;
@@ -116,6 +117,11 @@ export function simulatedDriver(world: SimulatedWorld, host: SimulatedHost): Mig
     async shutdown(uuid) {
       const domain = find(uuid);
       end(domain, domain.persistent);
+    },
+    // an exact instrument, and it takes no time
+    async dirtyRate(uuid, seconds) {
+      const { memory, state } = find(uuid);
+      return state === 'running' ? writtenWithin(memory, seconds) / seconds : 0;
     },
     async sample(uuid) {
       answers();

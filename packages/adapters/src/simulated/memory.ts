@@ -18,6 +18,9 @@ export interface GuestMemory {
   readonly sets: readonly WorkingSet[];
 }
 
+/** Bytes of the pages that are written within this time, each counted once: U(T). */
+export const writtenWithin = ({ sets }: GuestMemory, seconds: number): number => sum(sets.map(({ bytes, dirtyBytesPerSecond }) => Math.min(bytes, dirtyBytesPerSecond * seconds)));
+
 /** Bytes to send, for the sets in their order; `still` is what nobody writes. */
 export interface Unsent {
   readonly still: number;

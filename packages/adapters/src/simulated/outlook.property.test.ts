@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { outlook, presets, type Policy } from '@ferry/core';
 import * as fc from 'fast-check';
 import { anySituation } from './arbitraries.ts';
-import type { GuestMemory } from './memory.ts';
+import { writtenWithin, type GuestMemory } from './memory.ts';
 import { run } from './run.ts';
 
 /** Longer than what is told to converge takes. */
@@ -13,7 +13,7 @@ const ferry = presets.get('default') ?? assert.fail('no default');
 /** Takes no measure at all. */
 const leavesAlone = (initialMs: number): Policy => ({ ...ferry, name: 'none', downtime: { initialMs, limitMs: initialMs }, steps: [], postCopy: 'never' });
 /** What an exact instrument would read. */
-const reading = ({ sets }: GuestMemory, seconds: number) => ({ seconds, bytesPerSecond: sets.reduce((sum, set) => sum + Math.min(set.bytes, set.dirtyBytesPerSecond * seconds), 0) / seconds });
+const reading = (memory: GuestMemory, seconds: number) => ({ seconds, bytesPerSecond: writtenWithin(memory, seconds) / seconds });
 
 test('property: what is told beforehand of a guest that stays as it is comes true', () => {
   const seen = { converges: 0, 'at-risk': 0, 'does-not-converge': 0, unknown: 0 };
