@@ -60,7 +60,7 @@ test('post-copy with the link cut until the daemons give up: it is shown, and it
   await vmDelete(fleet.lab, 'torn');
 });
 
-test("post-copy with QEMU's connection broken: both halves stay, it is resumed, and it finishes on the target", { timeout: 240_000, skip: onlyFull('pages that follow slowly take long') }, async () => {
+test("post-copy with QEMU's connection broken: both halves stay, it is resumed, and it finishes on the target", { timeout: 240_000 }, async () => {
   await loseHopeSoon();
   const begun = await inPostCopy('broken');
   await fleet.sh(begun.to, `nft -f - <<'RULES'\n${brokenData}\nRULES`);
@@ -73,7 +73,7 @@ test("post-copy with QEMU's connection broken: both halves stay, it is resumed, 
   await vmDelete(fleet.lab, 'broken');
 });
 
-test('post-copy with the target killed: the source is neither resumed nor destroyed, and the loss is told', { timeout: 240_000 }, async () => {
+test('post-copy with the target killed: the source is neither resumed nor destroyed, and the loss is told', { timeout: 240_000, skip: onlyFull('a broken connection is in every run') }, async () => {
   await loseHopeSoon();
   const begun = await inPostCopy('lost');
   await powerOff(fleet.lab, begun.to);

@@ -7,13 +7,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { readTicks, vmCreate, vmLog, waitFor } from '@ferry/lab';
+import { readSector, vmCreate, vmLog, waitFor } from '@ferry/lab';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 let fleet: Fleet;
 withFleet(async (made) => {
   fleet = made;
-  await vmCreate(made.lab, { name: 'busy', host: 'host1', workload: 'dirty:64' });
+  await vmCreate(made.lab, { name: 'busy', host: 'host1', workload: 'sector:V=64,W=48,D=96' });
   await fleet.seen('busy', 'running');
 });
 const folder = mkdtempSync(join(tmpdir(), 'ferry-policy-'));
@@ -31,17 +31,20 @@ async function policy(name: string, fields: object): Promise<PolicyJson> {
   return fleet.plane.json<PolicyJson>('policy', 'set', name, file);
 }
 const decisions = ({ decisions: taken = [] }: MigrationJson): string => taken.map(({ text }) => text).join('\n');
-const boots = (): number => readTicks(vmLog(fleet.lab, 'busy')).boots.length;
+const said = () => readSector(vmLog(fleet.lab, 'busy'));
+const boots = (): number => said().boots;
+/** It goes on, and each page is as it wrote it. */
 const countsOn = async (): Promise<void> => {
-  const before = readTicks(vmLog(fleet.lab, 'busy')).last;
-  await waitFor('the guest to count on', () => (readTicks(vmLog(fleet.lab, 'busy')).last > before ? true : undefined), { timeoutMs: 20_000 });
+  const { beats } = said();
+  await waitFor('the guest to go on', () => (said().beats > beats + 250 ? true : undefined), { timeoutMs: 20_000 });
+  assert.equal(said().damaged, 0, 'pages that are not as they were written');
 };
 /** The VM is on one of the two hosts, and moves to the other. */
 const there = async (): Promise<string> => ((await fleet.show('busy')).host === 'host1' ? 'host2' : 'host1');
 
 test('the default takes a guest that cannot converge over by post-copy, and says why', async () => {
   const before = boots();
-  const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '8');
+  const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '16');
   assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
   assert.ok(done.phases.some(({ phase }) => phase === 'post-copy'));
   assert.match(decisions(done), /iteration \d+: \d+ MiB left, guest writes \d+ MiB\/s, link gives \d+: .*switching to post-copy/);
@@ -53,7 +56,7 @@ test('the default takes a guest that cannot converge over by post-copy, and says
 
 test('a policy that forbids what it would take: said on the way, given up at the deadline, the guest untouched', async () => {
   const from = (await fleet.show('busy')).host;
-  const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '16', '--policy', 'harvester', '--deadline', '30s').catch((error: unknown) => error);
+  const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '16', '--policy', 'harvester', '--deadline', '15s').catch((error: unknown) => error);
   assert.ok(done instanceof Error, 'it fails');
   const [last] = await fleet.plane.json<readonly MigrationJson[]>('migration', 'list', '--finished');
   assert.equal(last?.error?.code, 'migration-not-converged', JSON.stringify(last?.error));
@@ -65,7 +68,7 @@ test('a policy that forbids what it would take: said on the way, given up at the
 test('a policy that may pause: the guest is paused until it has arrived, and its pause is told whole', async () => {
   await policy('pauses', { steps: [{ when: 'forecast', do: 'pause' }], postCopy: 'never' });
   const before = boots();
-  const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '8', '--policy', 'pauses');
+  const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '16', '--policy', 'pauses');
   assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
   assert.match(decisions(done), /pausing the guest until it has arrived/);
   assert.equal(done.vmIsNow?.state, 'running');
@@ -86,7 +89,7 @@ test('a policy that may power off: shut down, moved cold, started again', async 
   await policy('powers-off', { steps: [{ when: 'forecast', do: 'power-off' }], postCopy: 'never' });
   const before = boots();
   const to = await there();
-  const done = await fleet.move('busy', '--to', to, '--max-bandwidth-mb', '8', '--policy', 'powers-off');
+  const done = await fleet.move('busy', '--to', to, '--max-bandwidth-mb', '16', '--policy', 'powers-off');
   assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
   assert.deepEqual([done.kind, done.vmIsNow], ['cold', { host: to, state: 'running' }]);
   await waitFor('the guest to boot again', () => (boots() > before ? true : undefined), { timeoutMs: 60_000 });

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { virsh, waitFor } from '@ferry/lab';
+import { onlyFull } from './fault-fixture.ts';
 import { soon, withDrivenHosts, type DrivenHosts, type Guest } from './driven-hosts.ts';
 
 let hosts: DrivenHosts;
@@ -50,7 +51,7 @@ const arrivesAt = async (from: string, to: string, boots: number): Promise<void>
   assert.equal(guest.boots(), boots);
 };
 
-test('QEMU loses its connection: both halves say so, a recovery fails while it is cut, and brings the guest through later', { timeout: 180_000 }, async () => {
+test('QEMU loses its connection: both halves say so, a recovery fails while it is cut, and brings the guest through later', { timeout: 180_000, skip: onlyFull('the same is done by the control plane in every run (fault-post-copy.test.ts)') }, async () => {
   const boots = guest.boots();
   const { performing } = await switchedOver('host1', 'host2');
   await cut('host2', brokenMigrationPort);
@@ -78,7 +79,7 @@ test('QEMU loses its connection: both halves say so, a recovery fails while it i
   await arrivesAt('host1', 'host2', boots);
 });
 
-test('hosts lose each other, and QEMU does not notice: a recovery is not needed, and says so', { timeout: 180_000 }, async () => {
+test('hosts lose each other, and QEMU does not notice: a recovery is not needed, and says so', { timeout: 180_000, skip: onlyFull('keepalive takes its time') }, async () => {
   const boots = guest.boots();
   const { performing } = await switchedOver('host2', 'host1');
   await cut('host2', silence(hosts.address('host1')));

@@ -20,9 +20,12 @@ const nothingSent = ({ progress, evidence, abortRequestedAt }: Migration): boole
 export const directInstead = (migration: Migration): boolean =>
   migration.plan?.transfer?.mode === 'peer-to-peer' && migration.request.mode === undefined && migration.plan.transfer.tunnelled !== true && nothingSent(migration) && migration.evidence.performEnded?.failure?.notReached === true;
 
+/** libvirt's codes for what has nothing to do with post-copy: a call of the system or a connection that failed, a sign-in that was refused. */
+const reachCodes: readonly number[] = [38, 39, 45];
+
 /** Only the policy wanted post-copy to be possible, and a host said no before anything was sent. */
 export const preCopyInstead = (migration: Migration): boolean =>
-  migration.plan?.transfer?.postCopy === true && migration.request.postCopy !== true && nothingSent(migration) && migration.evidence.performEnded?.failure?.outcome === 'refused';
+  migration.plan?.transfer?.postCopy === true && migration.request.postCopy !== true && nothingSent(migration) && migration.evidence.performEnded?.failure?.outcome === 'refused' && !reachCodes.includes(migration.evidence.performEnded.failure.libvirtCode ?? 0);
 
 function performAgain({ plan, ...migration }: Migration, transfer: TransferPlan, now: TimeMs, ...first: MigrationEffect[]): Step {
   const { performEnded: _performEnded, verdictSince: _verdictSince, ...evidence } = migration.evidence;
