@@ -75,7 +75,8 @@ export function follow(before: Course | undefined, sample: JobSample, now: TimeM
 }
 
 /** From now on another rate is allowed: what was measured before tells nothing of the link any more. */
-export function withNewRate({ fastest: _, ...course }: Course, now: TimeMs): Course {
+export function withNewRate(before: Course, now: TimeMs): Course {
+  const { fastest: _, ...course } = before;
   return { ...course, recent: [], passes: course.passes.slice(-1).map((pass) => ({ ...pass, startedAt: now, lastAt: now, sentFrom: pass.sentTo })) };
 }
 

@@ -6,7 +6,7 @@
 import type { TimeMs } from '../ids.ts';
 import type { Measure, MeasureName, PolicyContent, PolicyStep } from '../policy/policy.ts';
 import { recentRate, secondsOf, type Course } from './course.ts';
-import { canCarry, forecast, isLinkSlow, linkRate, memoryPasses, neededPauseMs, stalledPasses } from './forecast.ts';
+import { canCarry, forecast, isLinkSlow, linkRate, memoryPasses, neededPauseMs, patientSince, stalledPasses } from './forecast.ts';
 import { decisionText, type Figures } from './words.ts';
 
 /** What is done, or only said. */
@@ -116,7 +116,7 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
       if (ahead.kind !== 'ends') return ahead.kind === 'never';
       const endsMs = (passes.at(-1)?.startedAt ?? now) + ahead.inMs;
       const [first] = passes;
-      const patientUntilMs = first === undefined ? 0 : first.lastAt + (policy.patience ?? usualPatience) * secondsOf(first) * 1_000;
+      const patientUntilMs = first === undefined ? 0 : patientSince(course, now) + (policy.patience ?? usualPatience) * secondsOf(first) * 1_000;
       return (endsMs > now + leastPatienceMs && endsMs > patientUntilMs) || (situation.deadlineAt !== undefined && endsMs > situation.deadlineAt);
     }
     case 'passes':

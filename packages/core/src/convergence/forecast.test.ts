@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { follow, withNewRate } from './course.ts';
 import { look, mib, watched, type ExamplePass } from './example-course.ts';
-import { canCarry, forecast, honestRests, isLinkSlow, linkRate, neededPauseMs, stalledPasses } from './forecast.ts';
+import { canCarry, forecast, honestRests, isLinkSlow, linkRate, neededPauseMs, patientSince, stalledPasses } from './forecast.ts';
 
 const ahead = (passes: readonly ExamplePass[], budgetMs = 300) => {
   const { course, now } = watched(passes);
@@ -69,6 +69,15 @@ test('nothing irreversible on a link that is down or has just slowed down; after
   assert.deepEqual([100, 70, 40, 10, 0].map((link) => carries(link, 150)), [true, true, true, false, false]);
 });
 
+test('time that a slow link took is not held against the guest', () => {
+  const since = (...passes: readonly ExamplePass[]) => {
+    const { course, now } = watched(passes);
+    return patientSince(course, now);
+  };
+  assert.equal(since({ rest: 1_000 }, { rest: 500 }, { rest: 250 }), 10_000, 'the end of the first pass');
+  assert.equal(since({ rest: 1_000 }, { rest: 500, link: 50 }, { rest: 500 }, { rest: 250 }), 20_000, 'the end of the slow one');
+});
+
 test('a rate that the operator lowered is no slow link', () => {
   const { course, now } = watched([{ rest: 4_000, seconds: 30 }]);
   const lowered = withNewRate(course, now);
@@ -97,5 +106,6 @@ test('stalled passes are counted from the best one; those on a slowed link are n
   };
   assert.equal(count([{ rest: 1_000 }, { rest: 500 }, { rest: 490 }, { rest: 510 }, { rest: 500 }]), 3, '490 is no gain');
   assert.equal(count([{ rest: 1_000 }, { rest: 500 }, { rest: 500 }, { rest: 400 }]), 0);
+  assert.equal(count([{ rest: 1_000 }, { rest: 50 }, { rest: 30 }, { rest: 20, link: 2 }, { rest: 300 }, { rest: 250 }, { rest: 200 }]), 0, 'what a break of the link left is no loss');
   assert.equal(count([{ rest: 1_000 }, { rest: 500, link: 50 }, { rest: 800, link: 50 }, { rest: 700, link: 50 }, { rest: 700, link: 50, seconds: 1 }]), 0);
 });

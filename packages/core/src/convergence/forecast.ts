@@ -68,6 +68,13 @@ export function honestRests(course: Course, now: TimeMs, share: number = slowSha
   });
 }
 
+/** When pre-copy last had a fresh start: the end of its first pass, or of the last one since that the link slowed down. */
+export function patientSince(course: Course, now: TimeMs): TimeMs {
+  const passes = memoryPasses(course);
+  const link = linkRate(course, now);
+  return passes.findLast((pass, index) => index === 0 || wasSlow(pass, link, fullShare))?.lastAt ?? now;
+}
+
 /** `budgetMs`: the pause that QEMU may make of it. */
 export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecast {
   if (course.part === 'disks') return { kind: 'unknown', because: 'disks' };
@@ -111,9 +118,13 @@ export function stalledPasses(course: Course, now: TimeMs, since: TimeMs = -Infi
 function stalled(course: Course, now: TimeMs): readonly Pass[] {
   let best = Infinity;
   let without: Pass[] = [];
-  for (const { pass } of honestRests(course, now, wholeShare)) {
+  let previous: Pass | undefined;
+  for (const { before, pass } of honestRests(course, now, wholeShare)) {
+    // after a pass on a slow link it begins anew: that one left more than any before it
+    if (before !== previous) best = Infinity;
     without = pass.restBytes < best * (1 - gainShare) ? [] : [...without, pass];
     best = Math.min(best, pass.restBytes);
+    previous = pass;
   }
   return without;
 }
