@@ -95,7 +95,8 @@ function withSample(passes: readonly Pass[], seen: { readonly iteration: number;
   }
   // QEMU counted what was dirtied over the pass before; the first sample of the new one sees a part of that gone already
   const over = current === undefined || iteration === 1 ? undefined : { ...current, lastAt: now, sentTo: sentBytes };
-  const counted = over === undefined || iteration !== over.iteration + 1 ? 0 : Math.min(sample.dirtyBytesPerSecond * secondsOf(over), sample.memory?.totalBytes ?? 0);
+  // (no more than what went over since the last look, which bounds how late this one is)
+  const counted = over === undefined || current === undefined || iteration !== over.iteration + 1 ? 0 : Math.min(sample.dirtyBytesPerSecond * secondsOf(over), sample.memory?.totalBytes ?? 0, restBytes + sentBytes - current.sentTo);
   const begun = { iteration, startedAt: now, lastAt: now, restBytes: Math.max(restBytes, counted), sentFrom: sentBytes, sentTo: sentBytes, reportedBytesPerSecond: sample.throughputBytesPerSecond, dirtyBytesPerSecond: sample.dirtyBytesPerSecond, throttlePercent };
   return shortened([...(over === undefined ? passes : [...passes.slice(0, -1), over]), begun]);
 }

@@ -21,7 +21,7 @@ const endlessRatio = 0.97;
 const endlessPasses = 5;
 const endlessMs = 4_000;
 /** From this length on a pass is measured well by looks half a second to a second apart. */
-const measuredSeconds = 2.5;
+const measuredSeconds = 5;
 /** Passes count as stalled only on a link that gives this share of what it gave: below it, they take longer and leave more. */
 const wholeShare = 0.85;
 
@@ -86,9 +86,9 @@ export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecas
   if (link <= 0) return { kind: 'unknown', because: 'link' };
   const target = (link * budgetMs) / 1_000;
   const rest = last.pass.restBytes;
-  if (isStalled(course, now)) return { kind: 'never' };
-  if (rest <= target) return { kind: 'ends', inMs: (rest / link) * 1_000 };
   const ratio = ratioOf(rests, link);
+  if (isStalled(course, ratio, now)) return { kind: 'never' };
+  if (rest <= target) return { kind: 'ends', inMs: (rest / link) * 1_000 };
   if (ratio >= endlessRatio) return { kind: 'never' };
   const passes = Math.ceil(Math.log(target / rest) / Math.log(ratio));
   return { kind: 'ends', inMs: ((rest * (1 - ratio ** passes)) / (1 - ratio) / link) * 1_000 };
@@ -129,10 +129,11 @@ function stalled(course: Course, now: TimeMs): readonly Pass[] {
   return without;
 }
 
-/** Short passes go on and on: by the figures the rest would fit, or shrink, and it does not. */
-function isStalled(course: Course, now: TimeMs): boolean {
+/** Short passes go on and on: by the figures the rest would fit, or shrink, and it does not. Where QEMU counts a clear gain, looks must be wrong for longer. */
+function isStalled(course: Course, ratio: number, now: TimeMs): boolean {
   const passes = stalled(course, now);
-  return passes.length >= endlessPasses && now - (passes[0]?.startedAt ?? now) >= endlessMs;
+  const doubt = ratio < fullShare ? 2 : 1;
+  return passes.length >= endlessPasses * doubt && now - (passes[0]?.startedAt ?? now) >= endlessMs * doubt;
 }
 
 /** Pause that the smallest of the last rests would take, ms; undefined while nothing can be told. */
