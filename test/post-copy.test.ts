@@ -15,7 +15,7 @@ withFleet(async (made) => {
 });
 
 const start = async (to: string, ...options: readonly string[]): Promise<string> => {
-  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'busy', '--to', to, '--max-bandwidth-mb', '4', '--detach', ...options);
+  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'busy', '--to', to, '--max-bandwidth-mb', '4', '--policy', 'harvester', '--detach', ...options);
   await waitFor('memory to travel', async () => ((await fleet.migration(id)).progress === undefined ? undefined : true), { timeoutMs: 20_000 });
   return id;
 };

@@ -266,6 +266,8 @@ export interface Migration {
   readonly id: MigrationId;
   readonly name: string;
   readonly vm: { readonly uuid: VmUuid; readonly name: string };
+  /** The guest's memory. */
+  readonly memoryBytes?: number;
   readonly kind: MigrationKind;
   readonly origin: MigrationOrigin;
   readonly actor: string;

@@ -5,8 +5,8 @@
 import { endsAnyGuest, outlook, type DirtyReading, type MigrationPlan, type MigrationRequest, type Outlook, type ResolvedPolicy, type Vm } from '@ferry/core';
 import type { MigrationDriver } from './ports.ts';
 
-/** Two points of the curve; more would cost more than they tell. */
-const periodsSeconds = [1, 3] as const;
+/** Two points of the curve; more would cost more than they tell. One proves that a guest is too busy, and takes a migration that begins a second. */
+const periodsSeconds = { plan: [1, 3], start: [1] } as const;
 /** For all of them, and what the host needs beside. */
 const timeoutMs = 20_000;
 const mib = 1_048_576;
@@ -19,12 +19,12 @@ export interface Foreseen {
 }
 
 /** `driver`: of the source; may throw. */
-export async function foresee(driver: () => Pick<MigrationDriver, 'dirtyRate'>, { vm, request, plan, policy }: Foreseen, signal: AbortSignal): Promise<Outlook> {
+export async function foresee(driver: () => Pick<MigrationDriver, 'dirtyRate'>, { vm, request, plan, policy }: Foreseen, when: keyof typeof periodsSeconds, signal: AbortSignal): Promise<Outlook> {
   const readings: DirtyReading[] = [];
   let problem: string | undefined;
   try {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-    for (const seconds of periodsSeconds) {
+    for (const seconds of periodsSeconds[when]) {
       const bytesPerSecond = await driver().dirtyRate(vm.uuid, seconds, bounded);
       if (bytesPerSecond === undefined) break;
       readings.push({ seconds, bytesPerSecond });
@@ -50,5 +50,5 @@ const bandwidthOf = (request: MigrationRequest, plan: MigrationPlan): number | u
 /** A guest runs while its memory is copied. */
 export const copiesLive = ({ how, live }: MigrationPlan): boolean => how === 'guest' && live;
 
-/** Worth the time that measuring takes before a real migration: its policy may leave a busy guest without an end, and there is something to compare with. */
-export const isWorthForeseeing = ({ request, plan, policy }: Omit<Foreseen, 'vm'>): boolean => copiesLive(plan) && bandwidthOf(request, plan) !== undefined && !endsAnyGuest(policy, plan.transfer?.postCopy === true);
+/** Worth the time that measuring takes before a real migration: its policy forbids what would end any guest's, and there is something to compare with. */
+export const isWorthForeseeing = ({ request, plan, policy }: Omit<Foreseen, 'vm'>): boolean => copiesLive(plan) && bandwidthOf(request, plan) !== undefined && !endsAnyGuest(policy, policy.postCopy !== 'never');

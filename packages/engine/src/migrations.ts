@@ -220,7 +220,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         const vm = fleet.vmByUuid(uuid);
         const told = decisions.some(({ action }) => action.do === 'note' && action.what === 'outlook');
         if (vm === undefined || plan === undefined || policy === undefined || told || !isWorthForeseeing({ request, plan, policy })) return undefined;
-        return foresee(() => deps.linkOf(from.id).migration, { vm, request, plan, policy }, signal);
+        return foresee(() => deps.linkOf(from.id).migration, { vm, request, plan, policy }, 'start', signal);
       },
       changed: (current, kept) => {
         if (isFinished(current)) {
@@ -278,6 +278,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
           id,
           name: `${vm.name}-${id.slice(-5)}`,
           vm: { uuid: vm.uuid, name: vm.name },
+          memoryBytes: vm.memoryBytes,
           kind: result.move,
           origin: 'operator',
           ...by,
@@ -316,7 +317,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const adapted = plan.definition === undefined ? undefined : await deps.linkOf(vm.hostId).definitions.read(vm.uuid, signal);
       const diff = adapted === undefined ? [] : lineDiff(adapted, plan.definition?.ownXml === true ? (request.xml ?? adapted) : deps.rewriteDefinition(adapted, plan.definition ?? {}));
       const policy = policyOf(vm, request);
-      const outlook = copiesLive(plan) ? await foresee(() => deps.linkOf(vm.hostId).migration, { vm, request, plan, policy }, signal) : undefined;
+      const outlook = copiesLive(plan) ? await foresee(() => deps.linkOf(vm.hostId).migration, { vm, request, plan, policy }, 'plan', signal) : undefined;
       return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, policy, ...(outlook === undefined ? {} : { outlook }), diff, differences };
     },
     async abort(ref) {

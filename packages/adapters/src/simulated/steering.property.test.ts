@@ -110,7 +110,7 @@ test('property: throttling that changes nothing is taken back and stays off', ()
       const at = releases[0]?.at ?? 0;
       const seen = (after: boolean): ReadonlySet<number> => new Set(looks.filter(({ atMs }) => (after ? atMs > at : atMs <= at)).map(({ sample }) => sample.throttlePercent ?? 0));
       assert.deepEqual(seen(true), new Set([0]));
-      assert.ok(seen(false).size <= 4, `none, and three steps: ${[...seen(false)].join()}`);
+      assert.ok(Math.max(...seen(false)) <= 80, `what proves it, and no more: ${[...seen(false)].join()}`);
     }),
     { ...runs, numRuns: 20 },
   );

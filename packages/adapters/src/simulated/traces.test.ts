@@ -65,10 +65,8 @@ test('no policy gives a transfer up that ends by itself, nor does anything to it
   }
 });
 
-test('throttling of a guest whose passes stay as large is taken back after two steps', () => {
-  const { decisions } = replay('throttled', 'proxmox');
-  const release = decisions.find(({ action }) => action.do === 'release-throttle');
-  assert.match(release?.text ?? '', /^iteration 9: .* slowed down by 40 %/);
+test('throttling that ends a migration in the end is left alone', () => {
+  assert.ok(!done(replay('throttled', 'proxmox')).includes('release-throttle'));
 });
 
 test('the end lies within what was told of the time left, since the second pass began', () => {

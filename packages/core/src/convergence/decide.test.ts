@@ -135,13 +135,13 @@ test('a step is taken once; a paused guest is not paused again nor moved by post
   assert.equal(decided(pause, [{ rest: 1_000, seconds: 6 }], { decisions: [first], paused: true }), undefined);
 });
 
-const throttled = (rests: readonly number[]): readonly ExamplePass[] => rests.map((rest, index) => ({ rest, throttle: [0, 20, 30, 40][index] ?? 40 }));
+const throttled = (rests: readonly number[]): readonly ExamplePass[] => rests.map((rest, index) => ({ rest, throttle: [0, 50, 60, 70][index] ?? 70 }));
 
 test('throttling that changed nothing in two steps is taken back; one that helps goes on', () => {
   const mild: PolicyContent = { ...policy(), throttle: { initialPercent: 20, incrementPercent: 10 } };
   const release = decided(mild, throttled([1_000, 1_000, 1_000, 1_000, 1_000]));
   assert.deepEqual(release?.action, { do: 'release-throttle' });
-  assert.match(release?.text ?? '', /slowed down by 40 %, link gives 100: two steps of throttling changed nothing, taking it back$/);
+  assert.match(release?.text ?? '', /slowed down by 70 %, link gives 100: two steps of throttling changed nothing, taking it back$/);
   assert.ok(release !== undefined);
   assert.notEqual(decided(mild, throttled([1_000, 1_000, 1_000, 1_000, 1_000]), { decisions: [release] })?.action.do, 'release-throttle');
   assert.notEqual(decided(mild, throttled([1_000, 900, 700, 500, 300]))?.action.do, 'release-throttle');

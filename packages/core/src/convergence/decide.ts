@@ -56,7 +56,7 @@ const ofMemory: readonly MeasureName[] = ['raise-downtime', 'double-downtime', '
 export function decide(policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): Decision | undefined {
   const figures = figuresOf(course, situation, now);
   const make = (action: Action, step?: number): Decision => ({ at: now, action, ...(step === undefined ? {} : { step }), figures, text: decisionText(action, figures, step === undefined ? undefined : policy.steps[step]) });
-  const useless = throttleUseless(course) && !has(situation, 'release-throttle');
+  const useless = throttleUseless(course, now) && !has(situation, 'release-throttle');
   if (useless) return make({ do: 'release-throttle' });
   for (const [index, step] of policy.steps.entries()) {
     if (isOver(step, index, situation) || !isDue(step, policy, course, situation, now)) continue;
@@ -136,13 +136,21 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
   }
 }
 
+/**
+ * A guest that dirties all of its set in each pass is read as dirtying what the link carries, however fast it is: below this much throttling, in
+ * percent, such a reading proves nothing (a recorded guest was read so up to 40 % and converged at 80 %).
+ */
+const tellingThrottle = 60;
+
 /** Two steps of throttling in a row that left the guest dirtying as before. */
-function throttleUseless(course: Course): boolean {
+function throttleUseless(course: Course, now: TimeMs): boolean {
   const steps = memoryPasses(course).filter((pass, index, all) => index === 0 || pass.throttlePercent !== all[index - 1]?.throttlePercent);
   const [before, , after] = steps.slice(-3);
   // a pass carries what the one before it dirtied
   const dirtied = memoryPasses(course).at(-1);
-  return steps.length >= 3 && before !== undefined && after !== undefined && dirtied !== undefined && dirtied.iteration > after.iteration && after.throttlePercent > before.throttlePercent && before.dirtyBytesPerSecond > 0 && dirtied.dirtyBytesPerSecond >= 0.9 * before.dirtyBytesPerSecond;
+  if (before === undefined || after === undefined || dirtied === undefined || steps.length < 3 || dirtied.iteration <= after.iteration || after.throttlePercent <= before.throttlePercent) return false;
+  const saturated = Math.abs(dirtied.dirtyBytesPerSecond / linkRate(course, now) - 1) < 0.15;
+  return before.dirtyBytesPerSecond > 0 && dirtied.dirtyBytesPerSecond >= 0.9 * before.dirtyBytesPerSecond && (!saturated || after.throttlePercent >= tellingThrottle);
 }
 
 /** Undefined: it cannot be taken, or not now. */

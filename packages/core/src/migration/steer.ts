@@ -25,10 +25,16 @@ export function budgetOf({ policy, decisions = [] }: Pick<Migration, 'policy' | 
 
 export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step {
   const course = follow(before.course, sample, now);
-  const migration: Migration = { ...before, course, progress: progressOf(sample, before.progress, course, budgetOf(before), now) };
+  const migration: Migration = { ...before, course, progress: progressOf(withMemory(before, sample), before.progress, course, budgetOf(before), now) };
   if (migration.phase !== 'transferring' || migration.policy === undefined || migration.evidence.gaveUp !== undefined || migration.abortRequestedAt !== undefined) return { migration, effects: [] };
   const decision = decide(fitting(migration.policy, migration), course, { downtimeMs: budgetOf(migration), sizeBytes: sizeOf(migration, sample), mayPostCopy: migration.plan?.transfer?.postCopy === true, paused: migration.evidence.pausedAt !== undefined, decisions: migration.decisions ?? [], ...(migration.deadlineAt === undefined ? {} : { deadlineAt: migration.deadlineAt }) }, now);
   return decision === undefined ? { migration, effects: [] } : taken(migration, decision, now);
+}
+
+/** While disks are copied libvirt does not speak of the memory that comes after them. */
+function withMemory({ plan, memoryBytes = 0 }: Migration, sample: JobSample): JobSample {
+  const toCome = plan?.how === 'guest' && (sample.disk?.totalBytes ?? 0) > 0 && (sample.memory?.totalBytes ?? 0) === 0 ? memoryBytes : 0;
+  return toCome === 0 ? sample : { ...sample, totalBytes: sample.totalBytes + toCome, remainingBytes: sample.remainingBytes + toCome };
 }
 
 /** Where no guest runs there is none to pause or to shut down. Steps keep their places. */
@@ -36,7 +42,7 @@ const fitting = (policy: PolicyContent, { plan }: Migration): PolicyContent =>
   plan?.how === 'guest' && plan.live ? policy : { ...policy, steps: policy.steps.map((step) => (step.do === 'abort' ? step : { when: 'no-progress', ms: Infinity, do: 'abort' })) };
 
 /** Memory and what the copied disks hold, bytes; 0 before libvirt tells. */
-const sizeOf = ({ plan }: Migration, sample: JobSample): number => (sample.memory?.totalBytes ?? sample.totalBytes) + (plan?.disks ?? []).reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
+const sizeOf = ({ plan, memoryBytes }: Migration, sample: JobSample): number => (memoryBytes ?? sample.memory?.totalBytes ?? sample.totalBytes) + (plan?.disks ?? []).reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
 
 const withDecision = (migration: Migration, decision: Decision): Migration => ({ ...migration, decisions: [...(migration.decisions ?? []), decision].slice(-decisionsKept) });
 
