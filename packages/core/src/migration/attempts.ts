@@ -42,7 +42,7 @@ export function goDirect(migration: Migration, now: TimeMs): Step {
 export function withoutPostCopy(migration: Migration, now: TimeMs): Step {
   const { postCopy: _postCopy, ...transfer } = migration.plan?.transfer ?? { mode: 'peer-to-peer', modeReason: '' };
   const why = migration.evidence.performEnded?.failure?.message ?? '';
-  return performAgain(told(migration, { do: 'note', what: 'refused' }, `post-copy is not possible here (${why}): going on without it`, now), transfer, now);
+  return performAgain(told(migration, { do: 'note', what: 'refused' }, `it could not begin (${why}): once more without post-copy, in case that was the cause`, now), transfer, now);
 }
 
 /** The policy wants the guest shut down: asked first, ended when it does not hear. */
