@@ -72,15 +72,15 @@ const noted = ({ decisions }: Situation, what: Note): boolean => decisions.some(
 function noteOf(course: Course, situation: Situation, now: TimeMs, make: (action: Action) => Decision): Decision | undefined {
   if (course.part === 'disks') return now - course.best.at >= disksStalledMs && !noted(situation, 'disks-stalled') ? make({ do: 'note', what: 'disks-stalled' }) : undefined;
   if (isLinkSlow(course, now) && !noted(situation, 'link-slow')) return make({ do: 'note', what: 'link-slow' });
-  const endless = forecast(course, situation.downtimeMs, now).kind === 'never' && settled(course, situation) && !situation.paused;
+  const endless = forecast(course, situation.downtimeMs, now).kind === 'never' && settled(course, situation, now) && !situation.paused;
   return endless && !noted(situation, 'no-way') ? make({ do: 'note', what: 'no-way' }) : undefined;
 }
 
-function figuresOf(course: Course, { downtimeMs }: Situation, now: TimeMs): Figures {
+function figuresOf(course: Course, situation: Situation, now: TimeMs): Figures {
   const rest = course.recent.at(-1)?.restBytes ?? 0;
   const last = memoryPasses(course).at(-1);
-  const needed = neededPauseMs(course, now);
-  const ahead = forecast(course, downtimeMs, now);
+  const needed = neededPauseMs(course, now, situation.downtimeMs);
+  const ahead = forecast(course, situation.downtimeMs, now);
   return {
     part: course.part,
     iteration: last?.iteration ?? 0,
@@ -88,7 +88,7 @@ function figuresOf(course: Course, { downtimeMs }: Situation, now: TimeMs): Figu
     dirtyBytesPerSecond: last?.dirtyBytesPerSecond ?? 0,
     linkBytesPerSecond: linkRate(course, now),
     presentBytesPerSecond: recentRate(course) ?? 0,
-    downtimeMs,
+    downtimeMs: situation.downtimeMs,
     throttlePercent: last?.throttlePercent ?? 0,
     unchangedMs: now - course.best.at,
     elapsedMs: now - course.startedAt,
@@ -101,17 +101,20 @@ function figuresOf(course: Course, { downtimeMs }: Situation, now: TimeMs): Figu
 const isOver = (step: PolicyStep, index: number, { decisions, paused }: Situation): boolean =>
   (step.do === 'pause' && paused) || (step.do !== 'fit-downtime' && step.do !== 'double-downtime' && decisions.some((each) => each.step === index));
 
+/** What a measure changes takes a moment to be seen, ms. */
+const effectMs = 1_500;
+
 /** A pass that began after the last measure is under way: what the measure changed can be seen. */
-function settled(course: Course, { decisions }: Situation): boolean {
+function settled(course: Course, { decisions }: Situation, now: TimeMs): boolean {
   const last = decisions.findLast(({ action }) => action.do !== 'note');
-  return last === undefined || (memoryPasses(course).at(-1)?.iteration ?? 0) > last.figures.iteration || course.part === 'disks';
+  return last === undefined || course.part === 'disks' || ((memoryPasses(course).at(-1)?.iteration ?? 0) > last.figures.iteration && now - last.at >= effectMs);
 }
 
 function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): boolean {
   const passes = memoryPasses(course);
   switch (step.when) {
     case 'forecast': {
-      if (!settled(course, situation) || situation.paused) return false;
+      if (!settled(course, situation, now) || situation.paused) return false;
       const ahead = forecast(course, situation.downtimeMs, now);
       if (ahead.kind !== 'ends') return ahead.kind === 'never';
       const endsMs = (passes.at(-1)?.startedAt ?? now) + ahead.inMs;
@@ -167,7 +170,7 @@ function actionOf(step: PolicyStep, policy: PolicyContent, course: Course, situa
       return toMs > situation.downtimeMs ? { do: 'set-downtime', toMs } : undefined;
     }
     case 'fit-downtime': {
-      const needed = neededPauseMs(course, now);
+      const needed = neededPauseMs(course, now, situation.downtimeMs);
       if (needed === undefined || needed > limitMs) return undefined;
       // QEMU did not switch at what the figures call enough, so they are too good
       const toMs = Math.min(limitMs, Math.max(budgetFor(needed), Math.ceil((situation.downtimeMs * 1.25) / 10) * 10));

@@ -95,9 +95,9 @@ test('a link that went down a moment ago does not carry, though its last five se
 
 test('the pause that is needed is that of the smallest of the last rests', () => {
   const { course, now } = watched([{ rest: 4_000 }, { rest: 300 }, { rest: 80 }, { rest: 90 }]);
-  assert.equal(Math.round(neededPauseMs(course, now) ?? 0), 800);
+  assert.equal(Math.round(neededPauseMs(course, now, 100) ?? 0), 800);
   const { course: first, now: then } = watched([{ rest: 4_000 }]);
-  assert.equal(neededPauseMs(first, then), undefined);
+  assert.equal(neededPauseMs(first, then, 100), undefined);
 });
 
 test('stalled passes are counted from the best one; those on a slowed link are not', () => {

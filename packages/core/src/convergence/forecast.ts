@@ -87,7 +87,7 @@ export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecas
   const target = (link * budgetMs) / 1_000;
   const rest = last.pass.restBytes;
   const ratio = ratioOf(rests, link);
-  if (isStalled(course, ratio, now)) return { kind: 'never' };
+  if (isStalled(course, ratio, now) || shortPassMs(course) !== undefined) return { kind: 'never' };
   if (rest <= target) return { kind: 'ends', inMs: (rest / link) * 1_000 };
   if (ratio >= endlessRatio) return { kind: 'never' };
   const passes = Math.ceil(Math.log(target / rest) / Math.log(ratio));
@@ -136,9 +136,30 @@ function isStalled(course: Course, ratio: number, now: TimeMs): boolean {
   return passes.length >= endlessPasses * doubt && now - (passes[0]?.startedAt ?? now) >= endlessMs * doubt;
 }
 
-/** Pause that the smallest of the last rests would take, ms; undefined while nothing can be told. */
-export function neededPauseMs(course: Course, now: TimeMs): number | undefined {
+/** So many passes within about a second that did not end it, and so fast, are too short to be looked at one by one. */
+const manyPasses = 8;
+const manyPerSecond = 4;
+
+/**
+ * Length of the last passes, ms, where many of them have followed each other within the last second or two: each has found more than fits into the
+ * pause, or QEMU would have switched. Undefined where passes can be looked at.
+ */
+export function shortPassMs(course: Course): number | undefined {
+  const passes = memoryPasses(course);
+  const last = passes.at(-1);
+  const first = last === undefined ? undefined : passes.findLast(({ startedAt }) => last.startedAt - startedAt >= 1_000);
+  if (last === undefined || first === undefined) return undefined;
+  const count = last.iteration - first.iteration;
+  const ms = last.startedAt - first.startedAt;
+  return count >= manyPasses && count >= (manyPerSecond * ms) / 1_000 ? ms / count : undefined;
+}
+
+/** Pause that the smallest of the last rests would take, ms; undefined while nothing can be told. `budgetMs`: the pause that QEMU may make now. */
+export function neededPauseMs(course: Course, now: TimeMs, budgetMs: number): number | undefined {
   const link = linkRate(course, now);
+  // QEMU ends a pass when what is left fits; so a short one began with that and what was sent in it
+  const shortMs = shortPassMs(course);
+  if (shortMs !== undefined) return budgetMs + shortMs;
   const rests = honestRests(course, now).slice(-3).map(({ pass }) => pass.restBytes);
   return rests.length === 0 || link <= 0 ? undefined : (Math.min(...rests) / link) * 1_000;
 }
