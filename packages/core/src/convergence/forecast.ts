@@ -137,7 +137,7 @@ function isStalled(course: Course, ratio: number, now: TimeMs): boolean {
 }
 
 /** So many passes within about a second that did not end it, and so fast, are too short to be looked at one by one. */
-const manyPasses = 8;
+const manyPasses = 5;
 const manyPerSecond = 4;
 
 /**
