@@ -21,6 +21,7 @@ export * from './migration/steer.ts';
 export * from './migration/step.ts';
 export * from './migration/storage.ts';
 export * from './migration/transfer.ts';
+export { keepsDefinition } from './migration/verdicts.ts';
 export * from './model.ts';
 export * from './network.ts';
 export * from './policy/policy.ts';

@@ -6,7 +6,7 @@ import type { PolicyContent, PolicyStep } from '../policy/policy.ts';
 import { presets } from '../policy/presets.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import { absent, arrived, fresh, half, lost, observed, plan, play, present, refused, running, sending, toTransfer, type At } from './step-fixture.ts';
-import { settleMs } from './step.ts';
+import { settleMs } from './verdicts.ts';
 
 const mib = 1_048_576;
 /** A second of a 256 MiB guest over 32 MiB/s. */

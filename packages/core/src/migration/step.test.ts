@@ -5,7 +5,8 @@ import { migrationPhases, type Migration } from '../model.ts';
 import { judge } from './judge.ts';
 import type { MigrationPlan } from './plan.ts';
 import { absent, arrived, fresh, half, lost, observed, plan, play, present, refused, running, sending, silent, to, toTransfer as transferring, type At } from './step-fixture.ts';
-import { staleSourceAfterMs, settleMs, step, type MigrationEvent } from './step.ts';
+import { step, type MigrationEvent } from './step.ts';
+import { settleMs, staleSourceAfterMs } from './verdicts.ts';
 
 const toTransfer: readonly At[] = transferring();
 
