@@ -3,8 +3,11 @@
  * storage.test.ts. Beside it a target whose name the source cannot resolve; closed ports: transfer.test.ts.
  */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { changeLink, killGuest, signalDaemon, startDaemon, virsh, vmCreate, waitFor } from '@ferry/lab';
+import { changeLink, cutTraffic, killGuest, mendTraffic, signalDaemon, startDaemon, virsh, vmCreate, waitFor } from '@ferry/lab';
 import { begin, countsOn, intact, onlyFull, place, shortPatience, type Begun, type Expected } from './fault-fixture.ts';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
@@ -43,6 +46,22 @@ test('link cut in a copy: it ends when the kernel gives the connection up, and n
     await changeLink(fleet.lab, begun.to, true);
   }
   await intactWithDisk(begun, { at: begun.from, outcome: 'failed' });
+});
+
+test('the data cut in a copy: it is told, and given up by a policy with a limit', { timeout: 180_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ferry-policy-'));
+  const usual = await fleet.plane.json<object>('policy', 'show', 'default');
+  writeFileSync(join(folder, 'p.json'), JSON.stringify({ ...usual, steps: [{ when: 'no-progress', ms: 18_000, do: 'abort' }], postCopy: 'never' }));
+  await fleet.plane.json('policy', 'set', 'impatient', join(folder, 'p.json'));
+  rmSync(folder, { recursive: true });
+  const begun = await begin(fleet, 'stored', { mib: 1, more: ['--policy', 'impatient'] });
+  await cutTraffic(fleet.lab, begun.to, 'data');
+  const decided = async (): Promise<string> => ((await fleet.migration(begun.id)).decisions ?? []).map(({ text }) => text).join('\n');
+  await waitFor('it to be given up', async () => /giving up/.test(await decided()) || undefined, { timeoutMs: 60_000 });
+  assert.match(await decided(), /^disks: \d+ MiB left, .*for \d+ s[\s\S]*no progress for \d+ s, giving up/m);
+  // libvirt cannot end a copy whose connection is silent
+  await mendTraffic(fleet.lab, begun.to, 'data');
+  await intactWithDisk(begun, { at: begun.from, outcome: 'failed', error: /no progress for/ });
 });
 
 test('target libvirtd killed in a copy: it ends, and nothing of it is left', { timeout: 180_000 }, async () => {
