@@ -179,7 +179,7 @@ export const migrationCreateSchema = z
   .meta({ id: 'MigrationCreate' });
 
 export const migrationTuneSchema = z
-  .strictObject({ maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(), maxDowntimeMs: z.number().int().min(1).max(2_000_000).optional(), deadlineMs: z.number().int().min(1_000).max(2_000_000_000).optional().meta({ description: 'From now on' }) })
+  .strictObject({ maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(), maxDowntimeMs: z.number().int().min(1).max(2_000_000).optional(), deadlineMs: z.number().int().min(1_000).max(2_000_000_000).optional().meta({ description: 'From now on' }), quicklyFinish: z.literal(true).optional().meta({ description: 'The pause may become as long as the rest needs, up to 10 s or maxDowntimeMs' }) })
   .refine((limits) => Object.keys(limits).length > 0, 'nothing to change is given')
   .meta({ id: 'MigrationTune' });
 

@@ -88,7 +88,7 @@ export interface Engine {
   /** The guest runs on the target from now on, its pages follow. Throws FerryError `post-copy-not-allowed`, `migration-not-transferring`. */
   startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
   /** Limits that hold from now on, also for one that runs. */
-  tuneMigration(ref: string, limits: TransferLimits & { readonly deadlineMs?: number }, signal: AbortSignal): Promise<Migration>;
+  tuneMigration(ref: string, limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean }, signal: AbortSignal): Promise<Migration>;
   /** The guest is paused until it has arrived. Throws FerryError `migration-not-transferring`. */
   pauseMigration(ref: string): Promise<Migration>;
   readonly policies: Pick<Policies, 'all' | 'find' | 'put' | 'bindings' | 'bind' | 'labelsOf'> & { remove(name: string): Promise<void> };

@@ -69,7 +69,7 @@ export interface MigrationRunner {
   current(): Migration;
   dispatch(event: MigrationEvent): void;
   /** Limits from now on. Resolves when they are in force and stored. */
-  tune(limits: TransferLimits & { readonly deadlineMs?: number }, signal: AbortSignal): Promise<Migration>;
+  tune(limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean }, signal: AbortSignal): Promise<Migration>;
   /** Rejects with FerryError `migration-not-transferring`, `post-copy-not-allowed`. */
   startPostCopy(signal: AbortSignal): Promise<Migration>;
   /** The guest is paused until it has arrived. Rejects with FerryError `migration-not-transferring`. */
@@ -384,7 +384,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     current: () => migration,
     dispatch,
     async tune(limits, within) {
-      const { deadlineMs: _, ...ofTransfer } = limits;
+      const { deadlineMs: _deadlineMs, quicklyFinish: _quicklyFinish, ...ofTransfer } = limits;
       if (Object.keys(ofTransfer).length > 0 && ['transferring', 'switching', 'post-copy'].includes(migration.phase)) await source().migration.tune(travelling(), ofTransfer, within);
       dispatch({ type: 'limits-changed', limits });
       await draining;

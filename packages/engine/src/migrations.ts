@@ -40,7 +40,7 @@ export interface Migrations {
   plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   abort(ref: string): Promise<Migration>;
   startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
-  tune(ref: string, limits: TransferLimits & { readonly deadlineMs?: number }, signal: AbortSignal): Promise<Migration>;
+  tune(ref: string, limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean }, signal: AbortSignal): Promise<Migration>;
   pause(ref: string): Promise<Migration>;
   samples(ref: string): Promise<readonly { readonly at: number; readonly sample: JobSample }[]>;
   /** Throws FerryError `inspection-none`. */

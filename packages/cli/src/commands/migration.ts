@@ -12,6 +12,13 @@ interface ListOptions {
   readonly vm?: string;
 }
 
+interface SetOptions {
+  readonly maxBandwidthMb?: number;
+  readonly maxDowntimeMs?: number;
+  readonly deadline?: number;
+  readonly quicklyFinish?: true;
+}
+
 export function migrationCommands(program: Command): void {
   const migration = program.command('migration').description('migrations that run and that have ended');
   migration
@@ -64,10 +71,11 @@ export function migrationCommands(program: Command): void {
     .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit for memory', wholeNumber('MiB/s'))
     .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at', wholeNumber('ms'))
     .option('--deadline <time>', 'end it one way or the other by then: seconds from now, or as in 10m', duration)
-    .action(async (ref: string, { maxBandwidthMb, maxDowntimeMs, deadline }: { readonly maxBandwidthMb?: number; readonly maxDowntimeMs?: number; readonly deadline?: number }, command: Command) => {
+    .option('--quickly-finish', 'take the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms')
+    .action(async (ref: string, { maxBandwidthMb, maxDowntimeMs, deadline, quicklyFinish }: SetOptions, command: Command) => {
       const { client, output } = contextOf(command);
-      const body = { ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }), ...(deadline === undefined ? {} : { deadlineMs: deadline }) };
-      if (Object.keys(body).length === 0) command.error('Give what is to be changed: --max-bandwidth-mb, --max-downtime-ms or --deadline.');
+      const body = { ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }), ...(deadline === undefined ? {} : { deadlineMs: deadline }), ...(quicklyFinish === undefined ? {} : { quicklyFinish }) };
+      if (Object.keys(body).length === 0) command.error('Give what is to be changed: --max-bandwidth-mb, --max-downtime-ms, --deadline or --quickly-finish.');
       const changed = await client().call('migrationTune', { params: { migration: ref }, body });
       output.result(changed, () => migrationText(changed));
     });

@@ -51,6 +51,16 @@ test('given up by its policy: the job is aborted, and the end says why and what 
   assert.match(gaveUp.migration.error?.message ?? '', /stayed on host1: iteration 2: .* 10 s are over, giving up/);
 });
 
+test('told to finish quickly while it runs: the pause becomes what the rest needs, once passes gain nothing', () => {
+  const quick: At = [9_000, { type: 'limits-changed', limits: { quicklyFinish: true } }];
+  const { migration } = play([...toTransfer(), ...busy(1), quick, ...busy(6).slice(8)], goingBy([]));
+  const set = migration.decisions?.map(({ action }) => action).filter((action) => action.do === 'set-downtime');
+  const first = set?.[0];
+  assert.ok(first?.do === 'set-downtime' && first.toMs > 8_000, JSON.stringify(first));
+  assert.ok(set?.every((action) => action.do !== 'set-downtime' || action.toMs <= 10_000));
+  assert.match(migration.decisions?.[0]?.text ?? '', /operator wants it to finish quickly: with a pause of up to 10000 ms/);
+});
+
 test('paused by its policy: until it runs there, and the pause counts from then', () => {
   const start = goingBy([{ when: 'elapsed', ms: 10_000, do: 'pause' }]);
   const paused = play([...toTransfer(), ...busy(2)], start);

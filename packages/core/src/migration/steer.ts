@@ -10,6 +10,7 @@ import type { Figures } from '../convergence/words.ts';
 import type { TimeMs } from '../ids.ts';
 import type { Migration, MigrationRequest } from '../model.ts';
 import type { PolicyContent } from '../policy/policy.ts';
+import { resolvePolicy } from '../policy/resolve.ts';
 import { progressOf } from './progress.ts';
 import type { MigrationEffect, Step } from './step.ts';
 
@@ -82,13 +83,17 @@ export function foretold(migration: Migration, { text, dirtyBytesPerSecond = 0, 
 }
 
 /** Limits from an operator: from now on the policy goes by them. */
-export function withLimits(before: Migration, limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs'>, now: TimeMs): Migration {
-  const { maxDowntimeMs, maxBandwidthMiBPerSecond, deadlineMs } = limits;
+export function withLimits(before: Migration, limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'>, now: TimeMs): Migration {
+  const { maxDowntimeMs, maxBandwidthMiBPerSecond, deadlineMs, quicklyFinish } = limits;
   let migration: Migration = { ...before, request: { ...before.request, ...limits } };
   if (deadlineMs !== undefined) {
     migration = told({ ...migration, deadlineAt: now + deadlineMs }, { do: 'note', what: 'operator' }, `the operator set the deadline: ${Math.round(deadlineMs / 1_000)} s from now`, now);
     const { policy } = migration;
     if (policy !== undefined && !policy.steps.some(({ when }) => when === 'deadline')) migration = { ...migration, policy: { ...policy, steps: [...policy.steps, { when: 'deadline', do: 'abort' }] } };
+  }
+  if (quicklyFinish === true && migration.policy !== undefined && before.request.quicklyFinish !== true) {
+    const policy = resolvePolicy(migration.policy, migration.policy.from, { quicklyFinish });
+    migration = told({ ...migration, policy }, { do: 'note', what: 'operator' }, `the operator wants it to finish quickly: with a pause of up to ${policy.downtime.limitMs} ms`, now);
   }
   if (maxBandwidthMiBPerSecond !== undefined) migration = told({ ...migration, ...(migration.course === undefined ? {} : { course: withNewRate(migration.course, now) }) }, { do: 'note', what: 'operator' }, `the operator set the bandwidth: ${maxBandwidthMiBPerSecond} MiB/s`, now);
   if (maxDowntimeMs === undefined) return migration;

@@ -29,7 +29,7 @@ export type MigrationEvent =
   | { readonly type: 'switching'; readonly what?: 'paused' | 'runs' }
   /** Direct mode: the memory is over, and the target is told to run next. */
   | { readonly type: 'handing-over' }
-  | { readonly type: 'limits-changed'; readonly limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs'> }
+  | { readonly type: 'limits-changed'; readonly limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'> }
   | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
   | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
   | { readonly type: 'abort-requested' }
