@@ -15,6 +15,8 @@ const RUN_LIMIT_MS = 120_000;
 const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
 const ROUNDS = flags.quick ? 4 : 20;
 const BANDWIDTH_MIB_PER_SECOND = 16;
+/** QEMU's own, which virsh leaves as it is. Ferry's default policy begins with 100 ms, which takes it some passes more: not what is measured here. */
+const PAUSE_MS = 300;
 const PING_INTERVAL_SECONDS = 0.005;
 const FERRY = join(import.meta.dirname, '..', '..', 'bin', 'ferry');
 const VM = 'bench';
@@ -77,12 +79,12 @@ const contenders = {
     await execute('virsh', ['-c', uriOf(from), 'migrate', '--live', '--p2p', '--persistent', '--undefinesource', '--abort-on-error', '--bandwidth', String(BANDWIDTH_MIB_PER_SECOND), VM, uriOf(to)], { timeout: RUN_LIMIT_MS });
   },
   ferryApi: async (_from: string, to: string) => {
-    const { id } = await api<{ id: string }>('POST', '/migrations', { vm: VM, to, maxBandwidthMiBPerSecond: BANDWIDTH_MIB_PER_SECOND });
+    const { id } = await api<{ id: string }>('POST', '/migrations', { vm: VM, to, maxBandwidthMiBPerSecond: BANDWIDTH_MIB_PER_SECOND, maxDowntimeMs: PAUSE_MS });
     const ended = await api<{ outcome?: string }>('GET', `/migrations/${id}/watch`);
     if (ended.outcome !== 'succeeded') throw new Error(`migration ${id}: ${JSON.stringify(ended)}`);
   },
   ferryCli: async (_from: string, to: string) => {
-    await execute(FERRY, ['vm', 'migrate', VM, '--to', to, '--max-bandwidth-mb', String(BANDWIDTH_MIB_PER_SECOND), '-o', 'json'], { env, timeout: RUN_LIMIT_MS });
+    await execute(FERRY, ['vm', 'migrate', VM, '--to', to, '--max-bandwidth-mb', String(BANDWIDTH_MIB_PER_SECOND), '--max-downtime-ms', String(PAUSE_MS), '-o', 'json'], { env, timeout: RUN_LIMIT_MS });
   },
 } as const;
 type Contender = keyof typeof contenders;
