@@ -130,8 +130,8 @@ export const vmRemainsSchema = z
     vm: z.string(),
     items: z.array(
       z.object({
-        kind: z.enum(['half', 'volume', 'snapshots', 'lock']),
-        host: z.string().optional(),
+        kind: z.enum(['half', 'volume']),
+        host: z.string(),
         what: z.string(),
         remedy: z.string().meta({ description: 'What cleaning up does with it' }),
         settles: z.boolean().meta({ description: 'False: cleaning up leaves it alone' }),

@@ -49,6 +49,19 @@ test('nothing is ended where there is one copy, where the kept one is off, in a 
   assert.deepEqual([...nothing.calls, ...postCopy.calls, ...moving.calls], []);
 });
 
+test('the hosts are asked again first: a copy that has ended since it was shown is not the one that stays', async () => {
+  const shown = vmWith(at('h2', 'running', 'migrated'), at('h1', 'running', 'booted', 'conflict'));
+  let now = shown;
+  const { settle, calls } = settling(shown, {
+    vm: () => now,
+    refresh: async () => {
+      now = vmWith(at('h2', 'running', 'migrated'), at('h1', 'shut-off', 'other', 'parked'));
+    },
+  });
+  await assert.rejects(settle.settle('web', 'h1', signal), refusedWith('request-invalid'));
+  assert.deepEqual(calls, []);
+});
+
 test('cleaning up: a half beside a copy that runs is ended, one alone runs again, unfinished volumes go', async () => {
   const beside = settling(vmWith(at('h2', 'running', 'migrated'), at('h1', 'paused', 'migration', 'incoming')), { leftovers: async () => [copy] });
   assert.deepEqual((await beside.settle.remains('web')).map(({ host, settles }) => [host, settles]), [['h1', true], ['h2', true]]);

@@ -103,6 +103,13 @@ export function createSettle(deps: SettleDeps): Settle {
     return [...halves, ...volumes];
   };
 
+  /** Nothing is ended by what a host said some time ago: the copy that is to stay may have ended since. */
+  const lookAgain = async (ref: string, signal: AbortSignal): Promise<Vm> => {
+    const found = vm(ref);
+    await Promise.all(found.instances.map(({ hostId }) => deps.refresh(hostId, found, bounded(signal))));
+    return vm(found.uuid);
+  };
+
   return {
     async copies(ref) {
       const found = vm(ref);
@@ -110,7 +117,7 @@ export function createSettle(deps: SettleDeps): Settle {
       return found.instances.map((each) => ({ host: hostNameOf(each.hostId), role: each.role, state: each.instance.state, reason: each.instance.reason, persistent: each.instance.persistent, knowledge: knowledgeOf(each, history, found.instances.filter(isActive).length) }));
     },
     async settle(ref, keep, signal) {
-      const found = vm(ref);
+      const found = await lookAgain(ref, signal);
       idle(found);
       const kept = found.instances.find(({ hostId }) => hostId === deps.hostIdOf(keep));
       const others = found.instances.filter((each) => each !== kept && isActive(each));
@@ -126,7 +133,7 @@ export function createSettle(deps: SettleDeps): Settle {
     },
     remains: async (ref) => (await remainsOf(vm(ref))).map(plain),
     async cleanup(ref, signal) {
-      const found = vm(ref);
+      const found = await lookAgain(ref, signal);
       idle(found);
       const items = await remainsOf(found);
       for (const { act } of items) await act?.(signal);
