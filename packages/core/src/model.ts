@@ -5,6 +5,7 @@
  */
 import type { Course, Part } from './convergence/course.ts';
 import type { Decision } from './convergence/decide.ts';
+import type { JobSample } from './convergence/sample.ts';
 import type { ErrorReport } from './errors.ts';
 import type { Compression, MigrationPlan, TransferMode } from './migration/plan.ts';
 import type { HostId, MigrationId, TimeMs, VmUuid } from './ids.ts';
@@ -175,26 +176,16 @@ export interface HostRef {
   readonly name: string;
 }
 
-export interface MigrationProgress {
+/** The last figures of a transfer, as far as they are for people. */
+export interface MigrationProgress extends Pick<JobSample, 'processedBytes' | 'remainingBytes' | 'totalBytes' | 'dirtyBytesPerSecond' | 'throughputBytesPerSecond' | 'iteration' | 'throttlePercent' | 'postCopyFaults'> {
   /** 0 to 100; never runs backwards, 100 only when the migration succeeded. */
   readonly percent: number;
-  readonly processedBytes: number;
-  readonly remainingBytes: number;
-  readonly totalBytes: number;
-  readonly dirtyBytesPerSecond: number;
-  readonly throughputBytesPerSecond: number;
-  /** Pass over the guest's memory, from 1. */
-  readonly iteration: number;
   /** What is being sent. */
   readonly part?: Part;
   /** Absent while it cannot be told: the guest dirties memory as fast as the link carries it, or nothing is known yet. */
   readonly etaMs?: number;
   readonly etaEarliestMs?: number;
   readonly etaLatestMs?: number;
-  /** How much QEMU slows the guest down. */
-  readonly throttlePercent?: number;
-  /** Pages that the guest had to wait for in post-copy. */
-  readonly postCopyFaults?: number;
 }
 
 /** What the operator asked for. */

@@ -51,4 +51,4 @@ const bandwidthOf = (request: MigrationRequest, plan: MigrationPlan): number | u
 export const copiesLive = ({ how, live }: MigrationPlan): boolean => how === 'guest' && live;
 
 /** Worth the time that measuring takes before a real migration: its policy forbids what would end any guest's, and there is something to compare with. */
-export const isWorthForeseeing = ({ request, plan, policy }: Omit<Foreseen, 'vm'>): boolean => copiesLive(plan) && bandwidthOf(request, plan) !== undefined && !endsAnyGuest(policy, policy.postCopy !== 'never');
+export const isWorthForeseeing = ({ request, plan, policy }: Omit<Foreseen, 'vm'>): boolean => copiesLive(plan) && bandwidthOf(request, plan) !== undefined && !endsAnyGuest(policy);

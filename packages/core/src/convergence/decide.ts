@@ -16,8 +16,8 @@ export type Action =
   /** Throttling that changed nothing is taken back. */
   | { readonly do: 'release-throttle' }
   | { readonly do: 'note'; readonly what: Note };
-/** `operator`, `refused`: somebody's word, or a host's no to a measure; no figures led to them. `outlook`: said before the transfer began. */
-export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused' | 'outlook';
+/** `operator`, `refused`, `resumed`: somebody's word, a host's no to a measure, a broken post-copy that goes on; no figures led to them. `outlook`: said before the transfer began. */
+export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused' | 'resumed' | 'outlook';
 
 export interface Decision {
   readonly at: TimeMs;
@@ -35,6 +35,8 @@ export interface Situation {
   readonly sizeBytes: number;
   /** The transfer was begun so that it may be switched to post-copy. */
   readonly mayPostCopy: boolean;
+  /** Only disks travel, or a guest that is paused anyway: there is none to pause, to throttle or to shut down. */
+  readonly noGuestRuns?: true;
   /** We paused the guest already. */
   readonly paused: boolean;
   readonly deadlineAt?: TimeMs;
@@ -59,7 +61,7 @@ export function decide(policy: PolicyContent, course: Course, situation: Situati
   const useless = throttleUseless(course, now) && !has(situation, 'release-throttle');
   if (useless) return make({ do: 'release-throttle' });
   for (const [index, step] of policy.steps.entries()) {
-    if (isOver(step, index, situation) || !isDue(step, policy, course, situation, now)) continue;
+    if ((situation.noGuestRuns === true && step.do !== 'abort') || isOver(step, index, situation) || !isDue(step, policy, course, situation, now)) continue;
     const action = actionOf(step, policy, course, situation, now);
     if (action !== undefined) return make(action, index);
   }

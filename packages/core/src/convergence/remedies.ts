@@ -39,7 +39,7 @@ export const givenUpAfterMs = (policy: PolicyContent, sizeBytes: number): number
 const elapsedMs = ({ ms = 0, msPerGib = 0 }: { readonly ms?: number; readonly msPerGib?: number }, sizeBytes: number): number => Math.max(ms, (msPerGib * sizeBytes) / gib);
 
 /** Some step ends it, whatever the guest does: there is nothing to warn of. */
-export const endsAnyGuest = (policy: PolicyContent, mayPostCopy: boolean): boolean => allows(policy, 'pause') || allows(policy, 'power-off') || (mayPostCopy && allows(policy, 'post-copy'));
+export const endsAnyGuest = (policy: PolicyContent): boolean => (['pause', 'power-off', 'post-copy'] as const).some((measure) => allows(policy, measure));
 
 const canCome = (step: PolicyStep, { deadlineMs }: PolicyContent): boolean => step.when !== 'deadline' || deadlineMs !== undefined;
 

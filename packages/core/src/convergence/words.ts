@@ -81,6 +81,7 @@ function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, uncha
       return presentBytesPerSecond > 0 ? `no less for ${seconds(unchangedMs)}, the guest writes as fast as its disks are copied` : `nothing has moved for ${seconds(unchangedMs)}`;
     case 'operator':
     case 'refused':
+    case 'resumed':
     case 'outlook':
       return what;
     case 'no-way':

@@ -61,6 +61,26 @@ test('told to finish quickly while it runs: the pause becomes what the rest need
   assert.match(migration.decisions?.[0]?.text ?? '', /operator wants it to finish quickly: with a pause of up to 10000 ms/);
 });
 
+test('told to finish quickly within a pause that was named: that one is the longest', () => {
+  const named = { ...goingBy([], { downtime: { initialMs: 300, limitMs: 300 } }), request: { maxDowntimeMs: 300 } };
+  const { migration } = play([...toTransfer(), ...busy(1), [9_000, { type: 'limits-changed', limits: { quicklyFinish: true } }], ...busy(6).slice(8)], named);
+  assert.equal(migration.policy?.downtime.limitMs, 300);
+  assert.ok(!migration.decisions?.some(({ action }) => action.do === 'set-downtime'));
+});
+
+test('limits from an operator are asked for as at the begin: a deadline of a policy without one gives up when it comes', () => {
+  const late = play([...toTransfer(), ...busy(1), [8_500, { type: 'limits-changed', limits: { deadlineMs: 2_000 } }], ...busy(2).slice(8)], goingBy([]));
+  assert.equal(late.migration.deadlineAt, 10_500);
+  assert.deepEqual(late.effects.filter((each) => each === 'abort-job'), ['abort-job']);
+  assert.match(late.migration.decisions?.map(({ text }) => text).join('; ') ?? '', /operator set the deadline: 2 s from now; .*the deadline has come, giving up/);
+});
+
+test('where no guest runs nothing is done to one: only giving up is left', () => {
+  const cold = { ...plan, how: 'helper' as const, live: false };
+  const { effects } = play([...toTransfer(cold), ...busy(2)], goingBy([{ when: 'elapsed', ms: 1_000, do: 'pause' }, { when: 'elapsed', ms: 1_000, do: 'power-off' }, { when: 'elapsed', ms: 1_000, do: 'abort' }]));
+  assert.deepEqual(effects.filter((each) => !['observe', 'check', 'prepare', 'perform'].includes(each)), ['abort-job']);
+});
+
 test('paused by its policy: until it runs there, and the pause counts from then', () => {
   const start = goingBy([{ when: 'elapsed', ms: 10_000, do: 'pause' }]);
   const paused = play([...toTransfer(), ...busy(2)], start);
@@ -95,6 +115,13 @@ test('tried again on another host only when the end is known, as often as the po
   assert.deepEqual([first.phase, first.notBefore, first.attempts?.map(({ to: host }) => host?.name), first.to], ['queued', 610, ['host2'], undefined]);
   const second = play([[700, { type: 'admitted' }], ...toTransfer().slice(1), [800, refused], [810, observed(running, absent)]], first).migration;
   assert.equal(second.outcome, 'failed', 'once more and not oftener');
+  // what was decided on the way to the first host is no decision about the second
+  const steps = presets.get('default')?.steps ?? [];
+  const busyFirst = play([...toTransfer(postCopyPlan), ...busy(2).slice(0, 9), [9_900, { type: 'limits-changed', limits: { maxDowntimeMs: 200 } }], ...busy(3).slice(9), [26_000, refused], [26_010, observed(running, absent)]], goingBy(steps, { retry: { attempts: 1, delayMs: 0 } })).migration;
+  const later = busy(2).map(([at, event]): At => [at + 30_000, event]);
+  const busySecond = play([[27_000, { type: 'admitted' }], ...toTransfer(postCopyPlan).slice(1), ...later], busyFirst);
+  assert.ok(busyFirst.decisions?.some(({ action }) => action.do === 'post-copy'));
+  assert.deepEqual(busySecond.effects.filter((each) => each === 'post-copy'), ['post-copy']);
   const unknown = play([...toTransfer(), [100, lost], [110, observed({ kind: 'unreachable', message: 'x' }, absent)]], start).migration;
   assert.equal(unknown.phase, 'verifying');
   const gone = play([...toTransfer(), [100, lost], [110, observed(absent, absent)], [120 + settleMs, observed(absent, absent)]], start).migration;

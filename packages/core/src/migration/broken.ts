@@ -41,7 +41,7 @@ export function recoverEnded(before: Migration, failure: CallFailure | undefined
   if (broken === undefined) return before;
   const { trying: _, ...rest } = broken;
   const migration = { ...before, evidence: { ...before.evidence, broken: rest } };
-  if (failure === undefined) return told(migration, { do: 'note', what: 'operator' }, 'post-copy was resumed', now);
+  if (failure === undefined) return told(migration, { do: 'note', what: 'resumed' }, 'post-copy was resumed', now);
   const attention = failure.stillRunning === true ? `Post-copy is interrupted for libvirt, but QEMU still sends: ${halves(before)}. Waiting for QEMU to end it.` : `Post-copy is interrupted: ${halves(before)}. The last try to resume failed: ${failure.message}`;
   return { ...migration, attention };
 }

@@ -3,13 +3,12 @@
  * decided is on the migration before it is carried out, so a restart does not decide it again.
  */
 import { follow, withNewRate } from '../convergence/course.ts';
-import { decide, type Action, type Decision } from '../convergence/decide.ts';
+import { decide, type Action, type Decision, type Situation } from '../convergence/decide.ts';
 import type { Outlook } from '../convergence/outlook.ts';
 import type { JobSample } from '../convergence/sample.ts';
 import type { Figures } from '../convergence/words.ts';
 import type { TimeMs } from '../ids.ts';
 import type { Migration, MigrationRequest } from '../model.ts';
-import type { PolicyContent } from '../policy/policy.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import { progressOf } from './progress.ts';
 import type { MigrationEffect, Step } from './step.ts';
@@ -18,9 +17,16 @@ const decisionsKept = 64;
 /** QEMU's own, where no policy says otherwise. */
 const usualPauseMs = 300;
 
+/** What was decided in an earlier attempt says nothing of this one: its passes are counted anew, and its target knows nothing of it. */
+function ofThisAttempt({ decisions = [], attempts = [] }: Pick<Migration, 'decisions' | 'attempts'>): readonly Decision[] {
+  const since = attempts.at(-1)?.at;
+  return since === undefined ? decisions : decisions.filter(({ at }) => at > since);
+}
+
 /** The pause budget in force, ms. */
-export function budgetOf({ policy, decisions = [] }: Pick<Migration, 'policy' | 'decisions'>): number {
-  const last = decisions.findLast(({ action }) => action.do === 'set-downtime')?.action;
+export function budgetOf(migration: Pick<Migration, 'policy' | 'decisions' | 'attempts'>): number {
+  const { policy } = migration;
+  const last = ofThisAttempt(migration).findLast(({ action }) => action.do === 'set-downtime')?.action;
   return last?.do === 'set-downtime' ? last.toMs : (policy?.downtime.initialMs ?? usualPauseMs);
 }
 
@@ -28,7 +34,12 @@ export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step
   const course = follow(before.course, sample, now);
   const migration: Migration = { ...before, course, progress: progressOf(withMemory(before, sample), before.progress, course, budgetOf(before), now) };
   if (migration.phase !== 'transferring' || migration.policy === undefined || migration.evidence.gaveUp !== undefined || migration.abortRequestedAt !== undefined) return { migration, effects: [] };
-  const decision = decide(fitting(migration.policy, migration), course, { downtimeMs: budgetOf(migration), sizeBytes: sizeOf(migration, sample), mayPostCopy: migration.plan?.transfer?.postCopy === true, paused: migration.evidence.pausedAt !== undefined, decisions: migration.decisions ?? [], ...(migration.deadlineAt === undefined ? {} : { deadlineAt: migration.deadlineAt }) }, now);
+  const { plan, evidence, deadlineAt } = migration;
+  const situation: Situation = {
+    downtimeMs: budgetOf(migration), sizeBytes: sizeOf(migration, sample), mayPostCopy: plan?.transfer?.postCopy === true, paused: evidence.pausedAt !== undefined, decisions: ofThisAttempt(migration),
+    ...(plan?.how === 'guest' && plan.live ? {} : { noGuestRuns: true as const }), ...(deadlineAt === undefined ? {} : { deadlineAt }),
+  };
+  const decision = decide(migration.policy, course, situation, now);
   return decision === undefined ? { migration, effects: [] } : taken(migration, decision, now);
 }
 
@@ -37,10 +48,6 @@ function withMemory({ plan, memoryBytes = 0 }: Migration, sample: JobSample): Jo
   const toCome = plan?.how === 'guest' && (sample.disk?.totalBytes ?? 0) > 0 && (sample.memory?.totalBytes ?? 0) === 0 ? memoryBytes : 0;
   return toCome === 0 ? sample : { ...sample, totalBytes: sample.totalBytes + toCome, remainingBytes: sample.remainingBytes + toCome };
 }
-
-/** Where no guest runs there is none to pause or to shut down. Steps keep their places. */
-const fitting = (policy: PolicyContent, { plan }: Migration): PolicyContent =>
-  plan?.how === 'guest' && plan.live ? policy : { ...policy, steps: policy.steps.map((step) => (step.do === 'abort' ? step : { when: 'no-progress', ms: Infinity, do: 'abort' })) };
 
 /** Memory and what the copied disks hold, bytes; 0 before libvirt tells. */
 const sizeOf = ({ plan, memoryBytes }: Migration, sample: JobSample): number => (memoryBytes ?? sample.memory?.totalBytes ?? sample.totalBytes) + (plan?.disks ?? []).reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
@@ -82,21 +89,29 @@ export function foretold(migration: Migration, { text, dirtyBytesPerSecond = 0, 
   return withDecision(migration, { at: now, action: { do: 'note', what: 'outlook' }, figures, text });
 }
 
-/** Limits from an operator: from now on the policy goes by them. */
-export function withLimits(before: Migration, limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'>, now: TimeMs): Migration {
-  const { maxDowntimeMs, maxBandwidthMiBPerSecond, deadlineMs, quicklyFinish } = limits;
-  let migration: Migration = { ...before, request: { ...before.request, ...limits } };
+type Limits = Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'>;
+
+/** Limits from an operator: from now on the policy goes by them, as if they had been asked for at the begin. */
+export function withLimits(before: Migration, limits: Limits, now: TimeMs): Migration {
+  const { maxDowntimeMs, maxBandwidthMiBPerSecond, deadlineMs } = limits;
+  const quicklyFinish = limits.quicklyFinish === true && before.request.quicklyFinish !== true;
+  // a pause that was named is the longest, also of one that finishes quickly
+  const named = maxDowntimeMs ?? (quicklyFinish ? before.request.maxDowntimeMs : undefined);
+  const { policy: old } = before;
+  const policy = old === undefined ? undefined : resolvePolicy(old, old.from, { ...limits, quicklyFinish, ...(named === undefined ? {} : { maxDowntimeMs: named }) });
+  let migration: Migration = { ...before, request: { ...before.request, ...limits }, ...(policy === undefined ? {} : { policy }) };
+  const say = (text: string, action: Action = { do: 'note', what: 'operator' }): void => {
+    migration = told(migration, action, `the operator ${text}`, now);
+  };
   if (deadlineMs !== undefined) {
-    migration = told({ ...migration, deadlineAt: now + deadlineMs }, { do: 'note', what: 'operator' }, `the operator set the deadline: ${Math.round(deadlineMs / 1_000)} s from now`, now);
-    const { policy } = migration;
-    if (policy !== undefined && !policy.steps.some(({ when }) => when === 'deadline')) migration = { ...migration, policy: { ...policy, steps: [...policy.steps, { when: 'deadline', do: 'abort' }] } };
+    migration = { ...migration, deadlineAt: now + deadlineMs };
+    say(`set the deadline: ${Math.round(deadlineMs / 1_000)} s from now`);
   }
-  if (quicklyFinish === true && migration.policy !== undefined && before.request.quicklyFinish !== true) {
-    const policy = resolvePolicy(migration.policy, migration.policy.from, { quicklyFinish });
-    migration = told({ ...migration, policy }, { do: 'note', what: 'operator' }, `the operator wants it to finish quickly: with a pause of up to ${policy.downtime.limitMs} ms`, now);
+  if (quicklyFinish && policy !== undefined) say(`wants it to finish quickly: with a pause of up to ${policy.downtime.limitMs} ms`);
+  if (maxBandwidthMiBPerSecond !== undefined) {
+    if (migration.course !== undefined) migration = { ...migration, course: withNewRate(migration.course, now) };
+    say(`set the bandwidth: ${maxBandwidthMiBPerSecond} MiB/s`);
   }
-  if (maxBandwidthMiBPerSecond !== undefined) migration = told({ ...migration, ...(migration.course === undefined ? {} : { course: withNewRate(migration.course, now) }) }, { do: 'note', what: 'operator' }, `the operator set the bandwidth: ${maxBandwidthMiBPerSecond} MiB/s`, now);
-  if (maxDowntimeMs === undefined) return migration;
-  const changed = told(migration, { do: 'set-downtime', toMs: maxDowntimeMs }, `the operator set the pause budget: ${maxDowntimeMs} ms`, now);
-  return changed.policy === undefined ? changed : { ...changed, policy: { ...changed.policy, downtime: { initialMs: maxDowntimeMs, limitMs: maxDowntimeMs } } };
+  if (maxDowntimeMs !== undefined) say(`set the pause budget: ${maxDowntimeMs} ms`, { do: 'set-downtime', toMs: maxDowntimeMs });
+  return migration;
 }
