@@ -43,6 +43,18 @@ test("the guest's half on the target crashes: the migration ends, and the guest 
   await intact(fleet, begun, { at: begun.from, outcome: 'failed' });
 });
 
+test('the kernel of the guest panics, and its panic device stops it: it arrives all the same, and reboots there as its kernel is told to', { timeout: 120_000, skip: onlyFull('reboots are in every run') }, async () => {
+  const { host } = await fleet.show('willed');
+  await virsh(fleet.lab, host, ['destroy', 'willed']);
+  await fleet.sh(host, `virsh -q dumpxml --inactive willed | sed -e 's#</cmdline># unknown_nmi_panic</cmdline>#' -e "s#</devices>#<panic model='isa'/></devices>#" >/root/willed.xml; virsh -q define /root/willed.xml; virsh -q start willed`);
+  await booted(readTicks(vmLog(fleet.lab, 'willed')).boots.length + 1);
+  const begun = await begin(fleet, 'willed', { mib: 2 });
+  await monitor(begun.from, 'nmi');
+  await waitFor('QEMU to stop the guest', async () => (await monitor(begun.from, 'info status')).includes('guest-panicked') || undefined, { timeoutMs: 30_000 });
+  await fleet.plane.json('migration', 'set', begun.id, '--max-bandwidth-mb', '100');
+  await intact(fleet, begun, { at: begun.to, outcome: 'succeeded', newBoots: 1 });
+});
+
 test('a guest whose on_reboot is destroy reboots: the migration ends, and the VM is shut off where it was', { timeout: 120_000 }, async () => {
   const { host } = await fleet.show('willed');
   await virsh(fleet.lab, host, ['destroy', 'willed']);

@@ -16,7 +16,7 @@ import type { Accelerator } from './lab.ts';
 export const CACHE = join(import.meta.dirname, '..', '..', '.cache', 'lab');
 const PROGRAM = join(import.meta.dirname, '..', 'guest', 'ferry-guest.c');
 const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
-const MODULES = ['virtio_pci', 'virtio_net', 'virtio_blk', 'virtio_balloon', 'evdev', 'button'];
+const MODULES = ['virtio_pci', 'virtio_net', 'virtio_blk', 'virtio_balloon', 'evdev', 'button', 'pvpanic_mmio'];
 const KVM_BOOT_LIMIT_MS = 15_000;
 
 /** `directory` holds `vmlinuz` and `initrd`. */
