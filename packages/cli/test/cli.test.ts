@@ -54,8 +54,12 @@ const openStream = (response: ServerResponse, ...states: object[]): void => {
 };
 
 function start(dataDir: string, ...args: readonly string[]) {
+  return startNode([], dataDir, args);
+}
+
+function startNode(options: readonly string[], dataDir: string, args: readonly string[]) {
   const { FERRY_SERVER: _server, FERRY_TOKEN: _token, NODE_TEST_CONTEXT: _context, ...env } = process.env;
-  const child = spawn(process.execPath, [main, ...args], { env: { ...env, FERRY_DATA_DIR: dataDir }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...options, main, ...args], { env: { ...env, FERRY_DATA_DIR: dataDir }, stdio: ['ignore', 'pipe', 'pipe'] });
   const out = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (out.stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (out.stderr += chunk.toString()));
@@ -76,6 +80,16 @@ test('lists are tables for people and arrays for scripts; hostile names cannot m
   assert.match(table.stdout, /we\\u001b\[2Jb +running +host1 +128\.0 MiB/);
   const asJson = await ferry(server.dataDir, 'vm', 'list', '-o', 'json');
   assert.deepEqual(JSON.parse(asJson.stdout), [vm]);
+});
+
+test('it starts with what it needs: no schema library, no fetch, nothing of core but its errors', async () => {
+  await using server = await fakeServer((_request, response) => json(response, 200, { items: [] }));
+  const tell = "import { registerHooks } from 'node:module'; const urls = []; registerHooks({ load(url, context, next) { urls.push(url); return next(url, context); } }); process.on('exit', () => process.stderr.write(JSON.stringify([...urls, ...process.moduleLoadList])));";
+  const { stderr, code } = await startNode(['--import', `data:text/javascript,${encodeURIComponent(tell)}`], server.dataDir, ['vm', 'list']).ended;
+  assert.equal(code, 0, stderr);
+  const loaded = JSON.parse(stderr) as readonly string[];
+  assert.ok(loaded.some((each) => each.endsWith('commands/vm.ts')));
+  assert.deepEqual(loaded.filter((each) => /zod|undici|packages\/core\/(?!src\/errors)/.test(each)), []);
 });
 
 test('vm migrate sends what was asked, waits, and prints the end', async () => {
