@@ -59,6 +59,18 @@ export async function releaseFinish(lab: LabRef, host: string, signal?: AbortSig
   await sh(lab, host, 'nft delete table ip hold-finish', signal);
 }
 
+/**
+ * The host's libvirtd asks nobody any more whether they are alive: a question that meets a socket whose owner was killed breaks the connection,
+ * and with it whatever its kernel still has to send.
+ */
+export async function holdKeepalives(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
+  await sh(lab, host, `nft -f - <<'RULES'\ntable ip hold-keepalives {\nchain output { type filter hook output priority 0; tcp sport ${DAEMON_PORT} @th,288,32 0x6b656570 counter drop; }\n}\nRULES`, signal);
+}
+
+export async function releaseKeepalives(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
+  await sh(lab, host, 'nft delete table ip hold-keepalives', signal);
+}
+
 /** Sends a signal to the host's libvirtd: KILL as a crash, TERM as an orderly end, STOP and CONT as a hang. Its guests are not touched. */
 export async function signalDaemon(lab: LabRef, host: string, name: 'KILL' | 'TERM' | 'STOP' | 'CONT', signal?: AbortSignal): Promise<void> {
   const gone = name === 'KILL' || name === 'TERM' ? '; while [ -e /proc/$pid ]; do sleep 0.05; done' : '';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { migrationPhases, type Migration } from '../model.ts';
-import { judge } from './judge.ts';
+import { judge, type InstanceView } from './judge.ts';
 import type { MigrationPlan } from './plan.ts';
 import { absent, arrived, fresh, half, lost, observed, plan, play, present, refused, running, sending, silent, to, toTransfer as transferring, type At } from './step-fixture.ts';
 import { step, type MigrationEvent } from './step.ts';
@@ -200,5 +200,11 @@ test('a direct move that lost its driver: the source is resumed only where the t
   const kept = present('shut-off', 'other');
   const ran = play([...planned(direct), [400, { type: 'handing-over' }], [500, { type: 'recovered' }], [510, observed(half, kept)], [510 + settleMs, observed(half, kept)]]);
   assert.ok(!ran.effects.includes('resume-source'), 'it ran there and was shut down');
-  assert.ok(!play([...planned(peerToPeer), [500, { type: 'recovered' }], [510, observed(half, absent)], [510 + settleMs, observed(half, absent)]]).effects.includes('resume-source'), 'peer-to-peer resumes by itself');
+});
+
+test('a peer-to-peer move whose daemon was lost at the switchover: the same, and not while the daemon may still resume it', () => {
+  const left = (more: Partial<MigrationPlan>, source: InstanceView = half): readonly string[] => play([...planned(peerToPeer, more), [500, lost], [510, observed(source, absent)], [510 + settleMs, observed(source, absent)]]).effects;
+  assert.ok(left({}).includes('resume-source'), 'its definition would have stayed');
+  assert.ok(!left({}, { ...half, migrating: true } as InstanceView).includes('resume-source'), 'its job still runs');
+  assert.ok(!left({ persistence: 'temporary' }).includes('resume-source'), 'it may have run, and be gone');
 });

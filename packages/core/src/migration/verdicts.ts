@@ -110,13 +110,14 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
 }
 
 /**
- * libvirt leaves a source paused when its client is lost between the steps of a direct move. Only Ferry tells the target to run, and
- * stores that before; so a target without the VM has never run it, unless it was told to and forgot the VM again.
+ * libvirt leaves a source paused when its client, or its daemon, is lost around the switchover. In a direct move only Ferry tells the target to
+ * run, and stores that before. Otherwise, or once it was told to, a target without the VM has not run it where its definition would have stayed.
  */
 function mayResumeSource({ plan, evidence, vmIsNow }: Migration, target: InstanceView): boolean {
-  if (plan?.transfer?.handover === true) return evidence.releasedAt === undefined && target.kind === 'absent';
-  if (plan?.transfer?.mode !== 'direct' || (!plan.live && vmIsNow?.state !== 'running')) return false;
-  if (evidence.handedOverAt === undefined) return true;
+  if (plan?.transfer === undefined) return false;
+  if (plan.transfer.handover === true) return evidence.releasedAt === undefined && target.kind === 'absent';
+  if (!plan.live && vmIsNow?.state !== 'running') return false;
+  if (plan.transfer.mode === 'direct' && evidence.handedOverAt === undefined) return true;
   return handoverOf(target, { answered: false, keepsDefinition: keepsDefinition(plan) }) === 'stayed';
 }
 
