@@ -3,12 +3,12 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { FerryError, type Migration } from '@ferry/core';
 import { startEngine } from './engine.ts';
 import type { Engine } from './facade.ts';
-import { fakeFleet, jumpingClock, memoryStores, silentLog, uriOf, type FakeFleet } from './fake-fleet.ts';
+import { countingClock, fakeFleet, memoryStores, silentLog, uriOf, type FakeFleet } from './fake-fleet.ts';
 import type { Stores } from './ports.ts';
 
 const by = { actor: 'operator', client: 'test' };
 const web = { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' };
-let clock: ReturnType<typeof jumpingClock>;
+let clock: ReturnType<typeof countingClock>;
 let fleet: FakeFleet;
 let stores: Stores;
 let engine: Engine;
@@ -18,7 +18,7 @@ const start = async (): Promise<Engine> => startEngine({ hypervisor: fleet.hyper
 const patience = () => AbortSignal.timeout(5_000);
 
 beforeEach(async () => {
-  clock = jumpingClock();
+  clock = countingClock();
   fleet = fakeFleet(clock);
   failCommits = 0;
   stores = memoryStores({
@@ -37,7 +37,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await engine.close();
-  clock.stop();
+  clock[Symbol.dispose]();
 });
 
 const run = async (domain: Parameters<FakeFleet['run']>[1], host = 'h1'): Promise<void> => {

@@ -1,10 +1,11 @@
 /**
  * For tests of the engine: a fleet of hosts that behave as libvirt does as far as the engine can tell, stores in memory, and a
- * clock that jumps to the next thing due once nothing else is to be done. It proves nothing about real hosts.
+ * clock of virtual time. It proves nothing about real hosts.
  */
 import { FerryError, noNeeds, vmUuid, type CallFailure, type DomainState, type Instance, type InstanceView, type StateReason, type VmFacts, type VolumeFacts } from '@ferry/core';
 import type { Clock, DirectSide, HostChange, HostLink, Hypervisor, IntentEntry, JournalEntry, Log, StoredDefinition, Stores } from './ports.ts';
 import { boundedQueue, type Queue } from './queue.ts';
+import { virtualTime } from './virtual-time.ts';
 
 export interface FakeDomain {
   readonly uuid: string;
@@ -327,47 +328,13 @@ export function fakeFleet(clock: Clock): FakeFleet {
 
 export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
 
-/** Time stands still while there is work, and jumps to the next waker when there is none. */
-export function jumpingClock(): Clock & { stop(): void } {
-  let now = 1_700_000_000_000;
-  const stopping = new AbortController();
+/** Virtual time; texts and ids are counted. */
+export function countingClock(): Clock & Disposable {
   let serial = 0;
-  const sleepers = new Set<{ readonly due: number; readonly wake: () => void }>();
-  const idle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-  const drive = async (): Promise<void> => {
-    while (!stopping.signal.aborted) {
-      // a few turns of the event loop: promises that are ready run first
-      for (let turn = 0; turn < 4; turn += 1) await idle();
-      const first = [...sleepers].sort((a, b) => a.due - b.due)[0];
-      if (first === undefined) continue;
-      now = Math.max(now, first.due);
-      first.wake();
-    }
-  };
-  void drive();
   return {
-    now: () => now,
-    sleep: (ms, signal) =>
-      new Promise((resolve, reject) => {
-        const stop = (): void => {
-          sleepers.delete(entry);
-          reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
-        };
-        const entry = {
-          due: now + ms,
-          wake: () => {
-            sleepers.delete(entry);
-            signal?.removeEventListener('abort', stop);
-            resolve();
-          },
-        };
-        if (signal?.aborted === true) return stop();
-        signal?.addEventListener('abort', stop, { once: true });
-        sleepers.add(entry);
-      }),
+    ...virtualTime(),
     randomText: (length) => String((serial += 1)).padStart(length, '0'),
     randomUuid: () => `00000000-0000-4000-8000-${String((serial += 1)).padStart(12, '0')}`,
-    stop: () => stopping.abort(),
   };
 }
 
