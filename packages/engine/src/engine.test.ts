@@ -3,7 +3,8 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { FerryError, type Migration } from '@ferry/core';
 import { startEngine } from './engine.ts';
 import type { Engine } from './facade.ts';
-import { countingClock, fakeFleet, memoryStores, silentLog, uriOf, type FakeFleet } from './fake-fleet.ts';
+import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from './fake/fleet.ts';
+import { memoryStores } from './fake/stores.ts';
 import type { Stores } from './ports.ts';
 
 const by = { actor: 'operator', client: 'test' };

@@ -1,0 +1,78 @@
+/**
+ * For tests of the engine: a fleet of hosts that behave as libvirt does as far as the engine can tell, and a clock of
+ * virtual time. It proves nothing about real hosts.
+ */
+import { FerryError } from '@ferry/core';
+import type { Clock, Hypervisor, Log } from '../ports.ts';
+import { virtualTime } from '../virtual-time.ts';
+import { tell, type FakeDomain, type FakeHost, type FakeSurroundings, type NextMove } from './host.ts';
+import { fakeLink } from './link.ts';
+
+export interface FakeFleet {
+  readonly hypervisor: Hypervisor;
+  readonly hosts: ReadonlyMap<string, FakeHost>;
+  readonly next: NextMove;
+  /** Every call that changes something, in order: `host call`. */
+  readonly calls: string[];
+  add(name: string): FakeHost;
+  run(host: string, domain: Partial<FakeDomain> & { readonly uuid: string; readonly name: string }): void;
+}
+
+export const uriOf = (name: string): string => `qemu+tcp://${name}/system`;
+const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+
+export function fakeFleet(clock: Clock): FakeFleet {
+  const hosts = new Map<string, FakeHost>();
+  const calls: string[] = [];
+  const next: NextMove = { durationMs: 1_000, moves: true };
+  const byUri = (uri: string): FakeHost => {
+    const host = [...hosts.values()].find((each) => each.uri === uri);
+    if (host?.reachable !== true) throw new FerryError('host-unreachable', `${uri} does not answer.`);
+    return host;
+  };
+  const nameOf = (host: FakeHost): string => [...hosts].find(([, each]) => each === host)?.[0] ?? '?';
+  const surroundings: FakeSurroundings = { clock, next, byUri, nameOf, note: (host, call) => void calls.push(`${nameOf(host)} ${call}`) };
+
+  return {
+    hosts,
+    next,
+    calls,
+    hypervisor: {
+      async connect(uri) {
+        return fakeLink(byUri(uri), surroundings);
+      },
+      identityOfDefinition: () => {
+        throw new Error('the fake fleet reads no definitions');
+      },
+      rewriteDefinition: (xml) => xml,
+      describeDefinition: () => {
+        throw new Error('not a real definition');
+      },
+    },
+    add(name) {
+      const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, sticky: false, san: 'one', drop: () => {} };
+      hosts.set(name, host);
+      return host;
+    },
+    run(name, domain) {
+      const host = hosts.get(name);
+      if (host === undefined) throw new Error(`no host ${name}`);
+      const whole: FakeDomain = { state: 'running', reason: 'booted', persistent: true, autostart: false, ...domain };
+      host.domains.set(whole.uuid, whole);
+      if (whole.disk !== undefined && folderOf(whole.disk) === '/pool') host.volumes.set(whole.disk, { pool: 'default', name: whole.disk.slice('/pool/'.length), path: whole.disk, format: 'raw', capacityBytes: 1_000, allocationBytes: 500, modified: 'old' });
+      tell(host, whole.uuid);
+    },
+  };
+}
+
+export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
+
+/** Virtual time; texts and ids are counted. */
+export function countingClock(): Clock & Disposable {
+  let serial = 0;
+  return {
+    ...virtualTime(),
+    randomText: (length) => String((serial += 1)).padStart(length, '0'),
+    randomUuid: () => `00000000-0000-4000-8000-${String((serial += 1)).padStart(12, '0')}`,
+  };
+}

@@ -1,0 +1,67 @@
+/** What a fake host has, and what its drivers need of the fleet around it. */
+import { FerryError, vmUuid, type CallFailure, type DomainState, type StateReason, type VolumeFacts } from '@ferry/core';
+import type { Clock, HostChange } from '../ports.ts';
+import type { Queue } from '../queue.ts';
+
+export interface FakeDomain {
+  readonly uuid: string;
+  readonly name: string;
+  state: DomainState;
+  reason: StateReason;
+  persistent: boolean;
+  autostart: boolean;
+  /** Path of its one disk. */
+  readonly disk?: string;
+}
+
+export interface FakeHost {
+  readonly uri: string;
+  readonly machineUuid: string;
+  readonly domains: Map<string, FakeDomain>;
+  /** By path. */
+  readonly volumes: Map<string, VolumeFacts>;
+  readonly watchers: Set<Queue<HostChange>>;
+  readonly migrating: Set<string>;
+  reachable: boolean;
+  /** Hosts of one SAN see the same devices. */
+  san: string;
+  /** Deleting a volume fails. */
+  sticky: boolean;
+  drop: () => void;
+}
+
+/** What the next migration does: how long it takes, whether the call fails, whether the guest moves all the same. */
+export interface NextMove {
+  durationMs: number;
+  failure?: CallFailure;
+  moves: boolean;
+  /** What is measured of any guest; absent: the hosts cannot. */
+  dirtyBytesPerSecond?: number | Error;
+}
+
+/** The fleet as the drivers of one host see it. */
+export interface FakeSurroundings {
+  readonly clock: Clock;
+  readonly next: NextMove;
+  /** Throws FerryError `host-unreachable`. */
+  readonly byUri: (uri: string) => FakeHost;
+  readonly nameOf: (host: FakeHost) => string;
+  /** Keeps a call that changes something. */
+  readonly note: (host: FakeHost, call: string) => void;
+}
+
+export const tell = (host: FakeHost, uuid: string, type: 'domain' | 'migration-suspended' = 'domain'): void => {
+  for (const watcher of host.watchers) watcher.push({ type, uuid: vmUuid(uuid) });
+};
+
+/** Throws FerryError `host-unreachable`. */
+export const mustAnswer = (host: FakeHost): void => {
+  if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+};
+
+export const domainOn = (host: FakeHost, uuid: string): FakeDomain => {
+  mustAnswer(host);
+  const domain = host.domains.get(uuid);
+  if (domain === undefined) throw new Error(`no domain ${uuid}`);
+  return domain;
+};

@@ -1,0 +1,125 @@
+/** The connection to a fake host: everything but migrations. */
+import { FerryError, noNeeds, vmUuid, type Instance, type VmFacts } from '@ferry/core';
+import type { HostChange, HostLink } from '../ports.ts';
+import { boundedQueue } from '../queue.ts';
+import { domainOn, mustAnswer, tell, type FakeDomain, type FakeHost, type FakeSurroundings } from './host.ts';
+import { fakeMigrationDriver } from './migration-driver.ts';
+
+const instanceOf = ({ uuid, name, state, reason, persistent, disk }: FakeDomain): Instance => ({
+  uuid: vmUuid(uuid), name, state, reason, persistent, memoryBytes: 256 * 1_048_576, vcpus: 1,
+  disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: 'file', source: disk, format: 'raw', readOnly: false }],
+});
+
+export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLink {
+  const { nameOf, note } = surroundings;
+  const closed = Promise.withResolvers<Error | undefined>();
+  const find = (uuid: string): FakeDomain => domainOn(host, uuid);
+  const { drop } = host;
+  host.drop = () => {
+    drop();
+    closed.resolve(new Error('connection lost'));
+  };
+  return {
+    closed: closed.promise,
+    close: async () => closed.resolve(undefined),
+    inventory: {
+      async facts() {
+        mustAnswer(host);
+        return { hostname: nameOf(host), machineUuid: host.machineUuid, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: '', vendor: '', threads: 2 }, memoryBytes: 1e9, freeMemoryBytes: 1e9 };
+      },
+      async instances() {
+        mustAnswer(host);
+        return [...host.domains.values()].map(instanceOf);
+      },
+      async instance(uuid) {
+        mustAnswer(host);
+        const domain = host.domains.get(uuid);
+        return domain === undefined ? undefined : instanceOf(domain);
+      },
+      async watch(signal) {
+        mustAnswer(host);
+        const queue = boundedQueue<HostChange>(1_000, () => ({ type: 'gap' }), signal);
+        host.watchers.add(queue);
+        return queue;
+      },
+    },
+    migration: fakeMigrationDriver(host, surroundings),
+    resources: {
+      look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Set() }),
+      read: async () => ({ xml: '' }),
+      create: async () => {},
+      remove: async () => {},
+    },
+    definitions: {
+      async describe(uuid): Promise<VmFacts> {
+        const { disk, autostart, persistent } = find(uuid);
+        return {
+          saved: false, autostart, persistent, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
+          disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: disk.startsWith('/dev/') ? 'block' : 'file', source: disk, format: 'raw', readOnly: false, capacityBytes: 1_000, allocationBytes: 500, backing: [] }],
+        };
+      },
+      read: async (uuid) => JSON.stringify(find(uuid)),
+      readMigratable: async (uuid) => JSON.stringify(find(uuid)),
+      async write(xml) {
+        mustAnswer(host);
+        note(host, 'define');
+        const domain = JSON.parse(xml) as FakeDomain;
+        host.domains.set(domain.uuid, { ...domain, state: 'shut-off', reason: 'other', persistent: true, autostart: false });
+        tell(host, domain.uuid);
+      },
+      dropSaved: async () => {},
+      async setAutostart(uuid, autostart) {
+        find(uuid).autostart = autostart;
+      },
+      async start(uuid) {
+        note(host, 'start');
+        Object.assign(find(uuid), { state: 'running', reason: 'booted' });
+        tell(host, uuid);
+      },
+      readSnapshots: async () => [],
+      stripSnapshots: async () => {},
+      restoreSnapshots: async () => {},
+      async startHelper({ uuid, name, disks }) {
+        mustAnswer(host);
+        note(host, 'start helper');
+        const [disk] = disks;
+        host.domains.set(uuid, { uuid, name, state: 'paused', reason: 'user', persistent: false, autostart: false, ...(disk === undefined ? {} : { disk: disk.path }) });
+      },
+    },
+    storage: {
+      async pools() {
+        mustAnswer(host);
+        return [{ name: 'default', path: '/pool', active: true, availableBytes: 1e6 }];
+      },
+      // the device of a SAN
+      identityOf: async (path) => (path === '/dev/vg/lv' ? `lv-${host.san}` : undefined),
+      volumeAt: async (path) => host.volumes.get(path),
+      async createVolume({ pool, name, capacityBytes, format }) {
+        mustAnswer(host);
+        note(host, 'create volume');
+        const path = `/pool/${name}`;
+        if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
+        host.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
+      },
+      async deleteVolume(_pool, name) {
+        mustAnswer(host);
+        if (host.sticky) throw new Error('the volume is in use');
+        note(host, 'delete volume');
+        host.volumes.delete(`/pool/${name}`);
+      },
+      // every host has a /pool of its own, and one /shared for all
+      async marker(action, folder) {
+        mustAnswer(host);
+        return { folder: true, found: action !== 'find' || folder === '/shared' || host.volumes.has(folder) };
+      },
+    },
+    files: {
+      look: async () => undefined,
+      async *read() {
+        // nothing belongs to a VM beside its disk here
+      },
+      write: async () => {},
+      remove: async () => {},
+    },
+  };
+}

@@ -1,0 +1,105 @@
+/** The migration port of a fake host: a guest is on the other host once its time is over, whoever still waits for it. */
+import type { InstanceView } from '@ferry/core';
+import type { DirectSide, MigrationDriver } from '../ports.ts';
+import { domainOn, mustAnswer, tell, type FakeDomain, type FakeHost, type FakeSurroundings } from './host.ts';
+
+export function fakeMigrationDriver(host: FakeHost, { clock, next, byUri, note }: FakeSurroundings): MigrationDriver {
+  const find = (uuid: string): FakeDomain => domainOn(host, uuid);
+
+  /** Carries the domain over after its time, whoever still waits for it. */
+  const carry = async (to: FakeHost, uuid: string, persist: boolean, keepSource: boolean, copied: boolean): Promise<void> => {
+    const domain = host.domains.get(uuid);
+    if (domain === undefined) return;
+    const was = domain.state;
+    host.migrating.add(uuid);
+    await clock.sleep(next.durationMs);
+    if (!host.migrating.delete(uuid) || !next.moves) return;
+    tell(host, uuid, 'migration-suspended');
+    to.domains.set(uuid, { ...domain, state: was, reason: was === 'running' ? 'migrated' : 'user', persistent: persist });
+    if (copied && domain.disk !== undefined) to.volumes.set(domain.disk, { pool: 'default', name: 'd', path: domain.disk, format: 'raw', capacityBytes: 1_000, allocationBytes: 500, modified: 'new' });
+    if (keepSource && domain.persistent) Object.assign(domain, { state: 'shut-off', reason: 'migrated' });
+    else host.domains.delete(uuid);
+    tell(host, uuid);
+    tell(to, uuid);
+  };
+
+  return {
+    async mark(uuid) {
+      find(uuid);
+      note(host, 'mark');
+    },
+    async perform({ uuid, destinationUri, persist, undefineSource, copyDisks }) {
+      find(uuid);
+      note(host, 'perform');
+      await carry(byUri(destinationUri), uuid, persist, !undefineSource, copyDisks.length > 0);
+      return next.failure === undefined ? {} : { failure: next.failure };
+    },
+    async openSide(): Promise<DirectSide> {
+      throw new Error('the fake fleet has no direct mode');
+    },
+    async tune(uuid, limits) {
+      find(uuid);
+      note(host, `tune ${JSON.stringify(limits)}`);
+    },
+    async startPostCopy(uuid) {
+      find(uuid);
+      note(host, 'post-copy');
+    },
+    async recover() {
+      throw new Error('nothing breaks in post-copy in the fake fleet');
+    },
+    async suspend(uuid) {
+      Object.assign(find(uuid), { state: 'paused', reason: 'user' });
+      note(host, 'suspend');
+    },
+    async announce(uuid) {
+      find(uuid);
+      note(host, 'announce');
+    },
+    async setGuestTime(uuid) {
+      find(uuid);
+      return false;
+    },
+    async shutdown(uuid) {
+      Object.assign(find(uuid), { state: 'shut-off', reason: 'other' });
+      note(host, 'shutdown');
+      tell(host, uuid);
+    },
+    async releaseThrottle(uuid) {
+      find(uuid);
+      note(host, 'release throttle');
+    },
+    async resume(uuid) {
+      find(uuid).state = 'running';
+      note(host, 'resume');
+    },
+    async dirtyRate(uuid) {
+      find(uuid);
+      note(host, 'dirty rate');
+      if (next.dirtyBytesPerSecond instanceof Error) throw next.dirtyBytesPerSecond;
+      return next.dirtyBytesPerSecond;
+    },
+    async sample(uuid) {
+      mustAnswer(host);
+      return host.migrating.has(uuid) ? { processedBytes: 50, remainingBytes: 50, totalBytes: 100, dirtyBytesPerSecond: 1, throughputBytesPerSecond: 10, iteration: 1, elapsedMs: 1 } : undefined;
+    },
+    async observe(uuid): Promise<InstanceView> {
+      mustAnswer(host);
+      const domain = host.domains.get(uuid);
+      if (domain === undefined) return { kind: 'absent' };
+      const { state, reason, persistent } = domain;
+      return { kind: 'present', state, reason, persistent, migrating: host.migrating.has(uuid), ...(reason === 'migrated' && state === 'running' ? { completed: { downtimeMs: 7, transferredBytes: 99 } } : {}) };
+    },
+    async abortJob(uuid) {
+      note(host, 'abort');
+      find(uuid);
+      host.migrating.delete(uuid);
+    },
+    async remove(uuid, what) {
+      find(uuid);
+      note(host, `remove ${what}`);
+      host.domains.delete(uuid);
+      tell(host, uuid);
+    },
+  };
+}
