@@ -4,11 +4,19 @@
  * it no longer holds.
  */
 import { parkedKey, type HostId, type Instance, type Vm, type VmUuid } from '@ferry/core';
-import type { KeptInstances } from './migration-runner.ts';
 import type { Clock, IntentStore } from './ports.ts';
 
 const parkedPrefix = 'parked/';
 const arrivedPrefix = 'arrived-paused/';
+
+/** What a migration has remembered of them. */
+export interface KeptInstances {
+  /** A definition that is kept on purpose and is not the VM. */
+  park(vm: VmUuid, hostId: string): Promise<void>;
+  unpark(vm: VmUuid, hostId: string): Promise<void>;
+  /** It arrived paused, with storage that makes a second move before a resume dangerous. */
+  arrivedPaused(vm: VmUuid, hostId: string): Promise<void>;
+}
 
 export interface KeptInstanceStore extends KeptInstances {
   /** `parkedKey`s. */

@@ -3,67 +3,24 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { budgetOf, FerryError, keepsDefinition, step, type CallFailure, type CheckResult, type DefinitionPlan, type InstanceView, type JobSample, type Migration, type MigrationEffect, type MigrationEvent, type Outlook, type VmUuid } from '@ferry/core';
-import type { CarriedSnapshots } from './carried-snapshots.ts';
-import { moveDirect } from './direct-move.ts';
-import { bringBelongings, bringsBelongings } from './belongings.ts';
-import { finishMove, rewritten, takeBack, type MoveContext } from './move-ending.ts';
-import type { Inspection } from './inspection.ts';
-import type { Clock, HostLink, Log, PerformRequest, StoredDefinition, TransferLimits } from './ports.ts';
-import type { StorageSide, Volumes } from './volumes.ts';
+import { FerryError, step, type Migration, type MigrationEffect, type MigrationEvent } from '@ferry/core';
+import { targetIdOf, travelling, type MoveContext, type RunnerDeps } from './move-context.ts';
+import { finishMove, takeBack } from './move-ending.ts';
+import { prepareMove } from './move-preparing.ts';
+import { recoverMove, transferMove } from './move-transferring.ts';
+import { watchMove } from './move-watching.ts';
+import type { HostLink, TransferLimits } from './ports.ts';
 
-const sampleEveryMs = 500;
-/** After this time a transfer is a long one, and its figures are asked for half as often: QEMU answers them between its other work. */
-const longTransferMs = 10_000;
 /** Progress is stored this often, so that a restart does not show an older percentage. */
 const storeProgressEveryMs = 2_000;
 /** Figures are kept this often. */
 const keepSampleEveryMs = 1_000;
-const observeTimeoutMs = 5_000;
 /** Bounds a call about a running transfer; QEMU may be slow to answer, and a guest that hangs never does. */
 const measureTimeoutMs = 30_000;
 const storeRetryMs = 1_000;
 /** Bounds making and deleting volumes, each as a whole. */
 const storageTimeoutMs = 60_000;
 const cleanRetryMs = 1_000;
-
-export interface RunnerDeps {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly installation: string;
-  /** The open connection of a host; throws FerryError `host-unreachable`. */
-  readonly linkOf: (hostId: string) => HostLink;
-  /** URI by which other hosts reach this one. */
-  readonly uriOf: (hostId: string) => string;
-  readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
-  readonly volumes: Volumes;
-  readonly rewriteDefinition: (xml: string, plan: DefinitionPlan) => string;
-  readonly kept: KeptInstances;
-  readonly snapshots: CarriedSnapshots;
-  /** Remembers that the daemon of one host does not reach that of another. */
-  readonly notReached: (from: string, to: string, message: string) => Promise<void>;
-  readonly check: (migration: Migration, signal: AbortSignal) => Promise<CheckResult>;
-  /** Whether it will converge, where that is worth measuring; never rejects. */
-  readonly foresee: (migration: Migration, signal: AbortSignal) => Promise<Outlook | undefined>;
-  /** Keeps figures of a transfer. */
-  readonly sampled: (migration: Migration, sample: JobSample) => void;
-  readonly inspected: (inspection: Inspection) => Promise<void>;
-  /** Stores the migration; a finished one goes to the journal. Resolves when it is durable. */
-  readonly store: (migration: Migration) => Promise<void>;
-  /** Called after each change; `kept` tells a stored change from progress. */
-  readonly changed: (migration: Migration, kept: boolean) => void;
-  /** Reads the VM again on both hosts. */
-  readonly refresh: (migration: Migration, signal: AbortSignal) => Promise<void>;
-}
-
-/** What must be remembered of instances beyond what libvirt says of them. */
-export interface KeptInstances {
-  /** A definition that is kept on purpose and is not the VM. */
-  park(vm: VmUuid, hostId: string): Promise<void>;
-  unpark(vm: VmUuid, hostId: string): Promise<void>;
-  /** It arrived paused, with storage that makes a second move before a resume dangerous. */
-  arrivedPaused(vm: VmUuid, hostId: string): Promise<void>;
-}
 
 export interface MigrationRunner {
   current(): Migration;
@@ -86,8 +43,6 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   let draining: Promise<void> | undefined;
   let progressStoredAt = 0;
   let sampleKeptAt = 0;
-  let sampling = false;
-  let observation: { readonly dueAt: number; readonly cancel: AbortController } | undefined;
 
   const save = async (next: Migration): Promise<void> => {
     for (;;) {
@@ -139,113 +94,21 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   };
 
   const source = (): HostLink => deps.linkOf(migration.from.id);
-  const targetId = (): string => {
-    if (migration.to === undefined) throw new Error('a migration past its checks has a target');
-    return migration.to.id;
-  };
-  const target = (): HostLink => deps.linkOf(targetId());
-  /** The domain that libvirt moves: the VM's own, or the helper with its disks. */
-  const travelling = (): VmUuid => migration.plan?.helper?.uuid ?? migration.vm.uuid;
-  const targetSide = (): StorageSide => ({ id: targetId(), name: migration.to?.name ?? '', storage: target().storage });
-  const marker = () => ({ installation: deps.installation, migration: migration.id, epoch: 1 });
+  const target = (): HostLink => deps.linkOf(targetIdOf(migration));
   const bounded = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(storageTimeoutMs)]);
+  const current = (): Migration => migration;
+  const context = (): MoveContext => ({ migration, current, deps, source, target, signal, bounded });
+  const watch = watchMove({ current, deps, dispatch, signal });
 
-  const look = async (hostId: string, uuid: VmUuid = travelling()): Promise<InstanceView> => {
-    try {
-      return await deps.linkOf(hostId).migration.observe(uuid, AbortSignal.any([signal, AbortSignal.timeout(observeTimeoutMs)]));
-    } catch (error) {
-      return { kind: 'unreachable', message: error instanceof Error ? error.message : String(error) };
-    }
-  };
-
-  const observe = async (afterMs: number): Promise<void> => {
-    const dueAt = clock.now() + afterMs;
-    if (observation !== undefined && observation.dueAt <= dueAt) return;
-    observation?.cancel.abort(new Error('an earlier look replaces this one'));
-    const mine = { dueAt, cancel: new AbortController() };
-    observation = mine;
-    if (afterMs > 0) await clock.sleep(afterMs, AbortSignal.any([signal, mine.cancel.signal])).catch(() => undefined);
-    if (observation !== mine || signal.aborted) return;
-    observation = undefined;
-    const [here, there] = await Promise.all([look(migration.from.id), look(targetId())]);
-    dispatch({ type: 'observed', source: here, target: there });
-  };
-
-  const sampleRegularly = async (): Promise<void> => {
-    if (sampling) return;
-    sampling = true;
-    const since = clock.now();
-    while (!signal.aborted && ['transferring', 'switching', 'post-copy'].includes(migration.phase)) {
-      try {
-        const sample = await source().migration.sample(travelling(), AbortSignal.any([signal, AbortSignal.timeout(observeTimeoutMs)]));
-        if (sample !== undefined) dispatch({ type: 'sampled', sample });
-      } catch (error) {
-        if (!signal.aborted) log.warn({ err: error, migration: migration.id }, 'no figures of the running job');
-      }
-      await clock.sleep(clock.now() - since < longTransferMs ? sampleEveryMs : 2 * sampleEveryMs, signal).catch(() => undefined);
-    }
-    sampling = false;
-  };
-
-  /** What libvirt is to give the target in place of what it would give by itself; undefined when nothing is to be other. */
-  const definitionFor = async (): Promise<PerformRequest['definition']> => {
-    const { plan } = migration;
-    const { definitions } = source();
-    if (plan?.helper !== undefined) {
-      const moved = (plan.disks ?? []).filter(({ how }) => how === 'copy').flatMap(({ targetPath }, index): readonly (readonly [string, string])[] => (targetPath === undefined ? [] : [[helperTarget(index), targetPath]]));
-      return moved.length === 0 ? undefined : { live: deps.rewriteDefinition(await definitions.readMigratable(plan.helper.uuid, signal), { disks: Object.fromEntries(moved) }) };
-    }
-    if (plan?.definition === undefined) return undefined;
-    const live = rewritten(migration, await definitions.readMigratable(migration.vm.uuid, signal), deps);
-    return plan.persistence === 'transient' || plan.persistence === 'temporary' ? { live } : { live, persistent: rewritten(migration, await definitions.read(migration.vm.uuid, signal), deps) };
-  };
-
-  const performRequest = async (): Promise<PerformRequest> => {
-    const definition = await definitionFor();
-    const { plan, request } = migration;
-    const bandwidth = request.maxBandwidthMiBPerSecond ?? plan?.transfer?.bandwidthMiBPerSecond;
-    const copied = (plan?.disks ?? []).filter(({ how }) => how === 'copy');
-    const persistent = plan?.persistence !== 'transient' && plan?.helper === undefined;
-    return {
-      uuid: travelling(),
-      destinationUri: deps.uriOf(targetId()),
-      ...(bandwidth === undefined ? {} : { maxBandwidthMiBPerSecond: bandwidth }),
-      ...(definition === undefined ? {} : { definition }),
-      transfer: plan?.transfer ?? { mode: 'peer-to-peer', modeReason: 'as before' },
-      live: plan?.live !== false && plan?.helper === undefined,
-      persist: persistent && plan?.persistence !== 'temporary',
-      undefineSource: persistent && plan?.persistence === 'permanent',
-      copyDisks: plan?.helper === undefined ? copied.map((disk) => disk.target) : copied.map((_, index) => helperTarget(index)),
-      topOnly: copied.some(({ volume }) => volume?.backing !== undefined),
-    };
-  };
-
-  const context = (): MoveContext => ({ migration, deps, source, target, signal, bounded });
-
-  const performDirect = async (): Promise<{ readonly failure?: CallFailure }> => {
-    const request = await performRequest();
-    return moveDirect({
-      source: () => source().migration.openSide(request, 'source', signal),
-      target: () => target().migration.openSide(request, 'target', signal),
+  const perform = async (): Promise<void> => {
+    void watch.sampleRegularly();
+    const failure = await transferMove(context(), {
       handingOver: async () => {
         dispatch({ type: 'handing-over' });
         await draining;
       },
-      lookAtTarget: () => look(targetId()),
-      keepsDefinition: migration.plan !== undefined && migration.plan.helper === undefined && keepsDefinition(migration.plan),
-      sleep: (ms) => clock.sleep(ms, signal),
-      log,
+      lookAtTarget: () => watch.look(targetIdOf(migration)),
     });
-  };
-
-  const perform = async (): Promise<void> => {
-    void sampleRegularly();
-    let failure: CallFailure | undefined;
-    try {
-      failure = (await (migration.plan?.transfer?.mode === 'direct' ? performDirect() : source().migration.perform(await performRequest(), signal))).failure;
-    } catch (error) {
-      failure = { outcome: error instanceof FerryError ? 'refused' : 'unknown', message: error instanceof Error ? error.message : String(error) };
-    }
     dispatch(failure === undefined ? { type: 'perform-ended' } : { type: 'perform-ended', failure });
   };
 
@@ -264,37 +127,14 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   };
 
   const recover = async (): Promise<void> => {
-    void sampleRegularly();
-    let failure: CallFailure | undefined;
-    try {
-      failure = (await source().migration.recover(await performRequest(), signal)).failure;
-    } catch (error) {
-      failure = { outcome: 'unknown', message: error instanceof Error ? error.message : String(error) };
-    }
+    void watch.sampleRegularly();
+    const failure = await recoverMove(context());
     dispatch(failure === undefined ? { type: 'recover-ended' } : { type: 'recover-ended', failure });
   };
 
   const prepare = async (): Promise<void> => {
     try {
-      const { plan } = migration;
-      const foreseen = deps.foresee(migration, signal);
-      if (bringsBelongings(migration)) await bringBelongings(migration, source(), target(), bounded());
-      if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
-      const volumes = plan?.disks.some(({ how }) => how === 'copy') === true ? deps.volumes.make(migration, targetSide(), bounded()) : undefined;
-      if (plan?.helper !== undefined) {
-        const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw', capacityBytes = 0, asFile }, index) => ({ target: helperTarget(index), path, format: asFile === true ? 'raw' : format, sizeBytes: capacityBytes }));
-        const helper = source().definitions.startHelper({ ...plan.helper, disks }, marker(), bounded());
-        // both end before anything is taken back
-        const failed = (await Promise.allSettled([volumes, helper])).find((each) => each.status === 'rejected');
-        if (failed !== undefined) throw failed.reason;
-      } else await volumes;
-      if (plan?.helper !== undefined) {
-        // it is all there is to mark
-      } else if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') {
-        await source().migration.mark(migration.vm.uuid, marker(), signal);
-        if (plan?.live === true) await source().migration.tune(migration.vm.uuid, { maxDowntimeMs: budgetOf(migration) }, signal);
-      }
-      const outlook = await foreseen;
+      const outlook = await prepareMove(context());
       if (outlook !== undefined) dispatch({ type: 'foretold', outlook });
       dispatch({ type: 'prepared' });
     } catch (error) {
@@ -302,12 +142,14 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     }
   };
 
+  const refresh = (): Promise<void> => deps.refresh(migration, signal).catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
+
   /** Repeated until both hosts answer: half a clean-up is no end. */
   const clean = async (): Promise<void> => {
     for (;;) {
       try {
         const event = await finishMove(context());
-        await deps.refresh(migration, signal).catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
+        await refresh();
         return dispatch(event);
       } catch (error) {
         if (signal.aborted) return;
@@ -329,7 +171,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         await clock.sleep(cleanRetryMs, signal);
       }
     }
-    await deps.refresh(migration, signal).catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
+    await refresh();
     dispatch({ type: 'cleaned' });
   };
 
@@ -337,42 +179,42 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     switch (effect.type) {
       case 'check':
         // it was just shut down by us: nobody may have told the inventory yet
-        if (migration.evidence.poweredOffAt !== undefined) await deps.refresh(migration, signal).catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
+        if (migration.evidence.poweredOffAt !== undefined) await refresh();
         return dispatch({ type: 'checked', result: await deps.check(migration, signal) });
       case 'prepare':
         return prepare();
       case 'perform':
         return perform();
       case 'observe':
-        if (migration.adopted === true) void sampleRegularly();
-        return observe(effect.afterMs);
+        if (migration.adopted === true) void watch.sampleRegularly();
+        return watch.observe(effect.afterMs);
       case 'abort-job':
-        return source().migration.abortJob(travelling(), signal);
+        return source().migration.abortJob(travelling(migration), signal);
       case 'note-not-reached':
-        return deps.notReached(migration.from.id, targetId(), effect.message);
+        return deps.notReached(migration.from.id, targetIdOf(migration), effect.message);
       case 'tune':
-        return measure('tune', (within) => source().migration.tune(travelling(), effect.limits, within));
+        return measure('tune', (within) => source().migration.tune(travelling(migration), effect.limits, within));
       case 'post-copy':
         return measure('post-copy', switchToPostCopy);
       case 'pause-guest':
-        return measure('pause-guest', (within) => source().migration.suspend(travelling(), within));
+        return measure('pause-guest', (within) => source().migration.suspend(travelling(migration), within));
       case 'release-throttle':
-        return measure('release-throttle', (within) => source().migration.releaseThrottle(travelling(), within));
+        return measure('release-throttle', (within) => source().migration.releaseThrottle(travelling(migration), within));
       case 'recover':
         return recover();
       case 'release-target':
-        return target().migration.resume(travelling(), signal);
+        return target().migration.resume(travelling(migration), signal);
       case 'shut-down-source':
-        return source().migration.shutdown(travelling(), signal);
+        return source().migration.shutdown(travelling(migration), signal);
       case 'suspend-both':
-        await Promise.allSettled([source(), target()].map((link) => link.migration.suspend(travelling(), bounded())));
+        await Promise.allSettled([source(), target()].map((link) => link.migration.suspend(travelling(migration), bounded())));
         return undefined;
       case 'resume-source':
-        return source().migration.resume(travelling(), signal);
+        return source().migration.resume(travelling(migration), signal);
       case 'remove-source-process':
-        return source().migration.remove(travelling(), 'process', signal);
+        return source().migration.remove(travelling(migration), 'process', signal);
       case 'remove-target-process':
-        return target().migration.remove(travelling(), 'process', signal);
+        return target().migration.remove(travelling(migration), 'process', signal);
       case 'clean':
         return clean();
       case 'undo':
@@ -381,11 +223,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   };
 
   return {
-    current: () => migration,
+    current,
     dispatch,
     async tune(limits, within) {
       const { deadlineMs: _deadlineMs, quicklyFinish: _quicklyFinish, ...ofTransfer } = limits;
-      if (Object.keys(ofTransfer).length > 0 && ['transferring', 'switching', 'post-copy'].includes(migration.phase)) await source().migration.tune(travelling(), ofTransfer, within);
+      if (Object.keys(ofTransfer).length > 0 && ['transferring', 'switching', 'post-copy'].includes(migration.phase)) await source().migration.tune(travelling(migration), ofTransfer, within);
       dispatch({ type: 'limits-changed', limits });
       await draining;
       return migration;
@@ -409,6 +251,3 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     },
   };
 }
-
-/** Device of the helper domain for the disk at this place; libvirt's names for the first 26 and beyond. */
-const helperTarget = (index: number): string => `sd${index < 26 ? '' : String.fromCodePoint(96 + Math.floor(index / 26))}${String.fromCodePoint(97 + (index % 26))}`;

@@ -6,20 +6,8 @@ import type { InstanceView, Migration, MigrationEvent, VmUuid } from '@ferry/cor
 import { bringsBelongings, takeBelongingsBack } from './belongings.ts';
 import { moveDefinition } from './definition-move.ts';
 import { inspectTarget } from './inspection.ts';
-import type { RunnerDeps } from './migration-runner.ts';
+import { hasCopies, rewritten, sideOf, type MoveContext } from './move-context.ts';
 import type { HostLink } from './ports.ts';
-import type { StorageSide } from './volumes.ts';
-
-export interface MoveContext {
-  readonly migration: Migration;
-  readonly deps: RunnerDeps;
-  /** Open connections; throw FerryError `host-unreachable`. */
-  readonly source: () => HostLink;
-  readonly target: () => HostLink;
-  readonly signal: AbortSignal;
-  /** The signal, with a limit in time for one step. */
-  readonly bounded: () => AbortSignal;
-}
 
 /** Pauses from here on are told to the guest's agent, ms. */
 const clockMatters = 1_000;
@@ -28,12 +16,7 @@ const agentMs = 15_000;
 
 type Cleaned = Extract<MigrationEvent, { type: 'cleaned' }>;
 
-const hasCopies = ({ plan }: Migration): boolean => plan?.disks.some(({ how }) => how === 'copy') === true;
 const targetName = ({ to }: Migration): string => to?.name ?? 'the target';
-const sideOf = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): StorageSide => ({ id: place?.id ?? '', name: place?.name ?? '', storage: link.storage });
-/** The VM's definition as the target gets it. */
-export const rewritten = ({ plan, request }: Migration, xml: string, { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>): string =>
-  plan?.definition?.ownXml === true ? (request.xml ?? xml) : plan?.definition === undefined ? xml : rewriteDefinition(xml, plan.definition);
 const lookAt = (link: HostLink, uuid: VmUuid, { bounded }: MoveContext): Promise<InstanceView> => link.migration.observe(uuid, bounded());
 
 /** The rest of a move whose transfer is over. Rejects when a host does not answer: to be tried again. */

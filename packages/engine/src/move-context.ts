@@ -1,0 +1,72 @@
+/**
+ * What the steps of one move (move-preparing.ts, move-transferring.ts, move-ending.ts) are given: the runner's surroundings, open connections of
+ * both sides, and limits in time; and the small questions that several of them ask.
+ */
+import type { CheckResult, DefinitionPlan, JobSample, Migration, Outlook, VmUuid } from '@ferry/core';
+import type { CarriedSnapshots } from './carried-snapshots.ts';
+import type { Inspection } from './inspection.ts';
+import type { KeptInstances } from './kept-instances.ts';
+import type { Clock, HostLink, Log, StoredDefinition } from './ports.ts';
+import type { StorageSide, Volumes } from './volumes.ts';
+
+export interface RunnerDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly installation: string;
+  /** The open connection of a host; throws FerryError `host-unreachable`. */
+  readonly linkOf: (hostId: string) => HostLink;
+  /** URI by which other hosts reach this one. */
+  readonly uriOf: (hostId: string) => string;
+  readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
+  readonly volumes: Volumes;
+  readonly rewriteDefinition: (xml: string, plan: DefinitionPlan) => string;
+  readonly kept: KeptInstances;
+  readonly snapshots: CarriedSnapshots;
+  /** Remembers that the daemon of one host does not reach that of another. */
+  readonly notReached: (from: string, to: string, message: string) => Promise<void>;
+  readonly check: (migration: Migration, signal: AbortSignal) => Promise<CheckResult>;
+  /** Whether it will converge, where that is worth measuring; never rejects. */
+  readonly foresee: (migration: Migration, signal: AbortSignal) => Promise<Outlook | undefined>;
+  /** Keeps figures of a transfer. */
+  readonly sampled: (migration: Migration, sample: JobSample) => void;
+  readonly inspected: (inspection: Inspection) => Promise<void>;
+  /** Stores the migration; a finished one goes to the journal. Resolves when it is durable. */
+  readonly store: (migration: Migration) => Promise<void>;
+  /** Called after each change; `kept` tells a stored change from progress. */
+  readonly changed: (migration: Migration, kept: boolean) => void;
+  /** Reads the VM again on both hosts. */
+  readonly refresh: (migration: Migration, signal: AbortSignal) => Promise<void>;
+}
+
+export interface MoveContext {
+  /** As it was when the step began. */
+  readonly migration: Migration;
+  /** As it is now: limits may change while a step waits. */
+  readonly current: () => Migration;
+  readonly deps: RunnerDeps;
+  /** Open connections; throw FerryError `host-unreachable`. */
+  readonly source: () => HostLink;
+  readonly target: () => HostLink;
+  readonly signal: AbortSignal;
+  /** The signal, with a limit in time for one step. */
+  readonly bounded: () => AbortSignal;
+}
+
+/** The domain that libvirt moves: the VM's own, or the helper with its disks. */
+export const travelling = ({ plan, vm }: Migration): VmUuid => plan?.helper?.uuid ?? vm.uuid;
+
+export const targetIdOf = ({ to }: Migration): string => {
+  if (to === undefined) throw new Error('a migration past its checks has a target');
+  return to.id;
+};
+
+/** Device of the helper domain for the disk at this place; libvirt's names for the first 26 and beyond. */
+export const helperTarget = (index: number): string => `sd${index < 26 ? '' : String.fromCodePoint(96 + Math.floor(index / 26))}${String.fromCodePoint(97 + (index % 26))}`;
+
+export const hasCopies = ({ plan }: Migration): boolean => plan?.disks.some(({ how }) => how === 'copy') === true;
+
+export const sideOf = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): StorageSide => ({ id: place?.id ?? '', name: place?.name ?? '', storage: link.storage });
+
+/** The VM's definition as the target gets it. */
+export const rewritten = ({ plan, request }: Migration, xml: string, { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>): string =>
+  plan?.definition?.ownXml === true ? (request.xml ?? xml) : plan?.definition === undefined ? xml : rewriteDefinition(xml, plan.definition);
