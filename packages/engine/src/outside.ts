@@ -2,16 +2,15 @@
  * Hosts that a migration leads to by their URI without their being of the fleet: followed like others, and forgotten when
  * no migration needs them any more.
  */
-import type { HostFacts, HostView, Migration } from '@ferry/core';
-import type { HostLink } from './ports.ts';
+import { outsideCluster, type HostView, type Migration } from '@ferry/core';
+import type { Clock } from './ports.ts';
+import type { FoundHost, Roster } from './roster.ts';
 
 export interface OutsideDeps {
-  /** The host at this URI: one that is known, or its open connection. */
-  readonly reach: (uri: string, signal: AbortSignal) => Promise<{ readonly known: HostView } | { readonly link: HostLink; readonly facts: HostFacts }>;
-  readonly enrol: (uri: string, found: { readonly link: HostLink; readonly facts: HostFacts }, signal: AbortSignal) => Promise<HostView>;
-  readonly hosts: () => readonly HostView[];
+  readonly roster: Pick<Roster, 'reach' | 'enrol' | 'hosts' | 'remove'>;
+  readonly clock: Pick<Clock, 'randomText'>;
+  /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
-  readonly forget: (id: string) => Promise<void>;
 }
 
 export interface OutsideHosts {
@@ -21,19 +20,24 @@ export interface OutsideHosts {
   forget(): Promise<void>;
 }
 
-export function outsideHosts({ reach, enrol, hosts, active, forget }: OutsideDeps): OutsideHosts {
+export function outsideHosts({ roster, clock, active }: OutsideDeps): OutsideHosts {
   /** Between a host and the migration to it nothing is forgotten. */
   let entering = 0;
   const forgetUnused = async (): Promise<void> => {
     if (entering > 0) return;
     const used = new Set(active().flatMap(({ to, from, request }): readonly (string | undefined)[] => [to?.id, from.id, request.to]));
-    for (const { host } of hosts()) if (host.outside === true && !used.has(host.id) && !used.has(host.name)) await forget(host.id);
+    for (const { host } of roster.hosts()) if (host.outside === true && !used.has(host.id) && !used.has(host.name)) await roster.remove(host.id);
+  };
+  const enrol = (uri: string, found: FoundHost, signal: AbortSignal): Promise<HostView> => {
+    const { hostname } = found.facts;
+    const name = roster.hosts().some((each) => each.host.name === hostname) ? `${hostname}-${clock.randomText(4)}` : hostname;
+    return roster.enrol(uri, found, { name, cluster: outsideCluster, outside: true }, signal);
   };
   return {
     async with(uri, signal, use) {
       entering += 1;
       try {
-        const found = await reach(uri, signal);
+        const found = await roster.reach(uri, signal);
         const { host } = 'known' in found ? found.known : await enrol(uri, found, signal);
         return await use({ to: host.name, toCluster: host.cluster });
       } finally {

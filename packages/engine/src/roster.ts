@@ -1,0 +1,196 @@
+/**
+ * The hosts that Ferry knows, each with its follower: added, changed, removed, and found again after a restart. A host is known once: an entry of its
+ * own tells which machine it is, however it is reached.
+ */
+import { defaultCluster, FerryError, hostId, isInNetwork, resolve, type Host, type HostFacts, type HostId, type HostView, type Migration, type VmUuid } from '@ferry/core';
+import type { ClusterStore } from './clusters.ts';
+import type { HostSettings } from './facade.ts';
+import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
+import type { Clock, HostLink, Hypervisor, Log, Stores } from './ports.ts';
+
+const hostPrefix = 'hosts/';
+const machinePrefix = 'machines/';
+const connectPatienceMs = 5_000;
+
+export interface RosterDeps {
+  readonly hypervisor: Hypervisor;
+  readonly stores: Pick<Stores, 'intents' | 'inventory'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly clusters: Pick<ClusterStore, 'all'>;
+  /** Migrations that have not ended. */
+  readonly active: () => readonly Migration[];
+  readonly events: RosterEvents;
+}
+
+export interface RosterEvents extends Pick<FollowerEvents, 'instancesChanged' | 'switching'> {
+  /** The host's own state, facts or settings changed. */
+  changed(host: HostView): void;
+  removed(host: Host): void;
+  /** See FollowerEvents. */
+  domainTouched(host: HostId, uuid: VmUuid): void;
+}
+
+/** A host that answers and is not known yet. */
+export interface FoundHost {
+  readonly link: HostLink;
+  readonly facts: HostFacts;
+}
+
+export interface Roster {
+  followers(): Iterable<HostFollower>;
+  follower(id: string): HostFollower | undefined;
+  /** Throws FerryError `host-unknown`. */
+  followerOf(id: string): HostFollower;
+  /** The open connection; throws FerryError `host-unknown`, `host-unreachable`. */
+  linkOf(id: string): HostLink;
+  members(): readonly Host[];
+  /** By name. */
+  hosts(): readonly HostView[];
+  host(ref: string): HostView;
+  /** The id itself, of a host that is not known any more. */
+  nameOf(id: string): string;
+  /** Follows the stored hosts, and waits a little until they have answered. */
+  open(signal: AbortSignal): Promise<void>;
+  /** The host at this URI and its open connection; one that is known already comes without. */
+  reach(uri: string, signal: AbortSignal): Promise<{ readonly known: HostView } | FoundHost>;
+  /** Stores the host and begins to follow it. The connection is closed when that fails. */
+  enrol(uri: string, found: FoundHost, settings: HostSettings & { readonly name?: string; readonly outside?: true }, signal: AbortSignal): Promise<HostView>;
+  add(request: HostSettings & { readonly uri: string; readonly name?: string }, signal: AbortSignal): Promise<HostView>;
+  change(ref: string, settings: HostSettings): Promise<HostView>;
+  remove(ref: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function createRoster({ hypervisor, stores: { intents, inventory }, clock, log, clusters, active, events }: RosterDeps): Roster {
+  const followers = new Map<string, HostFollower>();
+  const all = (): readonly HostFollower[] => [...followers.values()];
+  const hosts = (): readonly HostView[] => all().map((each) => each.view()).sort((a, b) => (a.host.name < b.host.name ? -1 : 1));
+  const host = (ref: string): HostView => resolve(hosts(), ref, { kind: 'host', id: (view) => view.host.id, name: (view) => view.host.name, describe: (view) => view.host.name });
+  const followerOf = (id: string): HostFollower => {
+    const follower = followers.get(id);
+    if (follower === undefined) throw new FerryError('host-unknown', `There is no host with the id ${id}.`);
+    return follower;
+  };
+
+  /** An address that was just given has to be in the migration network. */
+  const fitsItsCluster = (changed: Host, { migrationAddress }: HostSettings): void => {
+    const network = clusters.all([changed]).get(changed.cluster)?.migrationNetwork;
+    if (migrationAddress === undefined || migrationAddress === '' || network === undefined || isInNetwork(migrationAddress, network)) return;
+    throw new FerryError('request-invalid', `${migrationAddress} is not in ${network}, the migration network of the cluster ${changed.cluster}.`);
+  };
+
+  const follow = (added: Host, link?: HostLink, cached?: Parameters<typeof followHost>[2]): void => {
+    const follower = followHost(added, link, cached, {
+      hypervisor,
+      clock,
+      log,
+      events: {
+        changed: () => events.changed(follower.view()),
+        instancesChanged: () => events.instancesChanged(),
+        domainTouched: (uuid) => events.domainTouched(added.id, uuid),
+        switching: (uuid, what) => events.switching(uuid, what),
+      },
+    });
+    followers.set(added.id, follower);
+  };
+
+  /** Waits a little for the first answer of each, so that what follows meets a fleet that is known. */
+  const connected = async (each: readonly HostFollower[], signal: AbortSignal): Promise<void> => {
+    const deadline = clock.now() + connectPatienceMs;
+    while (clock.now() < deadline && each.some((follower) => follower.view().state === 'connecting')) await clock.sleep(10, signal);
+  };
+
+  const reach: Roster['reach'] = async (uri, signal) => {
+    const byUri = hosts().find((each) => each.host.uri === uri);
+    if (byUri !== undefined) return { known: byUri };
+    const link = await hypervisor.connect(uri, signal);
+    try {
+      const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(signal);
+      const known = hosts().find((each) => each.host.machineUuid === facts.machineUuid);
+      if (known === undefined) return { link, facts };
+      await link.close();
+      return { known };
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+  };
+
+  const enrol: Roster['enrol'] = async (uri, { link, facts }, { name = facts.hostname, cluster = defaultCluster, migrationAddress = '', outside }, signal) => {
+    try {
+      const added: Host = {
+        id: hostId(`h${clock.randomText(9)}`), name, uri, cluster, ...(migrationAddress === '' ? {} : { migrationAddress }), machineUuid: facts.machineUuid, addedAt: clock.now(), ...(outside === undefined ? {} : { outside }),
+      };
+      fitsItsCluster(added, { migrationAddress });
+      if (hosts().some((each) => each.host.name === added.name)) throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
+      const written = await intents.commit([
+        { op: 'put', key: machinePrefix + added.machineUuid, value: added.id, ifRevision: 0 },
+        { op: 'put', key: hostPrefix + added.id, value: added, ifRevision: 0 },
+      ]);
+      if ('conflict' in written) throw new FerryError('host-duplicate', `${uri} leads to a host that is already there.`);
+      follow(added, link);
+      await connected([followerOf(added.id)], signal);
+      return followerOf(added.id).view();
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+  };
+
+  return {
+    followers: () => followers.values(),
+    follower: (id) => followers.get(id),
+    followerOf,
+    linkOf: (id) => followerOf(id).link(),
+    members: () => all().map((each) => each.host()),
+    hosts,
+    host,
+    nameOf: (id) => followers.get(id)?.host().name ?? id,
+    async open(signal) {
+      const cached = await inventory.load();
+      for (const { value } of await intents.list(hostPrefix)) {
+        // stored by a version that knew no clusters
+        const stored = { cluster: defaultCluster, ...(value as Omit<Host, 'cluster'>) };
+        follow(stored, undefined, cached.get(stored.id));
+      }
+      await connected(all(), signal);
+    },
+    reach,
+    enrol,
+    async add({ uri, name, ...settings }, signal) {
+      const found = await reach(uri, signal);
+      if ('known' in found) throw new FerryError('host-duplicate', `${uri} leads to host ${found.known.host.name}, which was added as ${found.known.host.uri}.`);
+      return enrol(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal);
+    },
+    async change(ref, settings) {
+      const { host: before } = host(ref);
+      const { migrationAddress: _, ...rest } = before;
+      const migrationAddress = settings.migrationAddress ?? before.migrationAddress;
+      const changed: Host = { ...rest, cluster: settings.cluster ?? before.cluster, ...(migrationAddress === undefined || migrationAddress === '' ? {} : { migrationAddress }) };
+      fitsItsCluster(changed, settings);
+      await intents.commit([{ op: 'put', key: hostPrefix + changed.id, value: changed }]);
+      const follower = followerOf(changed.id);
+      follower.change(changed);
+      events.changed(follower.view());
+      return follower.view();
+    },
+    async remove(ref) {
+      const { host: removed } = host(ref);
+      const busy = active().filter(({ from, to }) => from.id === removed.id || to?.id === removed.id);
+      if (busy.length > 0) throw new FerryError('host-in-use', `${removed.name} takes part in ${busy.length} running migration(s): ${busy.map(({ id }) => id).join(', ')}.`);
+      await intents.commit([
+        { op: 'delete', key: hostPrefix + removed.id },
+        { op: 'delete', key: machinePrefix + removed.machineUuid },
+      ]);
+      const follower = followerOf(removed.id);
+      followers.delete(removed.id);
+      await follower.stop();
+      await inventory.remove(removed.id);
+      events.removed(removed);
+    },
+    async stop() {
+      await Promise.all(all().map((each) => each.stop()));
+    },
+  };
+}
