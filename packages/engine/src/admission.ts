@@ -33,13 +33,19 @@ export function createAdmission({ clock, active, begin }: AdmissionDeps): Admiss
     for (const { id, from } of admissible(active(), clock.now())) {
       const now = clock.now();
       if (now < (nextStart.get(from.id) ?? 0)) {
-        if (!waiting) void admitLater(startApartMs).finally(() => (waiting = false));
-        waiting = true;
+        void admitNext();
         continue;
       }
       nextStart.set(from.id, now + startApartMs);
       begin(id);
     }
+  };
+  const admitNext = async (): Promise<void> => {
+    if (waiting) return;
+    waiting = true;
+    await clock.sleep(startApartMs, stopping.signal).catch(() => undefined);
+    waiting = false;
+    if (!stopping.signal.aborted) admit();
   };
   const admitLater = async (afterMs: number): Promise<void> => {
     await clock.sleep(Math.max(0, afterMs), stopping.signal).catch(() => undefined);

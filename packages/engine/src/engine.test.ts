@@ -66,6 +66,19 @@ test('a migration runs through its phases, is stored, and the VM is seen where i
   assert.equal(engine.vm('web').currentMigration, undefined);
 });
 
+test('migrations from one host begin one after the other, and none waits for another to end before the limit', async () => {
+  const names = Array.from({ length: 10 }, (_, index) => `vm${index}`);
+  for (const [index, name] of names.entries()) await run({ uuid: `aaaaaaaa-0000-4000-8000-0000000001${index}0`, name });
+  fleet.next.durationMs = 60_000;
+  const started = [];
+  for (const vm of names) started.push(await engine.startMigration({ vm }, by));
+  const all = await Promise.all(started.map(({ id }) => ended(id)));
+  const began = all.map(({ phases }) => phases.find(({ phase }) => phase === 'checking')?.at ?? 0).sort((a, b) => a - b);
+  const apart = began.slice(1).map((at, index) => at - (began[index] ?? 0));
+  assert.deepEqual(apart.slice(0, 7), Array.from({ length: 7 }, () => 250));
+  assert.ok((apart[7] ?? 0) > 50_000, `the ninth waits for the first to end: ${apart.join(', ')}`);
+});
+
 test('one migration per VM; abort before the switch leaves it where it was, an ended one cannot be aborted', async () => {
   await run(web);
   fleet.next.durationMs = 60_000;
