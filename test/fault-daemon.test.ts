@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { holdKeepalives, releaseFinish, releaseKeepalives, signalDaemon, startDaemon, waitFor } from '@ferry/lab';
+import { holdFinish, holdKeepalives, releaseFinish, releaseKeepalives, signalDaemon, startDaemon, waitFor } from '@ferry/lab';
 import { begin, beginHeld, shortPatience, countsOn, guestWithRecords, intact, onlyFull, place } from './fault-fixture.ts';
 import { withFleet, type Fleet } from './fleet.ts';
 
@@ -49,12 +49,16 @@ test('target libvirtd killed: it ends, and the source runs on', { timeout: 120_0
 
 test('target libvirtd hung until the source gives it up: the guest runs on at the source', { timeout: 180_000 }, async () => {
   const begun = await begin(fleet, 'served', { mib: 24 });
+  // whether a daemon that wakes first hears the last call or that the caller is gone is a race: test/lost-reply.test.ts has the other end of it
+  await holdFinish(fleet.lab, begun.to);
   await hung(begun.to, async () => {
     await waitFor('the switchover', async () => (await fleet.state(begun.from, 'served')) === 'paused' || undefined, { timeoutMs: 30_000 });
     await waitFor('the guest to run again', async () => (await fleet.state(begun.from, 'served')) === 'running' || undefined, { timeoutMs: 60_000 });
     await countsOn(fleet, 'served');
     assert.equal((await fleet.migration(begun.id)).outcome, undefined, 'nothing is told while the target says nothing');
   });
+  await waitFor('the target to notice that the source is gone', async () => (await fleet.state(begun.to, 'served')) === 'absent' || undefined, { timeoutMs: 30_000 });
+  await releaseFinish(fleet.lab, begun.to);
   await intact(fleet, begun, { at: begun.from, outcome: 'failed' });
 });
 

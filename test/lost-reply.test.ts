@@ -9,7 +9,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readTicks, shortenPatience, virsh, vmCreate, vmDelete, vmLog, waitFor, type DiskKind } from '@ferry/lab';
+import { holdFarewells, readTicks, releaseFarewells, shortenPatience, signalDaemon, virsh, vmCreate, vmDelete, vmLog, waitFor, type DiskKind } from '@ferry/lab';
+import { begin } from './fault-fixture.ts';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 const full = (process.env['FERRY_TEST_FULL'] ?? '') !== '';
@@ -123,6 +124,44 @@ test('by handover: the target waits until the source is gone, and one runs also 
   assert.deepEqual(await both('handed'), ['absent', 'running']);
   await ticksGoOn('handed');
   await vmDelete(fleet.lab, 'handed');
+});
+
+/** The target's daemon sleeps through the switchover and the source's patience, and hears the last call afterwards, but not that the caller is gone. */
+async function withLateCall(name: string, more: readonly string[]): Promise<MigrationJson> {
+  const { id, from, to: target } = await begin(fleet, name, { mib: 24, more });
+  await signalDaemon(fleet.lab, target, 'STOP');
+  try {
+    await holdFarewells(fleet.lab, target);
+    await waitFor('the switchover', async () => (await fleet.state(from, name)) === 'paused' || undefined, { timeoutMs: 30_000 });
+    await waitFor('the guest to run again', async () => (await fleet.state(from, name)) === 'running' || undefined, { timeoutMs: 60_000 });
+  } finally {
+    await signalDaemon(fleet.lab, target, 'CONT');
+  }
+  const ended = await fleet.ended(id);
+  await releaseFarewells(fleet.lab, target);
+  return ended;
+}
+
+test('the last call is heard too late, when the source runs again: two run, Ferry tells it and ends neither', { timeout: 180_000 }, async () => {
+  await vmCreate(fleet.lab, { name: 'late', host: 'host1' });
+  await fleet.seen('late', 'running');
+  const ended = await withLateCall('late', []);
+  assert.deepEqual([ended.outcome, ended.error?.code, await both('late')], ['failed', 'vm-two-copies', ['running', 'running']], JSON.stringify(ended.error));
+  await fleet.plane.json('vm', 'settle', 'late', '--keep', 'host1');
+  assert.deepEqual((await both('late')).map((state) => state === 'running'), [true, false]);
+  await ticksGoOn('late');
+  await virsh(fleet.lab, 'host2', ['undefine', 'late']).catch(() => undefined);
+  await vmDelete(fleet.lab, 'late');
+});
+
+test('the same by handover: what the target hears too late does not run it', { timeout: 180_000 }, async () => {
+  await vmCreate(fleet.lab, { name: 'late-handed', host: 'host1' });
+  await fleet.seen('late-handed', 'running');
+  const ended = await withLateCall('late-handed', ['--policy', 'handed']);
+  assert.deepEqual([ended.outcome, ended.vmIsNow, await both('late-handed')], ['failed', { host: 'host1', state: 'running' }, ['running', 'absent']], JSON.stringify(ended.error));
+  await ticksGoOn('late-handed');
+  assert.ok(readTicks(vmLog(fleet.lab, 'late-handed')).contiguous);
+  await vmDelete(fleet.lab, 'late-handed');
 });
 
 test('the control plane dies in that window and comes back: one runs, and it says so', { timeout: 120_000 }, async () => {

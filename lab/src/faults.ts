@@ -71,6 +71,15 @@ export async function releaseKeepalives(lab: LabRef, host: string, signal?: Abor
   await sh(lab, host, 'nft delete table ip hold-keepalives', signal);
 }
 
+/** The host's libvirtd does not hear any more that somebody closes a connection; those that somebody else's kernel breaks off, neither. */
+export async function holdFarewells(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
+  await sh(lab, host, `nft -f - <<'RULES'\ntable ip hold-farewells {\nchain input { type filter hook input priority 0; tcp dport ${DAEMON_PORT} tcp flags & (fin | rst) != 0 counter drop; }\n}\nRULES`, signal);
+}
+
+export async function releaseFarewells(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
+  await sh(lab, host, 'nft delete table ip hold-farewells', signal);
+}
+
 /** Sends a signal to the host's libvirtd: KILL as a crash, TERM as an orderly end, STOP and CONT as a hang. Its guests are not touched. */
 export async function signalDaemon(lab: LabRef, host: string, name: 'KILL' | 'TERM' | 'STOP' | 'CONT', signal?: AbortSignal): Promise<void> {
   const gone = name === 'KILL' || name === 'TERM' ? '; while [ -e /proc/$pid ]; do sleep 0.05; done' : '';

@@ -79,6 +79,25 @@ test('migrations from one host begin one after the other, and none waits for ano
   assert.ok((apart[7] ?? 0) > 50_000, `the ninth waits for the first to end: ${apart.join(', ')}`);
 });
 
+test('a source that has resumed while the target took its time to answer is not taken for stale: an alarm, and nothing is ended', async () => {
+  await run(web);
+  Object.assign(fleet.next, { durationMs: 1_000, moves: false, failure: { outcome: 'unknown', message: 'the daemon was asleep' } });
+  const [from, target] = [fleet.hosts.get('h1'), fleet.hosts.get('h2')];
+  const domain = from?.domains.get(web.uuid);
+  assert.ok(from !== undefined && target !== undefined && domain !== undefined);
+  const { id } = await engine.startMigration({ vm: 'web', to: 'h2' }, by);
+  for await (const { phase } of engine.watchMigration(id, patience())) if (phase === 'transferring') break;
+  Object.assign(domain, { state: 'paused', reason: 'migration' });
+  target.domains.set(web.uuid, { ...domain, state: 'running', reason: 'migrated' });
+  target.slowMs = 3_000;
+  await clock.sleep(2_000);
+  Object.assign(domain, { state: 'running', reason: 'migration-canceled' });
+  const migration = await ended(id);
+  assert.equal(migration.error?.code, 'vm-two-copies', JSON.stringify(migration.error));
+  assert.deepEqual([from.domains.get(web.uuid)?.state, target.domains.get(web.uuid)?.state], ['running', 'running']);
+  assert.ok(!fleet.calls.some((call) => call.includes('remove')), fleet.calls.join('; '));
+});
+
 test('one migration per VM; abort before the switch leaves it where it was, an ended one cannot be aborted', async () => {
   await run(web);
   fleet.next.durationMs = 60_000;

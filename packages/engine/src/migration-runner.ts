@@ -3,7 +3,7 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { FerryError, step, type Migration, type MigrationEffect, type MigrationEvent } from '@ferry/core';
+import { FerryError, isHalf, step, type Migration, type MigrationEffect, type MigrationEvent } from '@ferry/core';
 import { targetIdOf, travelling, type MoveContext, type RunnerDeps } from './move-context.ts';
 import { finishMove, takeBack } from './move-ending.ts';
 import { prepareMove } from './move-preparing.ts';
@@ -175,6 +175,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     dispatch({ type: 'cleaned' });
   };
 
+  /** What was seen may be some seconds old: the other host took its time to answer, or the store to keep it. A source that runs again is not stale. */
+  const removeStaleSource = async (): Promise<void> => {
+    if (isHalf(await watch.look(migration.from.id))) await source().migration.remove(travelling(migration), 'process', signal);
+  };
+
   const execute = async (effect: MigrationEffect): Promise<void> => {
     switch (effect.type) {
       case 'check':
@@ -212,7 +217,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       case 'resume-source':
         return source().migration.resume(travelling(migration), signal);
       case 'remove-source-process':
-        return source().migration.remove(travelling(migration), 'process', signal);
+        return removeStaleSource();
       case 'remove-target-process':
         return target().migration.remove(travelling(migration), 'process', signal);
       case 'clean':

@@ -58,7 +58,8 @@ const isPostCopy = (view: InstanceView): boolean =>
 const runs = (view: InstanceView): boolean =>
   view.kind === 'present' && ['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(view.state);
 const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
-const isHalf = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused' && view.reason === 'migration';
+/** Paused by libvirt for the switchover of a pre-copy, which leaves no page behind. */
+export const isHalf = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused' && view.reason === 'migration';
 const isOff = (view: InstanceView): boolean => view.kind === 'absent' || (view.kind === 'present' && ['shut-off', 'crashed'].includes(view.state));
 const isMigrating = (view: InstanceView): boolean => view.kind === 'present' && view.migrating;
 

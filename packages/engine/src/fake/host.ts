@@ -23,6 +23,8 @@ export interface FakeHost {
   readonly watchers: Set<Queue<HostChange>>;
   readonly migrating: Set<string>;
   reachable: boolean;
+  /** What is seen of a domain is answered after this time. */
+  slowMs: number;
   /** Hosts of one SAN see the same devices. */
   san: string;
   /** Deleting a volume fails. */

@@ -84,6 +84,7 @@ export function fakeMigrationDriver(host: FakeHost, { clock, next, byUri, note }
       return host.migrating.has(uuid) ? { processedBytes: 50, remainingBytes: 50, totalBytes: 100, dirtyBytesPerSecond: 1, throughputBytesPerSecond: 10, iteration: 1, elapsedMs: 1 } : undefined;
     },
     async observe(uuid): Promise<InstanceView> {
+      if (host.slowMs > 0) await clock.sleep(host.slowMs);
       mustAnswer(host);
       const domain = host.domains.get(uuid);
       if (domain === undefined) return { kind: 'absent' };
