@@ -3,7 +3,7 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { FerryError, isHalf, step, type Migration, type MigrationEffect, type MigrationEvent } from '@ferry/core';
+import { FerryError, isHalf, step, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent } from '@ferry/core';
 import { targetIdOf, travelling, type MoveContext, type RunnerDeps } from './move-context.ts';
 import { finishMove, takeBack } from './move-ending.ts';
 import { prepareMove } from './move-preparing.ts';
@@ -175,10 +175,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     dispatch({ type: 'cleaned' });
   };
 
-  /** What was seen may be some seconds old: the other host took its time to answer, or the store to keep it. A source that runs again is not stale. */
-  const removeStaleSource = async (): Promise<void> => {
-    if (isHalf(await watch.look(migration.from.id))) await source().migration.remove(travelling(migration), 'process', signal);
+  /** What was seen may be some seconds old: the other host took its time to answer, or the store to keep it. What runs meanwhile is no half to be ended. */
+  const endHalf = async (hostId: string, isStill: (view: InstanceView) => boolean): Promise<void> => {
+    if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).migration.remove(travelling(migration), 'process', signal);
   };
+  const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
 
   const execute = async (effect: MigrationEffect): Promise<void> => {
     switch (effect.type) {
@@ -217,9 +218,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       case 'resume-source':
         return source().migration.resume(travelling(migration), signal);
       case 'remove-source-process':
-        return removeStaleSource();
+        return endHalf(migration.from.id, isHalf);
       case 'remove-target-process':
-        return target().migration.remove(travelling(migration), 'process', signal);
+        return endHalf(targetIdOf(migration), isPaused);
       case 'clean':
         return clean();
       case 'undo':
