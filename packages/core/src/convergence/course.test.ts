@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { follow, rateOf, recentRate, secondsOf, type Course } from './course.ts';
+import { follow, rateOf, recentRate, secondsOf, stoodStillMs, type Course } from './course.ts';
 import { diskLook, look, mib, watched } from './example-course.ts';
 
 const fold = (looks: readonly (readonly [at: number, sample: Parameters<typeof follow>[1]])[]): Course => {
@@ -31,6 +31,16 @@ test('the smallest rest counts from when it was first seen, and noise is no gain
   assert.deepEqual([course.best.bytes / mib, course.best.at], [90, 4_000]);
   const noisy = fold(rests.slice(0, 4).map((rest, index) => [index * 1_000, look({ iteration: 1, rest, sent: 1_000 - rest })] as const));
   assert.deepEqual([noisy.best.bytes / mib, noisy.best.at], [100, 1_000]);
+});
+
+test('a large rest that is sent for the first time gains with every few MiB, also a disk of a TiB over a slow link', () => {
+  const tib = 1_048_576;
+  const first = fold([0, 1, 2, 3].map((index) => [index * 1_000, look({ iteration: 1, rest: tib - index * 100, sent: index * 100 })] as const));
+  assert.deepEqual([first.best.at, stoodStillMs(first)], [3_000, 0]);
+  const disk = fold([0, 1, 2, 3].map((index) => [index * 1_000, diskLook(tib - Math.min(index, 2) * 10, tib)] as const));
+  assert.deepEqual([disk.best.at, stoodStillMs(disk)], [2_000, 1_000]);
+  const second = fold([[0, look({ iteration: 1, rest: tib, sent: 0 })], ...[1, 2, 3].map((index) => [index * 1_000, look({ iteration: 2, rest: 50_000 - index * 100, sent: tib + index * 100 })] as const)]);
+  assert.equal(second.best.at, 1_000, 'later passes begin anew: noise');
 });
 
 test('the present rate is that of the last five seconds, and nothing before a second is over', () => {

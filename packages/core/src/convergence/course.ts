@@ -44,6 +44,8 @@ const recentMs = 5_000;
 const leastMs = 1_000;
 /** Figures have noise: a rest is smaller when it is so by this share. */
 export const gainShare = 0.04;
+/** What is sent for the first time counts down: there so much less is a gain, however much is left. */
+const firstPassGainBytes = 4_194_304;
 /** Below this share of what the link gave, it is the link that is slow and not the guest that is busy. */
 export const slowShare = 0.6;
 
@@ -69,10 +71,15 @@ export function follow(before: Course | undefined, sample: JobSample, now: TimeM
     part,
     passes: withSample(course?.passes ?? [], { iteration, restBytes, sentBytes, sample }, now),
     recent,
-    best: same === undefined || restBytes < same.best.bytes * (1 - gainShare) ? { bytes: restBytes, at: now } : same.best,
+    best: same === undefined || restBytes < same.best.bytes - gainOf(same.best.bytes, iteration) ? { bytes: restBytes, at: now } : same.best,
     ...(fastest === undefined ? {} : { fastest }),
   };
 }
+
+const gainOf = (bestBytes: number, iteration: number): number => Math.min(bestBytes * gainShare, iteration <= 1 ? firstPassGainBytes : Infinity);
+
+/** For how long the smallest rest has stayed as it is, by what was seen: a time without samples tells nothing. */
+export const stoodStillMs = ({ best, recent }: Pick<Course, 'best' | 'recent'>): number => (recent.at(-1)?.at ?? best.at) - best.at;
 
 /** From now on another rate is allowed: what was measured before tells nothing of the link any more. */
 export function withNewRate(before: Course, now: TimeMs): Course {
