@@ -312,7 +312,7 @@ export interface MigrationEvidence {
   /** The policy, or the operator, had the guest paused until it has arrived. */
   readonly pausedAt?: TimeMs;
   /** The policy has given it up, in its words; `powerOff`: the guest is shut down then and moved cold. */
-  readonly gaveUp?: { readonly text: string; readonly powerOff?: true };
+  readonly gaveUp?: { readonly text: string; readonly at: TimeMs; readonly powerOff?: true; readonly targetSilent?: true };
   /** The guest is shut down to be moved cold: should that fail, it is started where it was. */
   readonly poweredOffAt?: TimeMs;
   /** When the hosts told that the guest was paused for the switch, and that it ran on the target. */

@@ -206,6 +206,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         return measure('pause-guest', (within) => source().migration.suspend(travelling(migration), within));
       case 'release-throttle':
         return measure('release-throttle', (within) => source().migration.releaseThrottle(travelling(migration), within));
+      case 'cut-copies':
+        await source().migration.cutCopies(travelling(migration), bounded());
+        return source().migration.abortJob(travelling(migration), signal);
       case 'recover':
         return recover();
       case 'release-target':

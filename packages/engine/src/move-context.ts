@@ -63,8 +63,6 @@ export const targetIdOf = ({ to }: Migration): string => {
 /** Device of the helper domain for the disk at this place; libvirt's names for the first 26 and beyond. */
 export const helperTarget = (index: number): string => `sd${index < 26 ? '' : String.fromCodePoint(96 + Math.floor(index / 26))}${String.fromCodePoint(97 + (index % 26))}`;
 
-export const hasCopies = ({ plan }: Migration): boolean => plan?.disks.some(({ how }) => how === 'copy') === true;
-
 export const sideOf = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): StorageSide => ({ id: place?.id ?? '', name: place?.name ?? '', storage: link.storage });
 
 /** The VM's definition as the target gets it. */

@@ -2,11 +2,11 @@
  * What follows a transfer: the rest of a move that happened, and the taking back of one that did not. Every step may be
  * repeated after a crash. The runner decides when; core decided which.
  */
-import type { InstanceView, Migration, MigrationEvent, VmUuid } from '@ferry/core';
+import { hasCopies, type InstanceView, type Migration, type MigrationEvent, type VmUuid } from '@ferry/core';
 import { bringsBelongings, takeBelongingsBack } from './belongings.ts';
 import { moveDefinition } from './definition-move.ts';
 import { inspectTarget } from './inspection.ts';
-import { hasCopies, rewritten, sideOf, type MoveContext } from './move-context.ts';
+import { rewritten, sideOf, type MoveContext } from './move-context.ts';
 import type { HostLink } from './ports.ts';
 
 /** Pauses from here on are told to the guest's agent, ms. */
@@ -37,7 +37,7 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   // a temporary guest keeps its snapshots where its definition is
   if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, plan.persistence === 'temporary' ? source() : target(), bounded());
   if (to !== undefined) await deps.kept.unpark(vm.uuid, to.id);
-  const { copiedBytes } = hasCopies(migration) ? await deps.volumes.settle(migration, sideOf(from, source()), sideOf(to, target()), bounded()) : { copiedBytes: 0 };
+  const { copiedBytes } = hasCopies(plan) ? await deps.volumes.settle(migration, sideOf(from, source()), sideOf(to, target()), bounded()) : { copiedBytes: 0 };
   const there = await lookAt(target(), vm.uuid, context);
   return {
     type: 'cleaned',

@@ -2,9 +2,9 @@
  * What comes before a transfer: belongings, snapshots, volumes and the helper are made ready, and the domain is marked as this migration's. What
  * was made until a step failed is taken back by move-ending.ts.
  */
-import { budgetOf, type Outlook } from '@ferry/core';
+import { budgetOf, hasCopies, type Outlook } from '@ferry/core';
 import { bringBelongings, bringsBelongings } from './belongings.ts';
-import { hasCopies, helperTarget, sideOf, type MoveContext } from './move-context.ts';
+import { helperTarget, sideOf, type MoveContext } from './move-context.ts';
 
 /** Resolves with what was foreseen of the transfer, if that was measured. Rejects when something cannot be prepared. */
 export async function prepareMove({ migration, current, deps, source, target, signal, bounded }: MoveContext): Promise<Outlook | undefined> {
@@ -13,7 +13,7 @@ export async function prepareMove({ migration, current, deps, source, target, si
   const foreseen = deps.foresee(migration, signal);
   if (bringsBelongings(migration)) await bringBelongings(migration, source(), target(), bounded());
   if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
-  const volumes = hasCopies(migration) ? deps.volumes.make(migration, sideOf(to, target()), bounded()) : undefined;
+  const volumes = hasCopies(plan) ? deps.volumes.make(migration, sideOf(to, target()), bounded()) : undefined;
   if (plan?.helper !== undefined) {
     const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw', capacityBytes = 0, asFile }, index) => ({ target: helperTarget(index), path, format: asFile === true ? 'raw' : format, sizeBytes: capacityBytes }));
     // marked as it is made

@@ -238,6 +238,11 @@ export interface MigrationDriver {
   /** QEMU slows the guest of a running migration down no more. libvirt has no call for it: see `announce`. */
   releaseThrottle(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
+   * Cuts the connections over which disks are copied, at once and without a word to the other side (QEMU's `yank`, since 6.0): what waits for
+   * them fails, the migration with it, and the guest goes on with its own disks. Nothing happens where none is copied. See `announce`.
+   */
+  cutCopies(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /**
    * Lets QEMU tell the network again where the guest's cards are (RARP, five frames each within a second). libvirt has no call for it: the
    * command goes past it to QEMU, and libvirt marks the domain as tainted by that in its log. Waits while a migration comes in.
    */

@@ -12,10 +12,21 @@ export async function announceGuest(session: HostSession, domain: DomainRef, sig
   await qemu(session, domain, ANNOUNCE_SELF, `announce ${domain.name} on its network`, signal);
 }
 
-async function qemu(session: HostSession, domain: DomainRef, command: string, what: string, signal: AbortSignal): Promise<void> {
-  const answer = JSON.parse(await session.domainMonitorCommand(domain, command, { signal })) as { readonly error?: { readonly desc?: string } };
+async function qemu(session: HostSession, domain: DomainRef, command: string, what: string, signal: AbortSignal): Promise<unknown> {
+  const answer = JSON.parse(await session.domainMonitorCommand(domain, command, { signal })) as { readonly return?: unknown; readonly error?: { readonly desc?: string } };
   // libvirt hands on whatever QEMU says
   if (answer.error !== undefined) throw new Error(`QEMU did not ${what}: ${answer.error.desc ?? 'it does not say why'}`);
+  return answer.return;
+}
+
+/** How libvirt names the nodes by which QEMU writes to the volumes of the target (qemuMigrationSrcNBDStorageCopy: `migration-vda-storage`). */
+const COPY_NODE = /^migration-.*-storage$/;
+
+/** See MigrationDriver.cutCopies. */
+export async function cutCopies(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<void> {
+  const connections = (await qemu(session, domain, JSON.stringify({ execute: 'query-yank' }), 'tell its connections', signal)) as readonly { readonly type: string; readonly 'node-name'?: string }[];
+  const instances = connections.filter((each) => each.type === 'block-node' && COPY_NODE.test(each['node-name'] ?? ''));
+  if (instances.length > 0) await qemu(session, domain, JSON.stringify({ execute: 'yank', arguments: { instances } }), 'cut the connections of the copy', signal);
 }
 
 /** QEMU slows down step by step up to a limit; with the limit at its least the next step all but ends it. */

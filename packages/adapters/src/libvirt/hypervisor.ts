@@ -13,7 +13,7 @@ import { callFailure, connectFailure } from './failure.ts';
 import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
 import { measureDirtyRate } from './dirty-rate.ts';
 import { filesOf } from './files.ts';
-import { announceGuest, releaseThrottle, setGuestClock } from './guest.ts';
+import { announceGuest, cutCopies, releaseThrottle, setGuestClock } from './guest.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
 import { openDirectSide, performPeerToPeer, recoverPeerToPeer } from './moving.ts';
 import { poolLender } from './pool-lending.ts';
@@ -188,6 +188,9 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
     },
     async releaseThrottle(uuid, signal) {
       await releaseThrottle(session, await must(uuid, signal), signal);
+    },
+    async cutCopies(uuid, signal) {
+      await cutCopies(session, await must(uuid, signal), signal);
     },
     async announce(uuid, signal) {
       await announceGuest(session, await must(uuid, signal), signal);

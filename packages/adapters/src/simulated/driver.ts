@@ -110,6 +110,9 @@ export function simulatedDriver(world: SimulatedWorld, host: SimulatedHost): Mig
     async releaseThrottle(uuid) {
       world.steer(leaving(uuid), releaseThrottle);
     },
+    async cutCopies(uuid) {
+      world.steer(leaving(uuid), abort);
+    },
     async announce(uuid) {
       find(uuid);
     },

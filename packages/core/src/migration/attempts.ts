@@ -7,7 +7,7 @@ import type { TimeMs } from '../ids.ts';
 import type { Migration } from '../model.ts';
 import type { TransferPlan } from './plan.ts';
 import { enterPhase } from './phase.ts';
-import { told } from './steer.ts';
+import { told } from './telling.ts';
 import type { MigrationEffect, Step } from './step.ts';
 
 /** How long a guest that is asked to shut down has for it. */

@@ -6,7 +6,7 @@ import type { TimeMs } from '../ids.ts';
 import type { CallFailure, Migration } from '../model.ts';
 import type { InstanceView } from './judge.ts';
 import { enterPhase } from './phase.ts';
-import { told } from './steer.ts';
+import { told } from './telling.ts';
 import type { MigrationEffect, MigrationEvent, Step } from './step.ts';
 
 const firstRetryMs = 1_000;

@@ -59,7 +59,8 @@ export const failureText = (migration: Migration): string =>
 export function stayedError(migration: Migration, verdict: 'stayed' | 'stopped-on-source'): ErrorText | undefined {
   if (migration.abortRequestedAt !== undefined) return undefined;
   const where = verdict === 'stayed' ? `${migration.vm.name} stayed on ${migration.from.name}` : `${migration.vm.name} stopped on ${migration.from.name} during the migration`;
-  if (migration.evidence.gaveUp !== undefined && verdict === 'stayed') return { code: 'migration-not-converged', message: `${where}: ${migration.evidence.gaveUp.text}` };
+  const { gaveUp } = migration.evidence;
+  if (gaveUp !== undefined && verdict === 'stayed') return { code: gaveUp.targetSilent === true ? 'migration-failed' : 'migration-not-converged', message: `${where}: ${gaveUp.text}` };
   const code = migration.adopted === true && migration.evidence.performEnded === undefined ? 'migration-interrupted' : 'migration-failed';
   return { code, message: `${where}: ${failureText(migration)}` };
 }

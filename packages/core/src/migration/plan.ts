@@ -76,3 +76,6 @@ export interface MigrationPlan {
   /** Metadata of snapshots and checkpoints is taken off before the move and put back after it. */
   readonly carriesSnapshots?: true;
 }
+
+/** Disks go over to the target's own storage. */
+export const hasCopies = (plan: MigrationPlan | undefined): boolean => plan?.disks.some(({ how }) => how === 'copy') === true;

@@ -6,29 +6,13 @@ import { follow, withNewRate } from '../convergence/course.ts';
 import { decide, type Action, type Decision, type Situation } from '../convergence/decide.ts';
 import type { Outlook } from '../convergence/outlook.ts';
 import type { JobSample } from '../convergence/sample.ts';
-import type { Figures } from '../convergence/words.ts';
 import type { TimeMs } from '../ids.ts';
 import type { Migration, MigrationRequest } from '../model.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
+import { ending } from './dead-copy.ts';
 import { progressOf } from './progress.ts';
 import type { MigrationEffect, Step } from './step.ts';
-
-const decisionsKept = 64;
-/** QEMU's own, where no policy says otherwise. */
-const usualPauseMs = 300;
-
-/** What was decided in an earlier attempt says nothing of this one: its passes are counted anew, and its target knows nothing of it. */
-function ofThisAttempt({ decisions = [], attempts = [] }: Pick<Migration, 'decisions' | 'attempts'>): readonly Decision[] {
-  const since = attempts.at(-1)?.at;
-  return since === undefined ? decisions : decisions.filter(({ at }) => at > since);
-}
-
-/** The pause budget in force, ms. */
-export function budgetOf(migration: Pick<Migration, 'policy' | 'decisions' | 'attempts'>): number {
-  const { policy } = migration;
-  const last = ofThisAttempt(migration).findLast(({ action }) => action.do === 'set-downtime')?.action;
-  return last?.do === 'set-downtime' ? last.toMs : (policy?.downtime.initialMs ?? usualPauseMs);
-}
+import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './telling.ts';
 
 export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step {
   const course = follow(before.course, sample, now);
@@ -52,8 +36,6 @@ function withMemory({ plan, memoryBytes = 0 }: Migration, sample: JobSample): Jo
 /** Memory and what the copied disks hold, bytes; 0 before libvirt tells. */
 const sizeOf = ({ plan, memoryBytes }: Migration, sample: JobSample): number => (memoryBytes ?? sample.memory?.totalBytes ?? sample.totalBytes) + (plan?.disks ?? []).reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
 
-const withDecision = (migration: Migration, decision: Decision): Migration => ({ ...migration, decisions: [...(migration.decisions ?? []), decision].slice(-decisionsKept) });
-
 /** What a decision changes on the migration, and what has to be done for it. */
 export function taken(before: Migration, decision: Decision, now: TimeMs): Step {
   const migration = withDecision(before, decision);
@@ -69,19 +51,14 @@ export function taken(before: Migration, decision: Decision, now: TimeMs): Step 
     case 'pause':
       return withEvidence({ pausedAt: now }, { type: 'pause-guest' });
     case 'abort':
-      return withEvidence({ gaveUp: { text } }, { type: 'abort-job' });
+      return withEvidence({ gaveUp: { text, at: now } }, ending(before));
     case 'power-off':
       // a transient domain is nothing any more once it is shut off
-      return before.plan?.persistence === 'transient' ? withEvidence({ gaveUp: { text } }, { type: 'abort-job' }) : withEvidence({ gaveUp: { text, powerOff: true } }, { type: 'abort-job' });
+      return before.plan?.persistence === 'transient' ? withEvidence({ gaveUp: { text, at: now } }, ending(before)) : withEvidence({ gaveUp: { text, at: now, powerOff: true } }, ending(before));
     case 'note':
       return { migration, effects: [] };
   }
 }
-
-const noFigures = (migration: Migration): Figures => ({ part: 'memory', iteration: migration.progress?.iteration ?? 0, restBytes: migration.progress?.remainingBytes ?? 0, dirtyBytesPerSecond: 0, linkBytesPerSecond: 0, presentBytesPerSecond: 0, downtimeMs: budgetOf(migration), throttlePercent: 0, unchangedMs: 0, elapsedMs: 0 });
-
-/** Something that no figures led to: an operator's word, or a measure that a host refused. */
-export const told = (migration: Migration, action: Action, text: string, now: TimeMs): Migration => withDecision(migration, { at: now, action, figures: noFigures(migration), text });
 
 /** What was told before the transfer began, with the figures that led to it. */
 export function foretold(migration: Migration, { text, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, pauseMs }: Outlook, now: TimeMs): Migration {

@@ -10,10 +10,12 @@ import type { TimeMs } from '../ids.ts';
 import type { CallFailure, Migration, MigrationRequest } from '../model.ts';
 import { measureRefused, recoverEnded } from './broken.ts';
 import type { CheckResult } from './checks.ts';
+import { ending, fellSilent } from './dead-copy.ts';
 import { cleaned, end, underway } from './ending.ts';
 import type { InstanceView } from './judge.ts';
 import { enterPhase } from './phase.ts';
-import { foretold, sampled, told, withLimits } from './steer.ts';
+import { foretold, sampled, withLimits } from './steer.ts';
+import { told } from './telling.ts';
 import { observed, observeEveryMs, observeTransferEveryMs } from './verdicts.ts';
 
 export type MigrationEvent =
@@ -53,6 +55,8 @@ export type MigrationEffect =
   | { readonly type: 'post-copy' }
   | { readonly type: 'pause-guest' }
   | { readonly type: 'release-throttle' }
+  /** The connections over which disks are copied are cut first, then libvirt is told to end the job: writes of the guest that wait for a dead copy go on. */
+  | { readonly type: 'cut-copies' }
   /** Resumes a broken post-copy. */
   | { readonly type: 'recover' }
   /** Handover: the target runs from now on. */
@@ -101,7 +105,7 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
       if (migration.plan?.how === 'definition' || migration.plan?.how === 'stored-definition') return stay(enterPhase(migration, 'cleaning', now), { type: 'clean' });
       return stay(enterPhase(migration, 'transferring', now), { type: 'perform' }, { type: 'observe', afterMs: observeTransferEveryMs });
     case 'sampled':
-      return underway(migration.phase) ? sampled(migration, event.sample, now) : stay(migration);
+      return underway(migration.phase) ? withLook(migration, sampled(migration, event.sample, now)) : stay(migration);
     case 'switching':
       return switching(migration, event.what, now);
     case 'handing-over':
@@ -131,6 +135,8 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
       return migration.phase === 'cleaning' ? cleaned(migration, event, now) : stay(migration);
   }
 }
+
+const withLook = (before: Migration, { migration, effects }: Step): Step => (fellSilent(before, migration) ? stay(migration, ...effects, { type: 'observe', afterMs: 0 }) : { migration, effects });
 
 function switching(before: Migration, what: 'paused' | 'runs' | undefined, now: TimeMs): Step {
   if (!underway(before.phase)) return stay(before);
@@ -180,5 +186,5 @@ function untried({ broken, ...evidence }: Migration['evidence']): Migration['evi
 function abort(migration: Migration, now: TimeMs): Step {
   if (migration.phase === 'cleaning') return stay(migration);
   const marked = { ...migration, abortRequestedAt: migration.abortRequestedAt ?? now };
-  return underway(migration.phase) ? stay(marked, { type: 'abort-job' }, { type: 'observe', afterMs: observeEveryMs }) : end(marked, 'cancelled', now);
+  return underway(migration.phase) ? stay(marked, ending(migration), { type: 'observe', afterMs: observeEveryMs }) : end(marked, 'cancelled', now);
 }

@@ -6,6 +6,7 @@ import type { TimeMs } from '../ids.ts';
 import type { Migration } from '../model.ts';
 import { directInstead, goDirect, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
 import { isGone, lostText, resumeBroken } from './broken.ts';
+import { endDeadCopy } from './dead-copy.ts';
 import { end, failureText, finish, stayedError, withoutAttention, withPlace } from './ending.ts';
 import { handoverOf, judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
 import { enterPhase } from './phase.ts';
@@ -34,7 +35,7 @@ export function observed(before: Migration, { source, target }: { readonly sourc
   const targetRuns = ['moved', 'stale-source', 'two-copies'].includes(verdict.kind);
   const evidence = { ...before.evidence, verdictSince, ...(targetRuns && before.evidence.targetRunningSince === undefined ? { targetRunningSince: now } : {}) };
   const migration = { ...before, evidence };
-  return decide(migration, verdict, { held: now - verdictSince.at, ended: evidence.performEnded !== undefined, completed: completedOf(target) ?? completedOf(source), target, source }, now);
+  return endDeadCopy(migration, { source, target }, now) ?? decide(migration, verdict, { held: now - verdictSince.at, ended: evidence.performEnded !== undefined, completed: completedOf(target) ?? completedOf(source), target, source }, now);
 }
 
 const completedOf = (view: InstanceView): CompletedJob | undefined => (view.kind === 'present' ? view.completed : undefined);

@@ -65,6 +65,10 @@ export function fakeMigrationDriver(host: FakeHost, { clock, next, byUri, note }
       note(host, 'shutdown');
       tell(host, uuid);
     },
+    async cutCopies(uuid) {
+      find(uuid);
+      note(host, 'cut copies');
+    },
     async releaseThrottle(uuid) {
       find(uuid);
       note(host, 'release throttle');
