@@ -4,5 +4,4 @@ export * from './errors.ts';
 export * from './openapi.ts';
 export * from './operations.ts';
 export * from './routes.ts';
-export * from './policy-schemas.ts';
 export * from './schemas.ts';

@@ -1,0 +1,71 @@
+/** Hosts and the clusters that they are in. */
+import { z } from 'zod';
+import type { OperationName } from '../routes.ts';
+import { clusterPutSchema, clusterSchema } from '../schemas/cluster.ts';
+import { hostAddSchema, hostChangeSchema, hostSchema } from '../schemas/host.ts';
+import { nameText } from '../schemas/parts.ts';
+import { ref } from './operation.ts';
+import type { Operation } from './operation.ts';
+
+const hostParams = z.strictObject({ host: ref('Name, id, or an unambiguous beginning of the id of a host') });
+const clusterParams = z.strictObject({ cluster: nameText().meta({ description: 'Name of a cluster' }) });
+
+export const hostOperations = {
+  hostList: {
+    summary: 'All hosts with what is known of them now',
+    answer: z.object({ items: z.array(hostSchema) }).meta({ id: 'HostList' }),
+    status: 200,
+    errors: [],
+  },
+  hostAdd: {
+    summary: 'Add a host by its libvirt URI; answers once the host has been reached',
+    body: hostAddSchema,
+    answer: hostSchema,
+    status: 201,
+    errors: [
+      'request-invalid', 'uri-invalid', 'uri-unsupported', 'host-unreachable', 'host-not-libvirt', 'host-auth-refused',
+      'host-duplicate', 'host-name-taken', 'store-conflict',
+    ],
+  },
+  hostShow: {
+    summary: 'One host',
+    params: hostParams,
+    answer: hostSchema,
+    status: 200,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous'],
+  },
+  hostRemove: {
+    summary: 'Forget a host; nothing on the host is touched',
+    params: hostParams,
+    status: 204,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-in-use', 'store-conflict'],
+  },
+  hostChange: {
+    summary: 'Change the cluster or the migration address of a host',
+    params: hostParams,
+    body: hostChangeSchema,
+    answer: hostSchema,
+    status: 200,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'store-conflict'],
+  },
+  clusterList: {
+    summary: 'All clusters with their settings and hosts',
+    answer: z.object({ items: z.array(clusterSchema) }).meta({ id: 'ClusterList' }),
+    status: 200,
+    errors: [],
+  },
+  clusterPut: {
+    summary: 'Make a cluster, or replace its settings',
+    params: clusterParams,
+    body: clusterPutSchema,
+    answer: clusterSchema,
+    status: 200,
+    errors: ['request-invalid', 'policy-unknown', 'store-conflict'],
+  },
+  clusterRemove: {
+    summary: 'Forget a cluster that has no hosts',
+    params: clusterParams,
+    status: 204,
+    errors: ['request-invalid', 'cluster-unknown', 'cluster-in-use', 'store-conflict'],
+  },
+} as const satisfies Partial<Record<OperationName, Operation>>;

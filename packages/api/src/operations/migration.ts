@@ -1,0 +1,99 @@
+/** Migrations: asked for, looked at, steered and watched. */
+import { z } from 'zod';
+import type { OperationName } from '../routes.ts';
+import { migrationCreateSchema, migrationTuneSchema } from '../schemas/migration-request.ts';
+import { inspectionSchema, migrationSchema, plannedMigrationSchema } from '../schemas/migration.ts';
+import { samplesSchema } from '../schemas/transfer.ts';
+import { ref } from './operation.ts';
+import type { Operation } from './operation.ts';
+
+const migrationParams = z.strictObject({ migration: ref('Name, id, or an unambiguous beginning of the id of a migration') });
+const migrationRefErrors = ['request-invalid', 'migration-unknown', 'migration-ambiguous'] as const;
+
+export const migrationOperations = {
+  migrationList: {
+    summary: 'Migrations, newest first',
+    query: z.strictObject({
+      state: z.enum(['active', 'finished']).optional(),
+      vm: ref('Only migrations of this VM: its name or UUID').optional(),
+      limit: z.coerce.number<number>().int().min(1).max(1000).optional().meta({ description: '100 unless given' }),
+    }),
+    answer: z.object({ items: z.array(migrationSchema) }).meta({ id: 'MigrationList' }),
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
+  },
+  migrationCreate: {
+    summary: 'Start a migration; answers as soon as it is stored, the move itself goes on',
+    body: migrationCreateSchema,
+    answer: migrationSchema,
+    status: 201,
+    errors: [
+      'request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-not-libvirt',
+      'host-auth-refused', 'vm-already-migrating', 'policy-unknown', 'migration-refused', 'store-conflict',
+    ],
+  },
+  migrationPlan: {
+    summary: 'What a migration would do: the target, the way, the disks, the changes of the definition. Nothing is touched',
+    body: migrationCreateSchema,
+    answer: plannedMigrationSchema,
+    status: 200,
+    errors: ['request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-not-libvirt', 'host-auth-refused', 'policy-unknown', 'migration-refused'],
+  },
+  migrationShow: {
+    summary: 'One migration',
+    params: migrationParams,
+    answer: migrationSchema,
+    status: 200,
+    errors: migrationRefErrors,
+  },
+  migrationAbort: {
+    summary: 'Ask for the abort of a migration; its end is recorded when both hosts have been looked at',
+    params: migrationParams,
+    answer: migrationSchema,
+    status: 202,
+    errors: [...migrationRefErrors, 'migration-finished', 'migration-past-return', 'store-conflict'],
+  },
+  migrationTune: {
+    summary: 'Change the limits of a migration; they act at once on one that runs. Disks that are being copied keep theirs',
+    params: migrationParams,
+    body: migrationTuneSchema,
+    answer: migrationSchema,
+    status: 200,
+    errors: [...migrationRefErrors, 'migration-finished', 'host-unreachable', 'store-conflict'],
+  },
+  migrationPause: {
+    summary: 'Pause the guest of a running migration until it has arrived',
+    params: migrationParams,
+    answer: migrationSchema,
+    status: 202,
+    errors: [...migrationRefErrors, 'migration-finished', 'migration-not-transferring'],
+  },
+  migrationSamples: {
+    summary: 'Figures of the transfer, oldest first',
+    params: migrationParams,
+    answer: samplesSchema,
+    status: 200,
+    errors: migrationRefErrors,
+  },
+  migrationInspect: {
+    summary: 'What was kept of a failed target',
+    params: migrationParams,
+    answer: inspectionSchema,
+    status: 200,
+    errors: [...migrationRefErrors, 'inspection-none'],
+  },
+  migrationPostCopy: {
+    summary: 'Switch a running migration to post-copy: the guest runs on the target, its pages follow, and nothing is rolled back from then on',
+    params: migrationParams,
+    answer: migrationSchema,
+    status: 202,
+    errors: [...migrationRefErrors, 'migration-finished', 'migration-not-transferring', 'post-copy-not-allowed', 'host-unreachable', 'store-conflict'],
+  },
+  migrationWatch: {
+    summary: 'A migration as it goes: its present state first, then each change; the stream ends after the finished state',
+    params: migrationParams,
+    stream: migrationSchema,
+    status: 200,
+    errors: migrationRefErrors,
+  },
+} as const satisfies Partial<Record<OperationName, Operation>>;

@@ -1,0 +1,51 @@
+/** Policies, and the labels that select them. */
+import { z } from 'zod';
+import type { OperationName } from '../routes.ts';
+import { nameText } from '../schemas/parts.ts';
+import { bindingPutSchema, bindingSchema, policyPutSchema, policySchema } from '../schemas/policy.ts';
+import type { Operation } from './operation.ts';
+
+const policyParams = z.strictObject({ policy: nameText().meta({ description: 'Name of a policy' }) });
+
+export const policyOperations = {
+  policyList: {
+    summary: 'All policies: the presets, then the stored ones',
+    answer: z.object({ items: z.array(policySchema) }).meta({ id: 'PolicyList' }),
+    status: 200,
+    errors: [],
+  },
+  policyShow: {
+    summary: 'One policy',
+    params: policyParams,
+    answer: policySchema,
+    status: 200,
+    errors: ['request-invalid', 'policy-unknown'],
+  },
+  policyPut: {
+    summary: 'Make a policy, or replace it with its next version; migrations that run keep the one they began with',
+    params: policyParams,
+    body: policyPutSchema,
+    answer: policySchema,
+    status: 200,
+    errors: ['request-invalid', 'policy-invalid', 'policy-preset', 'store-conflict'],
+  },
+  policyRemove: {
+    summary: 'Forget a policy that nothing selects',
+    params: policyParams,
+    status: 204,
+    errors: ['request-invalid', 'policy-unknown', 'policy-preset', 'policy-in-use', 'store-conflict'],
+  },
+  policyBindings: {
+    summary: 'Labels that select a policy',
+    answer: z.object({ items: z.array(bindingSchema) }).meta({ id: 'PolicyBindingList' }),
+    status: 200,
+    errors: [],
+  },
+  policyBind: {
+    summary: 'Let VMs with a label go by a policy, or no more',
+    body: bindingPutSchema,
+    answer: z.object({ items: z.array(bindingSchema) }).meta({ id: 'PolicyBindingListAfter' }),
+    status: 200,
+    errors: ['request-invalid', 'policy-unknown', 'store-conflict'],
+  },
+} as const satisfies Partial<Record<OperationName, Operation>>;

@@ -1,0 +1,82 @@
+/** VMs, and the volumes that their moves left behind. */
+import { z } from 'zod';
+import type { OperationName } from '../routes.ts';
+import { vmLabelSchema } from '../schemas/policy.ts';
+import { leftoverPurgeSchema, leftoverSchema, vmCopiesSchema, vmRemainsSchema, vmSchema, vmSettleSchema } from '../schemas/vm.ts';
+import { ref } from './operation.ts';
+import type { Operation } from './operation.ts';
+
+const vmParams = z.strictObject({ vm: ref('Name, UUID, or an unambiguous beginning of the UUID of a VM') });
+
+export const vmOperations = {
+  vmList: {
+    summary: 'All VMs of all hosts',
+    answer: z.object({ items: z.array(vmSchema) }).meta({ id: 'VmList' }),
+    status: 200,
+    errors: [],
+  },
+  vmShow: {
+    summary: 'One VM with its instances',
+    params: vmParams,
+    answer: vmSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
+  },
+  vmLabel: {
+    summary: 'Add labels to a VM, take others away',
+    params: vmParams,
+    body: vmLabelSchema,
+    answer: vmSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'store-conflict'],
+  },
+  vmAnnounce: {
+    summary: "Let the VM's host tell the network again where the VM is",
+    params: vmParams,
+    answer: vmSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable'],
+  },
+  vmCopies: {
+    summary: 'Every instance of a VM with what is known of it',
+    params: vmParams,
+    answer: vmCopiesSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
+  },
+  vmSettle: {
+    summary: 'Keep one of several copies of a VM and end the others',
+    params: vmParams,
+    body: vmSettleSchema,
+    answer: vmSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'vm-not-in-conflict', 'vm-already-migrating', 'copy-needed'],
+  },
+  vmRemains: {
+    summary: 'What interrupted migrations left of a VM',
+    params: vmParams,
+    answer: vmRemainsSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
+  },
+  vmCleanup: {
+    summary: 'Settle what interrupted migrations left of a VM; answers with what it did',
+    params: vmParams,
+    answer: vmRemainsSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable', 'vm-already-migrating', 'volume-changed', 'volume-failed'],
+  },
+  leftoverList: {
+    summary: 'Volumes that moves left behind, oldest first',
+    answer: z.object({ items: z.array(leftoverSchema) }).meta({ id: 'LeftoverList' }),
+    status: 200,
+    errors: [],
+  },
+  leftoverPurge: {
+    summary: 'Delete a volume that a move left behind, if nobody used it since',
+    body: leftoverPurgeSchema,
+    answer: leftoverSchema,
+    status: 200,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'volume-unknown', 'volume-changed', 'volume-failed', 'vm-already-migrating'],
+  },
+} as const satisfies Partial<Record<OperationName, Operation>>;

@@ -1,0 +1,20 @@
+/** Everything that happens, as the event stream tells it. */
+import { z } from 'zod';
+import { hostSchema } from './host.ts';
+import { migrationSchema } from './migration.ts';
+import { time } from './parts.ts';
+import { vmSchema } from './vm.ts';
+
+export const eventSchema = z
+  .discriminatedUnion('type', [
+    z.object({ type: z.literal('migration'), at: time(), migration: migrationSchema }),
+    z.object({ type: z.literal('host'), at: time(), host: hostSchema }),
+    z.object({ type: z.literal('host-removed'), at: time(), host: z.string() }),
+    z.object({ type: z.literal('vm'), at: time(), vm: vmSchema }),
+    z.object({ type: z.literal('vm-removed'), at: time(), uuid: z.string(), name: z.string() }),
+    z.object({ type: z.literal('alarm'), at: time(), code: z.string(), vm: z.string(), message: z.string() }).meta({ description: 'Something that a person has to put right now' }),
+    z.object({ type: z.literal('reset'), at: time() }).meta({ description: 'Events were lost: read everything again' }),
+  ])
+  .meta({ id: 'Event' });
+
+export type FerryEvent = z.infer<typeof eventSchema>;

@@ -1,0 +1,7 @@
+/** Small schemas that several objects of the API are made of; they are no part of what the package exports. */
+import { z } from 'zod';
+
+export const bytes = () => z.number().int().nonnegative();
+export const time = () => z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
+export const milliseconds = () => z.number().int().nonnegative();
+export const nameText = () => z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);

@@ -1,0 +1,82 @@
+/** VMs with their disks and instances, and what interrupted migrations left of them. */
+import { z } from 'zod';
+import { bytes, time } from './parts.ts';
+
+export const domainStateSchema = z.enum(['running', 'blocked', 'paused', 'shutting-down', 'shut-off', 'crashed', 'pm-suspended', 'no-state', 'unknown']);
+
+export const diskSchema = z.object({
+  target: z.string(),
+  device: z.enum(['disk', 'cdrom', 'floppy', 'lun']),
+  type: z.string(),
+  source: z.string().optional(),
+  format: z.string().optional(),
+  readOnly: z.boolean(),
+});
+
+export const vmSchema = z
+  .object({
+    uuid: z.string(),
+    name: z.string(),
+    host: z.string(),
+    state: domainStateSchema,
+    memoryBytes: bytes(),
+    vcpus: z.number().int(),
+    disks: z.array(diskSchema),
+    instances: z.array(z.object({ host: z.string(), role: z.enum(['authoritative', 'parked', 'incoming', 'conflict']), state: domainStateSchema, persistent: z.boolean().optional() })),
+    currentMigration: z.string().optional(),
+    labels: z.array(z.string()).optional(),
+  })
+  .meta({ id: 'Vm' });
+
+export const vmCopiesSchema = z
+  .object({
+    vm: z.string(),
+    copies: z.array(
+      z.object({
+        host: z.string(),
+        role: z.string(),
+        state: domainStateSchema,
+        reason: z.string().meta({ description: "libvirt's reason for the state" }),
+        persistent: z.boolean(),
+        knowledge: z.array(z.string()).meta({ description: 'What is known of this copy, sentence by sentence' }),
+      }),
+    ),
+  })
+  .meta({ id: 'VmCopies', description: 'Every instance of a VM with what is known of it' });
+export const vmSettleSchema = z.strictObject({ keep: z.string().min(1).max(255).meta({ description: 'Host whose copy stays; the active ones elsewhere are ended' }) }).meta({ id: 'VmSettle' });
+
+export const vmRemainsSchema = z
+  .object({
+    vm: z.string(),
+    items: z.array(
+      z.object({
+        kind: z.enum(['half', 'volume']),
+        host: z.string(),
+        what: z.string(),
+        remedy: z.string().meta({ description: 'What cleaning up does with it' }),
+        settles: z.boolean().meta({ description: 'False: cleaning up leaves it alone' }),
+      }),
+    ),
+  })
+  .meta({ id: 'VmRemains', description: 'What interrupted migrations left of a VM' });
+
+export const leftoverSchema = z
+  .object({
+    host: z.string(),
+    path: z.string(),
+    pool: z.string(),
+    vm: z.object({ uuid: z.string(), name: z.string() }),
+    migration: z.string(),
+    at: time(),
+    role: z.enum(['source', 'target']).meta({ description: '"source": what a finished copy left; "target": what an unfinished one left' }),
+    sizeBytes: bytes(),
+    allocatedBytes: bytes().optional(),
+  })
+  .meta({ id: 'Leftover', description: 'A volume that a move left behind' });
+
+export const leftoverPurgeSchema = z.strictObject({ host: z.string().min(1).max(255), path: z.string().min(1).max(4096) }).meta({ id: 'LeftoverPurge' });
+
+export type VmJson = z.infer<typeof vmSchema>;
+export type LeftoverJson = z.infer<typeof leftoverSchema>;
+export type VmCopiesJson = z.infer<typeof vmCopiesSchema>;
+export type VmRemainsJson = z.infer<typeof vmRemainsSchema>;
