@@ -4,11 +4,12 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { LabError } from './errors.ts';
+import { killAndWait, withDescendants } from './processes.ts';
 
 export type RunOptions = {
   readonly signal?: AbortSignal | undefined;
   readonly input?: string;
-  /** How long the command may take before it is killed. */
+  /** How long the command may take before it is killed; a minute when absent. */
   readonly timeoutMs?: number;
 };
 
@@ -16,20 +17,17 @@ export type RunResult = { readonly code: number; readonly stdout: string; readon
 
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024;
 
-/** Runs a command to its end and returns its exit code and output; throws only when it cannot run, is aborted or takes too long. */
+/**
+ * Runs a command to its end and returns its exit code and output; throws only when it cannot run, is aborted or takes too long. Whatever the
+ * command has started is then killed with it, also in a host; only what has made itself a daemon stays.
+ */
 export async function tryRun(command: readonly [string, ...string[]], options: RunOptions = {}): Promise<RunResult> {
-  options.signal?.throwIfAborted();
-  const timeoutMs = options.timeoutMs ?? 60_000;
+  const { signal, timeoutMs = 60_000 } = options;
+  signal?.throwIfAborted();
   const [file, ...args] = command;
   const { promise, resolve, reject } = Promise.withResolvers<RunResult>();
-  const child = spawn(file, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    cwd: '/',
-    env: { ...process.env, LC_ALL: 'C' },
-    timeout: timeoutMs,
-    killSignal: 'SIGKILL',
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-  });
+  // a session of its own, so that all of it can be killed at once; Ctrl-C on a terminal reaches this process only, which decides what ends
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: '/', env: { ...process.env, LC_ALL: 'C' }, detached: true });
   const output: { stdout: string; stderr: string } = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8');
@@ -43,11 +41,33 @@ export async function tryRun(command: readonly [string, ...string[]], options: R
   child.on('error', (error: NodeJS.ErrnoException) => {
     reject(error.code === 'ENOENT' ? new LabError(`The command "${file}" is missing; run ". script/bootstrap lab" to install what the lab needs.`, { cause: error }) : error);
   });
-  child.on('close', (code, signal) => {
+  child.on('close', (code, name) => {
     if (code !== null) resolve({ code, ...output });
-    else reject(new LabError(`"${command.join(' ')}" was ended by ${signal ?? 'a signal'}, after at most ${timeoutMs / 1000} s.`));
+    else reject(new LabError(`"${command.join(' ')}" was ended by ${name ?? 'a signal'}.`));
   });
-  return await promise;
+  const giveUp = (reason: unknown): void => {
+    if (child.pid !== undefined) killGroup(child.pid);
+    // a daemon that still holds them must not keep this process waiting
+    for (const stream of [child.stdout, child.stderr]) stream.destroy();
+    reject(reason);
+  };
+  const onAbort = (): void => giveUp(signal?.reason);
+  const timer = setTimeout(() => giveUp(new LabError(`"${command.join(' ')}" took longer than ${timeoutMs / 1000} s and was killed.`)), timeoutMs);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
 }
 
 /** Like `tryRun`, but an exit code other than 0 is an error that carries what the command said. Returns its standard output. */
@@ -86,19 +106,27 @@ export async function startDetached(command: readonly [string, ...string[]], log
   }
 }
 
-/** Runs a command with this process's own terminal; returns its exit code (128 + signal number for a signal). */
+/**
+ * Runs a command with this process's own terminal; returns its exit code (128 + signal number for a signal). Told to end, this process ends the
+ * command with all that it has started.
+ */
 export async function runAttached(command: readonly [string, ...string[]]): Promise<number> {
   const [file, ...args] = command;
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const child = spawn(file, args, { stdio: 'inherit', cwd: '/' });
   // Ctrl-C reaches the child through the terminal; this process waits for what the child makes of it
   const ignore = (): void => undefined;
+  const end = (): void => {
+    if (child.pid !== undefined) killAndWait(withDescendants(child.pid)).catch(reject);
+  };
   process.on('SIGINT', ignore);
+  for (const name of ['SIGTERM', 'SIGHUP'] as const) process.on(name, end);
   child.on('error', reject);
   child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 143)));
   try {
     return await promise;
   } finally {
     process.off('SIGINT', ignore);
+    for (const name of ['SIGTERM', 'SIGHUP'] as const) process.off(name, end);
   }
 }

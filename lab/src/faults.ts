@@ -80,13 +80,22 @@ export async function releaseFarewells(lab: LabRef, host: string, signal?: Abort
   await sh(lab, host, 'nft delete table ip hold-farewells', signal);
 }
 
-/** Sends a signal to the host's libvirtd: KILL as a crash, TERM as an orderly end, STOP and CONT as a hang. Its guests are not touched. */
+/**
+ * Sends a signal to the host's libvirtd: KILL as a crash, TERM as an orderly end (both wait for it, a minute at most), STOP and CONT as a hang.
+ * Its guests are not touched.
+ */
 export async function signalDaemon(lab: LabRef, host: string, name: 'KILL' | 'TERM' | 'STOP' | 'CONT', signal?: AbortSignal): Promise<void> {
   const gone = name === 'KILL' || name === 'TERM' ? '; while [ -e /proc/$pid ]; do sleep 0.05; done' : '';
   await sh(lab, host, `pid=$(cat /run/libvirtd.pid); kill -${name} $pid${gone}`, signal);
 }
 
-/** Starts the host's libvirtd, which has ended, and waits until it answers. */
+/** Ends the host's libvirtd in an orderly way and starts it again, so that it reads its files anew. */
+export async function restartDaemon(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
+  await signalDaemon(lab, host, 'TERM', signal);
+  await startDaemon(lab, host, signal);
+}
+
+/** Starts the host's libvirtd, which has ended, and waits until it answers; a minute at most. */
 export async function startDaemon(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
   await sh(lab, host, 'libvirtd -d -l; until virsh -q -c qemu:///system uri >/dev/null 2>&1; do sleep 0.05; done', signal);
 }
@@ -97,8 +106,7 @@ export async function startDaemon(lab: LabRef, host: string, signal?: AbortSigna
  */
 export async function shortenPatience(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
   await sh(lab, host, "for file in qemu libvirtd; do printf 'keepalive_interval = 1\\nkeepalive_count = 4\\n' >>/etc/libvirt/$file.conf; done", signal);
-  await signalDaemon(lab, host, 'TERM', signal);
-  await startDaemon(lab, host, signal);
+  await restartDaemon(lab, host, signal);
 }
 
 /** Ends the guest's QEMU on the host as a crash would. */

@@ -37,6 +37,14 @@ export function markedProcesses(stateDirectory: string): readonly ProcessIdentit
   return found;
 }
 
+/** The process, its children, theirs and so on, as they are now. A command in a host is among them, whatever PID it has there. */
+export function withDescendants(pid: number): readonly ProcessIdentity[] {
+  const parents = new Map(readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)).map((entry) => [Number(entry), Number(statFields(Number(entry))?.[1])]));
+  const found = [pid];
+  for (const each of found) for (const [child, parent] of parents) if (parent === each) found.push(child);
+  return found.flatMap((each) => identify(each) ?? []);
+}
+
 /** Kills exactly these processes and waits until they are gone. */
 export async function killAndWait(processes: readonly ProcessIdentity[], signal?: AbortSignal): Promise<void> {
   for (const target of processes) {
