@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { credentialsOf, issueCertificate, makeAuthority, run, temporaryLab, vmCreate, type HostStatus, type TemporaryLab } from '@ferry/lab';
+import { credentialsOf, issueCertificate, makeAuthority, restartDaemon, run, temporaryLab, vmCreate, type HostStatus, type TemporaryLab } from '@ferry/lab';
 import { controlPlane } from './control-plane.ts';
 import { accessTo, onHostOf, type MigrationJson } from './fleet.ts';
 
@@ -170,9 +170,9 @@ test('a password (SASL): taken when it is right, refused otherwise, and never se
     writeFileSync(file, `[credentials-lab]\nauthname=ann@libvirt\npassword=${password}\n[auth-libvirt-${address}]\ncredentials=lab\n`);
     return ['--pki-path', pki, '--auth-file', file];
   };
-  const restart = 'kill $(cat /run/libvirtd.pid); while [ -e /proc/$(cat /run/libvirtd.pid 2>/dev/null || echo none) ]; do sleep 0.05; done; libvirtd -d -l; until virsh -q -c qemu:///system uri >/dev/null 2>&1; do sleep 0.05; done';
   await sh('host2', `mkdir -p /etc/sasl2; printf 'mech_list: scram-sha-256\nsasldb_path: /etc/libvirt/passwd.db\n' >/etc/sasl2/libvirt.conf; printf hush | saslpasswd2 -p -a libvirt -u libvirt -f /etc/libvirt/passwd.db ann
-    sed -i 's/^auth_tcp.*/auth_tcp = "sasl"/' /etc/libvirt/libvirtd.conf; echo 'auth_tls = "sasl"' >>/etc/libvirt/libvirtd.conf; ${restart}`);
+    sed -i 's/^auth_tcp.*/auth_tcp = "sasl"/' /etc/libvirt/libvirtd.conf; echo 'auth_tls = "sasl"' >>/etc/libvirt/libvirtd.conf`);
+  await restartDaemon(temporary.lab, 'host2');
   {
     await using plane = await controlPlane(...authFile('hush'));
     assert.equal((await plane.json<{ state: string }>('host', 'add', `qemu+tls://${address}/system`)).state, 'connected');

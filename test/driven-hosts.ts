@@ -6,7 +6,7 @@ import { after, before } from 'node:test';
 import { libvirtHypervisor } from '@ferry/adapters';
 import { vmUuid } from '@ferry/core';
 import type { HostLink, MigrationDriver, PerformRequest } from '@ferry/engine';
-import { readTicks, temporaryLab, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab, type VmCreateOptions } from '@ferry/lab';
+import { readTicks, shortenPatience, temporaryLab, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab, type VmCreateOptions } from '@ferry/lab';
 import { onHostOf } from './fleet.ts';
 
 export interface DrivenHosts {
@@ -16,7 +16,7 @@ export interface DrivenHosts {
   readonly create: (options: VmCreateOptions) => Promise<Guest>;
   /** A shell line on a host. */
   readonly sh: (host: string, command: string) => Promise<string>;
-  /** The source's daemon gives the target's up after 5 s instead of 30 s. Before the links are used. */
+  /** Daemons give a silent peer up after 5 s instead of 30 s. Before the links are used. */
   readonly loseHopeSoon: () => Promise<void>;
 }
 
@@ -89,10 +89,7 @@ function hostsOf({ lab, status }: TemporaryLab, links: ReadonlyMap<string, HostL
     },
     async loseHopeSoon() {
       for (const link of links.values()) await link.close();
-      for (const { name } of status.hosts) {
-        await sh(name, `printf 'keepalive_interval = 1\\nkeepalive_count = 4\\n' >>/etc/libvirt/qemu.conf
-          old=$(cat /run/libvirtd.pid); kill $old; while [ -e /proc/$old ]; do sleep 0.05; done; libvirtd -d -l; until virsh -q -c qemu:///system uri >/dev/null 2>&1; do sleep 0.05; done`);
-      }
+      for (const { name } of status.hosts) await shortenPatience(lab, name);
       await open();
     },
   };

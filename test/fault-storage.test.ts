@@ -3,9 +3,6 @@
  * storage.test.ts. Beside it a target whose name the source cannot resolve; closed ports: transfer.test.ts.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { changeLink, cutTraffic, killGuest, mendTraffic, signalDaemon, startDaemon, virsh, vmCreate, waitFor } from '@ferry/lab';
 import { begin, countsOn, intact, onlyFull, place, shortPatience, type Begun, type Expected } from './fault-fixture.ts';
@@ -47,11 +44,7 @@ test('link cut in a copy, and libvirt gives up before Ferry does: it ends when t
 });
 
 test('the data cut in a copy: it is told, and given up by a policy with a limit', { timeout: 180_000 }, async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'ferry-policy-'));
-  const usual = await fleet.plane.json<object>('policy', 'show', 'default');
-  writeFileSync(join(folder, 'p.json'), JSON.stringify({ ...usual, steps: [{ when: 'no-progress', ms: 18_000, do: 'abort' }], postCopy: 'never' }));
-  await fleet.plane.json('policy', 'set', 'impatient', join(folder, 'p.json'));
-  rmSync(folder, { recursive: true });
+  await fleet.policy('impatient', { steps: [{ when: 'no-progress', ms: 18_000, do: 'abort' }], postCopy: 'never' });
   const begun = await begin(fleet, 'stored', { mib: 1, more: ['--policy', 'impatient'] });
   await cutTraffic(fleet.lab, begun.to, 'data');
   const decided = async (): Promise<string> => ((await fleet.migration(begun.id)).decisions ?? []).map(({ text }) => text).join('\n');

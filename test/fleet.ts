@@ -2,6 +2,8 @@
  * What the tests on real hosts begin with: a lab of two hosts, a control plane that knows them, and the small questions
  * that every file asks of them. Gone when the file's tests are over.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { credentialsOf, execCommand, run, temporaryLab, virsh, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
 import { controlPlane, type ControlPlane } from './control-plane.ts';
@@ -64,6 +66,8 @@ export interface Fleet {
   readonly show: (vm: string) => Promise<VmJson>;
   /** Waits until the control plane knows the VM in this state. */
   readonly seen: (vm: string, state: string) => Promise<unknown>;
+  /** Stores a policy: the default with other fields. */
+  readonly policy: <T>(name: string, fields: object) => Promise<T>;
   /** A shell line on a host. */
   readonly sh: (host: string, command: string) => Promise<string>;
   /** What libvirt on the host says of the VM; `absent` when it has none. */
@@ -117,6 +121,11 @@ function fleetOf(temporary: TemporaryLab, plane: ControlPlane): Fleet {
         const ran = await plane.ferry('vm', 'show', vm, '-o', 'json');
         return (ran.code === 0 && (JSON.parse(ran.stdout) as VmJson).state === state) || undefined;
       }, { timeoutMs: 10_000 }),
+    async policy(name, fields) {
+      const file = join(plane.dataDir, `policy-${name}.json`);
+      writeFileSync(file, JSON.stringify({ ...(await plane.json<object>('policy', 'show', 'default')), ...fields }));
+      return plane.json('policy', 'set', name, file);
+    },
     sh: (host, command) => onHostOf(lab, host, command),
     state: async (host, vm) => (await virsh(lab, host, ['domstate', vm]).catch(() => 'absent')).trim(),
   };

@@ -5,12 +5,9 @@
  * it can resume. Once for each kind of disk, with script/test --full twenty times.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { holdFarewells, readTicks, releaseFarewells, shortenPatience, signalDaemon, virsh, vmCreate, vmDelete, vmLog, waitFor, type DiskKind } from '@ferry/lab';
-import { begin } from './fault-fixture.ts';
+import { holdFarewells, readTicks, releaseFarewells, signalDaemon, virsh, vmCreate, vmDelete, vmLog, waitFor, type DiskKind } from '@ferry/lab';
+import { begin, countsOn, shortPatience } from './fault-fixture.ts';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 const full = (process.env['FERRY_TEST_FULL'] ?? '') !== '';
@@ -20,7 +17,7 @@ const times = full ? 20 : 1;
 let fleet: Fleet;
 withFleet(async (made) => {
   fleet = made;
-  for (const host of ['host1', 'host2']) await shortenPatience(made.lab, host);
+  await shortPatience(made);
 });
 
 /** Program and procedure of the Finish call, as they stand in a TCP segment; the daemon's answers on its connection are dropped from then on. */
@@ -43,10 +40,6 @@ async function withLostReply<T>(target: string, work: () => Promise<T>): Promise
   }
 }
 
-const ticksGoOn = async (name: string): Promise<void> => {
-  const before = readTicks(vmLog(fleet.lab, name)).last;
-  await waitFor(`${name} to count on`, () => (readTicks(vmLog(fleet.lab, name)).last > before ? true : undefined), { timeoutMs: 20_000 });
-};
 const uriOf = (host: string): string => fleet.temporary.status.hosts.find(({ name }) => name === host)?.uri ?? assert.fail(host);
 const both = async (name: string): Promise<readonly string[]> => [await fleet.state('host1', name), await fleet.state('host2', name)];
 
@@ -61,7 +54,7 @@ async function settledByOperator(name: string): Promise<void> {
   const settled = await fleet.plane.json<{ readonly host: string }>('vm', 'settle', name, '--keep', 'host1');
   assert.equal(settled.host, 'host1');
   assert.deepEqual((await both(name)).map((state) => state === 'running'), [true, false]);
-  await ticksGoOn(name);
+  await countsOn(fleet, name);
   assert.match((await fleet.plane.ferry('vm', 'settle', name, '--keep', 'host1')).stderr, /active on host1 only/);
 }
 
@@ -88,16 +81,14 @@ for (const disk of kinds) {
       assert.deepEqual(migration.vmIsNow, { host: to, state: 'running' });
       assert.equal(await fleet.state(to, name), 'running');
       assert.equal(await fleet.state(from, name), 'absent');
-      await ticksGoOn(name);
+      await countsOn(fleet, name);
     }
     await vmDelete(fleet.lab, name);
   });
 }
 
 test('both of two copies are paused where the policy says so, and the one that is kept runs again', { timeout: 120_000 }, async () => {
-  const file = join(mkdtempSync(join(tmpdir(), 'ferry-policy-')), 'policy.json');
-  writeFileSync(file, JSON.stringify({ ...(await fleet.plane.json<object>('policy', 'show', 'default')), twoCopies: 'suspend-both' }));
-  await fleet.plane.json('policy', 'set', 'cautious', file);
+  await fleet.policy('cautious', { twoCopies: 'suspend-both' });
   await fleet.plane.json('cluster', 'set', 'default', '--policy', 'cautious');
   await vmCreate(fleet.lab, { name: 'twice', host: 'host1' });
   await withLostReply('host2', () => virsh(fleet.lab, 'host1', ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', 'twice', uriOf('host2')], { timeoutMs: 60_000 }).catch((error: unknown) => error));
@@ -110,9 +101,7 @@ test('both of two copies are paused where the policy says so, and the one that i
 });
 
 test('by handover: the target waits until the source is gone, and one runs also when the reply is lost', { timeout: 120_000 }, async () => {
-  const file = join(mkdtempSync(join(tmpdir(), 'ferry-policy-')), 'policy.json');
-  writeFileSync(file, JSON.stringify({ ...(await fleet.plane.json<object>('policy', 'show', 'default')), singleCopy: 'handover' }));
-  await fleet.plane.json('policy', 'set', 'handed', file);
+  await fleet.policy('handed', { singleCopy: 'handover' });
   await vmCreate(fleet.lab, { name: 'handed', host: 'host1' });
   await fleet.seen('handed', 'running');
   const moved = await fleet.move('handed', '--to', 'host2', '--policy', 'handed');
@@ -122,7 +111,7 @@ test('by handover: the target waits until the source is gone, and one runs also 
   assert.equal(lost.outcome, 'failed', 'the source resumed, so the target was removed');
   assert.deepEqual(lost.vmIsNow, { host: 'host2', state: 'running' });
   assert.deepEqual(await both('handed'), ['absent', 'running']);
-  await ticksGoOn('handed');
+  await countsOn(fleet, 'handed');
   await vmDelete(fleet.lab, 'handed');
 });
 
@@ -149,7 +138,7 @@ test('the last call is heard too late, when the source runs again: two run, Ferr
   assert.deepEqual([ended.outcome, ended.error?.code, await both('late')], ['failed', 'vm-two-copies', ['running', 'running']], JSON.stringify(ended.error));
   await fleet.plane.json('vm', 'settle', 'late', '--keep', 'host1');
   assert.deepEqual((await both('late')).map((state) => state === 'running'), [true, false]);
-  await ticksGoOn('late');
+  await countsOn(fleet, 'late');
   await virsh(fleet.lab, 'host2', ['undefine', 'late']).catch(() => undefined);
   await vmDelete(fleet.lab, 'late');
 });
@@ -159,7 +148,7 @@ test('the same by handover: what the target hears too late does not run it', { t
   await fleet.seen('late-handed', 'running');
   const ended = await withLateCall('late-handed', ['--policy', 'handed']);
   assert.deepEqual([ended.outcome, ended.vmIsNow, await both('late-handed')], ['failed', { host: 'host1', state: 'running' }, ['running', 'absent']], JSON.stringify(ended.error));
-  await ticksGoOn('late-handed');
+  await countsOn(fleet, 'late-handed');
   assert.ok(readTicks(vmLog(fleet.lab, 'late-handed')).contiguous);
   await vmDelete(fleet.lab, 'late-handed');
 });
@@ -176,6 +165,6 @@ test('the control plane dies in that window and comes back: one runs, and it say
   });
   const [here, there] = await both('window');
   assert.equal([here, there].filter((state) => state === 'running').length, 1, `${here} and ${there}: ${JSON.stringify(ended)}`);
-  await ticksGoOn('window');
+  await countsOn(fleet, 'window');
   await vmDelete(fleet.lab, 'window');
 });
