@@ -141,7 +141,12 @@ async function removeLab(lab: LabRef): Promise<void> {
   if (mounted.length > 0) throw new LabError(`${mounted.join(', ')} is mounted inside the lab's folder, which no lab does; unmount it and run "script/lab down" again.`);
   rmSync(lab.directory, { recursive: true, force: true });
   const base = dirname(lab.directory);
-  if (existsSync(base) && readdirSync(base).length === 0) rmdirSync(base);
+  try {
+    if (existsSync(base) && readdirSync(base).length === 0) rmdirSync(base);
+  } catch (error) {
+    // another lab has just been begun, or has gone and taken it along
+    if (!(error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'ENOENT'))) throw error;
+  }
 }
 
 type LoopDevice = { readonly name: string; readonly 'back-file': string | null };

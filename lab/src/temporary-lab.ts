@@ -2,6 +2,7 @@
 // A killed process cannot clean up: run tests with an own FERRY_LAB_DIR and end with "script/lab down --all" to be sure.
 
 import { randomBytes } from 'node:crypto';
+import { messageOf } from './errors.ts';
 import { labRef } from './lab.ts';
 import type { LabRef } from './lab.ts';
 import { labDown, labUp } from './lifecycle.ts';
@@ -13,16 +14,23 @@ export type TemporaryLab = AsyncDisposable & { readonly lab: LabRef; readonly st
 export async function temporaryLab(options: UpOptions = {}): Promise<TemporaryLab> {
   const lab = labRef(`t-${randomBytes(4).toString('hex')}`);
   const stop = new AbortController();
-  const onSignal = (name: NodeJS.Signals): void => {
-    stop.abort();
-    // the handlers are gone by then, so that the signal now does what it does
-    void labDown(lab).finally(() => process.kill(process.pid, name));
-  };
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const name of names) process.once(name, onSignal);
   const release = (): void => {
     for (const name of names) process.off(name, onSignal);
   };
+  const onSignal = (name: NodeJS.Signals): void => {
+    // a second Ctrl-C must not cut the removal short
+    if (stop.signal.aborted) return;
+    stop.abort();
+    void labDown(lab)
+      .catch((error: unknown) => process.stderr.write(`lab: ${messageOf(error)}\n`))
+      .finally(() => {
+        release();
+        // without a handler the signal does what it does; a process with several labs ends with the last of them
+        if (process.listenerCount(name) === 0) process.kill(process.pid, name);
+      });
+  };
+  for (const name of names) process.on(name, onSignal);
   try {
     const signal = AbortSignal.any([stop.signal, ...(options.signal === undefined ? [] : [options.signal])]);
     const status = await labUp(lab, { ...options, signal });
