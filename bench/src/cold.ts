@@ -3,13 +3,13 @@
 // Bytes on the wire, bytes allocated on the target, time; qcow2, and raw in the long run.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { temporaryLab, virsh, vmCreate, waitFor } from '@ferry/lab';
 import { controlPlane } from '../../test/control-plane.ts';
+import { optionsOf, usual } from './options.ts';
 import { estimate, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
 import { allocatedBytes, IMAGES, onHost, receivedBytes, writeScatteredImage } from './scattered-disk.ts';
 
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
+const { values: flags } = optionsOf({ options: usual });
 const FORMATS = flags.quick ? (['qcow2'] as const) : (['qcow2', 'raw'] as const);
 const ROUNDS = flags.quick ? 1 : 3;
 const LINK_MBIT = 1000;

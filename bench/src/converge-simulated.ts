@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
+import { optionsOf, usual } from './options.ts';
 import { makeResult, printResult, rounded, spread, type Result } from './report.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'packages', 'adapters', 'src', 'simulated', 'grid-main.ts');
@@ -80,7 +80,7 @@ function printTable(contenders: Readonly<Record<string, unknown>>): void {
 }
 
 if (import.meta.main) {
-  const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
+  const { values: flags } = optionsOf({ options: usual });
   const result = await simulatedGrid({ quick: flags.quick });
   printTable(result.figures['contenders'] as Readonly<Record<string, unknown>>);
   printResult(result, { json: flags.json });

@@ -7,30 +7,28 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { readSector, temporaryLab, vmCreate, vmDelete, vmList, vmLog, vmLogFile, waitFor } from '@ferry/lab';
 import { controlPlane, type ControlPlane } from '../../test/control-plane.ts';
 import { call, untilEnded, type Migration } from './api.ts';
 import { BANDWIDTH, cellNames, contenderNames, DEFAULT, FILLED_MIB, howOf, judge, LINK_MBIT, quickCells, quickContenders, summaryOf, workloadOf, type CellName, type Run } from './converge-grid.ts';
 import { hotRate, longestSilenceMs, watchGuest, type GuestWatch } from './guest-watch.ts';
 import { traceJob, traceText } from './job-trace.ts';
+import { optionsOf, refuse, usual } from './options.ts';
 import { makeResult, printResult, rounded } from './report.ts';
 
 const execute = promisify(execFile);
-const { values: flags } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, cells: { type: 'string' }, contenders: { type: 'string' },
-    rounds: { type: 'string' }, 'limit-s': { type: 'string' }, traces: { type: 'string' },
-  },
+const { values: flags } = optionsOf({
+  options: { ...usual, cells: { type: 'string' }, contenders: { type: 'string' }, rounds: { type: 'string' }, 'limit-s': { type: 'string' }, traces: { type: 'string' } },
 });
 const chosen = <T extends string>(text: string | undefined, all: readonly T[], usual: readonly T[]): readonly T[] => {
   if (text === undefined) return usual;
   const unknown = text.split(',').filter((name) => !all.some((each) => each === name));
-  if (unknown.length > 0) throw new Error(`there is no ${unknown.join(', ')}; choose of ${all.join(', ')}`);
+  if (unknown.length > 0) refuse(`There is no ${unknown.join(', ')}; choose of ${all.join(', ')}.`);
   return all.filter((name) => text.split(',').includes(name));
 };
 const wholeNumber = (name: string, text: string | undefined, usual: number): number => {
-  if (text !== undefined && !/^[1-9]\d{0,3}$/.test(text)) throw new Error(`--${name} is a whole number above 0, not ${text}`);
+  if (text !== undefined && !/^[1-9]\d{0,3}$/.test(text)) refuse(`--${name} is a whole number from 1 to 9999, not "${text}".`);
   return text === undefined ? usual : Number(text);
 };
 const cells = chosen(flags.cells, cellNames, flags.quick ? quickCells : cellNames);

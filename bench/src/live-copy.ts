@@ -2,13 +2,13 @@
 // 1 Gbit/s. Ferry, which makes the volume itself, against virsh with a thin volume made by hand beforehand; the same flags.
 import { join } from 'node:path';
 import { rmSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { temporaryLab, virsh, vmCreate, waitFor } from '@ferry/lab';
 import { controlPlane } from '../../test/control-plane.ts';
+import { optionsOf, usual } from './options.ts';
 import { estimate, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
 import { allocatedBytes, CAPACITY_BYTES, IMAGES, onHost, writeScatteredImage } from './scattered-disk.ts';
 
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
+const { values: flags } = optionsOf({ options: usual });
 const ROUNDS = flags.quick ? 3 : 10;
 const LINK_MBIT = 1000;
 const VM = 'live';

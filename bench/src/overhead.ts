@@ -6,13 +6,14 @@ import { once } from 'node:events';
 import { readFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { temporaryLab, vmCreate, waitFor } from '@ferry/lab';
+import { optionsOf, usual } from './options.ts';
 import { estimate, makeResult, pairedRatios, printResult, spread } from './report.ts';
 
 const execute = promisify(execFile);
 const RUN_LIMIT_MS = 120_000;
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
+const { values: flags } = optionsOf({ options: usual });
 const ROUNDS = flags.quick ? 4 : 20;
 const BANDWIDTH_MIB_PER_SECOND = 16;
 /** QEMU's own, which virsh leaves as it is. Ferry's default policy begins with 100 ms, which takes it some passes more: not what is measured here. */

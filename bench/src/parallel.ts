@@ -2,14 +2,15 @@
 // uses meanwhile (share of a core, growth of its memory), and the downtime of each guest by libvirt's figure.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { temporaryLab, vmCreate, waitFor } from '@ferry/lab';
 import { controlPlane } from '../../test/control-plane.ts';
 import { call, migrate } from './api.ts';
+import { optionsOf, usual } from './options.ts';
 import { makeResult, median, printResult, spread } from './report.ts';
 
 const execute = promisify(execFile);
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
+const { values: flags } = optionsOf({ options: usual });
 const ROUNDS = flags.quick ? 2 : 6;
 const GUESTS = 8;
 const BANDWIDTH = 4;

@@ -5,13 +5,14 @@ import { execFile, spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { promisify, parseArgs } from 'node:util';
+import { promisify } from 'node:util';
 // test support, no part of the product
 import { startPrivateLibvirtd } from '../../packages/libvirt/test/private-libvirtd.ts';
+import { optionsOf, usual } from './options.ts';
 import { estimate, makeResult, pairedRatios, printResult, spread } from './report.ts';
 
 const run = promisify(execFile);
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
+const { values: flags } = optionsOf({ options: usual });
 const DOMAINS = 2000;
 const ROUNDS = flags.quick ? 12 : 60;
 const WARM_UP_ROUNDS = 3;

@@ -3,10 +3,11 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { changeRate, temporaryLab, vmCreate, vmDelete, type DiskKind } from '@ferry/lab';
 import { BANDWIDTH, LINK_MBIT } from './converge-grid.ts';
 import { traceJob, traceText } from './job-trace.ts';
+import { optionsOf, refuse } from './options.ts';
 
 interface Story {
   readonly what: string;
@@ -32,9 +33,9 @@ const stories: Readonly<Record<string, Story>> = {
   'disk-copy': { what: 'a Linux guest that writes to its disk, which is copied', workload: 'disk', disk: { kind: 'local', mib: 256 }, flags: ['--copy-storage-all'] },
 };
 
-const { positionals: [directory, ...wanted] } = parseArgs({ allowPositionals: true });
+const { positionals: [directory, ...wanted] } = optionsOf({ allowPositionals: true });
 const unknown = wanted.filter((name) => !(name in stories));
-if (directory === undefined || unknown.length > 0) throw new Error(`usage: script/bench traces DIR [NAME...]; NAME is one of ${Object.keys(stories).join(', ')}`);
+if (directory === undefined || unknown.length > 0) refuse(`use: script/bench traces DIR [NAME...]; NAME is one of ${Object.keys(stories).join(', ')}.`);
 const folder = directory;
 mkdirSync(folder, { recursive: true });
 const execute = promisify(execFile);

@@ -4,15 +4,16 @@
 import { execFile } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { credentialsOf, powerOff, temporaryLab, vmCreate, waitFor, type HostStatus } from '@ferry/lab';
 import { controlPlane, type ControlPlane } from '../../test/control-plane.ts';
 import { accessTo } from '../../test/fleet.ts';
 import { call, migrate } from './api.ts';
+import { optionsOf, usual } from './options.ts';
 import { estimate, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
 
 const execute = promisify(execFile);
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
+const { values: flags } = optionsOf({ options: usual });
 const ROUNDS = flags.quick ? 3 : 8;
 const BANDWIDTH = 32;
 const VM = 'bench';

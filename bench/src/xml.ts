@@ -1,15 +1,15 @@
 // script/bench xml: parse 10,000 domain definitions and change each in two places (the source of its first disk, the network of its cards),
 // with Ferry's editor and with the libraries one would take instead. In turns, one after the other, on one core. Also: is everything
 // outside of the edit the same byte for byte?
-import { parseArgs } from 'node:util';
 import { DOMParser, XMLSerializer } from '@xmldom/xmldom';
 import { XMLBuilder, XMLParser } from 'fast-xml-parser';
 import { XmlDocument, XmlElement } from 'libxml2-wasm';
 import { editXml, parseXml, withAttribute, xmlChild } from '@ferry/libvirt';
 import { domainXmls } from './domain-xmls.ts';
+import { optionsOf, usual } from './options.ts';
 import { estimate, makeResult, pairedRatios, printResult, spread } from './report.ts';
 
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } } });
+const { values: flags } = optionsOf({ options: usual });
 const count = flags.quick ? 1_000 : 10_000;
 const rounds = flags.quick ? 3 : 7;
 const path = '/srv/new/disk.qcow2';
