@@ -198,6 +198,25 @@ test('a start that is killed half-way leaves nothing after "down", and "up" make
   }
 });
 
+test('a process with two labs that is interrupted twice leaves nothing, and ends as by the signal', async () => {
+  const program = `import { temporaryLab } from '@ferry/lab';
+    const labs = await Promise.all([1, 2].map(() => temporaryLab({ hosts: 1 })));
+    console.log(JSON.stringify(labs.map(({ status }) => status)));
+    setInterval(() => undefined, 1_000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<NodeJS.Signals | null>((resolve) => child.once('exit', (_, signal) => resolve(signal)));
+  let told = '';
+  child.stdout.on('data', (text: Buffer) => (told += text.toString()));
+  const labs = await waitFor('Two labs', () => (told.endsWith('\n') ? (JSON.parse(told) as LabStatus[]) : undefined), { timeoutMs: 60_000 });
+  const tracesOfBoth = async () => (await Promise.all(labs.map((each) => traces({ name: each.lab, directory: each.directory }, uplinkOf(each))))).flat();
+  const before = (await tracesOfBoth()).length;
+  child.kill('SIGINT');
+  await waitFor('The first that is gone', async () => ((await tracesOfBoth()).length < before ? true : undefined), { timeoutMs: 30_000 });
+  child.kill('SIGINT');
+  assert.equal(await ended, 'SIGINT');
+  assert.deepEqual(await tracesOfBoth(), []);
+});
+
 test('"down" leaves nothing behind, with guests on every kind of disk running, and may be said twice', async () => {
   for (const disk of ['local', 'shared', 'block', 'nbd'] as const) await vmCreate(lab, { name: `last-${disk}`, host: 'host1', disk, workload: 'disk', until: 'started' });
   assert.ok((await traces(lab, uplinkOf(status))).length > 4);
