@@ -4,9 +4,8 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, mkdirSync, rmSync, readFileSync, openSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { labDown, labRef, labUp, vmCreate, waitFor } from '@ferry/lab';
 
 interface MigrationJson {
@@ -20,60 +19,53 @@ interface MigrationJson {
   readonly transferredBytes?: number;
 }
 
-const usage = `usage: script/demo [--once]
-  Brings up a lab of three real libvirt hosts, starts Ferry, and moves a VM live while it writes memory.
-  --once   asks nothing, cleans up, ends with one line of JSON`;
 const ferry = join(import.meta.dirname, '..', 'bin', 'ferry');
 /** Keeps the guest's pause short: an uncapped move of a small guest pauses longer (docs/decisions). */
 const bandwidthMiBPerSecond = 24;
 const workloadMiBPerSecond = 6;
 
+const signalNames = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
-function options(): { readonly once: boolean } {
-  try {
-    const { values } = parseArgs({ options: { once: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } });
-    if (values.help) {
-      process.stdout.write(`${usage}\n`);
-      process.exit(0);
-    }
-    return values;
-  } catch (error) {
-    say(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
-    process.exit(2);
-  }
-}
-
-/** Runs `ferry`; what it says to people goes to the terminal. Rejects with its exit code when that is not 0. */
+/** Runs `ferry`; what it says to people goes to the terminal. Rejects when its exit code is not 0, and never before it has ended. */
 function runFerry(args: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(ferry, args, { env, stdio: ['ignore', 'pipe', 'inherit'], signal });
     const chunks: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-    child.on('error', reject);
-    child.on('close', (code) => (code === 0 ? resolve(Buffer.concat(chunks).toString()) : reject(new Error(`ferry ${args.join(' ')} ended with ${code}`))));
+    let failure: Error | undefined;
+    child.on('error', (error) => (failure = error));
+    child.on('close', (code) => (code === 0 ? resolve(Buffer.concat(chunks).toString()) : reject(failure ?? new Error(`ferry ${args.join(' ')} ended with ${code}`))));
   });
 }
 
 const alive = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null;
 
+/** Asks the process to end, and sees to it when it does not. */
 async function endOf(child: ChildProcess): Promise<void> {
   if (!alive(child)) return;
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const patience = setTimeout(() => child.kill('SIGKILL'), 15_000);
   child.kill('SIGTERM');
   await ended;
+  clearTimeout(patience);
 }
 
 async function main(): Promise<number> {
-  const { once } = options();
+  const once = process.argv.includes('--once');
   const interrupted = new AbortController();
   const { signal } = interrupted;
+  let exitCode = 0;
   // not "once": a second Ctrl-C must not cut the cleaning up short
-  const interrupt = (): void => {
+  const interrupt = (name: NodeJS.Signals): void => {
     say(signal.aborted ? 'still cleaning up ...' : '\ninterrupted, cleaning up ...');
+    exitCode ||= 128 + constants.signals[name];
     interrupted.abort(new Error('interrupted'));
   };
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, interrupt);
+  for (const name of signalNames) process.on(name, interrupt);
+  // nor must a reader that has gone (| head, a closed terminal)
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const stays = !once && process.stdout.isTTY && process.stderr.isTTY;
   const lab = labRef(once ? `demo-${process.pid}` : 'demo');
   const dataDir = once ? mkdtempSync(join(tmpdir(), 'ferry-demo-')) : '/var/tmp/ferry-demo';
@@ -119,9 +111,9 @@ async function main(): Promise<number> {
       rmSync(dataDir, { recursive: true, force: true });
       if (signal.aborted) say('script/demo: interrupted; everything is cleaned up.');
     }
-    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(name, interrupt);
+    for (const name of signalNames) process.off(name, interrupt);
   }
-  return signal.aborted ? 130 : ok ? 0 : 1;
+  return exitCode !== 0 ? exitCode : ok ? 0 : 1;
 }
 
 const row = (m: MigrationJson) => ({
