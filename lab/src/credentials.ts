@@ -99,6 +99,6 @@ function equip(lab: LabRef, host: HostDocument, { pki, ssh, authorized }: { read
   writeFileSync(join(folders.ssh, 'authorized_keys'), `${authorized.join('\n')}\n`, { mode: 0o600 });
   writeFileSync(
     join(folders.sshd, 'sshd_config'),
-    ['Port 22', 'HostKey /etc/ssh-lab/host_key', 'PermitRootLogin prohibit-password', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'UsePAM no', 'StrictModes no', 'PidFile /run/sshd.pid', 'MaxStartups 100', ''].join('\n'),
+    ['Port 22', 'HostKey /etc/ssh-lab/host_key', 'PermitRootLogin prohibit-password', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'UsePAM no', 'StrictModes no', 'Subsystem sftp internal-sftp', 'PidFile /run/sshd.pid', 'MaxStartups 100', ''].join('\n'),
   );
 }
