@@ -51,3 +51,8 @@ test('told to end: a copy that moves by libvirt, one that stands still by cuttin
   assert.deepEqual(done([...stalled(13), abort(13_500)]).effects, ['cut-copies']);
   assert.deepEqual(done([...moving, abort(9_500), seen(9_500 + abortPatienceMs, silent)]).effects, ['abort-job', 'cut-copies']);
 });
+
+test('a control plane that comes back to a copy it has told to end cuts it first, too', () => {
+  const { effects } = done([...stalled(13), [13_500, { type: 'abort-requested' }], [14_000, { type: 'recovered' }], seen(14_500, half)]);
+  assert.deepEqual(effects, ['cut-copies', 'cut-copies', 'cut-copies']);
+});

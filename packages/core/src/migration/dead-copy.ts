@@ -8,8 +8,8 @@ import type { TimeMs } from '../ids.ts';
 import type { Migration } from '../model.ts';
 import type { InstanceView } from './judge.ts';
 import { hasCopies } from './plan.ts';
+import type { MigrationEffect } from './step.ts';
 import { told } from './telling.ts';
-import type { MigrationEffect, Step } from './step.ts';
 
 /** A copy that stands still for so long, to a target that does not answer, is given up. Shorter cuts are outlasted; libvirt's daemons give each other up after 30 s. */
 export const silentCopyMs = 18_000;
@@ -17,25 +17,24 @@ export const silentCopyMs = 18_000;
 const movesWithinMs = 3_000;
 /** libvirt has so long to end what it was told to end. */
 export const abortPatienceMs = 5_000;
-const lookEveryMs = 500;
 
 const stillMs = ({ course, plan }: Migration): number => (course === undefined || !hasCopies(plan) ? 0 : stoodStillMs(course));
 
 /** How a transfer is told to end. */
-export const ending = (migration: Migration): MigrationEffect => ({ type: stillMs(migration) >= movesWithinMs ? 'cut-copies' : 'abort-job' });
+export const stopTransfer = (migration: Migration): MigrationEffect => ({ type: stillMs(migration) >= movesWithinMs ? 'cut-copies' : 'abort-job' });
 
 /** It has just stood still for so long that the target should be looked at now. */
 export const fellSilent = (before: Migration, after: Migration): boolean => stillMs(before) < silentCopyMs && stillMs(after) >= silentCopyMs;
 
-export function endDeadCopy(migration: Migration, { source, target }: { readonly source: InstanceView; readonly target: InstanceView }, now: TimeMs): Step | undefined {
+/** The migration whose copy is to be cut now; undefined while there is none. */
+export function withDeadCopy(migration: Migration, { source, target }: { readonly source: InstanceView; readonly target: InstanceView }, now: TimeMs): Migration | undefined {
   const { phase, plan, evidence, abortRequestedAt } = migration;
   if (phase !== 'transferring' || !hasCopies(plan) || source.kind !== 'present' || !source.migrating) return undefined;
-  const again = { type: 'observe', afterMs: lookEveryMs } as const;
   const toldAt = abortRequestedAt ?? evidence.gaveUp?.at;
-  if (toldAt !== undefined) return now - toldAt < abortPatienceMs ? undefined : { migration, effects: [{ type: 'cut-copies' }, again] };
+  if (toldAt !== undefined) return now - toldAt < abortPatienceMs ? undefined : migration;
   const silentMs = stillMs(migration);
   if (target.kind !== 'unreachable' || silentMs < silentCopyMs) return undefined;
   const text = `nothing has moved for ${Math.round(silentMs / 1_000)} s and ${migration.to?.name ?? 'the target'} does not answer, giving up`;
   const decided = told(migration, { do: 'abort' }, text, now);
-  return { migration: { ...decided, evidence: { ...decided.evidence, gaveUp: { text, at: now, targetSilent: true } } }, effects: [{ type: 'cut-copies' }, again] };
+  return { ...decided, evidence: { ...decided.evidence, gaveUp: { text, at: now, targetSilent: true } } };
 }

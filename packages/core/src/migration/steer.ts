@@ -9,7 +9,7 @@ import type { JobSample } from '../convergence/sample.ts';
 import type { TimeMs } from '../ids.ts';
 import type { Migration, MigrationRequest } from '../model.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
-import { ending } from './dead-copy.ts';
+import { stopTransfer } from './dead-copy.ts';
 import { progressOf } from './progress.ts';
 import type { MigrationEffect, Step } from './step.ts';
 import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './telling.ts';
@@ -51,10 +51,10 @@ export function taken(before: Migration, decision: Decision, now: TimeMs): Step 
     case 'pause':
       return withEvidence({ pausedAt: now }, { type: 'pause-guest' });
     case 'abort':
-      return withEvidence({ gaveUp: { text, at: now } }, ending(before));
+      return withEvidence({ gaveUp: { text, at: now } }, stopTransfer(before));
     case 'power-off':
       // a transient domain is nothing any more once it is shut off
-      return before.plan?.persistence === 'transient' ? withEvidence({ gaveUp: { text, at: now } }, ending(before)) : withEvidence({ gaveUp: { text, at: now, powerOff: true } }, ending(before));
+      return before.plan?.persistence === 'transient' ? withEvidence({ gaveUp: { text, at: now } }, stopTransfer(before)) : withEvidence({ gaveUp: { text, at: now, powerOff: true } }, stopTransfer(before));
     case 'note':
       return { migration, effects: [] };
   }

@@ -10,7 +10,7 @@ import type { TimeMs } from '../ids.ts';
 import type { CallFailure, Migration, MigrationRequest } from '../model.ts';
 import { measureRefused, recoverEnded } from './broken.ts';
 import type { CheckResult } from './checks.ts';
-import { ending, fellSilent } from './dead-copy.ts';
+import { fellSilent, stopTransfer } from './dead-copy.ts';
 import { cleaned, end, underway } from './ending.ts';
 import type { InstanceView } from './judge.ts';
 import { enterPhase } from './phase.ts';
@@ -169,10 +169,11 @@ function recovered(migration: Migration): Step {
 }
 
 /** What was stored and perhaps not done any more before the restart; doing it twice changes nothing. */
-function unfinished({ phase, abortRequestedAt, evidence: { gaveUp, pausedAt, poweredOffAt } }: Migration): readonly MigrationEffect[] {
+function unfinished(migration: Migration): readonly MigrationEffect[] {
+  const { phase, abortRequestedAt, evidence: { gaveUp, pausedAt, poweredOffAt } } = migration;
   if (phase === 'post-copy') return [];
   if (poweredOffAt !== undefined) return [{ type: 'shut-down-source' }];
-  if (abortRequestedAt !== undefined || gaveUp !== undefined) return [{ type: 'abort-job' }];
+  if (abortRequestedAt !== undefined || gaveUp !== undefined) return [stopTransfer(migration)];
   return pausedAt !== undefined && phase === 'transferring' ? [{ type: 'pause-guest' }] : [];
 }
 
@@ -186,5 +187,5 @@ function untried({ broken, ...evidence }: Migration['evidence']): Migration['evi
 function abort(migration: Migration, now: TimeMs): Step {
   if (migration.phase === 'cleaning') return stay(migration);
   const marked = { ...migration, abortRequestedAt: migration.abortRequestedAt ?? now };
-  return underway(migration.phase) ? stay(marked, ending(migration), { type: 'observe', afterMs: observeEveryMs }) : end(marked, 'cancelled', now);
+  return underway(migration.phase) ? stay(marked, stopTransfer(migration), { type: 'observe', afterMs: observeEveryMs }) : end(marked, 'cancelled', now);
 }

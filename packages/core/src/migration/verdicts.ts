@@ -6,7 +6,7 @@ import type { TimeMs } from '../ids.ts';
 import type { Migration } from '../model.ts';
 import { directInstead, goDirect, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
 import { isGone, lostText, resumeBroken } from './broken.ts';
-import { endDeadCopy } from './dead-copy.ts';
+import { stopTransfer, withDeadCopy } from './dead-copy.ts';
 import { end, failureText, finish, stayedError, withoutAttention, withPlace } from './ending.ts';
 import { handoverOf, judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
 import { enterPhase } from './phase.ts';
@@ -35,7 +35,9 @@ export function observed(before: Migration, { source, target }: { readonly sourc
   const targetRuns = ['moved', 'stale-source', 'two-copies'].includes(verdict.kind);
   const evidence = { ...before.evidence, verdictSince, ...(targetRuns && before.evidence.targetRunningSince === undefined ? { targetRunningSince: now } : {}) };
   const migration = { ...before, evidence };
-  return endDeadCopy(migration, { source, target }, now) ?? decide(migration, verdict, { held: now - verdictSince.at, ended: evidence.performEnded !== undefined, completed: completedOf(target) ?? completedOf(source), target, source }, now);
+  const dead = withDeadCopy(migration, { source, target }, now);
+  if (dead !== undefined) return stay(dead, { type: 'cut-copies' }, { type: 'observe', afterMs: observeEveryMs });
+  return decide(migration, verdict, { held: now - verdictSince.at, ended: evidence.performEnded !== undefined, completed: completedOf(target) ?? completedOf(source), target, source }, now);
 }
 
 const completedOf = (view: InstanceView): CompletedJob | undefined => (view.kind === 'present' ? view.completed : undefined);
@@ -63,7 +65,7 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
       return again();
     case 'in-progress':
       // the first abort may have come before libvirt had begun its job, and libvirt does not remember it
-      return aborting && migration.phase === 'transferring' ? again({ type: 'abort-job' }) : again();
+      return aborting && migration.phase === 'transferring' ? again(stopTransfer(migration)) : again();
     case 'post-copy':
       return stay(enterPhase(withoutAttention(migration), 'post-copy', now), { type: 'observe', afterMs: observeEveryMs });
     case 'post-copy-broken':
