@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { powerOff, powerOn, readTicks, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type LabRef } from '@ferry/lab';
+import { changeRate, powerOff, powerOn, readTicks, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type LabRef } from '@ferry/lab';
 import type { ControlPlane } from './control-plane.ts';
 import { withFleet, type Fleet } from './fleet.ts';
 
@@ -207,6 +207,35 @@ for (const kind of ['live', 'cold'] as const) {
     await vmDelete(lab, name);
   });
 }
+
+/** How fast QEMU may send the memory, and copy each disk (0: as fast as it goes), bytes/s. */
+async function speeds(name: string): Promise<{ readonly memory: number; readonly disks: readonly number[] }> {
+  const ask = async (execute: string): Promise<unknown> => (JSON.parse(await virsh(lab, 'host1', ['qemu-monitor-command', name, JSON.stringify({ execute })])) as { readonly return: unknown }).return;
+  const memory = ((await ask('query-migrate-parameters')) as { readonly 'max-bandwidth': number })['max-bandwidth'];
+  const jobs = (await ask('query-block-jobs')) as readonly { readonly type: string; readonly speed: number }[];
+  return { memory, disks: jobs.filter(({ type }) => type === 'mirror').map(({ speed }) => speed) };
+}
+
+test("a live copy: the default's share of the link is the memory's, since a disk's limit counts what it does not hold; the operator's limit is for both, at once", { timeout: 120_000 }, async () => {
+  await vmCreate(lab, { name: 'paced', host: 'host1', disk: 'local', until: 'defined' });
+  await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 32M' ${images}/paced.qcow2 >/dev/null`);
+  await virsh(lab, 'host1', ['start', 'paced']);
+  await seen('paced', 'running');
+  await changeRate(lab, 'host1', 16);
+  const id = (await plane.ferry('vm', 'migrate', 'paced', '--detach')).stdout.trim();
+  const mib = 1_048_576;
+  const begun = await waitFor('the share of the link to be told', async () => {
+    const now = await speeds('paced');
+    return now.disks.length > 0 && now.memory < 2_000 * mib && now.memory > 200 * mib ? now : undefined;
+  }, { timeoutMs: 20_000 });
+  assert.ok((begun.disks[0] ?? 0) === 0 || (begun.disks[0] ?? 0) > 1e15, `a limit for the disk: ${JSON.stringify(begun)}`);
+  await plane.json('migration', 'set', id, '--max-bandwidth-mb', '50');
+  assert.deepEqual(await speeds('paced'), { memory: 50 * mib, disks: [50 * mib] });
+  await changeRate(lab, 'host1', undefined);
+  const ended = await endOf(id, 60_000);
+  assert.deepEqual([ended.outcome, ended.vmIsNow], ['succeeded', { host: 'host2', state: 'running' }]);
+  await vmDelete(lab, 'paced');
+});
 
 test('the control plane killed in a cold copy: started again it finishes the move', { timeout: 120_000 }, async () => {
   await create('adopt', 'local', false);

@@ -309,6 +309,8 @@ export interface Attempt {
 export interface MigrationEvidence {
   /** The call that performs the move has ended (well, badly or unknown); absent while it may still run. */
   readonly performEnded?: { readonly at: TimeMs; readonly failure?: CallFailure };
+  /** The memory's share of the link was told. */
+  readonly memoryLimitedAt?: TimeMs;
   /** The policy, or the operator, had the guest paused until it has arrived. */
   readonly pausedAt?: TimeMs;
   /** The policy has given it up, in its words; `powerOff`: the guest is shut down then and moved cold. */

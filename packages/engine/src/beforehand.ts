@@ -44,8 +44,8 @@ export async function foresee(driver: () => Pick<MigrationDriver, 'dirtyRate'>, 
   });
 }
 
-/** MiB/s. The policy's own limit is in the plan. */
-const bandwidthOf = (request: MigrationRequest, plan: MigrationPlan): number | undefined => request.maxBandwidthMiBPerSecond ?? plan.transfer?.bandwidthMiBPerSecond;
+/** Of the memory, MiB/s. The policy's own limit is in the plan. */
+const bandwidthOf = ({ maxBandwidthMiBPerSecond }: MigrationRequest, { transfer }: MigrationPlan): number | undefined => maxBandwidthMiBPerSecond ?? transfer?.bandwidthMiBPerSecond ?? transfer?.memoryBandwidthMiBPerSecond;
 
 /** A guest runs while its memory is copied. */
 export const copiesLive = ({ how, live }: MigrationPlan): boolean => how === 'guest' && live;

@@ -88,7 +88,9 @@ export interface PerformRequest {
 }
 
 export interface TransferLimits {
+  /** For memory and each disk. */
   readonly maxBandwidthMiBPerSecond?: number;
+  readonly memoryBandwidthMiBPerSecond?: number;
   readonly maxDowntimeMs?: number;
 }
 

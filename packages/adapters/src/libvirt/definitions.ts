@@ -161,8 +161,8 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         try {
           await start('none');
         } catch (refusal) {
-          // not every file system does direct I/O
-          if (!(refusal instanceof LibvirtError) || !/O_DIRECT|cache\.direct/i.test(refusal.message)) throw refusal;
+          // not every file system does direct I/O, nor every QEMU Linux' own asynchronous one
+          if (!(refusal instanceof LibvirtError) || !/O_DIRECT|cache\.direct|aio/i.test(refusal.message)) throw refusal;
           await start('writeback');
         }
       }
@@ -211,11 +211,13 @@ const directIoBytes = 4096;
 
 /**
  * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of memory,
- * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the time.
+ * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the time; without QEMU's
+ * threads for each piece of it, a raw one three quarters of that.
  */
 export function helperXml({ uuid, name, disks }: HelperDomain, marker: MigrationMarker, cache: 'none' | 'writeback'): string {
+  const access = (format: string, sizeBytes: number): string => (cache === 'writeback' || (format === 'raw' && sizeBytes % directIoBytes !== 0) ? "cache='writeback'" : "cache='none' io='native'");
   const disk = ({ target, path, format, sizeBytes }: HelperDomain['disks'][number]): string =>
-    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' cache='${format === 'raw' && sizeBytes % directIoBytes !== 0 ? 'writeback' : cache}' discard='unmap'/><source file='${escapeXml(path)}'/><target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
+    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' ${access(format, sizeBytes)} discard='unmap'/><source file='${escapeXml(path)}'/><target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
   return [
     `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
     `<metadata>${markerElement(marker)}</metadata>`,

@@ -29,6 +29,12 @@ export async function cutCopies(session: HostSession, domain: DomainRef, signal:
   if (instances.length > 0) await qemu(session, domain, JSON.stringify({ execute: 'yank', arguments: { instances } }), 'cut the connections of the copy', signal);
 }
 
+/** The copies that run go at this speed each, MiB/s. A later limit of libvirt's is for the memory alone, and no block job is to be had while a guest migrates. */
+export async function limitCopies(session: HostSession, domain: DomainRef, mibPerSecond: number, signal: AbortSignal): Promise<void> {
+  const jobs = (await qemu(session, domain, JSON.stringify({ execute: 'query-block-jobs' }), 'tell its block jobs', signal)) as readonly { readonly type: string; readonly device: string }[];
+  for (const { device } of jobs.filter(({ type }) => type === 'mirror')) await qemu(session, domain, JSON.stringify({ execute: 'block-job-set-speed', arguments: { device, speed: mibPerSecond * 2 ** 20 } }), 'change the speed of the copy', signal);
+}
+
 /** QEMU slows down step by step up to a limit; with the limit at its least the next step all but ends it. */
 const LEAST_THROTTLE = JSON.stringify({ execute: 'migrate-set-parameters', arguments: { 'max-cpu-throttle': 1 } });
 

@@ -13,7 +13,7 @@ import { callFailure, connectFailure } from './failure.ts';
 import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
 import { measureDirtyRate } from './dirty-rate.ts';
 import { filesOf } from './files.ts';
-import { announceGuest, cutCopies, releaseThrottle, setGuestClock } from './guest.ts';
+import { announceGuest, cutCopies, limitCopies, releaseThrottle, setGuestClock } from './guest.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
 import { openDirectSide, performPeerToPeer, recoverPeerToPeer } from './moving.ts';
 import { poolLender } from './pool-lending.ts';
@@ -172,9 +172,11 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
     async openSide(request, side, signal) {
       return openDirectSide(session, side === 'source' ? await must(request.uuid, signal) : undefined, request, signal);
     },
-    async tune(uuid, { maxBandwidthMiBPerSecond, maxDowntimeMs }, signal) {
+    async tune(uuid, { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, maxDowntimeMs }, signal) {
       const domain = await must(uuid, signal);
-      if (maxBandwidthMiBPerSecond !== undefined) await session.domainSetMaxSpeed(domain, maxBandwidthMiBPerSecond, 0, { signal });
+      const bandwidth = maxBandwidthMiBPerSecond ?? memoryBandwidthMiBPerSecond;
+      if (bandwidth !== undefined) await session.domainSetMaxSpeed(domain, bandwidth, 0, { signal });
+      if (maxBandwidthMiBPerSecond !== undefined && (await copiesDisks(session, domain, signal))) await limitCopies(session, domain, maxBandwidthMiBPerSecond, signal);
       if (maxDowntimeMs !== undefined) await session.domainSetMaxDowntime(domain, maxDowntimeMs, { signal });
     },
     async startPostCopy(uuid, signal) {
@@ -241,6 +243,12 @@ async function jobStats(session: HostSession, domain: DomainRef, flags: number, 
     if (error instanceof LibvirtError) return undefined;
     throw error;
   }
+}
+
+/** A migration copies disks of the domain just now. */
+async function copiesDisks(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<boolean> {
+  const stats = await jobStats(session, domain, 0, signal);
+  return stats !== undefined && (sampleOf(stats)?.disk?.remainingBytes ?? 0) > 0;
 }
 
 async function completedJob(session: HostSession, domain: DomainRef, signal: AbortSignal) {

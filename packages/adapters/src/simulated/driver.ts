@@ -68,9 +68,10 @@ export function simulatedDriver(world: SimulatedWorld, host: SimulatedHost): Mig
     async openSide() {
       throw new Error('simulated hosts reach each other: there is no direct mode');
     },
-    async tune(uuid, { maxBandwidthMiBPerSecond, maxDowntimeMs }) {
+    async tune(uuid, { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, maxDowntimeMs }) {
       const domain = find(uuid);
-      const limits = { ...(maxBandwidthMiBPerSecond === undefined ? {} : { bandwidthBytesPerSecond: maxBandwidthMiBPerSecond * mib }), ...(maxDowntimeMs === undefined ? {} : { downtimeMs: maxDowntimeMs }) };
+      const bandwidth = maxBandwidthMiBPerSecond ?? memoryBandwidthMiBPerSecond;
+      const limits = { ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }), ...(maxDowntimeMs === undefined ? {} : { downtimeMs: maxDowntimeMs }) };
       Object.assign(domain.limits, limits);
       const job = world.jobOf(host, uuid);
       if (job?.from === host) world.steer(job, (transfer) => tune(transfer, limits));

@@ -67,6 +67,7 @@ export const transferSchema = z
     zeroCopy: z.boolean().optional(),
     postCopy: z.boolean().optional(),
     bandwidthMiBPerSecond: z.number().optional(),
+    memoryBandwidthMiBPerSecond: z.number().optional(),
     throttle: z.object({ initialPercent: z.number(), incrementPercent: z.number() }).optional(),
     handover: z.boolean().optional(),
   })

@@ -53,7 +53,7 @@ export const lostText = (migration: Migration, source: InstanceView): string =>
     : `${migration.vm.name} ran on ${migration.to?.name ?? 'the target'}, which has it no more; ${migration.from.name} keeps the half that was never sent, paused.`;
 
 type Refusal = Extract<MigrationEvent, { readonly type: 'measure-refused' }>;
-const measureNames: Readonly<Record<Refusal['measure'], string>> = { 'post-copy': 'post-copy', 'pause-guest': 'the pause', tune: 'the new pause budget', 'release-throttle': 'taking throttling back' };
+const measureNames: Readonly<Record<Refusal['measure'], string>> = { 'post-copy': 'post-copy', 'pause-guest': 'the pause', tune: 'a new limit', 'release-throttle': 'taking throttling back' };
 
 /** A measure that a host did not take: said, and the policy's next one is free. */
 export function measureRefused(before: Migration, { measure, message }: Refusal, now: TimeMs): Migration {

@@ -24,8 +24,10 @@ export interface TransferPlan {
   readonly compression?: Compression;
   readonly zeroCopy?: true;
   readonly postCopy?: true;
-  /** From the policy: a limit of its own, or its share of the link. */
+  /** From the policy: a limit of its own, or, where nothing but memory travels, its share of the link. */
   readonly bandwidthMiBPerSecond?: number;
+  /** The policy's share of the link where disks are copied too: for the memory alone, see `withMemoryLimit` in steer.ts. */
+  readonly memoryBandwidthMiBPerSecond?: number;
   /** QEMU may slow the guest down. */
   readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };
   /** The target arrives paused and is released once the source is gone. */

@@ -2,7 +2,7 @@
  * What the policy makes of a running transfer: takes a sample in, asks the convergence engine, and turns its decision into effects. What was
  * decided is on the migration before it is carried out, so a restart does not decide it again.
  */
-import { follow, withNewRate } from '../convergence/course.ts';
+import { follow, withNewRate, type Course } from '../convergence/course.ts';
 import { decide, type Action, type Decision, type Situation } from '../convergence/decide.ts';
 import type { Outlook } from '../convergence/outlook.ts';
 import type { JobSample } from '../convergence/sample.ts';
@@ -16,7 +16,22 @@ import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './tellin
 
 export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step {
   const course = follow(before.course, sample, now);
-  const migration: Migration = { ...before, course, progress: progressOf(withMemory(before, sample), before.progress, course, budgetOf(before), now) };
+  const seen = withMemoryLimit({ ...before, course, progress: progressOf(withMemory(before, sample), before.progress, course, budgetOf(before), now) }, sample, now);
+  const { migration, effects } = steered(seen.migration, course, sample, now);
+  return { migration, effects: [...seen.effects, ...effects] };
+}
+
+/**
+ * The memory's share of the link is told once disks are on their way: a limit that libvirt has at the begin is each disk's, too, and QEMU counts
+ * what a disk does not hold as if it were sent. A later one is the memory's alone (libvirt 9.0, qemuDomainMigrateSetMaxSpeed).
+ */
+function withMemoryLimit(migration: Migration, { totalBytes }: JobSample, now: TimeMs): Step {
+  const share = migration.plan?.transfer?.memoryBandwidthMiBPerSecond;
+  if (share === undefined || totalBytes === 0 || migration.request.maxBandwidthMiBPerSecond !== undefined || migration.evidence.memoryLimitedAt !== undefined) return { migration, effects: [] };
+  return { migration: { ...migration, evidence: { ...migration.evidence, memoryLimitedAt: now } }, effects: [{ type: 'tune', limits: { memoryBandwidthMiBPerSecond: share } }] };
+}
+
+function steered(migration: Migration, course: Course, sample: JobSample, now: TimeMs): Step {
   if (migration.phase !== 'transferring' || migration.policy === undefined || migration.evidence.gaveUp !== undefined || migration.abortRequestedAt !== undefined) return { migration, effects: [] };
   const { plan, evidence, deadlineAt } = migration;
   const situation: Situation = {

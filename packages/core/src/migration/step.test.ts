@@ -208,3 +208,14 @@ test('a peer-to-peer move whose daemon was lost at the switchover: the same, and
   assert.ok(!left({}, { ...half, migrating: true } as InstanceView).includes('resume-source'), 'its job still runs');
   assert.ok(!left({ persistence: 'temporary' }).includes('resume-source'), 'it may have run, and be gone');
 });
+
+test("the memory's share of the link is told once, when disks are on their way, and not where the operator named a limit", () => {
+  const sharing = { ...plan, transfer: { mode: 'peer-to-peer' as const, modeReason: '', memoryBandwidthMiBPerSecond: 107 } };
+  const sampled = (totalBytes: number): MigrationEvent => ({ type: 'sampled', sample: { processedBytes: 0, remainingBytes: totalBytes, totalBytes, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 1, iteration: 0, elapsedMs: 1, disk: { totalBytes, remainingBytes: totalBytes } } });
+  const way: readonly At[] = [...transferring(sharing), [10, sampled(0)]];
+  assert.ok(!play(way).effects.includes('tune'), 'libvirt would take it for the disks, too');
+  const told = play([...way, [20, sampled(100)]]);
+  assert.deepEqual(told.last, [{ type: 'tune', limits: { memoryBandwidthMiBPerSecond: 107 } }]);
+  assert.equal(play([...way, [20, sampled(100)], [30, sampled(100)]]).effects.filter((each) => each === 'tune').length, 1);
+  assert.ok(!play([...way, [20, sampled(100)]], { ...fresh, request: { maxBandwidthMiBPerSecond: 5 } }).effects.includes('tune'));
+});

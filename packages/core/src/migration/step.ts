@@ -51,7 +51,7 @@ export type MigrationEffect =
   | { readonly type: 'prepare' }
   | { readonly type: 'perform' }
   | { readonly type: 'abort-job' }
-  | { readonly type: 'tune'; readonly limits: { readonly maxDowntimeMs: number } }
+  | { readonly type: 'tune'; readonly limits: { readonly maxDowntimeMs: number } | { readonly memoryBandwidthMiBPerSecond: number } }
   | { readonly type: 'post-copy' }
   | { readonly type: 'pause-guest' }
   | { readonly type: 'release-throttle' }

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hostId } from '../ids.ts';
 import type { Host, HostView, MigrationRequest } from '../model.ts';
+import { presets } from '../policy/presets.ts';
+import { resolvePolicy } from '../policy/resolve.ts';
 import { addressOf, clusterDifferences, isNetworkUri, planTransfer, portsOf, type TransferInput } from './transfer.ts';
 
 const view = (name: string, uri: string, more: Partial<Host> = {}, libvirtVersion = '9.0.0'): HostView => ({
@@ -74,6 +76,23 @@ test('what two clusters do otherwise is listed, and nothing within one', () => {
   const east = { name: 'east', migrationPorts: { first: 50_000, last: 50_009 }, map: { networks: { lan: 'uplink' }, graphicsListen: '::1' } };
   assert.deepEqual(clusterDifferences(west, west), []);
   assert.deepEqual(clusterDifferences(west, east), ['encryption: on in west, off in east', 'maps for what comes in: none in west, lan = uplink, consoles on ::1 in east']);
+});
+
+test("the policy's share of the slower link: for all where only memory travels, else for the memory; nothing where no guest runs, or a limit is named", () => {
+  const linked = (name: string, linkMbit: number): HostView => {
+    const host = view(name, `qemu+tcp://${name}/system`);
+    return host.facts === undefined ? host : { ...host, facts: { ...host.facts, linkMbit } };
+  };
+  const ferry = presets.get('default') ?? assert.fail();
+  const limits = (more: Partial<TransferInput>) => {
+    const { bandwidthMiBPerSecond, memoryBandwidthMiBPerSecond } = plan({}, { source: linked('a', 10_000), target: linked('b', 1_000), policy: resolvePolicy(ferry, 'default'), ...more }).transfer;
+    return [bandwidthMiBPerSecond, memoryBandwidthMiBPerSecond];
+  };
+  assert.deepEqual(limits({}), [107, undefined]);
+  assert.deepEqual(limits({ copies: true }), [undefined, 107]);
+  assert.deepEqual(limits({ copies: true, live: false }), [undefined, undefined]);
+  assert.deepEqual(limits({ copies: true, policy: resolvePolicy({ ...ferry, bandwidthMiBPerSecond: 40 }, 'vm') }), [40, undefined]);
+  assert.deepEqual(limits({ source: view('a', 'qemu+tcp://a/system'), target: view('b', 'qemu+tcp://b/system') }), [undefined, undefined]);
 });
 
 test('one connection for each 10 Gbit/s of the slower link, unless asked otherwise or something speaks against it', () => {

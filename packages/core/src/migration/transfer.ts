@@ -131,12 +131,16 @@ function wayOfMemory(input: TransferInput, mode: TransferPlan['mode']): WayOfMem
   };
 }
 
-/** The policy's own limit, or its share of the slower host's link; nothing where no host tells how fast that is. */
-function bandwidthOf({ source, target, policy }: TransferInput): Pick<TransferPlan, 'bandwidthMiBPerSecond'> {
+/**
+ * The policy's own limit, or its share of the slower host's link; nothing where no host tells how fast that is. The share keeps the pause of a
+ * running guest short, so it holds for nothing else.
+ */
+function bandwidthOf({ source, target, policy, live, copies }: TransferInput): Pick<TransferPlan, 'bandwidthMiBPerSecond' | 'memoryBandwidthMiBPerSecond'> {
+  if (policy?.bandwidthMiBPerSecond !== undefined) return { bandwidthMiBPerSecond: policy.bandwidthMiBPerSecond };
   const links = [source, target].flatMap(({ facts }) => facts?.linkMbit ?? []);
-  const ofLink = policy?.linkShare === undefined || links.length === 0 ? undefined : Math.max(1, Math.floor((policy.linkShare * Math.min(...links)) / mbitPerMib));
-  const limit = policy?.bandwidthMiBPerSecond ?? ofLink;
-  return limit === undefined ? {} : { bandwidthMiBPerSecond: limit };
+  if (!live || policy?.linkShare === undefined || links.length === 0) return {};
+  const share = Math.max(1, Math.floor((policy.linkShare * Math.min(...links)) / mbitPerMib));
+  return copies ? { memoryBandwidthMiBPerSecond: share } : { bandwidthMiBPerSecond: share };
 }
 /** Mbit/s in one MiB/s. */
 const mbitPerMib = 8.388_608;
