@@ -59,18 +59,6 @@ export async function releaseFinish(lab: LabRef, host: string, signal?: AbortSig
   await sh(lab, host, 'nft delete table ip hold-finish', signal);
 }
 
-/**
- * The host's libvirtd asks nobody any more whether they are alive: a question that meets a socket whose owner was killed breaks the connection,
- * and with it whatever its kernel still has to send.
- */
-export async function holdKeepalives(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
-  await sh(lab, host, `nft -f - <<'RULES'\ntable ip hold-keepalives {\nchain output { type filter hook output priority 0; tcp sport ${DAEMON_PORT} @th,288,32 0x6b656570 counter drop; }\n}\nRULES`, signal);
-}
-
-export async function releaseKeepalives(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
-  await sh(lab, host, 'nft delete table ip hold-keepalives', signal);
-}
-
 /** The host's libvirtd does not hear any more that somebody closes a connection; those that somebody else's kernel breaks off, neither. */
 export async function holdFarewells(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
   await sh(lab, host, `nft -f - <<'RULES'\ntable ip hold-farewells {\nchain input { type filter hook input priority 0; tcp dport ${DAEMON_PORT} tcp flags & (fin | rst) != 0 counter drop; }\n}\nRULES`, signal);
