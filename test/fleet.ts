@@ -110,11 +110,14 @@ function fleetOf(temporary: TemporaryLab, plane: ControlPlane): Fleet {
     plane,
     migration,
     move: (vm, ...options) => plane.json<MigrationJson>('vm', 'migrate', vm, ...options),
-    ended: (id, timeoutMs = 60_000) =>
-      waitFor(`the end of migration ${id}`, async () => {
-        const now = await migration(id);
-        return now.outcome === undefined ? undefined : now;
-      }, { timeoutMs }),
+    async ended(id, timeoutMs = 60_000) {
+      let last: MigrationJson | undefined;
+      const look = async (): Promise<MigrationJson | undefined> => ((last = await migration(id)).outcome === undefined ? undefined : last);
+      return waitFor(`the end of migration ${id}`, look, { timeoutMs }).catch((error: unknown) => {
+        const { phases, progress, attention, decisions } = last ?? {};
+        throw new Error(`${error instanceof Error ? error.message : String(error)} It says: ${JSON.stringify({ phases, progress, attention, decisions })}`);
+      });
+    },
     show: (vm) => plane.json<VmJson>('vm', 'show', vm),
     seen: (vm, state) =>
       waitFor(`the control plane to see ${vm} ${state}`, async () => {
