@@ -33,16 +33,21 @@ export async function foresee(driver: () => Pick<MigrationDriver, 'dirtyRate'>, 
     problem = error instanceof Error ? error.message : String(error);
   }
   const bandwidth = bandwidthOf(request, plan);
+  const copied = plan.disks.filter(({ how }) => how === 'copy');
   return outlook({
     readings,
     ...(problem === undefined ? {} : { problem }),
     memoryBytes: vm.memoryBytes,
-    diskBytes: plan.disks.reduce((sum, { how, allocationBytes = 0 }) => sum + (how === 'copy' ? allocationBytes : 0), 0),
+    diskBytes: sumOf(copied.map(({ allocationBytes = 0 }) => allocationBytes)),
+    // a share of the link is the memory's alone
+    ...((request.maxBandwidthMiBPerSecond ?? plan.transfer?.bandwidthMiBPerSecond) !== undefined ? { countedDiskBytes: sumOf(copied.map(({ capacityBytes, allocationBytes = 0 }) => capacityBytes ?? allocationBytes)) } : {}),
     ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
     policy,
     mayPostCopy: plan.transfer?.postCopy === true,
   });
 }
+
+const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
 
 /** Of the memory, MiB/s. The policy's own limit is in the plan. */
 const bandwidthOf = ({ maxBandwidthMiBPerSecond }: MigrationRequest, { transfer }: MigrationPlan): number | undefined => maxBandwidthMiBPerSecond ?? transfer?.bandwidthMiBPerSecond ?? transfer?.memoryBandwidthMiBPerSecond;

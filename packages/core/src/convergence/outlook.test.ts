@@ -24,6 +24,8 @@ test('a guest that writes a fraction of what the link carries: it ends, and abou
 test('disks that are copied come before the memory', () => {
   const [without, withDisks] = [told(20, 60, 100, preset('default')), told(20, 60, 100, preset('default'), { diskBytes: 500 * mib })];
   assert.equal(Math.round((withDisks.inMs ?? 0) - (without.inMs ?? 0)), 5_000);
+  const thin = told(20, 60, 100, preset('default'), { diskBytes: 500 * mib, countedDiskBytes: 2_000 * mib });
+  assert.equal(Math.round((thin.inMs ?? 0) - (without.inMs ?? 0)), 20_000, 'under a limit, what they do not hold takes its time too');
 });
 
 test('a hot set that is written over and over: the pause is the time that it takes', () => {

@@ -21,6 +21,8 @@ export interface OutlookInput {
   readonly memoryBytes: number;
   /** What is copied of its disks before the memory. */
   readonly diskBytes: number;
+  /** What QEMU counts of that against a limit: also the places that hold nothing. As `diskBytes` when absent. */
+  readonly countedDiskBytes?: number;
   /** Absent: as fast as the link goes, which nobody knows. */
   readonly bandwidthBytesPerSecond?: number;
   readonly policy: Policy;
@@ -68,7 +70,7 @@ interface Point {
 type Curve = (seconds: number) => number;
 
 export function outlook(input: OutlookInput): Outlook {
-  const { readings, problem, memoryBytes, diskBytes, bandwidthBytesPerSecond: link, policy, mayPostCopy } = input;
+  const { readings, problem, memoryBytes, diskBytes, countedDiskBytes = diskBytes, bandwidthBytesPerSecond: link, policy, mayPostCopy } = input;
   const budgetMs = Math.max(1, policy.downtime.initialMs);
   const points = pointsOf(readings, memoryBytes);
   const [first] = points;
@@ -85,7 +87,7 @@ export function outlook(input: OutlookInput): Outlook {
   }
   const most = pauseMs(high, safeShare * link, memoryBytes);
   if (most > budgetMs) return say({ kind: 'at-risk', pauseMs: most, remedies: remedies(most) });
-  const endsIn = (bytes: number, curve: Curve, rate: number): number => (diskBytes / rate) * 1_000 + transferMs(bytes, curve, rate, budgetMs);
+  const endsIn = (bytes: number, curve: Curve, rate: number): number => (countedDiskBytes / rate) * 1_000 + transferMs(bytes, curve, rate, budgetMs);
   const inMs = endsIn(memoryBytes, middle, link);
   const late = inMs > givenUpAfterMs(policy, sizeBytes);
   const times = { earliestMs: endsIn(points.at(-1)?.bytes ?? 0, low, link), inMs, latestMs: endsIn(memoryBytes, high, usedShare * link) };
