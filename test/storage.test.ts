@@ -208,6 +208,25 @@ for (const kind of ['live', 'cold'] as const) {
   });
 }
 
+test("a LUN by its WWN: shared by that name, without the operator's word; a host that lacks it is told, and the guest runs on", { timeout: 120_000 }, async () => {
+  await vmCreate(lab, { name: 'lun', host: 'host1', disk: 'block', workload: 'disk', until: 'defined' });
+  const byId = '/dev/disk/by-id/wwn-0x5000c500a1b2c3d4';
+  // all hosts of the lab have the machine's /dev
+  for (const host of ['host1', 'host2']) await sh(host, `mkdir -p /dev/disk; mount -t tmpfs none /dev/disk; mkdir -p /dev/disk/by-id; ln -s /var/lib/libvirt/lun/lun ${byId}`);
+  await sh('host1', `virsh dumpxml --inactive lun | sed "s#<source dev='[^']*'#<source dev='${byId}'#" > /root/lun.xml; virsh -q define /root/lun.xml; virsh -q start lun`);
+  await seen('lun', 'running');
+  await waitFor('its first records', async () => (await vmCheck(lab, 'lun')).records > 5 || undefined, { timeoutMs: 60_000 });
+  const moved = await move('lun', '--to', 'host2');
+  assert.deepEqual([moved.outcome, moved.vmIsNow, moved.disks?.map(({ how }) => how)], ['succeeded', { host: 'host2', state: 'running' }, ['shared']]);
+  await sh('host1', `rm ${byId}`);
+  const ran = await plane.ferry('vm', 'migrate', 'lun', '--to', 'host1');
+  assert.ok(ran.code !== 0 && ran.stdout.includes(byId), ran.stdout + ran.stderr);
+  assert.deepEqual([await state('host1', 'lun'), await state('host2', 'lun')], ['absent', 'running']);
+  await recordsUnbroken('lun');
+  await vmDelete(lab, 'lun');
+  for (const host of ['host1', 'host2']) await sh(host, 'umount -q /dev/disk || true; rmdir /dev/disk 2>/dev/null || true');
+});
+
 /** How fast QEMU may send the memory, and copy each disk (0: as fast as it goes), bytes/s. */
 async function speeds(name: string): Promise<{ readonly memory: number; readonly disks: readonly number[] }> {
   const ask = async (execute: string): Promise<unknown> => (JSON.parse(await virsh(lab, 'host1', ['qemu-monitor-command', name, JSON.stringify({ execute })])) as { readonly return: unknown }).return;
