@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { changeLink, changeRate, powerOff, powerOn, virsh, vmCreate, vmDelete, waitFor } from '@ferry/lab';
+import { changeLink, powerOff, powerOn, virsh, vmCreate, vmDelete, waitFor } from '@ferry/lab';
 import { begin, countsOn, intact, onlyFull, shortPatience, type Begun } from './fault-fixture.ts';
 import { withFleet, type Fleet } from './fleet.ts';
 
@@ -17,11 +17,15 @@ let impatient: Promise<void> | undefined;
 /** Once: the first test needs the patience that daemons have by themselves. */
 const loseHopeSoon = (): Promise<void> => (impatient ??= shortPatience(fleet));
 
-/** A guest in post-copy, with most of its pages still on the source and a link that takes a minute for them. */
+/**
+ * A guest in post-copy, with most of its pages still on the source, which takes half a minute for them. QEMU's own limit lets pages that the guest
+ * waits for pass; on a slow link they would come after what lies in the socket, and the transfer be all but over before the guest counts on. QEMU
+ * 7.2 cannot resume what breaks between its last page and the target's answer.
+ */
 async function inPostCopy(vm: string): Promise<Begun> {
   await vmCreate(fleet.lab, { name: vm, host: 'host1', workload: 'dirty:20' });
   const begun = await begin(fleet, vm, { mib: 4, more: ['--postcopy'] });
-  await links(24);
+  await pace(begun, 3);
   await fleet.plane.json('migration', 'postcopy', begun.id);
   await waitFor('the guest to run on the target', async () => (await fleet.state(begun.to, vm)) === 'running' || undefined, { timeoutMs: 30_000 });
   assert.equal((await fleet.migration(begun.id)).phase, 'post-copy');
@@ -29,7 +33,8 @@ async function inPostCopy(vm: string): Promise<Begun> {
   await countsOn(fleet, vm);
   return begun;
 }
-const links = (mbit: number | undefined) => Promise.all(['host1', 'host2'].map((host) => changeRate(fleet.lab, host, mbit)));
+/** How fast pages that nobody waits for follow, MiB/s; 0: as fast as it goes. */
+const pace = ({ from, vm }: Pick<Begun, 'from' | 'vm'>, mib: number) => virsh(fleet.lab, from, ['qemu-monitor-command', vm, JSON.stringify({ execute: 'migrate-set-parameters', arguments: { 'max-postcopy-bandwidth': mib * 1_048_576 } })]);
 const stateOf = (host: string, vm: string): Promise<string> => virsh(fleet.lab, host, ['domstate', '--reason', vm]).then((said) => said.trim(), () => 'absent');
 const untilSaid = (host: string, vm: string, state: string) => waitFor(`${vm} on ${host} to be ${state}`, async () => (await stateOf(host, vm)) === state || undefined, { timeoutMs: 60_000, intervalMs: 200 });
 
@@ -44,7 +49,7 @@ test('post-copy with the link cut for 8 s: it goes on and finishes on the target
   await changeLink(fleet.lab, begun.to, false);
   await sleep(8_000);
   await changeLink(fleet.lab, begun.to, true);
-  await links(undefined);
+  await pace(begun, 0);
   await intact(fleet, begun, { at: begun.to, outcome: 'succeeded' });
   await vmDelete(fleet.lab, 'waiting');
 });
@@ -55,7 +60,7 @@ test('post-copy with the link cut until the daemons give up: it is shown, and it
   await changeLink(fleet.lab, begun.to, false);
   await untilSaid(begun.from, 'torn', 'paused (post-copy failed)');
   await changeLink(fleet.lab, begun.to, true);
-  await links(undefined);
+  await pace(begun, 0);
   await intact(fleet, begun, { at: begun.to, outcome: 'succeeded' });
   await vmDelete(fleet.lab, 'torn');
 });
@@ -67,7 +72,7 @@ test("post-copy with QEMU's connection broken: both halves stay, it is resumed, 
   await untilSaid(begun.from, 'broken', 'paused (post-copy failed)');
   await untilSaid(begun.to, 'broken', 'running (post-copy failed)');
   assert.equal((await fleet.migration(begun.id)).outcome, undefined, 'both halves are needed');
-  await links(undefined);
+  await pace(begun, 0);
   await fleet.sh(begun.to, 'nft delete table ip broken');
   // tries to resume come up to 30 s apart, and the first after the link is back may still hear of the one before
   await intact(fleet, begun, { at: begun.to, outcome: 'succeeded', timeoutMs: 150_000 });
@@ -84,5 +89,4 @@ test('post-copy with the target killed: the source is neither resumed nor destro
   assert.deepEqual([ended.outcome, ended.error?.code], ['failed', 'post-copy-lost'], JSON.stringify(ended));
   assert.deepEqual(ended.vmIsNow, { host: begun.from, state: 'paused' });
   assert.equal(await stateOf(begun.from, 'lost'), 'paused (post-copy failed)');
-  await links(undefined);
 });

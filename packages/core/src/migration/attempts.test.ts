@@ -165,6 +165,10 @@ test('broken post-copy: resumed again and again, told where what is, and never e
   const tried = play([[1_000, { type: 'recover-ended', failure: { outcome: 'refused', message: 'still running', stillRunning: true } }], [1_010, observed(source, target)], [9_000, observed(source, target)]], broken.migration);
   assert.deepEqual(tried.effects.filter((each) => each === 'recover'), ['recover'], 'later again');
   assert.match(tried.migration.attention ?? '', /QEMU still sends/);
+  const allSent: Migration = { ...broken.migration, progress: { percent: 99, processedBytes: 1, remainingBytes: 0, totalBytes: 1, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 0, iteration: 2 } };
+  const again = (now: number) => play([[now, { type: 'recover-ended', failure: { outcome: 'refused', message: 'still running', stillRunning: true } }]], allSent).migration.attention ?? '';
+  assert.match(again(1_000), /QEMU still sends/, 'it may yet hear the answer');
+  assert.match(again(70_000), /QEMU on host1 cannot resume it: it has sent its last page.*Neither half was ended.*virsh destroy web/);
   const through = play([[10_000, { type: 'recover-ended' }], [10_010, observed(absent, arrived)], [10_020 + settleMs, observed(absent, arrived)], [20_000, { type: 'cleaned' }]], tried.migration);
   assert.equal(through.migration.outcome, 'succeeded');
   assert.equal(through.migration.attention, undefined);

@@ -14,6 +14,8 @@ const longestRetryMs = 30_000;
 const lookEveryMs = 500;
 /** A try to resume that takes longer is said to hang. */
 const unansweredMs = 120_000;
+/** A source that has nothing left to send, and says for longer that it still sends, waits for good. */
+const stuckMs = 60_000;
 
 /** Where the two halves are, for people. */
 const halves = ({ from, to, vm }: Migration): string => `${vm.name} runs on ${to?.name ?? 'the target'} and has to stop at pages that only ${from.name} has, where its other half is kept paused`;
@@ -42,8 +44,17 @@ export function recoverEnded(before: Migration, failure: CallFailure | undefined
   const { trying: _, ...rest } = broken;
   const migration = { ...before, evidence: { ...before.evidence, broken: rest } };
   if (failure === undefined) return told(migration, { do: 'note', what: 'resumed' }, 'post-copy was resumed', now);
-  const attention = failure.stillRunning === true ? `Post-copy is interrupted for libvirt, but QEMU still sends: ${halves(before)}. Waiting for QEMU to end it.` : `Post-copy is interrupted: ${halves(before)}. The last try to resume failed: ${failure.message}`;
-  return { ...migration, attention };
+  return { ...migration, attention: failure.stillRunning === true ? stillSends(before, now) : `Post-copy is interrupted: ${halves(before)}. The last try to resume failed: ${failure.message}` };
+}
+
+/**
+ * QEMU 7.2 does not come back when the connection breaks between its last page and the target's answer: its migration thread waits for the thread that
+ * hears the target, which waits for a recovery, which is refused while the first says that it sends. Pages that were on their way stay lost to the target.
+ */
+function stillSends(migration: Migration, now: TimeMs): string {
+  const { from, to, vm, progress, evidence } = migration;
+  if (progress?.remainingBytes !== 0 || now - (evidence.broken?.since ?? now) < stuckMs) return `Post-copy is interrupted for libvirt, but QEMU still sends: ${halves(migration)}. Waiting for QEMU to end it.`;
+  return `Post-copy is interrupted, and QEMU on ${from.name} cannot resume it: it has sent its last page, and waits for an answer that was lost with the connection. ${halves(migration)}. Neither half was ended. If the guest does not go on, end it on ${to?.name ?? 'the target'} (virsh destroy ${vm.name}); it can then be ended on ${from.name} too, and started from its disks.`;
 }
 
 /** The sentence for an end in which a half is gone. */
