@@ -124,7 +124,7 @@ async function runsAsItDid(fleet: Fleet, vm: string, boots: number): Promise<voi
   if (boots > ticksOf(fleet, vm).boots.length) await waitFor(`the boot of ${vm}`, () => (ticksOf(fleet, vm).boots.length >= boots && ticksOf(fleet, vm).last > 0) || undefined, { timeoutMs: 60_000 });
   await countsOn(fleet, vm);
   const { boots: seen, contiguous } = ticksOf(fleet, vm);
-  assert.equal(seen.length, boots, 'boots of the guest');
+  assert.equal(seen.length, boots, `boots of the guest: ${vmLog(fleet.lab, vm).slice(-6_000)}`);
   assert.ok(contiguous, 'a number of the counter is missing or comes twice');
   if ((await vmList(fleet.lab)).find(({ name }) => name === vm)?.workload !== 'disk') return;
   const records = await vmCheck(fleet.lab, vm);

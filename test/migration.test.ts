@@ -34,7 +34,7 @@ async function counterGoesOn(): Promise<void> {
     return now.last > seen + 2 ? now : undefined;
   }, { timeoutMs: 30_000 });
   assert.ok(ticks.contiguous, 'a number is missing or comes twice');
-  assert.equal(ticks.boots.length, 1, 'the guest booted again');
+  assert.equal(ticks.boots.length, 1, `the guest booted again: ${vmLog(lab, 'web').slice(-6_000)}`);
 }
 const detached = async (...more: readonly string[]): Promise<string> => {
   const ran = await plane.ferry('vm', 'migrate', 'web', '--detach', ...more);
