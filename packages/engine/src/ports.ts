@@ -230,8 +230,8 @@ export interface MigrationDriver {
    * Takes up a migration that broke in post-copy, with the request that began it; resolves when the call ended. Nothing is lost by a failure,
    * and it is not the last word: soon after another attempt libvirt may tell of that one (code 9), while QEMU is at work again and ends by itself.
    * `stillRunning`: the link was back before QEMU noticed, or another call is at it; it ends by itself.
-   * It may hang, and then `stillRunning` is said for ever: a target whose QEMU waits for a page while it holds its own lock answers nobody
-   * (an emulated guest, just after the switch).
+   * It may hang (the target's QEMU waits for a page while it holds its own lock: an emulated guest, just after the switch), and `stillRunning` may
+   * be said for ever: then, or where the connection broke after QEMU's last page (`stillSends` in core).
    */
   recover(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
   /** Pauses the guest. One that is being moved live runs again by itself, here when the move ends early, there when it has arrived. */
