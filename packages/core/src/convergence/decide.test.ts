@@ -54,6 +54,15 @@ test('it would end, but not before the deadline: post-copy', () => {
   assert.equal(decided(ferry, passes, { deadlineAt: 50_000 })?.action.do, 'post-copy');
 });
 
+test('the same where the policy names nothing that would help: it says so, once, and gives up when the deadline has come', () => {
+  const until = policy({ when: 'deadline', do: 'abort' });
+  const passes: readonly ExamplePass[] = [{ rest: 4_000 }, { rest: 1_000, seconds: 1 }];
+  const note = decided(until, passes, { deadlineAt: 50_000 }) ?? assert.fail('nothing was said');
+  assert.equal(note.text, 'iteration 2: 900 MiB left, guest writes 25 MiB/s, link gives 100: by itself it would take 12 s more, longer than its deadline allows, and the policy names nothing that would help now');
+  assert.equal(decided(until, passes, { deadlineAt: 50_000, decisions: [note] }), undefined);
+  assert.equal(decided(until, passes, { deadlineAt: 60_000 }), undefined);
+});
+
 test('after a measure the next pass is waited for, so that its effect is seen', () => {
   const first = decided(ferry, hotSet) ?? assert.fail('nothing was decided');
   const { course, now } = watched(hotSet);

@@ -74,9 +74,14 @@ const noted = ({ decisions }: Situation, what: Note): boolean => decisions.some(
 function noteOf(course: Course, situation: Situation, now: TimeMs, make: (action: Action) => Decision): Decision | undefined {
   if (course.part === 'disks') return now - course.best.at >= disksStalledMs && !noted(situation, 'disks-stalled') ? make({ do: 'note', what: 'disks-stalled' }) : undefined;
   if (isLinkSlow(course, now) && !noted(situation, 'link-slow')) return make({ do: 'note', what: 'link-slow' });
-  const endless = forecast(course, situation.downtimeMs, now).kind === 'never' && settled(course, situation, now) && !situation.paused;
-  return endless && !noted(situation, 'no-way') ? make({ do: 'note', what: 'no-way' }) : undefined;
+  if (situation.paused || noted(situation, 'no-way') || !settled(course, situation, now)) return undefined;
+  const ahead = forecast(course, situation.downtimeMs, now);
+  return ahead.kind === 'never' || (ahead.kind === 'ends' && isLate(endsAt(course, ahead, now), situation)) ? make({ do: 'note', what: 'no-way' }) : undefined;
 }
+
+/** When it ends by itself. */
+const endsAt = (course: Course, { inMs }: { readonly inMs: number }, now: TimeMs): TimeMs => (memoryPasses(course).at(-1)?.startedAt ?? now) + inMs;
+const isLate = (at: TimeMs, { deadlineAt }: Situation): boolean => deadlineAt !== undefined && at > deadlineAt;
 
 function figuresOf(course: Course, situation: Situation, now: TimeMs): Figures {
   const rest = course.recent.at(-1)?.restBytes ?? 0;
@@ -95,7 +100,7 @@ function figuresOf(course: Course, situation: Situation, now: TimeMs): Figures {
     unchangedMs: now - course.best.at,
     elapsedMs: now - course.startedAt,
     ...(needed === undefined ? {} : { neededPauseMs: needed }),
-    ...(ahead.kind === 'ends' ? { endsInMs: Math.max(0, (last?.startedAt ?? now) + ahead.inMs - now) } : {}),
+    ...(ahead.kind === 'ends' ? { endsInMs: Math.max(0, endsAt(course, ahead, now) - now) } : {}),
   };
 }
 
@@ -119,10 +124,10 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
       if (!settled(course, situation, now) || situation.paused) return false;
       const ahead = forecast(course, situation.downtimeMs, now);
       if (ahead.kind !== 'ends') return ahead.kind === 'never';
-      const endsMs = (passes.at(-1)?.startedAt ?? now) + ahead.inMs;
+      const endsMs = endsAt(course, ahead, now);
       const [first] = passes;
       const patientUntilMs = first === undefined ? 0 : patientSince(course, now) + (policy.patience ?? usualPatience) * secondsOf(first) * 1_000;
-      return (endsMs > now + leastPatienceMs && endsMs > patientUntilMs) || (situation.deadlineAt !== undefined && endsMs > situation.deadlineAt);
+      return (endsMs > now + leastPatienceMs && endsMs > patientUntilMs) || isLate(endsMs, situation);
     }
     case 'passes':
       return (passes.at(-1)?.iteration ?? 0) > step.count + 1;

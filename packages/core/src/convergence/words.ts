@@ -73,7 +73,7 @@ function actionText(action: Action, figures: Figures): string {
   }
 }
 
-function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, unchangedMs }: Figures): string {
+function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, unchangedMs, endsInMs }: Figures): string {
   switch (what) {
     case 'link-slow':
       return `the link gives ${mib(presentBytesPerSecond)} MiB/s now, it gave ${mib(linkBytesPerSecond)}; waiting for it, the guest is not the cause`;
@@ -85,6 +85,6 @@ function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, uncha
     case 'outlook':
       return what;
     case 'no-way':
-      return 'it does not end by itself, and the policy names nothing that would help now';
+      return `${endsInMs === undefined ? 'it does not end by itself' : `by itself it would take ${seconds(endsInMs)} more, longer than its deadline allows`}, and the policy names nothing that would help now`;
   }
 }
