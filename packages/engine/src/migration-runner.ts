@@ -22,6 +22,10 @@ const storeRetryMs = 1_000;
 const storageTimeoutMs = 60_000;
 const cleanRetryMs = 1_000;
 
+/** Memory travels; so it does, or will again, while the hosts are asked what became of a post-copy that broke. */
+const isTransferring = ({ phase, phases }: Migration): boolean =>
+  ['transferring', 'switching', 'post-copy'].includes(phase) || (phase === 'verifying' && phases.some((past) => past.phase === 'post-copy'));
+
 export interface MigrationRunner {
   current(): Migration;
   dispatch(event: MigrationEvent): void;
@@ -236,7 +240,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     dispatch,
     async tune(limits, within) {
       const { deadlineMs: _deadlineMs, quicklyFinish: _quicklyFinish, ...ofTransfer } = limits;
-      if (Object.keys(ofTransfer).length > 0 && ['transferring', 'switching', 'post-copy'].includes(migration.phase)) await source().migration.tune(travelling(migration), ofTransfer, within);
+      const { maxBandwidthMiBPerSecond: bandwidth } = ofTransfer;
+      const inPostCopy = bandwidth === undefined || migration.plan?.transfer?.postCopy !== true ? {} : { postCopyBandwidthMiBPerSecond: bandwidth };
+      if (Object.keys(ofTransfer).length > 0 && isTransferring(migration)) await source().migration.tune(travelling(migration), { ...ofTransfer, ...inPostCopy }, within);
       dispatch({ type: 'limits-changed', limits });
       await draining;
       return migration;

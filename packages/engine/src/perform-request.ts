@@ -8,12 +8,14 @@ export async function performRequest(context: MoveContext): Promise<PerformReque
   const migration = context.current();
   const { plan, request } = migration;
   const bandwidth = request.maxBandwidthMiBPerSecond ?? plan?.transfer?.bandwidthMiBPerSecond;
+  const inPostCopy = plan?.transfer?.postCopy === true ? (bandwidth ?? plan.transfer.memoryBandwidthMiBPerSecond) : undefined;
   const copied = (plan?.disks ?? []).filter(({ how }) => how === 'copy');
   const persistent = plan?.persistence !== 'transient' && plan?.helper === undefined;
   return {
     uuid: travelling(migration),
     destinationUri: context.deps.uriOf(targetIdOf(migration)),
     ...(bandwidth === undefined ? {} : { maxBandwidthMiBPerSecond: bandwidth }),
+    ...(inPostCopy === undefined ? {} : { postCopyBandwidthMiBPerSecond: inPostCopy }),
     ...(definition === undefined ? {} : { definition }),
     transfer: plan?.transfer ?? { mode: 'peer-to-peer', modeReason: 'as before' },
     live: plan?.live !== false && plan?.helper === undefined,

@@ -73,6 +73,8 @@ export interface PerformRequest {
   /** URI by which the source's daemon reaches the target's. */
   readonly destinationUri: string;
   readonly maxBandwidthMiBPerSecond?: number;
+  /** In post-copy, for pages that the guest does not wait for: those it waits for are sent at once, and must not stand behind the others. */
+  readonly postCopyBandwidthMiBPerSecond?: number;
   readonly transfer: TransferPlan;
   /** What the target defines in place of the source's own: for the running guest, and for its next start. */
   readonly definition?: { readonly live: string; readonly persistent?: string };
@@ -91,6 +93,7 @@ export interface TransferLimits {
   /** For memory and each disk. */
   readonly maxBandwidthMiBPerSecond?: number;
   readonly memoryBandwidthMiBPerSecond?: number;
+  readonly postCopyBandwidthMiBPerSecond?: number;
   readonly maxDowntimeMs?: number;
 }
 

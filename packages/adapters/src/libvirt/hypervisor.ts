@@ -6,7 +6,7 @@ import { vmUuid, type CallFailure, type Instance, type InstanceView, type VmUuid
 import type { HostChange, HostFiles, HostInventory, HostLink, Hypervisor, MigrationDriver, PerformRequest } from '@ferry/engine';
 import {
   LibvirtError, openHostSession, VIR_CONNECT_LIST_NODE_DEVICES, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
-  VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR,
+  VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_MIGRATE_MAX_SPEED, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR,
   type AccessSettings, type DomainEvent, type DomainRef, type EventGap, type HostSession,
 } from '@ferry/libvirt';
 import { callFailure, connectFailure } from './failure.ts';
@@ -172,10 +172,11 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
     async openSide(request, side, signal) {
       return openDirectSide(session, side === 'source' ? await must(request.uuid, signal) : undefined, request, signal);
     },
-    async tune(uuid, { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, maxDowntimeMs }, signal) {
+    async tune(uuid, { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, maxDowntimeMs }, signal) {
       const domain = await must(uuid, signal);
       const bandwidth = maxBandwidthMiBPerSecond ?? memoryBandwidthMiBPerSecond;
       if (bandwidth !== undefined) await session.domainSetMaxSpeed(domain, bandwidth, 0, { signal });
+      if (postCopyBandwidthMiBPerSecond !== undefined) await session.domainSetMaxSpeed(domain, postCopyBandwidthMiBPerSecond, VIR_DOMAIN_MIGRATE_MAX_SPEED.POSTCOPY, { signal });
       if (maxBandwidthMiBPerSecond !== undefined && (await copiesDisks(session, domain, signal))) await limitCopies(session, domain, maxBandwidthMiBPerSecond, signal);
       if (maxDowntimeMs !== undefined) await session.domainSetMaxDowntime(domain, maxDowntimeMs, { signal });
     },

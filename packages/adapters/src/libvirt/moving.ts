@@ -27,8 +27,9 @@ function flagsOf({ live, persist, undefineSource, copyDisks, topOnly, transfer }
   );
 }
 
-const paramsOf = ({ maxBandwidthMiBPerSecond, copyDisks, transfer, definition }: PerformRequest): MigrateParams => ({
+const paramsOf = ({ maxBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, copyDisks, transfer, definition }: PerformRequest): MigrateParams => ({
   bandwidthMiBPerSecond: maxBandwidthMiBPerSecond,
+  postcopyBandwidthMiBPerSecond: postCopyBandwidthMiBPerSecond,
   ...(copyDisks.length > 0 ? { migrateDisks: copyDisks, disksPort: transfer.disksPort } : {}),
   migrateUri: transfer.migrateUri,
   listenAddress: transfer.listenAddress,
@@ -49,9 +50,13 @@ export async function performPeerToPeer(session: HostSession, domain: DomainRef,
   }
 }
 
-/** Lets the source's daemon take up again what broke in post-copy; the flags must be those that it was begun with. */
+/**
+ * Lets the source's daemon take up again what broke in post-copy; the flags must be those that it was begun with. QEMU still has its limit: one
+ * given again would undo what an operator sets while the call waits for the link.
+ */
 export async function recoverPeerToPeer(session: HostSession, domain: DomainRef, request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }> {
-  const { failure } = await performPeerToPeer(session, domain, request, signal, VIR_MIGRATE.POSTCOPY | VIR_MIGRATE.POSTCOPY_RESUME);
+  const { postCopyBandwidthMiBPerSecond: _, ...again } = request;
+  const { failure } = await performPeerToPeer(session, domain, again, signal, VIR_MIGRATE.POSTCOPY | VIR_MIGRATE.POSTCOPY_RESUME);
   if (failure === undefined) return {};
   return { failure: isStillRunning(failure) ? { ...failure, stillRunning: true } : failure };
 }

@@ -68,13 +68,14 @@ export function simulatedDriver(world: SimulatedWorld, host: SimulatedHost): Mig
     async openSide() {
       throw new Error('simulated hosts reach each other: there is no direct mode');
     },
-    async tune(uuid, { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, maxDowntimeMs }) {
+    async tune(uuid, { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, maxDowntimeMs }) {
       const domain = find(uuid);
       const bandwidth = maxBandwidthMiBPerSecond ?? memoryBandwidthMiBPerSecond;
       const limits = { ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }), ...(maxDowntimeMs === undefined ? {} : { downtimeMs: maxDowntimeMs }) };
+      const inPostCopy = postCopyBandwidthMiBPerSecond === undefined ? {} : { postCopyBytesPerSecond: postCopyBandwidthMiBPerSecond * mib };
       Object.assign(domain.limits, limits);
       const job = world.jobOf(host, uuid);
-      if (job?.from === host) world.steer(job, (transfer) => tune(transfer, limits));
+      if (job?.from === host) world.steer(job, (transfer) => tune(transfer, { ...limits, ...inPostCopy }));
     },
     async startPostCopy(uuid) {
       const job = leaving(uuid);

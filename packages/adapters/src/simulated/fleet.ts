@@ -170,7 +170,8 @@ export function createWorld(clock: Clock, hosts: ReadonlyMap<string, SimulatedHo
       const held = ran && !request.live;
       const disks = domain.disks.filter(({ target }) => request.copyDisks.includes(target));
       const cap = request.maxBandwidthMiBPerSecond === undefined ? domain.limits.bandwidthBytesPerSecond : request.maxBandwidthMiBPerSecond * mib;
-      const settings = { downtimeMs: domain.limits.downtimeMs, ...(cap === undefined ? {} : { bandwidthBytesPerSecond: cap }), ...(request.transfer.throttle === undefined ? {} : { throttle: request.transfer.throttle }) };
+      const inPostCopy = request.postCopyBandwidthMiBPerSecond === undefined ? {} : { postCopyBytesPerSecond: request.postCopyBandwidthMiBPerSecond * mib };
+      const settings = { downtimeMs: domain.limits.downtimeMs, ...(cap === undefined ? {} : { bandwidthBytesPerSecond: cap }), ...inPostCopy, ...(request.transfer.throttle === undefined ? {} : { throttle: request.transfer.throttle }) };
       const memory = ran ? domain.memory : { ...domain.memory, sets: [] };
       const begun = beginTransfer({ memory, disks, deviceMs: domain.deviceMs }, settings);
       const transfer = held ? pauseGuest(begun) : begun;

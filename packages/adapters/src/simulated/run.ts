@@ -14,6 +14,8 @@ export interface RunInput {
   readonly recoverable: boolean;
   /** For `linkShare` of the policy; absent where the hosts do not tell. */
   readonly toldBytesPerSecond?: number;
+  /** Post-copy keeps to no limit, as when virsh is told nothing of it. */
+  readonly unlimitedPostCopy?: true;
   /** Given up watching after so long, ms of virtual time. */
   readonly watchMs: number;
 }
@@ -47,10 +49,10 @@ const mib = 1_048_576;
 /** Shutting a guest down and starting it elsewhere, ms. */
 const restartMs = 30_000;
 
-export function run({ guest, link, policy, recoverable, toldBytesPerSecond, watchMs }: RunInput): Run {
+export function run({ guest, link, policy, recoverable, toldBytesPerSecond, unlimitedPostCopy, watchMs }: RunInput): Run {
   const mayPostCopy = policy.postCopy === 'allowed' || (policy.postCopy === 'if-recoverable' && recoverable);
   const cap = policy.bandwidthMiBPerSecond !== undefined ? policy.bandwidthMiBPerSecond * mib : policy.linkShare === undefined || toldBytesPerSecond === undefined ? undefined : policy.linkShare * toldBytesPerSecond;
-  let transfer = beginTransfer(guest, { downtimeMs: policy.downtime.initialMs, ...(cap === undefined ? {} : { bandwidthBytesPerSecond: cap }), ...(policy.throttle === undefined ? {} : { throttle: policy.throttle }) });
+  let transfer = beginTransfer(guest, { downtimeMs: policy.downtime.initialMs, ...(cap === undefined ? {} : { bandwidthBytesPerSecond: cap, ...(unlimitedPostCopy === true ? {} : { postCopyBytesPerSecond: cap }) }), ...(policy.throttle === undefined ? {} : { throttle: policy.throttle }) });
   const sizeBytes = guest.memory.totalBytes + (guest.disks ?? []).reduce((sum, { bytes }) => sum + bytes, 0);
   const decisions: Decision[] = [];
   const looks: Look[] = [];

@@ -87,6 +87,12 @@ test('the limit holds for what is sent while the guest runs, and can be changed'
   assert.equal(Math.round(forSeconds(tune(limited, { bandwidthBytesPerSecond: 50 * mib }), 5).sentBytes / mib), 350);
 });
 
+test('post-copy has a limit of its own, and none unless told', () => {
+  const switched = startPostCopy(forSeconds(begin(guest(1_000), { bandwidthBytesPerSecond: 10 * mib }), 10), 0.1);
+  const inTwoSeconds = (postCopyMib?: number): number => Math.round((forSeconds(tune(switched, postCopyMib === undefined ? {} : { postCopyBytesPerSecond: postCopyMib * mib }), 2).sentBytes - switched.sentBytes) / mib);
+  assert.deepEqual([inTwoSeconds(), inTwoSeconds(20)], [198, 40]);
+});
+
 test('a link that is down stops everything but time, and what was to come comes after it', () => {
   const before = forSeconds(begin(guest(1_000)), 4);
   const down = forSeconds(before, 30, 0);

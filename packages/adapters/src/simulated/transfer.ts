@@ -20,6 +20,8 @@ export interface GuestModel {
 export interface TransferSettings {
   readonly downtimeMs: number;
   readonly bandwidthBytesPerSecond?: number;
+  /** In post-copy. */
+  readonly postCopyBytesPerSecond?: number;
   readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };
   readonly synchronousWrites?: boolean;
 }
@@ -82,10 +84,11 @@ export const isOver = ({ phase }: Transfer): boolean => phase === 'done' || phas
 /** The guest runs, here or there. */
 export const guestRuns = ({ phase, pausedMs, fixedMs }: Transfer): boolean => phase === 'aborted' || phase === 'done' || (pausedMs === undefined && phase !== 'switching' && !(phase === 'post-copy' && fixedMs > 0));
 
-/** What it would take of a link, bytes per second. The limit is not for the switch and what follows it. */
+/** What it would take of a link, bytes per second. The limit is not for the switch, and post-copy has its own. */
 export function wants({ phase, settings, mirrors, pausedMs }: Transfer): number {
   if (phase === 'done' || phase === 'aborted') return 0;
-  if (phase === 'switching' || phase === 'post-copy') return Infinity;
+  if (phase === 'switching') return Infinity;
+  if (phase === 'post-copy') return settings.postCopyBytesPerSecond ?? Infinity;
   return (settings.bandwidthBytesPerSecond ?? Infinity) + (pausedMs === undefined ? writesOf(mirrors) : 0);
 }
 
@@ -202,7 +205,7 @@ function faultsIn({ guest: { memory }, unsent }: Transfer, ms: number, latencyMs
   return Math.min((touched * ms) / 1_000, ms / (2 * latencyMs + 0.05));
 }
 
-export const tune = (transfer: Transfer, settings: Partial<Pick<TransferSettings, 'downtimeMs' | 'bandwidthBytesPerSecond'>>): Transfer => ({ ...transfer, settings: { ...transfer.settings, ...settings } });
+export const tune = (transfer: Transfer, settings: Partial<Pick<TransferSettings, 'downtimeMs' | 'bandwidthBytesPerSecond' | 'postCopyBytesPerSecond'>>): Transfer => ({ ...transfer, settings: { ...transfer.settings, ...settings } });
 
 /** From within pre-copy; elsewhere nothing happens. */
 export function startPostCopy(transfer: Transfer, latencyMs: number): Transfer {

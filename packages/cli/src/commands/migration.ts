@@ -68,7 +68,7 @@ export function migrationCommands(program: Command): void {
   migration
     .command('set <migration>')
     .description('change the limits of a migration, at once when it runs')
-    .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit for memory', wholeNumber('MiB/s'))
+    .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
     .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at', wholeNumber('ms'))
     .option('--deadline <time>', 'end it one way or the other by then: seconds from now, or as in 10m', duration)
     .option('--quickly-finish', 'take the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms')
