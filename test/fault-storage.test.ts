@@ -29,7 +29,7 @@ async function intactWithDisk(begun: Begun, expected: Expected): Promise<void> {
 const freed = (begun: Begun) => waitFor('the guest to be free of the copy', async () => /Job type:\s+None/.test(await virsh(fleet.lab, begun.from, ['domjobinfo', 'stored']).catch(String)) || undefined, { timeoutMs: 120_000, intervalMs: 200 });
 
 test('link cut in a copy, and libvirt gives up before Ferry does: it ends when the kernel gives the connection up, and nothing of it is left', { timeout: 180_000, skip: onlyFull('libvirt takes its time to give a copy up') }, async () => {
-  // otherwise after 15 minutes; test/storage.test.ts has the case of a libvirt that is as patient as it comes
+  // otherwise after 15 minutes; test/storage-interrupted.test.ts has the case of a libvirt that is as patient as it comes
   await Promise.all(['host1', 'host2'].map((host) => fleet.sh(host, 'echo 5 >/proc/sys/net/ipv4/tcp_retries2')));
   const begun = await begin(fleet, 'stored', { mib: 1 });
   await changeLink(fleet.lab, begun.to, false);

@@ -83,7 +83,9 @@ Tested beside the table:
 
 | | where |
 | --- | --- |
-| \`--kind configuration\`, \`--keep-source\`, \`--temporary\`; several disks, chains, raw; prepared volumes; what is in the way; aborts; crashes of control plane and target | test/storage.test.ts |
+| \`--kind configuration\`, \`--keep-source\`, \`--temporary\` | test/kept-source.test.ts |
+| several disks, chains, raw; prepared volumes; what is in the way; aborts; limits while disks are copied | test/storage.test.ts |
+| crashes of control plane and target | test/storage-interrupted.test.ts |
 | snapshots and checkpoints: with shared disks live, inside a local file cold | test/snapshots.test.ts |
 | UEFI variables and TPM state; a VM too large, of another CPU or with host devices, cold | test/saved.test.ts |
 | \`--rescue-mode\`: the VM's host is dead | test/rescue.test.ts |

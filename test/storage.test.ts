@@ -1,40 +1,30 @@
 /**
  * Storage of moves on real hosts, away from the main way: several disks, chains, prepared volumes, what is in the way on
- * the target, what is left behind, aborts, and the control plane killed in the middle of a cold move.
+ * the target, what is left behind, limits while disks are copied.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { changeRate, powerOff, powerOn, readTicks, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type LabRef } from '@ferry/lab';
+import { changeRate, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type LabRef } from '@ferry/lab';
 import type { ControlPlane } from './control-plane.ts';
 import { withFleet, type Fleet } from './fleet.ts';
+import { images, storageOf, type StorageQuestions } from './storage-fixture.ts';
 
-const images = '/var/lib/libvirt/images';
 let lab: LabRef;
 let plane: ControlPlane;
 let move: Fleet['move'];
 let migration: Fleet['migration'];
 let endOf: Fleet['ended'];
-let show: Fleet['show'];
 let seen: Fleet['seen'];
 let sh: Fleet['sh'];
 let state: Fleet['state'];
-withFleet((fleet) => ({ lab, plane, move, migration, ended: endOf, show, seen, sh, state } = fleet));
+let create: StorageQuestions['create'];
+let leftOn: StorageQuestions['leftOn'];
+let recordsUnbroken: StorageQuestions['recordsUnbroken'];
+withFleet((fleet) => {
+  ({ lab, plane, move, migration, ended: endOf, seen, sh, state } = fleet);
+  ({ create, leftOn, recordsUnbroken } = storageOf(fleet));
+});
 
-async function create(name: string, disk: 'local' | 'shared' | 'none', running = true): Promise<void> {
-  await vmCreate(lab, { name, host: 'host1', disk, ...(disk === 'none' ? {} : { workload: 'disk' }), ...(running ? {} : { until: 'defined' }) });
-  await seen(name, running ? 'running' : 'shut-off');
-}
-/** Everything that a move could have left: domains of Ferry's own, volumes of this VM, markers. */
-async function leftOn(host: string, name: string): Promise<readonly string[]> {
-  const domains = (await virsh(lab, host, ['list', '--all', '--name'])).split('\n').filter((each) => each.startsWith('ferry-'));
-  const pools = (await virsh(lab, host, ['pool-list', '--all', '--name'])).split('\n').filter((each) => each.includes('ferry-look'));
-  const files = (await sh(host, `ls ${images} /var/lib/libvirt/shared`)).split('\n').filter((each) => each.startsWith(`${name}.`) || each.startsWith('ferry-proof'));
-  return [...domains, ...pools, ...files.map((each) => each.trim())];
-}
-async function recordsUnbroken(name: string): Promise<void> {
-  const verdict = await vmCheck(lab, name);
-  assert.ok(verdict.records > 0 && verdict.contiguous && verdict.corrupt === 0 && !verdict.duplicateWriters, JSON.stringify(verdict));
-}
 async function refused(name: string, code: string, ...options: readonly string[]): Promise<string> {
   const ran = await plane.ferry('vm', 'migrate', name, '--to', 'host2', ...options);
   assert.equal(ran.code, 4, ran.stdout + ran.stderr);
@@ -254,102 +244,4 @@ test("a live copy: the default's share of the link is the memory's, since a disk
   const ended = await endOf(id, 60_000);
   assert.deepEqual([ended.outcome, ended.vmIsNow], ['succeeded', { host: 'host2', state: 'running' }]);
   await vmDelete(lab, 'paced');
-});
-
-test('the control plane killed in a cold copy: started again it finishes the move', { timeout: 120_000 }, async () => {
-  await create('adopt', 'local', false);
-  await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 24M' ${images}/adopt.qcow2 >/dev/null`);
-  const { stdout } = await plane.ferry('vm', 'migrate', 'adopt', '--detach', '--auto-start', '--max-bandwidth-mb', '6');
-  const id = stdout.trim();
-  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
-  await plane.kill();
-  await plane.start();
-  const ended = await endOf(id, 60_000);
-  assert.deepEqual([ended.outcome, ended.adopted], ['succeeded', true], ended.error?.message);
-  assert.deepEqual([await state('host1', 'adopt'), await state('host2', 'adopt')], ['absent', 'running']);
-  assert.deepEqual(await leftOn('host1', 'adopt'), ['adopt.qcow2']);
-  await vmDelete(lab, 'adopt');
-});
-
-test('the control plane killed in a cold copy and the target gone with it: the VM stays, nothing stays paused', { timeout: 180_000 }, async () => {
-  await create('gone', 'local', false);
-  await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 32M' ${images}/gone.qcow2 >/dev/null`);
-  const { stdout } = await plane.ferry('vm', 'migrate', 'gone', '--detach', '--max-bandwidth-mb', '1');
-  const id = stdout.trim();
-  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
-  await plane.kill();
-  await powerOff(lab, 'host2');
-  await plane.start();
-  await powerOn(lab, 'host2');
-  const ended = await endOf(id, 120_000);
-  assert.equal(ended.outcome, 'failed');
-  assert.deepEqual(ended.vmIsNow, { host: 'host1', state: 'shut-off' });
-  assert.deepEqual([await leftOn('host1', 'gone'), await leftOn('host2', 'gone')], [['gone.qcow2'], []]);
-  assert.equal((await move('gone', '--auto-start')).outcome, 'succeeded');
-  await vmDelete(lab, 'gone');
-});
-
-const full = (process.env['FERRY_TEST_FULL'] ?? '') !== '';
-test('the target dies in a live copy: the guest is freed from it while the target is dead, what was made is taken back once the target answers, and it moves then', { timeout: 240_000, skip: full ? false : 'only with script/test --full: Ferry waits 18 s for a copy that stands still' }, async () => {
-  await create('half', 'local');
-  const { stdout } = await plane.ferry('vm', 'migrate', 'half', '--detach', '--max-bandwidth-mb', '1');
-  const id = stdout.trim();
-  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
-  await powerOff(lab, 'host2');
-  // a write of it waits for the dead copy: neither libvirt nor the kernel would end that for minutes
-  await waitFor('the guest to be free again', async () => (await virsh(lab, 'host1', ['domjobinfo', 'half']).catch(String)).includes('None') || undefined, { timeoutMs: 90_000 });
-  await recordsUnbroken('half');
-  assert.match((await migration(id)).decisions?.at(-1)?.text ?? '', /nothing has moved for \d+ s and host2 does not answer, giving up/);
-  await plane.kill();
-  await powerOn(lab, 'host2');
-  await plane.start();
-  const ended = await endOf(id, 60_000);
-  assert.deepEqual([ended.outcome, ended.vmIsNow], ['failed', { host: 'host1', state: 'running' }]);
-  assert.deepEqual(await leftOn('host2', 'half'), [], 'it was taken back once the target answered');
-  assert.equal((await move('half')).outcome, 'succeeded');
-  await recordsUnbroken('half');
-  await vmDelete(lab, 'half');
-});
-
-test('temporary: when it shuts down on the target it is its source\'s again', { timeout: 120_000 }, async () => {
-  await create('guest', 'shared');
-  const moved = await move('guest', '--temporary');
-  assert.deepEqual(moved.vmIsNow, { host: 'host2', state: 'running' });
-  const there = await show('guest');
-  assert.deepEqual(there.instances.map(({ host, role, persistent }) => [host, role, persistent]), [['host2', 'authoritative', false], ['host1', 'parked', true]]);
-  await virsh(lab, 'host2', ['destroy', 'guest']);
-  await waitFor('it to be host1\'s again', async () => {
-    const vm = await show('guest');
-    return (vm.host === 'host1' && vm.state === 'shut-off' && vm.instances.length === 1) || undefined;
-  }, { timeoutMs: 10_000 });
-  await virsh(lab, 'host1', ['start', 'guest']);
-  await recordsUnbroken('guest');
-  await vmDelete(lab, 'guest');
-});
-
-test('keep-source parks a definition without autostart; configuration moves nothing else; autostart goes along', { timeout: 120_000 }, async () => {
-  await create('keep', 'shared', false);
-  await virsh(lab, 'host1', ['autostart', 'keep']);
-  await seen('keep', 'shut-off');
-  const plain = await virsh(lab, 'host1', ['dumpxml', '--inactive', '--security-info', 'keep']);
-  assert.equal((await move('keep', '--keep-source')).outcome, 'succeeded');
-  const kept = await show('keep');
-  assert.deepEqual([kept.host, ...kept.instances.map(({ host, role }) => `${host} ${role}`)], ['host2', 'host2 authoritative', 'host1 parked']);
-  assert.match(await virsh(lab, 'host1', ['dominfo', 'keep']), /Autostart:\s+disable/);
-  assert.match(await virsh(lab, 'host2', ['dominfo', 'keep']), /Autostart:\s+enable/);
-  assert.equal(await virsh(lab, 'host2', ['dumpxml', '--inactive', '--security-info', 'keep']), plain, 'the definition arrives as it was');
-  const back = await move('keep', '--kind', 'configuration');
-  assert.deepEqual([back.outcome, back.vmIsNow], ['succeeded', { host: 'host1', state: 'shut-off' }]);
-  assert.deepEqual((await show('keep')).instances.map(({ host, role }) => `${host} ${role}`), ['host1 authoritative']);
-  await vmDelete(lab, 'keep');
-});
-
-test('a running guest keeps its source definition parked with --keep-source, and counts on', { timeout: 120_000 }, async () => {
-  await create('both', 'shared');
-  assert.equal((await move('both', '--keep-source')).outcome, 'succeeded');
-  assert.deepEqual((await show('both')).instances.map(({ host, role }) => `${host} ${role}`), ['host2 authoritative', 'host1 parked']);
-  assert.deepEqual([await state('host1', 'both'), await state('host2', 'both')], ['shut off', 'running']);
-  const { boots, contiguous } = readTicks(vmLog(lab, 'both'));
-  assert.deepEqual([boots.length, contiguous], [1, true]);
-  await vmDelete(lab, 'both');
 });

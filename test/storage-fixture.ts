@@ -1,0 +1,31 @@
+/** What the tests of storage and of kept definitions ask beside the fleet's own questions. */
+import assert from 'node:assert/strict';
+import { virsh, vmCheck, vmCreate } from '@ferry/lab';
+import type { Fleet } from './fleet.ts';
+
+export const images = '/var/lib/libvirt/images';
+
+export interface StorageQuestions {
+  /** A guest on host1 that writes numbered records to its disk. */
+  readonly create: (name: string, disk: 'local' | 'shared' | 'none', running?: boolean) => Promise<void>;
+  /** Everything that a move could have left: domains of Ferry's own, volumes of this VM, markers. */
+  readonly leftOn: (host: string, name: string) => Promise<readonly string[]>;
+  readonly recordsUnbroken: (name: string) => Promise<void>;
+}
+
+export const storageOf = ({ lab, seen, sh }: Fleet): StorageQuestions => ({
+  async create(name, disk, running = true) {
+    await vmCreate(lab, { name, host: 'host1', disk, ...(disk === 'none' ? {} : { workload: 'disk' }), ...(running ? {} : { until: 'defined' }) });
+    await seen(name, running ? 'running' : 'shut-off');
+  },
+  async leftOn(host, name) {
+    const domains = (await virsh(lab, host, ['list', '--all', '--name'])).split('\n').filter((each) => each.startsWith('ferry-'));
+    const pools = (await virsh(lab, host, ['pool-list', '--all', '--name'])).split('\n').filter((each) => each.includes('ferry-look'));
+    const files = (await sh(host, `ls ${images} /var/lib/libvirt/shared`)).split('\n').filter((each) => each.startsWith(`${name}.`) || each.startsWith('ferry-proof'));
+    return [...domains, ...pools, ...files.map((each) => each.trim())];
+  },
+  async recordsUnbroken(name) {
+    const verdict = await vmCheck(lab, name);
+    assert.ok(verdict.records > 0 && verdict.contiguous && verdict.corrupt === 0 && !verdict.duplicateWriters, JSON.stringify(verdict));
+  },
+});
