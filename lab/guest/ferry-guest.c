@@ -349,10 +349,9 @@ static void write_records(const char *host, uint64_t interval_ms) {
 }
 
 /*
- * QEMU's emulation (TCG, seen with 7.2) forgets some pages in a live migration: clearing its dirty bits does not reach the entries of its
- * software TLB, so what a guest writes through an old entry is not sent again, and the guest arrives with a broken kernel (1 move in 5 to 30
- * of a busy guest, with stock virsh too). A guest that empties its TLB often has few old entries. Taking the write permission from
- * more pages than the kernel flushes one by one (33) empties it. With KVM this is not needed and costs next to nothing.
+ * QEMU's emulation (TCG, seen with 7.2) forgets some pages in a live migration, see host/tlb-fix.c, which leaves a moment between a store and
+ * its mark. A guest that empties its TLB often has few old entries. Taking the write permission from more pages than the kernel flushes
+ * one by one (33) empties it. With KVM this is not needed and costs next to nothing.
  */
 static void flush_tlb_often(void) {
   const size_t size = 40 * 4096;

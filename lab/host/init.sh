@@ -29,6 +29,8 @@ mount --bind "$common/shared-mount" /var/lib/libvirt/shared
 mount --bind "$boot" /var/lib/libvirt/boot
 mount --bind "$common/serial" /var/log/libvirt/serial
 mount -t tmpfs -o mode=700 tmpfs /var/lib/libvirt/lun
+# For QEMU, whoever starts it; other programs do not notice.
+echo /var/lib/libvirt/boot/tlb-fix.so >/etc/ld.so.preload
 
 # Own device nodes for the lab's shared LUNs: over one common node QEMU's locks would work across hosts, which no SAN gives.
 for lun in "$common"/luns/*; do

@@ -68,9 +68,8 @@ export function domainXml(spec: DomainSpec): string {
 function bootXml(boot: DomainBoot): readonly string[] {
   switch (boot.type) {
     case 'kernel': {
-      // no_timer_check: on a busy machine an emulated timer misses the kernel's self-test, which then panics; pti=on: empties the TLB whenever the
-      // kernel is entered or left, see the README
-      const options = ['console=ttyS0', 'quiet', 'panic=-1', 'no_timer_check', 'nokaslr', 'mitigations=off', 'pti=on', ...Object.entries(boot.options).map(([key, value]) => `ferry.${key}=${value}`)];
+      // no_timer_check: on a busy machine an emulated timer misses the kernel's self-test, which then panics
+      const options = ['console=ttyS0', 'quiet', 'panic=-1', 'no_timer_check', 'nokaslr', 'mitigations=off', ...Object.entries(boot.options).map(([key, value]) => `ferry.${key}=${value}`)];
       return ['    <kernel>/var/lib/libvirt/boot/vmlinuz</kernel>', `    <initrd>/var/lib/libvirt/boot/${escape(boot.initrd)}</initrd>`, `    <cmdline>${escape(options.join(' '))}</cmdline>`];
     }
     case 'sector':

@@ -15,11 +15,12 @@ import type { Accelerator } from './lab.ts';
 
 export const CACHE = join(import.meta.dirname, '..', '..', '.cache', 'lab');
 const PROGRAM = join(import.meta.dirname, '..', 'guest', 'ferry-guest.c');
+const TLB_FIX = join(import.meta.dirname, '..', 'host', 'tlb-fix.c');
 const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 const MODULES = ['virtio_pci', 'virtio_net', 'virtio_blk', 'virtio_balloon', 'evdev', 'button', 'pvpanic_mmio'];
 const KVM_BOOT_LIMIT_MS = 15_000;
 
-/** `directory` holds `vmlinuz` and `initrd`. */
+/** `directory` holds `vmlinuz` and `initrd`, and what the hosts' QEMUs need to emulate them in a migration (host/tlb-fix.c). */
 export type GuestImage = { readonly directory: string; readonly accelerator: Accelerator };
 
 export type ImageOptions = { readonly signal?: AbortSignal | undefined; readonly onStep: (step: string) => void };
@@ -29,7 +30,7 @@ export async function ensureGuestImage(options: ImageOptions): Promise<GuestImag
   makeDirectories(CACHE);
   const kernel = await ensureKernel(options);
   const version = kernelVersion(kernel);
-  const key = createHash('sha256').update(readFileSync(PROGRAM)).update(version).update(MODULES.join()).digest('hex').slice(0, 12);
+  const key = createHash('sha256').update(readFileSync(PROGRAM)).update(readFileSync(TLB_FIX)).update(version).update(MODULES.join()).digest('hex').slice(0, 12);
   const directory = join(CACHE, `guest-${key}`);
   if (!existsSync(directory)) await inNewFolder(directory, options, (folder) => buildImage(folder, kernel, version, options));
   return { directory, accelerator: await findAccelerator(directory, key, options) };
@@ -99,6 +100,7 @@ async function buildImage(folder: string, kernel: string, version: string, { sig
   onStep('building the guest image');
   const program = join(folder, 'ferry-guest');
   await run(['gcc', '-std=gnu17', '-O2', '-Wall', '-static', '-s', '-o', program, PROGRAM], { signal });
+  await run(['gcc', '-std=gnu17', '-O2', '-Wall', '-shared', '-fPIC', '-s', '-o', join(folder, 'tlb-fix.so'), TLB_FIX], { signal });
   const moduleEntries = await modulesIn(folder, kernel, [], signal);
   // not compressed: an emulated guest unpacks slower than QEMU copies
   writeFileSync(join(folder, 'initrd'), cpioArchive([{ path: 'dev' }, { path: 'proc' }, { path: 'sys' }, { path: 'modules' }, { path: 'init', content: readFileSync(program), executable: true }, ...moduleEntries]));

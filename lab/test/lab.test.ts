@@ -92,6 +92,7 @@ for (const [disk, flags] of [['shared', []], ['local', ['--copy-storage-all']], 
     await run(['ping', '-c', '1', '-W', '5', vm.address]);
     await untilRecordsPass(name, 20);
     await migrate(name, 'host1', 'host2', flags);
+    assert.match(await run(execCommand(lab, 'host2', ['sh', '-c', `cat /proc/$(cat /run/libvirt/qemu/${name}.pid)/maps`])), /tlb-fix\.so/, 'QEMU is mended');
     await untilTicksPass(name, 3);
     await untilRecordsPass(name, 20);
     await run(['ping', '-c', '1', '-W', '5', vm.address]);
