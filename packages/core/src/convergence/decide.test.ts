@@ -61,6 +61,7 @@ test('the same where the policy names nothing that would help: it says so, once,
   assert.equal(note.text, 'iteration 2: 900 MiB left, guest writes 25 MiB/s, link gives 100: by itself it would take 12 s more, longer than its deadline allows, and the policy names nothing that would help now');
   assert.equal(decided(until, passes, { deadlineAt: 50_000, decisions: [note] }), undefined);
   assert.equal(decided(until, passes, { deadlineAt: 60_000 }), undefined);
+  assert.equal(decided(until, passes, { deadlineAt: 41_000, decisions: [note] })?.action.do, 'abort');
 });
 
 test('after a measure the next pass is waited for, so that its effect is seen', () => {
