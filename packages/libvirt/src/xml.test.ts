@@ -44,6 +44,23 @@ test('property: any text survives as an attribute and as content', () => {
   );
 });
 
+test('what a host can send is bounded: length, depth, elements, attributes, references', () => {
+  const attributes = (count: number): string => Array.from({ length: count }, (_, index) => `a${index}="1"`).join(' ');
+  assert.equal(parseXml(`<a ${attributes(256)}/>`).attributes.size, 256);
+  assert.throws(() => parseXml(`<a ${attributes(257)}/>`), /too many attributes/);
+  // opening and closing tags each count
+  assert.equal(parseXml(`<a>${'<b/>'.repeat(65_534)}</a>`).children.length, 65_534);
+  for (const part of ['<b/>', '<!---->', '<? ?>', '<![CDATA[]]>']) assert.throws(() => parseXml(`<a>${part.repeat(65_535)}</a>`), /too many elements/);
+  assert.throws(() => parseXml(`<a>${`<b ${attributes(256)}/>`.repeat(300)}</a>`), /too many (attributes|elements)/);
+  assert.throws(() => parseXml(`<a>${'&amp;'.repeat(32_769)}</a>`), /too many references/);
+  assert.throws(() => parseXml('<a>'.repeat(129)), /nested too deeply/);
+  assert.throws(() => parseXml(`<a>${' '.repeat(4 * 1024 * 1024)}</a>`), /too large/);
+});
+
+test('an attribute that stands twice is refused, wherever it stands', () => {
+  for (const between of ['', ' c="1" d="2"']) assert.throws(() => parseXml(`<a b="1"${between} b='2'/>`), /the attribute b stands twice/);
+});
+
 test('property: garbage is refused or read, never anything else', () => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('<', '>', '/', 'a', '"', '=', '&', ';', ' ', '!', '-', '[', ']') }), (text) => {

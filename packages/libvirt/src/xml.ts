@@ -1,6 +1,7 @@
 // Reads the XML that libvirt writes, and changes it in place. The text stays the truth: an element is a place in it, an edit replaces a
-// stretch of it, and what no edit touches is the same byte for byte. Hostile input is expected: size and depth are capped, a document
-// type is refused, so no entity beyond the five of XML and numeric ones exists. It does not validate, and builds no text of its own.
+// stretch of it, and what no edit touches is the same byte for byte. Hostile input is expected: the work is linear in the length, and
+// length, depth, the number of parts and of attributes of one element are capped; a document type is refused, so no entity beyond the
+// five of XML and numeric ones exists. It does not validate, and builds no text of its own.
 
 export class XmlError extends Error {
   override readonly name = 'XmlError';
@@ -17,8 +18,14 @@ export interface XmlElement {
   readonly span: { readonly start: number; readonly openEnd: number; readonly closeStart: number; readonly end: number };
 }
 
-const maxLength = 16 * 1024 * 1024;
+/** The longest text that libvirt's protocol carries. */
+const maxLength = 4 * 1024 * 1024;
 const maxDepth = 128;
+/** Elements, attributes, comments and the like. The capabilities of a host with a thousand processors have some twenty thousand. */
+const maxParts = 65_536;
+const maxReferences = 32_768;
+/** libvirt's own have about ten. */
+const maxAttributes = 256;
 const named: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
 
 function unescape(text: string): string {
@@ -99,8 +106,12 @@ const matchAt = (pattern: RegExp, source: string, at: number): RegExpExecArray |
 /** The root element. Throws XmlError for what is not well-formed, too large or too deep. */
 export function parseXml(source: string): XmlElement {
   if (source.length > maxLength) throw new XmlError('the document is too large');
+  for (let [at, count] = [source.indexOf('&'), 1]; at >= 0; at = source.indexOf('&', at + 1), count += 1) {
+    if (count > maxReferences) throw new XmlError('the document has too many references');
+  }
   const stack: Element[] = [];
   let root: Element | undefined;
+  let parts = 0;
   const fail = (at: number, why = 'not well-formed'): never => {
     throw new XmlError(`${why} at character ${at}`);
   };
@@ -121,6 +132,7 @@ export function parseXml(source: string): XmlElement {
       break;
     }
     if (open > at) text(at, open);
+    if ((parts += 1) > maxParts) fail(open, 'too many elements');
     const next = source.charCodeAt(open + 1);
     if (next === 33 /* ! */) {
       if (source.startsWith('<!--', open)) at = skip(open + 4, '-->');
@@ -138,11 +150,13 @@ export function parseXml(source: string): XmlElement {
       const [name] = matchAt(nameAt, source, open + 1) ?? fail(open);
       at = nameAt.lastIndex;
       const written: AttributeSpan[] = [];
+      const names = new Set<string>();
       for (let match = matchAt(attributeAt, source, at); match !== null; match = matchAt(attributeAt, source, at)) {
         const [whole, attribute = '', double, single] = match;
         const value = double ?? single ?? '';
         if (value.includes('&')) unescape(value);
-        if (written.some((each) => each.name === attribute)) fail(at, `the attribute ${attribute} stands twice`);
+        if (names.size === maxAttributes || (parts += 1) > maxParts) fail(at, 'too many attributes');
+        if (names.size === names.add(attribute).size) fail(at, `the attribute ${attribute.slice(0, 80)} stands twice`);
         const end = attributeAt.lastIndex;
         written.push({ name: attribute, nameStart: at + whole.search(/\S/), from: end - 1 - value.length, to: end - 1 });
         at = end;
