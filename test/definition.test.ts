@@ -134,14 +134,24 @@ test('networks, filters and secrets that the target lacks: refused, or made when
   assert.match(await fleet.sh('host2', 'virsh -q net-list --name; virsh -q nwfilter-list'), /lan[\s\S]*guard/);
   assert.equal((await fleet.sh('host2', `virsh -q secret-get-value ${secret} | base64 -d`)).trim(), 'hush');
   await fleet.sh('host2', `virsh -q undefine guest --tpm 2>/dev/null || virsh -q undefine guest; virsh -q net-destroy lan; virsh -q net-undefine lan; virsh -q nwfilter-undefine guard; virsh -q secret-undefine ${secret}`);
-  // a definition that libvirt does not take on the target: what was made is gone again
+  // another VM of this name there: refused before anything is made
   const taken = (await inactive('host1')).replace(/<uuid>.*<\/uuid>/, '<uuid>33333333-3333-4333-8333-333333333333</uuid>');
   await redefine('host2', taken.replace(/<tpm[\s\S]*<\/tpm>/, '').replace(/ *<filterref[^\n]*/, '').replace("network='lan'", "network='uplink'"));
   const uuid = /<uuid>(.*)<\/uuid>/.exec(plain)?.[1] ?? '';
+  const twoGuests = async (): Promise<true | undefined> => ((await fleet.plane.json<readonly { name: string }[]>('vm', 'list')).filter(({ name }) => name === 'guest').length === 2 ? true : undefined);
+  await waitFor('the control plane to see both guests', twoGuests, { timeoutMs: 10_000 });
+  const inTheWay = await fleet.plane.ferry('vm', 'migrate', uuid, '--to', 'host2', '--kind', 'configuration', '--create-missing');
+  assert.equal(inTheWay.code, 4, inTheWay.stdout);
+  assert.match(inTheWay.stderr, /host2 has another VM named guest \(33333333-.*virsh domrename guest/s);
+  const made = async (): Promise<string> => (await fleet.sh('host2', 'virsh -q net-list --all --name; virsh -q nwfilter-list; virsh -q secret-list')).replace('uplink', '').trim();
+  assert.equal(await made(), '');
+  await virsh(fleet.lab, 'host2', ['undefine', 'guest']);
+  // a definition that libvirt cannot keep on the target: what was made is gone again
+  await fleet.sh('host2', 'mkdir /etc/libvirt/qemu/guest.xml.new');
   const failed = await fleet.plane.ferry('vm', 'migrate', uuid, '--to', 'host2', '--kind', 'configuration', '--create-missing', '-o', 'json');
   assert.equal((JSON.parse(failed.stdout) as MigrationJson).outcome, 'failed', failed.stdout);
-  assert.equal((await fleet.sh('host2', 'virsh -q net-list --all --name; virsh -q nwfilter-list; virsh -q secret-list')).replace('uplink', '').trim(), '');
-  await virsh(fleet.lab, 'host2', ['undefine', 'guest']);
+  assert.equal(await made(), '');
+  await fleet.sh('host2', 'rmdir /etc/libvirt/qemu/guest.xml.new');
   await redefine('host1', plain);
   await virsh(fleet.lab, 'host1', ['start', 'guest']);
   await fleet.seen('guest', 'running');

@@ -25,6 +25,7 @@ export * from './migration/transfer.ts';
 export { keepsDefinition } from './migration/verdicts.ts';
 export * from './model.ts';
 export * from './network.ts';
+export * from './paths.ts';
 export * from './policy/policy.ts';
 export * from './policy/presets.ts';
 export * from './policy/resolve.ts';

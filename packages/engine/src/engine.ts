@@ -93,7 +93,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     peers: createPeers(intents, clock),
     policies,
     clusters: () => clusters.all(roster.members()),
-    fleet: { hosts: () => roster.hosts(), vm: (ref) => fleet.vm(ref), vmByUuid: (uuid) => fleet.vms().find((each) => each.uuid === uuid) },
+    fleet: { hosts: () => roster.hosts(), vm: (ref) => fleet.vm(ref), vmByUuid: (uuid) => fleet.vms().find((each) => each.uuid === uuid), instancesOn: (id) => roster.follower(id)?.instances() ?? [] },
     linkOf: (id) => roster.linkOf(id),
     uriOf: (id) => roster.followerOf(id).host().uri,
     refresh: async (migration, signal) => {

@@ -4,7 +4,7 @@
  */
 import {
   candidatesOf, checkMigration, checkRescue, defaultCluster, joinMaps, ownPlaces, placesOf, portsOf, rescueCandidates, vmReasons, vmUuid,
-  type CheckInput, type CheckResult, type Cluster, type Host, type HostView, type Migration, type MigrationRequest, type RescueStorage, type ResolvedPolicy, type TargetStorage, type Vm,
+  type CheckInput, type CheckResult, type Cluster, type Host, type HostView, type Instance, type Migration, type MigrationRequest, type RescueStorage, type ResolvedPolicy, type TargetStorage, type Vm,
 } from '@ferry/core';
 import type { KeptInstanceStore } from './kept-instances.ts';
 import type { RunnerDeps } from './move-context.ts';
@@ -19,6 +19,8 @@ export interface FleetView {
   hosts(): readonly HostView[];
   vm(ref: string): Vm;
   vmByUuid(uuid: string): Vm | undefined;
+  /** What the host last reported. */
+  instancesOn(hostId: string): readonly Instance[];
 }
 
 export interface FactFinderDeps extends Pick<RunnerDeps, 'clock' | 'linkOf' | 'volumes' | 'stored'> {
@@ -72,7 +74,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
   };
 
   /** The dead host is asked nothing: what is stored and what the candidates have decides. */
-  const rescueCheck = async ({ vm, hosts, request, loadOf }: CheckInput, signal: AbortSignal): Promise<CheckResult> => {
+  const rescueCheck = async ({ vm, hosts, request, loadOf, domainsOn }: CheckInput, signal: AbortSignal): Promise<CheckResult> => {
     const definition = await deps.stored(vm.uuid, vm.hostId);
     const facts = definition === undefined ? undefined : deps.hypervisor.describeDefinition(definition.xml);
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
@@ -83,7 +85,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         await deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, { ...host, storage: deps.linkOf(host.id).storage }, bounded),
       ]),
     );
-    return checkRescue({ vm, hosts, request, loadOf, storage: new Map(surveyed), ...(facts === undefined ? {} : { facts }) });
+    return checkRescue({ vm, hosts, request, loadOf, ...(domainsOn === undefined ? {} : { domainsOn }), storage: new Map(surveyed), ...(facts === undefined ? {} : { facts }) });
   };
 
   /** Asks the source what the VM consists of, and every candidate about its storage; then core decides. */
@@ -96,6 +98,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
       tried: (self?.attempts ?? []).flatMap(({ to }) => to?.id ?? []),
       loadOf: (id) => active().filter(({ id: other, from, to }) => other !== self?.id && (from.id === id || to?.id === id)).length,
       clusters: deps.clusters(),
+      domainsOn: (id) => fleet.instancesOn(id),
       peerRefusals: await deps.peers.refusalsOf(vm.hostId),
       portsInUse: (id) => active().flatMap(({ id: other, to, plan }) => (other !== self?.id && to?.id === id ? portsOf(plan?.transfer) : [])),
       helperUuid: vmUuid(clock.randomUuid()),

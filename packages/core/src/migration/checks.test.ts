@@ -57,6 +57,13 @@ test('the host it is on, no other host, a source that does not answer, another a
   assert.deepEqual(codes({ hosts: [host('h1'), { ...arm, facts: { ...arm.facts, cpu: { ...arm.facts.cpu, arch: 'aarch64' } } }] }), ['h2 target-arch']);
 });
 
+test('a name that another VM has on the target: refused, with the one that has it; the VM itself is not in its own way', () => {
+  const on = (...domains: readonly { readonly uuid: ReturnType<typeof vmUuid>; readonly name: string }[]) => ({ domainsOn: (id: string) => (id === 'h2' ? domains : []) });
+  assert.deepEqual(codes({ ...on({ uuid: vmUuid('b'), name: 'web' }) }), ['h2 target-name-taken']);
+  assert.equal(chosen({ ...on({ uuid: vmUuid('b'), name: 'web' }), hosts: [host('h1'), host('h2'), host('h3')] }), 'h3');
+  assert.equal(chosen({ ...on({ uuid: vmUuid('a'), name: 'web' }, { uuid: vmUuid('b'), name: 'web2' }) }), 'h2');
+});
+
 test('safety: whatever the fleet looks like, the chosen host answers, is another one and has the memory', () => {
   const any = fc.array(fc.record({ state: fc.constantFrom('connected', 'unreachable', 'connecting'), free: fc.nat(4 * gib) } as const), { maxLength: 6 });
   fc.assert(

@@ -4,7 +4,7 @@
  */
 import type { Reason } from '../errors.ts';
 import type { HostId, VmUuid } from '../ids.ts';
-import { defaultCluster, type Cluster, type HostRef, type HostView, type MigrationKind, type MigrationRequest, type Vm } from '../model.ts';
+import { defaultCluster, type Cluster, type Host, type HostRef, type HostView, type Instance, type MigrationKind, type MigrationRequest, type Vm } from '../model.ts';
 import type { MigrationPlan } from './plan.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../ids.ts';
@@ -52,6 +52,8 @@ export interface CheckInput {
   readonly clusters?: ReadonlyMap<string, Cluster>;
   /** By target: why the source's daemon did not reach it last time. */
   readonly peerRefusals?: ReadonlyMap<HostId, { readonly at: TimeMs; readonly message: string }>;
+  /** Every domain that the host reports. */
+  readonly domainsOn?: (id: HostId) => readonly Pick<Instance, 'uuid' | 'name'>[];
   /** Ports that active migrations use on this host. */
   readonly portsInUse?: (id: HostId) => readonly number[];
   readonly policy?: PolicyContent;
@@ -150,7 +152,15 @@ const rules: readonly Rule[] = [
       ? undefined
       : { code: 'target-has-definition', host: host.name, message: `${host.name} keeps a definition of ${input.vm.name}, so a guest that arrives there is not temporary.`, remedy: `Undefine it there, or leave --temporary away.` };
   },
+  (input, { host }) => nameTaken(input, host),
 ];
+
+/** libvirt has each name once; the VM that has it there loses nothing to one that comes. */
+export function nameTaken({ vm, domainsOn }: Pick<CheckInput, 'vm' | 'domainsOn'>, host: Host): Reason | undefined {
+  const other = domainsOn?.(host.id).find(({ uuid, name }) => name === vm.name && uuid !== vm.uuid);
+  if (other === undefined) return undefined;
+  return { code: 'target-name-taken', host: host.name, message: `${host.name} has another VM named ${vm.name} (${other.uuid}); this one is ${vm.uuid}.`, remedy: `Rename one of them while it is shut off (virsh domrename ${vm.name} NEW-NAME), or choose another host.` };
+}
 
 const mib = (bytes: number): number => Math.floor(bytes / 1_048_576);
 

@@ -6,7 +6,7 @@ import type { Reason } from '../errors.ts';
 import type { HostId } from '../ids.ts';
 import type { HostView } from '../model.ts';
 import type { MigrationPlan } from './plan.ts';
-import type { CheckInput, CheckResult, VmFacts } from './checks.ts';
+import { nameTaken, type CheckInput, type CheckResult, type VmFacts } from './checks.ts';
 import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 
 /** What a candidate says about the disks: proofs of earlier days by folder of the path, and the paths it has. */
@@ -15,7 +15,7 @@ export interface RescueStorage {
   readonly found: ReadonlySet<string>;
 }
 
-export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf'> {
+export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf' | 'domainsOn'> {
   /** From the stored definition; absent when there is none. */
   readonly facts?: VmFacts;
   readonly storage: ReadonlyMap<HostId, RescueStorage>;
@@ -48,7 +48,7 @@ export function checkRescue(input: RescueInput): CheckResult {
   const candidates = rescueCandidates(input);
   const judged = candidates.map((view) => {
     const planned = (input.facts?.disks ?? []).map((disk) => planDisk(vm.name, disk, input.storage.get(view.host.id), from, view, request.assumeShared === true));
-    const reasons = [...hostReasons(vm, view), ...planned.flatMap((each) => ('reason' in each ? [each.reason] : []))];
+    const reasons = [...hostReasons(vm, view), ...[nameTaken(input, view.host)].filter((reason) => reason !== undefined), ...planned.flatMap((each) => ('reason' in each ? [each.reason] : []))];
     return { view, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
   });
   const [best] = judged
