@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { credentialsOf, issueCertificate, makeAuthority, restartDaemon, run, temporaryLab, vmCreate, type HostStatus, type TemporaryLab } from '@ferry/lab';
-import { controlPlane } from './control-plane.ts';
-import { accessTo, onHostOf, type MigrationJson } from './fleet.ts';
+import { credentialsOf, issueCertificate, makeAuthority, restartDaemon, run, temporaryLab, virsh, vmCreate, waitFor, type HostStatus, type TemporaryLab } from '@ferry/lab';
+import { controlPlane, type ControlPlane } from './control-plane.ts';
+import { accessTo, onHostOf, type MigrationJson, type VmJson } from './fleet.ts';
+import { proxyTo } from './rpc-proxy.ts';
 
 let temporary: TemporaryLab;
 let hosts: readonly HostStatus[] = [];
@@ -161,6 +162,66 @@ test('SSH: each key that does not fit is told apart', async (t) => {
     const peers = await sh('host1', "ss -Htn state established '( sport = :22 )'");
     assert.match(peers, new RegExp(`${hostAt(1).address.replaceAll('.', '\\.')}\\]?:\\d+`), 'the connection comes from the jump host');
   });
+});
+
+const untilState = (plane: ControlPlane, host: string, state: string) =>
+  waitFor(`${host} to be ${state}`, async () => {
+    const shown = await plane.json<{ state: string; stateDetail?: string; stateRemedy?: string }>('host', 'show', host);
+    return shown.state === state ? shown : undefined;
+  }, { timeoutMs: 20_000 });
+
+test('an address that comes to lead to another host: that host is unusable and says why, and the only running copy there is neither ended nor paused', async () => {
+  await using plane = await controlPlane(...accessTo(temporary));
+  const [here, there] = [hostAt(at), hostAt(1 - at)];
+  await using way = await proxyTo(there.address);
+  await plane.json('host', 'add', here.uri, '--name', here.name);
+  await plane.json('host', 'add', way.uri, '--name', there.name);
+  const policy = join(scratch, 'both.json');
+  writeFileSync(policy, JSON.stringify({ ...(await plane.json<object>('policy', 'show', 'default')), twoCopies: 'suspend-both' }));
+  await plane.json('policy', 'set', 'both', policy);
+  await plane.json('cluster', 'set', 'default', '--policy', 'both');
+  const process = await virsh(temporary.lab, here.name, ['domid', 'traveller']);
+  const same = async (): Promise<void> => assert.deepEqual([await virsh(temporary.lab, here.name, ['domid', 'traveller']), (await virsh(temporary.lab, here.name, ['domstate', 'traveller'])).trim()], [process, 'running']);
+
+  way.lead(here.address);
+  const shown = await untilState(plane, there.name, 'other-machine');
+  assert.match(shown.stateDetail ?? '', new RegExp(`leads to ${here.name} .* not to the machine that was added as ${there.name}`));
+  assert.match(shown.stateRemedy ?? '', new RegExp(`ferry host remove ${there.name}`));
+  assert.deepEqual((await plane.json<VmJson>('vm', 'show', 'traveller')).instances.map(({ host, role }) => [host, role]), [[here.name, 'authoritative']]);
+  assert.match((await plane.ferry('vm', 'settle', 'traveller', '--keep', here.name)).stderr, /active on .* only/);
+  assert.match((await plane.ferry('vm', 'migrate', 'traveller', '--to', there.name)).stderr, /host-other-machine|not to the machine that was added/);
+  // longer than two running copies are watched before they are paused
+  await untilState(plane, there.name, 'other-machine');
+  await sh(here.name, 'sleep 4');
+  await same();
+  way.lead(there.address);
+  await untilState(plane, there.name, 'connected');
+  await same();
+});
+
+test('a machine with another UUID is not the host that was added; one with the UUID of another is told as that', async () => {
+  await using plane = await controlPlane(...accessTo(temporary));
+  const [here, there] = [hostAt(at), hostAt(1 - at)];
+  await plane.json('host', 'add', there.uri, '--name', there.name);
+  const uuidOf = async (host: string): Promise<string> => /<uuid>(.*?)<\/uuid>/.exec(await virsh(temporary.lab, host, ['capabilities']))?.[1] ?? assert.fail(host);
+  const own = await uuidOf(there.name);
+  const name = async (uuid: string): Promise<void> => {
+    await sh(there.name, `sed -i 's/^host_uuid.*/host_uuid = "${uuid}"/' /etc/libvirt/libvirtd.conf`);
+    await restartDaemon(temporary.lab, there.name);
+  };
+  try {
+    await name('12345678-0000-4000-8000-000000000001');
+    await untilState(plane, there.name, 'other-machine');
+    await plane.ferry('host', 'remove', there.name);
+    assert.equal((await plane.json<{ state: string }>('host', 'add', there.uri, '--name', there.name)).state, 'connected');
+    await name(await uuidOf(here.name));
+    await plane.ferry('host', 'remove', there.name);
+    await plane.json('host', 'add', here.uri, '--name', here.name);
+    const refused = await plane.ferry('host', 'add', there.uri);
+    assert.match(refused.stderr, new RegExp(`calls itself ${there.name} and has the UUID .*, which is that of ${here.name}[\\s\\S]*host_uuid`));
+  } finally {
+    await name(own);
+  }
 });
 
 test('a password (SASL): taken when it is right, refused otherwise, and never sent over a connection that is not encrypted', async () => {

@@ -12,6 +12,8 @@ const reply = 1;
 
 export interface Proxy extends AsyncDisposable {
   readonly uri: string;
+  /** The address leads to this host from now on; connections that are open end. */
+  lead(host: string): void;
   /** From now on this frame is kept back, once. Resolves when it came by; `drop` then closes both ends of its connection. */
   hold(what: 'call' | 'answer', procedure: number): Promise<{ readonly drop: () => void }>;
 }
@@ -31,7 +33,8 @@ function frames(): (chunk: Buffer) => readonly Buffer[] {
   };
 }
 
-export async function proxyTo(host: string, port = 16_509): Promise<Proxy> {
+export async function proxyTo(first: string, port = 16_509): Promise<Proxy> {
+  let host = first;
   let wanted: { readonly what: 'call' | 'answer'; readonly procedure: number; readonly seen: (held: { readonly drop: () => void }) => void } | undefined;
   const open = new Set<Socket>();
   const server = createServer((client) => {
@@ -68,6 +71,10 @@ export async function proxyTo(host: string, port = 16_509): Promise<Proxy> {
   await once(server, 'listening');
   return {
     uri: `qemu+tcp://127.0.0.1:${(server.address() as AddressInfo).port}/system`,
+    lead: (next) => {
+      host = next;
+      for (const socket of open) socket.destroy();
+    },
     hold: (what, procedure) =>
       new Promise((resolve) => {
         wanted = { what, procedure, seen: resolve };

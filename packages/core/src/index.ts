@@ -8,6 +8,7 @@ export * from './convergence/words.ts';
 export * from './errors.ts';
 export * from './ids.ts';
 export * from './inventory.ts';
+export * from './machine.ts';
 export * from './migration/admission.ts';
 export * from './migration/checks.ts';
 export * from './migration/definition.ts';

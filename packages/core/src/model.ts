@@ -82,7 +82,8 @@ export const defaultCluster = 'default';
 /** Cluster of hosts that are not of the fleet. */
 export const outsideCluster = 'outside';
 
-export type HostState = 'connecting' | 'connected' | 'unreachable';
+/** `other-machine`: what answers at its address is not the machine that was added; nothing is done there. */
+export type HostState = 'connecting' | 'connected' | 'unreachable' | 'other-machine';
 
 /** What a host reports of itself. */
 export interface HostFacts {
@@ -100,7 +101,7 @@ export interface HostFacts {
 export interface HostView {
   readonly host: Host;
   readonly state: HostState;
-  /** Why the host is unreachable, in one sentence. */
+  /** Why the host cannot be used, in one sentence. */
   readonly stateDetail?: string;
   /** Last reported facts; absent until the first connection. */
   readonly facts?: HostFacts;

@@ -2,7 +2,7 @@
  * Moves the definition of a VM that is shut off: puts it on the target, then takes it from the source, and takes it back
  * when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at any point.
  */
-import type { InstanceView, Migration } from '@ferry/core';
+import { FerryError, type InstanceView, type Migration } from '@ferry/core';
 import type { HostLink, Log } from './ports.ts';
 
 export interface DefinitionMoveDeps {
@@ -12,6 +12,8 @@ export interface DefinitionMoveDeps {
   readonly signal: AbortSignal;
   /** Resolves when nothing holds the VM's disks on the target any more. */
   readonly released: Promise<void>;
+  /** Rejects unless source and target are two machines. */
+  readonly apart: () => Promise<void>;
   /** Remembers that the source's definition is kept on purpose. */
   readonly park: () => Promise<void>;
   /** The definition for the target. */
@@ -21,12 +23,18 @@ export interface DefinitionMoveDeps {
 /** `moved` false: the VM is on the source as before. */
 export type DefinitionMove = { readonly moved: true; readonly failure?: string } | { readonly moved: false; readonly failure: string };
 
+/** A host that does not answer is asked again. */
+const notApart = (error: unknown): string => {
+  if (error instanceof FerryError && error.code === 'copies-not-apart') return error.message;
+  throw error;
+};
 const isOff = (view: InstanceView): boolean => view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
 
-export async function moveDefinition(migration: Migration, { source, target, log, signal, released, park, rewrite }: DefinitionMoveDeps): Promise<DefinitionMove> {
+export async function moveDefinition(migration: Migration, { source, target, log, signal, released, apart, park, rewrite }: DefinitionMoveDeps): Promise<DefinitionMove> {
   const { vm, plan, from, to } = migration;
   const keeps = plan?.persistence === 'keep-source';
-  const [here, there] = await Promise.all([source.migration.observe(vm.uuid, signal), target.migration.observe(vm.uuid, signal)]);
+  const [here, there, oneMachine] = await Promise.all([source.migration.observe(vm.uuid, signal), target.migration.observe(vm.uuid, signal), apart().then(() => undefined, notApart)]);
+  if (oneMachine !== undefined) return { moved: false, failure: oneMachine };
   if (here.kind === 'present' || there.kind !== 'present') {
     if (!isOff(here)) return { moved: false, failure: here.kind === 'absent' ? `it is no longer on ${from.name}.` : `it is not shut off on ${from.name} any more, so it stays there.` };
     if (there.kind === 'present' && !isOff(there)) return { moved: false, failure: `it is active on ${to?.name ?? 'the target'}, so its definition there is left alone.` };

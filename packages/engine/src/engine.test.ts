@@ -218,7 +218,7 @@ test('hosts: one host by two URIs, a taken name, one in use, one that is gone', 
   await assert.rejects(engine.addHost({ uri: uriOf('h1') }, patience()), refused('host-duplicate'));
   fleet.add('h1b');
   Object.assign(fleet.hosts.get('h1b') ?? {}, { machineUuid: 'machine-h1' });
-  await assert.rejects(engine.addHost({ uri: uriOf('h1b') }, patience()), (error) => refused('host-duplicate')(error) && /leads to host h1/.test(String(error)));
+  await assert.rejects(engine.addHost({ uri: uriOf('h1b') }, patience()), (error) => refused('host-duplicate')(error) && /has the UUID machine-h1, which is that of h1/.test(String(error)));
   fleet.add('h3');
   await assert.rejects(engine.addHost({ uri: uriOf('h3'), name: 'h2' }, patience()), refused('host-name-taken'));
   await assert.rejects(engine.addHost({ uri: uriOf('nowhere') }, patience()), refused('host-unreachable'));
@@ -247,6 +247,43 @@ test('a host that falls silent is unreachable with a reason, and is followed aga
   host.reachable = true;
   await until('connected');
   assert.equal(engine.vm('web').state, 'running');
+});
+
+const untilState = async (host: string, state: string): Promise<void> => {
+  for (let turn = 0; turn < 2_000 && engine.host(host).state !== state; turn += 1) await clock.sleep(50);
+  assert.equal(engine.host(host).state, state);
+};
+
+test('an address that leads to another machine: the host is unusable and says why, nothing of the other is taken for its own, and it heals', async () => {
+  await run(web, 'h2');
+  fleet.add('h3');
+  await engine.addHost({ uri: uriOf('h3'), name: 'h3' }, patience());
+  const alias = fleet.alias(uriOf('h3'), 'h2');
+  fleet.hosts.get('h3')?.drop();
+  await untilState('h3', 'other-machine');
+  assert.match(engine.host('h3').stateDetail ?? '', /qemu\+tcp:\/\/h3\/system leads to h2 .*not to the machine that was added as h3/);
+  assert.deepEqual(engine.vm('web').instances.map(({ hostId, role }) => `${engine.hostNameOf(hostId)} ${role}`), ['h2 authoritative'], 'one VM, one copy');
+  await assert.rejects(engine.settling.settle('web', 'h2', patience()), refused('vm-not-in-conflict'));
+  await assert.rejects(engine.startMigration({ vm: 'web', to: 'h3' }, by), (error) => error instanceof FerryError && error.reasons.some(({ code, remedy }) => code === 'host-other-machine' && /host remove h3/.test(remedy)));
+  assert.deepEqual(fleet.calls, []);
+  alias[Symbol.dispose]();
+  await untilState('h3', 'connected');
+});
+
+test('a machine with another UUID at the same address, as after a new installation, is not the host, until it is removed and added again', async () => {
+  await run(web);
+  const h1 = fleet.hosts.get('h1');
+  assert.ok(h1);
+  Object.assign(h1, { machineUuid: 'machine-new' });
+  h1.domains.clear();
+  h1.drop();
+  await untilState('h1', 'other-machine');
+  assert.equal(engine.vm('web').state, 'unknown', 'what was there is not said to be gone');
+  await engine.close();
+  engine = await start();
+  assert.equal(engine.host('h1').state, 'other-machine', 'also after a restart');
+  await engine.removeHost('h1');
+  assert.equal((await engine.addHost({ uri: uriOf('h1'), name: 'h1' }, patience())).state, 'connected');
 });
 
 test('names: two VMs of one name are ambiguous, their UUIDs are not', async () => {

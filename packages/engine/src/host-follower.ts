@@ -3,7 +3,7 @@
  * everything again from time to time, and reconnects with back-off. One follower per host, so a dead host costs the
  * others nothing. It reports; it decides nothing.
  */
-import { FerryError, type Host, type HostState, type HostView, type Instance, type VmUuid } from '@ferry/core';
+import { FerryError, notConnected, otherMachine, type Host, type HostState, type HostView, type Instance, type VmUuid } from '@ferry/core';
 import type { Clock, HostChange, HostLink, Hypervisor, Log } from './ports.ts';
 
 /** Changes that libvirt sends no event for are seen at the latest after this time. */
@@ -36,7 +36,7 @@ export interface FollowerEvents {
   switching(uuid: VmUuid, what: 'paused' | 'runs'): void;
 }
 
-export function followHost(added: Host, link: HostLink | undefined, cached: { readonly facts?: HostView['facts']; readonly instances: readonly Instance[] } | undefined, deps: { readonly hypervisor: Hypervisor; readonly clock: Clock; readonly log: Log; readonly events: FollowerEvents }): HostFollower {
+export function followHost(added: Host, link: HostLink | undefined, cached: { readonly facts?: HostView['facts']; readonly instances: readonly Instance[] } | undefined, deps: { readonly hypervisor: Hypervisor; readonly clock: Clock; readonly log: Log; readonly events: FollowerEvents; readonly hosts: () => readonly Host[] }): HostFollower {
   const { clock, log, events } = deps;
   const stopping = new AbortController();
   let host = added;
@@ -45,6 +45,7 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
   let facts = cached?.facts;
   let freeMemoryBytes: number | undefined;
   let current: HostLink | undefined;
+  let delayMs = reconnectFirstMs;
   let known = new Map((cached?.instances ?? []).map((instance) => [instance.uuid, instance]));
 
   const setInstances = (next: Map<VmUuid, Instance>): void => {
@@ -56,6 +57,9 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
 
   const resync = async (open: HostLink, signal: AbortSignal): Promise<void> => {
     const [all, { freeMemoryBytes: free, ...rest }] = await Promise.all([open.inventory.instances(signal), open.inventory.facts(signal)]);
+    // nothing of another machine is taken over, neither its figures nor its domains
+    const other = otherMachine(host, rest, deps.hosts());
+    if (other !== undefined) throw new FerryError('host-other-machine', other);
     facts = rest;
     freeMemoryBytes = free;
     setInstances(new Map(all.map((instance) => [instance.uuid, instance])));
@@ -93,6 +97,7 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
       const changes = await open.inventory.watch(signal);
       await resync(open, signal);
       current = open;
+      delayMs = reconnectFirstMs;
       state = 'connected';
       detail = undefined;
       events.changed();
@@ -111,22 +116,23 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
 
   const run = async (): Promise<void> => {
     let first = link;
-    let delayMs = reconnectFirstMs;
+    let why: HostState = 'unreachable';
     while (!stopping.signal.aborted) {
       try {
         const open = first ?? (await deps.hypervisor.connect(host.uri, AbortSignal.any([stopping.signal, AbortSignal.timeout(connectTimeoutMs)])));
         first = undefined;
-        delayMs = reconnectFirstMs;
         await session(open);
         detail = 'the connection was lost.';
+        why = 'unreachable';
       } catch (error) {
         detail = error instanceof Error ? error.message : String(error);
+        why = error instanceof FerryError && error.code === 'host-other-machine' ? 'other-machine' : 'unreachable';
       }
       first = undefined;
       if (stopping.signal.aborted) return;
-      if (state !== 'unreachable') {
-        state = 'unreachable';
-        log.warn({ host: host.name, detail }, 'host unreachable');
+      if (state !== why) {
+        state = why;
+        log.warn({ host: host.name, detail }, why === 'unreachable' ? 'host unreachable' : 'another machine answers at the address of the host');
         events.changed();
         events.instancesChanged();
       }
@@ -150,6 +156,7 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
     }),
     instances: () => [...known.values()],
     link: () => {
+      if (current === undefined && state === 'other-machine') throw new FerryError('host-other-machine', notConnected({ host, state, ...(detail === undefined ? {} : { stateDetail: detail }) }));
       if (current === undefined) throw new FerryError('host-unreachable', `${host.name} (${host.uri}) does not answer${detail === undefined ? '.' : `: ${detail}`}`);
       return current;
     },

@@ -10,6 +10,7 @@ import { prepareMove } from './move-preparing.ts';
 import { recoverMove, transferMove } from './move-transferring.ts';
 import { watchMove } from './move-watching.ts';
 import type { HostLink, TransferLimits } from './ports.ts';
+import { proveApart } from './two-machines.ts';
 
 /** Progress is stored this often, so that a restart does not show an older percentage. */
 const storeProgressEveryMs = 2_000;
@@ -101,7 +102,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const target = (): HostLink => deps.linkOf(targetIdOf(migration));
   const bounded = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(storageTimeoutMs)]);
   const current = (): Migration => migration;
-  const context = (): MoveContext => ({ migration, current, deps, source, target, signal, bounded });
+  const apart = (): Promise<void> => proveApart({ name: migration.from.name, link: source() }, { name: migration.to?.name ?? '', link: target() }, bounded());
+  const context = (): MoveContext => ({ migration, current, deps, source, target, signal, bounded, apart });
   const watch = watchMove({ current, deps, dispatch, signal });
 
   const perform = async (): Promise<void> => {
@@ -179,8 +181,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     dispatch({ type: 'cleaned' });
   };
 
-  /** What was seen may be some seconds old: the other host took its time to answer, or the store to keep it. What runs meanwhile is no half to be ended. */
+  /** Only a half that is proved to be another process than the copy that stays. What was seen may be some seconds old: the other host took its time to answer, or the store to keep it. What runs meanwhile is no half to be ended. */
   const endHalf = async (hostId: string, isStill: (view: InstanceView) => boolean): Promise<void> => {
+    await apart();
     if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).migration.remove(travelling(migration), 'process', signal);
   };
   const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
@@ -220,6 +223,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       case 'shut-down-source':
         return source().migration.shutdown(travelling(migration), signal);
       case 'suspend-both':
+        await apart();
         await Promise.allSettled([source(), target()].map((link) => link.migration.suspend(travelling(migration), bounded())));
         return undefined;
       case 'resume-source':

@@ -50,6 +50,8 @@ export interface MoveContext {
   readonly signal: AbortSignal;
   /** The signal, with a limit in time for one step. */
   readonly bounded: () => AbortSignal;
+  /** Rejects unless source and target are two machines at this moment: before anything of either side goes because the other side has it. */
+  readonly apart: () => Promise<void>;
 }
 
 /** The domain that libvirt moves: the VM's own, or the helper with its disks. */

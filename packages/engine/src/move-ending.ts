@@ -21,7 +21,7 @@ const lookAt = (link: HostLink, uuid: VmUuid, { bounded }: MoveContext): Promise
 
 /** The rest of a move whose transfer is over. Rejects when a host does not answer: to be tried again. */
 export async function finishMove(context: MoveContext): Promise<Cleaned> {
-  const { migration, deps, source, target, signal, bounded } = context;
+  const { migration, deps, source, target, signal, bounded, apart } = context;
   const { plan, vm, to, from } = migration;
   if (plan?.how === 'stored-definition') return startStored(context);
   let failure: string | undefined;
@@ -29,7 +29,7 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   else {
     // ending the helper takes libvirt a while, and only a start has to wait for it
     const released = endHelper(target(), context);
-    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, park: () => deps.kept.park(vm.uuid, from.id), rewrite: (xml) => rewritten(migration, xml, deps) });
+    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, apart, park: () => deps.kept.park(vm.uuid, from.id), rewrite: (xml) => rewritten(migration, xml, deps) });
     const [moved] = await Promise.all([moving, released]);
     if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
     failure = moved.failure;
@@ -49,14 +49,14 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
 
 /** What follows when libvirt has moved the guest. Failures here do not undo the move. */
 async function afterGuest(context: MoveContext): Promise<void> {
-  const { migration, deps, source, target, signal } = context;
+  const { migration, deps, source, target, signal, apart } = context;
   const { plan, vm, from, to } = migration;
   const tolerate = (what: string) => (error: unknown) => deps.log.warn({ err: error, migration: migration.id }, what);
   // what is remembered below is checked against what the hosts report, so that has to be the new state
   await deps.refresh(migration, signal).catch(tolerate('inventory not refreshed'));
   const here = await lookAt(source(), vm.uuid, context);
   if (here.kind === 'present' && here.state === 'shut-off' && here.persistent) {
-    if (plan?.persistence === 'permanent') await source().migration.remove(vm.uuid, 'definition', signal).catch(tolerate('the old definition stays on the source, shut off'));
+    if (plan?.persistence === 'permanent') await apart().then(() => source().migration.remove(vm.uuid, 'definition', signal)).catch(tolerate('the old definition stays on the source, shut off'));
     if (plan?.persistence === 'keep-source') {
       await deps.kept.park(vm.uuid, from.id);
       await source().definitions.setAutostart(vm.uuid, false, signal).catch(tolerate('the kept definition may start by itself'));
@@ -103,14 +103,17 @@ async function startStored(context: MoveContext): Promise<Cleaned> {
 
 /** Takes back what was prepared. Rejects, and nothing is deleted, while the target still has something of the VM that is active. */
 export async function takeBack(context: MoveContext): Promise<void> {
-  const { migration, deps, source, target, bounded } = context;
+  const { migration, deps, source, target, bounded, apart } = context;
   const { plan, vm, to } = migration;
   if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, source(), bounded());
   if (plan?.helper !== undefined) for (const link of [source(), target()]) await endHelper(link, context);
   const there = await lookAt(target(), vm.uuid, context);
   if (there.kind === 'present' && there.state !== 'shut-off') throw new Error(`${vm.name} is ${there.state} on ${targetName(migration)}`);
   // a held target got its definition before it was known that it would not run
-  if (plan?.transfer?.handover === true && plan.definedThere !== true && there.kind === 'present') await target().migration.remove(vm.uuid, 'definition', bounded());
+  if (plan?.transfer?.handover === true && plan.definedThere !== true && there.kind === 'present') {
+    await apart();
+    await target().migration.remove(vm.uuid, 'definition', bounded());
+  }
   if (migration.request.keepTargetOnFailure === true && migration.evidence.ending?.outcome === 'failed') {
     const definition = async (): Promise<string> => rewritten(migration, await source().definitions.readMigratable(vm.uuid, bounded()), deps);
     await deps.inspected(await inspectTarget(migration, { target: target(), definition }, deps.clock.now(), bounded()));

@@ -27,6 +27,8 @@ export interface HostLink {
 
 export interface HostInventory {
   facts(signal: AbortSignal): Promise<HostFacts & { readonly freeMemoryBytes: number }>;
+  /** Names the machine that answers at this moment. */
+  machineUuid(signal: AbortSignal): Promise<string>;
   /** Every domain of the host, from one bulk call and the XML of those that changed. */
   instances(signal: AbortSignal): Promise<readonly Instance[]>;
   /** One domain; undefined when the host has none with this UUID. */

@@ -2,7 +2,7 @@
  * The hosts that Ferry knows, each with its follower: added, changed, removed, and found again after a restart. A host is known once: an entry of its
  * own tells which machine it is, however it is reached.
  */
-import { defaultCluster, FerryError, hostId, isInNetwork, resolve, type Host, type HostFacts, type HostId, type HostView, type Migration, type VmUuid } from '@ferry/core';
+import { defaultCluster, FerryError, hostId, isInNetwork, machineTaken, resolve, type Host, type HostFacts, type HostId, type HostView, type Migration, type VmUuid } from '@ferry/core';
 import type { ClusterStore } from './clusters.ts';
 import type { HostSettings } from './facade.ts';
 import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
@@ -53,7 +53,7 @@ export interface Roster {
   /** Follows the stored hosts, and waits a little until they have answered. */
   open(signal: AbortSignal): Promise<void>;
   /** The host at this URI and its open connection; one that is known already comes without. */
-  reach(uri: string, signal: AbortSignal): Promise<{ readonly known: HostView } | FoundHost>;
+  reach(uri: string, signal: AbortSignal): Promise<{ readonly known: HostView; readonly answers?: HostFacts } | FoundHost>;
   /** Stores the host and begins to follow it. The connection is closed when that fails. */
   enrol(uri: string, found: FoundHost, settings: HostSettings & { readonly name?: string; readonly outside?: true }, signal: AbortSignal): Promise<HostView>;
   add(request: HostSettings & { readonly uri: string; readonly name?: string }, signal: AbortSignal): Promise<HostView>;
@@ -85,6 +85,7 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
       hypervisor,
       clock,
       log,
+      hosts: () => all().map((each) => each.host()),
       events: {
         changed: () => events.changed(follower.view()),
         instancesChanged: () => events.instancesChanged(),
@@ -110,7 +111,7 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
       const known = hosts().find((each) => each.host.machineUuid === facts.machineUuid);
       if (known === undefined) return { link, facts };
       await link.close();
-      return { known };
+      return { known, answers: facts };
     } catch (error) {
       await link.close();
       throw error;
@@ -128,7 +129,7 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
         { op: 'put', key: machinePrefix + added.machineUuid, value: added.id, ifRevision: 0 },
         { op: 'put', key: hostPrefix + added.id, value: added, ifRevision: 0 },
       ]);
-      if ('conflict' in written) throw new FerryError('host-duplicate', `${uri} leads to a host that is already there.`);
+      if ('conflict' in written) throw new FerryError('host-duplicate', `${uri} leads to a machine that was just added (machine UUID ${added.machineUuid}).`);
       follow(added, link);
       await connected([followerOf(added.id)], signal);
       return followerOf(added.id).view();
@@ -160,7 +161,7 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
     enrol,
     async add({ uri, name, ...settings }, signal) {
       const found = await reach(uri, signal);
-      if ('known' in found) throw new FerryError('host-duplicate', `${uri} leads to host ${found.known.host.name}, which was added as ${found.known.host.uri}.`);
+      if ('known' in found) throw new FerryError('host-duplicate', found.answers === undefined ? `${found.known.host.name} was added as ${uri} already.` : machineTaken(uri, found.answers, found.known.host));
       return enrol(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal);
     },
     async change(ref, settings) {

@@ -12,10 +12,10 @@ const vmWith = (...instances: Vm['instances']): Vm => ({ uuid, name: 'web', host
 const last = { id: migrationId('m1'), vm: { uuid, name: 'web' }, from: { id: hostId('h1'), name: 'h1' }, to: { id: hostId('h2'), name: 'h2' }, outcome: 'failed', phases: [{ phase: 'switching', at: 0 }], plan: { disks: [{ target: 'vda', how: 'copy' }] } } as unknown as Migration;
 const copy: VolumeRecord = { host: 'h2', hostName: 'h2', path: '/pool/web', pool: 'default', name: 'web', vm: { uuid, name: 'web' }, migration: migrationId('m1'), at: 0, role: 'target', capacityBytes: 1 };
 
-function settling(vm: Vm, more: Partial<SettleDeps> = {}) {
+function settling(vm: Vm, more: Partial<SettleDeps> = {}, machineOf = (host: string): string => `machine of ${host}`) {
   const calls: string[] = [];
   const linkOf = (host: string): HostLink =>
-    ({ migration: { remove: async (_: string, what: string) => void calls.push(`${host} remove ${what}`), resume: async () => void calls.push(`${host} resume`) } }) as unknown as HostLink;
+    ({ inventory: { machineUuid: async () => machineOf(host) }, migration: { remove: async (_: string, what: string) => void calls.push(`${host} remove ${what}`), resume: async () => void calls.push(`${host} resume`) } }) as unknown as HostLink;
   const settle = createSettle({
     vm: () => vm, hostNameOf: (id) => id, hostIdOf: (ref) => ref as HostId, linkOf, answers: () => true, active: () => [], migrationsOf: async () => [last], leftovers: async () => [],
     purge: async ({ path }) => void calls.push(`purge ${path}`), refresh: async () => {}, ...more,
@@ -36,6 +36,17 @@ test('one is kept: the others end, and it runs', async () => {
   const { settle, calls } = settling(vmWith(at('h2', 'paused', 'user'), at('h1', 'paused', 'user', 'conflict')));
   await settle.settle('web', 'h1', signal);
   assert.deepEqual(calls, ['h2 remove process', 'h1 resume']);
+});
+
+test('nothing is ended, paused or forgotten on two views of one machine: the two are asked at that moment which machines they are', async () => {
+  const twice = settling(vmWith(at('h2', 'running', 'migrated'), at('h3', 'running', 'migrated', 'conflict')), {}, () => 'one machine');
+  await assert.rejects(twice.settle.settle('web', 'h2', signal), (error) => refusedWith('copies-not-apart')(error) && /h2 and h3 are one machine/.test(String(error)));
+  const half = settling(vmWith(at('h2', 'running', 'migrated'), at('h1', 'paused', 'migration', 'incoming')), {}, () => 'one machine');
+  await assert.rejects(half.settle.cleanup('web', signal), refusedWith('copies-not-apart'));
+  // of three copies two are one: not even the third is ended
+  const three = settling(vmWith(at('h1', 'running', 'booted'), at('h2', 'running', 'migrated', 'conflict'), at('h3', 'running', 'migrated', 'conflict')), {}, (host) => (host === 'h3' ? 'machine of h1' : `machine of ${host}`));
+  await assert.rejects(three.settle.settle('web', 'h1', signal), refusedWith('copies-not-apart'));
+  assert.deepEqual([...twice.calls, ...half.calls, ...three.calls], []);
 });
 
 test('nothing is ended where there is one copy, where the kept one is off, in a migration, or that holds memory of its own', async () => {

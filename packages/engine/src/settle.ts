@@ -4,6 +4,7 @@
  */
 import { FerryError, type HostId, type Instance, type Migration, type Vm, type VolumeRecord } from '@ferry/core';
 import type { HostLink } from './ports.ts';
+import { proveApart } from './two-machines.ts';
 
 export interface Copy {
   readonly host: string;
@@ -62,6 +63,10 @@ export function createSettle(deps: SettleDeps): Settle {
     if (busy !== undefined) throw new FerryError('vm-already-migrating', `${found.name} is being moved by migration ${busy.id}, which is ${busy.phase}.`);
   };
 
+  /** Rejects unless the two are on two machines, seen so now. */
+  const apart = (one: Placed, other: Placed, signal: AbortSignal): Promise<void> => proveApart(sideOf(one), sideOf(other), bounded(signal));
+  const sideOf = ({ hostId }: Placed) => ({ name: hostNameOf(hostId), link: linkOf(hostId) });
+
   const knowledgeOf = ({ hostId, instance }: Placed, history: readonly Migration[], copies: number): readonly string[] => {
     const last = history.find(({ from, to }) => from.id === hostId || to?.id === hostId);
     const role = last?.from.id === hostId ? 'source' : 'target';
@@ -78,6 +83,11 @@ export function createSettle(deps: SettleDeps): Settle {
     return sentences;
   };
 
+  const endBeside = async (half: Placed, other: Placed, signal: AbortSignal): Promise<void> => {
+    await apart(half, other, signal);
+    await linkOf(half.hostId).migration.remove(half.instance.uuid, 'process', bounded(signal));
+  };
+
   const remainsOf = async (found: Vm): Promise<readonly (Remain & { readonly act?: (signal: AbortSignal) => Promise<void> })[]> => {
     const [last] = await deps.migrationsOf(found.uuid);
     const silent = last === undefined ? [] : [last.from, ...(last.to === undefined ? [] : [last.to])].filter(({ id }) => !deps.answers(id));
@@ -89,7 +99,7 @@ export function createSettle(deps: SettleDeps): Settle {
       if (!isLostHalf(each)) return [];
       const other = runsElsewhere(each);
       if (other !== undefined) {
-        return [{ kind: 'half' as const, host, what, remedy: `Ended: ${found.name} is ${other.instance.state} on ${hostNameOf(other.hostId)}.`, settles: true, act: (signal: AbortSignal) => linkOf(each.hostId).migration.remove(found.uuid, 'process', bounded(signal)) }];
+        return [{ kind: 'half' as const, host, what, remedy: `Ended: ${found.name} is ${other.instance.state} on ${hostNameOf(other.hostId)}.`, settles: true, act: (signal: AbortSignal) => endBeside(each, other, signal) }];
       }
       if (silent.length > 0) return [{ kind: 'half' as const, host, what, remedy: `Left alone: ${silent.map(({ name }) => name).join(', ')} does not answer, and may run the VM.`, settles: false }];
       const alone = found.instances.filter(isActive).length === 1 && found.instances.every(({ instance }) => instance.state !== 'unknown');
@@ -125,6 +135,7 @@ export function createSettle(deps: SettleDeps): Settle {
       if (others.length === 0) throw new FerryError('vm-not-in-conflict', `${found.name} is active on ${hostNameOf(kept.hostId)} only.`);
       const needed = others.find(holdsMemory);
       if (needed !== undefined) throw new FerryError('copy-needed', `${found.name} on ${hostNameOf(needed.hostId)} is the source of a post-copy.`);
+      for (const each of others) await apart(kept, each, signal);
       for (const each of others) await linkOf(each.hostId).migration.remove(found.uuid, 'process', bounded(signal));
       // it may have been paused until this was settled
       if (kept.instance.state === 'paused') await linkOf(kept.hostId).migration.resume(found.uuid, bounded(signal));

@@ -4,6 +4,7 @@
  */
 import type { Vm } from '@ferry/core';
 import type { Clock, HostLink, Log } from './ports.ts';
+import { proveApart } from './two-machines.ts';
 
 /** Two hosts are not asked at the same moment: what is seen must hold for so long. */
 const believedAfterMs = 3_000;
@@ -33,11 +34,25 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
   const since = new Map<string, number>();
   const told = new Set<string>();
 
-  const suspendBoth = async (vm: Vm): Promise<void> => {
+  /** Answers with what the alarm says of it. The first is held against each of the others: what cannot be told apart is not paused. */
+  const suspendBoth = async (vm: Vm): Promise<string> => {
     const within = AbortSignal.any([deps.signal, AbortSignal.timeout(suspendTimeoutMs)]);
+    try {
+      const [one, ...others] = active(vm).map(({ hostId }) => ({ name: deps.hostNameOf(hostId), link: deps.linkOf(hostId) }));
+      if (one !== undefined) for (const other of others) await proveApart(one, other, within);
+    } catch (error) {
+      return `; they are not paused: ${error instanceof Error ? error.message : String(error)}`;
+    }
     for (const ended of await Promise.allSettled(active(vm).map(({ hostId }) => deps.linkOf(hostId).migration.suspend(vm.uuid, within)))) {
       if (ended.status === 'rejected') deps.log.error({ err: ended.reason, vm: vm.name }, 'one of two running copies could not be paused');
     }
+    return '; both are paused';
+  };
+
+  const tell = async (vm: Vm): Promise<void> => {
+    const hosts = active(vm).map(({ hostId }) => deps.hostNameOf(hostId)).join(' and ');
+    const done = deps.suspends(vm) ? await suspendBoth(vm) : '';
+    deps.alarm(vm, `${vm.name} runs on ${hosts} at the same time${done}. Settle it: ferry vm settle ${vm.name}`);
   };
 
   return {
@@ -57,10 +72,7 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
         }
         if (told.has(vm.uuid) || now - (since.get(vm.uuid) ?? now) < believedAfterMs) continue;
         told.add(vm.uuid);
-        const hosts = active(vm).map(({ hostId }) => deps.hostNameOf(hostId)).join(' and ');
-        const suspends = deps.suspends(vm);
-        deps.alarm(vm, `${vm.name} runs on ${hosts} at the same time${suspends ? '; both are paused' : ''}. Settle it: ferry vm settle ${vm.name}`);
-        if (suspends) void suspendBoth(vm);
+        void tell(vm).catch((error: unknown) => deps.log.error({ err: error, vm: vm.name }, 'two running copies are not paused'));
       }
     },
   };

@@ -3,7 +3,7 @@
  * absent. It decides nothing and leaves out what is nobody's business outside: evidence, reasons of states, leases.
  */
 import type { ClusterJson, FerryEvent, HostJson, InspectionJson, LeftoverJson, MigrationJson, PlannedMigrationJson, PolicyJson, SamplesJson, VmJson } from '@ferry/api';
-import { policyText, type Decision, type DiskPlan, type ErrorReport, type HostView, type JobSample, type Migration, type Outlook, type Policy, type PolicyContent, type ResolvedPolicy, type TimeMs, type Vm, type VolumeRecord } from '@ferry/core';
+import { otherMachineRemedy, policyText, type Decision, type DiskPlan, type ErrorReport, type HostView, type JobSample, type Migration, type Outlook, type Policy, type PolicyContent, type ResolvedPolicy, type TimeMs, type Vm, type VolumeRecord } from '@ferry/core';
 import type { ClusterView, EngineEvent, Inspection, PlannedMigration } from '@ferry/engine';
 
 /** Name of a host by its id, also of one that has been removed. */
@@ -26,6 +26,7 @@ export const hostJson = (view: HostView, vms: number): HostJson => {
     migrationAddress: host.migrationAddress,
     state: view.state,
     stateDetail: view.stateDetail,
+    stateRemedy: view.state === 'other-machine' ? otherMachineRemedy(host) : undefined,
     cpu: facts === undefined ? undefined : { arch: facts.cpu.arch, model: facts.cpu.model, vendor: facts.cpu.vendor, threads: facts.cpu.threads },
     memory: facts === undefined ? undefined : present({ totalBytes: facts.memoryBytes, freeBytes: view.freeMemoryBytes }),
     libvirtVersion: facts?.libvirtVersion,

@@ -20,7 +20,7 @@ import { poolLender } from './pool-lending.ts';
 import { resourcesOf } from './resources.ts';
 import { identityOfDefinition, rewriteDefinition } from './rewrite.ts';
 import { storageOf } from './storage.ts';
-import { completedOf, factsOf, instanceOf, linkSpeedOf, sampleOf, stateOf } from './translate.ts';
+import { completedOf, factsOf, instanceOf, linkSpeedOf, machineUuidOf, sampleOf, stateOf } from './translate.ts';
 
 export function libvirtHypervisor(access: AccessSettings = {}): Hypervisor {
   return {
@@ -85,6 +85,10 @@ function inventoryOf(session: HostSession): HostInventory {
         session.hypervisorVersion({ signal }), session.nodeInfo({ signal }), session.freeMemoryBytes({ signal }), fastestLink(session, signal),
       ]);
       return { ...factsOf(hostname, capabilities, { libvirt, qemu }, node), freeMemoryBytes, ...(linkMbit === undefined ? {} : { linkMbit }) };
+    },
+    async machineUuid(signal) {
+      const [hostname, capabilities] = await Promise.all([session.hostname({ signal }), session.capabilities({ signal })]);
+      return machineUuidOf(hostname, capabilities);
     },
     async instances(signal) {
       const stats = await session.domainStats({ stats: VIR_DOMAIN_STATS.STATE | VIR_DOMAIN_STATS.BALLOON, signal });

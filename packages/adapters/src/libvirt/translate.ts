@@ -81,12 +81,15 @@ export function instanceOf(domain: DomainRef, at: { readonly state: number; read
   return { uuid: vmUuid(domain.uuid), name: domain.name, ...stateOf(at.state, at.reason), persistent, ...definitionOf(xml) };
 }
 
+/** Of the host's capabilities; a daemon that gives none is known by its host's name. */
+export const machineUuidOf = (hostname: string, capabilities: string): string => xmlChild(xmlChild(parseXml(capabilities), 'host'), 'uuid')?.text ?? hostname;
+
 export function factsOf(hostname: string, capabilities: string, versions: { readonly libvirt: string; readonly qemu: string }, node: { readonly cpus: number; readonly memoryBytes: number }): HostFacts {
   const host = xmlChild(parseXml(capabilities), 'host');
   const cpu = xmlChild(host, 'cpu');
   return {
     hostname,
-    machineUuid: xmlChild(host, 'uuid')?.text ?? hostname,
+    machineUuid: machineUuidOf(hostname, capabilities),
     libvirtVersion: versions.libvirt,
     qemuVersion: versions.qemu,
     cpu: { arch: xmlAt(cpu, 'arch')?.text ?? '', model: xmlAt(cpu, 'model')?.text ?? '', vendor: xmlAt(cpu, 'vendor')?.text ?? '', threads: node.cpus },

@@ -122,6 +122,10 @@ function inventoryOf(world: SimulatedWorld, host: SimulatedHost): HostInventory 
         memoryBytes: host.memoryBytes, freeMemoryBytes: Math.max(0, host.memoryBytes - used), ...(host.linkMbit === undefined ? {} : { linkMbit: host.linkMbit }),
       };
     },
+    async machineUuid() {
+      answers(world, host);
+      return `simulated-${host.name}`;
+    },
     async instances() {
       answers(world, host);
       return [...host.domains.values()].map(instanceOf);

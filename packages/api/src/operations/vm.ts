@@ -35,7 +35,7 @@ export const vmOperations = {
     params: vmParams,
     answer: vmSchema,
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable'],
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable', 'host-other-machine'],
   },
   vmCopies: {
     summary: 'Every instance of a VM with what is known of it',
@@ -50,7 +50,7 @@ export const vmOperations = {
     body: vmSettleSchema,
     answer: vmSchema,
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'vm-not-in-conflict', 'vm-already-migrating', 'copy-needed'],
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-other-machine', 'vm-not-in-conflict', 'vm-already-migrating', 'copy-needed', 'copies-not-apart'],
   },
   vmRemains: {
     summary: 'What interrupted migrations left of a VM',
@@ -64,7 +64,7 @@ export const vmOperations = {
     params: vmParams,
     answer: vmRemainsSchema,
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable', 'vm-already-migrating', 'volume-changed', 'volume-failed'],
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable', 'host-other-machine', 'vm-already-migrating', 'volume-changed', 'volume-failed'],
   },
   leftoverList: {
     summary: 'Volumes that moves left behind, oldest first',
@@ -77,6 +77,6 @@ export const vmOperations = {
     body: leftoverPurgeSchema,
     answer: leftoverSchema,
     status: 200,
-    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'volume-unknown', 'volume-changed', 'volume-failed', 'vm-already-migrating'],
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-other-machine', 'volume-unknown', 'volume-changed', 'volume-failed', 'vm-already-migrating'],
   },
 } as const satisfies Partial<Record<OperationName, Operation>>;

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { bytes, nameText, time } from './parts.ts';
 
-export const hostStateSchema = z.enum(['connecting', 'connected', 'unreachable']);
+export const hostStateSchema = z.enum(['connecting', 'connected', 'unreachable', 'other-machine']).meta({ description: '"other-machine": what answers at its address is not the machine that was added' });
 
 export const hostSchema = z
   .object({
@@ -13,6 +13,7 @@ export const hostSchema = z
     migrationAddress: z.string().optional().meta({ description: 'Where migration data reaches it' }),
     state: hostStateSchema,
     stateDetail: z.string().optional(),
+    stateRemedy: z.string().optional().meta({ description: 'The way out of that state' }),
     cpu: z.object({ arch: z.string(), model: z.string(), vendor: z.string(), threads: z.number().int() }).optional(),
     memory: z.object({ totalBytes: bytes(), freeBytes: bytes().optional() }).optional(),
     libvirtVersion: z.string().optional(),

@@ -14,6 +14,7 @@ const hostText = (host: HostJson): string =>
     ['migration address', host.migrationAddress],
     ['state', host.state],
     ['why', host.stateDetail],
+    ['way out', host.stateRemedy],
     ['cpu', host.cpu === undefined ? undefined : `${host.cpu.threads} x ${host.cpu.vendor} ${host.cpu.model} (${host.cpu.arch})`],
     ['memory', host.memory === undefined ? undefined : formatBytes(host.memory.totalBytes)],
     ['free', host.memory?.freeBytes === undefined ? undefined : formatBytes(host.memory.freeBytes)],

@@ -3,6 +3,7 @@
  * reason that speaks against it, not the first one. Pure; facts are arguments.
  */
 import type { Reason } from '../errors.ts';
+import { notConnectedReason } from '../machine.ts';
 import type { HostId, VmUuid } from '../ids.ts';
 import { defaultCluster, type Cluster, type Host, type HostRef, type HostView, type Instance, type MigrationKind, type MigrationRequest, type Vm } from '../model.ts';
 import type { MigrationPlan } from './plan.ts';
@@ -85,7 +86,8 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
   const reasons: Reason[] = [];
   const facts = factsOf(input);
   if (source === undefined || source.state !== 'connected') {
-    reasons.push({ code: 'source-unreachable', ...(source ? { host: source.host.name } : {}), message: `The host of ${vm.name} does not answer${source?.stateDetail ? `: ${source.stateDetail}` : '.'}`, remedy: 'Wait until the host answers again, or repair the connection.' });
+    const remedy = 'Wait until the host answers again, or repair the connection.';
+    reasons.push(source === undefined ? { code: 'source-unreachable', message: `The host of ${vm.name} is not known any more.`, remedy } : notConnectedReason(source, 'source-unreachable', remedy));
   } else {
     const chosen = kindOf(input);
     if ('reason' in chosen) reasons.push({ ...chosen.reason, host: source.host.name });
@@ -131,8 +133,7 @@ const rules: readonly Rule[] = [
     host.id === vm.hostId ? { code: 'target-is-source', host: host.name, message: `${vm.name} is already on ${host.name}.`, remedy: 'Name another host.' } : undefined,
   ({ tried, request }, { host }) =>
     tried?.includes(host.id) === true && request.to === undefined ? { code: 'target-tried', host: host.name, message: `An attempt to move to ${host.name} has failed already.`, remedy: 'See why with "ferry migration show".' } : undefined,
-  (_, { host, state, stateDetail }) =>
-    state === 'connected' ? undefined : { code: 'target-unreachable', host: host.name, message: `${host.name} does not answer${stateDetail ? `: ${stateDetail}` : '.'}`, remedy: 'Repair the connection, or name another host.' },
+  (_, view) => (view.state === 'connected' ? undefined : notConnectedReason(view, 'target-unreachable', 'Repair the connection, or name another host.')),
   (input, { host }) =>
     host.cluster === wantedCluster(input) ? undefined : { code: 'target-other-cluster', host: host.name, message: `${host.name} belongs to the cluster ${host.cluster}, ${input.vm.name} is in ${sourceOf(input)?.host.cluster ?? defaultCluster}.`, remedy: `Add --to-cluster ${host.cluster} to move it there.` },
   ({ vm, hosts }, { host, facts }) => {

@@ -3,6 +3,7 @@
  * host is dead, and only with disks that the target has: nothing of the dead host can be asked. Pure.
  */
 import type { Reason } from '../errors.ts';
+import { notConnectedReason } from '../machine.ts';
 import type { HostId } from '../ids.ts';
 import type { HostView } from '../model.ts';
 import type { MigrationPlan } from './plan.ts';
@@ -62,8 +63,9 @@ export function checkRescue(input: RescueInput): CheckResult {
   return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)] };
 }
 
-function hostReasons(vm: RescueInput['vm'], { host, state, stateDetail, freeMemoryBytes }: HostView): readonly Reason[] {
-  if (state !== 'connected') return [{ code: 'target-unreachable', host: host.name, message: `${host.name} does not answer${stateDetail ? `: ${stateDetail}` : '.'}`, remedy: 'Repair the connection, or name another host.' }];
+function hostReasons(vm: RescueInput['vm'], view: HostView): readonly Reason[] {
+  const { host, state, freeMemoryBytes } = view;
+  if (state !== 'connected') return [notConnectedReason(view, 'target-unreachable', 'Repair the connection, or name another host.')];
   if (freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes) return [];
   return [{ code: 'target-memory', host: host.name, message: `${host.name} has too little free memory for ${vm.name}.`, remedy: 'Free memory there, or name another host.' }];
 }

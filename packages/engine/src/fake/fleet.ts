@@ -15,6 +15,8 @@ export interface FakeFleet {
   /** Every call that changes something, in order: `host call`. */
   readonly calls: string[];
   add(name: string): FakeHost;
+  /** Until it is disposed, the address leads to this host. */
+  alias(uri: string, host: string): Disposable;
   run(host: string, domain: Partial<FakeDomain> & { readonly uuid: string; readonly name: string }): void;
 }
 
@@ -25,8 +27,9 @@ export function fakeFleet(clock: Clock): FakeFleet {
   const hosts = new Map<string, FakeHost>();
   const calls: string[] = [];
   const next: NextMove = { durationMs: 1_000, moves: true };
+  const aliases = new Map<string, string>();
   const byUri = (uri: string): FakeHost => {
-    const host = [...hosts.values()].find((each) => each.uri === uri);
+    const host = hosts.get(aliases.get(uri) ?? '') ?? [...hosts.values()].find((each) => each.uri === uri);
     if (host?.reachable !== true) throw new FerryError('host-unreachable', `${uri} does not answer.`);
     return host;
   };
@@ -53,6 +56,15 @@ export function fakeFleet(clock: Clock): FakeFleet {
       const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, slowMs: 0, sticky: false, san: 'one', drop: () => {} };
       hosts.set(name, host);
       return host;
+    },
+    alias(uri, host) {
+      aliases.set(uri, host);
+      return {
+        [Symbol.dispose]: () => {
+          aliases.delete(uri);
+          hosts.get(host)?.drop();
+        },
+      };
     },
     run(name, domain) {
       const host = hosts.get(name);

@@ -16,7 +16,7 @@ export interface FakeDomain {
 
 export interface FakeHost {
   readonly uri: string;
-  readonly machineUuid: string;
+  machineUuid: string;
   readonly domains: Map<string, FakeDomain>;
   /** By path. */
   readonly volumes: Map<string, VolumeFacts>;

@@ -27,6 +27,10 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         mustAnswer(host);
         return { hostname: nameOf(host), machineUuid: host.machineUuid, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: '', vendor: '', threads: 2 }, memoryBytes: 1e9, freeMemoryBytes: 1e9 };
       },
+      async machineUuid() {
+        mustAnswer(host);
+        return host.machineUuid;
+      },
       async instances() {
         mustAnswer(host);
         return [...host.domains.values()].map(instanceOf);
