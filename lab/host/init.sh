@@ -1,22 +1,39 @@
 #!/bin/bash
 # PID 1 of a lab host: it prepares the host's file system and network, starts libvirtd, then only reaps. It is the host's power plug:
 # killing it ends the host's libvirtd and all of its guests at once. Runs in new mount, UTS, network and PID namespaces.
-#   init.sh HOST_DIRECTORY NAME ADDRESS/PREFIX ADDRESS6/PREFIX COMMON_DIRECTORY BOOT_DIRECTORY
+#   init.sh HOST_DIRECTORY NAME ADDRESS/PREFIX ADDRESS6/PREFIX COMMON_DIRECTORY BOOT_DIRECTORY [ROOT]
+# ROOT: the root file system of the host's release, shared by all hosts that run it; without it the host runs the machine's own.
 set -eu
-directory=$1 name=$2 address=$3 address6=$4 common=$5 boot=$6
+directory=$1 name=$2 address=$3 address6=$4 common=$5 boot=$6 root=${7:-}
 # /proc is still the machine's here, so this is the PID that the machine knows.
 read -r pid _ </proc/self/stat
 printf '%s\n' "$pid" >"$directory/init.pid.new"
 mv "$directory/init.pid.new" "$directory/init.pid"
 
 hostname "$name"
+if [ -n "$root" ]; then
+  # All of the release's system under one overlay, with the lab's own folders and what hosts share with the machine at the same paths in it.
+  system=$directory/system
+  mount -t overlay overlay -o "lowerdir=$root,upperdir=$directory/overlay,workdir=$directory/work/system" "$system"
+  mount --rbind /dev "$system/dev"
+  mount --bind /tmp "$system/tmp"
+  mkdir -p "$system$common" "$system$boot"
+  mount --bind "$common" "$system$common"
+  mount --bind "$common/shared-mount" "$system$common/shared-mount"
+  mount --bind "$boot" "$system$boot"
+  pivot_root "$system" "$system/mnt"
+  cd /
+fi
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
-
-# Whatever the host writes to these stays its own; the machine's are only looked at.
-for path in etc root var/lib var/log var/cache; do
-  mount -t overlay overlay -o "lowerdir=/$path,upperdir=$directory/overlay/$path,workdir=$directory/work/$path" "/$path"
-done
+if [ -n "$root" ]; then
+  umount -l /mnt
+else
+  # Whatever the host writes to these stays its own; the machine's are only looked at.
+  for path in etc root var/lib var/log var/cache; do
+    mount -t overlay overlay -o "lowerdir=/$path,upperdir=$directory/overlay/$path,workdir=$directory/work/$path" "/$path"
+  done
+fi
 # A new /run at each power on: libvirtd would look for guests that died with the last one.
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock

@@ -9,9 +9,11 @@ import { allLabs, labRef } from './lab.ts';
 import type { DiskKind } from './lab.ts';
 import { labDown, labStatus, labUp } from './lifecycle.ts';
 import type { LabStatus } from './lifecycle.ts';
+import { RELEASES, releaseOf } from './release.ts';
+import type { Release } from './release.ts';
 import { requireVm, vmCreate, vmDelete, vmList, vmLog } from './vm.ts';
 
-export type Flags = Readonly<Record<string, string | boolean | undefined>>;
+export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 type Call = { readonly operands: readonly string[]; readonly rest: readonly string[]; readonly flags: Flags; readonly signal: AbortSignal };
 
@@ -27,12 +29,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   up: {
     operands: [],
     summary: 'Brings the lab up: hosts with their own libvirt, on a network of their own. Fine when it is up already.',
-    options: { hosts: '--hosts N           how many hosts, host1 to hostN (3)', 'link-mbit': '--link-mbit M       the rate of each host\'s link in Mbit/s (not limited)', json: '--json              print the status as JSON' },
+    options: { hosts: '--hosts N           how many hosts, host1 to hostN (3)', release: `--release HOST=R    which Debian release a host runs, of ${RELEASES.join(', ')} (the machine's); may be given for each host`, 'link-mbit': '--link-mbit M       the rate of each host\'s link in Mbit/s (not limited)', json: '--json              print the status as JSON' },
     run: async ({ flags, signal }) => {
       const hosts = numberFlag(flags, 'hosts');
       const linkMbit = numberFlag(flags, 'link-mbit');
       const lab = labOf(flags);
-      const status = await labUp(lab, { ...(hosts === undefined ? {} : { hosts }), ...(linkMbit === undefined ? {} : { linkMbit }), signal, onStep: (step) => process.stderr.write(`lab: ${step}\n`) });
+      const status = await labUp(lab, { releases: releasesFlag(flags), ...(hosts === undefined ? {} : { hosts }), ...(linkMbit === undefined ? {} : { linkMbit }), signal, onStep: (step) => process.stderr.write(`lab: ${step}\n`) });
       return print(flags, status, statusText);
     },
   },
@@ -200,6 +202,16 @@ function stringFlag(flags: Flags, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
+/** `host2=trixie` and the like. */
+function releasesFlag(flags: Flags): Readonly<Record<string, Release>> {
+  const values = flags['release'];
+  return Object.fromEntries((Array.isArray(values) ? values : []).map((value: string) => {
+    const [, host, release] = /^(\w+)=(\w+)$/.exec(value) ?? [];
+    if (host === undefined || release === undefined) throw usageError(`--release is HOST=RELEASE, as in host2=trixie, and not "${value}".`);
+    return [host, releaseOf(release)];
+  }));
+}
+
 function numberFlag(flags: Flags, name: string): number | undefined {
   const value = stringFlag(flags, name);
   return value === undefined ? undefined : positive(`--${name}`, value);
@@ -216,14 +228,14 @@ function print<T>(flags: Flags, value: T, toText: (value: T) => string): number 
 }
 
 function statusText(status: LabStatus): string {
-  const rows = status.hosts.map((host) => [host.name, host.address, host.uri, host.state, host.link, host.rateMbit === undefined ? '-' : `${host.rateMbit} Mbit/s`]);
+  const rows = status.hosts.map((host) => [host.name, host.address, host.uri, host.release, host.state, host.link, host.rateMbit === undefined ? '-' : `${host.rateMbit} Mbit/s`]);
   switch (status.state) {
     case 'down':
       return `The lab "${status.lab}" is down; "script/lab up" starts it.\n`;
     case 'partial':
       return `The lab "${status.lab}" is not whole; "script/lab up" makes it anew, "script/lab down" removes it.\n`;
     case 'up':
-      return table([['HOST', 'ADDRESS', 'LIBVIRT URI', 'STATE', 'LINK', 'RATE'], ...rows]);
+      return table([['HOST', 'ADDRESS', 'LIBVIRT URI', 'RELEASE', 'STATE', 'LINK', 'RATE'], ...rows]);
   }
 }
 

@@ -19,6 +19,7 @@ export type DomainSpec = {
   readonly uuid: string;
   readonly memoryMib: number;
   readonly accelerator: Accelerator;
+  readonly machineType: string;
   readonly mac: string;
   readonly boot: DomainBoot;
   readonly disk: DomainDisk | undefined;
@@ -35,7 +36,7 @@ export function domainXml(spec: DomainSpec): string {
     `  <memory unit='MiB'>${spec.memoryMib}</memory>`,
     '  <vcpu>1</vcpu>',
     '  <os>',
-    "    <type arch='x86_64' machine='q35'>hvm</type>",
+    `    <type arch='x86_64' machine='${escape(spec.machineType)}'>hvm</type>`,
     ...bootXml(spec.boot),
     '  </os>',
     '  <features><acpi/><apic/></features>',

@@ -14,35 +14,40 @@ import type { ProcessIdentity } from './processes.ts';
 import { waitFor } from './wait.ts';
 
 const HOST_SCRIPT = join(import.meta.dirname, '..', 'host', 'init.sh');
+export type HostSystem = Pick<HostDocument, 'release' | 'root'>;
+
 const OVERLAYS = ['etc', 'root', 'var/lib', 'var/log', 'var/cache'];
 
 export function libvirtUri(host: HostDocument): string {
   return `qemu+tcp://${host.address}/system`;
 }
 
-export function planHosts(subnetNumber: number, count: number, rateMbit: number | undefined): readonly HostDocument[] {
-  return Array.from({ length: count }, (_, i) => ({
+export function planHosts(subnetNumber: number, systems: readonly HostSystem[], rateMbit: number | undefined): readonly HostDocument[] {
+  return systems.map((system, i) => ({
     name: `host${i + 1}`,
     index: i + 1,
     address: subnetOf(subnetNumber).address(FIRST_HOST_OCTET + i),
     address6: subnetOf(subnetNumber).address6(FIRST_HOST_OCTET + i),
     uuid: randomUUID(),
+    ...system,
     linkUp: true,
     rateMbit,
   }));
 }
 
-/** Writes a host's folder: its own /etc over the machine's, the folders for its libvirt. The host must have no power. */
+/** Writes a host's folder: its own /etc over its system's, the folders for its libvirt. The host must have no power. */
 export function createHostFiles(lab: LabRef, host: HostDocument, hosts: readonly HostDocument[]): void {
   const paths = hostPaths(lab, host.name);
   const libvirtEtc = join(paths.etc, 'libvirt');
   makeDirectories(paths.libvirt, join(libvirtEtc, 'storage', 'autostart'));
   for (const overlay of OVERLAYS) makeDirectories(join(paths.directory, 'overlay', overlay), join(paths.directory, 'work', overlay));
+  makeDirectories(join(paths.directory, 'work', 'system'), join(paths.directory, 'system'));
   writeFileSync(join(paths.etc, 'hostname'), `${host.name}\n`);
   writeFileSync(join(paths.etc, 'hosts'), ['127.0.0.1 localhost', ...hosts.map((each) => `${each.address} ${each.name}`), ''].join('\n'));
   // libvirt looks its default user up before it reads that another one is meant, and only Debian's system package makes that user
-  addAccount(join(paths.etc, 'passwd'), '/etc/passwd', 'libvirt-qemu', 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin');
-  for (const group of ['libvirt-qemu:x:64055:', 'kvm:x:64056:', 'libvirt:x:64057:']) addAccount(join(paths.etc, 'group'), '/etc/group', group.split(':')[0] ?? '', group);
+  const systemEtc = join(host.root ?? '/', 'etc');
+  addAccount(join(paths.etc, 'passwd'), join(systemEtc, 'passwd'), 'libvirt-qemu', 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin');
+  for (const group of ['libvirt-qemu:x:64055:', 'kvm:x:64056:', 'libvirt:x:64057:']) addAccount(join(paths.etc, 'group'), join(systemEtc, 'group'), group.split(':')[0] ?? '', group);
   writeFileSync(
     join(libvirtEtc, 'libvirtd.conf'),
     [
@@ -80,8 +85,8 @@ export function createHostFiles(lab: LabRef, host: HostDocument, hosts: readonly
   writeDocument(paths.document, host);
 }
 
-function addAccount(file: string, machineFile: string, name: string, line: string): void {
-  const known = readFileSync(existsSync(file) ? file : machineFile, 'utf8');
+function addAccount(file: string, systemFile: string, name: string, line: string): void {
+  const known = readFileSync(existsSync(file) ? file : systemFile, 'utf8');
   if (!known.split('\n').some((each) => each.startsWith(`${name}:`))) writeFileSync(file, `${known.trimEnd()}\n${line}\n`);
 }
 
@@ -94,7 +99,7 @@ export async function startHost(running: Pick<RunningLab, 'lab' | 'keeper'> & { 
     [
       'nsenter', '-t', String(keeper.pid), '-m', '-p', '--',
       'unshare', '--mount', '--uts', '--net', '--pid', '--fork', '--kill-child', '--',
-      'bash', HOST_SCRIPT, paths.directory, host.name, `${host.address}/24`, `${host.address6}/64`, lab.directory, imageDirectory,
+      'bash', HOST_SCRIPT, paths.directory, host.name, `${host.address}/24`, `${host.address6}/64`, lab.directory, imageDirectory, host.root ?? '',
     ],
     paths.log,
     { [MARKER]: lab.directory },

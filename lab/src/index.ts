@@ -15,6 +15,8 @@ export { allLabs, labRef } from './lab.ts';
 export type { Accelerator, DiskKind, LabRef } from './lab.ts';
 export { labDown, labStatus, labUp } from './lifecycle.ts';
 export type { HostStatus, LabStatus, UpOptions } from './lifecycle.ts';
+export { machineRelease, RELEASES } from './release.ts';
+export type { Release } from './release.ts';
 export { SECTOR_BEATS_PER_SECOND, SECTOR_BYTES } from './boot-sector.ts';
 export { readSector } from './sector-log.ts';
 export type { SectorReport } from './sector-log.ts';

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { LabError, usageError } from './errors.ts';
+import type { Release } from './release.ts';
 import { identify, isAlive } from './processes.ts';
 import type { ProcessIdentity } from './processes.ts';
 
@@ -22,6 +23,8 @@ export type LabDocument = {
   readonly keeper: ProcessIdentity | undefined;
   readonly imageDirectory: string | undefined;
   readonly accelerator: Accelerator | undefined;
+  /** The guests' machine type: one that the QEMUs of all hosts know. */
+  readonly machineType: string;
 };
 
 export type HostDocument = {
@@ -30,6 +33,9 @@ export type HostDocument = {
   readonly address: string;
   readonly address6: string;
   readonly uuid: string;
+  readonly release: Release;
+  /** The host's root file system, where that is not the machine's own. */
+  readonly root: string | undefined;
   readonly linkUp: boolean;
   readonly rateMbit: number | undefined;
 };

@@ -8,11 +8,14 @@ import { LabError, usageError } from './errors.ts';
 import { credentialsOf, makeCredentials } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import { ensureGuestImage } from './guest-image.ts';
-import { createHostFiles, libvirtUri, planHosts, powerOn, sharedFolders, startHost } from './host.ts';
+import { createHostFiles, libvirtUri, planHosts, powerOn, sharedFolders, startHost, virsh } from './host.ts';
+import type { HostSystem } from './host.ts';
 import { MAX_HOSTS, hostInit, labPaths, listHosts, makeDirectories, processOfPidFile, readLab, runningKeeper, subnetOf, writeDocument } from './lab.ts';
-import type { Accelerator, LabDocument, LabRef } from './lab.ts';
+import type { Accelerator, HostDocument, LabDocument, LabRef } from './lab.ts';
 import { withLabLock } from './lock.ts';
 import { connectSwitch, removeUplinks } from './network.ts';
+import { ensureRoot, machineRelease, oldestOf } from './release.ts';
+import type { Release } from './release.ts';
 import { MARKER, killAndWait, markedProcesses } from './processes.ts';
 import { waitFor } from './wait.ts';
 
@@ -21,6 +24,8 @@ const KEEPER_SCRIPT = join(import.meta.dirname, '..', 'host', 'keeper.sh');
 export type UpOptions = {
   /** How many hosts, host1 to hostN; 3 when absent. */
   readonly hosts?: number;
+  /** The Debian release of each host that runs another than the machine, by the host's name. */
+  readonly releases?: Readonly<Record<string, Release>>;
   /** The rate of each host's link in Mbit/s; unlimited when absent. */
   readonly linkMbit?: number;
   readonly signal?: AbortSignal | undefined;
@@ -33,6 +38,7 @@ export type HostStatus = {
   readonly address: string;
   readonly address6: string;
   readonly uri: string;
+  readonly release: Release;
   readonly state: 'up' | 'off';
   readonly link: 'up' | 'down';
   /** Absent when the link is not limited. */
@@ -62,6 +68,7 @@ export async function labUp(lab: LabRef, options: UpOptions = {}): Promise<LabSt
       const document = readLab(lab);
       if (document?.ready === true && runningKeeper(lab) !== undefined) {
         if (options.hosts !== undefined && options.hosts !== document.hostCount) throw new LabError(`The lab "${lab.name}" is up with ${document.hostCount} hosts; run "script/lab down" first, or choose another lab with --lab NAME.`);
+        assertReleases(lab, options.releases ?? {});
         for (const host of listHosts(lab)) await powerOn(lab, host.name, options.signal);
         return labStatus(lab);
       }
@@ -79,14 +86,47 @@ export async function labUp(lab: LabRef, options: UpOptions = {}): Promise<LabSt
   );
 }
 
+/** A lab that is up keeps the releases of its hosts. */
+function assertReleases(lab: LabRef, wanted: Readonly<Record<string, Release>>): void {
+  for (const [name, release] of Object.entries(wanted)) {
+    const has = listHosts(lab).find((host) => host.name === name)?.release;
+    if (has !== release) throw new LabError(`The lab "${lab.name}" is up, and its ${name} ${has === undefined ? 'does not exist' : `runs ${has}`}; run "script/lab down" first, or choose another lab with --lab NAME.`);
+  }
+}
+
+/** What each host runs, with the roots that it takes. */
+async function planSystems(count: number, releases: Readonly<Record<string, Release>>, options: UpOptions): Promise<readonly HostSystem[]> {
+  const names = Array.from({ length: count }, (_, i) => `host${i + 1}`);
+  const unknown = Object.keys(releases).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw usageError(`A release is given for "${unknown}", but the lab's hosts are ${names.join(', ')}.`);
+  const roots = new Map<Release, string | undefined>();
+  for (const release of new Set(Object.values(releases))) roots.set(release, await ensureRoot(release, { signal: options.signal, onStep: options.onStep ?? (() => undefined) }));
+  return names.map((name) => {
+    const release = releases[name] ?? machineRelease();
+    return { release, root: roots.get(release) };
+  });
+}
+
+/** What the oldest QEMU of the lab makes of "q35": newer ones know the machine types of older ones, and not the other way round. */
+async function commonMachineType(lab: LabRef, hosts: readonly HostDocument[], signal: AbortSignal | undefined): Promise<string> {
+  const oldest = oldestOf(hosts.map(({ release }) => release));
+  const host = hosts.find(({ release }) => release === oldest);
+  if (host === undefined || hosts.every(({ release }) => release === oldest)) return 'q35';
+  const capabilities = await virsh(lab, host.name, ['domcapabilities', '--virttype', 'qemu', '--machine', 'q35'], { signal });
+  const type = /<machine>([^<]+)<\/machine>/.exec(capabilities)?.[1];
+  if (type === undefined) throw new LabError(`The QEMU of ${host.name} does not tell its machine type for q35.`);
+  return type;
+}
+
 async function create(lab: LabRef, options: UpOptions): Promise<void> {
   const { signal, onStep = () => undefined } = options;
   const count = options.hosts ?? 3;
   if (!Number.isSafeInteger(count) || count < 1 || count > MAX_HOSTS) throw usageError(`A lab has 1 to ${MAX_HOSTS} hosts, not ${count}.`);
   const paths = labPaths(lab);
   makeDirectories(lab.directory, ...sharedFolders(lab));
-  const document: LabDocument = { version: 1, ready: false, subnetNumber: 0, hostCount: count, keeper: undefined, imageDirectory: undefined, accelerator: undefined };
+  const document: LabDocument = { version: 1, ready: false, subnetNumber: 0, hostCount: count, keeper: undefined, imageDirectory: undefined, accelerator: undefined, machineType: 'q35' };
   writeDocument(paths.document, document);
+  const systems = await planSystems(count, options.releases ?? {}, options);
   const image = await ensureGuestImage({ signal, onStep });
 
   const launcher = await startDetached(['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--', 'bash', KEEPER_SCRIPT, lab.directory], paths.keeperLog, { [MARKER]: lab.directory });
@@ -104,14 +144,14 @@ async function create(lab: LabRef, options: UpOptions): Promise<void> {
   const running: LabDocument = { ...document, keeper, subnetNumber, imageDirectory: image.directory, accelerator: image.accelerator };
   writeDocument(paths.document, running);
 
-  const hosts = planHosts(subnetNumber, count, options.linkMbit);
+  const hosts = planHosts(subnetNumber, systems, options.linkMbit);
   for (const host of hosts) createHostFiles(lab, host, hosts);
   await makeCredentials(lab, hosts);
   onStep(`starting ${count} host${count === 1 ? '' : 's'} on ${subnetOf(subnetNumber).cidr}`);
   const outcomes = await Promise.allSettled(hosts.map((host) => startHost({ lab, keeper, imageDirectory: image.directory }, host, signal)));
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
-  writeDocument(paths.document, { ...running, ready: true });
+  writeDocument(paths.document, { ...running, machineType: await commonMachineType(lab, hosts, signal), ready: true });
 }
 
 /** Ends the lab and removes everything of it. Fine when there is none. */
@@ -176,7 +216,7 @@ export function labStatus(lab: LabRef): LabStatus {
   if (document === undefined) return { lab: lab.name, state: existsSync(lab.directory) ? 'partial' : 'down', directory: lab.directory, hosts: [] };
   const whole = document.ready && runningKeeper(lab) !== undefined;
   const hosts = listHosts(lab).map((host): HostStatus => {
-    const status = { name: host.name, address: host.address, address6: host.address6, uri: libvirtUri(host), state: hostInit(lab, host.name) === undefined ? ('off' as const) : ('up' as const), link: host.linkUp ? ('up' as const) : ('down' as const) };
+    const status = { name: host.name, address: host.address, address6: host.address6, uri: libvirtUri(host), release: host.release, state: hostInit(lab, host.name) === undefined ? ('off' as const) : ('up' as const), link: host.linkUp ? ('up' as const) : ('down' as const) };
     return host.rateMbit === undefined ? status : { ...status, rateMbit: host.rateMbit };
   });
   return {

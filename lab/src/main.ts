@@ -64,6 +64,7 @@ function parse(args: readonly string[]): { readonly flags: Flags; readonly words
         json: { type: 'boolean' },
         lab: { type: 'string' },
         hosts: { type: 'string' },
+        release: { type: 'string', multiple: true },
         'link-mbit': { type: 'string' },
         host: { type: 'string' },
         'memory-mib': { type: 'string' },

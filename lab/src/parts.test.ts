@@ -34,7 +34,7 @@ test('the archive is one that cpio reads', () => {
 });
 
 test('what goes into a definition is escaped', () => {
-  const xml = domainXml({ name: "a'<&>", uuid: 'u', memoryMib: 128, accelerator: 'tcg', mac: '52:54:00:00:00:01', boot: { type: 'kernel', options: { workload: '"<x>' }, initrd: 'initrd' }, disk: undefined, agent: false });
+  const xml = domainXml({ name: "a'<&>", uuid: 'u', memoryMib: 128, accelerator: 'tcg', machineType: 'q35', mac: '52:54:00:00:00:01', boot: { type: 'kernel', options: { workload: '"<x>' }, initrd: 'initrd' }, disk: undefined, agent: false });
   assert.match(xml, /<name>a&apos;&lt;&amp;&gt;<\/name>/);
   assert.match(xml, /ferry\.workload=&quot;&lt;x&gt;<\/cmdline>/);
 });

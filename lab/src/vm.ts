@@ -70,6 +70,7 @@ export async function vmCreate(lab: LabRef, options: VmCreateOptions): Promise<V
       uuid: vm.uuid,
       memoryMib: vm.memoryMib,
       accelerator: running.document.accelerator ?? 'tcg',
+      machineType: running.document.machineType,
       mac: vm.mac,
       boot: bootOf(lab, vm, request.sector, initrd),
       disk,
