@@ -83,7 +83,7 @@ Tested beside the table:
 
 | | where |
 | --- | --- |
-| \`--kind configuration\`, \`--keep-source\`, \`--temporary\` | test/kept-source.test.ts |
+| \`--kind configuration\`, \`--keep-source\`, \`--temporary\`; two definitions of one VM | test/kept-source.test.ts |
 | several disks, chains, raw; prepared volumes; what is in the way; aborts; limits while disks are copied | test/storage.test.ts |
 | crashes of control plane and target | test/storage-interrupted.test.ts |
 | snapshots and checkpoints: with shared disks live, inside a local file cold | test/snapshots.test.ts |

@@ -69,7 +69,7 @@ export const errorTable = {
   'volume-unknown': row(404, exitCodes.notFound, 'List what is left over with "ferry volume leftovers".'),
   'volume-changed': row(409, exitCodes.conflict, 'Somebody used the volume since: look what it is, and delete it by hand if nobody needs it.'),
   'vm-two-copies': row(500, exitCodes.failed, 'Settle it at once: "ferry vm settle VM" shows what is known of each copy, --keep HOST ends the others.'),
-  'vm-not-in-conflict': row(409, exitCodes.conflict, 'There is nothing to settle: the VM has one copy.'),
+  'vm-not-in-conflict': row(409, exitCodes.conflict, 'There is nothing to settle.'),
   'copy-needed': row(409, exitCodes.refused, 'It holds memory that no other copy has. Let the post-copy end, or be resumed; it is never ended by Ferry.'),
   'copies-not-apart': row(409, exitCodes.refused, 'See with "ferry host list" and "virsh capabilities" which machine each address leads to; nothing was ended or paused.'),
   'inspection-none': row(404, exitCodes.notFound, 'It is kept of migrations that failed and were started with --keep-dest-guest-on-failed.'),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FerryError } from './errors.ts';
 import { hostId, migrationId, vmUuid } from './ids.ts';
-import { resolve, vmsOf, type HostReport } from './inventory.ts';
+import { parkedKey, resolve, vmsOf, type HostReport } from './inventory.ts';
 import type { Instance, Migration } from './model.ts';
 
 const instance = (state: Instance['state'], reason: Instance['reason'] = 'other', uuid = 'aaaa-1', name = 'web'): Instance => ({ uuid: vmUuid(uuid), name, state, reason, persistent: true, memoryBytes: 1, vcpus: 1, disks: [] });
@@ -30,6 +30,15 @@ test('two running copies are a conflict', () => {
   assert.deepEqual(roles([report('h1', [instance('running')]), report('h2', [instance('running')])]), [['running', 'h1 authoritative', 'h2 conflict']]);
 });
 
+test('two definitions that are shut off are a conflict, unless one is known to be parked, or is the other side of a move', () => {
+  const both = [report('h1', [instance('shut-off')]), report('h2', [instance('shut-off', 'other', 'aaaa-1', 'web-old')])];
+  assert.deepEqual(roles(both), [['shut-off', 'h1 authoritative', 'h2 conflict']]);
+  const known = (...hosts: readonly string[]) => vmsOf(both, [], new Set(hosts.map((host) => parkedKey(vmUuid('aaaa-1'), hostId(host))))).map((vm) => vm.instances.map(({ hostId: id, role }) => `${id} ${role}`));
+  assert.deepEqual(known('h1'), [['h2 authoritative', 'h1 parked']]);
+  assert.deepEqual(known('h1', 'h2'), [['h1 authoritative', 'h2 conflict']]);
+  assert.deepEqual(roles(both, [{ ...moving, to: { id: hostId('h2'), name: 'h2' } }]), [['shut-off', 'h1 authoritative', 'h2 parked']]);
+});
+
 test('the state of a VM on a host that does not answer is unknown', () => {
   assert.deepEqual(roles([report('h1', [instance('running')], 'unreachable')]), [['unknown', 'h1 authoritative']]);
 });
@@ -38,6 +47,13 @@ test('a name, a UUID and its beginning find a VM; what is ambiguous lists the ca
   const vms = vmsOf([report('h1', [instance('running', 'booted', 'aaaa-1'), instance('running', 'booted', 'aaab-2', 'db'), instance('running', 'booted', 'cccc-3', 'db')])], []);
   const find = (ref: string) => resolve(vms, ref, { kind: 'vm', id: ({ uuid }) => uuid, name: ({ name }) => name, describe: ({ uuid }) => uuid }).uuid;
   assert.deepEqual([find('web'), find('aaab-2'), find('cccc')], ['aaaa-1', 'aaab-2', 'cccc-3']);
+  assert.equal(find('AAAB-2'), 'aaab-2', 'as somebody may write a UUID');
   assert.throws(() => find('db'), (error) => error instanceof FerryError && error.code === 'vm-ambiguous' && /aaab-2, cccc-3/.test(error.message));
   for (const ref of ['nobody', 'ccc', '']) assert.throws(() => find(ref), (error) => error instanceof FerryError && error.code === 'vm-unknown');
+});
+
+test('a UUID is that of its VM, whatever another VM is named; a VM is found by the name it has on another host, too', () => {
+  const vms = vmsOf([report('h1', [instance('running', 'booted', 'aaaa-1'), instance('running', 'booted', 'bbbb-2', 'aaaa-1'), instance('shut-off', 'other', 'cccc-3', 'mail')]), report('h2', [instance('shut-off', 'other', 'cccc-3', 'post')])], []);
+  const find = (ref: string) => resolve(vms, ref, { kind: 'vm', id: ({ uuid }) => uuid, name: ({ name }) => name, otherNames: ({ instances }) => instances.map((each) => each.instance.name), describe: ({ uuid }) => uuid }).uuid;
+  assert.deepEqual([find('aaaa-1'), find('bbbb-2'), find('mail'), find('post')], ['aaaa-1', 'bbbb-2', 'cccc-3', 'cccc-3']);
 });

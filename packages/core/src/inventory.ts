@@ -25,6 +25,9 @@ export const parkedKey = (uuid: VmUuid, host: HostId): string => `${uuid}/${host
 const activeStates: readonly DomainState[] = ['running', 'blocked', 'shutting-down', 'pm-suspended'];
 const isActive = ({ instance }: Placed): boolean => activeStates.includes(instance.state);
 const isPaused = ({ instance }: Placed): boolean => instance.state === 'paused';
+/** Nothing but a definition. */
+const isOff = ({ instance }: Placed): boolean => instance.state === 'shut-off' || instance.state === 'crashed';
+const isSideOf = ({ hostId }: Placed, migration: Migration | undefined): boolean => migration?.from.id === hostId || migration?.to?.id === hostId;
 
 /** Higher comes first: what runs, then what is paused by intent, then halves of a migration, then definitions. */
 const weight = (placed: Placed, sourceHost: HostId | undefined): number => {
@@ -37,13 +40,15 @@ const weight = (placed: Placed, sourceHost: HostId | undefined): number => {
 };
 
 /** One of the two halves of a migration: what is paused there is not a copy. */
-const isHalf = ({ hostId, instance: { reason } }: Placed, migration: Migration | undefined): boolean =>
-  reason === 'migration' || reason === 'post-copy' || reason === 'post-copy-failed' || migration?.from.id === hostId || migration?.to?.id === hostId;
+const isHalf = (placed: Placed, migration: Migration | undefined): boolean =>
+  ['migration', 'post-copy', 'post-copy-failed'].includes(placed.instance.reason) || isSideOf(placed, migration);
 
 const roleOf = (placed: Placed, first: Placed, migration: Migration | undefined): InstanceRole => {
   if (placed === first) return 'authoritative';
   if (isActive(placed) && isActive(first)) return 'conflict';
   if (isPaused(placed)) return isHalf(placed, migration) ? 'incoming' : 'conflict';
+  // of two definitions only what is known of them tells which one is the VM: a host restored from a backup has an old one
+  if (isOff(placed) && isOff(first) && placed.parked === first.parked && !isSideOf(placed, migration)) return 'conflict';
   return 'parked';
 };
 
@@ -85,15 +90,24 @@ function vmOf(uuid: VmUuid, placed: readonly Placed[], migration: Migration | un
   };
 }
 
-/** One noun found by what an operator typed: exact name or id first, then a beginning of an id of 4 characters or more. */
+/**
+ * One noun found by what an operator typed: its id first, which nobody else has; then its name, then another name by which a host knows it; then a
+ * beginning of an id of 4 characters or more.
+ */
 export function resolve<T>(
   items: readonly T[],
   ref: string,
-  keys: { readonly name: (item: T) => string; readonly id: (item: T) => string; readonly kind: 'vm' | 'host' | 'migration'; readonly describe: (item: T) => string },
+  keys: { readonly name: (item: T) => string; readonly id: (item: T) => string; readonly otherNames?: (item: T) => readonly string[]; readonly kind: 'vm' | 'host' | 'migration'; readonly describe: (item: T) => string },
 ): T {
   const noun = keys.kind === 'vm' ? 'VM' : keys.kind;
-  const exact = items.filter((item) => keys.id(item) === ref || keys.name(item) === ref);
-  const found = exact.length > 0 || ref.length < 4 ? exact : items.filter((item) => keys.id(item).startsWith(ref.toLowerCase()));
+  const lower = ref.toLowerCase();
+  const ways: readonly ((item: T) => boolean)[] = [
+    (item) => keys.id(item) === lower,
+    (item) => keys.name(item) === ref,
+    (item) => keys.otherNames?.(item).includes(ref) === true,
+    (item) => ref.length >= 4 && keys.id(item).startsWith(lower),
+  ];
+  const found = ways.map((way) => items.filter(way)).find((some) => some.length > 0) ?? [];
   const [only] = found;
   if (only === undefined) throw new FerryError(`${keys.kind}-unknown`, `There is no ${noun} "${ref}".`);
   if (found.length > 1) {

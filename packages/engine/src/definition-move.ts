@@ -42,7 +42,10 @@ export async function moveDefinition(migration: Migration, { source, target, log
     if (failure !== undefined) {
       // once something of the source is gone, the target has the only copy: nothing is taken back
       const gone = (await Promise.all((plan?.stateFiles ?? []).map(async (path) => (await source.files.look(path, signal)) === undefined))).some(Boolean);
-      if (gone) return { moved: true, failure };
+      if (gone) {
+        await park();
+        return { moved: true, failure };
+      }
       for (const path of plan?.stateFiles ?? []) await target.files.remove(path, signal);
       // a definition that was there before stays: it was parked, and is so again
       if (there.kind === 'absent' && (await target.migration.observe(vm.uuid, signal)).kind === 'present') await target.migration.remove(vm.uuid, 'definition', signal);

@@ -93,7 +93,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
     peers: createPeers(intents, clock),
     policies,
     clusters: () => clusters.all(roster.members()),
-    fleet: { hosts: () => roster.hosts(), vm: (ref) => fleet.vm(ref), vmByUuid: (uuid) => fleet.vms().find((each) => each.uuid === uuid), instancesOn: (id) => roster.follower(id)?.instances() ?? [] },
+    fleet: { hosts: () => roster.hosts(), vms: () => fleet.vms(), vm: (ref) => fleet.vm(ref), vmByUuid: (uuid) => fleet.vms().find((each) => each.uuid === uuid), instancesOn: (id) => roster.follower(id)?.instances() ?? [] },
     linkOf: (id) => roster.linkOf(id),
     uriOf: (id) => roster.followerOf(id).host().uri,
     refresh: async (migration, signal) => {
@@ -150,6 +150,8 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
       leftovers: () => volumes.leftovers(),
       purge: (record, signal) => volumes.purge(record, roster.linkOf(record.host).storage, signal),
       refresh: async (id, { uuid }, signal) => roster.followerOf(id).refresh(uuid, signal),
+      kept,
+      changed: () => fleet.changed(),
     }),
     async announceVm(ref, signal) {
       const found = fleet.vm(ref);

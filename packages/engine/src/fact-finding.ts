@@ -17,6 +17,7 @@ export const factsTimeoutMs = 30_000;
 
 export interface FleetView {
   hosts(): readonly HostView[];
+  vms(): readonly Vm[];
   vm(ref: string): Vm;
   vmByUuid(uuid: string): Vm | undefined;
   /** What the host last reported. */
@@ -25,7 +26,7 @@ export interface FleetView {
 
 export interface FactFinderDeps extends Pick<RunnerDeps, 'clock' | 'linkOf' | 'volumes' | 'stored'> {
   readonly hypervisor: Pick<Hypervisor, 'describeDefinition' | 'identityOfDefinition'>;
-  readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused'>;
+  readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'isParked'>;
   readonly peers: Pick<Peers, 'refusalsOf'>;
   readonly policies: Pick<Policies, 'resolve'>;
   readonly clusters: () => ReadonlyMap<string, Cluster>;
@@ -74,7 +75,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
   };
 
   /** The dead host is asked nothing: what is stored and what the candidates have decides. */
-  const rescueCheck = async ({ vm, hosts, request, loadOf, domainsOn }: CheckInput, signal: AbortSignal): Promise<CheckResult> => {
+  const rescueCheck = async ({ vm, hosts, request, loadOf, domainsOn, parkedOn = new Set() }: CheckInput, signal: AbortSignal): Promise<CheckResult> => {
     const definition = await deps.stored(vm.uuid, vm.hostId);
     const facts = definition === undefined ? undefined : deps.hypervisor.describeDefinition(definition.xml);
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
@@ -85,7 +86,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         await deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, { ...host, storage: deps.linkOf(host.id).storage }, bounded),
       ]),
     );
-    return checkRescue({ vm, hosts, request, loadOf, ...(domainsOn === undefined ? {} : { domainsOn }), storage: new Map(surveyed), ...(facts === undefined ? {} : { facts }) });
+    return checkRescue({ vm, hosts, request, loadOf, parkedOn, ...(domainsOn === undefined ? {} : { domainsOn }), storage: new Map(surveyed), ...(facts === undefined ? {} : { facts }) });
   };
 
   /** Asks the source what the VM consists of, and every candidate about its storage; then core decides. */
@@ -102,6 +103,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
       peerRefusals: await deps.peers.refusalsOf(vm.hostId),
       portsInUse: (id) => active().flatMap(({ id: other, to, plan }) => (other !== self?.id && to?.id === id ? portsOf(plan?.transfer) : [])),
       helperUuid: vmUuid(clock.randomUuid()),
+      parkedOn: new Set(vm.instances.map(({ hostId }) => hostId).filter((id) => deps.kept.isParked(vm.uuid, id))),
       arrivedPaused: deps.kept.hasArrivedPaused(vm),
     };
     if (request.rescue !== undefined) return rescueCheck(basic, signal);

@@ -77,7 +77,7 @@ export function createFleet({ roster, kept, inventory, hub, clock, log, active, 
 
   return {
     vms,
-    vm: (ref) => resolve(vms(), ref, { kind: 'vm', id: ({ uuid }) => uuid, name: ({ name }) => name, describe: (each) => `${each.uuid} (${each.name} on ${roster.nameOf(each.hostId)})` }),
+    vm: (ref) => resolve(vms(), ref, { kind: 'vm', id: ({ uuid }) => uuid, name: ({ name }) => name, otherNames: ({ instances }) => instances.map(({ instance }) => instance.name), describe: (each) => `${each.uuid} (${each.name} on ${roster.nameOf(each.hostId)})` }),
     vmCountOf: (id) => vms().filter((each) => each.hostId === id).length,
     forget: () => (fleet = undefined),
     changed() {

@@ -14,6 +14,7 @@ export interface KeptInstances {
   /** A definition that is kept on purpose and is not the VM. */
   park(vm: VmUuid, hostId: string): Promise<void>;
   unpark(vm: VmUuid, hostId: string): Promise<void>;
+  isParked(vm: VmUuid, hostId: string): boolean;
   /** It arrived paused, with storage that makes a second move before a resume dangerous. */
   arrivedPaused(vm: VmUuid, hostId: string): Promise<void>;
 }
@@ -42,6 +43,7 @@ export async function openKeptInstances(intents: IntentStore, clock: Clock): Pro
   return {
     parked: () => parked,
     hasArrivedPaused: ({ uuid, hostId, state }) => state === 'paused' && arrived.has(key(uuid, hostId)),
+    isParked: (vm, host) => parked.has(key(vm, host)),
     park: (vm, host) => add(parked, parkedPrefix, key(vm, host)),
     unpark: (vm, host) => remove(parked, parkedPrefix, key(vm, host)),
     arrivedPaused: (vm, host) => add(arrived, arrivedPrefix, key(vm, host)),

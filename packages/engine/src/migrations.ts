@@ -116,16 +116,27 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     return resolve([...running, ...ended], ref, { kind: 'migration', id: ({ id }) => id, name: ({ name }) => name, describe: ({ id, name }) => `${id} (${name})` });
   };
 
+  /** Whose migrations are meant: those of a VM that is there, otherwise of those that had this UUID or name. Throws FerryError `vm-unknown`, `vm-ambiguous`. */
+  const historyOf = async (ref: string): Promise<(migration: Migration) => boolean> => {
+    const lower = ref.toLowerCase();
+    const had = ({ vm: { uuid, name } }: Migration): boolean => uuid === lower || name === ref;
+    const now = fleet.vms().some(({ uuid, instances }) => uuid === lower || instances.some(({ instance }) => instance.name === ref));
+    // more than the beginning of another VM's UUID
+    if (!now && (await records.finished(searchDepth)).some(had)) return had;
+    const { uuid } = fleet.vm(ref);
+    return (migration) => migration.vm.uuid === uuid;
+  };
+
   const namedHost = (ref: string | undefined): string | undefined =>
     ref === undefined ? undefined : resolve(fleet.hosts(), ref, { kind: 'host', id: ({ host }) => host.id, name: ({ host }) => host.name, describe: ({ host }) => host.name }).host.name;
 
   return {
     active,
     async list({ state, vm, limit = 100 }) {
-      const uuid = vm === undefined ? undefined : fleet.vm(vm).uuid;
+      const asked = vm === undefined ? undefined : await historyOf(vm);
       const running = state === 'finished' ? [] : [...active()].sort((a, b) => (a.id < b.id ? 1 : -1));
-      const ended = state === 'active' ? [] : (await records.finished(uuid === undefined ? limit : searchDepth)).filter(({ id }) => !running.some((each) => each.id === id));
-      return [...running, ...ended].filter((migration) => uuid === undefined || migration.vm.uuid === uuid).slice(0, limit);
+      const ended = state === 'active' ? [] : (await records.finished(asked === undefined ? limit : searchDepth)).filter(({ id }) => !running.some((each) => each.id === id));
+      return [...running, ...ended].filter((migration) => asked?.(migration) !== false).slice(0, limit);
     },
     find,
     async start({ vm: vmRef, ...asked }, by) {

@@ -51,12 +51,17 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
 async function afterGuest(context: MoveContext): Promise<void> {
   const { migration, deps, source, target, signal, apart } = context;
   const { plan, vm, from, to } = migration;
+  /** It stays, and is known not to be the VM. */
+  const leaveParked = async (error: unknown): Promise<void> => {
+    tolerate('the old definition stays on the source, shut off')(error);
+    await deps.kept.park(vm.uuid, from.id);
+  };
   const tolerate = (what: string) => (error: unknown) => deps.log.warn({ err: error, migration: migration.id }, what);
   // what is remembered below is checked against what the hosts report, so that has to be the new state
   await deps.refresh(migration, signal).catch(tolerate('inventory not refreshed'));
   const here = await lookAt(source(), vm.uuid, context);
   if (here.kind === 'present' && here.state === 'shut-off' && here.persistent) {
-    if (plan?.persistence === 'permanent') await apart().then(() => source().migration.remove(vm.uuid, 'definition', signal)).catch(tolerate('the old definition stays on the source, shut off'));
+    if (plan?.persistence === 'permanent') await apart().then(() => source().migration.remove(vm.uuid, 'definition', signal)).catch(leaveParked);
     if (plan?.persistence === 'keep-source') {
       await deps.kept.park(vm.uuid, from.id);
       await source().definitions.setAutostart(vm.uuid, false, signal).catch(tolerate('the kept definition may start by itself'));
@@ -84,7 +89,8 @@ async function startStored(context: MoveContext): Promise<Cleaned> {
   const driver = target();
   const there = await lookAt(driver, vm.uuid, context);
   try {
-    if (there.kind === 'absent') await driver.definitions.write(definition.xml, bounded());
+    // one that was kept there is older
+    if (there.kind === 'absent' || (there.kind === 'present' && there.state === 'shut-off' && deps.kept.isParked(vm.uuid, to.id))) await driver.definitions.write(definition.xml, bounded());
     // before it runs: should the dead host come back, its definition is not the VM
     await deps.kept.park(vm.uuid, from.id);
     await deps.kept.unpark(vm.uuid, to.id);

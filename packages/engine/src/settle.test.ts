@@ -12,13 +12,15 @@ const vmWith = (...instances: Vm['instances']): Vm => ({ uuid, name: 'web', host
 const last = { id: migrationId('m1'), vm: { uuid, name: 'web' }, from: { id: hostId('h1'), name: 'h1' }, to: { id: hostId('h2'), name: 'h2' }, outcome: 'failed', phases: [{ phase: 'switching', at: 0 }], plan: { disks: [{ target: 'vda', how: 'copy' }] } } as unknown as Migration;
 const copy: VolumeRecord = { host: 'h2', hostName: 'h2', path: '/pool/web', pool: 'default', name: 'web', vm: { uuid, name: 'web' }, migration: migrationId('m1'), at: 0, role: 'target', capacityBytes: 1 };
 
-function settling(vm: Vm, more: Partial<SettleDeps> = {}, machineOf = (host: string): string => `machine of ${host}`) {
+function settling(vm: Vm, more: Partial<SettleDeps> & { readonly parked?: readonly string[] } = {}, machineOf = (host: string): string => `machine of ${host}`) {
   const calls: string[] = [];
+  const parked = new Set(more.parked);
   const linkOf = (host: string): HostLink =>
-    ({ inventory: { machineUuid: async () => machineOf(host) }, migration: { remove: async (_: string, what: string) => void calls.push(`${host} remove ${what}`), resume: async () => void calls.push(`${host} resume`) } }) as unknown as HostLink;
+    ({ inventory: { machineUuid: async () => machineOf(host) }, migration: { remove: async (_: string, what: string) => void calls.push(`${host} remove ${what}`), resume: async () => void calls.push(`${host} resume`) }, definitions: { setAutostart: async () => void calls.push(`${host} autostart off`) }, storage: { volumeAt: async () => undefined } }) as unknown as HostLink;
   const settle = createSettle({
     vm: () => vm, hostNameOf: (id) => id, hostIdOf: (ref) => ref as HostId, linkOf, answers: () => true, active: () => [], migrationsOf: async () => [last], leftovers: async () => [],
-    purge: async ({ path }) => void calls.push(`purge ${path}`), refresh: async () => {}, ...more,
+    purge: async ({ path }) => void calls.push(`purge ${path}`), refresh: async () => {}, changed: () => {},
+    kept: { isParked: (_, host) => parked.has(host), park: async (_, host) => void (parked.add(host) && calls.push(`${host} parked`)), unpark: async (_, host) => void parked.delete(host) }, ...more,
   });
   return { settle, calls };
 }
@@ -26,7 +28,7 @@ const signal = AbortSignal.timeout(5_000);
 const refusedWith = (code: string) => (error: unknown) => error instanceof FerryError && error.code === code;
 
 test('the copies with what is known: their part in the last migration, and whose disks they write to', async () => {
-  const copies = await settling(vmWith(at('h2', 'running', 'migrated'), at('h1', 'running', 'migration-canceled', 'conflict'))).settle.copies('web');
+  const copies = await settling(vmWith(at('h2', 'running', 'migrated'), at('h1', 'running', 'migration-canceled', 'conflict'))).settle.copies('web', signal);
   assert.deepEqual(copies.map(({ host }) => host), ['h2', 'h1']);
   assert.match(copies[0]?.knowledge.join(' ') ?? '', /the target of migration m1, which failed.*memory as of the switch.*disks vda are copies/);
   assert.match(copies[1]?.knowledge.join(' ') ?? '', /the source of migration m1.*paused for the switch.*let it run again/);
@@ -50,7 +52,7 @@ test('nothing is ended, paused or forgotten on two views of one machine: the two
 });
 
 test('nothing is ended where there is one copy, where the kept one is off, in a migration, or that holds memory of its own', async () => {
-  const nothing = settling(vmWith(at('h1', 'running', 'booted'), at('h2', 'shut-off', 'other', 'parked')));
+  const nothing = settling(vmWith(at('h1', 'running', 'booted'), at('h2', 'shut-off', 'other', 'parked')), { parked: ['h2'] });
   await assert.rejects(nothing.settle.settle('web', 'h1', signal), refusedWith('vm-not-in-conflict'));
   await assert.rejects(nothing.settle.settle('web', 'h2', signal), refusedWith('request-invalid'));
   const postCopy = settling(vmWith(at('h2', 'running', 'post-copy-failed'), at('h1', 'paused', 'post-copy-failed', 'incoming')));
@@ -58,6 +60,19 @@ test('nothing is ended where there is one copy, where the kept one is off, in a 
   const moving = settling(vmWith(at('h2', 'running', 'migrated'), at('h1', 'running', 'booted', 'conflict')), { active: () => [{ ...last, phase: 'transferring' }] });
   await assert.rejects(moving.settle.settle('web', 'h1', signal), refusedWith('vm-already-migrating'));
   assert.deepEqual([...nothing.calls, ...postCopy.calls, ...moving.calls], []);
+});
+
+test('two definitions that are shut off: the others are parked, and nothing is undefined', async () => {
+  const off = vmWith(at('h1', 'shut-off', 'other'), at('h2', 'shut-off', 'other', 'conflict'));
+  const { settle, calls } = settling(off);
+  assert.match((await settle.copies('web', signal))[1]?.knowledge.join(' ') ?? '', /Nothing is known of why its definition is there/);
+  await settle.settle('web', 'h2', signal);
+  assert.deepEqual(calls, ['h1 autostart off', 'h1 parked']);
+  const running = settling(vmWith(at('h1', 'running', 'booted'), at('h2', 'shut-off', 'other', 'parked')));
+  await running.settle.settle('web', 'h1', signal);
+  assert.deepEqual(running.calls, ['h2 autostart off', 'h2 parked'], 'a definition beside a running one may be replaced from then on');
+  const kept = settling(vmWith(at('h1', 'shut-off', 'other'), at('h2', 'shut-off', 'other', 'parked')), { parked: ['h2'] });
+  for (const host of ['h1', 'h2']) await assert.rejects(kept.settle.settle('web', host, signal), refusedWith('vm-not-in-conflict'));
 });
 
 test('the hosts are asked again first: a copy that has ended since it was shown is not the one that stays', async () => {

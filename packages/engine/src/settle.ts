@@ -1,8 +1,10 @@
 /**
- * For an operator who has to put right what Ferry could not prevent: two running copies of a VM, and what interrupted migrations left of it.
- * Everything is shown with what is known of it before anything is ended, and the only copy of anything is never ended.
+ * For an operator who has to put right what Ferry could not prevent: two running copies of a VM, two definitions of it that are shut off, and what
+ * interrupted migrations left of it. Everything is shown with what is known of it before anything is ended, and the only copy of anything is never
+ * ended. Definitions are not undefined here: all but one are parked.
  */
 import { FerryError, type HostId, type Instance, type Migration, type Vm, type VolumeRecord } from '@ferry/core';
+import type { KeptInstances } from './kept-instances.ts';
 import type { HostLink } from './ports.ts';
 import { proveApart } from './two-machines.ts';
 
@@ -37,11 +39,14 @@ export interface SettleDeps {
   readonly leftovers: () => Promise<readonly VolumeRecord[]>;
   readonly purge: (record: VolumeRecord, signal: AbortSignal) => Promise<void>;
   readonly refresh: (hostId: string, vm: Vm, signal: AbortSignal) => Promise<void>;
+  readonly kept: Pick<KeptInstances, 'isParked' | 'park' | 'unpark'>;
+  /** The fleet is to be put together anew. */
+  readonly changed: () => void;
 }
 
 export interface Settle {
-  copies(ref: string): Promise<readonly Copy[]>;
-  /** Ends every active copy but the one on `keep`, and lets that one run. */
+  copies(ref: string, signal: AbortSignal): Promise<readonly Copy[]>;
+  /** The one on `keep` is the VM: every other active copy is ended, every other definition parked. One that was paused runs. */
   settle(ref: string, keep: string, signal: AbortSignal): Promise<Vm>;
   remains(ref: string): Promise<readonly Remain[]>;
   /** Answers with what it did. */
@@ -49,6 +54,7 @@ export interface Settle {
 }
 
 type Placed = Vm['instances'][number];
+const isOff = ({ instance: { state } }: Placed): boolean => state === 'shut-off' || state === 'crashed';
 const isActive = ({ instance: { state } }: Placed): boolean => !['shut-off', 'crashed', 'unknown', 'no-state'].includes(state);
 /** Its memory is nowhere else. */
 const holdsMemory = ({ instance: { reason, state } }: Placed): boolean => state === 'paused' && (reason === 'post-copy' || reason === 'post-copy-failed');
@@ -88,6 +94,25 @@ export function createSettle(deps: SettleDeps): Settle {
     await linkOf(half.hostId).migration.remove(half.instance.uuid, 'process', bounded(signal));
   };
 
+  /** What tells two definitions of one VM apart. */
+  const definitionKnowledge = async (found: Vm, each: Placed, signal: AbortSignal): Promise<readonly string[]> => {
+    if (!isOff(each) || found.instances.length === 1) return [];
+    const { hostId, instance } = each;
+    const disks = instance.disks.filter(({ source, readOnly }) => source?.startsWith('/') === true && !readOnly);
+    const written = await Promise.all(
+      disks.map(async ({ target, source = '' }) => {
+        const volume = await linkOf(hostId).storage.volumeAt(source, bounded(signal)).catch(() => undefined);
+        const at = Number(volume?.modified);
+        return `Its disk ${target} is ${source}${Number.isFinite(at) ? `, last written at ${new Date(at * 1_000).toISOString()}` : ''}.`;
+      }),
+    );
+    return [
+      ...(instance.name === found.name ? [] : [`Its name there is ${instance.name}.`]),
+      ...(deps.kept.isParked(found.uuid, hostId) ? ['Its definition was kept there on purpose: it is not the VM.'] : ['Nothing is known of why its definition is there.']),
+      ...written,
+    ];
+  };
+
   const remainsOf = async (found: Vm): Promise<readonly (Remain & { readonly act?: (signal: AbortSignal) => Promise<void> })[]> => {
     const [last] = await deps.migrationsOf(found.uuid);
     const silent = last === undefined ? [] : [last.from, ...(last.to === undefined ? [] : [last.to])].filter(({ id }) => !deps.answers(id));
@@ -121,25 +146,38 @@ export function createSettle(deps: SettleDeps): Settle {
   };
 
   return {
-    async copies(ref) {
+    async copies(ref, signal) {
       const found = vm(ref);
       const history = await deps.migrationsOf(found.uuid);
-      return found.instances.map((each) => ({ host: hostNameOf(each.hostId), role: each.role, state: each.instance.state, reason: each.instance.reason, persistent: each.instance.persistent, knowledge: knowledgeOf(each, history, found.instances.filter(isActive).length) }));
+      const active = found.instances.filter(isActive).length;
+      const copyOf = async (each: Placed): Promise<Copy> => ({ host: hostNameOf(each.hostId), role: each.role, state: each.instance.state, reason: each.instance.reason, persistent: each.instance.persistent, knowledge: [...knowledgeOf(each, history, active), ...(await definitionKnowledge(found, each, signal))] });
+      return Promise.all(found.instances.map(copyOf));
     },
     async settle(ref, keep, signal) {
       const found = await lookAgain(ref, signal);
       idle(found);
       const kept = found.instances.find(({ hostId }) => hostId === deps.hostIdOf(keep));
       const others = found.instances.filter((each) => each !== kept && isActive(each));
-      if (kept === undefined || !isActive(kept)) throw new FerryError('request-invalid', `${keep} has no active copy of ${found.name}.`);
-      if (others.length === 0) throw new FerryError('vm-not-in-conflict', `${found.name} is active on ${hostNameOf(kept.hostId)} only.`);
+      if (kept === undefined) throw new FerryError('request-invalid', `${keep} has no copy of ${found.name}.`);
+      if (!isActive(kept) && (!isOff(kept) || found.instances.some(isActive))) throw new FerryError('request-invalid', `${keep} has no active copy of ${found.name}.`);
+      const stray = found.instances.filter((each) => each !== kept && isOff(each) && !deps.kept.isParked(found.uuid, each.hostId));
+      const conflict = found.instances.some(({ role }) => role === 'conflict');
+      // the definition beside a transient guest is its home
+      const parks = conflict || kept.instance.persistent ? stray : [];
+      if (others.length === 0 && !conflict && (parks.length === 0 || !isActive(kept))) throw new FerryError('vm-not-in-conflict', `${found.name} has one copy that counts, on ${hostNameOf(found.hostId)}.`);
       const needed = others.find(holdsMemory);
       if (needed !== undefined) throw new FerryError('copy-needed', `${found.name} on ${hostNameOf(needed.hostId)} is the source of a post-copy.`);
-      for (const each of others) await apart(kept, each, signal);
+      for (const each of [...others, ...parks]) await apart(kept, each, signal);
       for (const each of others) await linkOf(each.hostId).migration.remove(found.uuid, 'process', bounded(signal));
+      for (const { hostId } of parks) {
+        await linkOf(hostId).definitions.setAutostart(found.uuid, false, bounded(signal));
+        await deps.kept.park(found.uuid, hostId);
+      }
+      if (isOff(kept)) await deps.kept.unpark(found.uuid, kept.hostId);
       // it may have been paused until this was settled
       if (kept.instance.state === 'paused') await linkOf(kept.hostId).migration.resume(found.uuid, bounded(signal));
       for (const { hostId } of found.instances) await deps.refresh(hostId, found, bounded(signal));
+      deps.changed();
       return vm(found.uuid);
     },
     remains: async (ref) => (await remainsOf(vm(ref))).map(plain),

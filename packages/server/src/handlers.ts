@@ -73,7 +73,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     vmShow: async ({ params }) => ({ body: vmView(engine.vm(params.vm)) }),
     vmLabel: async ({ params, body }) => ({ body: vmView(await engine.labelVm(params.vm, { add: body.add ?? [], remove: body.remove ?? [] })) }),
     vmAnnounce: async ({ params }, { signal }) => ({ body: vmView(await engine.announceVm(params.vm, signal)) }),
-    vmCopies: async ({ params }) => ({ body: { vm: engine.vm(params.vm).name, copies: (await engine.settling.copies(params.vm)).map(({ knowledge, ...copy }) => ({ ...copy, knowledge: [...knowledge] })) } }),
+    vmCopies: async ({ params }, { signal }) => ({ body: { vm: engine.vm(params.vm).name, copies: (await engine.settling.copies(params.vm, signal)).map(({ knowledge, ...copy }) => ({ ...copy, knowledge: [...knowledge] })) } }),
     vmSettle: async ({ params, body }, { signal }) => ({ body: vmView(await engine.settling.settle(params.vm, body.keep, signal)) }),
     vmRemains: async ({ params }) => ({ body: { vm: engine.vm(params.vm).name, items: [...(await engine.settling.remains(params.vm))] } }),
     vmCleanup: async ({ params }, { signal }) => ({ body: { vm: engine.vm(params.vm).name, items: [...(await engine.settling.cleanup(params.vm, signal))] } }),

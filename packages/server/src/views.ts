@@ -66,7 +66,7 @@ export const vmJson = (vm: Vm, nameOf: HostNames, labels: readonly string[] = []
     memoryBytes: vm.memoryBytes,
     vcpus: vm.vcpus,
     disks: vm.disks.map((disk) => present({ target: disk.target, device: disk.device, type: disk.type, source: disk.source, format: disk.format, readOnly: disk.readOnly })),
-    instances: vm.instances.map(({ hostId, role, instance }) => ({ host: nameOf(hostId), role, state: instance.state, persistent: instance.persistent })),
+    instances: vm.instances.map(({ hostId, role, instance }) => present({ host: nameOf(hostId), name: instance.name === vm.name ? undefined : instance.name, role, state: instance.state, persistent: instance.persistent })),
     currentMigration: vm.currentMigration,
     labels: labels.length === 0 ? undefined : [...labels],
   });

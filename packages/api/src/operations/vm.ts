@@ -45,7 +45,7 @@ export const vmOperations = {
     errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
   },
   vmSettle: {
-    summary: 'Keep one of several copies of a VM and end the others',
+    summary: 'Keep one of several copies of a VM and end or park the others',
     params: vmParams,
     body: vmSettleSchema,
     answer: vmSchema,

@@ -22,7 +22,15 @@ export const vmSchema = z
     memoryBytes: bytes(),
     vcpus: z.number().int(),
     disks: z.array(diskSchema),
-    instances: z.array(z.object({ host: z.string(), role: z.enum(['authoritative', 'parked', 'incoming', 'conflict']), state: domainStateSchema, persistent: z.boolean().optional() })),
+    instances: z.array(
+      z.object({
+        host: z.string(),
+        name: z.string().optional().meta({ description: 'Its name there, where that is another one' }),
+        role: z.enum(['authoritative', 'parked', 'incoming', 'conflict']),
+        state: domainStateSchema,
+        persistent: z.boolean().optional(),
+      }),
+    ),
     currentMigration: z.string().optional(),
     labels: z.array(z.string()).optional(),
   })
@@ -43,7 +51,7 @@ export const vmCopiesSchema = z
     ),
   })
   .meta({ id: 'VmCopies', description: 'Every instance of a VM with what is known of it' });
-export const vmSettleSchema = z.strictObject({ keep: z.string().min(1).max(255).meta({ description: 'Host whose copy stays; the active ones elsewhere are ended' }) }).meta({ id: 'VmSettle' });
+export const vmSettleSchema = z.strictObject({ keep: z.string().min(1).max(255).meta({ description: 'Host whose copy stays; active ones elsewhere are ended, definitions elsewhere are parked' }) }).meta({ id: 'VmSettle' });
 
 export const vmRemainsSchema = z
   .object({

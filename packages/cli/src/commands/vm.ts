@@ -9,20 +9,23 @@ import { followMigration, travelText } from '../follow.ts';
 import { formatBytes, printable } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
 
+/** A VM that has to be settled is seen in every list. */
+const stateText = ({ state, instances }: VmJson): string => (instances.some(({ role }) => role === 'conflict') ? `${state}, in conflict` : state);
+
 const vmText = (vm: VmJson): string =>
   [
     fields([
       ['name', vm.name],
       ['uuid', vm.uuid],
       ['host', vm.host],
-      ['state', vm.state],
+      ['state', stateText(vm)],
       ['memory', formatBytes(vm.memoryBytes)],
       ['vcpus', vm.vcpus],
       ['labels', vm.labels?.join(', ')],
       ['migration', vm.currentMigration],
     ]),
     ...(vm.disks.length === 0 ? [] : ['', table(['disk', 'device', 'type', 'format', 'source'], vm.disks.map((disk) => [disk.target, disk.device, disk.type, disk.format, disk.source]))]),
-    ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state', 'definition'], vm.instances.map((each) => [each.host, each.role, each.state, each.persistent === false ? 'transient' : 'persistent']))]),
+    ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state', 'definition'], vm.instances.map((each) => [each.host, each.role, each.state, `${each.persistent === false ? 'transient' : 'persistent'}${each.name === undefined ? '' : `, as ${each.name}`}`]))]),
   ].join('\n');
 
 interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'toUri' | 'preferHost' | 'toCluster' | 'kind' | 'policy' | 'quicklyFinish' | 'maxDowntimeMs' | 'tunnelled' | 'compression' | 'zeroCopy' | 'temporary' | 'keepSource' | 'deleteSourceDisks' | 'useExistingVolumes' | 'assumeShared' | 'createMissing' | 'autoStart'> {
@@ -104,7 +107,7 @@ export function vmCommands(program: Command): void {
       const all = (await client().call('vmList')).items;
       const items = host === undefined ? all : all.filter((each) => each.host === host);
       output.result(items, () =>
-        table(['name', 'state', 'host', 'memory', 'vcpus', 'migration', 'uuid'], items.map((each) => [each.name, each.state, each.host, formatBytes(each.memoryBytes), each.vcpus, each.currentMigration, each.uuid])),
+        table(['name', 'state', 'host', 'memory', 'vcpus', 'migration', 'uuid'], items.map((each) => [each.name, stateText(each), each.host, formatBytes(each.memoryBytes), each.vcpus, each.currentMigration, each.uuid])),
       );
     });
   vm.command('show <vm>')
@@ -130,8 +133,8 @@ export function vmCommands(program: Command): void {
       output.result(announced, () => `${announced.name} is announced by ${announced.host}`);
     });
   vm.command('settle <vm>')
-    .description('show what is known of each copy of a VM; with --keep, end all but one')
-    .option('--keep <host>', 'the copy that stays; the others are ended at once')
+    .description('show what is known of each copy of a VM; with --keep, end or park all but one')
+    .option('--keep <host>', 'the copy that stays; others that are active are ended at once, definitions elsewhere are parked')
     .action(async (ref: string, { keep }: { readonly keep?: string }, command: Command) => {
       const { client, output } = contextOf(command);
       if (keep !== undefined) {

@@ -64,6 +64,24 @@ test('a name that another VM has on the target: refused, with the one that has i
   assert.equal(chosen({ ...on({ uuid: vmUuid('a'), name: 'web' }, { uuid: vmUuid('b'), name: 'web2' }) }), 'h2');
 });
 
+test('a definition of the VM on the target is replaced only when it is known to be kept, and under the same name', () => {
+  const with2 = (state: 'shut-off' | 'running', role: 'parked' | 'conflict', name = 'web', persistent = true): Vm => ({
+    ...vm, state,
+    instances: [
+      ...vm.instances.map((each) => ({ ...each, instance: { ...each.instance, state, persistent } })),
+      { hostId: hostId('h2'), role, instance: { uuid: vmUuid('a'), name, state: 'shut-off', reason: 'other', persistent: true, memoryBytes: gib, vcpus: 1, disks: [] } },
+    ],
+  });
+  const parkedOn = new Set([hostId('h2')]);
+  assert.deepEqual(codes({ vm: with2('running', 'parked') }), ['h2 target-definition-unknown']);
+  assert.equal(chosen({ vm: with2('running', 'parked'), parkedOn }), 'h2');
+  assert.equal(chosen({ vm: with2('running', 'parked'), hosts: [host('h1'), host('h2'), host('h3')] }), 'h3');
+  assert.equal(chosen({ vm: with2('running', 'parked', 'web', false) }), 'h2', 'the home of a transient guest');
+  assert.deepEqual(codes({ vm: with2('running', 'parked', 'old'), parkedOn }), ['h2 target-name-differs']);
+  assert.deepEqual(codes({ vm: with2('running', 'parked'), parkedOn, request: { temporary: true } }), ['h2 target-has-definition']);
+  assert.deepEqual(codes({ vm: with2('shut-off', 'conflict'), hosts: [host('h1'), host('h2'), host('h3')], request: { to: 'h3' } }), ['* vm-two-definitions']);
+});
+
 test('safety: whatever the fleet looks like, the chosen host answers, is another one and has the memory', () => {
   const any = fc.array(fc.record({ state: fc.constantFrom('connected', 'unreachable', 'connecting'), free: fc.nat(4 * gib) } as const), { maxLength: 6 });
   fc.assert(

@@ -9,6 +9,7 @@ import { defaultCluster, type Cluster, type Host, type HostRef, type HostView, t
 import type { MigrationPlan } from './plan.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../ids.ts';
+import { conflictReasons, definitionThereReasons } from './definition-there.ts';
 import { joinMaps, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type HostResources, type OwnDefinition, type Places } from './definition.ts';
 import type { PolicyContent } from '../policy/policy.ts';
 import { planTransfer } from './transfer.ts';
@@ -47,6 +48,8 @@ export interface CheckInput {
   readonly resources?: ReadonlyMap<HostId, HostResources>;
   /** What the operator's own definition says, or why it cannot be read. */
   readonly ownXml?: OwnDefinition | { readonly problem: string };
+  /** Hosts that keep a definition of the VM on purpose. */
+  readonly parkedOn?: ReadonlySet<HostId>;
   /** It arrived paused and was not resumed since: another move or a save kills its QEMU, and its memory is lost. */
   readonly arrivedPaused?: boolean;
   /** Those that have something to say, by name. */
@@ -97,9 +100,7 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
   if (input.arrivedPaused === true && carriesGuest(input)) {
     reasons.push({ code: 'vm-arrived-paused', message: `${vm.name} arrived paused and was not resumed since; moving it again would kill its QEMU and lose its memory.`, remedy: 'Resume it first; it may be paused again at once.' });
   }
-  if (vm.instances.some(({ role }) => role === 'conflict')) {
-    reasons.push({ code: 'vm-two-copies', message: `${vm.name} has more than one active copy; which one is right cannot be told.`, remedy: 'Stop the wrong copy by hand first.' });
-  }
+  reasons.push(...conflictReasons(vm, (id) => hosts.find(({ host }) => host.id === id)?.host.name ?? id));
   return reasons;
 }
 
@@ -147,12 +148,6 @@ const rules: readonly Rule[] = [
       ? undefined
       : { code: 'target-memory', host: host.name, message: `${host.name} has ${mib(freeMemoryBytes)} MiB free, ${vm.name} needs ${mib(vm.memoryBytes)} MiB.`, remedy: 'Free memory there, or name another host.' };
   },
-  (input, { host }) => {
-    const kept = input.vm.instances.find((each) => each.hostId === host.id && each.role === 'parked');
-    return kept === undefined || input.request.temporary !== true
-      ? undefined
-      : { code: 'target-has-definition', host: host.name, message: `${host.name} keeps a definition of ${input.vm.name}, so a guest that arrives there is not temporary.`, remedy: `Undefine it there, or leave --temporary away.` };
-  },
   (input, { host }) => nameTaken(input, host),
 ];
 
@@ -165,7 +160,7 @@ export function nameTaken({ vm, domainsOn }: Pick<CheckInput, 'vm' | 'domainsOn'
 
 const mib = (bytes: number): number => Math.floor(bytes / 1_048_576);
 
-const reasonsFor = (input: CheckInput, candidate: HostView): readonly Reason[] => rules.flatMap((rule) => rule(input, candidate) ?? []);
+const reasonsFor = (input: CheckInput, candidate: HostView): readonly Reason[] => [...rules.flatMap((rule) => rule(input, candidate) ?? []), ...definitionThereReasons(input, candidate.host)];
 
 /** Hosts whose storage has to be looked at: those in question that pass every other rule. */
 export function candidatesOf(input: CheckInput): readonly HostView[] {

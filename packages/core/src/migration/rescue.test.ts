@@ -78,8 +78,9 @@ test('memory is asked for exactly, a parked or stopped copy elsewhere is no seco
   const copy = (role: 'parked' | 'conflict' | 'authoritative', state: 'running' | 'shut-off', on = 'h2'): Vm => ({
     ...vm, instances: [{ hostId: hostId(on), role, instance: { uuid: vm.uuid, name: 'web', state, reason: 'other', persistent: true, memoryBytes: 1, vcpus: 1, disks: [] } }],
   });
-  for (const each of [copy('parked', 'running'), copy('conflict', 'shut-off'), copy('authoritative', 'running', 'h1')]) {
-    const result = checkRescue(input({ vm: each, hosts: withFree(vm.memoryBytes), facts: { ...facts, autostart: true } }));
+  assert.deepEqual(codes({ vm: copy('parked', 'shut-off') }), ['h2 target-definition-unknown'], 'it may be an old one');
+  for (const each of [copy('parked', 'running'), copy('parked', 'shut-off'), copy('authoritative', 'running', 'h1')]) {
+    const result = checkRescue(input({ vm: each, parkedOn: new Set([hostId('h2')]), hosts: withFree(vm.memoryBytes), facts: { ...facts, autostart: true } }));
     assert.ok(result.kind === 'chosen' && result.plan.autostart);
   }
 });

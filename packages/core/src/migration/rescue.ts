@@ -8,6 +8,7 @@ import type { HostId } from '../ids.ts';
 import type { HostView } from '../model.ts';
 import type { MigrationPlan } from './plan.ts';
 import { nameTaken, type CheckInput, type CheckResult, type VmFacts } from './checks.ts';
+import { definitionThereReasons } from './definition-there.ts';
 import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 
 /** What a candidate says about the disks: proofs of earlier days by folder of the path, and the paths it has. */
@@ -16,7 +17,7 @@ export interface RescueStorage {
   readonly found: ReadonlySet<string>;
 }
 
-export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf' | 'domainsOn'> {
+export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf' | 'domainsOn' | 'parkedOn'> {
   /** From the stored definition; absent when there is none. */
   readonly facts?: VmFacts;
   readonly storage: ReadonlyMap<HostId, RescueStorage>;
@@ -49,7 +50,7 @@ export function checkRescue(input: RescueInput): CheckResult {
   const candidates = rescueCandidates(input);
   const judged = candidates.map((view) => {
     const planned = (input.facts?.disks ?? []).map((disk) => planDisk(vm.name, disk, input.storage.get(view.host.id), from, view, request.assumeShared === true));
-    const reasons = [...hostReasons(vm, view), ...[nameTaken(input, view.host)].filter((reason) => reason !== undefined), ...planned.flatMap((each) => ('reason' in each ? [each.reason] : []))];
+    const reasons = [...hostReasons(vm, view), ...foreignDefinition(input, view), ...[nameTaken(input, view.host)].filter((reason) => reason !== undefined), ...planned.flatMap((each) => ('reason' in each ? [each.reason] : []))];
     return { view, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
   });
   const [best] = judged
@@ -69,6 +70,10 @@ function hostReasons(vm: RescueInput['vm'], view: HostView): readonly Reason[] {
   if (freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes) return [];
   return [{ code: 'target-memory', host: host.name, message: `${host.name} has too little free memory for ${vm.name}.`, remedy: 'Free memory there, or name another host.' }];
 }
+
+/** The dead host's VM cannot be settled, so the definition that is in the way has to go by hand. */
+const foreignDefinition = (input: RescueInput, { host }: HostView): readonly Reason[] =>
+  definitionThereReasons(input, host).map((reason) => (reason.code === 'target-definition-unknown' ? { ...reason, remedy: `When nobody needs it, on ${host.name}: virsh undefine ${input.vm.uuid} --keep-nvram` } : reason));
 
 function planDisk(name: string, disk: DiskFacts, storage: RescueStorage | undefined, from: string, { host }: HostView, assumed: boolean): { readonly plan: DiskPlan } | { readonly reason: Reason } {
   const { target, source: path, format } = disk;
