@@ -15,7 +15,7 @@ import type { Inspection } from './inspection.ts';
 import type { KeptInstances } from './kept-instances.ts';
 import { migrationRecords } from './migration-records.ts';
 import { runMigration, type MigrationRunner } from './migration-runner.ts';
-import type { RunnerDeps } from './move-context.ts';
+import { rewritten, type RunnerDeps } from './move-context.ts';
 import type { Peers } from './peers.ts';
 import type { IntentStore, Journal, TransferLimits } from './ports.ts';
 
@@ -191,7 +191,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const from = { id: vm.hostId, name: source?.host.name ?? vm.hostId };
       const differences = clusterDifferences(facts.clusterOf(from.id), facts.clusterOf(result.to.id));
       const adapted = plan.definition === undefined ? undefined : await deps.linkOf(vm.hostId).definitions.read(vm.uuid, signal);
-      const diff = adapted === undefined ? [] : lineDiff(adapted, plan.definition?.ownXml === true ? (request.xml ?? adapted) : deps.rewriteDefinition(adapted, plan.definition ?? {}));
+      const diff = adapted === undefined ? [] : lineDiff(adapted, rewritten({ plan, request }, adapted, deps));
       const policy = facts.policyOf(vm, request);
       const outlook = copiesLive(plan) ? await foresee(() => deps.linkOf(vm.hostId).migration, { vm, request, plan, policy }, 'plan', signal) : undefined;
       return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, policy, ...(outlook === undefined ? {} : { outlook }), diff, differences };

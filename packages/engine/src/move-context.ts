@@ -67,6 +67,11 @@ export const helperTarget = (index: number): string => `sd${index < 26 ? '' : St
 
 export const sideOf = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): StorageSide => ({ id: place?.id ?? '', name: place?.name ?? '', storage: link.storage });
 
-/** The VM's definition as the target gets it. */
-export const rewritten = ({ plan, request }: Migration, xml: string, { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>): string =>
-  plan?.definition?.ownXml === true ? (request.xml ?? xml) : plan?.definition === undefined ? xml : rewriteDefinition(xml, plan.definition);
+/** The VM's definition as the target gets it. The operator's own names what it wants; where disks are joined it has to say so, too. */
+export function rewritten({ plan, request }: Pick<Migration, 'plan' | 'request'>, xml: string, { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>): string {
+  const { definition } = plan ?? {};
+  if (definition === undefined) return xml;
+  if (definition.ownXml !== true) return rewriteDefinition(xml, definition);
+  const own = request.xml ?? xml;
+  return definition.chains === undefined ? own : rewriteDefinition(own, { chains: definition.chains });
+}

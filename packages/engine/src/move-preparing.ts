@@ -15,9 +15,11 @@ export async function prepareMove({ migration, current, deps, source, target, si
   if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
   const volumes = hasCopies(plan) ? deps.volumes.make(migration, sideOf(to, target()), bounded()) : undefined;
   if (plan?.helper !== undefined) {
-    const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ path = '', format = 'raw', capacityBytes = 0, asFile }, index) => ({ target: helperTarget(index), path, format: asFile === true ? 'raw' : format, sizeBytes: capacityBytes }));
+    const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ target: device, path = '', format = 'raw', capacityBytes = 0, asFile }, index) => ({
+      target: helperTarget(index), path, sizeBytes: capacityBytes, ...(asFile === true ? { format: 'raw' } : { format, of: device }),
+    }));
     // marked as it is made
-    const helper = source().definitions.startHelper({ ...plan.helper, disks }, marker, bounded());
+    const helper = source().definitions.startHelper({ ...plan.helper, vm: vm.uuid, disks }, marker, bounded());
     // both end before anything is taken back
     const failed = (await Promise.allSettled([volumes, helper])).find((each) => each.status === 'rejected');
     if (failed !== undefined) throw failed.reason;

@@ -31,8 +31,11 @@ async function definitionFor({ migration, deps, source, signal }: MoveContext): 
   const { plan, vm } = migration;
   const { definitions } = source();
   if (plan?.helper !== undefined) {
-    const moved = (plan.disks ?? []).filter(({ how }) => how === 'copy').flatMap(({ targetPath }, index): readonly (readonly [string, string])[] => (targetPath === undefined ? [] : [[helperTarget(index), targetPath]]));
-    return moved.length === 0 ? undefined : { live: deps.rewriteDefinition(await definitions.readMigratable(plan.helper.uuid, signal), { disks: Object.fromEntries(moved) }) };
+    const copied = plan.disks.filter(({ how }) => how === 'copy');
+    const disks = Object.fromEntries(copied.flatMap(({ targetPath }, index) => (targetPath === undefined ? [] : [[helperTarget(index), targetPath]])));
+    const chains = Object.fromEntries(copied.flatMap(({ chain }, index) => (chain === undefined ? [] : [[helperTarget(index), chain]])));
+    if (Object.keys({ ...disks, ...chains }).length === 0) return undefined;
+    return { live: deps.rewriteDefinition(await definitions.readMigratable(plan.helper.uuid, signal), { disks, chains }) };
   }
   if (plan?.definition === undefined) return undefined;
   const live = rewritten(migration, await definitions.readMigratable(vm.uuid, signal), deps);

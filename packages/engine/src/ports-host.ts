@@ -1,5 +1,5 @@
 /** Ports: a host, and what of it can be read and changed besides moving a guest. */
-import type { DefinitionPlan, HostFacts, HostResources, Instance, OwnDefinition, PoolFacts, ResourceRef, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
+import type { BackingImage, DefinitionPlan, HostFacts, HostResources, Instance, OwnDefinition, PoolFacts, ResourceRef, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
 import type { HelperDomain, MigrationDriver, MigrationMarker } from './ports-migration.ts';
 
 /** Opens a host. Rejects with FerryError `uri-*` or `host-*`. */
@@ -120,6 +120,8 @@ export interface HostStorage {
   pools(signal: AbortSignal): Promise<readonly PoolFacts[]>;
   /** What an active pool of files has at this path, the folder looked at anew. */
   volumeAt(path: string, signal: AbortSignal): Promise<VolumeFacts | undefined>;
+  /** What the image file at this path lies above, nearest first; undefined when that cannot be told. */
+  imagesBelow(path: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined>;
   /** What names the block device at this path on every host: the key that its pool gives it (LVM's UUID, a WWN or serial). Undefined when no pool has it. */
   identityOf(path: string, signal: AbortSignal): Promise<string | undefined>;
   /** Makes a sparse volume. Rejects with FerryError `volume-exists`, `volume-failed`. */

@@ -63,7 +63,10 @@ export interface DirectSide extends AsyncDisposable {
 export interface HelperDomain {
   readonly uuid: VmUuid;
   readonly name: string;
-  readonly disks: readonly { readonly target: string; readonly path: string; readonly format: string; readonly sizeBytes: number }[];
+  /** The VM whose disks these are: what its definition says of the images below one holds for the helper, too. */
+  readonly vm: VmUuid;
+  /** `of`: device of the VM; absent where the file itself travels, whatever is in it. */
+  readonly disks: readonly { readonly target: string; readonly of?: string; readonly path: string; readonly format: string; readonly sizeBytes: number }[];
 }
 
 /** What a migration does on one host. None of these decides; failures of `perform` are data. */

@@ -101,7 +101,7 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
       const volumes = new Map<string, VolumeFacts>();
       const records = new Map<string, VolumeRecord>();
       for (const disk of disks.filter(needsProof)) {
-        for (const path of [disk.source ?? '', ...disk.backing]) sharing.set(path, await prove(path, disk, folders, from, to, places, signal));
+        for (const path of [disk.source ?? '', ...disk.backing.map((image) => image.path)]) sharing.set(path, await prove(path, disk, folders, from, to, places, signal));
         const path = disk.source ?? '';
         if (sharing.get(path)?.verdict !== 'separate') continue;
         const place = placeOf(path, places);
@@ -115,13 +115,20 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
     async surveyForRescue(disks, deadHost, to, signal) {
       const sharing = new Map<string, SharingProof>();
       const found = new Set<string>();
-      for (const { source: path } of disks.filter((disk) => needsProof(disk) && disk.type === 'file')) {
-        if (path === undefined) continue;
+      const below = new Map<string, readonly string[]>();
+      const lookAt = async (path: string): Promise<void> => {
         const kept = (await intents.get(proofKey(deadHost, to.id, folderOf(path))))?.value as SharingProof | undefined;
         if (kept !== undefined) sharing.set(path, kept);
         if ((await to.storage.marker('find', folderOf(path), path.slice(path.lastIndexOf('/') + 1), signal)).found) found.add(path);
+      };
+      for (const { source: path, backing, chainUnknown } of disks.filter((disk) => needsProof(disk) && disk.type === 'file')) {
+        if (path === undefined) continue;
+        const named = backing.map((image) => image.path);
+        const rest = chainUnknown === true ? (await to.storage.imagesBelow(named.at(-1) ?? path, signal))?.map((image) => image.path) : undefined;
+        if (rest !== undefined) below.set(path, rest);
+        for (const image of [path, ...named, ...(rest ?? [])]) await lookAt(image);
       }
-      return { sharing, found };
+      return { sharing, found, below };
     },
 
     async make(migration, to, signal) {

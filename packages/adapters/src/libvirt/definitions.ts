@@ -8,14 +8,13 @@ import {
   escapeXml, LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlAt, xmlChild,
   type DomainRef, type HostSession, type XmlElement,
 } from '@ferry/libvirt';
+import { chainOfDisk, namedChain } from './chains.ts';
 import { unlessUnsupported } from './failure.ts';
 import { filesOf } from './files.ts';
 import { markerElement } from './marker.ts';
 import type { PoolLender } from './pool-lending.ts';
-import { fileOf, folderOf, refreshPool, volumeNamed } from './pool-lending.ts';
 import { needsOf } from './rewrite.ts';
 import { snapshotsOn } from './snapshots.ts';
-import { backingOf, type BackingImage } from './storage-xml.ts';
 import { disksOf } from './translate.ts';
 
 export function definitionsOf(session: HostSession, pools: PoolLender): DefinitionDriver {
@@ -31,28 +30,6 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     }
   };
 
-  /** Images below this one, nearest first, looked at anew; undefined when that cannot be told. */
-  const chainBelow = async (path: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined> => {
-    const chain: BackingImage[] = [];
-    for (let at: string | undefined = path; at !== undefined; ) {
-      const xml = await imageXml(at, signal);
-      if (xml === undefined || chain.length >= longestChain) return undefined;
-      const below = backingOf(xml);
-      if (below !== undefined) chain.push(below);
-      at = below?.path;
-    }
-    return chain;
-  };
-
-  const imageXml = async (path: string, signal: AbortSignal): Promise<string | undefined> => {
-    await using lent = await pools.lend(folderOf(path), {}, signal);
-    if (lent === undefined) return undefined;
-    await refreshPool(session, lent.pool, signal);
-    const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);
-    // awaited here: the pool goes when this scope does
-    return volume === undefined ? undefined : await session.volumeXml(volume, { signal });
-  };
-
   const describeDisk = async (domain: DomainRef, disk: ReturnType<typeof disksOf>[number], internal: DiskFacts['internal'], signal: AbortSignal): Promise<DiskFacts> => {
     const { element, ...rest } = disk;
     let { source, type } = rest;
@@ -63,14 +40,13 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     }
     const info = source === undefined || rest.target === '' ? undefined : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
     const identity = identityOf(element, type, source);
-    // a domain that runs tells its chain itself
-    const chain = type !== 'file' || source === undefined || rest.format === 'raw' ? [] : (chainOf(element) ?? (await chainBelow(source, signal)));
+    const chain = type !== 'file' || source === undefined || rest.format === 'raw' ? [] : await chainOfDisk(session, pools, element, source, signal);
     return {
       ...rest,
       type,
       ...(source === undefined ? {} : { source }),
       ...(info === undefined || info.capacityBytes === 0 ? {} : { capacityBytes: info.capacityBytes, allocationBytes: info.allocationBytes, fileBytes: info.physicalBytes }),
-      ...(chain === undefined ? { backing: [], chainUnknown: true } : { backing: chain.map((image) => image.path), ...(chain[0]?.format === undefined ? {} : { backingFormat: chain[0].format }) }),
+      ...(chain === undefined ? { backing: [], chainUnknown: true } : { backing: chain }),
       ...(identity === undefined ? {} : { identity }),
       ...(internal === undefined ? {} : { internal }),
     };
@@ -157,7 +133,8 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         await must(helper.uuid, signal);
       } catch (error) {
         if (!(error instanceof LibvirtError) || error.code !== VIR_ERR.NO_DOMAIN) throw error;
-        const start = (cache: 'none' | 'writeback') => session.domainCreateXml(helperXml(helper, marker, cache), VIR_DOMAIN_START.PAUSED, { signal });
+        const own = await session.domainXml(await must(helper.vm, signal), VIR_DOMAIN_XML.INACTIVE, { signal });
+        const start = (cache: 'none' | 'writeback') => session.domainCreateXml(helperXml(helper, marker, cache, own), VIR_DOMAIN_START.PAUSED, { signal });
         try {
           await start('none');
         } catch (refusal) {
@@ -173,22 +150,6 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
 /** Where libvirt's QEMU driver of the system keeps the memory of a saved VM, and the TPM state of either version. */
 export const savePath = (name: string): string => `/var/lib/libvirt/qemu/save/${name}.save`;
 const tpmPaths = (uuid: string): readonly string[] => [`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`, `/var/lib/libvirt/swtpm/${uuid}/tpm1.2/tpm-00.permall`];
-
-/** libvirt gives up on longer ones, too. */
-const longestChain = 200;
-
-/** The chain of a running domain's disk: `<backingStore>` in each other, an empty one at the end; undefined when it is not all there. */
-function chainOf(disk: XmlElement): readonly BackingImage[] | undefined {
-  const chain: BackingImage[] = [];
-  for (let below = xmlChild(disk, 'backingStore'); below !== undefined; below = xmlChild(below, 'backingStore')) {
-    const source = xmlChild(below, 'source');
-    if (source === undefined) return chain;
-    const path = source.attributes.get('file') ?? source.attributes.get('dev');
-    const format = xmlChild(below, 'format')?.attributes.get('type');
-    if (path === undefined || chain.push({ path, ...(format === undefined ? {} : { format }) }) > longestChain) return undefined;
-  }
-  return undefined;
-}
 
 /** PCI and mediated devices, and network cards that are one. USB ones too: libvirt refuses all of them. */
 const isHostDevice = ({ name, attributes }: XmlElement): boolean => name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');
@@ -212,12 +173,18 @@ const directIoBytes = 4096;
 /**
  * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of memory,
  * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the time; without QEMU's
- * threads for each piece of it, a raw one three quarters of that.
+ * threads for each piece of it, a raw one three quarters of that. `own`: the VM's definition, which knows the images below each disk.
  */
-export function helperXml({ uuid, name, disks }: HelperDomain, marker: MigrationMarker, cache: 'none' | 'writeback'): string {
+export function helperXml({ uuid, name, disks }: HelperDomain, marker: MigrationMarker, cache: 'none' | 'writeback', own: string): string {
+  const chains = new Map(
+    disksOf(parseXml(own)).map(({ target, element }) => {
+      const span = xmlChild(element, 'backingStore')?.span;
+      return [target, span === undefined ? '' : own.slice(span.start, span.end)];
+    }),
+  );
   const access = (format: string, sizeBytes: number): string => (cache === 'writeback' || (format === 'raw' && sizeBytes % directIoBytes !== 0) ? "cache='writeback'" : "cache='none' io='native'");
-  const disk = ({ target, path, format, sizeBytes }: HelperDomain['disks'][number]): string =>
-    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' ${access(format, sizeBytes)} discard='unmap'/><source file='${escapeXml(path)}'/><target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
+  const disk = ({ target, of = '', path, format, sizeBytes }: HelperDomain['disks'][number]): string =>
+    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' ${access(format, sizeBytes)} discard='unmap'/><source file='${escapeXml(path)}'/>${chains.get(of) ?? ''}<target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
   return [
     `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
     `<metadata>${markerElement(marker)}</metadata>`,
@@ -238,7 +205,10 @@ export function describeDefinition(xml: string): VmFacts {
     persistent: true,
     disks: disksOf(root).map(({ element, ...disk }) => {
       const identity = identityOf(element, disk.type, disk.source);
-      return { ...disk, backing: [], ...(identity === undefined ? {} : { identity }) };
+      const chain = disk.format === 'raw' ? { images: [], ended: true } : namedChain(element);
+      const backing = chain?.images ?? [];
+      const told = disk.source === undefined || chain?.ended === true || backing.at(-1)?.format === 'raw';
+      return { ...disk, backing, ...(told ? {} : { chainUnknown: true as const }), ...(identity === undefined ? {} : { identity }) };
     }),
     stateFiles: [],
     nvram: (xmlAt(root, 'os', 'nvram')?.text ?? '') !== '',

@@ -1,8 +1,8 @@
 /**
  * What a definition names, and the same definition with other names: every byte that is not named in the plan stays. Pure.
  */
-import type { DefinitionNeeds, DefinitionPlan, OwnDefinition } from '@ferry/core';
-import { editXml, parseXml, withAttribute, withoutAttribute, withoutElement, xmlAt, xmlChild, type XmlEdit, type XmlElement } from '@ferry/libvirt';
+import type { BackingImage, DefinitionNeeds, DefinitionPlan, OwnDefinition } from '@ferry/core';
+import { editXml, escapeXml, parseXml, withAttribute, withoutAttribute, withoutElement, xmlAt, xmlChild, type XmlEdit, type XmlElement } from '@ferry/libvirt';
 
 const devicesOf = (root: XmlElement): readonly XmlElement[] => xmlChild(root, 'devices')?.children ?? [];
 const typeOf = (device: XmlElement): string => device.attributes.get('type') ?? '';
@@ -64,12 +64,32 @@ function cardEdits(card: XmlElement, { networks = {} }: DefinitionPlan): readonl
   return [withAttribute(source, attribute, to), ...stale];
 }
 
-function diskEdits(disk: XmlElement, { disks = {}, pools = {} }: DefinitionPlan): readonly XmlEdit[] {
+function diskEdits(disk: XmlElement, plan: DefinitionPlan): readonly XmlEdit[] {
   const source = xmlChild(disk, 'source');
   if (source === undefined) return [];
+  const chain = plan.chains?.[targetOf(disk)];
+  return [...sourceEdits(disk, source, plan), ...(chain === undefined ? [] : chainEdits(disk, source, chain))];
+}
+
+const targetOf = (disk: XmlElement): string => xmlChild(disk, 'target')?.attributes.get('dev') ?? '';
+
+/** One that names no images, where it need not, stays without a word on them. */
+function chainEdits(disk: XmlElement, source: XmlElement, chain: readonly BackingImage[]): readonly XmlEdit[] {
+  const named = xmlChild(disk, 'backingStore');
+  if (chain.length === 0) return xmlChild(named, 'source') === undefined || named === undefined ? [] : [{ from: named.span.start, to: named.span.end, text: '<backingStore/>' }];
+  const at = named?.span ?? { start: source.span.end, end: source.span.end };
+  return [{ from: at.start, to: at.end, text: chain.reduceRight((below, image) => `${backingXml(image)}${below}</backingStore>`, '<backingStore/>') }];
+}
+
+function backingXml({ path, format = 'raw' }: BackingImage): string {
+  const [type, attribute] = path.startsWith('/dev/') ? ['block', 'dev'] : ['file', 'file'];
+  return `<backingStore type='${type}'><format type='${escapeXml(format)}'/><source ${attribute}='${escapeXml(path)}'/>`;
+}
+
+function sourceEdits(disk: XmlElement, source: XmlElement, { disks = {}, pools = {} }: DefinitionPlan): readonly XmlEdit[] {
   const pool = pools[source.attributes.get('pool') ?? ''];
   if (typeOf(disk) === 'volume') return pool === undefined ? [] : [withAttribute(source, 'pool', pool)];
-  const to = disks[xmlChild(disk, 'target')?.attributes.get('dev') ?? ''];
+  const to = disks[targetOf(disk)];
   if (to === undefined) return [];
   if (to === null) return [withoutElement(source)];
   return [withAttribute(source, typeOf(disk) === 'block' ? 'dev' : 'file', to)];

@@ -1,8 +1,8 @@
 /**
  * libvirt's XML of pools and volumes as core's words. Pure.
  */
-import type { PoolFacts, VolumeFacts } from '@ferry/core';
-import { parseXml, xmlAt, xmlChild } from '@ferry/libvirt';
+import type { BackingImage, PoolFacts, VolumeFacts } from '@ferry/core';
+import { parseXml, xmlAt, xmlChild, type XmlElement } from '@ferry/libvirt';
 
 /** Pools whose volumes are files in one folder. */
 const poolsOfFiles: readonly string[] = ['dir', 'fs', 'netfs', 'gluster'];
@@ -18,6 +18,7 @@ export function poolOf(xml: string): Pick<PoolFacts, 'name' | 'path'> & { readon
 export function volumeOf(pool: string, xml: string): VolumeFacts {
   const volume = parseXml(xml);
   const modified = xmlAt(volume, 'target', 'timestamps', 'mtime')?.text;
+  const backing = backingIn(volume);
   return {
     pool,
     name: xmlChild(volume, 'name')?.text ?? '',
@@ -26,6 +27,7 @@ export function volumeOf(pool: string, xml: string): VolumeFacts {
     capacityBytes: Number(xmlChild(volume, 'capacity')?.text ?? 0),
     allocationBytes: Number(xmlChild(volume, 'allocation')?.text ?? 0),
     ...(modified === undefined ? {} : { modified }),
+    ...(backing === undefined ? {} : { backing }),
   };
 }
 
@@ -41,15 +43,11 @@ export function permissionsOf(xml: string): { readonly sizeBytes: number; readon
   };
 }
 
-/** An image below another one. */
-export interface BackingImage {
-  readonly path: string;
-  readonly format?: string;
-}
-
 /** The image that this volume lies above. */
-export function backingOf(xml: string): BackingImage | undefined {
-  const backing = xmlAt(parseXml(xml), 'backingStore');
+export const backingOf = (xml: string): BackingImage | undefined => backingIn(parseXml(xml));
+
+function backingIn(volume: XmlElement): BackingImage | undefined {
+  const backing = xmlChild(volume, 'backingStore');
   const path = xmlChild(backing, 'path')?.text;
   const format = xmlChild(backing, 'format')?.attributes.get('type');
   return path === undefined || path === '' ? undefined : { path, ...(format === undefined ? {} : { format }) };

@@ -5,6 +5,7 @@
 import { FerryError, type VolumeFacts } from '@ferry/core';
 import type { HostStorage } from '@ferry/engine';
 import { escapeXml, LibvirtError, VIR_ERR, type HostSession } from '@ferry/libvirt';
+import { imagesBelow } from './chains.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { everyPool, fileOf, folderOf, isCode, isLent, refreshPool, volumeNamed } from './pool-lending.ts';
 import { volumeOf } from './storage-xml.ts';
@@ -21,6 +22,7 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       const volume = await volumeNamed(session, pool.ref, fileOf(path), signal);
       return volume === undefined ? undefined : volumeOf(pool.name, await session.volumeXml(volume, { signal }));
     },
+    imagesBelow: (path, signal) => imagesBelow(session, pools, path, signal),
     async identityOf(path, signal) {
       try {
         const { key } = await session.volumeByPath(path, { signal });

@@ -52,18 +52,24 @@ test('devices of the host and UEFI variables are seen in a definition', () => {
 });
 
 test('the helper holds what it is given, escaped, and nothing that could run', () => {
-  const xml = helperXml({ uuid: vmUuid('u'), name: 'ferry-x', disks: [{ target: 'sda', path: "/a'<&>.img", format: 'raw', sizeBytes: 4096 }, { target: 'sdb', path: '/b', format: 'raw', sizeBytes: 4608 }] }, { installation: "i'", migration: 'm', epoch: 1 }, 'none');
+  const xml = helperXml({ uuid: vmUuid('u'), name: 'ferry-x', vm: vmUuid('v'), disks: [{ target: 'sda', path: "/a'<&>.img", format: 'raw', sizeBytes: 4096 }, { target: 'sdb', path: '/b', format: 'raw', sizeBytes: 4608 }] }, { installation: "i'", migration: 'm', epoch: 1 }, 'none', domain(''));
   assert.match(xml, /<source file='\/a&apos;&lt;&amp;&gt;\.img'\/>/);
   assert.match(xml, /installation='i&apos;'/);
   assert.doesNotMatch(xml, /<interface|<kernel/);
   assert.deepEqual([...xml.matchAll(/cache='(\w+)'/g)].map(([, cache]) => cache), ['none', 'writeback'], 'direct I/O where the length allows it');
 });
 
+test("the helper sees the images below a disk as the VM's definition names them; a file that travels as it is has none", () => {
+  const own = domain("<disk type='file'><source file='/a'/><backingStore type='file'><format type='raw'/><source file='/b'/></backingStore><target dev='vda'/></disk>");
+  const xml = helperXml({ uuid: vmUuid('u'), name: 'x', vm: vmUuid('v'), disks: [{ target: 'sda', of: 'vda', path: '/a', format: 'qcow2', sizeBytes: 1 }, { target: 'sdb', path: '/a', format: 'raw', sizeBytes: 1 }] }, { installation: 'i', migration: 'm', epoch: 1 }, 'none', own);
+  assert.deepEqual([...xml.matchAll(/<backingStore[^]*?(?=<target)/g)].map(([text]) => text), ["<backingStore type='file'><format type='raw'/><source file='/b'/></backingStore>"]);
+});
+
 test('pools and volumes', () => {
   assert.deepEqual(poolOf("<pool type='dir'><name>d</name><target><path>/a/b/</path></target></pool>"), { name: 'd', ofFiles: true, path: '/a/b' });
   assert.deepEqual(poolOf("<pool type='logical'><name>vg</name><target><path>/dev/vg</path></target></pool>"), { name: 'vg', ofFiles: false });
   const volume = "<volume type='file'><name>v</name><capacity unit='bytes'>10</capacity><allocation unit='bytes'>5</allocation><physical unit='bytes'>7</physical><target><path>/p/v</path><format type='qcow2'/><permissions><mode>0640</mode><owner>1</owner><group>2</group></permissions><timestamps><mtime>5.25</mtime></timestamps></target><backingStore><path>/p/base</path></backingStore></volume>";
-  assert.deepEqual(volumeOf('d', volume), { pool: 'd', name: 'v', path: '/p/v', format: 'qcow2', capacityBytes: 10, allocationBytes: 5, modified: '5.25' });
+  assert.deepEqual(volumeOf('d', volume), { pool: 'd', name: 'v', path: '/p/v', format: 'qcow2', capacityBytes: 10, allocationBytes: 5, modified: '5.25', backing: { path: '/p/base' } });
   assert.deepEqual(permissionsOf(volume), { sizeBytes: 7, owner: 1, group: 2, mode: '0640' });
   assert.deepEqual(backingOf(volume), { path: '/p/base' });
 });

@@ -27,6 +27,7 @@ export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host
       answers();
       return host.volumes.get(path);
     },
+    imagesBelow: async () => [],
     async identityOf() {
       answers();
       return undefined;

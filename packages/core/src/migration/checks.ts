@@ -253,7 +253,7 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
   const own = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml : undefined;
   const adapted = planDefinition({
     vm: vm.name, needs: own?.needs ?? facts.needs, map: own === undefined ? joinMaps(cluster?.map, request.map) : {}, source: from, target: host.name, resources: input.resources?.get(host.id), createMissing: request.createMissing === true,
-    disks: Object.fromEntries(movedDisks(facts, disks, storage.places ?? [])), ownXml: input.ownXml !== undefined,
+    disks: Object.fromEntries(movedDisks(facts, disks, storage.places ?? [])), chains: Object.fromEntries(disks.flatMap(({ target: disk, chain }) => (chain === undefined ? [] : [[disk, chain]]))), ownXml: input.ownXml !== undefined,
   });
   const plan: MigrationPlan = {
     how,

@@ -5,7 +5,7 @@
 import type { Reason } from '../errors.ts';
 import type { DefinitionMap } from '../model.ts';
 import type { DefinitionPlan, ResourceRef } from './plan.ts';
-import type { PoolFacts } from './storage.ts';
+import type { BackingImage, PoolFacts } from './storage.ts';
 
 /** What the definition names, each once. */
 export interface DefinitionNeeds {
@@ -86,11 +86,13 @@ export interface DefinitionInput {
   readonly createMissing: boolean;
   /** New sources of disks by target device; null ejects. */
   readonly disks: Readonly<Record<string, string | null>>;
+  /** Images below disks by target device, where the definition has to name others. */
+  readonly chains: Readonly<Record<string, readonly BackingImage[]>>;
   readonly ownXml: boolean;
 }
 
 /** What is to be changed (undefined: nothing) and made, or every reason why the target does not take the definition. */
-export function planDefinition({ vm, needs, map, source, target, resources, createMissing, disks, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[] } {
+export function planDefinition({ vm, needs, map, source, target, resources, createMissing, disks, chains, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[] } {
   const reasons: Reason[] = [];
   const creates: ResourceRef[] = [];
   const networks = Object.fromEntries([...needs.networks, ...needs.bridges].flatMap((name) => (map.networks?.[name] === undefined || map.networks[name] === name ? [] : [[name, map.networks[name]]])));
@@ -117,6 +119,7 @@ export function planDefinition({ vm, needs, map, source, target, resources, crea
     ...(Object.keys(networks).length === 0 ? {} : { networks }),
     ...(map.pools === undefined ? {} : { pools: map.pools }),
     ...(Object.keys(disks).length === 0 ? {} : { disks }),
+    ...(Object.keys(chains).length === 0 ? {} : { chains }),
     ...(map.graphicsListen === undefined ? {} : { graphicsListen: map.graphicsListen }),
     ...(ownXml ? { ownXml: true as const } : {}),
     ...(creates.length === 0 ? {} : { creates }),

@@ -3,7 +3,7 @@
  * before anything is done, shown to people.
  */
 import type { VmUuid } from '../ids.ts';
-import type { DiskPlan } from './storage.ts';
+import type { BackingImage, DiskPlan } from './storage.ts';
 
 /** `peer-to-peer`: the source's daemon drives. `direct`: Ferry does, and the hosts need not reach each other's daemons. */
 export type TransferMode = 'peer-to-peer' | 'direct';
@@ -46,6 +46,8 @@ export interface DefinitionPlan {
   readonly pools?: Readonly<Record<string, string>>;
   /** New sources by target device; null ejects. */
   readonly disks?: Readonly<Record<string, string | null>>;
+  /** The images below a disk by target device, nearest first; with none the definition says that there are none, if it names any. */
+  readonly chains?: Readonly<Record<string, readonly BackingImage[]>>;
   readonly graphicsListen?: string;
   /** The operator gave the whole definition. */
   readonly ownXml?: true;

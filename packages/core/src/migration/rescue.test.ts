@@ -16,7 +16,7 @@ const facts: VmFacts = {
   saved: false, autostart: false, persistent: true, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
   disks: [{ target: 'vda', device: 'disk', type: 'file', source: path, format: 'qcow2', readOnly: false, backing: [] }],
 };
-const has: RescueStorage = { sharing: new Map([[path, { verdict: 'shared', method: 'marker', at: 1 }]]), found: new Set([path]) };
+const has: RescueStorage = { sharing: new Map([[path, { verdict: 'shared', method: 'marker', at: 1 }]]), found: new Set([path]), below: new Map() };
 const input = (more: Partial<RescueInput> = {}): RescueInput => ({
   vm, hosts: [host('h1', 'unreachable'), host('h2', 'connected')], request: { rescue: { statement: 'dead' } }, loadOf: () => 0, facts, storage: new Map([[hostId('h2'), has]]), ...more,
 });
@@ -48,7 +48,7 @@ test('safety: never while the source answers, and never without the file', () =>
   const state = fc.constantFrom<HostView['state']>('connected', 'connecting', 'unreachable');
   fc.assert(
     fc.property(state, state, fc.boolean(), fc.boolean(), fc.boolean(), (source, target, found, proved, assumeShared) => {
-      const storage = new Map([[hostId('h2'), { sharing: proved ? has.sharing : new Map(), found: found ? has.found : new Set<string>() }]]);
+      const storage = new Map([[hostId('h2'), { ...has, sharing: proved ? has.sharing : new Map(), found: found ? has.found : new Set<string>() }]]);
       const result = checkRescue(input({ hosts: [host('h1', source), host('h2', target)], storage, request: { rescue: { statement: 'dead' }, assumeShared } }));
       assert.equal(result.kind === 'chosen', source === 'unreachable' && target === 'connected' && found && (proved || assumeShared));
     }),
@@ -89,7 +89,7 @@ test('an empty drive and a disk with a name of its own need no look; a block dis
   const [file] = facts.disks;
   assert.ok(file);
   const { source: _, ...empty } = file;
-  const nowhere = new Map([[hostId('h2'), { sharing: new Map(), found: new Set<string>() }]]);
+  const nowhere = new Map([[hostId('h2'), { sharing: new Map(), found: new Set<string>(), below: new Map() }]]);
   const result = checkRescue(input({ storage: nowhere, facts: { ...facts, disks: [{ ...empty, device: 'cdrom' }, { ...file, type: 'network', identity: 'nbd:s/x' }] } }));
   assert.ok(result.kind === 'chosen', JSON.stringify(result));
   assert.deepEqual(result.plan.disks.map(({ how, proof }) => [how, proof?.method]), [['none', undefined], ['shared', 'identity']]);
@@ -97,4 +97,22 @@ test('an empty drive and a disk with a name of its own need no look; a block dis
   assert.deepEqual(codes({ storage: nowhere, facts: block }), ['h2 disk-sharing-unknown']);
   const separate = new Map([[hostId('h2'), { ...has, sharing: new Map([[path, { verdict: 'separate', method: 'marker', at: 1 } as const]]) }]]);
   assert.deepEqual(codes({ storage: separate }), ['h2 disk-sharing-unknown']);
+});
+
+test('the images below a disk have to be there, too, and be the ones of the dead host', () => {
+  const [file] = facts.disks;
+  assert.ok(file);
+  const chained = { ...facts, disks: [{ ...file, backing: [{ path: '/shared/b.qcow2', format: 'qcow2' }], chainUnknown: true as const }] };
+  const shared = { verdict: 'shared', method: 'marker', at: 1 } as const;
+  const seen = (found: readonly string[], proved: readonly string[], below: readonly string[] | undefined = ['/base/c.raw']) =>
+    ({ facts: chained, storage: new Map([[hostId('h2'), { found: new Set(found), sharing: new Map(proved.map((each) => [each, shared])), below: new Map(below === undefined ? [] : [[path, below]]) }]]) });
+  const all = [path, '/shared/b.qcow2', '/base/c.raw'];
+  assert.equal(checkRescue(input(seen(all, all))).kind, 'chosen');
+  for (const image of all.slice(1)) {
+    const others = all.filter((each) => each !== image);
+    assert.deepEqual(codes(seen(others, all)), ['h2 disk-not-there']);
+    assert.deepEqual(codes(seen(all, others)), ['h2 disk-sharing-unknown']);
+  }
+  const { storage } = seen(all, all);
+  assert.deepEqual(codes({ facts: chained, storage: new Map([...storage].map(([id, each]) => [id, { ...each, below: new Map() }])) }), ['h2 disk-chain-unknown']);
 });

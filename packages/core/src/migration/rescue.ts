@@ -11,10 +11,12 @@ import { nameTaken, type CheckInput, type CheckResult, type VmFacts } from './ch
 import { definitionThereReasons } from './definition-there.ts';
 import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 
-/** What a candidate says about the disks: proofs of earlier days by folder of the path, and the paths it has. */
+/** What a candidate says about the disks and the images below them: proofs of earlier days by path, and the paths it has. */
 export interface RescueStorage {
   readonly sharing: ReadonlyMap<string, SharingProof>;
   readonly found: ReadonlySet<string>;
+  /** Images below a disk, by its path, that its definition does not name; absent where that cannot be told. */
+  readonly below: ReadonlyMap<string, readonly string[]>;
 }
 
 export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf' | 'domainsOn' | 'parkedOn'> {
@@ -84,8 +86,18 @@ function planDisk(name: string, disk: DiskFacts, storage: RescueStorage | undefi
   if (disk.type === 'file' && storage?.found.has(path) !== true) {
     return { reason: { code: 'disk-not-there', host: host.name, message: `${host.name} does not have ${what}; it may be on ${from} only.`, remedy: `Repair ${from}, or restore the disk from a backup.` } };
   }
+  const below = disk.chainUnknown === true ? storage?.below.get(path) : [];
+  if (disk.type === 'file' && below === undefined) {
+    return { reason: { code: 'disk-chain-unknown', host: host.name, message: `${host.name} does not tell what images ${what} lies above.`, remedy: `Check that the file and its folder can be read on ${host.name}.` } };
+  }
+  const chain = [...disk.backing.map((image) => image.path), ...(below ?? [])];
+  const lost = chain.find((image) => storage?.found.has(image) !== true);
+  if (lost !== undefined) {
+    return { reason: { code: 'disk-not-there', host: host.name, message: `${host.name} does not have ${lost}, above which ${what} lies; it may be on ${from} only.`, remedy: `Repair ${from}, or restore the image from a backup.` } };
+  }
   const proof = storage?.sharing.get(path);
-  if (proof?.verdict === 'shared') return { plan: { ...common, how: 'shared', proof } };
+  const proved = [path, ...chain].every((image) => storage?.sharing.get(image)?.verdict === 'shared');
+  if (proved && proof !== undefined) return { plan: { ...common, how: 'shared', proof } };
   if (assumed) return { plan: { ...common, how: 'shared', proof: { verdict: 'shared', method: 'operator', at: 0 } } };
-  return { reason: { code: 'disk-sharing-unknown', host: host.name, message: `Whether ${host.name} has the same storage as ${from} for ${what} was never proved, and ${from} cannot be asked now.`, remedy: 'If you know that it is the same, say so with --assume-shared.' } };
+  return { reason: { code: 'disk-sharing-unknown', host: host.name, message: `Whether ${host.name} has the same storage as ${from} for ${chain.length === 0 ? what : `${what} and the images below it`} was never proved, and ${from} cannot be asked now.`, remedy: 'If you know that it is the same, say so with --assume-shared.' } };
 }

@@ -38,7 +38,7 @@ test('shared by a marker, by its name, or by the operator\'s word; unknown is re
 
 test('a shared disk needs its bases on the target, too; one file is not copied twice', () => {
   const onLocalBase = storage({ sharing: new Map([[path, proof('shared')], ['/local/base.qcow2', proof('separate')]]) });
-  assert.deepEqual(codes([{ ...disk, backing: ['/local/base.qcow2'] }], onLocalBase), ['disk-base-not-shared']);
+  assert.deepEqual(codes([{ ...disk, backing: [{ path: '/local/base.qcow2', format: 'qcow2' }] }], onLocalBase), ['disk-base-not-shared']);
   assert.deepEqual(codes([{ ...disk, chainUnknown: true }], storage({}, 'shared')), ['disk-chain-unknown']);
   assert.deepEqual(codes([disk, { ...disk, target: 'vdb' }], storage()), ['disk-twice']);
 });
@@ -90,13 +90,13 @@ test('what is inside a file goes with the file when it is cold, and is a reason 
 });
 
 test('a chain becomes one image, keeps a base that both hosts have, and is not joined under snapshots', () => {
-  const chained = { ...disk, backing: ['/base/a.raw'], backingFormat: 'raw' };
+  const chained = { ...disk, backing: [{ path: '/base/a.raw', format: 'raw' }] };
   const sharedBase = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.raw', proof('shared')]]) });
   assert.equal(plan([chained], storage()).disks[0]?.volume?.backing, undefined);
   assert.deepEqual(plan([chained], sharedBase).disks[0]?.volume?.backing, { path: '/base/a.raw', format: 'raw' });
   assert.deepEqual(codes([chained], storage(), { externalSnapshots: true }), ['disk-external-snapshots']);
   assert.deepEqual(how([chained], sharedBase, { externalSnapshots: true }), ['copy']);
-  const other = { ...disk, target: 'vdb', source: '/pool/b.qcow2', backing: ['/pool/c.qcow2'] };
+  const other = { ...disk, target: 'vdb', source: '/pool/b.qcow2', backing: [{ path: '/pool/c.qcow2', format: 'qcow2' }] };
   const both = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.raw', proof('shared')], ['/pool/b.qcow2', proof('separate')], ['/pool/c.qcow2', proof('separate')]]) });
   assert.deepEqual(codes([chained, other], both), ['disk-chains-mixed']);
 });
@@ -143,12 +143,12 @@ test('a floppy stays, a volume of another size is refused either way, a record w
 
 test('a cold image without a base travels as a file, one with a base only as blocks', () => {
   assert.equal(plan([disk], storage(), { cold: true }).disks[0]?.asFile, true);
-  assert.equal(plan([{ ...disk, backing: ['/base/a.qcow2'] }], storage(), { cold: true }).disks[0]?.asFile, undefined);
-  assert.deepEqual(codes([{ ...disk, internal: 'snapshots', backing: ['/base/a.qcow2'] }], storage(), { cold: true }), ['disk-external-snapshots']);
+  assert.equal(plan([{ ...disk, backing: [{ path: '/base/a.qcow2', format: 'qcow2' }] }], storage(), { cold: true }).disks[0]?.asFile, undefined);
+  assert.deepEqual(codes([{ ...disk, internal: 'snapshots', backing: [{ path: '/base/a.qcow2', format: 'qcow2' }] }], storage(), { cold: true }), ['disk-external-snapshots']);
 });
 
 test('a base is kept only when the whole chain is shared, and flat disks alone are not a mixture', () => {
-  const chained = { ...disk, backing: ['/base/a.qcow2', '/base/b.qcow2'] };
+  const chained = { ...disk, backing: [{ path: '/base/a.qcow2', format: 'qcow2' }, { path: '/base/b.qcow2', format: 'qcow2' }] };
   const half = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')], ['/base/b.qcow2', proof('separate')]]) });
   const [planned] = plan([chained], half).disks;
   assert.deepEqual([planned?.how, planned?.volume?.backing], ['copy', undefined]);
@@ -156,7 +156,7 @@ test('a base is kept only when the whole chain is shared, and flat disks alone a
   assert.deepEqual(codes([chained], half, { externalSnapshots: true }), ['disk-external-snapshots']);
   const simple = { ...disk, target: 'vdb', source: '/pool/b.qcow2' };
   const whole = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')], ['/pool/b.qcow2', proof('separate')]]) });
-  assert.deepEqual(how([{ ...disk, backing: ['/base/a.qcow2'] }, simple], whole), ['copy', 'copy']);
+  assert.deepEqual(how([{ ...disk, backing: [{ path: '/base/a.qcow2', format: 'qcow2' }] }, simple], whole), ['copy', 'copy']);
 });
 
 test('room is asked of each pool for its own disks, and not for volumes that are there', () => {
@@ -169,4 +169,26 @@ test('room is asked of each pool for its own disks, and not for volumes that are
   assert.deepEqual(how([disk], storage({ pools: full, volumes: new Map([[path, there]]) }), { useExistingVolumes: true }), ['copy']);
   const { allocationBytes: _, ...unmeasured } = disk;
   assert.deepEqual(codes([unmeasured], storage({ pools: [{ name: 'default', path: '/pool', active: true, availableBytes: 10 * gib - 1 }] })), ['target-space'], 'its whole size when it cannot be told');
+});
+
+test('the definition on the target names what is below a disk there: nothing when it was joined, the base where maps put it', () => {
+  const chained = { ...disk, backing: [{ path: '/base/a.qcow2', format: 'qcow2' }, { path: '/base/b.raw', format: 'raw' }] };
+  const sharing = (bases: SharingProof['verdict'], top: SharingProof['verdict'] = 'separate') => new Map([[path, proof(top)], ['/base/a.qcow2', proof(bases)], ['/base/b.raw', proof(bases)]]);
+  const chainOf = (target: TargetStorage, more: Partial<DiskFacts> = {}) => plan([{ ...chained, ...more }], target).disks[0]?.chain;
+  assert.deepEqual(chainOf(storage({ sharing: sharing('separate') })), []);
+  assert.equal(chainOf(storage({ sharing: sharing('shared') })), undefined, 'carried at the same paths');
+  assert.equal(chainOf(storage(), { backing: [] }), undefined);
+  const places = [['/base', '/elsewhere']] as const;
+  const there = [{ path: '/elsewhere/a.qcow2', format: 'qcow2' }, { path: '/elsewhere/b.raw', format: 'raw' }];
+  assert.deepEqual(chainOf(storage({ sharing: sharing('shared'), places })), there);
+  assert.deepEqual(chainOf(storage({ sharing: sharing('shared', 'shared'), places })), there, 'the file itself names the paths of the source');
+  assert.deepEqual(codes([{ ...chained, backing: [{ path: '/base/a.qcow2' }] }], storage({ sharing: sharing('shared', 'shared'), places })), ['disk-chain-unknown']);
+});
+
+test('prepared volumes hold whole disks: neither above an image of their own, nor in place of the top of a chain', () => {
+  const prepared = (more: Partial<VolumeFacts>, sharing: SharingProof['verdict']) => storage({ volumes: new Map([[path, { ...there, ...more }]]), sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof(sharing)]]) });
+  const backing = [{ path: '/base/a.qcow2', format: 'qcow2' }];
+  assert.deepEqual(how([{ ...disk, backing }], prepared({}, 'separate'), { useExistingVolumes: true }), ['copy']);
+  assert.deepEqual(codes([{ ...disk, backing }], prepared({}, 'shared'), { useExistingVolumes: true }), ['volume-chain']);
+  assert.deepEqual(codes([disk], prepared({ backing: { path: '/x' } }, 'separate'), { useExistingVolumes: true }), ['volume-backing']);
 });

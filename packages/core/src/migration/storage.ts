@@ -7,16 +7,20 @@ import type { MigrationId, TimeMs, VmUuid } from '../ids.ts';
 import { placeOf, type Places } from './definition.ts';
 import type { Disk } from '../model.ts';
 
+/** An image below another one. */
+export interface BackingImage {
+  readonly path: string;
+  readonly format?: string;
+}
+
 /** A disk as its source host describes it. */
 export interface DiskFacts extends Disk {
   /** What the guest sees; absent for an empty drive or when the host cannot tell. */
   readonly capacityBytes?: number;
   /** What it takes on the source's storage. */
   readonly allocationBytes?: number;
-  /** Images below this one, nearest first. */
-  readonly backing: readonly string[];
-  /** Format of the nearest of them. */
-  readonly backingFormat?: string;
+  /** Images below this one, nearest first: what its definition names, and below that what the images say. */
+  readonly backing: readonly BackingImage[];
   /** Whether there are such images cannot be told. */
   readonly chainUnknown?: true;
   /** Names the same storage wherever it is said, e.g. an NBD export or a WWN; absent when nothing does. */
@@ -37,6 +41,8 @@ export interface VolumeFacts {
   readonly allocationBytes: number;
   /** Time of the last change as the host tells it; two equal texts mean that nobody wrote in between. */
   readonly modified?: string;
+  /** The image that it lies above. */
+  readonly backing?: BackingImage;
 }
 
 export interface PoolFacts {
@@ -101,6 +107,11 @@ export interface DiskPlan {
   readonly allocationBytes?: number;
   /** The file travels byte for byte, with all that is inside it, instead of the blocks that the guest sees. */
   readonly asFile?: true;
+  /**
+   * The images below it that the definition on the target has to name, nearest first; none when the copy joins the chain into one image. Absent:
+   * what the definition says holds there too.
+   */
+  readonly chain?: readonly BackingImage[];
   /** The volume on the target; `existing` was prepared by the operator, `replaces` is a stale copy that goes first. */
   readonly volume?: { readonly pool: string; readonly name: string; readonly existing: boolean; readonly replaces: boolean; readonly backing?: { readonly path: string; readonly format: string } };
 }
@@ -166,6 +177,7 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   const { target, source: path, format } = disk;
   const refuse = (code: string, message: string, remedy: string): readonly Reason[] => [{ code, host: to, message, remedy }];
   const what = `${vm.name}'s disk ${target} (${path ?? 'empty'})`;
+  const formatsUnknown = () => refuse('disk-chain-unknown', `${from} does not tell the formats of the images that ${what} lies above, and they have other paths on ${to}.`, 'Name them with their formats in its definition (backingStore), or use the same paths on both hosts.');
   const place = path === undefined ? '' : placeOf(path, storage.places ?? []);
   const common = { target, ...(path === undefined ? {} : { path }), ...(place === (path ?? '') ? {} : { targetPath: place }), ...(format === undefined ? {} : { format }) };
   if (path === undefined) return { ...common, how: 'none' };
@@ -176,9 +188,10 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   };
   if (proof.verdict === 'shared') {
     if (disk.chainUnknown === true && proof.method === 'marker') return refuse('disk-chain-unknown', `${from} does not tell what images ${what} lies above.`, `Check that the file and its folder can be read on ${from}.`);
-    const base = disk.backing.find((image) => !isShared(image));
-    if (base !== undefined) return refuse('disk-base-not-shared', `${what} is on shared storage, but its base ${base} is not on ${to}.`, 'Put the base on the shared storage too, or merge it into the disk.');
-    return { ...common, how: 'shared', proof };
+    const base = disk.backing.find(({ path: image }) => !isShared(image));
+    if (base !== undefined) return refuse('disk-base-not-shared', `${what} is on shared storage, but its base ${base.path} is not on ${to}.`, 'Put the base on the shared storage too, or merge it into the disk.');
+    const shared: DiskPlan = { ...common, ...chainAt(disk, storage), how: 'shared', proof };
+    return namesAll(shared) ? shared : formatsUnknown();
   }
   if (proof.verdict === 'unknown') {
     return refuse('disk-sharing-unknown', `Whether ${to} has the same storage as ${from} for ${what} cannot be told${proof.detail === undefined ? '' : `: ${proof.detail}`}.`, 'If you know that both hosts see this one storage, say so with --assume-shared.');
@@ -199,23 +212,29 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   if (disk.internal !== undefined && !asFile) {
     return refuse(`disk-internal-${disk.internal}`, `${what} has ${disk.internal} inside its file, which a copy of its blocks would lose.`, `Shut the VM down and move it cold, delete the ${disk.internal}, or put the disk on shared storage.`);
   }
-  if (disk.backing.length > 0 && (asFile || (wish.externalSnapshots && !disk.backing.every(isShared)))) {
-    return refuse('disk-external-snapshots', `${what} has snapshots whose images (${disk.backing.join(', ')}) are not on ${to}; a copy would join them into one.`, 'Merge or delete the snapshots, or put their images on shared storage.');
+  const keepsChain = disk.backing.length > 0 && disk.backing[0]?.format !== undefined && disk.backing.every(({ path: image }) => isShared(image));
+  if (disk.backing.length > 0 && (asFile || (wish.externalSnapshots && !keepsChain))) {
+    return refuse('disk-external-snapshots', `${what} has snapshots whose images (${disk.backing.map(({ path: image }) => image).join(', ')}) are not on ${to}; a copy would join them into one.`, 'Merge or delete the snapshots, or put their images on shared storage.');
+  }
+  if (keepsChain && wish.useExistingVolumes === true) {
+    return refuse('volume-chain', `${what} lies above ${disk.backing[0]?.path}, which ${to} has too, so only what is in the disk itself would be copied; whether a volume that was prepared for that is empty cannot be told.`, 'Omit --use-existing-volumes, and Ferry makes the volume.');
   }
   const pool = storage.pools.find((each) => each.path === folderOf(place));
   if (pool === undefined) return refuse('target-pool-missing', `${to} has no storage pool for ${folderOf(place)}, where ${what} would be copied to.`, `Map it to one that is there with --map-pool or --map-path; or, on ${to}: virsh pool-define-as NAME dir --target ${folderOf(place)}, then pool-build and pool-start.`);
   if (!pool.active) return refuse('target-pool-inactive', `The pool ${pool.name} on ${to} is not active, and ${what} would be copied there.`, `On ${to}: virsh pool-start ${pool.name}`);
-  const base = disk.backing[0];
-  const kept = base !== undefined && disk.backingFormat !== undefined && disk.backing.every(isShared) ? { path: placeOf(base, storage.places ?? []), format: disk.backingFormat } : undefined;
+  const base = keepsChain ? disk.backing[0] : undefined;
+  const kept = base?.format === undefined ? undefined : { path: placeOf(base.path, storage.places ?? []), format: base.format };
   const sizes = { capacityBytes: asFile ? Math.ceil((disk.fileBytes ?? 0) / sectorBytes) * sectorBytes : disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
   const made = (existing: boolean, replaces: boolean): DiskPlan => ({
     ...common,
     ...sizes,
+    ...(kept === undefined ? joined(disk) : chainAt(disk, storage)),
     how: 'copy',
     proof,
     ...(asFile ? { asFile: true as const } : {}),
     volume: { pool: pool.name, name: fileOf(place), existing, replaces, ...(kept === undefined ? {} : { backing: kept }) },
   });
+  if (!namesAll(made(false, false))) return formatsUnknown();
   const there = storage.volumes.get(path);
   if (there === undefined) {
     return wish.useExistingVolumes === true
@@ -224,6 +243,7 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   }
   if (wish.useExistingVolumes === true) {
     if (there.format !== format) return refuse('volume-format', `The volume ${place} on ${to} is ${there.format}, ${what} is ${format}.`, 'Make the volume anew in the same format.');
+    if (there.backing !== undefined) return refuse('volume-backing', `The volume ${place} on ${to} lies above ${there.backing.path}, and ${what} is copied as one image.`, 'Make the volume anew without a backing file.');
     if (there.capacityBytes !== sizes.capacityBytes) return refuse('volume-size', `The volume ${place} on ${to} has ${there.capacityBytes} bytes, ${what} has ${sizes.capacityBytes}.`, 'Make the volume anew with the same size.');
     return made(true, false);
   }
@@ -231,6 +251,17 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   if (why === undefined) return made(false, true);
   return refuse('volume-exists', `${to} has something at ${place} already, where ${what} would be copied to: ${why}.`, 'Look what it is; delete it, move it away, or give --use-existing-volumes when it was prepared for this.');
 }
+
+/** A copy of the whole chain lies above nothing. */
+const joined = ({ backing }: DiskFacts): Pick<DiskPlan, 'chain'> => (backing.length === 0 ? {} : { chain: [] });
+
+/** Where maps put the images below a disk elsewhere, neither its file nor its definition names the right ones there. */
+function chainAt({ backing }: DiskFacts, { places = [] }: TargetStorage): Pick<DiskPlan, 'chain'> {
+  const there = backing.map((image) => ({ ...image, path: placeOf(image.path, places) }));
+  return there.every(({ path }, index) => path === backing[index]?.path) ? {} : { chain: there };
+}
+
+const namesAll = ({ chain = [] }: DiskPlan): boolean => chain.every(({ format }) => format !== undefined);
 
 function proofOf(disk: DiskFacts, storage: TargetStorage, wish: StorageWish): SharingProof {
   if (disk.identity !== undefined) return { verdict: 'shared', method: 'identity', at: 0, detail: disk.identity };

@@ -97,6 +97,7 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
       },
       // the device of a SAN
       identityOf: async (path) => (path === '/dev/vg/lv' ? `lv-${host.san}` : undefined),
+      imagesBelow: async () => [],
       volumeAt: async (path) => host.volumes.get(path),
       async createVolume({ pool, name, capacityBytes, format }) {
         mustAnswer(host);
