@@ -74,8 +74,8 @@ Every row is a test on real libvirt hosts (test/moves.test.ts); this page is mad
 | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 
-A file is taken for shared when a marker volume made through one host is found through the other; a network disk, or a block device named
-by its WWN, by that name. Of a VM with several disks only those travel that the target does not have. A copy goes into a thin volume that
+A file is taken for shared when a marker volume made in its folder through one host is found through the other, and both hosts see this one file
+(size and time of change) at the moment of the move; a network disk, or a block device named by its WWN, by that name. Of a VM with several disks only those travel that the target does not have. A copy goes into a thin volume that
 Ferry makes in the target's pool for the same folder, and that goes away again when the move fails. The source keeps what was copied away
 unless \`--delete-source-disks\` is given; \`ferry volume leftovers\` lists it.
 

@@ -245,3 +245,51 @@ test("a live copy: the default's share of the link is the memory's, since a disk
   assert.deepEqual([ended.outcome, ended.vmIsNow], ['succeeded', { host: 'host2', state: 'running' }]);
   await vmDelete(lab, 'paced');
 });
+
+const sharedFolder = '/var/lib/libvirt/shared';
+/** Where the VM's definition is, on real hosts. */
+const definedOn = async (name: string): Promise<readonly string[]> => {
+  const found = await Promise.all(['host1', 'host2'].map(async (host) => [host, await virsh(lab, host, ['list', '--all', '--name'])] as const));
+  return found.filter(([, names]) => names.split('\n').includes(name)).map(([host]) => host);
+};
+test('shared is each file, at the moment of the move: a link to a local file, or storage that is not mounted any more, is refused, and the VM stays', { timeout: 120_000 }, async () => {
+  await create('linked', 'shared', false);
+  const file = 'linked.qcow2';
+  assert.equal((await move('linked', '--to', 'host2')).outcome, 'succeeded');
+  assert.equal((await move('linked', '--to', 'host1')).outcome, 'succeeded', 'the folder is proved from now on');
+  await sh('host1', `cp -p ${sharedFolder}/${file} ${images}/ && cp -p ${sharedFolder}/${file} ${sharedFolder}/copy && rm ${sharedFolder}/${file} && ln -s ${images}/${file} ${sharedFolder}/${file}`);
+  assert.match(await refused('linked', 'disk-other-file', '--assume-shared'), /both have the folder, and host2 has no file/);
+  // the same content, size and times, and another file
+  await sh('host2', `mv ${sharedFolder}/copy ${images}/${file}`);
+  assert.match(await refused('linked', 'disk-other-file'), /files that differ/);
+  assert.deepEqual(await definedOn('linked'), ['host1']);
+  await sh('host1', `rm ${sharedFolder}/${file} && mv ${images}/${file} ${sharedFolder}/${file}`);
+  await sh('host2', `rm ${images}/${file}; umount ${sharedFolder}`);
+  try {
+    assert.match(await refused('linked', 'disk-other-file'), /they have shared .* before, and now a marker made on host1 is not on host2/);
+    assert.deepEqual(await definedOn('linked'), ['host1']);
+  } finally {
+    await sh('host2', `mount --bind $(findmnt -n -t fuse.glusterfs -o TARGET | head -1) ${sharedFolder}`);
+  }
+  assert.equal((await move('linked', '--to', 'host2')).outcome, 'succeeded');
+  await vmDelete(lab, 'linked');
+});
+
+test('storage that libvirt does not know as shared and Ferry has proved: a running guest moves; a folder of one host is not taken for it', { timeout: 120_000 }, async () => {
+  await create('fuse', 'shared', false);
+  for (const host of ['host1', 'host2']) await sh(host, `mkdir -p /srv/plain; bindfs ${sharedFolder} /srv/plain; findmnt -n -o FSTYPE /srv/plain | grep -qx fuse`);
+  await sh('host1', `virsh dumpxml --inactive fuse | sed 's#${sharedFolder}/#/srv/plain/#' > /root/fuse.xml; virsh -q define /root/fuse.xml; virsh -q start fuse`);
+  await seen('fuse', 'running');
+  await waitFor('its first records', async () => (await vmCheck(lab, 'fuse')).records > 5 || undefined, { timeoutMs: 60_000 });
+  for (const to of ['host2', 'host1']) {
+    const moved = await move('fuse', '--to', to);
+    assert.deepEqual([moved.outcome, moved.vmIsNow, moved.disks?.map(({ how }) => how)], ['succeeded', { host: to, state: 'running' }, ['shared']], JSON.stringify(moved.error));
+  }
+  await sh('host2', 'umount -l /srv/plain');
+  await refused('fuse', 'disk-other-file');
+  assert.equal(await state('host1', 'fuse'), 'running');
+  await recordsUnbroken('fuse');
+  await virsh(lab, 'host1', ['destroy', 'fuse']);
+  await sh('host1', 'umount -l /srv/plain');
+  await vmDelete(lab, 'fuse');
+});

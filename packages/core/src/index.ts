@@ -18,6 +18,7 @@ export * from './migration/phase.ts';
 export * from './migration/plan.ts';
 export * from './migration/progress.ts';
 export * from './migration/rescue.ts';
+export * from './migration/same-file.ts';
 export * from './migration/steer.ts';
 export * from './migration/telling.ts';
 export * from './migration/step.ts';

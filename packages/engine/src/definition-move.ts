@@ -14,6 +14,8 @@ export interface DefinitionMoveDeps {
   readonly released: Promise<void>;
   /** Rejects unless source and target are two machines. */
   readonly apart: () => Promise<void>;
+  /** Why a disk that the definition names is not on the target, seen now. */
+  readonly notThere: () => Promise<string | undefined>;
   /** Remembers that the source's definition is kept on purpose. */
   readonly park: () => Promise<void>;
   /** The definition for the target. */
@@ -30,7 +32,7 @@ const notApart = (error: unknown): string => {
 };
 const isOff = (view: InstanceView): boolean => view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
 
-export async function moveDefinition(migration: Migration, { source, target, log, signal, released, apart, park, rewrite }: DefinitionMoveDeps): Promise<DefinitionMove> {
+export async function moveDefinition(migration: Migration, { source, target, log, signal, released, apart, notThere, park, rewrite }: DefinitionMoveDeps): Promise<DefinitionMove> {
   const { vm, plan, from, to } = migration;
   const keeps = plan?.persistence === 'keep-source';
   const [here, there, oneMachine] = await Promise.all([source.migration.observe(vm.uuid, signal), target.migration.observe(vm.uuid, signal), apart().then(() => undefined, notApart)]);
@@ -38,7 +40,7 @@ export async function moveDefinition(migration: Migration, { source, target, log
   if (here.kind === 'present' || there.kind !== 'present') {
     if (!isOff(here)) return { moved: false, failure: here.kind === 'absent' ? `it is no longer on ${from.name}.` : `it is not shut off on ${from.name} any more, so it stays there.` };
     if (there.kind === 'present' && !isOff(there)) return { moved: false, failure: `it is active on ${to?.name ?? 'the target'}, so its definition there is left alone.` };
-    const failure = (await carryFiles()) ?? (await define()) ?? (await takeFromSource());
+    const failure = (await carryFiles()) ?? (await define()) ?? (await notThere()) ?? (await takeFromSource());
     if (failure !== undefined) {
       // once something of the source is gone, the target has the only copy: nothing is taken back
       const gone = (await Promise.all((plan?.stateFiles ?? []).map(async (path) => (await source.files.look(path, signal)) === undefined))).some(Boolean);

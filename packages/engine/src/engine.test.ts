@@ -203,6 +203,33 @@ test('a VM that is shut off: its disk goes with a helper, then its definition; a
   assert.deepEqual([left, there?.map(({ name, autostart }) => [name, autostart])], [[], [['web', true]]]);
 });
 
+test('shared is proved for each file at each move: a link or a mount in a folder that both have is refused, though the folder was proved', async () => {
+  await run({ ...web, disk: '/shared/web.raw', state: 'shut-off', reason: 'other' });
+  assert.equal((await move()).outcome, 'succeeded');
+  const h1 = fleet.hosts.get('h1');
+  for (const own of [{ sizeBytes: 1_000, changedNs: 2n }, 'none'] as const) {
+    h1?.ownFiles.set('/shared/web.raw', own);
+    await assert.rejects(engine.startMigration({ vm: 'web', assumeShared: true }, by), (error) => error instanceof FerryError && error.reasons.map(({ code }) => code).join() === 'disk-other-file');
+  }
+  assert.deepEqual(fleet.calls.filter((call) => call.includes('define')), ['h2 define']);
+});
+
+test('a disk that goes from the target while the definition arrives there: the VM stays where it was', async () => {
+  await run({ ...web, disk: '/shared/web.raw', state: 'shut-off', reason: 'other' });
+  const h2 = fleet.hosts.get('h2');
+  assert.ok(h2);
+  const { domains } = h2;
+  const arrive = domains.set.bind(domains);
+  domains.set = (uuid, domain) => {
+    h2.ownFiles.set('/shared/web.raw', 'none');
+    return arrive(uuid, domain);
+  };
+  const ended = await move({ to: 'h2' });
+  assert.deepEqual([ended.outcome, ended.vmIsNow], ['failed', { host: 'h1', state: 'shut-off' }]);
+  assert.match(ended.error?.message ?? '', /not the same file on h1 and h2 any more: both have the folder, and h2 has no file \/shared\/web\.raw/);
+  assert.deepEqual([fleet.hosts.get('h1')?.domains.has(web.uuid), domains.has(web.uuid)], [true, false]);
+});
+
 test('keep-source parks: of two definitions that are off, one is the VM, also after a restart', async () => {
   await run({ ...web, disk: '/shared/web.raw', state: 'shut-off', reason: 'other' });
   assert.equal((await move({ keepSource: true })).outcome, 'succeeded');

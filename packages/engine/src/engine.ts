@@ -17,6 +17,7 @@ import { openPolicies } from './policies.ts';
 import type { Clock, Hypervisor, Log, Stores } from './ports.ts';
 import { createRoster } from './roster.ts';
 import { createSettle } from './settle.ts';
+import { createSharing } from './sharing.ts';
 import { watchTwoCopies } from './two-copies.ts';
 import { createVolumes } from './volumes.ts';
 
@@ -27,16 +28,15 @@ export interface EngineOptions {
   readonly stores: Stores;
   readonly clock: Clock;
   readonly log: Log;
-  /** Aborts when the first answers of the hosts are not worth waiting for any more. */
-  readonly hurry?: AbortSignal;
 }
 
-export async function startEngine({ hypervisor, stores, clock, log, hurry }: EngineOptions): Promise<Engine> {
+export async function startEngine({ hypervisor, stores, clock, log }: EngineOptions): Promise<Engine> {
   const { intents, journal, inventory } = stores;
   const hub = createEventHub(journal, clock, log);
   const closing = new AbortController();
   const kept = await openKeptInstances(intents, clock);
-  const volumes = createVolumes({ intents, clock, log });
+  const sharing = createSharing({ intents, clock, log });
+  const volumes = createVolumes({ intents, clock, sharing });
   const policies = await openPolicies(intents, clock);
   const clusters = await openClusters(intents, policies);
   const active = (): readonly Migration[] => migrations.active();
@@ -88,6 +88,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     log,
     installation,
     volumes,
+    sharing,
     kept,
     stored: (uuid, host) => inventory.definition(uuid, host),
     hypervisor,
@@ -111,7 +112,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
 
   const outside = outsideHosts({ roster, clock, active });
 
-  await roster.open(hurry ?? closing.signal);
+  await roster.open(closing.signal);
   await migrations.recover();
   await outside.forget();
   for (const kind of ['event', 'sample', 'inspection']) await journal.prune(kind, clock.now() - eventsKeptMs);

@@ -43,7 +43,7 @@ export interface Migrations {
   stop(): Promise<void>;
 }
 
-export interface MigrationsDeps extends Omit<FactFinderDeps, 'active'>, Pick<RunnerDeps, 'uriOf' | 'refresh' | 'installation' | 'rewriteDefinition' | 'log'> {
+export interface MigrationsDeps extends Omit<FactFinderDeps, 'active'>, Pick<RunnerDeps, 'uriOf' | 'refresh' | 'installation' | 'rewriteDefinition' | 'log' | 'sharing'> {
   readonly kept: KeptInstances & FactFinderDeps['kept'];
   readonly peers: Peers;
   readonly intents: IntentStore;

@@ -7,7 +7,8 @@ import type { CarriedSnapshots } from './carried-snapshots.ts';
 import type { Inspection } from './inspection.ts';
 import type { KeptInstances } from './kept-instances.ts';
 import type { Clock, HostLink, Log, StoredDefinition } from './ports.ts';
-import type { StorageSide, Volumes } from './volumes.ts';
+import type { Sharing, StorageSide } from './sharing.ts';
+import type { Volumes } from './volumes.ts';
 
 export interface RunnerDeps {
   readonly clock: Clock;
@@ -19,6 +20,7 @@ export interface RunnerDeps {
   readonly uriOf: (hostId: string) => string;
   readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
   readonly volumes: Volumes;
+  readonly sharing: Pick<Sharing, 'notThere'>;
   readonly rewriteDefinition: (xml: string, plan: DefinitionPlan) => string;
   readonly kept: KeptInstances;
   readonly snapshots: CarriedSnapshots;

@@ -29,7 +29,7 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   else {
     // ending the helper takes libvirt a while, and only a start has to wait for it
     const released = endHelper(target(), context);
-    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, apart, park: () => deps.kept.park(vm.uuid, from.id), rewrite: (xml) => rewritten(migration, xml, deps) });
+    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, apart, notThere: () => deps.sharing.notThere(plan.disks, sideOf(from, source()), sideOf(to, target()), bounded()), park: () => deps.kept.park(vm.uuid, from.id), rewrite: (xml) => rewritten(migration, xml, deps) });
     const [moved] = await Promise.all([moving, released]);
     if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
     failure = moved.failure;

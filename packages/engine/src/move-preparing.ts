@@ -2,13 +2,13 @@
  * What comes before a transfer: belongings, snapshots, volumes and the helper are made ready, and the domain is marked as this migration's. What
  * was made until a step failed is taken back by move-ending.ts.
  */
-import { budgetOf, hasCopies, type Outlook } from '@ferry/core';
+import { budgetOf, FerryError, hasCopies, type Outlook } from '@ferry/core';
 import { bringBelongings, bringsBelongings } from './belongings.ts';
 import { helperTarget, sideOf, type MoveContext } from './move-context.ts';
 
 /** Resolves with what was foreseen of the transfer, if that was measured. Rejects when something cannot be prepared. */
 export async function prepareMove({ migration, current, deps, source, target, signal, bounded }: MoveContext): Promise<Outlook | undefined> {
-  const { plan, vm, to } = migration;
+  const { plan, vm, from, to } = migration;
   const marker = { installation: deps.installation, migration: migration.id, epoch: 1 };
   const foreseen = deps.foresee(migration, signal);
   if (bringsBelongings(migration)) await bringBelongings(migration, source(), target(), bounded());
@@ -26,6 +26,9 @@ export async function prepareMove({ migration, current, deps, source, target, si
     return foreseen;
   }
   await volumes;
+  // libvirt gives the source up by itself: the last look at what both hosts are to have is this one
+  const missing = plan?.how !== 'guest' ? undefined : await deps.sharing.notThere(plan.disks.filter(({ how }) => how === 'shared'), sideOf(from, source()), sideOf(to, target()), bounded());
+  if (missing !== undefined) throw new FerryError('volume-failed', missing);
   if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') {
     await source().migration.mark(vm.uuid, marker, signal);
     if (plan?.live === true) await source().migration.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, signal);

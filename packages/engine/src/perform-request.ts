@@ -1,4 +1,5 @@
 /** What a source is asked to do with the guest: core's plan in the words of the hypervisor port. It changes nothing on any host. */
+import { vouchesFor } from '@ferry/core';
 import { helperTarget, rewritten, targetIdOf, travelling, type MoveContext } from './move-context.ts';
 import type { PerformRequest } from './ports.ts';
 
@@ -22,6 +23,7 @@ export async function performRequest(context: MoveContext): Promise<PerformReque
     persist: persistent && plan?.persistence !== 'temporary',
     undefineSource: persistent && plan?.persistence === 'permanent',
     copyDisks: plan?.helper === undefined ? copied.map((disk) => disk.target) : copied.map((_, index) => helperTarget(index)),
+    ...(plan?.helper === undefined && vouchesFor(plan?.disks ?? []) ? { vouched: true as const } : {}),
     topOnly: copied.some(({ volume }) => volume?.backing !== undefined),
   };
 }

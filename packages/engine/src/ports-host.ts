@@ -1,5 +1,5 @@
 /** Ports: a host, and what of it can be read and changed besides moving a guest. */
-import type { BackingImage, DefinitionPlan, HostFacts, HostResources, Instance, OwnDefinition, PoolFacts, ResourceRef, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
+import type { BackingImage, DefinitionPlan, HostFacts, HostResources, Instance, OwnDefinition, PoolFacts, ResourceRef, SeenFile, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
 import type { HelperDomain, MigrationDriver, MigrationMarker } from './ports-migration.ts';
 
 /** Opens a host. Rejects with FerryError `uri-*` or `host-*`. */
@@ -122,6 +122,8 @@ export interface HostStorage {
   volumeAt(path: string, signal: AbortSignal): Promise<VolumeFacts | undefined>;
   /** What the image file at this path lies above, nearest first; undefined when that cannot be told. */
   imagesBelow(path: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined>;
+  /** The file at this path as the host sees it now, links followed. Rejects with FerryError `volume-failed` where it cannot look. */
+  fileAt(path: string, signal: AbortSignal): Promise<SeenFile | undefined>;
   /** What names the block device at this path on every host: the key that its pool gives it (LVM's UUID, a WWN or serial). Undefined when no pool has it. */
   identityOf(path: string, signal: AbortSignal): Promise<string | undefined>;
   /** Makes a sparse volume. Rejects with FerryError `volume-exists`, `volume-failed`. */

@@ -26,6 +26,8 @@ export interface PerformRequest {
   readonly copyDisks: readonly string[];
   /** Only what is above the backing images is copied. */
   readonly topOnly: boolean;
+  /** What is not copied is shared, whether or not libvirt takes its storage for that. */
+  readonly vouched?: true;
 }
 
 export interface TransferLimits {

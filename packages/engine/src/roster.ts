@@ -51,7 +51,6 @@ export interface Roster {
   /** The id itself, of a host that is not known any more. */
   nameOf(id: string): string;
   /** Follows the stored hosts, and waits a little until they have answered. */
-  /** Follows the stored hosts, and waits a little for their first answers, until the signal aborts. */
   open(signal: AbortSignal): Promise<void>;
   /** The host at this URI and its open connection; one that is known already comes without. */
   reach(uri: string, signal: AbortSignal): Promise<{ readonly known: HostView; readonly answers?: HostFacts } | FoundHost>;
@@ -156,9 +155,7 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
         const stored = { cluster: defaultCluster, ...(value as Omit<Host, 'cluster'>) };
         follow(stored, undefined, cached.get(stored.id));
       }
-      await connected(all(), signal).catch((error: unknown) => {
-        if (!signal.aborted) throw error;
-      });
+      await connected(all(), signal);
     },
     reach,
     enrol,

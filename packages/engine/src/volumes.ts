@@ -1,24 +1,15 @@
 /**
- * The volumes of a move: proves which storage two hosts share, makes the volumes that copies go into, takes them away
+ * The volumes of a move: asks which storage two hosts share (sharing.ts), makes the volumes that copies go into, takes them away
  * again when the move fails, and records what stays behind on the source. What is to be done is decided in core; a record
  * is written before the thing it speaks of is touched, so that a later look knows whose it is.
  */
 import { FerryError, needsProof, placeOf, type DiskFacts, type DiskPlan, type Migration, type Places, type RescueStorage, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord } from '@ferry/core';
-import type { Clock, HostStorage, IntentStore, Log } from './ports.ts';
+import type { Clock, HostStorage, IntentStore } from './ports.ts';
+import type { Sharing, StorageSide } from './sharing.ts';
 
 const volumePrefix = 'volumes/';
-const proofPrefix = 'proofs/';
-/** A proof that two hosts share a folder is believed this long; that they do not is looked at each time. */
-const proofKeptMs = 10 * 60_000;
 /** A volume that holds no more than this was never written by a copy. */
 const untouchedBytes = 1_048_576;
-
-/** One host as this module needs it. */
-export interface StorageSide {
-  readonly id: string;
-  readonly name: string;
-  readonly storage: HostStorage;
-}
 
 /** As stored: `made` tells that the volume was seen to be made. */
 type StoredRecord = VolumeRecord & { readonly made?: boolean };
@@ -42,55 +33,14 @@ export interface Volumes {
 
 const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
 const keyOf = (host: string, path: string): string => `${volumePrefix}${host}/${encodeURIComponent(path)}`;
-const proofKey = (a: string, b: string, folder: string): string => `${proofPrefix}${[a, b].sort().join('|')}/${encodeURIComponent(folder)}`;
 /** `path` is the source's, `place` the target's. */
 const planned = (migration: Migration): readonly (DiskPlan & Required<Pick<DiskPlan, 'path' | 'volume'>> & { readonly place: string })[] =>
   (migration.plan?.disks ?? []).flatMap((disk) => (disk.how === 'copy' && disk.path !== undefined && disk.volume !== undefined ? [{ ...disk, path: disk.path, place: disk.targetPath ?? disk.path, volume: disk.volume }] : []));
 
-export function createVolumes({ intents, clock, log }: { readonly intents: IntentStore; readonly clock: Clock; readonly log: Log }): Volumes {
+export function createVolumes({ intents, clock, sharing: proofs }: { readonly intents: IntentStore; readonly clock: Clock; readonly sharing: Sharing }): Volumes {
   const put = (record: StoredRecord) => intents.commit([{ op: 'put', key: keyOf(record.host, record.path), value: record }]);
   const drop = (host: string, path: string) => intents.commit([{ op: 'delete', key: keyOf(host, path) }]);
   const recordAt = async (host: string, path: string): Promise<StoredRecord | undefined> => (await intents.get(keyOf(host, path)))?.value as StoredRecord | undefined;
-
-  /** A marker volume left through one host and looked for through the other. */
-  const proveFolder = async (folder: string, place: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
-    const key = place === folder ? proofKey(from.id, to.id, folder) : `${proofPrefix}${from.id}|${to.id}/${encodeURIComponent(folder)}/${encodeURIComponent(place)}`;
-    const kept = (await intents.get(key))?.value as SharingProof | undefined;
-    if (kept !== undefined && clock.now() - kept.at < proofKeptMs) return kept;
-    const name = `ferry-proof-${clock.randomText(12)}`;
-    const at = clock.now();
-    const left = await from.storage.marker('leave', folder, name, signal);
-    if (!left.folder) return { verdict: 'unknown', method: 'none', at, detail: `${from.name} does not open ${folder} as a storage pool` };
-    try {
-      const { folder: there, found } = await to.storage.marker('find', place, name, signal);
-      const proof: SharingProof = found
-        ? { verdict: 'shared', method: 'marker', at }
-        : { verdict: 'separate', method: 'marker', at, detail: there ? `a marker made on ${from.name} is not on ${to.name}` : `${to.name} has no folder ${place}` };
-      if (found) await intents.commit([{ op: 'put', key, value: proof }]);
-      return proof;
-    } finally {
-      // also when we are told to stop: a marker must not stay behind
-      await from.storage.marker('remove', folder, name, AbortSignal.timeout(10_000)).catch((error: unknown) => log.warn({ err: error, host: from.name, folder, name }, 'a marker stays behind'));
-    }
-  };
-
-  /** Two pools that give a device the same key see one device. */
-  const proveDevice = async (path: string, place: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
-    const [here, there] = await Promise.all([from.storage.identityOf(path, signal), to.storage.identityOf(place, signal)]);
-    const at = clock.now();
-    if (here === undefined || there === undefined) return { verdict: 'unknown', method: 'none', at, detail: `no storage pool on ${here === undefined ? from.name : to.name} knows ${here === undefined ? path : place} by an identity of its own` };
-    return here === there ? { verdict: 'shared', method: 'identity', at, detail: here } : { verdict: 'separate', method: 'identity', at, detail: `${path} is ${here} on ${from.name} and ${there} on ${to.name}` };
-  };
-
-  const prove = async (path: string, disk: DiskFacts, folders: Map<string, Promise<SharingProof>>, from: StorageSide, to: StorageSide, places: Places, signal: AbortSignal): Promise<SharingProof> => {
-    if (disk.type === 'block') return proveDevice(path, placeOf(path, places), from, to, signal);
-    if (disk.type !== 'file') return { verdict: 'unknown', method: 'none', at: clock.now(), detail: `a ${disk.type} disk without an identity cannot carry a marker` };
-    const [folder, place] = [folderOf(path), folderOf(placeOf(path, places))];
-    const key = `${folder}\0${place}`;
-    const proof = folders.get(key) ?? proveFolder(folder, place, from, to, signal);
-    folders.set(key, proof);
-    return proof;
-  };
 
   const forget = (storage: HostStorage, { pool, name }: { readonly pool: string; readonly name: string }, signal: AbortSignal) => storage.deleteVolume(pool, name, signal);
 
@@ -100,16 +50,19 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
       const sharing = new Map<string, SharingProof>();
       const volumes = new Map<string, VolumeFacts>();
       const records = new Map<string, VolumeRecord>();
+      const missing = new Map<string, string>();
       for (const disk of disks.filter(needsProof)) {
-        for (const path of [disk.source ?? '', ...disk.backing.map((image) => image.path)]) sharing.set(path, await prove(path, disk, folders, from, to, places, signal));
+        for (const path of [disk.source ?? '', ...disk.backing.map((image) => image.path)]) sharing.set(path, await proofs.prove(path, disk, folders, from, to, places, signal));
         const path = disk.source ?? '';
-        if (sharing.get(path)?.verdict !== 'separate') continue;
         const place = placeOf(path, places);
+        const why = disk.type === 'file' && sharing.get(path)?.verdict === 'unknown' ? await proofs.missingOn(place, to, signal) : undefined;
+        if (why !== undefined) missing.set(path, why);
+        if (sharing.get(path)?.verdict !== 'separate') continue;
         const [there, record] = await Promise.all([to.storage.volumeAt(place, signal), recordAt(to.id, place)]);
         if (there !== undefined) volumes.set(path, there);
         if (record !== undefined) records.set(path, record);
       }
-      return { pools: volumes.size > 0 || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, records, places };
+      return { pools: volumes.size > 0 || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, records, missing, places };
     },
 
     async surveyForRescue(disks, deadHost, to, signal) {
@@ -117,7 +70,7 @@ export function createVolumes({ intents, clock, log }: { readonly intents: Inten
       const found = new Set<string>();
       const below = new Map<string, readonly string[]>();
       const lookAt = async (path: string): Promise<void> => {
-        const kept = (await intents.get(proofKey(deadHost, to.id, folderOf(path))))?.value as SharingProof | undefined;
+        const kept = await proofs.kept(deadHost, to.id, path);
         if (kept !== undefined) sharing.set(path, kept);
         if ((await to.storage.marker('find', folderOf(path), path.slice(path.lastIndexOf('/') + 1), signal)).found) found.add(path);
       };

@@ -39,6 +39,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
       if (volume !== undefined) [source, type] = [volume.key, volume.key.startsWith('/dev/') ? 'block' : 'file'];
     }
     const info = source === undefined || rest.target === '' ? undefined : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
+    const cache = xmlChild(element, 'driver')?.attributes.get('cache');
     const identity = identityOf(element, type, source);
     const chain = type !== 'file' || source === undefined || rest.format === 'raw' ? [] : await chainOfDisk(session, pools, element, source, signal);
     return {
@@ -49,6 +50,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
       ...(chain === undefined ? { backing: [], chainUnknown: true } : { backing: chain }),
       ...(identity === undefined ? {} : { identity }),
       ...(internal === undefined ? {} : { internal }),
+      ...(cache === undefined ? {} : { cache }),
     };
   };
 

@@ -7,7 +7,7 @@ import type { DirectSide, Handover, PerformRequest } from '@ferry/engine';
 import { LibvirtError, VIR_DOMAIN_STATE, VIR_ERR, VIR_ERR_DOMAIN, VIR_MIGRATE, type DomainRef, type HostSession, type MigrateParams } from '@ferry/libvirt';
 import { callFailure } from './failure.ts';
 
-function flagsOf({ live, persist, undefineSource, copyDisks, topOnly, transfer }: PerformRequest): number {
+function flagsOf({ live, persist, undefineSource, copyDisks, topOnly, vouched, transfer }: PerformRequest): number {
   const when = (condition: boolean | undefined, flags: number): number => (condition === true ? flags : 0);
   return (
     VIR_MIGRATE.ABORT_ON_ERROR |
@@ -16,6 +16,7 @@ function flagsOf({ live, persist, undefineSource, copyDisks, topOnly, transfer }
     when(undefineSource, VIR_MIGRATE.UNDEFINE_SOURCE) |
     // without a list libvirt would copy every disk it takes for local
     when(copyDisks.length > 0, (topOnly ? VIR_MIGRATE.NON_SHARED_INC : VIR_MIGRATE.NON_SHARED_DISK) | VIR_MIGRATE.NON_SHARED_SYNCHRONOUS_WRITES) |
+    when(vouched, VIR_MIGRATE.UNSAFE) |
     when(transfer.tls, VIR_MIGRATE.TLS) |
     when(transfer.tunnelled, VIR_MIGRATE.TUNNELLED) |
     when(transfer.parallelConnections !== undefined, VIR_MIGRATE.PARALLEL) |

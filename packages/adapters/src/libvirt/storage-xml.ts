@@ -1,7 +1,7 @@
 /**
  * libvirt's XML of pools and volumes as core's words. Pure.
  */
-import type { BackingImage, PoolFacts, VolumeFacts } from '@ferry/core';
+import type { BackingImage, PoolFacts, SeenFile, VolumeFacts } from '@ferry/core';
 import { parseXml, xmlAt, xmlChild, type XmlElement } from '@ferry/libvirt';
 
 /** Pools whose volumes are files in one folder. */
@@ -41,6 +41,13 @@ export function permissionsOf(xml: string): { readonly sizeBytes: number; readon
     group: Number(xmlChild(permissions, 'group')?.text ?? 0),
     mode: xmlChild(permissions, 'mode')?.text ?? '0600',
   };
+}
+
+/** libvirt follows links, and gives times as seconds with nine decimals, or none where they are zero. */
+export function seenFileOf(xml: string): SeenFile {
+  const volume = parseXml(xml);
+  const [seconds = '0', fraction = ''] = (xmlAt(volume, 'target', 'timestamps', 'ctime')?.text ?? '0').split('.');
+  return { sizeBytes: Number(xmlChild(volume, 'physical')?.text ?? 0), changedNs: BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0').slice(0, 9)) };
 }
 
 /** The image that this volume lies above. */

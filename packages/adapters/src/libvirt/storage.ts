@@ -2,13 +2,13 @@
  * The driver of the HostStorage port: volumes and pools of one host. It looks and does as told; what a volume is good for
  * is decided elsewhere.
  */
-import { FerryError, type VolumeFacts } from '@ferry/core';
+import { FerryError, type SeenFile, type VolumeFacts } from '@ferry/core';
 import type { HostStorage } from '@ferry/engine';
 import { escapeXml, LibvirtError, VIR_ERR, type HostSession } from '@ferry/libvirt';
 import { imagesBelow } from './chains.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { everyPool, fileOf, folderOf, isCode, isLent, refreshPool, volumeNamed } from './pool-lending.ts';
-import { volumeOf } from './storage-xml.ts';
+import { seenFileOf, volumeOf } from './storage-xml.ts';
 
 export function storageOf(session: HostSession, pools: PoolLender): HostStorage {
   return {
@@ -23,6 +23,17 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       return volume === undefined ? undefined : volumeOf(pool.name, await session.volumeXml(volume, { signal }));
     },
     imagesBelow: (path, signal) => imagesBelow(session, pools, path, signal),
+    async fileAt(path, signal): Promise<SeenFile | undefined> {
+      await using lent = await pools.lend(folderOf(path), {}, signal);
+      if (lent === undefined) return undefined;
+      // libvirt looks at a volume that it knows anew when it is asked for its XML; the whole folder only where it has to
+      const known = await volumeNamed(session, lent.pool, fileOf(path), signal);
+      const seen = known === undefined ? undefined : await session.volumeXml(known, { signal }).catch(() => undefined);
+      if (seen !== undefined) return seenFileOf(seen);
+      await refreshPool(session, lent.pool, signal);
+      const found = await volumeNamed(session, lent.pool, fileOf(path), signal);
+      return found === undefined ? undefined : seenFileOf(await session.volumeXml(found, { signal }));
+    },
     async identityOf(path, signal) {
       try {
         const { key } = await session.volumeByPath(path, { signal });

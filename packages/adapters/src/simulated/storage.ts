@@ -28,6 +28,11 @@ export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host
       return host.volumes.get(path);
     },
     imagesBelow: async () => [],
+    async fileAt(path) {
+      answers();
+      const volume = host.volumes.get(path);
+      return volume === undefined ? undefined : { sizeBytes: volume.allocationBytes, changedNs: 1n };
+    },
     async identityOf() {
       answers();
       return undefined;

@@ -17,7 +17,7 @@ const movedDiskSchema = z
     targetPath: z.string().optional().meta({ description: 'On the target, when it is another one there' }),
     how: z.enum(['none', 'shared', 'copy', 'file', 'eject']),
     sharing: z
-      .object({ verdict: z.enum(['shared', 'separate', 'unknown']), method: z.enum(['marker', 'identity', 'operator', 'none']), at: time().optional(), detail: z.string().optional() })
+      .object({ verdict: z.enum(['shared', 'separate', 'unknown', 'other-file']), method: z.enum(['marker', 'identity', 'operator', 'none']), at: time().optional(), detail: z.string().optional() })
       .optional()
       .meta({ description: 'How it is known whether both hosts have this storage' }),
     sizeBytes: bytes().optional(),

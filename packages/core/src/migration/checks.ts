@@ -13,7 +13,7 @@ import { conflictReasons, definitionThereReasons } from './definition-there.ts';
 import { joinMaps, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type HostResources, type OwnDefinition, type Places } from './definition.ts';
 import type { PolicyContent } from '../policy/policy.ts';
 import { planTransfer } from './transfer.ts';
-import { planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
+import { cacheReasons, planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
 
 /** What the source host says of the VM beyond its inventory. */
 export interface VmFacts {
@@ -273,5 +273,6 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
     plan.persistence === 'temporary' && copied
       ? [{ code: 'temporary-needs-shared', host: host.name, message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`, remedy: 'Leave --temporary away, or put the disks on shared storage.' }]
       : [];
-  return { plan, storage: [...reasons, ...temporary], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...(travel?.reasons ?? [])] };
+  const cached = how === 'guest' ? cacheReasons(vm.name, facts.disks, disks, [source, target].flatMap((each) => (each === undefined ? [] : [{ name: each.host.name, qemuVersion: each.facts?.qemuVersion }]))) : [];
+  return { plan, storage: [...reasons, ...temporary, ...cached], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...(travel?.reasons ?? [])] };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { migrationId, vmUuid } from '../ids.ts';
-import { needsProof, planDisks, type DiskFacts, type SharingProof, type StorageWish, type TargetStorage, type VolumeFacts, type VolumeRecord } from './storage.ts';
+import { cacheReasons, needsProof, planDisks, vouchesFor, type DiskFacts, type SharingProof, type StorageWish, type TargetStorage, type VolumeFacts, type VolumeRecord } from './storage.ts';
 
 const gib = 1_073_741_824;
 const vm = { name: 'web', uuid: vmUuid('a') };
@@ -41,6 +41,30 @@ test('a shared disk needs its bases on the target, too; one file is not copied t
   assert.deepEqual(codes([{ ...disk, backing: [{ path: '/local/base.qcow2', format: 'qcow2' }] }], onLocalBase), ['disk-base-not-shared']);
   assert.deepEqual(codes([{ ...disk, chainUnknown: true }], storage({}, 'shared')), ['disk-chain-unknown']);
   assert.deepEqual(codes([disk, { ...disk, target: 'vdb' }], storage()), ['disk-twice']);
+});
+
+test('one folder and two files is refused; what cannot be looked at is told as that, without advice that would not help', () => {
+  assert.deepEqual(codes([disk], storage({}, 'other-file')), ['disk-other-file']);
+  assert.deepEqual(codes([disk], storage({}, 'other-file'), { assumeShared: true }), ['disk-other-file']);
+  const unseen = { ...proof('unknown'), method: 'none' as const, detail: 'h1 has no folder /pool', remedy: 'Check the path of the disk on h1.' };
+  const [reason] = plan([disk], storage({ sharing: new Map([[path, unseen]]) })).reasons;
+  assert.deepEqual([reason?.code, reason?.remedy], ['disk-unseen', unseen.remedy]);
+  assert.match(reason?.message ?? '', /cannot be looked at: h1 has no folder \/pool\.$/);
+});
+
+test("the operator's word does not stand against what the target shows", () => {
+  const said = storage({ missing: new Map([[path, `h2 has no file ${path}`]]) }, 'unknown');
+  assert.deepEqual(codes([disk], said, { assumeShared: true }), ['disk-not-there']);
+  assert.deepEqual(codes([disk], said), ['disk-sharing-unknown']);
+});
+
+test('libvirt is told to believe what was proved or stated, and nothing else; caches that old QEMUs keep are a reason then', () => {
+  const of = (method: SharingProof['method'], how: 'shared' | 'copy' = 'shared') => [{ target: 'vda', how, proof: { ...proof('shared'), method } }];
+  assert.deepEqual([vouchesFor(of('marker')), vouchesFor(of('operator')), vouchesFor(of('identity')), vouchesFor(of('marker', 'copy')), vouchesFor([])], [true, true, false, false, false]);
+  const reasonsWith = (qemuVersion: string | undefined, more: Partial<DiskFacts> = {}, plans = of('marker')) => cacheReasons('web', [{ ...disk, ...more }], plans, [{ name: 'h1', qemuVersion: '7.2.0' }, { name: 'h2', qemuVersion }]).map(({ code, host }) => `${host ?? ''} ${code}`);
+  assert.deepEqual(reasonsWith('3.1.0'), ['h2 disk-cache']);
+  for (const cache of ['none', 'directsync']) assert.deepEqual(reasonsWith('3.1.0', { cache }), []);
+  assert.deepEqual([reasonsWith('10.0.2'), reasonsWith(undefined), reasonsWith('3.1.0', { readOnly: true }), reasonsWith('3.1.0', {}, of('identity'))], [[], [], [], []]);
 });
 
 test('an empty drive travels as nothing', () => {

@@ -25,6 +25,8 @@ export interface DiskFacts extends Disk {
   readonly chainUnknown?: true;
   /** Names the same storage wherever it is said, e.g. an NBD export or a WWN; absent when nothing does. */
   readonly identity?: string;
+  /** As the definition says; absent: QEMU's own, which is writeback. */
+  readonly cache?: string;
   /** Length of the file. */
   readonly fileBytes?: number;
   /** Snapshots or bitmaps of checkpoints inside the image file, which a copy of its blocks would lose. */
@@ -55,11 +57,14 @@ export interface PoolFacts {
 
 /** Whether two hosts see one storage, and how that is known. */
 export interface SharingProof {
-  readonly verdict: 'shared' | 'separate' | 'unknown';
-  /** `marker`: a volume made through one host was looked for through the other. `identity`: its name is the same storage everywhere. `operator`: stated. */
+  /** `other-file`: both have the folder, or had it, and not the same file in it. */
+  readonly verdict: 'shared' | 'separate' | 'unknown' | 'other-file';
+  /** `marker`: a volume made through one host was looked for through the other, and both see one file. `identity`: its name is the same storage everywhere. `operator`: stated. */
   readonly method: 'marker' | 'identity' | 'operator' | 'none';
   readonly at: TimeMs;
   readonly detail?: string;
+  /** What would let it be told, or be one file again. */
+  readonly remedy?: string;
 }
 
 /** A volume that Ferry made or left behind. */
@@ -89,6 +94,8 @@ export interface TargetStorage {
   readonly sharing: ReadonlyMap<string, SharingProof>;
   readonly volumes: ReadonlyMap<string, VolumeFacts>;
   readonly records: ReadonlyMap<string, VolumeRecord>;
+  /** Why the target does not have, or does not show, a file whose sharing cannot be told. */
+  readonly missing?: ReadonlyMap<string, string>;
 }
 
 export interface DiskPlan {
@@ -187,12 +194,18 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
     return verdict === 'shared' || (verdict === 'unknown' && wish.assumeShared === true);
   };
   if (proof.verdict === 'shared') {
+    const missing = proof.method === 'operator' ? storage.missing?.get(path) : undefined;
+    if (missing !== undefined) return refuse('disk-not-there', `${what} is said to be shared with ${to}, but ${missing}.`, `Make it visible on ${to}, or omit --assume-shared.`);
     if (disk.chainUnknown === true && proof.method === 'marker') return refuse('disk-chain-unknown', `${from} does not tell what images ${what} lies above.`, `Check that the file and its folder can be read on ${from}.`);
     const base = disk.backing.find(({ path: image }) => !isShared(image));
     if (base !== undefined) return refuse('disk-base-not-shared', `${what} is on shared storage, but its base ${base.path} is not on ${to}.`, 'Put the base on the shared storage too, or merge it into the disk.');
     const shared: DiskPlan = { ...common, ...chainAt(disk, storage), how: 'shared', proof };
     return namesAll(shared) ? shared : formatsUnknown();
   }
+  if (proof.verdict === 'other-file') {
+    return refuse('disk-other-file', `${what} is not the same file on ${from} and ${to}: ${proof.detail ?? ''}.`, proof.remedy ?? 'Put the file itself there in place of the link or mount that leads elsewhere, or let the definition name the path that it leads to.');
+  }
+  if (proof.verdict === 'unknown' && proof.remedy !== undefined) return refuse('disk-unseen', `${what} cannot be looked at: ${proof.detail ?? ''}.`, proof.remedy);
   if (proof.verdict === 'unknown') {
     return refuse('disk-sharing-unknown', `Whether ${to} has the same storage as ${from} for ${what} cannot be told${proof.detail === undefined ? '' : `: ${proof.detail}`}.`, 'If you know that both hosts see this one storage, say so with --assume-shared.');
   }
@@ -262,6 +275,26 @@ function chainAt({ backing }: DiskFacts, { places = [] }: TargetStorage): Pick<D
 }
 
 const namesAll = ({ chain = [] }: DiskPlan): boolean => chain.every(({ format }) => format !== undefined);
+
+/**
+ * Storage that libvirt may not know as shared, and that Ferry has proved to be or the operator has stated: libvirt is told to take it as such. That also
+ * silences its look at cache modes, so `cacheReasons` stands for it.
+ */
+export const vouchesFor = (disks: readonly DiskPlan[]): boolean => disks.some(({ how, proof }) => how === 'shared' && (proof?.method === 'marker' || proof?.method === 'operator'));
+
+const uncached: readonly string[] = ['none', 'directsync'];
+/** From 4.0 on QEMU drops what it remembers of a file when a guest arrives, which makes every cache mode safe. */
+const dropsCacheFrom = 4;
+
+/** Of a running guest: caches that would show the target old content. */
+export function cacheReasons(vm: string, disks: readonly DiskFacts[], plan: readonly DiskPlan[], hosts: readonly { readonly name: string; readonly qemuVersion?: string | undefined }[]): readonly Reason[] {
+  const old = hosts.find(({ qemuVersion }) => Number(qemuVersion?.split('.')[0] ?? dropsCacheFrom) < dropsCacheFrom);
+  if (old === undefined) return [];
+  const cached = disks.filter(({ target, cache, readOnly }) => !readOnly && !uncached.includes(cache ?? '') && vouchesFor(plan.filter((each) => each.target === target)));
+  return cached.map(({ target, cache = 'writeback' }) => ({
+    code: 'disk-cache', host: old.name, message: `${vm}'s disk ${target} is cached (${cache}), and QEMU ${old.qemuVersion ?? ''} on ${old.name} cannot drop the cache when the guest moves: it could read old data on shared storage.`, remedy: "Set cache='none' for the disk, or move the VM shut off.",
+  }));
+}
 
 function proofOf(disk: DiskFacts, storage: TargetStorage, wish: StorageWish): SharingProof {
   if (disk.identity !== undefined) return { verdict: 'shared', method: 'identity', at: 0, detail: disk.identity };

@@ -1,5 +1,5 @@
 /** What a fake host has, and what its drivers need of the fleet around it. */
-import { FerryError, vmUuid, type CallFailure, type DomainState, type StateReason, type VolumeFacts } from '@ferry/core';
+import { FerryError, vmUuid, type CallFailure, type DomainState, type SeenFile, type StateReason, type VolumeFacts } from '@ferry/core';
 import type { Clock, HostChange } from '../ports.ts';
 import type { Queue } from '../queue.ts';
 
@@ -20,6 +20,8 @@ export interface FakeHost {
   readonly domains: Map<string, FakeDomain>;
   /** By path. */
   readonly volumes: Map<string, VolumeFacts>;
+  /** In a folder that all share: what this host sees in place of what the others do. */
+  readonly ownFiles: Map<string, SeenFile | 'none'>;
   readonly watchers: Set<Queue<HostChange>>;
   readonly migrating: Set<string>;
   reachable: boolean;

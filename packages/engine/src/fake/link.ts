@@ -99,6 +99,13 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
       identityOf: async (path) => (path === '/dev/vg/lv' ? `lv-${host.san}` : undefined),
       imagesBelow: async () => [],
       volumeAt: async (path) => host.volumes.get(path),
+      // what lies in /shared is one file for all, unless a host has something of its own there
+      async fileAt(path) {
+        mustAnswer(host);
+        const own = host.ownFiles.get(path);
+        if (own === 'none') return undefined;
+        return own ?? (path.startsWith('/shared/') || host.volumes.has(path) ? { sizeBytes: 1_000, changedNs: 1n } : undefined);
+      },
       async createVolume({ pool, name, capacityBytes, format }) {
         mustAnswer(host);
         note(host, 'create volume');
