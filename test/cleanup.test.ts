@@ -28,9 +28,10 @@ test('kept on request: log, definition and volume, and cleaned up afterwards', {
   const { id, outcome } = await failed('--keep-dest-guest-on-failed');
   assert.equal(outcome, 'failed');
   assert.equal(await fleet.state('host1', 'web'), 'running');
-  const kept = await fleet.plane.json<{ readonly host: string; readonly log?: string; readonly definition?: string; readonly volumes: readonly string[] }>('migration', 'inspect', id);
+  const kept = await fleet.plane.json<{ readonly host: string; readonly log?: string; readonly definition?: string; readonly volumes: readonly string[]; readonly notes: readonly string[] }>('migration', 'inspect', id);
   assert.equal(kept.host, 'host2');
-  assert.match(kept.log ?? '', /qemu-system-x86_64[\s\S]*-incoming/);
+  assert.match(kept.log ?? '', /qemu-system-x86_64[\s\S]*-incoming/, `the log that was kept: ${JSON.stringify(kept.log)}; notes: ${JSON.stringify(kept.notes)}`);
+  assert.deepEqual(kept.notes, []);
   assert.match(kept.definition ?? '', /<name>web<\/name>/);
   assert.deepEqual(kept.volumes.length, 1);
   assert.notEqual(await volumes(), '');

@@ -7,7 +7,7 @@ export { credentialsOf, issueCertificate, makeAuthority } from './credentials.ts
 export type { CertificateWish, Credentials } from './credentials.ts';
 export { vmCheck } from './disk-check.ts';
 export type { DiskVerdict } from './disk-record.ts';
-export { LabError } from './errors.ts';
+export { LabError, messageOf } from './errors.ts';
 export { cutTraffic, heldFinishes, holdFarewells, holdFinish, killGuest, mendTraffic, releaseFarewells, releaseFinish, restartDaemon, shortenPatience, signalDaemon, startDaemon } from './faults.ts';
 export type { Traffic } from './faults.ts';
 export { changeLink, changeRate, execCommand, powerOff, powerOn, virsh } from './host.ts';

@@ -20,6 +20,8 @@ import { XdrReader, XdrWriter } from './xdr.ts';
 
 export const MAX_CALLS_IN_FLIGHT = 4;
 const CLOSE_TIMEOUT_MS = 1000;
+/** What a stream may send before the reply to its call; a daemon is some milliseconds late at most. */
+const MAX_BEFORE_REPLY_BYTES = 64 * 1024 * 1024;
 /** Below the shortest interval that a daemon can be configured to ping in, times two. */
 const STILL_HERE_INTERVAL_MS = 1000;
 
@@ -54,7 +56,9 @@ export interface Connection extends AsyncDisposable {
 interface Call {
   readonly procedure: { readonly program: number; readonly number: number; readonly name: string };
   readonly encode: (writer: XdrWriter) => void;
-  readonly succeed: (reader: XdrReader, serial: number) => void;
+  /** It is about to leave: a stream that it opens may speak before its reply does. */
+  readonly leaving: ((serial: number) => void) | undefined;
+  readonly succeed: (reader: XdrReader) => void;
   /** The caller learns of it once; later ones are ignored. */
   readonly fail: (error: Error) => void;
   given: 'waiting' | 'sent' | 'up';
@@ -74,6 +78,8 @@ export function createConnection(transport: Transport, options: ConnectionOption
   let receiving = false;
   let keepalive: Keepalive | undefined;
   let stream: StreamState | undefined;
+  /** The reply to the call that opens the stream is still to come. */
+  let opening = false;
   let lossReason: LossReason = 'closed';
 
   // Everything written in one turn leaves in one piece.
@@ -149,6 +155,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
       }
       nextSerial = serial === 0xffff_ffff ? 1 : serial + 1;
       call.given = 'sent';
+      call.leaving?.(serial);
       inFlight.set(serial, call);
     }
     if (writer.length > 0) planFlush();
@@ -168,7 +175,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
     if (frame.type === FrameType.REPLY_WITH_FDS) reader.u32();
     switch (frame.status) {
       case FrameStatus.OK:
-        if (call.given === 'sent') call.succeed(reader, frame.serial);
+        if (call.given === 'sent') call.succeed(reader);
         break;
       case FrameStatus.ERROR: {
         const fields = errorPayload.read(reader);
@@ -200,7 +207,10 @@ export function createConnection(transport: Transport, options: ConnectionOption
         return;
       case FrameType.STREAM:
       case FrameType.STREAM_HOLE:
-        if (ofStream(frame)) return stream?.onFrame(frame);
+        if (ofStream(frame)) {
+          if (opening && (stream?.unreadBytes ?? 0) > MAX_BEFORE_REPLY_BYTES) throw new ProtocolError('a stream goes on and on without a reply to the call that opened it');
+          return stream?.onFrame(frame);
+        }
         throw new ProtocolError(`a stream with serial ${frame.serial}, which nobody opened`);
       default:
         throw new ProtocolError(`a frame of type ${frame.type}, which a server does not send here`);
@@ -227,7 +237,8 @@ export function createConnection(transport: Transport, options: ConnectionOption
         parser.push(chunk, onFrame);
         receiving = false;
         flush();
-        const room = stream?.room();
+        // the reply that a reader waits for is behind the data, so there is no holding back before it
+        const room = opening ? undefined : stream?.room();
         if (room !== undefined) await withoutReading(room);
       }
       lose('peer-closed', parser.pendingBytes > 0 ? new ProtocolError('the stream ended in the middle of a frame') : undefined);
@@ -237,7 +248,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
     }
   };
 
-  const call = <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions, opened?: (serial: number) => void): Promise<R> => {
+  const call = <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions, leaving?: (serial: number) => void): Promise<R> => {
     const signal = callOptions?.signal;
     const { promise, resolve, reject } = Promise.withResolvers<R>();
     const giveUp = (): void => {
@@ -253,13 +264,12 @@ export function createConnection(transport: Transport, options: ConnectionOption
       procedure,
       given: 'waiting',
       encode: (target) => procedure.args.write(target, args),
-      succeed: (reader, serial) => {
+      leaving,
+      succeed: (reader) => {
         const result = procedure.ret.read(reader);
         reader.end();
         entry.given = 'up';
         signal?.removeEventListener('abort', giveUp);
-        // now, not in a later turn: the first piece may be in the same bytes as the reply
-        opened?.(serial);
         resolve(result);
       },
       fail: (error) => {
@@ -291,20 +301,30 @@ export function createConnection(transport: Transport, options: ConnectionOption
   const openStream = async <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions): Promise<Stream> => {
     if (stream?.agreed === false) throw new TypeError('a stream is open on this connection already');
     let opened: StreamState | undefined;
-    await call(procedure, args, callOptions, (serial) => {
-      opened = createStream(serial, procedure, {
-        write: (type, status, payload) => {
-          const frame = new XdrWriter();
-          const start = beginFrame(frame, { program: Program.REMOTE, version: 1, procedure: procedure.number, type, serial, status });
-          frame.raw(payload);
-          endFrame(frame, start);
-          if (state !== 'closed') transport.send(frame.take());
-        },
-        drained: () => transport.drained(),
+    opening = true;
+    try {
+      // known before the call leaves: the daemon's stream and its reply come from two threads, and the first piece may overtake the reply
+      await call(procedure, args, callOptions, (serial) => {
+        opened = createStream(serial, procedure, {
+          write: (type, status, payload) => {
+            const frame = new XdrWriter();
+            const start = beginFrame(frame, { program: Program.REMOTE, version: 1, procedure: procedure.number, type, serial, status });
+            frame.raw(payload);
+            endFrame(frame, start);
+            if (state !== 'closed') transport.send(frame.take());
+          },
+          drained: () => transport.drained(),
+        });
+        stream = opened;
       });
-      stream = opened;
-    });
-    if (opened === undefined) throw new TypeError('a reply was taken without its serial');
+    } catch (error) {
+      // a call that was refused opened nothing; after any other failure the connection is not used for another stream
+      if (error instanceof LibvirtError) stream = undefined;
+      throw error;
+    } finally {
+      opening = false;
+    }
+    if (opened === undefined) throw new TypeError('a call was answered that never left');
     return opened.stream;
   };
 

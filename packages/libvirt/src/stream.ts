@@ -44,6 +44,8 @@ export interface StreamState {
   readonly procedureNumber: number;
   /** Both sides agree that it is over. False for one that failed: its connection is not used again. */
   readonly agreed: boolean;
+  /** What the consumer has not taken yet, with the cost of its pieces. */
+  readonly unreadBytes: number;
   onFrame(frame: Frame): void;
   /** The connection is lost. */
   fail(error: Error): void;
@@ -155,6 +157,9 @@ export function createStream(
     procedureNumber: procedure.number,
     get agreed() {
       return state === 'over' && failure === undefined;
+    },
+    get unreadBytes() {
+      return unreadBytes;
     },
     onFrame,
     fail: (error) => {

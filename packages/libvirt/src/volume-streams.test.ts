@@ -32,17 +32,17 @@ const joined = (pieces: readonly StreamPiece[]): string => {
   return text.join('');
 };
 
-test('a download gives data and holes in order, also when they come with the reply, however they are cut', async () => {
+test('a download gives data and holes in order, also when they come with the reply or overtake it, however they are cut', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.oneof(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 1_000_000 })), { maxLength: 8 }), fc.integer({ min: 1, max: 64 }), async (content, chunk) => {
+    fc.asyncProperty(fc.nat({ max: 9 }), fc.array(fc.oneof(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 1_000_000 })), { maxLength: 8 }), fc.integer({ min: 1, max: 64 }), async (early, content, chunk) => {
       const { peer, streams } = start();
       const read = Array.fromAsync(streams.volumeDownload(volume));
       await until('the call', () => peer.sent.length === 1);
-      const bytes = Buffer.concat([
-        piece(peer, download.number, FrameType.REPLY, FrameStatus.OK, empty),
+      const pieces = [
         ...content.map((each) => (typeof each === 'number' ? piece(peer, download.number, FrameType.STREAM_HOLE, FrameStatus.CONTINUE, hole(each)) : piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, each))),
         piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, empty),
-      ]);
+      ];
+      const bytes = Buffer.concat(pieces.toSpliced(early, 0, piece(peer, download.number, FrameType.REPLY, FrameStatus.OK, empty)));
       for (let at = 0; at < bytes.length; at += chunk) peer.deliver(bytes.subarray(at, at + chunk));
       await until('the farewell', () => peer.sent.length === 2);
       assert.deepEqual([peer.sent[1]?.type, peer.sent[1]?.status, peer.sent[1]?.payload.length], [FrameType.STREAM, FrameStatus.OK, 0]);
@@ -51,6 +51,39 @@ test('a download gives data and holes in order, also when they come with the rep
     }),
     { numRuns: 60 },
   );
+});
+
+test('megabytes that overtake the reply do not hold it back, and a stream without a reply has an end', async () => {
+  const { peer, streams } = start();
+  const megabyte = new Uint8Array(1_048_576).fill(7);
+  const read = Array.fromAsync(streams.volumeDownload(volume));
+  await until('the call', () => peer.sent.length === 1);
+  for (let n = 0; n < 8; n += 1) peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, megabyte));
+  peer.deliver(piece(peer, download.number, FrameType.REPLY, FrameStatus.OK, empty));
+  peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, empty));
+  await until('the farewell', () => peer.sent.length === 2);
+  peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.OK, empty));
+  assert.equal((await read).length, 8);
+
+  const endless = start();
+  const reading = Array.fromAsync(endless.streams.volumeDownload(volume));
+  await until('the call', () => endless.peer.sent.length === 1);
+  for (let n = 0; n < 80; n += 1) endless.peer.deliver(piece(endless.peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, megabyte));
+  await assert.rejects(reading, /without a reply/);
+});
+
+test('a call that is refused opens no stream: the connection goes on', async () => {
+  const peer = createScriptedPeer();
+  const connection = createConnection(peer.transport, { label: 'x' });
+  const args = { volume, offset: 0n, length: 0n, flags: 1 };
+  const refused = connection.openStream(download, args);
+  await until('the call', () => peer.sent.length === 1);
+  peer.refuse(peer.sent[0], failed);
+  await assert.rejects(refused, LibvirtError);
+  const second = connection.openStream(download, args);
+  await until('the second call', () => peer.sent.length === 2);
+  peer.reply(peer.sent[1], download, undefined);
+  await second;
 });
 
 test('an upload sends pieces of at most 256 KiB and waits for the end to be confirmed', async () => {
