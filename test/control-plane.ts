@@ -5,7 +5,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { waitFor } from '@ferry/lab';
+import { waitFor, whenStopped } from '@ferry/lab';
 
 const ferryPath = join(import.meta.dirname, '..', 'bin', 'ferry');
 
@@ -40,9 +40,13 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
   let output = '';
   const serverFile = join(dataDir, 'server.json');
   const running = () => (JSON.parse(readFileSync(serverFile, 'utf8')) as { url: string; pid: number }) satisfies object;
-  // A test file that is asked to stop must not leave its server behind.
+  // who is asked to stop, or ends by an error, must not leave the server behind
   const endWithUs = (): void => void server?.kill('SIGKILL');
   process.once('exit', endWithUs);
+  const stopping = whenStopped(async () => {
+    await end('SIGKILL');
+    rmSync(dataDir, { recursive: true, force: true });
+  });
 
   const start = async (): Promise<void> => {
     rmSync(serverFile, { force: true });
@@ -89,6 +93,7 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
     [Symbol.asyncDispose]: async () => {
       await end('SIGTERM');
       process.off('exit', endWithUs);
+      stopping[Symbol.dispose]();
       rmSync(dataDir, { recursive: true, force: true });
     },
   };

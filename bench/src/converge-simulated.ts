@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { whenStopped } from '@ferry/lab';
 import { optionsOf, usual } from './options.ts';
 import { makeResult, printResult, rounded, spread, type Result } from './report.ts';
 
@@ -37,6 +38,7 @@ interface Ending {
 /** The whole grid, or every third cell of it. */
 export async function simulatedGrid({ quick }: { readonly quick: boolean }): Promise<Result> {
   const child = spawn(process.execPath, [MAIN, ...(quick ? ['--quick'] : [])], { stdio: ['ignore', 'pipe', 'inherit'] });
+  using _ = whenStopped(() => void child.kill());
   const ended = once(child, 'exit');
   const contenders: Contender[] = [];
   let ending: Ending | undefined;

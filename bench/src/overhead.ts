@@ -7,7 +7,7 @@ import { readFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { temporaryLab, vmCreate, waitFor } from '@ferry/lab';
+import { temporaryLab, vmCreate, waitFor, whenStopped } from '@ferry/lab';
 import { optionsOf, usual } from './options.ts';
 import { estimate, makeResult, pairedRatios, printResult, spread } from './report.ts';
 
@@ -31,6 +31,7 @@ interface Move {
 /** Largest distance between two replies, as seen from outside the hosts. */
 async function pinging<T>(address: string, work: () => Promise<T>): Promise<{ readonly result: T; readonly gapMs: number }> {
   const child = spawn('ping', ['-D', '-n', '-i', String(PING_INTERVAL_SECONDS), address], { stdio: ['ignore', 'pipe', 'inherit'] });
+  using _ = whenStopped(() => void child.kill('SIGKILL'));
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
   const ended = once(child, 'exit');
@@ -55,8 +56,10 @@ const uriOf = (name: string): string => hosts.find((host) => host.name === name)
 const dataDir = mkdtempSync(join(tmpdir(), 'ferry-bench-'));
 const env = { ...process.env, FERRY_DATA_DIR: dataDir, FERRY_SERVER: '', FERRY_TOKEN: '' };
 const server = spawn(FERRY, ['serve', '--port', '0'], { env, stdio: 'ignore' });
-// asked to stop, the lab ends itself (temporaryLab); the server must not outlive it
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => server.kill('SIGTERM'));
+using _ = whenStopped(() => {
+  server.kill('SIGKILL');
+  rmSync(dataDir, { recursive: true, force: true });
+});
 process.once('exit', () => server.kill('SIGKILL'));
 const ferry = (args: readonly string[]) => execute(FERRY, [...args], { env, timeout: RUN_LIMIT_MS });
 

@@ -22,6 +22,8 @@ export { readSector } from './sector-log.ts';
 export type { SectorReport } from './sector-log.ts';
 export { readTicks } from './serial-log.ts';
 export type { TickReport } from './serial-log.ts';
+export { whenStopped } from './stopping.ts';
+export type { Stopping } from './stopping.ts';
 export { temporaryLab } from './temporary-lab.ts';
 export type { TemporaryLab } from './temporary-lab.ts';
 export { vmCreate, vmDelete, vmList, vmLog, vmLogFile } from './vm.ts';
