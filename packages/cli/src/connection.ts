@@ -1,13 +1,13 @@
 /**
- * Finds the control plane and its token: what was given, the environment, else what the local server left in its data
- * folder. It reads files; it never writes one.
+ * Finds the control plane and its token: what was given, the environment, else the local server's socket and token in its data folder. That token
+ * goes to nobody but that socket: behind a port may listen anybody, once the server is gone. It reads files; it never writes one.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ApiError, createClient, type Client } from '@ferry/api/client';
 import { errorTable, type ErrorCode } from '@ferry/api/errors';
-import { exchange } from './http.ts';
+import { exchange, exchangeOver } from './http.ts';
 
 export interface ConnectionOptions {
   readonly server?: string;
@@ -24,51 +24,71 @@ function dataDirOf({ dataDir }: ConnectionOptions): string {
   return join(XDG_STATE_HOME !== undefined && XDG_STATE_HOME !== '' ? XDG_STATE_HOME : join(homedir(), '.local', 'state'), 'ferry');
 }
 
-function read(path: string): string | undefined {
+/** A server that was named. Throws ApiError for what is no address. */
+function namedServer({ server }: ConnectionOptions): string | undefined {
+  const given = server ?? process.env['FERRY_SERVER'];
+  if (given === undefined || given === '') return undefined;
+  if (!URL.canParse(given) || new URL(given).protocol !== 'http:') throw localError('request-invalid', `"${given}" is not the address of a server, which looks like http://127.0.0.1:8790.`);
+  return given;
+}
+
+/** Of the environment. Throws ApiError for what no token is. */
+function givenToken(): string | undefined {
+  const given = process.env['FERRY_TOKEN'];
+  if (given === undefined || given === '') return undefined;
+  if (!/^[\u0021-\u007e]+$/.test(given)) throw localError('token-wrong', 'FERRY_TOKEN has a space, a line break or another character in it that no token has.');
+  return given;
+}
+
+const isOthers = (uid: number): boolean => process.getuid?.() !== 0 && uid !== process.getuid?.();
+
+/** The descriptor of the data folder; undefined when there is none. Throws ApiError for one that others can write to. */
+function openFolder(dataDir: string): number | undefined {
+  let folder: number;
   try {
-    return readFileSync(path, 'utf8');
+    folder = openSync(dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
   } catch {
-    // Absent, or not ours to read: either way this source has nothing to tell.
+    // absent, or not ours to look at: no server of ours has it
+    return undefined;
+  }
+  const { mode, uid } = fstatSync(folder);
+  if ((mode & 0o022) === 0 && !isOthers(uid)) return folder;
+  throw localError('store-unsafe', `The data folder ${dataDir} ${isOthers(uid) ? 'belongs to another user' : 'can be written by others'}, so what it says of a server is not believed.`);
+}
+
+/** What a file of the folder holds, when it is a regular one; undefined otherwise. */
+function readIn(folder: number, name: string): string | undefined {
+  try {
+    const file = openSync(`/proc/self/fd/${folder}/${name}`, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      return fstatSync(file).isFile() ? readFileSync(file, 'utf8') : undefined;
+    } finally {
+      closeSync(file);
+    }
+  } catch {
     return undefined;
   }
 }
 
-function serverUrl(options: ConnectionOptions, dataDir: string): string {
-  const given = options.server ?? process.env['FERRY_SERVER'];
-  if (given !== undefined && given !== '') {
-    if (!URL.canParse(given) || new URL(given).protocol !== 'http:') throw localError('request-invalid', `"${given}" is not the address of a server, which looks like http://127.0.0.1:8790.`);
-    return given;
-  }
-  const note = localServer(dataDir);
-  if (note === undefined) throw localError('server-unreachable', `No control plane runs with the data folder ${dataDir}.`);
-  return note;
-}
-
-function localServer(dataDir: string): string | undefined {
-  const note = read(join(dataDir, 'server.json'));
+const urlIn = (folder: number): string | undefined => {
+  const note = readIn(folder, 'server.json');
   return note === undefined ? undefined : (JSON.parse(note) as { readonly url: string }).url;
-}
-
-const isLoopback = (server: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(new URL(server).hostname);
-
-function tokenOf(dataDir: string, server: string): string {
-  const given = process.env['FERRY_TOKEN'];
-  if (given !== undefined && given !== '') {
-    if (!/^[\u0021-\u007e]+$/.test(given)) throw localError('token-wrong', 'FERRY_TOKEN has a space, a line break or another character in it that no token has.');
-    return given;
-  }
-  // the token in the folder is that of the server on this machine, and goes nowhere else
-  if (!isLoopback(server) && server !== localServer(dataDir)) throw localError('token-missing', `FERRY_TOKEN is not set, and the local server's token is not sent to ${server}.`);
-  const path = join(dataDir, 'token');
-  const token = read(path);
-  if (token === undefined) throw localError('token-missing', `There is no token to be read in ${path}, and FERRY_TOKEN is not set.`);
-  if ((statSync(path).mode & 0o077) !== 0) process.stderr.write(`warning: ${path} can be read by others; it should have the mode 600.\n`);
-  return token.trim();
-}
+};
 
 /** Throws ApiError when there is no server or no token to be found. */
 export function connect(options: ConnectionOptions): Client {
+  const server = namedServer(options);
+  const given = givenToken();
+  if (server !== undefined && given !== undefined) return createClient({ server, token: given, clientName: 'cli', fetch: exchange });
   const dataDir = dataDirOf(options);
-  const server = serverUrl(options, dataDir);
-  return createClient({ server, token: tokenOf(dataDir, server), clientName: 'cli', fetch: exchange });
+  const folder = openFolder(dataDir);
+  if (server !== undefined && (folder === undefined || server !== urlIn(folder))) {
+    throw localError('token-missing', `FERRY_TOKEN is not set, and the token in ${dataDir} goes to no other server than its own.`);
+  }
+  const none = localError('server-unreachable', `No control plane runs with the data folder ${dataDir}.`);
+  if (folder === undefined) throw none;
+  const token = given ?? readIn(folder, 'token')?.trim();
+  if (token === undefined) throw readIn(folder, 'server.json') === undefined ? none : localError('token-missing', `There is no token to be read in ${dataDir}, and FERRY_TOKEN is not set.`);
+  // by way of the folder's descriptor: the folder that was looked at is the one that is used, however long its name
+  return createClient({ server: 'http://localhost', token, clientName: 'cli', fetch: exchangeOver(`/proc/self/fd/${folder}/api.sock`, none) });
 }

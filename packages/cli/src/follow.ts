@@ -7,7 +7,7 @@ import type { MigrationJson } from '@ferry/api';
 import { ApiError } from '@ferry/api/client';
 import { exitCodes, type ExitCode } from '@ferry/api/errors';
 import type { Context } from './context.ts';
-import { formatBytes, formatDuration, formatTime, printable } from './output/format.ts';
+import { formatBytes, formatDuration, formatTime, terminalSafe } from './output/format.ts';
 import { progressLine } from './output/progress-bar.ts';
 import { fields } from './output/table.ts';
 
@@ -84,7 +84,7 @@ function liveBar(): Display {
   return {
     show(migration) {
       // decisions stay on the screen, above the bar
-      for (const { text } of (migration.decisions ?? []).slice(told)) process.stderr.write(`\r\u001b[2K${printable(text)}\n`);
+      for (const { text } of (migration.decisions ?? []).slice(told)) process.stderr.write(`\r\u001b[2K${text}\n`);
       told = migration.decisions?.length ?? 0;
       const now = performance.now();
       if (now - drawnAt < redrawEveryMs && migration.phase === phase) return;
@@ -101,11 +101,11 @@ function phaseLines(): Display {
   let told = 0;
   return {
     show(migration) {
-      for (const { text } of (migration.decisions ?? []).slice(told)) process.stderr.write(`${printable(migration.vm.name)}: ${printable(text)}\n`);
+      for (const { text } of (migration.decisions ?? []).slice(told)) process.stderr.write(`${migration.vm.name}: ${text}\n`);
       told = migration.decisions?.length ?? 0;
       if (migration.phase === phase) return;
       phase = migration.phase;
-      process.stderr.write(`${printable(migration.vm.name)} ${migration.from} -> ${migration.to ?? '?'}: ${phase}\n`);
+      process.stderr.write(`${migration.vm.name} ${migration.from} -> ${migration.to ?? '?'}: ${phase}\n`);
     },
     end: () => undefined,
   };
@@ -147,7 +147,7 @@ export async function followMigration(context: Context, start: MigrationJson, op
     for await (const state of states(context, start.id, detaching.signal)) {
       last = state;
       if (options.everyState === true && output.json) output.line(state, () => '');
-      else display.show(state);
+      else display.show(terminalSafe(state));
     }
   } catch (error) {
     if (!detaching.signal.aborted) throw error;
@@ -158,6 +158,6 @@ export async function followMigration(context: Context, start: MigrationJson, op
     process.off('SIGINT', detach);
   }
   display.end();
-  if (!(options.everyState === true && output.json)) output.result(last, () => migrationText(last));
+  if (!(options.everyState === true && output.json)) output.result(last, (safe) => migrationText(safe));
   return exitOf(last);
 }

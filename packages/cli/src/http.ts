@@ -7,9 +7,21 @@ import type { Exchange } from '@ferry/api/client';
 // an import would read every export of the module, and one of them loads all of fetch
 const { request } = process.getBuiltinModule('node:http');
 
-export const exchange: Exchange = (url, { method, headers, body, signal }) =>
+export const exchange: Exchange = (url, options) => send(url, options, {});
+
+/** Over the socket at this path; rejects with `none` when nobody listens there. */
+export const exchangeOver =
+  (socketPath: string, none: Error): Exchange =>
+  (url, options) =>
+    send(url, options, { socketPath }).catch((error: unknown) => {
+      throw isNobodyThere(error) ? none : error;
+    });
+
+const isNobodyThere = (error: unknown): boolean => error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED');
+
+const send = (url: string, { method, headers, body, signal }: Parameters<Exchange>[1], way: { readonly socketPath?: string }): ReturnType<Exchange> =>
   new Promise((resolve, reject) => {
-    const outgoing = request(url, { method, headers, agent: false, ...(signal === undefined ? {} : { signal }) }, (answer) => {
+    const outgoing = request(url, { method, headers, agent: false, ...way, ...(signal === undefined ? {} : { signal }) }, (answer) => {
       const status = answer.statusCode ?? 0;
       resolve({
         ok: status >= 200 && status < 300,

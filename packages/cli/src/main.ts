@@ -1,5 +1,5 @@
 /** The entry of `ferry`: the command tree, and one way out for every failure. Formatting and nothing else. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodes } from '@ferry/api/errors';
 import { clusterCommands } from './commands/cluster.ts';
 import { eventCommands } from './commands/event.ts';
@@ -8,6 +8,7 @@ import { migrationCommands } from './commands/migration.ts';
 import { policyCommands } from './commands/policy.ts';
 import { vmCommands } from './commands/vm.ts';
 import { volumeCommands } from './commands/volume.ts';
+import { printable } from './output/format.ts';
 import { reportFailure, usageJson } from './output/output.ts';
 
 const exitText = `
@@ -69,9 +70,20 @@ function inherit(program: Command): void {
 
 const wantsJson = (args: readonly string[]): boolean => args.some((each, at) => each === '-ojson' || each === '--output=json' || (each === 'json' && ['-o', '--output'].includes(args[at - 1] ?? '')));
 
+/** Nobody reads any more (`| head`): as a program that the pipe's signal ends. */
+const readerGone = 141;
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(process.exitCode ?? readerGone);
+    throw error;
+  });
+}
+
 try {
   await build().parseAsync();
 } catch (error) {
+  // found by a command itself: nothing has been said yet
+  if (error instanceof InvalidArgumentError) process.stderr.write(`error: ${printable(error.message)}\n`);
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
     if (error.exitCode !== 0 && wantsJson(process.argv)) process.stdout.write(usageJson(error.message.replace(/^error: /, '')));

@@ -5,9 +5,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -29,9 +28,8 @@ async function fakeServer(handler: Handler) {
     request.on('data', (chunk: Buffer) => (body += chunk.toString()));
     request.on('end', () => handler(request, response, body));
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(join(dataDir, 'api.sock'));
   await once(server, 'listening');
-  writeFileSync(join(dataDir, 'server.json'), JSON.stringify({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }));
   writeFileSync(join(dataDir, 'token'), 'secret', { mode: 0o600 });
   return {
     dataDir,
@@ -57,9 +55,9 @@ function start(dataDir: string, ...args: readonly string[]) {
   return startNode([], dataDir, args);
 }
 
-function startNode(options: readonly string[], dataDir: string, args: readonly string[]) {
+function startNode(options: readonly string[], dataDir: string, args: readonly string[], more: NodeJS.ProcessEnv = {}) {
   const { FERRY_SERVER: _server, FERRY_TOKEN: _token, NODE_TEST_CONTEXT: _context, ...env } = process.env;
-  const child = spawn(process.execPath, [...options, main, ...args], { env: { ...env, FERRY_DATA_DIR: dataDir }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...options, main, ...args], { env: { ...env, FERRY_DATA_DIR: dataDir, ...more }, stdio: ['ignore', 'pipe', 'pipe'] });
   const out = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (out.stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (out.stderr += chunk.toString()));
@@ -182,8 +180,95 @@ test('wrong use, wrong token and no server have their own exit codes', async () 
     assert.doesNotMatch(ran.stderr, /\n\s+at /);
     assert.notEqual(ran.stderr, '');
   }
-  assert.deepEqual(codes, [9, 2, 2, 2, 2, 7]);
+  assert.deepEqual(codes, [9, 2, 2, 2, 2, 9]);
   assert.equal((await ferry(join(server.dataDir, 'none'), 'vm', 'list')).code, 7);
+});
+
+/** What listens at a port, and the headers of what came there. */
+async function listener() {
+  const headers: unknown[] = [];
+  const server = createServer((request, response) => {
+    headers.push(request.headers);
+    response.end('{}');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  return { url: `http://127.0.0.1:${address.port}`, headers, [Symbol.dispose]: () => void server.close() };
+}
+
+test("the folder's token goes to the folder's socket and to no port, whoever listens there", async () => {
+  using other = await listener();
+  await using server = await fakeServer((_, response) => json(response, 200, { items: [] }));
+  // the note of a server that was killed names a port that another program has by now
+  writeFileSync(join(server.dataDir, 'server.json'), JSON.stringify({ url: other.url, pid: 1 }));
+  assert.equal((await ferry(server.dataDir, 'vm', 'list')).code, 0);
+  renameSync(join(server.dataDir, 'api.sock'), join(server.dataDir, 'gone.sock'));
+  const dead = await ferry(server.dataDir, 'vm', 'list');
+  assert.deepEqual([dead.code, dead.stderr.split('\n')[0]], [7, `error: No control plane runs with the data folder ${server.dataDir}.`]);
+  assert.equal((await ferry(server.dataDir, 'vm', 'list', '--server', 'http://127.0.0.1:1')).code, 9);
+  assert.deepEqual(other.headers, []);
+  const named = await startNode([], server.dataDir, ['vm', 'list', '--server', other.url], { FERRY_TOKEN: 'given' }).ended;
+  assert.notEqual(named.code, 9);
+  assert.match(JSON.stringify(other.headers), /Bearer given/);
+  assert.equal((await startNode([], server.dataDir, ['vm', 'list', '--server', 'http://127.0.0.1:1'], { FERRY_TOKEN: 'given' }).ended).code, 7);
+});
+
+test('a folder that others can write to is not believed, nor a token behind a link', async () => {
+  await using server = await fakeServer((_, response) => json(response, 200, { items: [] }));
+  chmodSync(server.dataDir, 0o777);
+  const open = await ferry(server.dataDir, 'vm', 'list');
+  assert.deepEqual([open.code, open.stderr.split('\n')[0]], [10, `error: The data folder ${server.dataDir} can be written by others, so what it says of a server is not believed.`]);
+  chmodSync(server.dataDir, 0o700);
+  renameSync(join(server.dataDir, 'token'), join(server.dataDir, 'elsewhere'));
+  symlinkSync('elsewhere', join(server.dataDir, 'token'));
+  assert.notEqual((await ferry(server.dataDir, 'vm', 'list')).code, 0);
+});
+
+test('what hosts call things reaches no terminal raw, in no command; columns fit what is seen', async () => {
+  const hostile = 'a\u009b2J\u001b[31m\nb';
+  const vm = (name: string) => ({ uuid: 'u', name, host: hostile, state: 'running', memoryBytes: 1, vcpus: 1, disks: [], instances: [], labels: [hostile] });
+  const host = { id: 'h', name: hostile, uri: hostile, cluster: 'default', state: 'connected', vms: 0, addedAt: '2026-01-01T00:00:00.000Z' };
+  const answers: readonly (readonly [readonly string[], unknown])[] = [
+    [['vm', 'list'], { items: [vm(hostile)] }],
+    [['vm', 'show', 'x'], vm(hostile)],
+    [['vm', 'label', 'x', 'a=b'], vm(hostile)],
+    [['vm', 'announce', 'x'], vm(hostile)],
+    [['vm', 'settle', 'x'], { copies: [{ host: hostile, state: 'running', reason: hostile, role: 'conflict', persistent: true, knowledge: [hostile] }] }],
+    [['host', 'add', 'qemu:///system'], host],
+    [['host', 'list'], { items: [host] }],
+    [['migration', 'cleanup', 'x'], { vm: hostile, items: [{ kind: 'half', host: hostile, what: hostile, remedy: hostile, settles: false }] }],
+    [['migration', 'inspect', 'x'], { host: hostile, at: '2026-01-01T00:00:00.000Z', notes: [hostile], volumes: [hostile], log: hostile, definition: hostile }],
+  ];
+  for (const [args, answer] of answers) {
+    await using server = await fakeServer((_, response) => json(response, 200, answer));
+    for (const more of [[], ['-o', 'json']]) {
+      const ran = await ferry(server.dataDir, ...args, ...more);
+      assert.equal(ran.code, 0, ran.stderr);
+      // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+      assert.doesNotMatch(ran.stdout + ran.stderr, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/, args.join(' '));
+      if (more.length > 0) assert.deepEqual(JSON.parse(ran.stdout), args[1] === 'list' ? (answer as { items: unknown }).items : answer);
+    }
+  }
+  await using server = await fakeServer((_, response) => json(response, 200, { items: [vm('網站'), vm('cafe\u0301'), vm('web1')] }));
+  const lines = (await ferry(server.dataDir, 'vm', 'list')).stdout.trimEnd().split('\n');
+  assert.deepEqual(lines.map((line) => line.slice(0, line.indexOf(lines[0] === line ? 'STATE' : 'running'))), ['NAME  ', '網站  ', 'cafe\u0301  ', 'web1  ']);
+});
+
+test('a reader that has gone ends it without a word; a file that is not there is named; a stream that the server ends is no success', async () => {
+  const gone = await startNode([], '/nonexistent', ['--help'], {}).child;
+  gone.stdout.destroy();
+  const [code] = (await once(gone, 'exit')) as [number | null];
+  assert.ok(code === 141 || code === 0, String(code));
+  await using server = await fakeServer((_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end();
+  });
+  const set = await ferry(server.dataDir, 'policy', 'set', 'x', '/nonexistent');
+  assert.deepEqual([set.code, /^error: .*\/nonexistent/.test(set.stderr)], [2, true], set.stderr);
+  const watched = await ferry(server.dataDir, 'event', 'watch');
+  assert.deepEqual([watched.code, watched.stderr.split('\n')[0]], [7, 'error: The control plane ended the stream of events.']);
 });
 
 test('--help lists every exit code', async () => {

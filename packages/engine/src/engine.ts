@@ -28,9 +28,11 @@ export interface EngineOptions {
   readonly stores: Stores;
   readonly clock: Clock;
   readonly log: Log;
+  /** Aborts when the first answers of the hosts are not worth waiting for any more. */
+  readonly hurry?: AbortSignal;
 }
 
-export async function startEngine({ hypervisor, stores, clock, log }: EngineOptions): Promise<Engine> {
+export async function startEngine({ hypervisor, stores, clock, log, hurry }: EngineOptions): Promise<Engine> {
   const { intents, journal, inventory } = stores;
   const hub = createEventHub(journal, clock, log);
   const closing = new AbortController();
@@ -112,7 +114,7 @@ export async function startEngine({ hypervisor, stores, clock, log }: EngineOpti
 
   const outside = outsideHosts({ roster, clock, active });
 
-  await roster.open(closing.signal);
+  await roster.open(hurry ?? closing.signal);
   await migrations.recover();
   await outside.forget();
   for (const kind of ['event', 'sample', 'inspection']) await journal.prune(kind, clock.now() - eventsKeptMs);

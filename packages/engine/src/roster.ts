@@ -51,6 +51,7 @@ export interface Roster {
   /** The id itself, of a host that is not known any more. */
   nameOf(id: string): string;
   /** Follows the stored hosts, and waits a little until they have answered. */
+  /** Follows the stored hosts, and waits a little for their first answers, until the signal aborts. */
   open(signal: AbortSignal): Promise<void>;
   /** The host at this URI and its open connection; one that is known already comes without. */
   reach(uri: string, signal: AbortSignal): Promise<{ readonly known: HostView; readonly answers?: HostFacts } | FoundHost>;
@@ -155,7 +156,9 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
         const stored = { cluster: defaultCluster, ...(value as Omit<Host, 'cluster'>) };
         follow(stored, undefined, cached.get(stored.id));
       }
-      await connected(all(), signal);
+      await connected(all(), signal).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
     },
     reach,
     enrol,

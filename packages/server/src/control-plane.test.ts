@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { request, type IncomingMessage } from 'node:http';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -9,7 +11,7 @@ import type { TestContext } from 'node:test';
 import { FerryError } from '@ferry/core';
 import { failureOf, parseServeArguments } from './command-line.ts';
 import { runControlPlane } from './control-plane.ts';
-import { defaultDataDir, readOrMakeToken } from './data-folder.ts';
+import { apiSocket, defaultDataDir, readOrMakeToken } from './data-folder.ts';
 import { fakeEngine, silentLog } from './fake-engine.ts';
 
 const folder = async (context: TestContext): Promise<string> => {
@@ -66,6 +68,68 @@ test('a taken port is told before the engine starts', async (context) => {
   const steps: string[] = [];
   await assert.rejects(runControlPlane(fakeParts(steps), { dataDir: await folder(context), port: address.port, log: silentLog }), is('listen-taken'));
   assert.deepEqual(steps, ['stores', 'stores closed']);
+});
+
+test('the local command line comes in by a socket in the folder, also in one with a long name and after a crash', async (context) => {
+  const dataDir = join(await folder(context), 'x'.repeat(120));
+  const ask = async (): Promise<number> => {
+    const socket = await apiSocket(dataDir);
+    const token = await readOrMakeToken(dataDir);
+    const asked = request({ socketPath: socket.path, path: '/api/v1/version', headers: { host: 'localhost', authorization: `Bearer ${token}` } }).end();
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    answer.resume();
+    await socket.close();
+    return answer.statusCode ?? 0;
+  };
+  const first = await runControlPlane(fakeParts([]), { dataDir, port: 0, log: silentLog });
+  assert.equal(await ask(), 200);
+  await first.close();
+  await assert.rejects(ask(), /ENOENT/);
+  // as a killed server leaves it
+  const socket = await apiSocket(dataDir);
+  await writeFile(socket.path, '');
+  await socket.close();
+  const second = await runControlPlane(fakeParts([]), { dataDir, port: 0, log: silentLog });
+  assert.equal(await ask(), 200);
+  await second.close();
+});
+
+test('a data folder that others own, can write to or can replace is refused, and nothing in it is touched', async (context) => {
+  const parent = await folder(context);
+  const dataDir = join(parent, 'data');
+  await mkdir(dataDir, { mode: 0o700 });
+  const refused = async (why: RegExp): Promise<void> => {
+    const steps: string[] = [];
+    await assert.rejects(runControlPlane(fakeParts(steps), { dataDir, port: 0, log: silentLog }), (error) => is('store-unsafe')(error) && why.test(String(error)));
+    assert.deepEqual(steps, []);
+  };
+  await chmod(dataDir, 0o770);
+  await refused(/can be written by others \(mode 770\)/);
+  await chmod(dataDir, 0o700);
+  await chmod(parent, 0o777);
+  await refused(/can be replaced by others/);
+  await chmod(parent, 0o700);
+  if (process.getuid?.() !== 0) return context.diagnostic('files of another user need root');
+  await chown(dataDir, 65_534, 65_534);
+  return refused(/belongs to the user 65534/);
+});
+
+test('a token that is a link, a pipe or somebody else\'s is refused at once, and what it leads to stays as it is', async (context) => {
+  const dataDir = await folder(context);
+  const token = join(dataDir, 'token');
+  const foreign = join(dataDir, 'foreign');
+  await writeFile(foreign, 'x'.repeat(43), { mode: 0o644 });
+  await symlink(foreign, token);
+  await assert.rejects(readOrMakeToken(dataDir), (error) => is('store-unsafe')(error) && /symbolic link/.test(String(error)));
+  assert.equal((await stat(foreign)).mode & 0o777, 0o644);
+  await rm(token);
+  execFileSync('mkfifo', [token]);
+  await assert.rejects(readOrMakeToken(dataDir), is('store-unsafe'));
+  if (process.getuid?.() !== 0) return context.diagnostic('files of another user need root');
+  await rm(token);
+  await writeFile(token, 'x'.repeat(43), { mode: 0o600 });
+  await chown(token, 65_534, 65_534);
+  return assert.rejects(readOrMakeToken(dataDir), is('store-unsafe'));
 });
 
 test('the token stays the same, is closed to others, and a broken one is refused', async (context) => {

@@ -2,10 +2,12 @@
  * Life of the control plane in one process: folder, token, engine, HTTP, and all of it closed again in the reverse
  * order, also when the start fails half-way. What the engine is made of comes in as `parts`, so that tests need no host.
  */
-import { createServer } from 'node:net';
 import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import type { Server } from 'node:http';
+import { createServer } from 'node:net';
 import type { Engine, Log } from '@ferry/engine';
-import { makeDataFolder, readOrMakeToken, removeServerNote, writeServerNote } from './data-folder.ts';
+import { apiSocket, makeDataFolder, readOrMakeToken, removeServerNote, writeServerNote } from './data-folder.ts';
 import { createHttpServer } from './http-server.ts';
 import { listenError, loopbackAddress, urlOf } from './listen-address.ts';
 
@@ -16,11 +18,13 @@ export interface ServeOptions {
   /** 8790 unless given; 0 takes any free one. */
   readonly port?: number;
   readonly log: Log;
+  /** Aborts when the server is to be closed as soon as it has started: hosts that do not answer are waited for no longer. */
+  readonly hurry?: AbortSignal;
 }
 
 /** What is opened in the data folder. `close` releases the store; the engine is closed before. */
 export interface Parts {
-  openStores(dataDir: string): Promise<{ close(): Promise<void>; startEngine(): Promise<Engine> }>;
+  openStores(dataDir: string): Promise<{ close(): Promise<void>; startEngine(hurry?: AbortSignal): Promise<Engine> }>;
 }
 
 export interface RunningServer {
@@ -54,7 +58,7 @@ export const runControlPlane = async (parts: Parts, options: ServeOptions): Prom
     // Tried before the engine starts: a server that can not listen must not touch a host first.
     await tryPort(address, port);
     const token = await readOrMakeToken(dataDir);
-    const engine = await stores.startEngine();
+    const engine = await stores.startEngine(options.hurry);
     opened.push(() => engine.close());
     const app = createHttpServer({ engine, token, version: serverVersion, log });
     opened.push(async () => app.close());
@@ -65,6 +69,8 @@ export const runControlPlane = async (parts: Parts, options: ServeOptions): Prom
     }
     const bound = app.server.address();
     const url = urlOf(address, typeof bound === 'object' && bound !== null ? bound.port : port);
+    const closeSocket = await listenInFolder(app.server, dataDir);
+    opened.push(closeSocket);
     await writeServerNote(dataDir, { url, pid: process.pid });
     opened.push(() => removeServerNote(dataDir));
     let closed: Promise<void> | undefined;
@@ -73,6 +79,21 @@ export const runControlPlane = async (parts: Parts, options: ServeOptions): Prom
     await closeAll();
     throw error;
   }
+};
+
+/** The local command line comes in by a socket in the folder: who listens there is who may write there, which no port tells. */
+const listenInFolder = async (server: Server, dataDir: string): Promise<() => Promise<void>> => {
+  const socket = await apiSocket(dataDir);
+  // what a killed server left; the store's lock says that none runs
+  await rm(socket.path, { force: true });
+  const local = createServer((connection) => server.emit('connection', connection));
+  local.listen(socket.path);
+  await once(local, 'listening');
+  return async () => {
+    // its connections are the server's, which ends them
+    local.close();
+    await socket.close();
+  };
 };
 
 const tryPort = async (address: string, port: number): Promise<void> => {

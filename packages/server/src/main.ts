@@ -17,7 +17,9 @@ export const main = async (args: readonly string[]): Promise<number> => {
     // Loaded late: --help and a wrong option need neither libvirt nor the store.
     const { serve } = await import('./serve.ts');
     const log = jsonLog(process.stderr);
-    const server = await serve({ ...options, log });
+    const hurry = new AbortController();
+    void stop.then(() => hurry.abort());
+    const server = await serve({ ...options, log, hurry: hurry.signal });
     process.stdout.write(`Ferry control plane listening on ${server.url}, data in ${options.dataDir}\n`);
     const signal = await stop;
     log.info({ signal }, 'stopping');

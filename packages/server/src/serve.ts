@@ -30,7 +30,7 @@ export const serve = async (options: ServeOptions & AccessOptions): Promise<Runn
             await stores.close();
             await sockets.remove();
           },
-          startEngine: () => startEngine({ hypervisor, stores, clock: systemClock, log: options.log }),
+          startEngine: (hurry) => startEngine({ hypervisor, stores, clock: systemClock, log: options.log, ...(hurry === undefined ? {} : { hurry }) }),
         };
       },
     },

@@ -2,7 +2,7 @@
  * Opens one SQLite file for one process: owner-only, with an exclusive lock taken at once, and a schema version that a
  * newer Ferry raises. It knows no table.
  */
-import { chmodSync, existsSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, lstatSync, openSync, readSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { FerryError } from '@ferry/core';
 
@@ -15,9 +15,18 @@ export interface OpenDatabase {
   readonly synchronous: 'FULL' | 'NORMAL' | 'OFF';
 }
 
-/** Throws FerryError `store-newer` for a file of a newer version, without writing to it. Whatever else is wrong shows when it is opened. */
-export function refuseNewer(path: string): void {
+/** Bytes of SQLite's file header; page size and number of pages stand in it (SQLite's file format, 1.3). */
+const headerBytes = 100;
+
+/**
+ * Throws FerryError `store-newer` for a file of a newer version and `store-broken` for one that is no whole file, without writing to it. Whatever else
+ * is wrong shows when it is opened.
+ */
+export function lookAtDatabase(path: string): void {
   if (!existsSync(path)) return;
+  if (!lstatSync(path).isFile()) throw new FerryError('store-broken', `${path} is not a regular file.`);
+  // SQLite itself takes such a file for one that another process is at work on
+  if (isCutOff(path)) throw new FerryError('store-broken', `${path} is cut off: it is shorter than its own header says.`);
   let version = 0;
   try {
     const database = new DatabaseSync(path, { readOnly: true });
@@ -27,6 +36,35 @@ export function refuseNewer(path: string): void {
     return;
   }
   if (version > schemaVersion) throw newer(path, version);
+}
+
+function isCutOff(path: string): boolean {
+  const { size } = statSync(path);
+  const log = `${path}-wal`;
+  if (size === 0 || (existsSync(log) && statSync(log).size > 0)) return false;
+  const header = Buffer.alloc(headerBytes);
+  const file = openSync(path, 'r');
+  try {
+    if (readSync(file, header, 0, headerBytes, 0) < headerBytes) return true;
+  } finally {
+    closeSync(file);
+  }
+  const pageBytes = header.readUInt16BE(16) === 1 ? 65_536 : header.readUInt16BE(16);
+  return header.toString('latin1', 0, 15) === 'SQLite format 3' && size < pageBytes * header.readUInt32BE(28);
+}
+
+/** Whether the table of this file has a row; false for a file that is not there or cannot be read. */
+export function hasRows(path: string, tableName: string): boolean {
+  if (!existsSync(path)) return false;
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, { readOnly: true });
+    return database.prepare(`SELECT 1 AS one FROM ${tableName} LIMIT 1`).get() !== undefined;
+  } catch {
+    return false;
+  } finally {
+    database?.close();
+  }
 }
 
 const newer = (path: string, version: number): FerryError => new FerryError('store-newer', `${path} has schema version ${version}; this Ferry knows ${schemaVersion}.`);
@@ -45,15 +83,55 @@ export function openDatabase({ path, schema, synchronous }: OpenDatabase): Datab
     return database;
   } catch (error) {
     database?.close();
-    throw openFailure(path, error);
+    throw storeFailure(path, error);
   }
 }
 
-function openFailure(path: string, error: unknown): Error {
-  if (error instanceof FerryError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  if (/locked|busy/i.test(message)) return new FerryError('store-locked', `${path} is in use by another process.`, { cause: error });
-  return new FerryError('store-broken', `${path} cannot be opened: ${message}.`, { cause: error });
+/** SQLite's result codes (sqlite3.h); the extended ones have them in their lowest byte. */
+const SQLITE = { BUSY: 5, LOCKED: 6, READONLY: 8, FULL: 13 } as const;
+
+/** What is wrong with the store when SQLite refuses. Anything else that was thrown stays what it is. */
+export function storeFailure(path: string, error: unknown): unknown {
+  if (error instanceof UnreadableRowError) return new FerryError('store-broken', `${path} is damaged: ${error.message}.`, { cause: error });
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return error;
+  switch (error.errcode & 0xff) {
+    case SQLITE.BUSY:
+    case SQLITE.LOCKED:
+      return new FerryError('store-locked', `${path} is in use by another process.`, { cause: error });
+    case SQLITE.FULL:
+      return new FerryError('store-full', `${path} cannot be written: its disk is full.`, { cause: error });
+    default:
+      return new FerryError('store-broken', `${path} cannot be used: ${error.message}.`, { cause: error });
+  }
+}
+
+/** A row that SQLite gives out and that is not what was written. */
+class UnreadableRowError extends Error {
+  override readonly name = 'UnreadableRowError';
+}
+
+/** What `read` makes of a row. What it throws becomes an error that `storeFailure` tells as `store-broken`. */
+export function readRow<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new UnreadableRowError(`${what} is not readable`, { cause: error });
+  }
+}
+
+/** The same store, whose failures are told as what they are. */
+export function tellingFailures<T extends object>(path: string, store: T): T {
+  const tell = (error: unknown): never => {
+    throw storeFailure(path, error);
+  };
+  const wrapped = Object.entries(store).map(([name, method]: [string, unknown]) => {
+    if (typeof method !== 'function') return [name, method];
+    return [name, (...args: unknown[]): unknown => {
+      const outcome: unknown = method.apply(store, args);
+      return outcome instanceof Promise ? outcome.catch(tell) : outcome;
+    }];
+  });
+  return Object.fromEntries(wrapped) as T;
 }
 
 /** All or nothing. */

@@ -1,7 +1,9 @@
 /** The three store ports on SQLite files in one folder. One process at a time: a second one is told so. */
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { FerryError } from '@ferry/core';
 import type { Stores } from '@ferry/engine';
-import { refuseNewer } from './database.ts';
+import { hasRows, lookAtDatabase, tellingFailures } from './database.ts';
 import { openIntents } from './intents.ts';
 import { openInventory } from './inventory.ts';
 import { openJournal } from './journal.ts';
@@ -20,14 +22,22 @@ export function openSqliteStores(directory: string, clock: { now(): number }): S
   };
   try {
     // all are looked at before the first is opened for writing: a refusal leaves everything as it is
-    for (const file of files) refuseNewer(join(directory, file));
-    const [intentsFile, journalFile, inventoryFile] = files;
-    const intents = keep(openIntents(join(directory, intentsFile), clock));
-    const journal = keep(openJournal(join(directory, journalFile)));
-    const inventory = keep(openInventory(join(directory, inventoryFile)));
+    for (const file of files) lookAtDatabase(join(directory, file));
+    const [intentsFile, journalFile, inventoryFile] = files.map((file) => join(directory, file)) as [string, string, string];
+    refuseLostIntents(intentsFile, journalFile);
+    const intents = tellingFailures(intentsFile, keep(openIntents(intentsFile, clock)));
+    const journal = tellingFailures(journalFile, keep(openJournal(journalFile)));
+    const inventory = tellingFailures(inventoryFile, keep(openInventory(inventoryFile)));
     return { intents, journal, inventory, close: async () => closeAll() };
   } catch (error) {
     closeAll();
     throw error;
   }
+}
+
+/** A journal is written only once there are intents: without them the hosts and running migrations that Ferry knew would be forgotten without a word. */
+function refuseLostIntents(intents: string, journal: string): void {
+  const there = existsSync(intents);
+  if ((there && statSync(intents).size > 0) || !hasRows(journal, 'journal')) return;
+  throw new FerryError('store-broken', `${intents} is ${there ? 'empty' : 'missing'}, and ${journal} beside it is not: the hosts and migrations that Ferry knew are lost. To begin anew on purpose, move the journal away too.`);
 }

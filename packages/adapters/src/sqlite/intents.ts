@@ -5,7 +5,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { FerryError } from '@ferry/core';
 import type { IntentChange, IntentEntry, IntentStore, IntentWrite } from '@ferry/engine';
-import { openDatabase, transaction } from './database.ts';
+import { openDatabase, readRow, transaction } from './database.ts';
 
 const maxWrites = 64;
 const maxValueBytes = 256 * 1024;
@@ -45,7 +45,7 @@ export function openIntents(path: string, clock: { now(): number }): SqliteInten
     for (const each of waiting) each();
     waiting.clear();
   };
-  const entryOf = (row: Record<string, unknown>): IntentEntry => ({ key: String(row['key']), value: JSON.parse(String(row['value'])), revision: Number(row['revision']) });
+  const entryOf = (row: Record<string, unknown>): IntentEntry => ({ key: String(row['key']), value: readRow(`the entry ${String(row['key'])}`, () => JSON.parse(String(row['value'])) as unknown), revision: Number(row['revision']) });
   const currentRevision = (): number => Number(statement.revision.get()?.['revision'] ?? 0);
   const get = (key: string): IntentEntry | undefined => {
     const row = statement.get.get(key);

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { InventoryCache } from '@ferry/engine';
-import { openDatabase, transaction } from './database.ts';
+import { openDatabase, readRow, transaction } from './database.ts';
 
 type Report = Parameters<InventoryCache['save']>[1];
 
@@ -34,8 +34,8 @@ export function openInventory(path: string): SqliteInventory {
     async load() {
       const loaded = new Map<string, Report>();
       for (const row of all.all()) {
-        const { report } = row;
-        if (report instanceof Uint8Array) loaded.set(String(row['host']), JSON.parse(gunzipSync(report).toString()) as Report);
+        const report = readReport(row['report']);
+        if (report !== undefined) loaded.set(String(row['host']), report);
       }
       return loaded;
     },
@@ -56,9 +56,19 @@ export function openInventory(path: string): SqliteInventory {
     },
     async definition(uuid, host) {
       const row = oneDefinition.get(uuid, host);
-      if (!(row?.['xml'] instanceof Uint8Array)) return undefined;
-      return { uuid, host, at: Number(row['at']), xml: gunzipSync(row['xml']).toString() };
+      const packed = row?.['xml'];
+      if (!(packed instanceof Uint8Array)) return undefined;
+      return { uuid, host, at: Number(row?.['at']), xml: readRow(`the definition of ${uuid}`, () => gunzipSync(packed).toString()) };
     },
     close: () => database.close(),
   };
+}
+
+/** Undefined for one that cannot be read: its host is looked at anew. */
+function readReport(packed: unknown): Report | undefined {
+  try {
+    return packed instanceof Uint8Array ? (JSON.parse(gunzipSync(packed).toString()) as Report) : undefined;
+  } catch {
+    return undefined;
+  }
 }

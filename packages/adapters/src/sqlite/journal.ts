@@ -1,5 +1,5 @@
 /** The Journal on SQLite: append-only rows with one growing number, dropped by kind and age. */
-import { openDatabase, transaction } from './database.ts';
+import { openDatabase, readRow, transaction } from './database.ts';
 import type { Journal, JournalEntry } from '@ferry/engine';
 
 const defaultLimit = 1_000;
@@ -33,7 +33,7 @@ export function openJournal(path: string): SqliteJournal {
     async read({ kind, subject, afterSeq = 0, newestFirst = false, limit = defaultLimit }) {
       const rows = (newestFirst ? descending : ascending).all(kind ?? null, subject ?? null, afterSeq, limit);
       return rows.map(
-        (row): JournalEntry => ({ seq: Number(row['seq']), at: Number(row['at']), kind: String(row['kind']), subject: String(row['subject']), data: JSON.parse(String(row['data'])) }),
+        (row): JournalEntry => ({ seq: Number(row['seq']), at: Number(row['at']), kind: String(row['kind']), subject: String(row['subject']), data: readRow(`the entry ${String(row['seq'])}`, () => JSON.parse(String(row['data'])) as unknown) }),
       );
     },
     async bounds() {

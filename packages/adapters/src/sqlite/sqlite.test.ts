@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -10,7 +10,7 @@ import { test } from 'node:test';
 import { FerryError, vmUuid, type ErrorCode } from '@ferry/core';
 import { intentConformance } from '../conformance/intents.ts';
 import { journalConformance } from '../conformance/journal.ts';
-import { transaction } from './database.ts';
+import { storeFailure, transaction } from './database.ts';
 import { openSqliteStores } from './index.ts';
 import { openIntents } from './intents.ts';
 import { openJournal } from './journal.ts';
@@ -115,11 +115,88 @@ test('sqlite: what was committed survives a killed process, and its lock does no
   await stores.close();
 });
 
+/** A folder with entries enough for many pages, closed again. */
+async function filledFolder() {
+  const at = folder();
+  const stores = openSqliteStores(at.path, clock);
+  for (let n = 0; n < 100; n += 1) await stores.intents.commit([{ op: 'put', key: `k${n}`, value: 'x'.repeat(500) }]);
+  await stores.journal.append([{ at: 1, kind: 'a', subject: 'b', data: {} }]);
+  await stores.close();
+  return at;
+}
+
+test('sqlite: a file that is cut off is damaged, not in use by another process, and stays as it is', async () => {
+  for (const bytes of [50, 100, 4_096, 20_000]) {
+    using at = await filledFolder();
+    const file = join(at.path, 'intents.sqlite');
+    truncateSync(file, bytes);
+    assert.throws(() => openSqliteStores(at.path, clock), fails('store-broken', `${file} is cut off`), String(bytes));
+    assert.equal(statSync(file).size, bytes);
+  }
+});
+
+test('sqlite: intents that are missing or empty beside a journal are not begun anew', async () => {
+  for (const lose of [(file: string) => rmSync(file), (file: string) => truncateSync(file, 0)]) {
+    using at = await filledFolder();
+    const file = join(at.path, 'intents.sqlite');
+    lose(file);
+    assert.throws(() => openSqliteStores(at.path, clock), fails('store-broken', 'are lost'));
+    rmSync(join(at.path, 'journal.sqlite'));
+    const anew = openSqliteStores(at.path, clock);
+    assert.deepEqual(await anew.intents.list(''), []);
+    await anew.close();
+  }
+});
+
+test('sqlite: a bad row and bad pages are told as damage of their file, whenever they are met', async () => {
+  {
+    using at = await filledFolder();
+    const file = join(at.path, 'intents.sqlite');
+    const database = new DatabaseSync(file);
+    database.exec("UPDATE intents SET value = '{' WHERE key = 'k7'");
+    database.close();
+    const stores = openSqliteStores(at.path, clock);
+    await assert.rejects(stores.intents.get('k7'), fails('store-broken', 'the entry k7'));
+    assert.equal((await stores.intents.get('k8'))?.value, 'x'.repeat(500));
+    await stores.close();
+  }
+  using at = await filledFolder();
+  const file = join(at.path, 'intents.sqlite');
+  const bytes = readFileSync(file);
+  bytes.fill(0xa5, bytes.length / 2);
+  writeFileSync(file, bytes);
+  const read = async () => {
+    const stores = openSqliteStores(at.path, clock);
+    await stores.intents.list('').finally(() => stores.close());
+  };
+  await assert.rejects(read(), fails('store-broken', file));
+});
+
+test('sqlite: a report that cannot be read is left out, the others are given', async () => {
+  using at = folder();
+  const first = openSqliteStores(at.path, clock);
+  for (const host of ['h1', 'h2']) await first.inventory.save(host, { instances: [] });
+  await first.close();
+  const database = new DatabaseSync(join(at.path, 'inventory.sqlite'));
+  database.exec("UPDATE reports SET report = x'00' WHERE host = 'h1'");
+  database.close();
+  const second = openSqliteStores(at.path, clock);
+  assert.deepEqual([...(await second.inventory.load()).keys()], ['h2']);
+  await second.close();
+});
+
 test('a full disk is told as what it is, and nothing of the transaction stays', () => {
   using database = new DatabaseSync(':memory:');
   database.exec('CREATE TABLE kept (text TEXT); PRAGMA max_page_count = 4');
   const insert = database.prepare('INSERT INTO kept VALUES (?)');
-  assert.throws(() => transaction(database, () => Array.from({ length: 10 }, () => insert.run('x'.repeat(4_000)))), /full/);
+  const write = () => {
+    try {
+      transaction(database, () => Array.from({ length: 10 }, () => insert.run('x'.repeat(4_000))));
+    } catch (error) {
+      throw storeFailure('/data/intents.sqlite', error);
+    }
+  };
+  assert.throws(write, fails('store-full', '/data/intents.sqlite'));
   assert.equal(database.prepare('SELECT count(*) AS n FROM kept').get()?.['n'], 0);
   transaction(database, () => insert.run('short'));
 });

@@ -40,7 +40,7 @@ export function clusterCommands(program: Command): void {
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('clusterList');
-      output.result(items, () => table(['name', 'hosts', 'migration network', 'ports', 'tls'], items.map((each) => [each.name, each.hosts.join(', '), each.migrationNetwork, portText(each.migrationPorts), tlsText(each.tls)])));
+      output.result(items, (safe) => table(['name', 'hosts', 'migration network', 'ports', 'tls'], safe.map((each) => [each.name, each.hosts.join(', '), each.migrationNetwork, portText(each.migrationPorts), tlsText(each.tls)])));
     });
   mapOptions(cluster.command('set <cluster>'))
     .description('make a cluster, or replace its settings; what is left away is not set')
@@ -52,7 +52,7 @@ export function clusterCommands(program: Command): void {
       const { client, output } = contextOf(command);
       const body: ClusterPut = { ...(migrationNetwork === undefined ? {} : { migrationNetwork }), ...(migrationPorts === undefined ? {} : { migrationPorts }), ...(tls === undefined ? {} : { tls: tls === 'on' }), ...(policy === undefined ? {} : { policy }), ...mapOf(maps) };
       const put = await client().call('clusterPut', { params: { cluster: name }, body });
-      output.result(put, () => clusterText(put));
+      output.result(put, (safe) => clusterText(safe));
     });
   cluster
     .command('remove <cluster>')
@@ -60,6 +60,6 @@ export function clusterCommands(program: Command): void {
     .action(async (name: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       await client().call('clusterRemove', { params: { cluster: name } });
-      output.result({ removed: name }, () => `removed ${name}`);
+      output.result({ removed: name }, ({ removed }) => `removed ${removed}`);
     });
 }

@@ -1,9 +1,10 @@
 /** `ferry event watch`: what happens in the fleet, as it happens. */
 import type { Command } from 'commander';
 import type { FerryEvent } from '@ferry/api';
-import { exitCodes } from '@ferry/api/errors';
+import { ApiError } from '@ferry/api/client';
+import { errorTable, exitCodes } from '@ferry/api/errors';
 import { contextOf } from '../context.ts';
-import { formatTime, printable } from '../output/format.ts';
+import { formatTime } from '../output/format.ts';
 
 const eventText = (event: FerryEvent): string => {
   switch (event.type) {
@@ -37,8 +38,10 @@ export function eventCommands(program: Command): void {
       process.once('SIGINT', () => ending.abort());
       try {
         for await (const { id, data } of client().stream('eventWatch', { signal: ending.signal, ...(after === undefined ? {} : { lastEventId: after }) })) {
-          output.line(id === undefined ? data : { id, ...data }, () => `${formatTime(data.at)}  ${printable(eventText(data))}`);
+          output.line(id === undefined ? data : { id, ...data }, (safe) => `${formatTime(safe.at)}  ${eventText(safe)}`);
         }
+        // the server ended it; one that was told to stop ends its streams so
+        throw new ApiError({ code: 'server-stopping', status: 0, message: 'The control plane ended the stream of events.', remedy: errorTable['server-stopping'].remedy });
       } catch (error) {
         if (!ending.signal.aborted) throw error;
         process.exitCode = exitCodes.detached;

@@ -42,7 +42,7 @@ export function hostCommands(program: Command): void {
     .action(async (uri: string, { name, ...settings }: HostSettings & { readonly name?: string }, command: Command) => {
       const { client, output } = contextOf(command);
       const added = await client().call('hostAdd', { body: { uri, ...(name === undefined ? {} : { name }), ...settingsOf(settings) } });
-      output.result(added, () => `added ${added.name} (${added.uri}), libvirt ${added.libvirtVersion ?? '?'}, ${added.vms} VM(s)`);
+      output.result(added, (safe) => `added ${safe.name} (${safe.uri}), libvirt ${safe.libvirtVersion ?? '?'}, ${safe.vms} VM(s)`);
     });
   host
     .command('list')
@@ -50,10 +50,10 @@ export function hostCommands(program: Command): void {
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('hostList');
-      output.result(items, () =>
+      output.result(items, (safe) =>
         table(
           ['name', 'state', 'vms', 'free memory', 'libvirt', 'qemu', 'uri'],
-          items.map((each) => [each.name, each.state, each.vms, each.memory?.freeBytes === undefined ? undefined : formatBytes(each.memory.freeBytes), each.libvirtVersion, each.qemuVersion, each.uri]),
+          safe.map((each) => [each.name, each.state, each.vms, each.memory?.freeBytes === undefined ? undefined : formatBytes(each.memory.freeBytes), each.libvirtVersion, each.qemuVersion, each.uri]),
         ),
       );
     });
@@ -63,7 +63,7 @@ export function hostCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const shown = await client().call('hostShow', { params: { host: ref } });
-      output.result(shown, () => hostText(shown));
+      output.result(shown, (safe) => hostText(safe));
     });
   host
     .command('set <host>')
@@ -73,7 +73,7 @@ export function hostCommands(program: Command): void {
     .action(async (ref: string, settings: HostSettings, command: Command) => {
       const { client, output } = contextOf(command);
       const changed = await client().call('hostChange', { params: { host: ref }, body: settingsOf(settings) });
-      output.result(changed, () => hostText(changed));
+      output.result(changed, (safe) => hostText(safe));
     });
   host
     .command('remove <host>')
@@ -81,6 +81,6 @@ export function hostCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       await client().call('hostRemove', { params: { host: ref } });
-      output.result({ removed: ref }, () => `removed ${ref}`);
+      output.result({ removed: ref }, ({ removed }) => `removed ${removed}`);
     });
 }

@@ -31,10 +31,10 @@ export function migrationCommands(program: Command): void {
       const { client, output } = contextOf(command);
       const state = active === true ? 'active' : finished === true ? 'finished' : undefined;
       const { items } = await client().call('migrationList', { query: { ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }) } });
-      output.result(items, () =>
+      output.result(items, (safe) =>
         table(
           ['id', 'vm', 'kind', 'from', 'to', 'phase', 'progress', 'total', 'downtime', 'started'],
-          items.map((each) => [
+          safe.map((each) => [
             each.id, each.vm.name, each.kind, each.from, each.to, each.phase,
             each.progress === undefined ? undefined : `${each.progress.percent} %`,
             each.totalMs === undefined ? undefined : formatDuration(each.totalMs),
@@ -50,11 +50,11 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const shown = await client().call('migrationShow', { params: { migration: ref } });
-      output.result(shown, () => [
-        migrationText(shown),
-        table(['phase', 'at'], shown.phases.map((each) => [each.phase, formatTime(each.at)])),
-        ...(shown.attempts === undefined ? [] : [table(['attempt to', 'at', 'ended'], shown.attempts.map((each) => [each.to, formatTime(each.at), each.message]))]),
-        ...(shown.decisions === undefined || shown.decisions.length === 0 ? [] : [table(['decided at', 'what and why'], shown.decisions.map((each) => [formatTime(each.at), each.text]))]),
+      output.result(shown, (safe) => [
+        migrationText(safe),
+        table(['phase', 'at'], safe.phases.map((each) => [each.phase, formatTime(each.at)])),
+        ...(safe.attempts === undefined ? [] : [table(['attempt to', 'at', 'ended'], safe.attempts.map((each) => [each.to, formatTime(each.at), each.message]))]),
+        ...(safe.decisions === undefined || safe.decisions.length === 0 ? [] : [table(['decided at', 'what and why'], safe.decisions.map((each) => [formatTime(each.at), each.text]))]),
       ].join('\n\n'));
     });
   migration
@@ -77,7 +77,7 @@ export function migrationCommands(program: Command): void {
       const body = { ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }), ...(deadline === undefined ? {} : { deadlineMs: deadline }), ...(quicklyFinish === undefined ? {} : { quicklyFinish }) };
       if (Object.keys(body).length === 0) command.error('Give what is to be changed: --max-bandwidth-mb, --max-downtime-ms, --deadline or --quickly-finish.');
       const changed = await client().call('migrationTune', { params: { migration: ref }, body });
-      output.result(changed, () => migrationText(changed));
+      output.result(changed, (safe) => migrationText(safe));
     });
   migration
     .command('postcopy <migration>')
@@ -85,7 +85,7 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const switched = await client().call('migrationPostCopy', { params: { migration: ref } });
-      output.result(switched, () => `${switched.vm.name} runs on ${switched.to ?? 'the target'}; see how its pages follow with "ferry migration watch ${switched.id}"`);
+      output.result(switched, (safe) => `${safe.vm.name} runs on ${safe.to ?? 'the target'}; see how its pages follow with "ferry migration watch ${safe.id}"`);
     });
   migration
     .command('pause <migration>')
@@ -93,7 +93,7 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const paused = await client().call('migrationPause', { params: { migration: ref } });
-      output.result(paused, () => `${paused.vm.name} is paused until it runs on ${paused.to ?? 'the target'}`);
+      output.result(paused, (safe) => `${safe.vm.name} is paused until it runs on ${safe.to ?? 'the target'}`);
     });
   migration
     .command('samples <migration>')
@@ -101,7 +101,7 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('migrationSamples', { params: { migration: ref } });
-      output.result(items, () => table(['at', 'pass', 'left', 'sent', 'guest writes', 'link'], items.map((each) => [formatTime(each.at), each.iteration, formatBytes(each.remainingBytes), formatBytes(each.processedBytes), `${formatBytes(each.dirtyBytesPerSecond)}/s`, `${formatBytes(each.throughputBytesPerSecond)}/s`])));
+      output.result(items, (safe) => table(['at', 'pass', 'left', 'sent', 'guest writes', 'link'], safe.map((each) => [formatTime(each.at), each.iteration, formatBytes(each.remainingBytes), formatBytes(each.processedBytes), `${formatBytes(each.dirtyBytesPerSecond)}/s`, `${formatBytes(each.throughputBytesPerSecond)}/s`])));
     });
   migration
     .command('inspect <migration>')
@@ -109,7 +109,7 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const kept = await client().call('migrationInspect', { params: { migration: ref } });
-      output.result(kept, () => [`on ${kept.host}, ${formatTime(kept.at)}`, ...kept.notes, ...kept.volumes.map((path) => `volume ${path}`), '', kept.log ?? '', '', kept.definition ?? ''].join('\n'));
+      output.result(kept, (safe) => [`on ${safe.host}, ${formatTime(safe.at)}`, ...safe.notes, ...safe.volumes.map((path) => `volume ${path}`), '', safe.log ?? '', '', safe.definition ?? ''].join('\n'));
     });
   migration
     .command('cleanup <vm>')
@@ -118,7 +118,7 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, { yes }: { readonly yes?: true }, command: Command) => {
       const { client, output } = contextOf(command);
       const { vm, items } = await client().call(yes === true ? 'vmCleanup' : 'vmRemains', { params: { vm: ref } });
-      output.result({ vm, items }, () => (items.length === 0 ? `nothing is left over of ${vm}` : table(['host', 'what', yes === true ? 'done' : 'with --yes'], items.map((each) => [each.host, each.what, each.remedy]))));
+      output.result({ vm, items }, (safe) => (safe.items.length === 0 ? `nothing is left over of ${safe.vm}` : table(['host', 'what', yes === true ? 'done' : 'with --yes'], safe.items.map((each) => [each.host, each.what, each.remedy]))));
     });
   migration
     .command('abort <migration>')
@@ -126,6 +126,6 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const asked = await client().call('migrationAbort', { params: { migration: ref } });
-      output.result(asked, () => `abort of ${asked.id} requested; see how it ends with "ferry migration watch ${asked.id}"`);
+      output.result(asked, (safe) => `abort of ${safe.id} requested; see how it ends with "ferry migration watch ${safe.id}"`);
     });
 }

@@ -48,9 +48,9 @@ export function policyCommands(program: Command): void {
       const { client, output } = contextOf(command);
       const { items } = await client().call('policyList');
       const bindings = (await client().call('policyBindings')).items;
-      output.result({ policies: items, bindings }, () =>
+      output.result({ policies: items, bindings }, (safe) =>
         [
-          table(['name', 'version', 'is', 'labels'], items.map((each) => [each.name, each.preset ? 'preset' : String(each.version), each.description, bindings.filter((one) => one.policy === each.name).map(({ label }) => label).join(', ')])),
+          table(['name', 'version', 'is', 'labels'], safe.policies.map((each) => [each.name, each.preset ? 'preset' : String(each.version), each.description, safe.bindings.filter((one) => one.policy === each.name).map(({ label }) => label).join(', ')])),
         ].join('\n'),
       );
     });
@@ -60,7 +60,7 @@ export function policyCommands(program: Command): void {
     .action(async (name: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const shown = await client().call('policyShow', { params: { policy: name } });
-      output.result(shown, () => policyText(shown));
+      output.result(shown, (safe) => policyText(safe));
     });
   policy
     .command('set <policy> <file>')
@@ -68,7 +68,7 @@ export function policyCommands(program: Command): void {
     .action(async (name: string, file: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const put = await client().call('policyPut', { params: { policy: name }, body: contentOf(file) });
-      output.result(put, () => policyText(put));
+      output.result(put, (safe) => policyText(safe));
     });
   policy
     .command('remove <policy>')
@@ -76,7 +76,7 @@ export function policyCommands(program: Command): void {
     .action(async (name: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       await client().call('policyRemove', { params: { policy: name } });
-      output.result({ removed: name }, () => `removed ${name}`);
+      output.result({ removed: name }, ({ removed }) => `removed ${removed}`);
     });
   policy
     .command('bind <label> <policy>')
@@ -84,7 +84,7 @@ export function policyCommands(program: Command): void {
     .action(async (label: string, name: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('policyBind', { body: { label, policy: name } });
-      output.result(items, () => table(['label', 'policy'], items.map((each) => [each.label, each.policy])));
+      output.result(items, (safe) => table(['label', 'policy'], safe.map((each) => [each.label, each.policy])));
     });
   policy
     .command('unbind <label>')
@@ -92,6 +92,6 @@ export function policyCommands(program: Command): void {
     .action(async (label: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('policyBind', { body: { label } });
-      output.result(items, () => table(['label', 'policy'], items.map((each) => [each.label, each.policy])));
+      output.result(items, (safe) => table(['label', 'policy'], safe.map((each) => [each.label, each.policy])));
     });
 }

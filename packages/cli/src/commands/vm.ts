@@ -6,7 +6,7 @@ import type { MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
 import { duration, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
 import { followMigration, travelText } from '../follow.ts';
-import { formatBytes, printable } from '../output/format.ts';
+import { formatBytes } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
 
 /** A VM that has to be settled is seen in every list. */
@@ -85,8 +85,8 @@ const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outl
       ['makes there', creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', ')],
     ]),
     ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, disk.how, disk.path, disk.targetPath ?? disk.path]))]),
-    ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences.map((line) => printable(line))]),
-    ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff.map((line) => printable(line))]),
+    ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
+    ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff]),
   ].join('\n');
 
 const contentOf = (file: string): string => {
@@ -106,8 +106,8 @@ export function vmCommands(program: Command): void {
       const { client, output } = contextOf(command);
       const all = (await client().call('vmList')).items;
       const items = host === undefined ? all : all.filter((each) => each.host === host);
-      output.result(items, () =>
-        table(['name', 'state', 'host', 'memory', 'vcpus', 'migration', 'uuid'], items.map((each) => [each.name, stateText(each), each.host, formatBytes(each.memoryBytes), each.vcpus, each.currentMigration, each.uuid])),
+      output.result(items, (safe) =>
+        table(['name', 'state', 'host', 'memory', 'vcpus', 'migration', 'uuid'], safe.map((each) => [each.name, stateText(each), each.host, formatBytes(each.memoryBytes), each.vcpus, each.currentMigration, each.uuid])),
       );
     });
   vm.command('show <vm>')
@@ -115,7 +115,7 @@ export function vmCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const shown = await client().call('vmShow', { params: { vm: ref } });
-      output.result(shown, () => vmText(shown));
+      output.result(shown, (safe) => vmText(safe));
     });
   vm.command('label <vm> <labels...>')
     .description('add labels (tier=db) to a VM, take others away (tier=db-)')
@@ -123,14 +123,14 @@ export function vmCommands(program: Command): void {
       const { client, output } = contextOf(command);
       const body = { add: labels.filter((label) => !label.endsWith('-')), remove: labels.filter((label) => label.endsWith('-')).map((label) => label.slice(0, -1)) };
       const labelled = await client().call('vmLabel', { params: { vm: ref }, body });
-      output.result(labelled, () => `${labelled.name}: ${labelled.labels?.join(', ') ?? 'no labels'}`);
+      output.result(labelled, (safe) => `${safe.name}: ${safe.labels?.join(', ') ?? 'no labels'}`);
     });
   vm.command('announce <vm>')
     .description('let its host tell the network again where the VM is')
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const announced = await client().call('vmAnnounce', { params: { vm: ref } });
-      output.result(announced, () => `${announced.name} is announced by ${announced.host}`);
+      output.result(announced, (safe) => `${safe.name} is announced by ${safe.host}`);
     });
   vm.command('settle <vm>')
     .description('show what is known of each copy of a VM; with --keep, end or park all but one')
@@ -139,10 +139,10 @@ export function vmCommands(program: Command): void {
       const { client, output } = contextOf(command);
       if (keep !== undefined) {
         const settled = await client().call('vmSettle', { params: { vm: ref }, body: { keep } });
-        return output.result(settled, () => vmText(settled));
+        return output.result(settled, (safe) => vmText(safe));
       }
       const { copies, ...rest } = await client().call('vmCopies', { params: { vm: ref } });
-      return output.result({ ...rest, copies }, () => copies.map((copy) => [`${copy.host}: ${copy.state} (${copy.reason}), ${copy.role}`, ...copy.knowledge.map((line) => `  ${printable(line)}`)].join('\n')).join('\n'));
+      return output.result({ ...rest, copies }, (safe) => safe.copies.map((copy) => [`${copy.host}: ${copy.state} (${copy.reason}), ${copy.role}`, ...copy.knowledge.map((line) => `  ${line}`)].join('\n')).join('\n'));
     });
   mapOptions(vm.command('migrate <vm>'))
     .description('move a VM to another host; Ctrl-C detaches, the migration goes on')
@@ -187,10 +187,10 @@ export function vmCommands(program: Command): void {
       const body = requestOf(ref, options);
       if (dryRun === true) {
         const planned = await context.client().call('migrationPlan', { body });
-        return context.output.result(planned, () => planText(planned));
+        return context.output.result(planned, (safe) => planText(safe));
       }
       const migration = await context.client().call('migrationCreate', { body });
-      if (detach === true) context.output.result(migration, () => migration.id);
+      if (detach === true) context.output.result(migration, (safe) => safe.id);
       else process.exitCode = await followMigration(context, migration);
     });
 }

@@ -25,6 +25,6 @@ export function volumeCommands(program: Command): void {
       const all = (await client().call('leftoverList')).items;
       const items = all.filter((each) => (host === undefined || each.host === host) && (path === undefined || each.path === path));
       if (purge === true) for (const each of items) await client().call('leftoverPurge', { body: { host: each.host, path: each.path } });
-      output.result(items, () => (items.length === 0 ? 'nothing is left over' : `${leftoverTable(items)}${purge === true ? '\ndeleted' : ''}`));
+      output.result(items, (safe) => (safe.length === 0 ? 'nothing is left over' : `${leftoverTable(safe)}${purge === true ? '\ndeleted' : ''}`));
     });
 }

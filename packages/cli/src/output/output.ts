@@ -1,22 +1,22 @@
 /** How one invocation prints: the API's objects as JSON, or text for people. Results go to stdout, all else to stderr. */
 import { ApiError } from '@ferry/api/client';
 import { exitCodes, type ExitCode } from '@ferry/api/errors';
-import { printable } from './format.ts';
+import { printable, printableLines, safeJson, terminalSafe } from './format.ts';
 
 export interface Output {
   readonly json: boolean;
-  /** Prints a result: the object itself, or the text made of it. */
-  readonly result: (value: unknown, text: () => string) => void;
+  /** Prints a result: the object itself, or the text made of it, in which every name is safe for a terminal. */
+  readonly result: <T>(value: T, text: (safe: T) => string) => void;
   /** One object per line, for what goes on. */
-  readonly line: (value: unknown, text: () => string) => void;
+  readonly line: <T>(value: T, text: (safe: T) => string) => void;
   readonly note: (text: string) => void;
 }
 
 export const createOutput = (json: boolean): Output => ({
   json,
-  result: (value, text) => void process.stdout.write(`${json ? JSON.stringify(value, undefined, 2) : text()}\n`),
-  line: (value, text) => void process.stdout.write(`${json ? JSON.stringify(value) : text()}\n`),
-  note: (text) => void process.stderr.write(`${text}\n`),
+  result: (value, text) => void process.stdout.write(`${json ? safeJson(value, 2) : printableLines(text(terminalSafe(value)))}\n`),
+  line: (value, text) => void process.stdout.write(`${json ? safeJson(value) : printableLines(text(terminalSafe(value)))}\n`),
+  note: (text) => void process.stderr.write(`${printableLines(text)}\n`),
 });
 
 /** Wrong use, for a script that reads JSON; the sentence itself is on stderr already. */
@@ -33,7 +33,7 @@ export function reportFailure(error: unknown, json: boolean): ExitCode {
   process.stderr.write(`${lines.join('\n')}\n`);
   if (json && failure !== undefined) {
     const { code, status, remedy, reasons } = failure;
-    process.stdout.write(`${JSON.stringify({ code, status, detail: message, remedy, reasons })}\n`);
+    process.stdout.write(`${safeJson({ code, status, detail: message, remedy, reasons })}\n`);
   }
   return failure?.exit ?? exitCodes.failed;
 }

@@ -1,5 +1,5 @@
 /** Aligned columns with a header, for lists and for the fields of one object. */
-import { printable } from './format.ts';
+import { displayWidth, padToWidth, printable } from './format.ts';
 
 export type Row = readonly (string | number | undefined)[];
 
@@ -7,8 +7,8 @@ const cell = (value: string | number | undefined): string => (value === undefine
 
 export function table(header: readonly string[], rows: readonly Row[]): string {
   const cells = [header.map((each) => each.toUpperCase()), ...rows.map((row) => row.map(cell))];
-  const widths = header.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
-  return cells.map((row) => row.map((text, column) => text.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
+  const widths = header.map((_, column) => Math.max(...cells.map((row) => displayWidth(row[column] ?? ''))));
+  return cells.map((row) => row.map((text, column) => padToWidth(text, widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
 }
 
 export const fields = (pairs: readonly (readonly [string, string | number | undefined])[]): string => {
