@@ -25,6 +25,7 @@ Exit codes:
   ${exitCodes.store}   the data folder is locked, from a newer version or broken
   ${exitCodes.cancelled}   the migration was aborted
   ${exitCodes.detached}  detached by Ctrl-C; the migration goes on
+  141  the reader of the output has gone (| head)
 
 Environment: FERRY_SERVER, FERRY_TOKEN, FERRY_DATA_DIR, NO_COLOR`;
 

@@ -257,7 +257,7 @@ test('what hosts call things reaches no terminal raw, in no command; columns fit
 });
 
 test('a reader that has gone ends it without a word; a file that is not there is named; a stream that the server ends is no success', async () => {
-  const gone = await startNode([], '/nonexistent', ['--help'], {}).child;
+  const gone = startNode([], '/nonexistent', ['--help']).child;
   gone.stdout.destroy();
   const [code] = (await once(gone, 'exit')) as [number | null];
   assert.ok(code === 141 || code === 0, String(code));

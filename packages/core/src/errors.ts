@@ -82,7 +82,7 @@ export const errorTable = {
   'store-newer': row(500, exitCodes.store, 'The data was written by a newer Ferry: start that version, or give another folder with --data-dir.'),
   'store-broken': row(500, exitCodes.store, 'Restore the data folder from a backup, or give another one with --data-dir.'),
   'store-unsafe': row(500, exitCodes.store, 'Give the folder and what is in it to the user that runs Ferry, closed to others (chmod -R go-w), after a look at what is there; or give another folder with --data-dir.'),
-  'store-full': row(507, exitCodes.store, 'Make room on that disk. Running migrations go on, and are followed again once there is room.', true),
+  'store-full': row(507, exitCodes.store, 'Make room on that disk. Running migrations go on, and are followed again once there is room.'),
   'store-conflict': row(409, exitCodes.conflict, 'Somebody changed the same thing at the same moment: look again, then repeat.', true),
   'listen-refused': row(500, exitCodes.usage, 'Listen on a loopback address: 127.0.0.1, ::1 or localhost.'),
   'listen-taken': row(500, exitCodes.failed, 'Another program listens there: stop it, or give another port with --port.'),

@@ -167,7 +167,11 @@ test('sqlite: a bad row and bad pages are told as damage of their file, whenever
   writeFileSync(file, bytes);
   const read = async () => {
     const stores = openSqliteStores(at.path, clock);
-    await stores.intents.list('').finally(() => stores.close());
+    try {
+      await stores.intents.list('');
+    } finally {
+      await stores.close();
+    }
   };
   await assert.rejects(read(), fails('store-broken', file));
 });
