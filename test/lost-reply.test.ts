@@ -97,7 +97,7 @@ test('both of two copies are paused where the policy says so, and the one that i
   assert.deepEqual([settled.host, settled.state, await fleet.state('host2', 'twice')], ['host2', 'running', 'running']);
   await virsh(fleet.lab, 'host1', ['undefine', 'twice']).catch(() => undefined);
   await vmDelete(fleet.lab, 'twice');
-  await fleet.plane.json('cluster', 'set', 'default');
+  await fleet.plane.json('cluster', 'set', 'default', '--policy', '');
 });
 
 test('by handover: the target waits until the source is gone, and one runs also when the reply is lost', { timeout: 120_000 }, async () => {

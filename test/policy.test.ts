@@ -103,7 +103,7 @@ test('policies are versioned, selected by label and cluster, and kept as they we
   const refused = await fleet.plane.ferry('policy', 'remove', 'mine');
   assert.match(refused.stderr, /used by label tier=db/);
   await fleet.plane.json('vm', 'label', 'busy', 'tier=db-');
-  await fleet.plane.json('cluster', 'set', 'default');
+  await fleet.plane.json('cluster', 'set', 'default', '--policy', '');
   await fleet.plane.json('policy', 'unbind', 'tier=db');
   assert.equal((await fleet.plane.ferry('policy', 'remove', 'mine')).code, 0);
   const unknown = await fleet.plane.ferry('vm', 'migrate', 'busy', '--policy', 'nonsense');

@@ -117,7 +117,7 @@ test('migration data goes to the migration network and to the ports of the clust
     assert.equal((await fleet.move('writer', '--to', 'host2')).transfer?.disksPort, 50_001);
     await fleet.move('writer', '--to', 'host1', '--direct');
   } finally {
-    await fleet.plane.json('cluster', 'set', 'default');
+    await fleet.plane.json('cluster', 'set', 'default', '--migration-network', '', '--migration-ports', '');
     for (const name of ['host1', 'host2']) await fleet.plane.json('host', 'set', name, '--migration-address', '');
   }
 });

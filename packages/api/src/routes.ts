@@ -12,7 +12,7 @@ export const routes = {
   hostRemove: { method: 'DELETE', path: '/hosts/{host}' },
   hostChange: { method: 'PATCH', path: '/hosts/{host}' },
   clusterList: { method: 'GET', path: '/clusters' },
-  clusterPut: { method: 'PUT', path: '/clusters/{cluster}' },
+  clusterChange: { method: 'PATCH', path: '/clusters/{cluster}' },
   clusterRemove: { method: 'DELETE', path: '/clusters/{cluster}' },
   policyList: { method: 'GET', path: '/policies' },
   policyShow: { method: 'GET', path: '/policies/{policy}' },

@@ -18,11 +18,20 @@ export const duration = (text: string): number => {
   return value;
 };
 
+/** Entries of a map so far; null takes one away. */
+type Entries = Readonly<Record<string, string | null>> | undefined;
+
 /** `A=B`, given as often as needed. */
-const pairs = (text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> => {
+const pairs = (text: string, before: Entries): Entries => {
   const [, from, to] = /^([^=]+)=(.+)$/.exec(text) ?? [];
   if (from === undefined || to === undefined) throw new InvalidArgumentError('It takes SOURCE=TARGET.');
   return { ...before, [from]: to };
+};
+
+/** The same where `A=` takes an entry away. */
+export const changedPairs = (text: string, before: Entries): Entries => {
+  const [, gone] = /^([^=]+)=$/.exec(text) ?? [];
+  return gone === undefined ? pairs(text, before) : { ...before, [gone]: null };
 };
 
 export interface MapOptions {
@@ -33,11 +42,11 @@ export interface MapOptions {
 }
 
 /** Options that say what stands for the source's names on the target. */
-export const mapOptions = (command: Command): Command =>
+export const mapOptions = (command: Command, parse: (text: string, before: Entries) => Entries = pairs): Command =>
   command
-    .option('--map-network <source=target>', 'a network or bridge that has another name on the target; may be given again', pairs)
-    .option('--map-pool <source=target>', 'a storage pool; may be given again', pairs)
-    .option('--map-path <source=target>', 'a file or folder, and what lies below; may be given again', pairs)
+    .option('--map-network <source=target>', 'a network or bridge that has another name on the target; may be given again', parse)
+    .option('--map-pool <source=target>', 'a storage pool; may be given again', parse)
+    .option('--map-path <source=target>', 'a file or folder, and what lies below; may be given again', parse)
     .option('--graphics-listen <address>', "address on which the target's consoles listen");
 
 export const mapOf = ({ mapNetwork, mapPool, mapPath, graphicsListen }: MapOptions): { readonly map?: NonNullable<MigrationCreate['map']> } => {

@@ -271,6 +271,21 @@ test('a reader that has gone ends it without a word; a file that is not there is
   assert.deepEqual([watched.code, watched.stderr.split('\n')[0]], [7, 'error: The control plane ended the stream of events.']);
 });
 
+test('cluster set sends what is named, and null for what is taken away', async () => {
+  const bodies: unknown[] = [];
+  await using server = await fakeServer((request, response, body) => {
+    bodies.push([request.method, JSON.parse(body)]);
+    json(response, 200, { name: 'racks', hosts: [] });
+  });
+  await ferry(server.dataDir, 'cluster', 'set', 'racks', '--policy', 'night');
+  await ferry(server.dataDir, 'cluster', 'set', 'racks', '--migration-network', '', '--migration-ports', '', '--tls', '', '--map-network', 'a=b', '--map-network', 'c=', '--graphics-listen', '');
+  assert.deepEqual(bodies, [
+    ['PATCH', { policy: 'night' }],
+    ['PATCH', { migrationNetwork: null, migrationPorts: null, tls: null, map: { networks: { a: 'b', c: null }, graphicsListen: null } }],
+  ]);
+  assert.equal((await ferry(server.dataDir, 'cluster', 'set', 'racks')).code, 2);
+});
+
 test('--help lists every exit code', async () => {
   const ran = await ferry('/nonexistent', '--help');
   assert.equal(ran.code, 0);

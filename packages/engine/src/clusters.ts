@@ -7,12 +7,17 @@ import type { Policies } from './policies.ts';
 import type { IntentStore } from './ports.ts';
 
 const prefix = 'clusters/';
+/** Each try that is lost was somebody's success. */
+const mostTries = 100;
 
 export interface ClusterStore {
   /** Stored ones and those that hosts name, by name. */
   all(hosts: readonly Host[]): ReadonlyMap<string, Cluster>;
-  /** Replaces the settings. Throws FerryError `request-invalid`, `policy-unknown`. */
-  put(cluster: Cluster): Promise<Cluster>;
+  /**
+   * Makes the cluster, or changes it; `change` is asked again where somebody else was faster. Throws FerryError `request-invalid`, `policy-unknown`,
+   * `store-conflict`.
+   */
+  change(name: string, change: (before: Cluster) => Cluster): Promise<Cluster>;
   /** Throws FerryError `cluster-unknown`, `cluster-in-use`. */
   remove(name: string, hosts: readonly Host[]): Promise<void>;
 }
@@ -25,14 +30,20 @@ export async function openClusters(intents: IntentStore, policies: Pick<Policies
       const names = [...new Set([defaultCluster, ...stored.keys(), ...hosts.map(({ cluster }) => cluster)])].sort();
       return new Map(names.map((name) => [name, stored.get(name) ?? { name }]));
     },
-    async put(cluster) {
-      const { migrationNetwork, migrationPorts, policy } = cluster;
-      if (policy !== undefined) policies.find(policy);
-      if (migrationNetwork !== undefined && !isNetwork(migrationNetwork)) throw new FerryError('request-invalid', `"${migrationNetwork}" is no network as in 10.1.0.0/16 or fd00::/64.`);
-      if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last) throw new FerryError('request-invalid', `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`);
-      await intents.commit([{ op: 'put', key: prefix + cluster.name, value: cluster }]);
-      stored.set(cluster.name, cluster);
-      return cluster;
+    async change(name, change) {
+      for (let tries = 0; tries < mostTries; tries += 1) {
+        const entry = await intents.get(prefix + name);
+        const cluster = change((entry?.value as Cluster | undefined) ?? { name });
+        const { migrationNetwork, migrationPorts, policy } = cluster;
+        if (policy !== undefined) policies.find(policy);
+        if (migrationNetwork !== undefined && !isNetwork(migrationNetwork)) throw new FerryError('request-invalid', `"${migrationNetwork}" is not a network such as 10.1.0.0/16 or fd00::/64.`);
+        if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last) throw new FerryError('request-invalid', `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`);
+        const written = await intents.commit([{ op: 'put', key: prefix + name, value: cluster, ifRevision: entry?.revision ?? 0 }]);
+        if ('conflict' in written) continue;
+        stored.set(name, cluster);
+        return cluster;
+      }
+      throw new FerryError('store-conflict', `The cluster ${name} was changed by others each time that this was tried.`);
     },
     async remove(name, hosts) {
       const members = hosts.filter(({ cluster }) => cluster === name);

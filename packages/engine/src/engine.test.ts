@@ -362,9 +362,9 @@ test('a retry goes to the next suited host, and what was decided on the way is k
 test('a policy that is named must be there; labels and clusters select one', async () => {
   await run(web);
   await assert.rejects(engine.startMigration({ vm: 'web', policy: 'nonsense' }, by), refused('policy-unknown'));
-  await assert.rejects(engine.putCluster({ name: 'default', policy: 'nonsense' }), refused('policy-unknown'));
+  await assert.rejects(engine.changeCluster('default', (before) => ({ ...before, policy: 'nonsense' })), refused('policy-unknown'));
   await assert.rejects(engine.policies.put('nova', engine.policies.find('default')), refused('policy-preset'));
-  await engine.putCluster({ name: 'default', policy: 'nova' });
+  await engine.changeCluster('default', (before) => ({ ...before, policy: 'nova' }));
   assert.deepEqual([(await move()).policy?.name, (await move()).policy?.from], ['nova', 'cluster']);
   await engine.policies.bind('tier=db', 'harvester');
   await engine.labelVm('web', { add: ['tier=db'], remove: [] });

@@ -167,8 +167,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     leftovers: () => volumes.leftovers(),
     purgeLeftover: (hostRef, path, signal) => purgeLeftover({ volumes, roster, vms: () => fleet.vms(), active }, hostRef, path, signal),
     clusters: clusterViews,
-    async putCluster(cluster) {
-      const { name } = await clusters.put(cluster);
+    async changeCluster(name, change) {
+      const cluster = await clusters.change(name, change);
       return clusterViews().find((each) => each.cluster.name === name) ?? { cluster, hosts: [] };
     },
     removeCluster: (name) => clusters.remove(name, roster.members()),

@@ -63,8 +63,8 @@ export interface HostSettings {
 
 export interface Engine {
   clusters(): readonly ClusterView[];
-  /** Makes the cluster or replaces its settings. */
-  putCluster(cluster: Cluster): Promise<ClusterView>;
+  /** Makes the cluster, or changes it: `change` is asked again where somebody else was faster. */
+  changeCluster(name: string, change: (before: Cluster) => Cluster): Promise<ClusterView>;
   removeCluster(name: string): Promise<void>;
   hosts(): readonly HostView[];
   host(ref: string): HostView;

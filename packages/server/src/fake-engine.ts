@@ -73,7 +73,7 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     vmCountOf: (id) => (id === 'h1' ? 1 : 0),
     changeHost: async (ref, settings) => note('changeHost', { ref, settings }, sampleHost),
     clusters: () => [{ cluster: { name: 'default', tls: true }, hosts: ['alpha'] }],
-    putCluster: async (cluster) => note('putCluster', cluster, { cluster, hosts: [] }),
+    changeCluster: async (name, change) => note('changeCluster', change({ name, tls: true }), { cluster: change({ name, tls: true }), hosts: [] }),
     removeCluster: async (name) => note('removeCluster', name, undefined),
     startPostCopy: async (ref) => note('startPostCopy', ref, find(ref)),
     pauseMigration: async (ref) => note('pauseMigration', ref, find(ref)),

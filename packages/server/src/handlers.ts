@@ -52,7 +52,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       return { body: hostJson(view, engine.vmCountOf(view.host.id)) };
     },
     clusterList: async () => ({ body: { items: engine.clusters().map(clusterJson) } }),
-    clusterPut: async ({ params, body }) => ({ body: clusterJson(await engine.putCluster(clusterOf(params.cluster, body))) }),
+    clusterChange: async ({ params, body }) => ({ body: clusterJson(await engine.changeCluster(params.cluster, (before) => mergePatch(before, body) as Cluster)) }),
     clusterRemove: async ({ params }) => {
       await engine.removeCluster(params.cluster);
       return { body: undefined };
@@ -110,7 +110,17 @@ const onTarget = <T>(engine: Engine, { toUri, ...body }: ParsedOf<'migrationCrea
 /** Fields that are not there are left out, in the steps too. */
 const policyOf = ({ steps, ...content }: ParsedOf<'policyPut'>['body']): PolicyContent => ({ ...present(content), steps: steps.map((step) => present<object>(step) as PolicyStep) });
 
-const clusterOf = (name: string, { map, ...settings }: ParsedOf<'clusterPut'>['body']): Cluster => ({ name, ...present(settings), ...(map === undefined ? {} : { map: present(map) }) });
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** RFC 7396. */
+const mergePatch = (before: unknown, patch: object): object => {
+  const merged = new Map(Object.entries(isObject(before) ? before : {}));
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(key);
+    else if (value !== undefined) merged.set(key, isObject(value) ? mergePatch(merged.get(key), value) : value);
+  }
+  return Object.fromEntries(merged);
+};
 
 /** Throws FerryError `request-invalid` for fields that exclude each other. */
 const requestOf = (body: Omit<ParsedOf<'migrationCreate'>['body'], 'toUri'>): MigrationRequest & { readonly vm: string } => {

@@ -36,7 +36,7 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   hostRemove: { method: 'DELETE', url: '/hosts/alpha' },
   hostChange: { method: 'PATCH', url: '/hosts/alpha', payload: { migrationAddress: '10.0.0.1' } },
   clusterList: { url: '/clusters' },
-  clusterPut: { method: 'PUT', url: '/clusters/east', payload: { migrationNetwork: '10.1.0.0/16', migrationPorts: { first: 50_000, last: 50_010 } } },
+  clusterChange: { method: 'PATCH', url: '/clusters/east', payload: { migrationNetwork: '10.1.0.0/16', migrationPorts: { first: 50_000, last: 50_010 } } },
   clusterRemove: { method: 'DELETE', url: '/clusters/east' },
   migrationTune: { method: 'PATCH', url: '/migrations/m1', payload: { maxBandwidthMiBPerSecond: 10 } },
   policyList: { url: '/policies' },
@@ -97,6 +97,12 @@ test('what was parsed reaches the engine, the name of the client too', async () 
     { name: 'migrations', with: { state: 'active', limit: 5 } },
     { name: 'addHost', with: { uri: 'qemu+tcp://alpha/system' } },
   ]);
+});
+
+test('a cluster is patched: what is not named stays, null takes away', async () => {
+  const patch = async (payload: object): Promise<unknown> => (await ask({ method: 'PATCH', url: '/api/v1/clusters/east', payload })).json();
+  assert.deepEqual(await patch({ policy: 'nova', map: { networks: { a: 'b', c: null } } }), { name: 'east', tls: true, policy: 'nova', map: { networks: { a: 'b' } }, hosts: [] });
+  assert.deepEqual(await patch({ tls: null }), { name: 'east', hosts: [] });
 });
 
 test('a made object is named by its location', async () => {

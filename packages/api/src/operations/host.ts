@@ -1,7 +1,7 @@
 /** Hosts and the clusters that they are in. */
 import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
-import { clusterPutSchema, clusterSchema } from '../schemas/cluster.ts';
+import { clusterChangeSchema, clusterSchema } from '../schemas/cluster.ts';
 import { hostAddSchema, hostChangeSchema, hostSchema } from '../schemas/host.ts';
 import { nameText } from '../schemas/parts.ts';
 import { ref } from './operation.ts';
@@ -54,10 +54,10 @@ export const hostOperations = {
     status: 200,
     errors: [],
   },
-  clusterPut: {
-    summary: 'Make a cluster, or replace its settings',
+  clusterChange: {
+    summary: 'Make a cluster, or change some of its settings',
     params: clusterParams,
-    body: clusterPutSchema,
+    body: clusterChangeSchema,
     answer: clusterSchema,
     status: 200,
     errors: ['request-invalid', 'policy-unknown', 'store-conflict'],

@@ -54,7 +54,7 @@ export const migrationOperations = {
     errors: [...migrationRefErrors, 'migration-finished', 'migration-past-return', 'store-conflict'],
   },
   migrationTune: {
-    summary: 'Change the limits of a migration; they act at once on one that runs. Disks that are being copied keep theirs',
+    summary: 'Change the limits of a migration; they act at once on one that runs, on its memory and on each disk that is being copied',
     params: migrationParams,
     body: migrationTuneSchema,
     answer: migrationSchema,

@@ -19,8 +19,25 @@ const clusterSettings = {
   map: definitionMapSchema.optional(),
   policy: z.string().min(1).max(63).optional().meta({ description: 'Name of the policy for VMs that leave its hosts' }),
 };
-export const clusterPutSchema = z.strictObject(clusterSettings).meta({ id: 'ClusterPut', description: 'All settings of the cluster; what is absent is not set' });
+const changedNames = (what: string) => z.record(z.string().min(1).max(1024), z.string().min(1).max(1024).nullable()).nullable().optional().meta({ description: what });
+export const clusterChangeSchema = z
+  .strictObject({
+    migrationNetwork: clusterSettings.migrationNetwork.nullable(),
+    migrationPorts: clusterSettings.migrationPorts.nullable(),
+    tls: clusterSettings.tls.nullable(),
+    policy: clusterSettings.policy.nullable(),
+    map: z
+      .strictObject({
+        networks: changedNames("libvirt's networks and the host's bridges: source to target"),
+        pools: changedNames('Storage pools'),
+        paths: changedNames('Files and folders; what lies below goes along'),
+        graphicsListen: definitionMapSchema.shape.graphicsListen.nullable(),
+      })
+      .nullable()
+      .optional(),
+  })
+  .meta({ id: 'ClusterChange', description: 'A merge patch (RFC 7396): what is absent stays as it is, null takes away a setting or an entry of a map' });
 export const clusterSchema = z.object({ name: z.string(), hosts: z.array(z.string()), ...clusterSettings }).meta({ id: 'Cluster' });
 
 export type ClusterJson = z.infer<typeof clusterSchema>;
-export type ClusterPut = z.infer<typeof clusterPutSchema>;
+export type ClusterChange = z.infer<typeof clusterChangeSchema>;

@@ -1,15 +1,18 @@
 /** `ferry cluster ...`: hosts that share where and how migration data travels. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { ClusterJson, ClusterPut } from '@ferry/api';
+import type { ClusterChange, ClusterJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
-import { mapOf, mapOptions, type MapOptions } from '../options.ts';
+import { changedPairs, mapOf, mapOptions, type MapOptions } from '../options.ts';
 import { fields, table } from '../output/table.ts';
 
-const ports = (text: string): { readonly first: number; readonly last: number } => {
+/** "" takes the setting away. */
+const ports = (text: string): { readonly first: number; readonly last: number } | '' => {
+  if (text === '') return '';
   const [, first, last] = /^(\d{4,5})-(\d{4,5})$/.exec(text) ?? [];
   if (first === undefined || last === undefined) throw new InvalidArgumentError('It takes a range as in 50000-50063.');
   return { first: Number(first), last: Number(last) };
 };
+const changedMap = ({ map }: ReturnType<typeof mapOf>): Pick<ClusterChange, 'map'> => (map === undefined ? {} : { map: { ...map, ...(map.graphicsListen === undefined ? {} : { graphicsListen: map.graphicsListen || null }) } });
 const portText = (range: ClusterJson['migrationPorts']): string | undefined => (range === undefined ? undefined : `${range.first}-${range.last}`);
 const tlsText = (tls: boolean | undefined): string | undefined => (tls === undefined ? undefined : tls ? 'on' : 'off');
 
@@ -27,8 +30,8 @@ const clusterText = (cluster: ClusterJson): string =>
 
 interface SetOptions extends MapOptions {
   readonly migrationNetwork?: string;
-  readonly migrationPorts?: { readonly first: number; readonly last: number };
-  readonly tls?: 'on' | 'off';
+  readonly migrationPorts?: { readonly first: number; readonly last: number } | '';
+  readonly tls?: 'on' | 'off' | '';
   readonly policy?: string;
 }
 
@@ -42,17 +45,24 @@ export function clusterCommands(program: Command): void {
       const { items } = await client().call('clusterList');
       output.result(items, (safe) => table(['name', 'hosts', 'migration network', 'ports', 'tls'], safe.map((each) => [each.name, each.hosts.join(', '), each.migrationNetwork, portText(each.migrationPorts), tlsText(each.tls)])));
     });
-  mapOptions(cluster.command('set <cluster>'))
-    .description('make a cluster, or replace its settings; what is left away is not set')
+  mapOptions(cluster.command('set <cluster>'), changedPairs)
+    .description('make a cluster, or change the settings that are named; "" takes a setting away, as SOURCE= does an entry of a map')
     .option('--migration-network <cidr>', 'migration data goes to an address in this network')
     .option('--migration-ports <first-last>', "ports on the target for migration data, in place of libvirt's own", ports)
-    .addOption(new Option('--tls <on|off>', 'whether migration data is encrypted unless asked otherwise').choices(['on', 'off']))
+    .addOption(new Option('--tls <on|off>', 'whether migration data is encrypted unless asked otherwise').choices(['on', 'off', '']))
     .option('--policy <policy>', 'policy for VMs that leave its hosts ("ferry policy list")')
     .action(async (name: string, { migrationNetwork, migrationPorts, tls, policy, ...maps }: SetOptions, command: Command) => {
       const { client, output } = contextOf(command);
-      const body: ClusterPut = { ...(migrationNetwork === undefined ? {} : { migrationNetwork }), ...(migrationPorts === undefined ? {} : { migrationPorts }), ...(tls === undefined ? {} : { tls: tls === 'on' }), ...(policy === undefined ? {} : { policy }), ...mapOf(maps) };
-      const put = await client().call('clusterPut', { params: { cluster: name }, body });
-      output.result(put, (safe) => clusterText(safe));
+      const body: ClusterChange = {
+        ...(migrationNetwork === undefined ? {} : { migrationNetwork: migrationNetwork || null }),
+        ...(migrationPorts === undefined ? {} : { migrationPorts: migrationPorts || null }),
+        ...(tls === undefined ? {} : { tls: tls === '' ? null : tls === 'on' }),
+        ...(policy === undefined ? {} : { policy: policy || null }),
+        ...changedMap(mapOf(maps)),
+      };
+      if (Object.keys(body).length === 0) command.error('Give what is to be changed: see "ferry cluster set --help".');
+      const changed = await client().call('clusterChange', { params: { cluster: name }, body });
+      output.result(changed, (safe) => clusterText(safe));
     });
   cluster
     .command('remove <cluster>')
