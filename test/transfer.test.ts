@@ -17,6 +17,7 @@ withFleet(async (made) => {
   await vmCreate(made.lab, { name: 'writer', host: 'host1', disk: 'local', workload: 'disk' });
 });
 
+const addressOf = (host: string): string => fleet.temporary.status.hosts.find(({ name }) => name === host)?.address ?? assert.fail(host);
 const other = (): string => (at === 'host1' ? 'host2' : 'host1');
 const moved = async (...options: readonly string[]): Promise<MigrationJson> => {
   const before = readTicks(vmLog(fleet.lab, 'guest'));
@@ -38,6 +39,17 @@ test('peer-to-peer by default, direct when asked; the plan says why', async () =
   assert.match((await moved()).transfer?.modeReason ?? '', /can be reached by qemu\+tcp/);
   const direct = await moved('--direct');
   assert.deepEqual([direct.transfer?.mode, direct.transfer?.modeReason], ['direct', 'asked for']);
+});
+
+test('hosts that do not know each other by name: memory and disks go to the address by which Ferry reaches the target', async () => {
+  for (const host of ['host1', 'host2']) await fleet.sh(host, "cp /etc/hosts /root/hosts; sed -i '/host[12]/d' /etc/hosts; cat /etc/hosts; ! getent hosts host1 host2");
+  try {
+    assert.equal((await moved()).transfer?.migrateUri, `tcp://${addressOf(at)}`);
+    await moved('--direct');
+    for (const [to, ...options] of [['host2', '--peer-to-peer'], ['host1', '--direct']] as const) assert.deepEqual((await fleet.move('writer', '--to', to, ...options)).vmIsNow, { host: to, state: 'running' });
+  } finally {
+    for (const host of ['host1', 'host2']) await fleet.sh(host, 'cat /root/hosts > /etc/hosts');
+  }
 });
 
 test('direct: a paused guest stays paused, a local disk is copied, a shut-off VM moves by its helper', async () => {

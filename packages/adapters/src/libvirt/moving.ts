@@ -34,6 +34,7 @@ const paramsOf = ({ maxBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, cop
   ...(copyDisks.length > 0 ? { migrateDisks: copyDisks, disksPort: transfer.disksPort } : {}),
   migrateUri: transfer.migrateUri,
   listenAddress: transfer.listenAddress,
+  tlsDestination: transfer.tlsName,
   parallelConnections: transfer.parallelConnections,
   ...(transfer.throttle === undefined ? {} : { autoConvergeInitialPercent: transfer.throttle.initialPercent, autoConvergeIncrementPercent: transfer.throttle.incrementPercent }),
   compression: transfer.compression === undefined ? undefined : [transfer.compression],

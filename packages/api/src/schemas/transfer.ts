@@ -60,6 +60,7 @@ export const transferSchema = z
     tls: z.boolean().optional(),
     tunnelled: z.boolean().optional(),
     migrateUri: z.string().optional(),
+    tlsName: z.string().optional(),
     listenAddress: z.string().optional(),
     disksPort: z.number().int().optional(),
     parallelConnections: z.number().int().optional(),

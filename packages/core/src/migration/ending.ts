@@ -56,13 +56,20 @@ export function withoutAttention(migration: Migration, keep = false): Migration 
 export const failureText = (migration: Migration): string =>
   migration.evidence.gaveUp?.text ?? migration.evidence.performEnded?.failure?.message ?? (migration.adopted === true ? 'the control plane was restarted and found no transfer running' : 'libvirt ended the migration without saying why');
 
+/** What libvirt and QEMU say of a name that the source does not resolve, or resolves to itself. */
+const unresolved = /address resolution failed for|unable to resolve address|Name or service not known|Temporary failure in name resolution/i;
+
+/** The way out that libvirt's own sentence does not name. */
+const wayOutOf = ({ from, to }: Migration, message: string): string =>
+  unresolved.test(message) && to !== undefined ? ` ${from.name} does not resolve that name of ${to.name}: give Ferry the address, "ferry host set ${to.name} --migration-address ADDRESS".` : '';
+
 export function stayedError(migration: Migration, verdict: 'stayed' | 'stopped-on-source'): ErrorText | undefined {
   if (migration.abortRequestedAt !== undefined) return undefined;
   const where = verdict === 'stayed' ? `${migration.vm.name} stayed on ${migration.from.name}` : `${migration.vm.name} stopped on ${migration.from.name} during the migration`;
   const { gaveUp } = migration.evidence;
   if (gaveUp !== undefined && verdict === 'stayed') return { code: gaveUp.targetSilent === true ? 'migration-failed' : 'migration-not-converged', message: `${where}: ${gaveUp.text}` };
   const code = migration.adopted === true && migration.evidence.performEnded === undefined ? 'migration-interrupted' : 'migration-failed';
-  return { code, message: `${where}: ${failureText(migration)}` };
+  return { code, message: `${where}: ${failureText(migration)}${wayOutOf(migration, failureText(migration))}` };
 }
 
 export function finish(before: Migration, outcome: MigrationOutcome, now: TimeMs, error?: ErrorText): Step {

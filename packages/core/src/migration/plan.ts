@@ -18,6 +18,8 @@ export interface TransferPlan {
   readonly tunnelled?: true;
   /** tcp://ADDRESS[:PORT]; absent: where the target says. */
   readonly migrateUri?: string;
+  /** Name in the target's certificate for migration data, where the URI has another one. */
+  readonly tlsName?: string;
   readonly listenAddress?: string;
   readonly disksPort?: number;
   readonly parallelConnections?: number;

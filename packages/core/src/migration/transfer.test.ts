@@ -28,7 +28,7 @@ test('who drives: the source where it reaches the target, else Ferry, else who w
   const peerRefusal = { at: 0, message: 'no route' };
   assert.equal(plan({}).transfer.mode, 'peer-to-peer');
   assert.equal(plan({}, { target: local }).transfer.mode, 'direct');
-  assert.deepEqual(plan({}, { peerRefusal }).transfer, { mode: 'direct', modeReason: 'no route' });
+  assert.deepEqual(plan({}, { peerRefusal }).transfer, { mode: 'direct', modeReason: 'no route', migrateUri: 'tcp://10.0.0.2' });
   assert.equal(plan({ mode: 'peer-to-peer' }, { peerRefusal }).transfer.mode, 'peer-to-peer');
   assert.equal(plan({ mode: 'direct' }).transfer.mode, 'direct');
   assert.deepEqual(codes({ mode: 'peer-to-peer' }, { target: local }), ['target-not-addressable']);
@@ -59,8 +59,20 @@ test('addresses and ports come from the host and its cluster; what does not fit 
   assert.deepEqual(codes({}, { cluster, target, copies: true, portsInUse: [50_000, 50_001] }), ['migration-ports']);
   assert.deepEqual(codes({}, { cluster, target, portsInUse: [50_000, 50_001] }), []);
   assert.equal(plan({}, { target: view('b', 'qemu+tcp://b/system', { migrationAddress: 'fd00::2' }) }).transfer.migrateUri, 'tcp://[fd00::2]');
-  assert.equal(plan({}, { cluster: { name: 'default', migrationPorts: { first: 50_000, last: 50_000 } } }).transfer.migrateUri, 'tcp://b:50000');
-  assert.equal(plan({}).transfer.migrateUri, undefined);
+  assert.equal(plan({}, { cluster: { name: 'default', migrationPorts: { first: 50_000, last: 50_000 } } }).transfer.migrateUri, 'tcp://10.0.0.2:50000');
+});
+
+test('migration data goes where Ferry knows that the target is reached, and not to the name that the target gives itself', () => {
+  const to = (uri: string, request: MigrationRequest = {}, more: Partial<Host> = {}) => plan(request, { target: view('b', uri, more) }).transfer;
+  assert.equal(to('qemu+tls://10.0.0.2/system').migrateUri, 'tcp://10.0.0.2');
+  assert.equal(to('qemu+tcp://[fd00::2]:16509/system', { mode: 'direct' }).migrateUri, 'tcp://[fd00::2]');
+  assert.equal(to('qemu+ssh://root@10.0.0.2/system').listenAddress, undefined, 'it may be the address of a NAT');
+  assert.equal(to('qemu+tls://b.example/system').migrateUri, 'tcp://b.example', "the source's daemon uses this name too");
+  for (const uri of ['qemu+ssh://b/system', 'qemu:///system', 'qemu+tcp://127.0.0.1/system']) assert.equal(to(uri).migrateUri, undefined, uri);
+  assert.equal(to('qemu+tls://b.example/system', { mode: 'direct' }).migrateUri, undefined, 'Ferry resolves it, and not the source');
+  assert.equal(to('qemu+tls://10.0.0.2/system', {}, { migrationAddress: '10.9.0.2' }).migrateUri, 'tcp://10.9.0.2');
+  assert.equal(to('qemu+tls://10.0.0.2/system', { tunnelled: true }).migrateUri, undefined);
+  assert.deepEqual([to('qemu+tls://10.0.0.2/system', { tls: true }).tlsName, to('qemu+tls://10.0.0.2/system').tlsName], ['b', undefined]);
 });
 
 test('the cluster says whether migration data is encrypted, unless asked otherwise', () => {

@@ -85,12 +85,16 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
   if (cluster.migrationNetwork !== undefined && (address === undefined || !isInNetwork(address, cluster.migrationNetwork))) {
     refuse('migration-network', `${host} has no address in ${cluster.migrationNetwork}, the migration network of the cluster ${cluster.name}${address === undefined ? '' : `; it has ${address}`}.`, `Give it one: ferry host set ${host} --migration-address ADDRESS.`);
   }
-  const ports = choosePorts(input, address);
+  const reached = reachedAs(target.host, chosen.mode);
+  const ports = choosePorts(input, address, reached);
+  // its certificate is held against the name that libvirt itself would take
+  const tlsName = tls && address === undefined && reached !== undefined ? target.facts?.hostname : undefined;
   if (ports === 'none') refuse('migration-ports', `All ports from ${cluster.migrationPorts?.first ?? 0} to ${cluster.migrationPorts?.last ?? 0} of ${host} are used by other migrations.`, 'Wait for one of them to end, or give the cluster a wider range.');
   return {
     transfer: {
       ...chosen,
       ...(tls ? { tls } : {}),
+      ...(tlsName === undefined ? {} : { tlsName }),
       ...(request.tunnelled === true ? { tunnelled: true as const } : { ...(typeof ports === 'object' ? ports : {}) }),
       ...(request.zeroCopy === true ? { zeroCopy: true as const } : {}),
       ...wayOfMemory(input, chosen.mode),
@@ -157,14 +161,24 @@ function connectionsOf({ source, target, request, policy }: TransferInput): Pick
   return fitting >= 2 ? { parallelConnections: fitting } : {};
 }
 
+/**
+ * Where the source reaches the target by what Ferry knows: the address in its URI, or the name by which the source's daemon reaches it anyway. The name
+ * that the target gives itself, which libvirt takes, may mean nothing to the source, or its own loopback. A name for ssh is its configuration's.
+ */
+function reachedAs({ uri }: HostView['host'], mode: TransferPlan['mode']): string | undefined {
+  if (!isNetworkUri(uri)) return undefined;
+  return addressOf(uri) ?? (mode === 'peer-to-peer' && /^\w+\+(tcp|tls):/.test(uri) ? hostOf(uri) : undefined);
+}
+
 /** Undefined: libvirt's own range, at the address that it takes by itself. */
-function choosePorts({ target, cluster, copies, portsInUse }: TransferInput, address: string | undefined): Pick<TransferPlan, 'migrateUri' | 'listenAddress' | 'disksPort'> | 'none' | undefined {
+function choosePorts({ target, cluster, copies, portsInUse }: TransferInput, address: string | undefined, reached: string | undefined): Pick<TransferPlan, 'migrateUri' | 'listenAddress' | 'disksPort'> | 'none' | undefined {
   const range = cluster.migrationPorts;
   const free = range === undefined ? [] : Array.from({ length: range.last - range.first + 1 }, (_, index) => range.first + index).filter((port) => !portsInUse.includes(port));
   const [port, disksPort] = free;
   if (range !== undefined && (port === undefined || (copies && disksPort === undefined))) return 'none';
-  if (address === undefined && port === undefined) return undefined;
-  const host = address ?? target.facts?.hostname ?? target.host.name;
+  const named = target.facts?.hostname ?? target.host.name;
+  const host = address ?? reached ?? (port === undefined ? undefined : named);
+  if (host === undefined) return undefined;
   return {
     migrateUri: `tcp://${host.includes(':') ? `[${host}]` : host}${port === undefined ? '' : `:${port}`}`,
     // where the address is known nothing else has to listen
