@@ -93,6 +93,8 @@ export interface HostFacts {
   readonly qemuVersion: string;
   readonly cpu: { readonly arch: string; readonly model: string; readonly vendor: string; readonly threads: number };
   readonly memoryBytes: number;
+  /** Machine types by which its QEMU runs guests of its own architecture, without aliases. */
+  readonly machines?: readonly string[];
   /** The fastest of its network cards that are up, in Mbit/s; absent when the host does not tell. */
   readonly linkMbit?: number;
 }

@@ -82,7 +82,17 @@ export async function moveDefinition(migration: Migration, { source, target, log
 
   async function define(): Promise<string | undefined> {
     try {
-      await target.definitions.write(rewrite(await source.definitions.read(vm.uuid, signal)), signal);
+      const own = await source.definitions.read(vm.uuid, signal);
+      try {
+        await target.definitions.write(rewrite(own), signal);
+      } catch (error) {
+        // a newer libvirt has put devices into it by itself that an older one does not know, and leaves them out where the target is another host
+        const portable = await source.definitions.readMigratable(vm.uuid, signal);
+        if (portable === own) throw error;
+        await target.definitions.write(rewrite(portable), signal).catch(() => {
+          throw error;
+        });
+      }
       return undefined;
     } catch (error) {
       return `${to?.name ?? 'the target'} does not take its definition: ${error instanceof Error ? error.message : String(error)}`;

@@ -230,6 +230,12 @@ test('a disk that goes from the target while the definition arrives there: the V
   assert.deepEqual([fleet.hosts.get('h1')?.domains.has(web.uuid), domains.has(web.uuid)], [true, false]);
 });
 
+test('a target that is older gets the definition without what the source put into it by itself', async () => {
+  await run({ ...web, disk: '/shared/web.raw', state: 'shut-off', reason: 'other' });
+  Object.assign(fleet.hosts.get('h2') ?? {}, { older: true });
+  assert.deepEqual([(await move({ to: 'h2' })).outcome, fleet.calls], ['succeeded', ['h2 define', 'h1 remove definition']]);
+});
+
 test('keep-source parks: of two definitions that are off, one is the VM, also after a restart', async () => {
   await run({ ...web, disk: '/shared/web.raw', state: 'shut-off', reason: 'other' });
   assert.equal((await move({ keepSource: true })).outcome, 'succeeded');

@@ -65,6 +65,8 @@ export interface DirectSide extends AsyncDisposable {
 export interface HelperDomain {
   readonly uuid: VmUuid;
   readonly name: string;
+  /** Absent: what the host takes for a PC. */
+  readonly machine?: string;
   /** The VM whose disks these are: what its definition says of the images below one holds for the helper, too. */
   readonly vm: VmUuid;
   /** `of`: device of the VM; absent where the file itself travels, whatever is in it. */

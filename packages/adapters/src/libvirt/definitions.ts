@@ -177,7 +177,7 @@ const directIoBytes = 4096;
  * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the time; without QEMU's
  * threads for each piece of it, a raw one three quarters of that. `own`: the VM's definition, which knows the images below each disk.
  */
-export function helperXml({ uuid, name, disks }: HelperDomain, marker: MigrationMarker, cache: 'none' | 'writeback', own: string): string {
+export function helperXml({ uuid, name, disks, machine = 'pc' }: HelperDomain, marker: MigrationMarker, cache: 'none' | 'writeback', own: string): string {
   const chains = new Map(
     disksOf(parseXml(own)).map(({ target, element }) => {
       const span = xmlChild(element, 'backingStore')?.span;
@@ -190,7 +190,7 @@ export function helperXml({ uuid, name, disks }: HelperDomain, marker: Migration
   return [
     `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
     `<metadata>${markerElement(marker)}</metadata>`,
-    "<memory unit='MiB'>1</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>",
+    `<memory unit='MiB'>1</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='${escapeXml(machine)}'>hvm</type></os>`,
     "<devices><controller type='usb' model='none'/><controller type='scsi' model='virtio-scsi'/><memballoon model='none'/>",
     ...disks.map(disk),
     '</devices></domain>',

@@ -84,8 +84,16 @@ export function instanceOf(domain: DomainRef, at: { readonly state: number; read
 /** Of the host's capabilities; a daemon that gives none is known by its host's name. */
 export const machineUuidOf = (hostname: string, capabilities: string): string => xmlChild(xmlChild(parseXml(capabilities), 'host'), 'uuid')?.text ?? hostname;
 
+/** Of full virtualisation on this architecture; `pc` and the like stand for another one on each host. */
+function machinesOf(capabilities: XmlElement, arch: string): readonly string[] {
+  const guests = capabilities.children.filter((guest) => guest.name === 'guest' && xmlChild(guest, 'os_type')?.text === 'hvm').map((guest) => xmlChild(guest, 'arch'));
+  const own = guests.find((each) => each?.attributes.get('name') === arch);
+  return (own?.children ?? []).filter(({ name, attributes }) => name === 'machine' && !attributes.has('canonical')).map(({ text }) => text);
+}
+
 export function factsOf(hostname: string, capabilities: string, versions: { readonly libvirt: string; readonly qemu: string }, node: { readonly cpus: number; readonly memoryBytes: number }): HostFacts {
-  const host = xmlChild(parseXml(capabilities), 'host');
+  const root = parseXml(capabilities);
+  const host = xmlChild(root, 'host');
   const cpu = xmlChild(host, 'cpu');
   return {
     hostname,
@@ -94,6 +102,7 @@ export function factsOf(hostname: string, capabilities: string, versions: { read
     qemuVersion: versions.qemu,
     cpu: { arch: xmlAt(cpu, 'arch')?.text ?? '', model: xmlAt(cpu, 'model')?.text ?? '', vendor: xmlAt(cpu, 'vendor')?.text ?? '', threads: node.cpus },
     memoryBytes: node.memoryBytes,
+    machines: machinesOf(root, xmlAt(cpu, 'arch')?.text ?? ''),
   };
 }
 

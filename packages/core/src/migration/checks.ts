@@ -6,6 +6,7 @@ import type { Reason } from '../errors.ts';
 import { notConnectedReason } from '../machine.ts';
 import type { HostId, VmUuid } from '../ids.ts';
 import { defaultCluster, type Cluster, type Host, type HostRef, type HostView, type Instance, type MigrationKind, type MigrationRequest, type Vm } from '../model.ts';
+import { helperMachine, helperReasons } from './helper-machine.ts';
 import type { MigrationPlan } from './plan.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../ids.ts';
@@ -255,6 +256,7 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
     vm: vm.name, needs: own?.needs ?? facts.needs, map: own === undefined ? joinMaps(cluster?.map, request.map) : {}, source: from, target: host.name, resources: input.resources?.get(host.id), createMissing: request.createMissing === true,
     disks: Object.fromEntries(movedDisks(facts, disks, storage.places ?? [])), chains: Object.fromEntries(disks.flatMap(({ target: disk, chain }) => (chain === undefined ? [] : [[disk, chain]]))), ownXml: input.ownXml !== undefined,
   });
+  const machine = how === 'helper' ? helperMachine(source?.facts?.machines, target.facts?.machines) : undefined;
   const plan: MigrationPlan = {
     how,
     live: move === 'live',
@@ -262,7 +264,7 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
     disks,
     ...(adapted.definition === undefined ? {} : { definition: adapted.definition }),
     ...(travel === undefined ? {} : { transfer: travel.transfer }),
-    ...(how === 'helper' && input.helperUuid !== undefined ? { helper: { uuid: input.helperUuid, name: `ferry-${input.helperUuid.slice(0, 8)}` } } : {}),
+    ...(how === 'helper' && input.helperUuid !== undefined ? { helper: { uuid: input.helperUuid, name: `ferry-${input.helperUuid.slice(0, 8)}`, ...(machine === undefined ? {} : { machine }) } } : {}),
     autostart: facts.autostart,
     ...(facts.stateFiles.length > 0 && !carries && move !== 'configuration' ? { stateFiles: facts.stateFiles } : {}),
     ...(facts.nvram ? { nvram: true as const } : {}),
@@ -274,5 +276,5 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
       ? [{ code: 'temporary-needs-shared', host: host.name, message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`, remedy: 'Leave --temporary away, or put the disks on shared storage.' }]
       : [];
   const cached = how === 'guest' ? cacheReasons(vm.name, facts.disks, disks, [source, target].flatMap((each) => (each === undefined ? [] : [{ name: each.host.name, qemuVersion: each.facts?.qemuVersion }]))) : [];
-  return { plan, storage: [...reasons, ...temporary, ...cached], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...(travel?.reasons ?? [])] };
+  return { plan, storage: [...reasons, ...temporary, ...cached, ...(how === 'helper' ? helperReasons(vm.name, source, target) : [])], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...(travel?.reasons ?? [])] };
 }

@@ -72,7 +72,7 @@ export interface MigrationPlan {
   /** Absent where nothing but a definition travels. */
   readonly transfer?: TransferPlan;
   /** Domain that moves in the VM's place. */
-  readonly helper?: { readonly uuid: VmUuid; readonly name: string };
+  readonly helper?: { readonly uuid: VmUuid; readonly name: string; readonly machine?: string };
   readonly autostart: boolean;
   /** Paths of UEFI variables, TPM state and saved memory that are copied beside the disks. */
   readonly stateFiles?: readonly string[];

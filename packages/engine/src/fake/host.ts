@@ -29,6 +29,8 @@ export interface FakeHost {
   slowMs: number;
   /** Hosts of one SAN see the same devices. */
   san: string;
+  /** Knows definitions of newer hosts only as they are given to other hosts. */
+  older: boolean;
   /** Deleting a volume fails. */
   sticky: boolean;
   drop: () => void;

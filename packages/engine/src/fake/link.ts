@@ -63,9 +63,10 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         };
       },
       read: async (uuid) => JSON.stringify(find(uuid)),
-      readMigratable: async (uuid) => JSON.stringify(find(uuid)),
+      readMigratable: async (uuid) => JSON.stringify({ ...find(uuid), portable: true }),
       async write(xml) {
         mustAnswer(host);
+        if (host.older && !('portable' in (JSON.parse(xml) as object))) throw new Error('unknown watchdog model');
         note(host, 'define');
         const domain = JSON.parse(xml) as FakeDomain;
         host.domains.set(domain.uuid, { ...domain, state: 'shut-off', reason: 'other', persistent: true, autostart: false });
