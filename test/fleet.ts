@@ -1,5 +1,5 @@
 /**
- * What the tests on real hosts begin with: a lab of two hosts, a control plane that knows them, and the small questions
+ * What the tests on real hosts begin with: a lab of two hosts or more, a control plane that knows them, and the small questions
  * that every file asks of them. Gone when the file's tests are over.
  */
 import { writeFileSync } from 'node:fs';
@@ -41,7 +41,8 @@ export interface MigrationJson {
   readonly vmIsNow?: { readonly host: string; readonly state: string };
   readonly adopted?: boolean;
   readonly disks?: readonly { readonly target: string; readonly how: string }[];
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error?: { readonly code: string; readonly message: string; readonly reasons?: readonly { readonly code: string; readonly host?: string; readonly message: string }[] };
+  readonly attempts?: readonly { readonly to?: string; readonly message: string }[];
   readonly proofOfDeath?: { readonly host: string; readonly statement: string; readonly actor: string; readonly at: string };
 }
 export interface VmJson {
@@ -75,11 +76,11 @@ export interface Fleet {
 }
 
 /** Hands the fleet over before the first test of the file, which waits for what `use` does with it. */
-export function withFleet(use: (fleet: Fleet) => unknown): void {
+export function withFleet(use: (fleet: Fleet) => unknown, { hosts = 2 }: { readonly hosts?: number } = {}): void {
   let temporary: TemporaryLab | undefined;
   let plane: ControlPlane | undefined;
   before(async () => {
-    const labOfFile = await temporaryLab({ hosts: 2 });
+    const labOfFile = await temporaryLab({ hosts });
     temporary = labOfFile;
     const planeOfFile = await controlPlane(...accessTo(labOfFile));
     plane = planeOfFile;

@@ -7,7 +7,7 @@ import type { Course, Part } from './convergence/course.ts';
 import type { Decision } from './convergence/decide.ts';
 import type { JobSample } from './convergence/sample.ts';
 import type { ErrorReport } from './errors.ts';
-import type { Compression, MigrationPlan, TransferMode } from './migration/plan.ts';
+import type { Compression, MigrationPlan, RoomNeeded, TransferMode } from './migration/plan.ts';
 import type { HostId, MigrationId, TimeMs, VmUuid } from './ids.ts';
 import type { ResolvedPolicy } from './policy/policy.ts';
 
@@ -281,6 +281,8 @@ export interface Migration {
   /** Attempts before this one, and when the next may begin. */
   readonly attempts?: readonly Attempt[];
   readonly notBefore?: TimeMs;
+  /** Told to wait: it begins when one of these hosts has this much left. */
+  readonly waitsFor?: readonly RoomNeeded[];
   /** What an operator should know now; in one sentence. */
   readonly attention?: string;
   readonly phase: MigrationPhase;
@@ -314,6 +316,8 @@ export interface MigrationEvidence {
   readonly performEnded?: { readonly at: TimeMs; readonly failure?: CallFailure };
   /** The memory's share of the link was told. */
   readonly memoryLimitedAt?: TimeMs;
+  /** Ports that the target said are in use, though no migration has them. */
+  readonly portsBusy?: readonly number[];
   /** The policy, or the operator, had the guest paused until it has arrived. */
   readonly pausedAt?: TimeMs;
   /** The policy has given it up, in its words; `powerOff`: the guest is shut down then and moved cold. */

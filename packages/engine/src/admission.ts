@@ -1,7 +1,7 @@
 /**
  * Lets queued migrations begin: which ones may, core says; those from one host begin one after the other. It is asked whenever something has changed.
  */
-import { admissible, type Migration } from '@ferry/core';
+import { admissible, type Migration, type RoomOf } from '@ferry/core';
 import type { Clock } from './ports.ts';
 
 /** Between the beginnings of two migrations from one host. */
@@ -11,6 +11,7 @@ export interface AdmissionDeps {
   readonly clock: Clock;
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
+  readonly roomOf: RoomOf;
   readonly begin: (id: string) => void;
 }
 
@@ -22,7 +23,7 @@ export interface Admission {
   stop(): void;
 }
 
-export function createAdmission({ clock, active, begin }: AdmissionDeps): Admission {
+export function createAdmission({ clock, active, roomOf, begin }: AdmissionDeps): Admission {
   /** By source: when its next migration may begin. */
   const nextStart = new Map<string, number>();
   const stopping = new AbortController();
@@ -30,7 +31,7 @@ export function createAdmission({ clock, active, begin }: AdmissionDeps): Admiss
 
   /** Migrations that begin together end together, and share the processors just when their guests are paused. */
   const admit = (): void => {
-    for (const { id, from } of admissible(active(), clock.now())) {
+    for (const { id, from } of admissible(active(), clock.now(), { roomOf })) {
       const now = clock.now();
       if (now < (nextStart.get(from.id) ?? 0)) {
         void admitNext();

@@ -53,6 +53,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       changed: (view) => {
         fleet.forget();
         hub.publish({ type: 'host', host: view, vms: fleet.vmCountOf(view.host.id) });
+        migrations.lookAgain();
       },
       removed: ({ name }) => {
         hub.publish({ type: 'host-removed', host: name });
@@ -169,6 +170,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     clusters: clusterViews,
     async changeCluster(name, change) {
       const cluster = await clusters.change(name, change);
+      migrations.lookAgain();
       return clusterViews().find((each) => each.cluster.name === name) ?? { cluster, hosts: [] };
     },
     removeCluster: (name) => clusters.remove(name, roster.members()),

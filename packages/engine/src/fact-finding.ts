@@ -3,8 +3,8 @@
  * on any host.
  */
 import {
-  candidatesOf, checkMigration, checkRescue, defaultCluster, joinMaps, ownPlaces, placesOf, portsOf, rescueCandidates, vmReasons, vmUuid,
-  type CheckInput, type CheckResult, type Cluster, type Host, type HostView, type Instance, type Migration, type MigrationRequest, type RescueStorage, type ResolvedPolicy, type TargetStorage, type Vm,
+  candidatesOf, checkMigration, checkRescue, defaultCluster, joinMaps, loadOn, memoryPromisedOn, ownPlaces, placesOf, portsUsedOn, rescueCandidates, vmReasons, vmUuid,
+  type CheckInput, type CheckResult, type Cluster, type Host, type HostId, type HostView, type Instance, type Migration, type MigrationRequest, type Reason, type RescueStorage, type ResolvedPolicy, type TargetStorage, type Vm,
 } from '@ferry/core';
 import type { KeptInstanceStore } from './kept-instances.ts';
 import type { RunnerDeps } from './move-context.ts';
@@ -13,7 +13,11 @@ import type { Policies } from './policies.ts';
 import type { HostLink, Hypervisor } from './ports.ts';
 
 /** Bounds all the asking for one check. */
-export const factsTimeoutMs = 30_000;
+export const factsTimeoutMs = 45_000;
+/** Bounds the asking of one host. */
+const lookTimeoutMs = 20_000;
+/** A daemon that says nothing for so long to a question that costs it nothing is not asked further. */
+const silenceMs = 5_000;
 
 export interface FleetView {
   hosts(): readonly HostView[];
@@ -35,9 +39,23 @@ export interface FactFinderDeps extends Pick<RunnerDeps, 'clock' | 'linkOf' | 'v
   readonly active: () => readonly Migration[];
 }
 
+/** What the hosts said. The choice is made of it when it is asked for, with what other migrations have by then. */
+export interface Gathered {
+  readonly at: number;
+  /** `self`: the migration that asks. */
+  choose(self: string | undefined): CheckResult;
+  /**
+   * Whether the chosen host's daemon takes one more connection, as the move will make it: one with too many clients lets it wait, and libvirt waits for
+   * ever. One that does not is not chosen again.
+   */
+  takes(chosen: CheckResult, signal: AbortSignal): Promise<boolean>;
+  /** Whether the VM and its hosts are still what they were. */
+  holds(): boolean;
+}
+
 export interface FactFinder {
-  /** Whether and how the VM can be moved. `self`: the migration that asks. Rejects when a host does not give its facts. */
-  check(vm: Vm, request: MigrationRequest, self: Pick<Migration, 'id' | 'policy' | 'attempts'> | undefined, signal: AbortSignal): Promise<CheckResult>;
+  /** Asks the hosts what has to be known of a move. `self`: the migration that asks. Rejects when the signal aborts. */
+  gather(vm: Vm, request: MigrationRequest, self: Pick<Migration, 'policy' | 'attempts'> | undefined, signal: AbortSignal): Promise<Gathered>;
   /** That of the cluster which the VM leaves, unless the VM or the request has another. */
   policyOf(vm: Vm, request: MigrationRequest): ResolvedPolicy;
   clusterOf(hostId: string): Cluster;
@@ -74,55 +92,172 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     return { ...(await deps.volumes.survey(facts?.disks ?? [], side(from), side(to), places, signal)), mapReasons: reasons };
   };
 
-  /** The dead host is asked nothing: what is stored and what the candidates have decides. */
-  const rescueCheck = async ({ vm, hosts, request, loadOf, domainsOn, parkedOn = new Set() }: CheckInput, signal: AbortSignal): Promise<CheckResult> => {
-    const definition = await deps.stored(vm.uuid, vm.hostId);
-    const facts = definition === undefined ? undefined : deps.hypervisor.describeDefinition(definition.xml);
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
-    const answering = rescueCandidates({ vm, hosts, request }).filter(({ state }) => state === 'connected');
-    const surveyed = await Promise.all(
-      answering.map(async ({ host }): Promise<readonly [typeof host.id, RescueStorage]> => [
-        host.id,
-        await deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, { ...host, storage: deps.linkOf(host.id).storage }, bounded),
-      ]),
-    );
-    return checkRescue({ vm, hosts, request, loadOf, parkedOn, ...(domainsOn === undefined ? {} : { domainsOn }), storage: new Map(surveyed), ...(facts === undefined ? {} : { facts }) });
+  /** A host's free memory now, which is also the question whether it answers at all. What one host does not say is that host's reason, and no other's. */
+  const ask = async <T>({ host, link }: Place, heard: Heard, look: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T | undefined> => {
+    const over = new AbortController();
+    const within = AbortSignal.any([signal, over.signal]);
+    let why: string | undefined;
+    const giveUpAfter = async (ms: number, unless: () => boolean): Promise<void> => {
+      await clock.sleep(ms, within).catch(() => undefined);
+      if (within.aborted || unless()) return;
+      why = `${host.name} did not answer within ${ms / 1_000} s.`;
+      over.abort(new Error(why));
+    };
+    void giveUpAfter(silenceMs, () => heard.freeMemory.has(host.id));
+    void giveUpAfter(lookTimeoutMs, () => false);
+    const answer = async (): Promise<void> => void heard.freeMemory.set(host.id, await link.inventory.freeMemory(within));
+    try {
+      const [looked] = await Promise.all([look(within), answer()]);
+      return looked;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const message = why ?? `${host.name} did not say what the move needs to know: ${error instanceof Error ? error.message : String(error)}`;
+      heard.silent.set(host.id, { code: 'target-silent', host: host.name, message, remedy: `Repair libvirtd on ${host.name}, or name another host.` });
+      return undefined;
+    } finally {
+      over.abort(new Error('the asking is over'));
+    }
   };
 
-  /** Asks the source what the VM consists of, and every candidate about its storage; then core decides. */
-  const check: FactFinder['check'] = async (vm, request, self, signal) => {
+  const takesAnother = ({ host, link }: Place, heard: Heard, signal: AbortSignal): Promise<boolean> => {
+    const known = heard.takes.get(host.id);
+    if (known !== undefined) return known;
+    const asking = connects({ host, link }, signal).then((problem) => {
+      if (problem !== undefined) heard.silent.set(host.id, problem);
+      return problem === undefined;
+    });
+    heard.takes.set(host.id, asking);
+    return asking;
+  };
+  const connects = async ({ host, link }: Place, signal: AbortSignal): Promise<Reason | undefined> => {
+    const over = new AbortController();
+    const late = clock.sleep(silenceMs, over.signal).then(() => over.abort(new Error(`nothing came within ${silenceMs / 1_000} s`)), () => undefined);
+    try {
+      await link.takesAnother(AbortSignal.any([signal, over.signal]));
+      return undefined;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const why = over.signal.aborted ? over.signal.reason : error;
+      return { code: 'target-full', host: host.name, message: `${host.name} takes no further connection of a libvirt client (${why instanceof Error ? why.message : String(why)}), and the move needs one.`, remedy: `Raise max_clients in libvirtd.conf on ${host.name}, end clients that nobody needs (virt-admin client-list libvirtd), or name another host.` };
+    } finally {
+      over.abort(new Error('the asking is over'));
+      await late;
+    }
+  };
+
+  const parkedOn = (vm: Vm): ReadonlySet<HostId> => new Set(vm.instances.map(({ hostId }) => hostId).filter((id) => deps.kept.isParked(vm.uuid, id)));
+
+  /** The dead host is asked nothing: what is stored and what the candidates have decides. */
+  const gatherForRescue = async (vm: Vm, request: MigrationRequest, heard: Heard, signal: AbortSignal): Promise<(now: Now) => CheckResult> => {
+    const hosts = fleet.hosts();
+    const definition = await deps.stored(vm.uuid, vm.hostId);
+    const facts = definition === undefined ? undefined : deps.hypervisor.describeDefinition(definition.xml);
+    const answering = rescueCandidates({ vm, hosts, request }).filter(({ state }) => state === 'connected');
+    const surveyed = await Promise.all(
+      answering.map(async ({ host }): Promise<readonly (readonly [typeof host.id, RescueStorage])[]> => {
+        const place = { host, link: deps.linkOf(host.id) };
+        const storage = await ask(place, heard, (within) => deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, { ...host, storage: place.link.storage }, within), signal);
+        return storage === undefined ? [] : [[host.id, storage]];
+      }),
+    );
+    return (now) => checkRescue({ vm, request, ...now, parkedOn: parkedOn(vm), domainsOn: (id) => fleet.instancesOn(id), hosts: heard.of(hosts), silent: heard.silent, storage: new Map(surveyed.flat()), ...(facts === undefined ? {} : { facts }) });
+  };
+
+  /** Asks the source what the VM consists of, and every candidate about its storage. */
+  const gatherForMove = async (vm: Vm, request: MigrationRequest, self: Pick<Migration, 'policy' | 'attempts'> | undefined, heard: Heard, signal: AbortSignal): Promise<(now: Now) => CheckResult> => {
+    const hosts = fleet.hosts();
     const basic: CheckInput = {
       vm,
-      hosts: fleet.hosts(),
+      hosts,
       request,
       policy: self?.policy ?? policyOf(vm, request),
-      tried: (self?.attempts ?? []).flatMap(({ to }) => to?.id ?? []),
-      loadOf: (id) => active().filter(({ id: other, from, to }) => other !== self?.id && (from.id === id || to?.id === id)).length,
+      tried: new Map((self?.attempts ?? []).flatMap(({ to, error }) => (to === undefined ? [] : [[to.id, error.message]]))),
+      loadOf: () => 0,
       clusters: deps.clusters(),
       domainsOn: (id) => fleet.instancesOn(id),
       peerRefusals: await deps.peers.refusalsOf(vm.hostId),
-      portsInUse: (id) => active().flatMap(({ id: other, to, plan }) => (other !== self?.id && to?.id === id ? portsOf(plan?.transfer) : [])),
       helperUuid: vmUuid(clock.randomUuid()),
-      parkedOn: new Set(vm.instances.map(({ hostId }) => hostId).filter((id) => deps.kept.isParked(vm.uuid, id))),
+      parkedOn: parkedOn(vm),
       arrivedPaused: deps.kept.hasArrivedPaused(vm),
     };
-    if (request.rescue !== undefined) return rescueCheck(basic, signal);
-    const source = basic.hosts.find(({ host }) => host.id === vm.hostId);
-    if (source?.state !== 'connected') return checkMigration(basic);
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
-    const sourceLink = deps.linkOf(vm.hostId);
-    const facts = await sourceLink.definitions.describe(vm.uuid, bounded);
+    const decide = (input: CheckInput) => (now: Now) => checkMigration({ ...input, ...now, hosts: heard.of(hosts), silent: heard.silent });
+    const source = hosts.find(({ host }) => host.id === vm.hostId);
+    if (source?.state !== 'connected') return decide(basic);
+    const from = { host: source.host, link: deps.linkOf(vm.hostId) };
+    const facts = await ask(from, heard, (within) => from.link.definitions.describe(vm.uuid, within), signal);
+    if (facts === undefined) return () => ({ kind: 'refused', reasons: [{ code: 'facts-missing', host: source.host.name, message: `What a move of ${vm.name} has to know cannot be read: ${heard.silent.get(source.host.id)?.message ?? ''}`, remedy: `Check that libvirtd on ${source.host.name} answers, then try again.` }] });
     const input: CheckInput = { ...basic, facts, ...(request.xml === undefined ? {} : { ownXml: readOwnXml(request.xml) }) };
-    // no host is asked about disks when the VM itself forbids the move, or nothing of them has to be known
-    if (vmReasons(input).length > 0) return checkMigration(input);
-    const candidates = candidatesOf(input).map(({ host }) => ({ host, link: deps.linkOf(host.id) }));
+    // no host is asked about disks when the VM itself forbids the move
+    if (vmReasons(input).length > 0) return decide(input);
     const needs = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml.needs : facts.needs;
     const named = Object.values(needs).some((names) => names.length > 0);
-    const resources = named ? await Promise.all(candidates.map(async ({ host, link }) => [host.id, await link.resources.look(bounded)] as const)) : [];
-    if (request.kind === 'configuration' || facts.disks.length === 0) return checkMigration({ ...input, resources: new Map(resources) });
-    const surveyed = await Promise.all(candidates.map(async ({ host, link }) => [host.id, await surveyOn(input, { host: source.host, link: sourceLink }, { host, link }, bounded)] as const));
-    return checkMigration({ ...input, resources: new Map(resources), storage: new Map(surveyed) });
+    const hasDisks = request.kind !== 'configuration' && facts.disks.length > 0;
+    const candidates = candidatesOf(input);
+    const asked = await Promise.all(
+      candidates.map(async ({ host }) => {
+        const to = { host, link: deps.linkOf(host.id) };
+        // where there is no choice it need not wait for one
+        if (candidates.length === 1) void takesAnother(to, heard, signal).catch(() => undefined);
+        const said = await ask(to, heard, (within) => Promise.all([named ? to.link.resources.look(within) : undefined, hasDisks ? surveyOn(input, from, to, within) : undefined]), signal);
+        return { id: host.id, resources: said?.[0], storage: said?.[1] };
+      }),
+    );
+    return decide({
+      ...input,
+      resources: new Map(asked.flatMap(({ id, resources }) => (resources === undefined ? [] : [[id, resources] as const]))),
+      ...(hasDisks ? { storage: new Map(asked.flatMap(({ id, storage }) => (storage === undefined ? [] : [[id, storage] as const]))) } : {}),
+    });
   };
 
-  return { check, policyOf, clusterOf };
+  /** What other migrations have now. */
+  const nowFor = (self: string | undefined): Now => {
+    const others = active().filter(({ id }) => id !== self);
+    return { loadOf: (id) => loadOn(id, others), portsInUse: (id) => portsUsedOn(id, others), memoryPromised: (id) => memoryPromisedOn(id, others) };
+  };
+  /** What must stay as it is for the answers to hold. */
+  const printOf = (uuid: string): string => {
+    const { currentMigration: _, ...vm } = fleet.vmByUuid(uuid) ?? { uuid: undefined };
+    return JSON.stringify([vm, fleet.hosts().map(({ freeMemoryBytes: __, ...view }) => view)]);
+  };
+
+  const gather: FactFinder['gather'] = async (vm, request, self, signal) => {
+    const at = clock.now();
+    const print = printOf(vm.uuid);
+    const heard = newlyHeard();
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
+    const choose = await (request.rescue === undefined ? gatherForMove(vm, request, self, heard, bounded) : gatherForRescue(vm, request, heard, bounded));
+    return {
+      at,
+      choose: (id) => choose(nowFor(id)),
+      takes: async (chosen, within) => {
+        const host = chosen.kind === 'chosen' && chosen.plan.transfer !== undefined ? fleet.hosts().find((each) => each.host.id === chosen.to.id)?.host : undefined;
+        return host === undefined || takesAnother({ host, link: deps.linkOf(host.id) }, heard, within);
+      },
+      holds: () => printOf(vm.uuid) === print,
+    };
+  };
+
+  return { gather, policyOf, clusterOf };
+}
+
+type Now = Pick<CheckInput, 'loadOf' | 'portsInUse' | 'memoryPromised'> & Required<Pick<CheckInput, 'loadOf'>>;
+
+/** What hosts say while facts are gathered, and which of them do not. */
+interface Heard {
+  readonly silent: Map<HostId, Reason>;
+  /** Whether a host takes one more connection. */
+  readonly takes: Map<HostId, Promise<boolean>>;
+  readonly freeMemory: Map<HostId, number>;
+  /** The hosts, with the memory that they have now. */
+  readonly of: (hosts: readonly HostView[]) => readonly HostView[];
+}
+
+function newlyHeard(): Heard {
+  const silent = new Map<HostId, Reason>();
+  const freeMemory = new Map<HostId, number>();
+  const withMemory = (view: HostView): HostView => {
+    const freeMemoryBytes = freeMemory.get(view.host.id);
+    return freeMemoryBytes === undefined ? view : { ...view, freeMemoryBytes };
+  };
+  return { silent, takes: new Map(), freeMemory, of: (hosts) => hosts.map(withMemory) };
 }

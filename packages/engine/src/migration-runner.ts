@@ -193,7 +193,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       case 'check':
         // it was just shut down by us: nobody may have told the inventory yet
         if (migration.evidence.poweredOffAt !== undefined) await refresh();
-        return dispatch({ type: 'checked', result: await deps.check(migration, signal) });
+        return dispatch({ type: 'checked', ...(await deps.check(migration, signal)) });
+      case 'choose-ports': {
+        const transfer = deps.otherPorts(migration);
+        return dispatch({ type: 'ports-chosen', ...(transfer === undefined ? {} : { transfer }) });
+      }
       case 'prepare':
         return prepare();
       case 'perform':

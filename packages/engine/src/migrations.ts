@@ -3,14 +3,14 @@
  * is told by admission.ts, where it is kept is in migration-records.ts.
  */
 import {
-  clusterDifferences, enterPhase, FerryError, isFinished, lineDiff, migrationId, resolve,
-  type CheckResult, type JobSample, type Migration, type MigrationRequest,
+  changedMeanwhile, clusterDifferences, enterPhase, FerryError, freePorts, isFinished, lineDiff, migrationId, onOtherPorts, portsUsedOn, resolve, roomOn,
+  type CheckResult, type HostId, type JobSample, type Migration, type MigrationRequest, type Reason, type Room, type TransferPlan, type Vm,
 } from '@ferry/core';
 import { createAdmission } from './admission.ts';
 import { copiesLive, foresee, isWorthForeseeing } from './beforehand.ts';
 import { carriedSnapshots } from './carried-snapshots.ts';
 import type { MigrationQuery, PlannedMigration } from './facade.ts';
-import { createFactFinder, factsTimeoutMs, type FactFinderDeps } from './fact-finding.ts';
+import { createFactFinder, factsTimeoutMs, type FactFinderDeps, type Gathered } from './fact-finding.ts';
 import type { Inspection } from './inspection.ts';
 import type { KeptInstances } from './kept-instances.ts';
 import { migrationRecords } from './migration-records.ts';
@@ -38,6 +38,8 @@ export interface Migrations {
   /** Throws FerryError `inspection-none`. */
   inspection(ref: string): Promise<Inspection>;
   switching(vmUuid: string, what: 'paused' | 'runs'): void;
+  /** Hosts or clusters have changed: what waits for room may have it. */
+  lookAgain(): void;
   /** Takes over what an earlier control plane left unfinished. */
   recover(): Promise<void>;
   stop(): Promise<void>;
@@ -51,14 +53,76 @@ export interface MigrationsDeps extends Omit<FactFinderDeps, 'active'>, Pick<Run
   readonly changed: (migration: Migration, kept: boolean) => void;
 }
 
+type Judged = Awaited<ReturnType<RunnerDeps['check']>>;
+
+const factsMissing = (name: string, error: unknown): Reason => ({ code: 'facts-missing', message: `What a move of ${name} needs to know cannot be read: ${error instanceof Error ? error.message : String(error)}`, remedy: 'Check that its host and the target answer, then try again.' });
+
 export function createMigrations(deps: MigrationsDeps): Migrations {
   const { clock, fleet } = deps;
   const records = migrationRecords(deps);
   const runners = new Map<string, MigrationRunner>();
   const active = (): readonly Migration[] => [...runners.values()].map((runner) => runner.current()).filter((migration) => !isFinished(migration));
-  const facts = createFactFinder({ ...deps, active });
-  const admission = createAdmission({ clock, active, begin: (id) => runners.get(id)?.dispatch({ type: 'admitted' }) });
-  const checked = new Map<string, { readonly at: number; readonly result: CheckResult }>();
+  /** What was just chosen for a migration and is not stored yet: the next one that chooses counts it already. */
+  const given = new Map<string, Pick<Migration, 'to' | 'plan'>>();
+  const holding = (): readonly Migration[] => active().map((migration) => ({ ...migration, ...given.get(migration.id) }));
+  const facts = createFactFinder({ ...deps, active: holding });
+  const roomOf = (id: HostId): Room | undefined => {
+    const view = fleet.hosts().find(({ host }) => host.id === id);
+    return view?.state === 'connected' ? roomOn(view, facts.clusterOf(id), holding()) : undefined;
+  };
+  const admission = createAdmission({ clock, active, roomOf, begin: (id) => runners.get(id)?.dispatch({ type: 'admitted' }) });
+  /** What was gathered for the answer to a request. */
+  const gathered = new Map<string, Gathered>();
+
+  /** The choice is made at once and counts from then on. */
+  const chooseFor = (migration: Migration, facts: Gathered): CheckResult => {
+    const result = facts.choose(migration.id);
+    if (result.kind === 'chosen') given.set(migration.id, { to: result.to, plan: result.plan });
+    else given.delete(migration.id);
+    return result;
+  };
+  const placeOf = (vm: Vm | undefined): Migration['vmIsNow'] => (vm === undefined ? undefined : { host: fleet.hosts().find(({ host }) => host.id === vm.hostId)?.host.name ?? vm.hostId, state: vm.state });
+
+  /** A host that takes no further connection is chosen once at most. */
+  const taking = async (said: Gathered, choose: () => CheckResult, signal: AbortSignal): Promise<CheckResult> => {
+    for (;;) {
+      const result = choose();
+      if (await said.takes(result, signal)) return result;
+    }
+  };
+
+  /** Judges a migration whose turn has come, as everything is now. */
+  const judge = async (migration: Migration, signal: AbortSignal): Promise<Judged> => {
+    const before = gathered.get(migration.id);
+    gathered.delete(migration.id);
+    const fresh = before !== undefined && clock.now() - before.at < checkedForMs && before.holds();
+    // what the hosts tell by themselves may still be on its way
+    if (!fresh) await deps.refresh(migration, signal).catch((error: unknown) => deps.log.warn({ err: error, migration: migration.id }, 'the VM was not looked at again'));
+    const seen = (): readonly [Vm | undefined, readonly Reason[]] => {
+      const vm = fleet.vmByUuid(migration.vm.uuid);
+      return [vm, changedMeanwhile(migration, vm, fleet.hosts())];
+    };
+    const [vm, changed] = seen();
+    const vmIsNow = placeOf(vm) ?? 'nowhere';
+    if (vm === undefined || changed.length > 0) return { result: { kind: 'refused', reasons: changed }, vmIsNow };
+    try {
+      const said = fresh ? before : await facts.gather(vm, migration.request, migration, signal);
+      return { result: await taking(said, () => chooseFor(migration, said), signal), vmIsNow };
+    } catch (error) {
+      return { result: { kind: 'refused', reasons: [factsMissing(vm.name, error)] }, vmIsNow };
+    }
+  };
+
+  /** Ports that are left on the target, none of which another migration has. */
+  const otherPorts = (migration: Migration): TransferPlan | undefined => {
+    const { to, plan } = migration;
+    if (to === undefined || plan?.transfer === undefined) return undefined;
+    const others = holding().filter(({ id }) => id !== migration.id);
+    const used = [...portsUsedOn(to.id, others), ...(migration.evidence.portsBusy ?? [])];
+    const transfer = onOtherPorts(plan.transfer, freePorts(facts.clusterOf(to.id), used) ?? []);
+    if (transfer !== undefined) given.set(migration.id, { to, plan: { ...plan, transfer } });
+    return transfer;
+  };
 
   /** Of a migration that has not ended. Throws FerryError `migration-finished`. */
   const runnerOf = async (ref: string): Promise<MigrationRunner> => {
@@ -76,18 +140,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       store: (current) => records.store(current),
       sampled: (of, sample) => void records.keepSample(of.id, sample).catch((error: unknown) => deps.log.warn({ err: error, migration: of.id }, 'a sample was not kept')),
       inspected: (inspection) => records.keepInspection(inspection),
-      check: async (current, signal) => {
-        const before = checked.get(current.id);
-        checked.delete(current.id);
-        if (before !== undefined && clock.now() - before.at < checkedForMs) return before.result;
-        const vm = fleet.vmByUuid(current.vm.uuid);
-        return vm === undefined
-          ? { kind: 'refused', reasons: [{ code: 'vm-unknown', message: `${current.vm.name} is no longer on any host.`, remedy: 'List the VMs with "ferry vm list".' }] }
-          : facts.check(vm, current.request, current, signal).catch((error: unknown): CheckResult => ({
-              kind: 'refused',
-              reasons: [{ code: 'facts-missing', message: `What a move of ${vm.name} needs to know cannot be read: ${error instanceof Error ? error.message : String(error)}`, remedy: 'Check that its host and the target answer, then try again.' }],
-            }));
-      },
+      check: judge,
+      otherPorts,
       foresee: async ({ vm: { uuid }, from, request, plan, policy, decisions = [] }, signal) => {
         const vm = fleet.vmByUuid(uuid);
         const told = decisions.some(({ action }) => action.do === 'note' && action.what === 'outlook');
@@ -95,13 +149,16 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         return foresee(() => deps.linkOf(from.id).migration, { vm, request, plan, policy }, 'start', signal);
       },
       changed: (current, kept) => {
+        // what was chosen stands in the plan now, or was given back
+        if (!['checking', 'verifying'].includes(current.phase)) given.delete(current.id);
         if (isFinished(current)) {
+          gathered.delete(current.id);
           runners.delete(current.id);
           void runner.stop();
         }
         deps.changed(current, kept);
-        if (isFinished(current)) admission.admit();
-        else admission.wait(current);
+        if (isFinished(current) || current.phase === 'queued') admission.admit();
+        admission.wait(current);
       },
     });
     runners.set(migration.id, runner);
@@ -130,6 +187,25 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   const namedHost = (ref: string | undefined): string | undefined =>
     ref === undefined ? undefined : resolve(fleet.hosts(), ref, { kind: 'host', id: ({ host }) => host.id, name: ({ host }) => host.name, describe: ({ host }) => host.name }).host.name;
 
+  /** The hosts by their names; refused where they are not known, or the VM is being moved already. */
+  const requested = (vmRef: string, asked: MigrationRequest): { readonly vm: Vm; readonly request: MigrationRequest } => {
+    const to = namedHost(asked.to);
+    const preferHost = namedHost(asked.preferHost);
+    const vm = fleet.vm(vmRef);
+    const busy = active().find(({ vm: { uuid } }) => uuid === vm.uuid);
+    if (busy !== undefined) throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by migration ${busy.id}, which is ${busy.phase}.`);
+    return { vm, request: { ...asked, ...(to === undefined ? {} : { to }), ...(preferHost === undefined ? {} : { preferHost }) } };
+  };
+  const checkNow = async (vm: Vm, request: MigrationRequest, signal: AbortSignal): Promise<{ readonly said: Gathered; readonly result: CheckResult }> => {
+    try {
+      const said = await facts.gather(vm, request, undefined, signal);
+      return { said, result: await taking(said, () => said.choose(undefined), signal) };
+    } catch (error) {
+      if (error instanceof FerryError) throw error;
+      throw new FerryError('migration-refused', `${vm.name} cannot be moved.`, { reasons: [factsMissing(vm.name, error)], cause: error });
+    }
+  };
+
   return {
     active,
     async list({ state, vm, limit = 100 }) {
@@ -140,14 +216,10 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     },
     find,
     async start({ vm: vmRef, ...asked }, by) {
-      const to = namedHost(asked.to);
-      const preferHost = namedHost(asked.preferHost);
-      const vm = fleet.vm(vmRef);
-      const request: MigrationRequest = { ...asked, ...(to === undefined ? {} : { to }), ...(preferHost === undefined ? {} : { preferHost }) };
-      const busy = active().find(({ vm: { uuid } }) => uuid === vm.uuid);
-      if (busy !== undefined) throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by migration ${busy.id}, which is ${busy.phase}.`);
+      const { vm, request } = requested(vmRef, asked);
+      const { to } = request;
       const policy = facts.policyOf(vm, request);
-      const result = await facts.check(vm, request, undefined, AbortSignal.timeout(factsTimeoutMs));
+      const { said, result } = await checkNow(vm, request, AbortSignal.timeout(factsTimeoutMs));
       if (result.kind === 'refused') throw new FerryError('migration-refused', `${vm.name} cannot be moved${to === undefined ? '' : ` to ${to}`}.`, { reasons: result.reasons });
       const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
       if (source === undefined) throw new FerryError('host-unknown', `The host of ${vm.name} is not known any more.`);
@@ -176,15 +248,15 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         now,
       );
       if (!(await records.begin(migration))) throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
-      checked.set(id, { at: now, result });
+      gathered.set(id, said);
       run(migration);
       deps.changed(migration, true);
       admission.admit();
       return migration;
     },
-    async plan({ vm: vmRef, ...request }, signal) {
-      const vm = fleet.vm(vmRef);
-      const result = await facts.check(vm, request, undefined, signal);
+    async plan({ vm: vmRef, ...asked }, signal) {
+      const { vm, request } = requested(vmRef, asked);
+      const { result } = await checkNow(vm, request, signal);
       if (result.kind === 'refused') throw new FerryError('migration-refused', `${vm.name} cannot be moved: ${result.reasons[0]?.message ?? ''}`, { reasons: result.reasons });
       const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
       const { plan } = result;
@@ -202,7 +274,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       if (migration.phase === 'cleaning' || migration.phase === 'post-copy') {
         throw new FerryError('migration-past-return', `Migration ${migration.id} is past its point of no return (${migration.phase}).`);
       }
-      runners.get(migration.id)?.dispatch({ type: 'abort-requested' });
+      const vmIsNow = placeOf(fleet.vmByUuid(migration.vm.uuid));
+      runners.get(migration.id)?.dispatch({ type: 'abort-requested', ...(vmIsNow === undefined ? {} : { vmIsNow }) });
       return migration;
     },
     samples: async (ref) => records.samples((await find(ref)).id),
@@ -213,6 +286,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     switching(vmUuid, what) {
       for (const runner of runners.values()) if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching', what });
     },
+    lookAgain: () => admission.admit(),
     async recover() {
       for (const migration of await records.active()) {
         run(migration).dispatch({ type: 'recovered' });

@@ -2,7 +2,7 @@
  * What the steps of one move (move-preparing.ts, move-transferring.ts, move-ending.ts) are given: the runner's surroundings, open connections of
  * both sides, and limits in time; and the small questions that several of them ask.
  */
-import type { CheckResult, DefinitionPlan, JobSample, Migration, Outlook, VmUuid } from '@ferry/core';
+import type { CheckResult, DefinitionPlan, JobSample, Migration, Outlook, TransferPlan, VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import type { Inspection } from './inspection.ts';
 import type { KeptInstances } from './kept-instances.ts';
@@ -26,7 +26,10 @@ export interface RunnerDeps {
   readonly snapshots: CarriedSnapshots;
   /** Remembers that the daemon of one host does not reach that of another. */
   readonly notReached: (from: string, to: string, message: string) => Promise<void>;
-  readonly check: (migration: Migration, signal: AbortSignal) => Promise<CheckResult>;
+  /** Never rejects. `vmIsNow`: where the hosts show the VM. */
+  readonly check: (migration: Migration, signal: AbortSignal) => Promise<{ readonly result: CheckResult; readonly vmIsNow: NonNullable<Migration['vmIsNow']> | 'nowhere' }>;
+  /** The same transfer on ports of the target that nobody is known to use; undefined when there are none. */
+  readonly otherPorts: (migration: Migration) => TransferPlan | undefined;
   /** Whether it will converge, where that is worth measuring; never rejects. */
   readonly foresee: (migration: Migration, signal: AbortSignal) => Promise<Outlook | undefined>;
   /** Keeps figures of a transfer. */

@@ -21,6 +21,8 @@ export interface HostLink {
   readonly storage: HostStorage;
   readonly files: HostFiles;
   readonly resources: ResourceDriver;
+  /** Opens a further connection as far as its first answer, and closes it. Rejects with the reason why it does not come about. */
+  takesAnother(signal: AbortSignal): Promise<void>;
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
 }
@@ -29,6 +31,8 @@ export interface HostInventory {
   facts(signal: AbortSignal): Promise<HostFacts & { readonly freeMemoryBytes: number }>;
   /** Names the machine that answers at this moment. */
   machineUuid(signal: AbortSignal): Promise<string>;
+  /** Bytes; costs the host next to nothing. */
+  freeMemory(signal: AbortSignal): Promise<number>;
   /** Every domain of the host, from one bulk call and the XML of those that changed. */
   instances(signal: AbortSignal): Promise<readonly Instance[]>;
   /** One domain; undefined when the host has none with this UUID. */

@@ -94,6 +94,12 @@ export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCall
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
 
+  /**
+   * Makes one more connection to the daemon as far as its first answer, and ends it. Rejects with ConnectError; a daemon with as many clients as its
+   * configuration allows lets it wait, as it would let any other client.
+   */
+  takesAnother(options?: CallOptions): Promise<void>;
+
   hostname(options?: CallOptions): Promise<string>;
   /** As in 9.0.0. */
   libvirtVersion(options?: CallOptions): Promise<string>;

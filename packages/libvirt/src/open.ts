@@ -47,6 +47,20 @@ export async function openConnection(uri: LibvirtUri, options: OpenOptions): Pro
   }
 }
 
+/** A connection as far as the daemon's first answer, then its end. Throws ConnectError. */
+export async function tryConnection(uri: LibvirtUri, { signal, readOnly, handshakeTimeoutMs, access }: OpenOptions): Promise<void> {
+  const transport = await connectTransport(uri, { signal, timeoutMs: handshakeTimeoutMs, readOnly, access });
+  const connection = createConnection(transport, { label: uri.text });
+  const timeout = AbortSignal.timeout(handshakeTimeoutMs);
+  try {
+    await connection.call(procedures.authList, undefined, { signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]) });
+  } catch (error) {
+    throw explain(error, { uri, answered: false, signal, handshakeTimeoutMs });
+  } finally {
+    await connection.close();
+  }
+}
+
 async function authenticate(
   uri: LibvirtUri,
   connection: Connection,

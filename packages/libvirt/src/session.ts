@@ -11,7 +11,7 @@ import type { HostSession, OpenHostOptions, SubscribeOptions } from './host-sess
 import { DEFAULT_KEEPALIVE } from './keepalive.ts';
 import { checkMigratePeerToPeer, toMigrateWireParams } from './migrate.ts';
 import { migrationSideOn } from './migration-side.ts';
-import { openConnection } from './open.ts';
+import { openConnection, tryConnection } from './open.ts';
 import type { OpenOptions } from './open.ts';
 import type { Procedure } from './procedure.ts';
 import { procedures as p } from './procedures.ts';
@@ -114,6 +114,7 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     close: () => shut(undefined),
     [Symbol.asyncDispose]: () => shut(undefined),
 
+    takesAnother: (options) => tryConnection(where, { ...common, signal: options?.signal }),
     hostname: async (options) => (await call(p.connectGetHostname, undefined, options)).hostname,
     libvirtVersion: async (options) => version((await call(p.connectGetLibVersion, undefined, options)).version),
     hypervisorVersion: async (options) => version((await call(p.connectGetVersion, undefined, options)).version),

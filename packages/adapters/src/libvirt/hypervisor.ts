@@ -46,6 +46,7 @@ function linkOf(session: HostSession): HostLink {
     storage: storageOf(session, pools),
     files: filesOf(session, pools),
     resources: resourcesOf(session),
+    takesAnother: (signal) => session.takesAnother({ signal }),
     closed: session.closed,
     close: () => session.close(),
   };
@@ -90,6 +91,7 @@ function inventoryOf(session: HostSession): HostInventory {
       const [hostname, capabilities] = await Promise.all([session.hostname({ signal }), session.capabilities({ signal })]);
       return machineUuidOf(hostname, capabilities);
     },
+    freeMemory: (signal) => session.freeMemoryBytes({ signal }),
     async instances(signal) {
       const stats = await session.domainStats({ stats: VIR_DOMAIN_STATS.STATE | VIR_DOMAIN_STATS.BALLOON, signal });
       const next: typeof known = new Map();

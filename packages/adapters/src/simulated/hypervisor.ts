@@ -91,6 +91,7 @@ function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
       host.connections.delete(lose);
       closed.resolve(undefined);
     },
+    takesAnother: async () => answers(world, host),
     inventory: inventoryOf(world, host),
     migration: simulatedDriver(world, host),
     definitions: definitionsOf(world, host),
@@ -113,13 +114,20 @@ function answers(world: SimulatedWorld, host: SimulatedHost): void {
 }
 
 function inventoryOf(world: SimulatedWorld, host: SimulatedHost): HostInventory {
+  const freeMemoryBytes = (): number => {
+    const used = [...host.domains.values()].reduce((sum, { state, memory }) => sum + (state === 'shut-off' ? 0 : memory.totalBytes), 0);
+    return Math.max(0, host.memoryBytes - used);
+  };
   return {
+    async freeMemory() {
+      answers(world, host);
+      return freeMemoryBytes();
+    },
     async facts() {
       answers(world, host);
-      const used = [...host.domains.values()].reduce((sum, { state, memory }) => sum + (state === 'shut-off' ? 0 : memory.totalBytes), 0);
       return {
         hostname: host.name, machineUuid: `simulated-${host.name}`, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: 'simulated', vendor: '', threads: 64 },
-        memoryBytes: host.memoryBytes, freeMemoryBytes: Math.max(0, host.memoryBytes - used), ...(host.linkMbit === undefined ? {} : { linkMbit: host.linkMbit }),
+        memoryBytes: host.memoryBytes, freeMemoryBytes: freeMemoryBytes(), ...(host.linkMbit === undefined ? {} : { linkMbit: host.linkMbit }),
       };
     },
     async machineUuid() {

@@ -6,6 +6,7 @@ import type { PolicyContent, PolicyStep } from '../policy/policy.ts';
 import { presets } from '../policy/presets.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import { absent, arrived, fresh, half, lost, observed, plan, play, present, refused, running, sending, toTransfer, type At } from './step-fixture.ts';
+import type { MigrationEvent } from './step.ts';
 import { settleMs } from './verdicts.ts';
 
 const mib = 1_048_576;
@@ -129,10 +130,11 @@ test('tried again on another host only when the end is known, as often as the po
 });
 
 test('post-copy that only the policy wanted and a host refused at once: without it', () => {
-  const again = play([...toTransfer(postCopyPlan), [100, refused], [110, observed(running, absent)]], goingBy([]));
+  const unable: At = [100, { type: 'perform-ended', failure: { outcome: 'refused', message: 'Postcopy is not supported' } }];
+  const again = play([...toTransfer(postCopyPlan), unable, [110, observed(running, absent)]], goingBy([]));
   assert.equal(again.migration.plan?.transfer?.postCopy, undefined);
   assert.deepEqual(again.effects.slice(-2), ['perform', 'observe']);
-  const asked = play([...toTransfer(postCopyPlan), [100, refused], [110, observed(running, absent)]], { ...goingBy([]), request: { postCopy: true } });
+  const asked = play([...toTransfer(postCopyPlan), unable, [110, observed(running, absent)]], { ...goingBy([]), request: { to: 'host2', postCopy: true } });
   assert.equal(asked.migration.outcome, 'failed', 'one that was asked for is not left away');
 });
 
@@ -175,4 +177,49 @@ test('broken post-copy: resumed again and again, told where what is, and never e
   const without = play([[1_000, { type: 'recover-ended', failure: { outcome: 'unknown', message: 'x' } }], [1_100, observed(source, absent)], [1_200 + settleMs, observed(source, absent)]], broken.migration);
   assert.deepEqual([without.migration.outcome, without.migration.error?.code, without.migration.vmIsNow?.host], ['failed', 'post-copy-lost', 'host1']);
   assert.ok(![...broken.effects, ...tried.effects, ...without.effects].some((each) => ['remove-source-process', 'remove-target-process', 'abort-job', 'resume-source'].includes(each)));
+});
+
+const saysNo = (message: string): MigrationEvent => ({ type: 'perform-ended', failure: { outcome: 'refused', message, libvirtCode: 1 } });
+
+test('a port that something else uses: the next one of the range, each once, then the failure with the ports that were tried', () => {
+  const transfer = { mode: 'peer-to-peer' as const, modeReason: 'test', migrateUri: 'tcp://host2:50000', disksPort: 50_001 };
+  const start: Migration = { ...fresh, request: { to: 'host2' }, vmIsNow: { host: 'host1', state: 'running' } };
+  const guest = play([...toTransfer({ ...plan, transfer }), [10, saysNo('unable to migrate: Failed to find an available port: Address already in use')], [11, observed(running, absent)]], start);
+  assert.deepEqual([guest.last, guest.migration.evidence.portsBusy, guest.migration.outcome], [[{ type: 'choose-ports' }], [50_000], undefined]);
+  const again = play([[12, { type: 'ports-chosen', transfer: { ...transfer, migrateUri: 'tcp://host2:50002' } }]], guest.migration);
+  assert.deepEqual([again.migration.phase, again.migration.plan?.transfer?.migrateUri, again.effects], ['transferring', 'tcp://host2:50002', ['perform', 'observe']]);
+  assert.match(again.migration.decisions?.at(-1)?.text ?? '', /host2 uses the port 50000: once more on 50002 and 50001/);
+  const disks = play([[20, saysNo("unable to execute QEMU command 'nbd-server-start': Failed to bind socket: Address already in use")], [21, observed(running, absent)]], again.migration);
+  assert.deepEqual(disks.migration.evidence.portsBusy, [50_000, 50_001]);
+  const none = play([[22, { type: 'ports-chosen' }]], disks.migration).migration;
+  assert.equal(none.outcome, 'failed');
+  assert.match(none.error?.message ?? '', /Address already in use .*ports 50000, 50001 of host2 are used by something else/);
+  const ofLibvirt = play([...toTransfer(), [10, saysNo('Address already in use')], [11, observed(running, absent)]], start).migration;
+  assert.equal(ofLibvirt.outcome, 'failed', "libvirt's own range is libvirt's own affair");
+});
+
+test('without post-copy only where post-copy is the reason, not a name, a port or a device', () => {
+  const start: Migration = { ...fresh, request: { to: 'host2' }, vm: { ...fresh.vm, name: 'postcopy' }, vmIsNow: { host: 'host1', state: 'running' } };
+  const after = (message: string): string => {
+    const { migration } = play([...toTransfer(postCopyPlan), [10, saysNo(message)], [11, observed(running, absent)]], start);
+    return migration.outcome ?? `${migration.phase} ${migration.plan?.transfer?.postCopy === true ? 'with' : 'without'}`;
+  };
+  assert.equal(after("unable to execute QEMU command 'migrate-set-capabilities': Postcopy is not supported: Userfaultfd not available"), 'transferring without');
+  for (const message of ["domain 'postcopy' already exists with uuid x", 'Cannot get interface MTU on br9: No such device', 'unable to connect to server at host2:49152: Connection refused', 'Secret not found']) assert.equal(after(message), 'failed', message);
+});
+
+test('a target that takes nothing is passed over for the next suited host, unless it was named; the end tells why each one failed', () => {
+  const start: Migration = { ...fresh, request: { preferHost: 'host2' }, vmIsNow: { host: 'host1', state: 'running' } };
+  const broken: readonly At[] = [...toTransfer(), [10, saysNo('no emulator')], [11, observed(running, absent)]];
+  const nothing: At = [5, { type: 'sampled', sample: { processedBytes: 0, remainingBytes: 0, totalBytes: 0, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 0, iteration: 0, elapsedMs: 1 } }];
+  const first = play([...broken.slice(0, 3), nothing, ...broken.slice(3)], start).migration;
+  assert.deepEqual([first.phase, first.attempts?.map(({ to, error }) => [to?.name, /no emulator/.test(error.message)])], ['queued', [['host2', true]]]);
+  const unprepared = play([...toTransfer().slice(0, 2), [3, { type: 'prepared', failure: { outcome: 'refused', message: 'no space' } }]], start).migration;
+  assert.equal(unprepared.phase, 'queued');
+  assert.equal(play(broken, { ...start, request: { to: 'host2' } }).migration.outcome, 'failed');
+  assert.equal(play([...toTransfer(), [5, { type: 'sampled', sample: { processedBytes: 1, remainingBytes: 1, totalBytes: 2, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 1, iteration: 1, elapsedMs: 1 } }], ...broken.slice(3)], start).migration.outcome, 'failed', 'bytes were sent: that is for a policy to decide');
+  const reason = { code: 'target-tried', host: 'host2', message: 'An attempt to move to host2 has failed already: no emulator', remedy: '' };
+  const last = play([[20, { type: 'admitted' }], [21, { type: 'checked', result: { kind: 'refused', reasons: [reason] } }]], first).migration;
+  assert.deepEqual([last.outcome, last.error?.code, last.error?.reasons], ['failed', 'migration-failed', [reason]]);
+  assert.match(last.error?.message ?? '', /no emulator/);
 });

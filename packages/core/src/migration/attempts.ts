@@ -13,21 +13,26 @@ import type { MigrationEffect, Step } from './step.ts';
 /** How long a guest that is asked to shut down has for it. */
 const shutdownMs = 60_000;
 const lookEveryMs = 500;
+export const noTransfer: TransferPlan = { mode: 'peer-to-peer', modeReason: '' };
 
-const nothingSent = ({ progress, evidence, abortRequestedAt }: Migration): boolean => progress === undefined && abortRequestedAt === undefined && evidence.gaveUp === undefined;
+/** QEMU did not even begin: a job of libvirt's is there before, and its figures are all nothing. */
+const nothingSent = ({ progress, evidence, abortRequestedAt }: Migration): boolean => (progress?.totalBytes ?? 0) === 0 && abortRequestedAt === undefined && evidence.gaveUp === undefined;
 
 /** The source's daemon could not even begin, and nobody asked for it to be the one. */
 export const directInstead = (migration: Migration): boolean =>
   migration.plan?.transfer?.mode === 'peer-to-peer' && migration.request.mode === undefined && migration.plan.transfer.tunnelled !== true && nothingSent(migration) && migration.evidence.performEnded?.failure?.notReached === true;
 
-/** libvirt's codes for what has nothing to do with post-copy: a call of the system or a connection that failed, a sign-in that was refused. */
-const reachCodes: readonly number[] = [38, 39, 45];
+/** Why a host said no before anything was sent. */
+export const refusalOf = (migration: Migration): string | undefined => {
+  const failure = migration.evidence.performEnded?.failure;
+  return nothingSent(migration) && failure?.outcome === 'refused' ? failure.message : undefined;
+};
 
-/** Only the policy wanted post-copy to be possible, and a host said no before anything was sent. */
+/** Only the policy wanted post-copy to be possible, and it is what a host cannot do. A name, a port or a device is in the way without it, too. */
 export const preCopyInstead = (migration: Migration): boolean =>
-  migration.plan?.transfer?.postCopy === true && migration.request.postCopy !== true && nothingSent(migration) && migration.evidence.performEnded?.failure?.outcome === 'refused' && !reachCodes.includes(migration.evidence.performEnded.failure.libvirtCode ?? 0);
+  migration.plan?.transfer?.postCopy === true && migration.request.postCopy !== true && /post-?copy|userfault/i.test(refusalOf(migration)?.replaceAll(migration.vm.name, '') ?? '');
 
-function performAgain({ plan, ...migration }: Migration, transfer: TransferPlan, now: TimeMs, ...first: MigrationEffect[]): Step {
+export function performAgain({ plan, ...migration }: Migration, transfer: TransferPlan, now: TimeMs, ...first: MigrationEffect[]): Step {
   const { performEnded: _performEnded, verdictSince: _verdictSince, ...evidence } = migration.evidence;
   const next: Migration = { ...migration, evidence, ...(plan === undefined ? {} : { plan: { ...plan, transfer } }) };
   return { migration: enterPhase(next, 'transferring', now), effects: [...first, { type: 'perform' }, { type: 'observe', afterMs: lookEveryMs }] };
@@ -35,14 +40,14 @@ function performAgain({ plan, ...migration }: Migration, transfer: TransferPlan,
 
 export function goDirect(migration: Migration, now: TimeMs): Step {
   const message = migration.evidence.performEnded?.failure?.message ?? '';
-  const { postCopy: _postCopy, handover: _handover, ...transfer } = migration.plan?.transfer ?? { mode: 'direct', modeReason: '' };
-  return performAgain(migration, { ...transfer, mode: 'direct', modeReason: message }, now, { type: 'note-not-reached', message });
+  const { postCopy: _postCopy, handover: _handover, ...transfer } = migration.plan?.transfer ?? noTransfer;
+  return performAgain(migration, { ...transfer, mode: 'direct', modeReason: `${migration.from.name} does not reach ${migration.to?.name ?? 'the target'}: ${message}` }, now, { type: 'note-not-reached', message });
 }
 
 export function withoutPostCopy(migration: Migration, now: TimeMs): Step {
-  const { postCopy: _postCopy, ...transfer } = migration.plan?.transfer ?? { mode: 'peer-to-peer', modeReason: '' };
+  const { postCopy: _postCopy, ...transfer } = migration.plan?.transfer ?? noTransfer;
   const why = migration.evidence.performEnded?.failure?.message ?? '';
-  return performAgain(told(migration, { do: 'note', what: 'refused' }, `it could not begin (${why}): once more without post-copy, in case that was the cause`, now), transfer, now);
+  return performAgain(told(migration, { do: 'note', what: 'refused' }, `it could not begin (${why}): once more without post-copy`, now), transfer, now);
 }
 
 /** The policy wants the guest shut down: asked first, ended when it does not hear. */
@@ -62,11 +67,29 @@ export function nextAttempt(before: Migration, now: TimeMs, error: { readonly co
     const request = { ...before.request, kind: 'cold' as const, autoStart: true, ...(to === undefined ? {} : { to: to.name }) };
     return { migration: enterPhase({ ...kept, request, evidence: { poweredOffAt } }, 'checking', now), effects: [{ type: 'check' }] };
   }
-  const { retry } = before.policy ?? {};
   const stayed = before.vmIsNow?.host === before.from.name && !(before.vmIsNow.state === 'paused' && plan?.live === true);
   const again = error?.code === 'migration-failed' || error?.code === 'migration-interrupted';
+  if (error === undefined || !again || !stayed || gaveUp !== undefined || poweredOffAt !== undefined || before.abortRequestedAt !== undefined) return undefined;
   const attempts = before.attempts ?? [];
-  if (retry === undefined || error === undefined || !again || !stayed || gaveUp !== undefined || poweredOffAt !== undefined || before.abortRequestedAt !== undefined || attempts.length >= retry.attempts) return undefined;
+  const { retry } = before.policy ?? {};
+  if (retry === undefined ? !elsewhere(before) : attempts.length >= retry.attempts) return undefined;
   const attempt = { at: now, ...(to === undefined ? {} : { to }), error: errorReport(error.code, error.message, error.reasons) };
-  return { migration: enterPhase({ ...kept, attempts: [...attempts, attempt], notBefore: now + retry.delayMs, evidence: {} }, 'queued', now), effects: [] };
+  return { migration: enterPhase({ ...kept, attempts: [...attempts, attempt], notBefore: now + (retry?.delayMs ?? 0), evidence: {} }, 'queued', now), effects: [] };
+}
+
+/** However many hosts there are: what fails on so many of them is not theirs. */
+const hostsTried = 3;
+
+/** What a policy says of it goes before this: the target did not take the VM, nothing was sent, and the operator did not name this one. The next suited host may. */
+function elsewhere(migration: Migration): boolean {
+  const { phases, to, request, attempts = [] } = migration;
+  const since = phases.slice(phases.findLastIndex(({ phase }) => phase === 'preparing'));
+  return to !== undefined && request.to === undefined && attempts.length < hostsTried && (refusalOf(migration) !== undefined || !since.some(({ phase }) => phase === 'transferring'));
+}
+
+/** No host is left after attempts that failed: how the last one did says more than that. */
+export function outOfHosts(migration: Migration, reasons: readonly Reason[]): { readonly code: ErrorCode; readonly message: string; readonly reasons: readonly Reason[] } | undefined {
+  const last = migration.attempts?.at(-1);
+  if (last === undefined || !reasons.some(({ code }) => code === 'target-tried')) return undefined;
+  return { code: last.error.code, message: last.error.message, reasons: [...last.error.reasons, ...reasons] };
 }

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { hostId, vmUuid } from '../ids.ts';
-import type { HostView, Vm } from '../model.ts';
+import { hostId, migrationId, vmUuid } from '../ids.ts';
+import type { HostView, Migration, Vm } from '../model.ts';
 import { admissible } from './admission.ts';
 import { checkMigration, type CheckInput } from './checks.ts';
+import { changedMeanwhile } from './meanwhile.ts';
+import { loadOn, memoryPromisedOn, portsUsedOn, roomOn } from './room.ts';
+import { fresh, plan } from './step-fixture.ts';
 
 const gib = 1_073_741_824;
 const host = (name: string, more: Partial<HostView> = {}, uri = `qemu+tcp://${name}/system`): HostView => ({
@@ -99,7 +102,68 @@ test('admission: oldest first, and never more than the limit leave one host', ()
   const queued = (id: string, from: string, phase: 'queued' | 'transferring' = 'queued') =>
     ({ id, phase, from: { id: hostId(from), name: from } }) as Parameters<typeof admissible>[0][number];
   const active = [queued('m3', 'h1'), queued('m1', 'h1'), queued('m0', 'h1', 'transferring'), queued('m2', 'h2')];
-  assert.deepEqual(admissible(active, 0, 2).map(({ id }) => id), ['m1', 'm2']);
-  assert.deepEqual(admissible(active, 0, 1).map(({ id }) => id), ['m2']);
+  assert.deepEqual(admissible(active, 0, { limit: 2 }).map(({ id }) => id), ['m1', 'm2']);
+  assert.deepEqual(admissible(active, 0, { limit: 1 }).map(({ id }) => id), ['m2']);
   assert.deepEqual(admissible([{ ...queued('m1', 'h1'), notBefore: 10 }, queued('m3', 'h1')], 9).map(({ id }) => id), ['m3'], 'the next attempt has its time');
+});
+
+test('what other migrations have there is waited for; what is short without them, and a range that is too small, is refused', () => {
+  const cluster = { name: 'default', migrationPorts: { first: 50_000, last: 50_001 } };
+  const clusters = new Map([['default', cluster]]);
+  const full = check({ clusters, portsInUse: () => [50_000, 50_001] });
+  assert.ok(full.kind === 'waits', JSON.stringify(full));
+  assert.deepEqual([full.to.name, full.reasons.map(({ code }) => code), full.on], ['h2', ['migration-ports'], [{ host: 'h2', ports: 1, memoryBytes: gib }]]);
+  const promised = check({ memoryPromised: () => 3.5 * gib });
+  assert.ok(promised.kind === 'waits' && promised.reasons[0]?.code === 'target-memory-promised', JSON.stringify(promised));
+  assert.deepEqual(codes({ hosts: [host('h1'), host('h2', { freeMemoryBytes: gib - 1 })], memoryPromised: () => gib }), ['h2 target-memory'], 'nobody gives that back');
+  const copied = { facts: { saved: false, autostart: false, persistent: true, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: { networks: [], bridges: [], filters: [], secrets: [] }, disks: [] } };
+  assert.equal(check({ ...copied, clusters: new Map([['default', { ...cluster, migrationPorts: { first: 50_000, last: 50_000 } }]]) }).kind, 'chosen');
+});
+
+test('a host with room is chosen before one to wait for, also before the preferred one; promised memory counts as taken', () => {
+  const hosts = [host('h1'), host('h2', { freeMemoryBytes: 4 * gib }), host('h3', { freeMemoryBytes: 3 * gib })];
+  const clusters = new Map([['default', { name: 'default', migrationPorts: { first: 50_000, last: 50_000 } }]]);
+  assert.equal(chosen({ hosts, clusters, portsInUse: (id) => (id === 'h2' ? [50_000] : []), request: { preferHost: 'h2' } }), 'h3');
+  assert.equal(chosen({ hosts }), 'h2');
+  assert.equal(chosen({ hosts, memoryPromised: (id) => (id === 'h2' ? 2 * gib : 0) }), 'h3');
+});
+
+test('a host that does not answer, one that is not there, one that was tried: each is named with its own reason', () => {
+  const silent = new Map([[hostId('h2'), { code: 'target-silent', host: 'h2', message: 'h2 did not answer within 5 s.', remedy: '' }]]);
+  assert.deepEqual(codes({ silent }), ['h2 target-silent']);
+  assert.equal(chosen({ hosts: [host('h1'), host('h2'), host('h3', { freeMemoryBytes: gib })], silent }), 'h3');
+  assert.deepEqual(codes({ request: { to: 'h9' } }), ['h9 target-unknown']);
+  const tried = check({ tried: new Map([[hostId('h2'), 'no QEMU there']]) });
+  assert.ok(tried.kind === 'refused' && /h2 has failed already: no QEMU there/.test(tried.reasons[0]?.message ?? ''));
+  const other = host('h2');
+  const elsewhere = check({ hosts: [host('h1'), { ...other, host: { ...other.host, cluster: 'west' } }] });
+  assert.ok(elsewhere.kind === 'refused' && /there are hosts in west/.test(elsewhere.reasons[0]?.message ?? ''), JSON.stringify(elsewhere));
+});
+
+test('admission: what waits begins when a host has room for it, the oldest first, each taking its share; a host that is gone lets it be judged', () => {
+  type Queued = Parameters<typeof admissible>[0][number];
+  const waiting = (id: string, ports = 2): Queued => ({ id, phase: 'queued', from: { id: hostId('h1'), name: 'h1' }, waitsFor: [{ host: hostId('h2'), ports, memoryBytes: 1 }] }) as unknown as Queued;
+  const all = [waiting('m1'), waiting('m2'), waiting('m3', 1), waiting('m4', 1)];
+  const admitted = (ports: number, memoryBytes = 9) => admissible(all, 0, { roomOf: () => ({ ports, memoryBytes }) }).map(({ id }) => id);
+  assert.deepEqual([admitted(0), admitted(1), admitted(2), admitted(3), admitted(4), admitted(9, 2)], [[], ['m3'], ['m1'], ['m1', 'm3'], ['m1', 'm2'], ['m1', 'm2']]);
+  assert.deepEqual(admissible(all, 0, { roomOf: () => undefined }).length, 4);
+});
+
+test('what migrations have on a host: ports of their plans and those found busy, the memory of guests on their way there', () => {
+  const of = (id: string, more: object): Migration => ({ ...fresh, id: migrationId(id), to: { id: hostId('h2'), name: 'h2' }, memoryBytes: gib, ...more });
+  const transfer = { mode: 'peer-to-peer' as const, modeReason: '', migrateUri: 'tcp://h2:50000', disksPort: 50_001 };
+  const active = [of('m1', { plan: { ...plan, transfer }, evidence: { portsBusy: [50_003] } }), of('m2', { plan: { ...plan, how: 'definition' } }), of('m3', { plan, to: { id: hostId('h3'), name: 'h3' } })];
+  assert.deepEqual([portsUsedOn(hostId('h2'), active), memoryPromisedOn(hostId('h2'), active), loadOn(hostId('h2'), active), loadOn(hostId('h1'), active)], [[50_000, 50_001, 50_003], gib, 2, 3]);
+  assert.deepEqual(roomOn(host('h2'), { name: 'default', migrationPorts: { first: 50_000, last: 50_004 } }, active), { ports: 2, memoryBytes: 3 * gib });
+  assert.equal(roomOn(host('h2'), { name: 'default' }, active).ports, Number.POSITIVE_INFINITY);
+});
+
+test('what happened while it waited is named: the VM is gone, or elsewhere, or the target is', () => {
+  const asked = { vm: { uuid: vm.uuid, name: 'web' }, from: { id: hostId('h1'), name: 'h1' }, request: { to: 'h2' } };
+  const told = (...args: Parameters<typeof changedMeanwhile>) => changedMeanwhile(...args).map(({ code, host: where }) => `${where ?? '*'} ${code}`);
+  const hosts = [host('h1'), host('h2'), host('h3')];
+  assert.deepEqual(told(asked, vm, hosts), []);
+  assert.deepEqual(told(asked, undefined, hosts), ['h1 vm-gone']);
+  assert.deepEqual(told(asked, { ...vm, hostId: hostId('h3') }, hosts), ['h3 vm-moved']);
+  assert.deepEqual(told(asked, vm, [host('h1'), host('h3')]), ['h2 target-removed']);
 });

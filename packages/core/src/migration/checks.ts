@@ -7,7 +7,7 @@ import { notConnectedReason } from '../machine.ts';
 import type { HostId, VmUuid } from '../ids.ts';
 import { defaultCluster, type Cluster, type Host, type HostRef, type HostView, type Instance, type MigrationKind, type MigrationRequest, type Vm } from '../model.ts';
 import { helperMachine, helperReasons } from './helper-machine.ts';
-import type { MigrationPlan } from './plan.ts';
+import type { MigrationPlan, RoomNeeded } from './plan.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../ids.ts';
 import { conflictReasons, definitionThereReasons } from './definition-there.ts';
@@ -61,15 +61,27 @@ export interface CheckInput {
   readonly domainsOn?: (id: HostId) => readonly Pick<Instance, 'uuid' | 'name'>[];
   /** Ports that active migrations use on this host. */
   readonly portsInUse?: (id: HostId) => readonly number[];
+  /** Memory that active migrations will take on this host. */
+  readonly memoryPromised?: (id: HostId) => number;
+  /** Candidates that were asked something and did not answer, or take no further connection. */
+  readonly silent?: ReadonlyMap<HostId, Reason>;
   readonly policy?: PolicyContent;
-  /** Hosts on which earlier attempts of this migration failed. */
-  readonly tried?: readonly HostId[];
+  /** Hosts on which earlier attempts of this migration failed, and why. */
+  readonly tried?: ReadonlyMap<HostId, string>;
   /** UUID for a helper domain, should one be needed. */
   readonly helperUuid?: VmUuid;
 }
 
+interface Choice {
+  readonly to: HostRef;
+  readonly move: MigrationKind;
+  readonly plan: MigrationPlan;
+}
+
 export type CheckResult =
-  | { readonly kind: 'chosen'; readonly to: HostRef; readonly move: MigrationKind; readonly plan: MigrationPlan }
+  | ({ readonly kind: 'chosen' } & Choice)
+  /** Nothing speaks against a host but what other migrations have there now. The choice is what it would be without them. */
+  | ({ readonly kind: 'waits'; readonly reasons: readonly Reason[]; readonly on: readonly RoomNeeded[] } & Choice)
   | { readonly kind: 'refused'; readonly reasons: readonly Reason[] };
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
@@ -133,9 +145,12 @@ function wishReasons(name: string, kind: MigrationKind, request: MigrationReques
 const rules: readonly Rule[] = [
   ({ vm }, { host }) =>
     host.id === vm.hostId ? { code: 'target-is-source', host: host.name, message: `${vm.name} is already on ${host.name}.`, remedy: 'Name another host.' } : undefined,
-  ({ tried, request }, { host }) =>
-    tried?.includes(host.id) === true && request.to === undefined ? { code: 'target-tried', host: host.name, message: `An attempt to move to ${host.name} has failed already.`, remedy: 'See why with "ferry migration show".' } : undefined,
+  ({ tried, request }, { host }) => {
+    const why = tried?.get(host.id);
+    return why === undefined || request.to !== undefined ? undefined : { code: 'target-tried', host: host.name, message: `An attempt to move to ${host.name} has failed already: ${why}`, remedy: 'Repair what it names, or name another host.' };
+  },
   (_, view) => (view.state === 'connected' ? undefined : notConnectedReason(view, 'target-unreachable', 'Repair the connection, or name another host.')),
+  ({ silent }, { host }) => silent?.get(host.id),
   (input, { host }) =>
     host.cluster === wantedCluster(input) ? undefined : { code: 'target-other-cluster', host: host.name, message: `${host.name} belongs to the cluster ${host.cluster}, ${input.vm.name} is in ${sourceOf(input)?.host.cluster ?? defaultCluster}.`, remedy: `Add --to-cluster ${host.cluster} to move it there.` },
   ({ vm, hosts }, { host, facts }) => {
@@ -145,7 +160,7 @@ const rules: readonly Rule[] = [
   },
   (input, { host, state, freeMemoryBytes }) => {
     const { vm } = input;
-    return state !== 'connected' || !(carriesGuest(input) || input.request.autoStart === true) || freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes
+    return state !== 'connected' || memoryNeeded(input) === 0 || freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes
       ? undefined
       : { code: 'target-memory', host: host.name, message: `${host.name} has ${mib(freeMemoryBytes)} MiB free, ${vm.name} needs ${mib(vm.memoryBytes)} MiB.`, remedy: 'Free memory there, or name another host.' };
   },
@@ -159,6 +174,15 @@ export function nameTaken({ vm, domainsOn }: Pick<CheckInput, 'vm' | 'domainsOn'
   return { code: 'target-name-taken', host: host.name, message: `${host.name} has another VM named ${vm.name} (${other.uuid}); this one is ${vm.uuid}.`, remedy: `Rename one of them while it is shut off (virsh domrename ${vm.name} NEW-NAME), or choose another host.` };
 }
 
+/** On the target, for a guest that runs there. */
+const memoryNeeded = (input: CheckInput): number => (carriesGuest(input) || input.request.autoStart === true ? input.vm.memoryBytes : 0);
+
+/** There is memory, and other migrations will take it. */
+export function memoryWaits(vm: Pick<Vm, 'name' | 'memoryBytes'>, { host, freeMemoryBytes }: HostView, needed: number, promised: number): readonly Reason[] {
+  if (needed === 0 || promised === 0 || freeMemoryBytes === undefined || freeMemoryBytes < needed || freeMemoryBytes - promised >= needed) return [];
+  return [{ code: 'target-memory-promised', host: host.name, message: `${host.name} has ${mib(freeMemoryBytes)} MiB free, of which migrations on their way there take up to ${mib(promised)} MiB, and ${vm.name} needs ${mib(needed)} MiB.`, remedy: 'It is judged again when one of them has ended.' }];
+}
+
 const mib = (bytes: number): number => Math.floor(bytes / 1_048_576);
 
 const reasonsFor = (input: CheckInput, candidate: HostView): readonly Reason[] => [...rules.flatMap((rule) => rule(input, candidate) ?? []), ...definitionThereReasons(input, candidate.host)];
@@ -170,8 +194,9 @@ export function candidatesOf(input: CheckInput): readonly HostView[] {
 
 const named = (input: CheckInput, name: string): HostView | undefined => input.hosts.find(({ host }) => host.name === name || host.id === name);
 
-const sourceOf = ({ hosts, vm }: CheckInput): HostView | undefined => hosts.find(({ host }) => host.id === vm.hostId);
-const wantedCluster = (input: CheckInput): string => input.request.toCluster ?? sourceOf(input)?.host.cluster ?? defaultCluster;
+const sourceOf = ({ hosts, vm }: Pick<CheckInput, 'hosts' | 'vm'>): HostView | undefined => hosts.find(({ host }) => host.id === vm.hostId);
+/** The target is chosen in it. */
+export const wantedCluster = (input: Pick<CheckInput, 'hosts' | 'vm' | 'request'>): string => input.request.toCluster ?? sourceOf(input)?.host.cluster ?? defaultCluster;
 
 const inQuestion = (input: CheckInput): readonly HostView[] => {
   const { hosts, request, vm } = input;
@@ -180,36 +205,52 @@ const inQuestion = (input: CheckInput): readonly HostView[] => {
 
 /**
  * Chooses the target. `to`: this one or none; `preferHost`: first if it passes; otherwise the suited host with the
- * fewest disks to copy, then the fewest migrations, then the most free memory. Refused: all reasons of all hosts in question.
+ * fewest disks to copy, then the fewest migrations, then the most memory that nobody has been promised. Refused: all reasons of all hosts in question.
  */
 export function checkMigration(input: CheckInput): CheckResult {
   const { request } = input;
   const general = vmReasons(input);
   const candidates = inQuestion(input);
+  const promisedOn = ({ host }: HostView): number => input.memoryPromised?.(host.id) ?? 0;
   const judged = candidates.map((view) => {
     const basic = reasonsFor(input, view);
     const planned = planOn(input, view);
     // nothing is said of storage that was not looked at, since the VM or the host fails anyway
     const looked = basic.length === 0 && (general.length === 0 || input.storage !== undefined);
-    return { view, plan: planned.plan, reasons: [...basic, ...(looked ? planned.storage : []), ...planned.transfer] };
+    const waits = [...memoryWaits(input.vm, view, memoryNeeded(input), promisedOn(view)), ...planned.waits];
+    return { view, plan: planned.plan, ports: planned.ports, waits, reasons: [...basic, ...(looked ? planned.storage : []), ...planned.transfer] };
   });
-  const suited = judged.filter(({ reasons }) => reasons.length === 0);
-  const preferred = request.preferHost === undefined ? undefined : suited.find(({ view }) => view === named(input, request.preferHost ?? ''));
   const copies = ({ disks }: MigrationPlan): number => disks.filter(({ how }) => how === 'copy').length;
-  const [best] = [...suited].sort(
-    (a, b) =>
-      copies(a.plan) - copies(b.plan) ||
-      input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) ||
-      (b.view.freeMemoryBytes ?? 0) - (a.view.freeMemoryBytes ?? 0) ||
-      (a.view.host.name < b.view.host.name ? -1 : 1),
-  );
-  const chosen = preferred ?? best;
+  const isPreferred = ({ view }: { readonly view: HostView }): number => (request.preferHost !== undefined && view === named(input, request.preferHost) ? 0 : 1);
+  const spare = (view: HostView): number => (view.freeMemoryBytes ?? 0) - promisedOn(view);
+  const suited = judged
+    .filter(({ reasons }) => reasons.length === 0)
+    .sort(
+      (a, b) =>
+        isPreferred(a) - isPreferred(b) ||
+        copies(a.plan) - copies(b.plan) ||
+        input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) ||
+        spare(b.view) - spare(a.view) ||
+        (a.view.host.name < b.view.host.name ? -1 : 1),
+    );
+  const chosen = suited.find(({ waits }) => waits.length === 0) ?? suited[0];
   const kind = kindOf(input);
   if (chosen !== undefined && general.length === 0 && 'kind' in kind) {
-    return { kind: 'chosen', to: { id: chosen.view.host.id, name: chosen.view.host.name }, move: kind.kind, plan: chosen.plan };
+    const choice = { to: { id: chosen.view.host.id, name: chosen.view.host.name }, move: kind.kind, plan: chosen.plan };
+    if (chosen.waits.length === 0) return { kind: 'chosen', ...choice };
+    return { kind: 'waits', ...choice, reasons: suited.flatMap(({ waits }) => waits), on: suited.map(({ view, ports }) => ({ host: view.host.id, ports, memoryBytes: memoryNeeded(input) })) };
   }
-  const none: readonly Reason[] = candidates.length === 0 ? [{ code: 'no-other-host', message: 'There is no other host.', remedy: 'Add one with "ferry host add URI".' }] : [];
-  return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)] };
+  return { kind: 'refused', reasons: [...general, ...noCandidate(input, candidates), ...judged.flatMap(({ reasons }) => reasons)] };
+}
+
+/** Why there is no host to speak of. */
+export function noCandidate({ request, vm, hosts }: Pick<CheckInput, 'request' | 'vm' | 'hosts'>, candidates: readonly HostView[]): readonly Reason[] {
+  if (candidates.length > 0) return [];
+  if (request.to !== undefined) return [{ code: 'target-unknown', host: request.to, message: `There is no host ${request.to}.`, remedy: 'List the hosts with "ferry host list".' }];
+  const elsewhere = hosts.filter(({ host }) => host.id !== vm.hostId);
+  if (elsewhere.length === 0) return [{ code: 'no-other-host', message: 'There is no other host.', remedy: 'Add one with "ferry host add URI".' }];
+  const clusters = [...new Set(elsewhere.map(({ host }) => host.cluster))].sort();
+  return [{ code: 'no-other-host', message: `${request.toCluster === undefined ? `The cluster of ${vm.name} has no other host` : `The cluster ${request.toCluster} has no host for ${vm.name}`}; there are hosts in ${clusters.join(', ')}.`, remedy: 'Choose a cluster with --to-cluster, or a host with --to.' }];
 }
 
 /** The operator's own definition says itself where its disks are. */
@@ -235,7 +276,7 @@ function movedDisks(facts: VmFacts, disks: readonly DiskPlan[], places: Places):
 const emptyStorage: TargetStorage = { pools: [], sharing: new Map(), volumes: new Map(), records: new Map() };
 
 /** The move to this host, with what its storage has against it. */
-function planOn(input: CheckInput, target: HostView): { readonly plan: MigrationPlan; readonly storage: readonly Reason[]; readonly transfer: readonly Reason[] } {
+function planOn(input: CheckInput, target: HostView): { readonly plan: MigrationPlan; readonly storage: readonly Reason[]; readonly transfer: readonly Reason[]; readonly waits: readonly Reason[]; readonly ports: number } {
   const { vm, request } = input;
   const { host } = target;
   const facts = factsOf(input);
@@ -276,5 +317,5 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
       ? [{ code: 'temporary-needs-shared', host: host.name, message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`, remedy: 'Leave --temporary away, or put the disks on shared storage.' }]
       : [];
   const cached = how === 'guest' ? cacheReasons(vm.name, facts.disks, disks, [source, target].flatMap((each) => (each === undefined ? [] : [{ name: each.host.name, qemuVersion: each.facts?.qemuVersion }]))) : [];
-  return { plan, storage: [...reasons, ...temporary, ...cached, ...(how === 'helper' ? helperReasons(vm.name, source, target) : [])], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...(travel?.reasons ?? [])] };
+  return { plan, storage: [...reasons, ...temporary, ...cached, ...(how === 'helper' ? helperReasons(vm.name, source, target) : [])], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...(travel?.reasons ?? [])], waits: travel?.waits ?? [], ports: travel?.ports ?? 0 };
 }

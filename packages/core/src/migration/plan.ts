@@ -2,7 +2,7 @@
  * How a move is carried out: what travels and how, what changes in the definition, what happens to each disk. Decided at the checks, stored
  * before anything is done, shown to people.
  */
-import type { VmUuid } from '../ids.ts';
+import type { HostId, VmUuid } from '../ids.ts';
 import type { BackingImage, DiskPlan } from './storage.ts';
 
 /** `peer-to-peer`: the source's daemon drives. `direct`: Ferry does, and the hosts need not reach each other's daemons. */
@@ -81,6 +81,13 @@ export interface MigrationPlan {
   readonly definedThere?: true;
   /** Metadata of snapshots and checkpoints is taken off before the move and put back after it. */
   readonly carriesSnapshots?: true;
+}
+
+/** What a migration would take on a host. */
+export interface RoomNeeded {
+  readonly host: HostId;
+  readonly ports: number;
+  readonly memoryBytes: number;
 }
 
 /** Disks go over to the target's own storage. */

@@ -116,3 +116,19 @@ test('the images below a disk have to be there, too, and be the ones of the dead
   const { storage } = seen(all, all);
   assert.deepEqual(codes({ facts: chained, storage: new Map([...storage].map(([id, each]) => [id, { ...each, below: new Map() }])) }), ['h2 disk-chain-unknown']);
 });
+
+test('every wish is heeded or refused by name: a preferred host, the cluster, and what needs the dead host', () => {
+  const inCluster = (name: string, cluster: string): HostView => ({ ...host(name, 'connected'), host: { ...host(name, 'connected').host, cluster } });
+  const everywhere = new Map(['h2', 'h3', 'h4'].map((id) => [hostId(id), has] as const));
+  const hosts = [host('h1', 'unreachable'), inCluster('h2', 'west'), host('h3', 'connected'), host('h4', 'connected')];
+  const rescue = { statement: 'dead' };
+  const chosen = (request: RescueInput['request']): string => {
+    const result = checkRescue(input({ hosts, storage: everywhere, request: { rescue, ...request } }));
+    return result.kind === 'chosen' ? result.to.name : result.reasons.map(({ code }) => code).join();
+  };
+  assert.deepEqual([chosen({}), chosen({ preferHost: 'h4' }), chosen({ toCluster: 'west' }), chosen({ to: 'h2' }), chosen({ to: 'h2', toCluster: 'west' }), chosen({ to: 'h9' })], ['h3', 'h4', 'h2', 'target-other-cluster', 'h2', 'target-unknown']);
+  const map = { networks: { a: 'b' } };
+  assert.deepEqual([chosen({ map }), chosen({ xml: '<domain/>' }), chosen({ map, xml: '<domain/>', tls: true }), chosen({ temporary: false, autoStart: true })], ['rescue-unfit', 'rescue-unfit', 'rescue-unfit,rescue-unfit,rescue-unfit', 'h3']);
+  const crowded = checkRescue(input({ memoryPromised: () => 3.5e9 }));
+  assert.ok(crowded.kind === 'waits' && crowded.reasons[0]?.code === 'target-memory-promised');
+});

@@ -5,9 +5,9 @@
 import type { Reason } from '../errors.ts';
 import { notConnectedReason } from '../machine.ts';
 import type { HostId } from '../ids.ts';
-import type { HostView } from '../model.ts';
+import type { HostView, MigrationRequest } from '../model.ts';
 import type { MigrationPlan } from './plan.ts';
-import { nameTaken, type CheckInput, type CheckResult, type VmFacts } from './checks.ts';
+import { memoryWaits, nameTaken, noCandidate, wantedCluster, type CheckInput, type CheckResult, type VmFacts } from './checks.ts';
 import { definitionThereReasons } from './definition-there.ts';
 import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 
@@ -19,14 +19,32 @@ export interface RescueStorage {
   readonly below: ReadonlyMap<string, readonly string[]>;
 }
 
-export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf' | 'domainsOn' | 'parkedOn'> {
+export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf' | 'memoryPromised' | 'silent' | 'domainsOn' | 'parkedOn'> {
   /** From the stored definition; absent when there is none. */
   readonly facts?: VmFacts;
   readonly storage: ReadonlyMap<HostId, RescueStorage>;
 }
 
 export const rescueCandidates = ({ vm, hosts, request }: Pick<RescueInput, 'vm' | 'hosts' | 'request'>): readonly HostView[] =>
-  hosts.filter(({ host }) => host.id !== vm.hostId && (request.to === undefined || host.name === request.to || host.id === request.to));
+  hosts.filter(({ host }) => host.id !== vm.hostId && (request.to === undefined ? host.cluster === wantedCluster({ vm, hosts, request }) : host.name === request.to || host.id === request.to));
+
+const asItWas = 'it starts as it was, from disks that both hosts have';
+const nothingSent = 'nothing is sent from its host';
+/** What cannot be heeded for a VM whose host is dead, as the operator says it, and why not. */
+const unfit: Readonly<Partial<Record<keyof MigrationRequest, readonly [option: string, why: string]>>> = {
+  kind: ['--kind', asItWas], temporary: ['--temporary', asItWas], keepSource: ['--keep-source', asItWas], map: ['A map of networks, pools, paths or consoles', asItWas], xml: ['--xml', asItWas],
+  media: ['--copy-media or --eject-media', asItWas], createMissing: ['--create-missing', 'what the target lacks cannot be read from its host'], deleteSourceDisks: ['--delete-source-disks', asItWas], useExistingVolumes: ['--use-existing-volumes', asItWas],
+  mode: ['--direct or --peer-to-peer', nothingSent], tls: ['--enable-tls', nothingSent], tunnelled: ['--tunnelled', nothingSent], parallelConnections: ['--parallel', nothingSent], compression: ['--compression', nothingSent], zeroCopy: ['--zero-copy', nothingSent],
+  postCopy: ['--postcopy', nothingSent], maxBandwidthMiBPerSecond: ['--max-bandwidth-mb', nothingSent], maxDowntimeMs: ['--max-downtime-ms', nothingSent], quicklyFinish: ['--quickly-finish', nothingSent], deadlineMs: ['--deadline', nothingSent],
+  keepTargetOnFailure: ['--keep-dest-guest-on-failed', nothingSent],
+};
+
+const unfitReasons = ({ vm, request }: Pick<RescueInput, 'vm' | 'request'>): readonly Reason[] =>
+  (Object.keys(unfit) as (keyof MigrationRequest)[]).flatMap((wish): readonly Reason[] => {
+    const told = unfit[wish];
+    if (told === undefined || request[wish] === undefined || request[wish] === false) return [];
+    return [{ code: 'rescue-unfit', message: `${told[0]} does not go with --rescue-mode: ${vm.name} is started from its stored definition, and ${told[1]}.`, remedy: 'Omit it.' }];
+  });
 
 export function checkRescue(input: RescueInput): CheckResult {
   const { vm, hosts, request } = input;
@@ -49,26 +67,40 @@ export function checkRescue(input: RescueInput): CheckResult {
   if (elsewhere !== undefined) {
     general.push({ code: 'vm-two-copies', message: `${vm.name} is ${elsewhere.instance.state} on another host already.`, remedy: 'Look at "ferry vm show" first.' });
   }
+  general.push(...unfitReasons(input));
   const candidates = rescueCandidates(input);
   const judged = candidates.map((view) => {
     const planned = (input.facts?.disks ?? []).map((disk) => planDisk(vm.name, disk, input.storage.get(view.host.id), from, view, request.assumeShared === true));
-    const reasons = [...hostReasons(vm, view), ...foreignDefinition(input, view), ...[nameTaken(input, view.host)].filter((reason) => reason !== undefined), ...planned.flatMap((each) => ('reason' in each ? [each.reason] : []))];
-    return { view, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
+    const waits = memoryWaits(vm, view, vm.memoryBytes, input.memoryPromised?.(view.host.id) ?? 0);
+    const reasons = [...clusterReasons(input, view), ...hostReasons(vm, view, input.silent), ...foreignDefinition(input, view), ...[nameTaken(input, view.host)].filter((reason) => reason !== undefined), ...planned.flatMap((each) => ('reason' in each ? [each.reason] : []))];
+    return { view, waits, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
   });
-  const [best] = judged
+  const promised = (view: HostView): number => input.memoryPromised?.(view.host.id) ?? 0;
+  const isPreferred = ({ view }: { readonly view: HostView }): number => (view.host.name === request.preferHost || view.host.id === request.preferHost ? 0 : 1);
+  const suited = judged
     .filter(({ reasons }) => reasons.length === 0)
-    .sort((a, b) => input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) || (b.view.freeMemoryBytes ?? 0) - (a.view.freeMemoryBytes ?? 0) || (a.view.host.name < b.view.host.name ? -1 : 1));
+    .sort((a, b) => isPreferred(a) - isPreferred(b) || input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) || (b.view.freeMemoryBytes ?? 0) - promised(b.view) - ((a.view.freeMemoryBytes ?? 0) - promised(a.view)) || (a.view.host.name < b.view.host.name ? -1 : 1));
+  const best = suited.find(({ waits }) => waits.length === 0) ?? suited[0];
   if (best !== undefined && general.length === 0) {
     const plan: MigrationPlan = { how: 'stored-definition', live: false, persistence: 'permanent', disks: best.disks, autostart: input.facts?.autostart ?? false };
-    return { kind: 'chosen', to: { id: best.view.host.id, name: best.view.host.name }, move: 'evacuation', plan };
+    const choice = { to: { id: best.view.host.id, name: best.view.host.name }, move: 'evacuation' as const, plan };
+    if (best.waits.length === 0) return { kind: 'chosen', ...choice };
+    return { kind: 'waits', ...choice, reasons: suited.flatMap(({ waits }) => waits), on: suited.map(({ view }) => ({ host: view.host.id, ports: 0, memoryBytes: vm.memoryBytes })) };
   }
-  const none: readonly Reason[] = candidates.length === 0 && !general.some(({ code }) => code === 'target-is-source') ? [{ code: 'no-other-host', message: 'There is no other host.', remedy: 'Add one with "ferry host add URI".' }] : [];
+  const none = general.some(({ code }) => code === 'target-is-source') ? [] : noCandidate(input, candidates);
   return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)] };
 }
 
-function hostReasons(vm: RescueInput['vm'], view: HostView): readonly Reason[] {
+function clusterReasons(input: RescueInput, { host }: HostView): readonly Reason[] {
+  if (host.cluster === wantedCluster(input)) return [];
+  return [{ code: 'target-other-cluster', host: host.name, message: `${host.name} belongs to the cluster ${host.cluster}, not to ${wantedCluster(input)}.`, remedy: `Add --to-cluster ${host.cluster} to start ${input.vm.name} there.` }];
+}
+
+function hostReasons(vm: RescueInput['vm'], view: HostView, silent: RescueInput['silent']): readonly Reason[] {
   const { host, state, freeMemoryBytes } = view;
+  const why = silent?.get(host.id);
   if (state !== 'connected') return [notConnectedReason(view, 'target-unreachable', 'Repair the connection, or name another host.')];
+  if (why !== undefined) return [why];
   if (freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes) return [];
   return [{ code: 'target-memory', host: host.name, message: `${host.name} has too little free memory for ${vm.name}.`, remedy: 'Free memory there, or name another host.' }];
 }

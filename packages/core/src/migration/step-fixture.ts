@@ -13,7 +13,7 @@ export const fresh: Migration = {
   origin: 'operator',
   actor: 'operator',
   client: 'cli',
-  request: {},
+  request: { to: 'host2' },
   from: { id: hostId('h1'), name: 'host1' },
   phase: 'queued',
   phases: [{ phase: 'queued', at: 0 }],

@@ -182,9 +182,9 @@ const notReached: MigrationEvent = { type: 'perform-ended', failure: { outcome: 
 test('daemons that do not reach each other: the same migration goes on directly, unless somebody asked for the other way', () => {
   const way: readonly (readonly [number, MigrationEvent])[] = [[300, notReached], [310, observed(running, absent)]];
   const { migration, effects } = play([...planned(peerToPeer), ...way]);
-  assert.deepEqual([migration.outcome, migration.phase, migration.plan?.transfer], [undefined, 'transferring', { mode: 'direct', modeReason: 'no route to host' }]);
+  assert.deepEqual([migration.outcome, migration.phase, migration.plan?.transfer], [undefined, 'transferring', { mode: 'direct', modeReason: 'host1 does not reach host2: no route to host' }]);
   assert.deepEqual(effects.filter((effect) => effect !== 'observe').slice(-2), ['note-not-reached', 'perform']);
-  assert.equal(play([...planned(peerToPeer), ...way], { ...fresh, request: { mode: 'peer-to-peer' } }).migration.outcome, 'failed');
+  assert.equal(play([...planned(peerToPeer), ...way], { ...fresh, request: { to: 'host2', mode: 'peer-to-peer' } }).migration.outcome, 'failed');
   assert.equal(play([...planned(peerToPeer), [200, { type: 'abort-requested' }], ...way]).migration.outcome, 'cancelled');
   // the same error in the middle of a transfer is another matter
   const sampled: MigrationEvent = { type: 'sampled', sample: { processedBytes: 1, remainingBytes: 1, totalBytes: 2, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 1, iteration: 1, elapsedMs: 1 } };
@@ -218,4 +218,22 @@ test("the memory's share of the link is told once, when disks are on their way, 
   assert.deepEqual(told.last, [{ type: 'tune', limits: { memoryBandwidthMiBPerSecond: 107 } }]);
   assert.equal(play([...way, [20, sampled(100)], [30, sampled(100)]]).effects.filter((each) => each === 'tune').length, 1);
   assert.ok(!play([...way, [20, sampled(100)]], { ...fresh, request: { maxBandwidthMiBPerSecond: 5 } }).effects.includes('tune'));
+});
+
+test('told to wait: back in the queue with the reason, judged again when admitted, and nothing of it stays', () => {
+  const needs = [{ host: to.id, ports: 1, memoryBytes: 5 }];
+  const reasons = [{ code: 'migration-ports', host: 'host2', message: 'Others have the ports.', remedy: '' }];
+  const waiting = play([[1, { type: 'admitted' }], [2, { type: 'checked', result: { kind: 'waits', to, move: 'live', plan, reasons, on: needs } }]]).migration;
+  assert.deepEqual([waiting.phase, waiting.waitsFor, waiting.attention, waiting.plan, waiting.to], ['queued', needs, 'It waits: Others have the ports.', undefined, undefined]);
+  const again = play([[3_000, { type: 'admitted' }]], waiting);
+  assert.deepEqual([again.effects, again.migration.waitsFor, again.migration.attention], [['check'], undefined, undefined]);
+  assert.equal(play([[3_000, { type: 'abort-requested' }]], waiting).migration.outcome, 'cancelled');
+});
+
+test('a refusal tells where the hosts show the VM, which need not be where it was when it was asked for', () => {
+  const asked = { ...fresh, vmIsNow: { host: 'host1', state: 'running' as const } };
+  const result = { kind: 'refused' as const, reasons: [] };
+  const end = (vmIsNow: 'nowhere' | { host: string; state: 'running' }) => play([[1, { type: 'admitted' }], [2, { type: 'checked', result, vmIsNow }]], asked).migration;
+  assert.deepEqual([end('nowhere').vmIsNow, end({ host: 'host3', state: 'running' }).vmIsNow], [undefined, { host: 'host3', state: 'running' }]);
+  assert.deepEqual(play([[1, { type: 'abort-requested', vmIsNow: { host: 'host3', state: 'running' } }]], asked).migration.vmIsNow, { host: 'host3', state: 'running' });
 });

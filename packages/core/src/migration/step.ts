@@ -8,13 +8,16 @@ import type { Outlook } from '../convergence/outlook.ts';
 import type { JobSample } from '../convergence/sample.ts';
 import type { TimeMs } from '../ids.ts';
 import type { CallFailure, Migration, MigrationRequest } from '../model.ts';
+import { outOfHosts } from './attempts.ts';
 import { measureRefused, recoverEnded } from './broken.ts';
 import type { CheckResult } from './checks.ts';
 import { fellSilent, stopTransfer } from './dead-copy.ts';
 import { cleaned, end, underway } from './ending.ts';
 import type { InstanceView } from './judge.ts';
 import { enterPhase } from './phase.ts';
+import type { TransferPlan } from './plan.ts';
 import { foretold, sampled, withLimits } from './steer.ts';
+import { withOtherPorts } from './taken-ports.ts';
 import { told } from './telling.ts';
 import { observed, observeEveryMs, observeTransferEveryMs } from './verdicts.ts';
 
@@ -22,7 +25,10 @@ export type MigrationEvent =
   | { readonly type: 'admitted' }
   /** A restarted control plane found this migration unfinished. */
   | { readonly type: 'recovered' }
-  | { readonly type: 'checked'; readonly result: CheckResult }
+  /** `vmIsNow`: what the hosts show; undefined: nowhere. */
+  | { readonly type: 'checked'; readonly result: CheckResult; readonly vmIsNow?: Migration['vmIsNow'] | 'nowhere' }
+  /** Other ports of the target for a transfer that could not begin because somebody has those it was given; undefined: none is left. */
+  | { readonly type: 'ports-chosen'; readonly transfer?: TransferPlan }
   /** Told before the transfer begins, where its policy may not end it. */
   | { readonly type: 'foretold'; readonly outlook: Outlook }
   | { readonly type: 'prepared'; readonly failure?: CallFailure }
@@ -34,7 +40,8 @@ export type MigrationEvent =
   | { readonly type: 'limits-changed'; readonly limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'> }
   | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
   | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
-  | { readonly type: 'abort-requested' }
+  /** `vmIsNow`: what the hosts show, for one that has not begun. */
+  | { readonly type: 'abort-requested'; readonly vmIsNow?: Migration['vmIsNow'] }
   /** The guest was told to run on the target while its pages follow. */
   | { readonly type: 'post-copy-started' }
   /** The operator has the guest paused until it has arrived. */
@@ -71,6 +78,8 @@ export type MigrationEffect =
   | { readonly type: 'remove-source-process' }
   | { readonly type: 'remove-target-process' }
   | { readonly type: 'clean' }
+  /** Chooses other ports of the target, none of which a migration has. */
+  | { readonly type: 'choose-ports' }
   /** Takes back what was prepared: volumes, helper domain. */
   | { readonly type: 'undo' };
 
@@ -85,16 +94,14 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
   if (migration.outcome !== undefined) return stay(migration);
   switch (event.type) {
     case 'admitted':
-      return migration.phase === 'queued' ? stay(enterPhase(migration, 'checking', now), { type: 'check' }) : stay(migration);
+      return migration.phase === 'queued' ? stay(enterPhase(withoutWait(migration), 'checking', now), { type: 'check' }) : stay(migration);
     case 'recovered':
       return recovered(migration);
     case 'checked':
       if (migration.phase !== 'checking') return stay(migration);
-      if (event.result.kind === 'refused') {
-        const first = event.result.reasons[0]?.message ?? '';
-        return end(migration, 'failed', now, { code: 'migration-refused', message: `${migration.vm.name} cannot be moved: ${first}`, reasons: event.result.reasons });
-      }
-      return stay(enterPhase({ ...migration, to: event.result.to, kind: event.result.move, plan: event.result.plan }, 'preparing', now), { type: 'prepare' });
+      return checked(event.vmIsNow === undefined ? migration : placed(migration, event.vmIsNow), event.result, now);
+    case 'ports-chosen':
+      return migration.phase === 'verifying' ? withOtherPorts(migration, event.transfer, now) : stay(migration);
     case 'foretold':
       return stay(migration.phase === 'preparing' ? foretold(migration, event.outlook, now) : migration);
     case 'prepared':
@@ -130,10 +137,36 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
     case 'recover-ended':
       return underway(migration.phase) ? stay(recoverEnded(migration, event.failure, now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
     case 'abort-requested':
-      return abort(migration, now);
+      return abort(migration.plan === undefined && event.vmIsNow !== undefined ? placed(migration, event.vmIsNow) : migration, now);
     case 'cleaned':
       return migration.phase === 'cleaning' ? cleaned(migration, event, now) : stay(migration);
   }
+}
+
+function placed(before: Migration, vmIsNow: NonNullable<Migration['vmIsNow']> | 'nowhere'): Migration {
+  if (vmIsNow !== 'nowhere') return { ...before, vmIsNow };
+  const { vmIsNow: _, ...migration } = before;
+  return migration;
+}
+
+function checked(migration: Migration, result: CheckResult, now: TimeMs): Step {
+  switch (result.kind) {
+    case 'refused':
+      return end(migration, 'failed', now, outOfHosts(migration, result.reasons) ?? { code: 'migration-refused', message: `${migration.vm.name} cannot be moved: ${result.reasons[0]?.message ?? ''}`, reasons: result.reasons });
+    case 'waits': {
+      // it is admitted when one of the hosts has room; not at once, should what is counted there not be what the checks found
+      const attention = `It waits: ${result.reasons.map(({ message }) => message).join(' ')}`;
+      return stay(enterPhase({ ...migration, waitsFor: result.on, attention, notBefore: now + waitAgainMs }, 'queued', now));
+    }
+    case 'chosen':
+      return stay(enterPhase({ ...migration, to: result.to, kind: result.move, plan: result.plan }, 'preparing', now), { type: 'prepare' });
+  }
+}
+const waitAgainMs = 1_000;
+
+function withoutWait(migration: Migration): Migration {
+  const { waitsFor, attention: _, ...rest } = migration;
+  return waitsFor === undefined ? migration : rest;
 }
 
 const withLook = (before: Migration, { migration, effects }: Step): Step => (fellSilent(before, migration) ? stay(migration, ...effects, { type: 'observe', afterMs: 0 }) : { migration, effects });

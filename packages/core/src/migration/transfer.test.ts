@@ -4,7 +4,7 @@ import { hostId } from '../ids.ts';
 import type { Host, HostView, MigrationRequest } from '../model.ts';
 import { presets } from '../policy/presets.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
-import { addressOf, clusterDifferences, isNetworkUri, planTransfer, portsOf, type TransferInput } from './transfer.ts';
+import { addressOf, clusterDifferences, isNetworkUri, onOtherPorts, planTransfer, portsOf, type TransferInput } from './transfer.ts';
 
 const view = (name: string, uri: string, more: Partial<Host> = {}, libvirtVersion = '9.0.0'): HostView => ({
   host: { id: hostId(name), name, uri, cluster: 'default', machineUuid: name, addedAt: 0, ...more },
@@ -28,7 +28,7 @@ test('who drives: the source where it reaches the target, else Ferry, else who w
   const peerRefusal = { at: 0, message: 'no route' };
   assert.equal(plan({}).transfer.mode, 'peer-to-peer');
   assert.equal(plan({}, { target: local }).transfer.mode, 'direct');
-  assert.deepEqual(plan({}, { peerRefusal }).transfer, { mode: 'direct', modeReason: 'no route', migrateUri: 'tcp://10.0.0.2' });
+  assert.deepEqual(plan({}, { peerRefusal }).transfer, { mode: 'direct', modeReason: 'a did not reach b when it last tried: no route', migrateUri: 'tcp://10.0.0.2' });
   assert.equal(plan({ mode: 'peer-to-peer' }, { peerRefusal }).transfer.mode, 'peer-to-peer');
   assert.equal(plan({ mode: 'direct' }).transfer.mode, 'direct');
   assert.deepEqual(codes({ mode: 'peer-to-peer' }, { target: local }), ['target-not-addressable']);
@@ -56,7 +56,12 @@ test('addresses and ports come from the host and its cluster; what does not fit 
   const chosen = plan({}, { cluster, target, copies: true, portsInUse: [50_000] }).transfer;
   assert.deepEqual([chosen.migrateUri, chosen.listenAddress, chosen.disksPort], ['tcp://10.9.0.2:50001', '10.9.0.2', 50_002]);
   assert.deepEqual(portsOf(chosen), [50_001, 50_002]);
-  assert.deepEqual(codes({}, { cluster, target, copies: true, portsInUse: [50_000, 50_001] }), ['migration-ports']);
+  const busy = plan({}, { cluster, target, copies: true, portsInUse: [50_000, 50_001] });
+  assert.deepEqual([busy.reasons, busy.waits.map(({ code }) => code)], [[], ['migration-ports']], 'others give them back');
+  assert.deepEqual(codes({}, { cluster: { ...cluster, migrationPorts: { first: 50_000, last: 50_000 } }, target, copies: true }), ['migration-ports'], 'that will never be enough');
+  assert.deepEqual(plan({ tunnelled: true }, { cluster, target, portsInUse: [50_000, 50_001, 50_002] }).waits, [], 'a tunnel takes none');
+  assert.deepEqual(portsOf(onOtherPorts(chosen, [50_000, 50_002])), [50_000, 50_002]);
+  assert.equal(onOtherPorts(chosen, [50_000]), undefined);
   assert.deepEqual(codes({}, { cluster, target, portsInUse: [50_000, 50_001] }), []);
   assert.equal(plan({}, { target: view('b', 'qemu+tcp://b/system', { migrationAddress: 'fd00::2' }) }).transfer.migrateUri, 'tcp://[fd00::2]');
   assert.equal(plan({}, { cluster: { name: 'default', migrationPorts: { first: 50_000, last: 50_000 } } }).transfer.migrateUri, 'tcp://10.0.0.2:50000');

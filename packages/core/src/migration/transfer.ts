@@ -45,7 +45,8 @@ export function addressOf(uri: string): string | undefined {
   return isAddress(host) ? host : undefined;
 }
 
-export function planTransfer(input: TransferInput): { readonly transfer: TransferPlan; readonly reasons: readonly Reason[] } {
+/** `waits`: what other migrations have now, and will give back. */
+export function planTransfer(input: TransferInput): { readonly transfer: TransferPlan; readonly reasons: readonly Reason[]; readonly waits: readonly Reason[]; readonly ports: number } {
   const { source, target, cluster, sourceCluster, request, copies, live, peerRefusal } = input;
   const host = target.host.name;
   const reasons: Reason[] = [];
@@ -85,11 +86,14 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
   if (cluster.migrationNetwork !== undefined && (address === undefined || !isInNetwork(address, cluster.migrationNetwork))) {
     refuse('migration-network', `${host} has no address in ${cluster.migrationNetwork}, the migration network of the cluster ${cluster.name}${address === undefined ? '' : `; it has ${address}`}.`, `Give it one: ferry host set ${host} --migration-address ADDRESS.`);
   }
+  const needed = portsNeeded(input);
+  const range = cluster.migrationPorts;
+  if (range !== undefined && range.last - range.first + 1 < needed) refuse('migration-ports', `The cluster ${cluster.name} has the migration ports ${range.first} to ${range.last}, and this move needs ${needed}.`, 'Give the cluster a wider range: ferry cluster set NAME --migration-ports FIRST-LAST.');
   const reached = reachedAs(target.host, chosen.mode);
-  const ports = choosePorts(input, address, reached);
+  const ports = choosePorts(input, { address, reached }, needed);
   // its certificate is held against the name that libvirt itself would take
   const tlsName = tls && address === undefined && reached !== undefined ? target.facts?.hostname : undefined;
-  if (ports === 'none') refuse('migration-ports', `All ports from ${cluster.migrationPorts?.first ?? 0} to ${cluster.migrationPorts?.last ?? 0} of ${host} are used by other migrations.`, 'Wait for one of them to end, or give the cluster a wider range.');
+  const waits: readonly Reason[] = ports === 'none' ? [{ code: 'migration-ports', host, message: `This move needs ${needed === 1 ? 'a port' : `${needed} ports`} of ${host} from ${range?.first ?? 0} to ${range?.last ?? 0}, and other migrations have ${range === undefined || range.last === range.first ? 'it' : 'them'}.`, remedy: 'It begins when one of them has ended; a wider range lets more of them go at once.' }] : [];
   return {
     transfer: {
       ...chosen,
@@ -101,13 +105,18 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
       ...bandwidthOf(input),
     },
     reasons,
+    waits,
+    ports: range === undefined ? 0 : needed,
   };
 }
 
-function chooseMode({ target, request, peerRefusal }: TransferInput): Pick<TransferPlan, 'mode' | 'modeReason'> {
+/** Of a cluster's range: one for the guest, one for its disks; a tunnel takes none. */
+const portsNeeded = ({ request, copies }: TransferInput): number => (request.tunnelled === true ? 0 : copies ? 2 : 1);
+
+function chooseMode({ source, target, request, peerRefusal }: TransferInput): Pick<TransferPlan, 'mode' | 'modeReason'> {
   if (request.mode !== undefined) return { mode: request.mode, modeReason: 'asked for' };
   if (!isNetworkUri(target.host.uri)) return { mode: 'direct', modeReason: `other hosts cannot reach ${target.host.uri}` };
-  if (peerRefusal !== undefined) return { mode: 'direct', modeReason: peerRefusal.message };
+  if (peerRefusal !== undefined) return { mode: 'direct', modeReason: `${source.host.name} did not reach ${target.host.name} when it last tried: ${peerRefusal.message}` };
   return { mode: 'peer-to-peer', modeReason: `${target.host.name} can be reached by ${target.host.uri}` };
 }
 
@@ -171,19 +180,38 @@ function reachedAs({ uri }: HostView['host'], mode: TransferPlan['mode']): strin
 }
 
 /** Undefined: libvirt's own range, at the address that it takes by itself. */
-function choosePorts({ target, cluster, copies, portsInUse }: TransferInput, address: string | undefined, reached: string | undefined): Pick<TransferPlan, 'migrateUri' | 'listenAddress' | 'disksPort'> | 'none' | undefined {
-  const range = cluster.migrationPorts;
-  const free = range === undefined ? [] : Array.from({ length: range.last - range.first + 1 }, (_, index) => range.first + index).filter((port) => !portsInUse.includes(port));
-  const [port, disksPort] = free;
-  if (range !== undefined && (port === undefined || (copies && disksPort === undefined))) return 'none';
+function choosePorts({ target, cluster, copies, portsInUse }: TransferInput, { address, reached }: Readonly<Record<'address' | 'reached', string | undefined>>, needed: number): Pick<TransferPlan, 'migrateUri' | 'listenAddress' | 'disksPort'> | 'none' | undefined {
+  const free = freePorts(cluster, portsInUse);
+  if (free !== undefined && free.length < needed) return 'none';
+  const [port, disksPort] = free ?? [];
   const named = target.facts?.hostname ?? target.host.name;
   const host = address ?? reached ?? (port === undefined ? undefined : named);
   if (host === undefined) return undefined;
   return {
     migrateUri: `tcp://${host.includes(':') ? `[${host}]` : host}${port === undefined ? '' : `:${port}`}`,
     // where the address is known nothing else has to listen
-    ...(address === undefined ? {} : { listenAddress: address }),
+    ...(address === undefined ? ofFamily(host, port) : { listenAddress: address }),
     ...(copies && disksPort !== undefined ? { disksPort } : {}),
+  };
+}
+
+/**
+ * Told to listen everywhere, QEMU is content with IPv6 where something else has the port of IPv4, and the source would send the guest's memory to that.
+ */
+const ofFamily = (host: string, port: number | undefined): Pick<TransferPlan, 'listenAddress'> => (port !== undefined && /^\d+(\.\d+){3}$/.test(host) ? { listenAddress: '0.0.0.0' } : {});
+
+/** Undefined: the cluster has no range of its own. */
+export const freePorts = ({ migrationPorts: range }: Cluster, inUse: readonly number[]): readonly number[] | undefined =>
+  range === undefined ? undefined : Array.from({ length: range.last - range.first + 1 }, (_, index) => range.first + index).filter((port) => !inUse.includes(port));
+
+/** The same plan on other ports; undefined when there are not enough. */
+export function onOtherPorts(transfer: TransferPlan, free: readonly number[]): TransferPlan | undefined {
+  const [port, disksPort] = free;
+  if (port === undefined || (transfer.disksPort !== undefined && disksPort === undefined)) return undefined;
+  return {
+    ...transfer,
+    ...(transfer.migrateUri === undefined ? {} : { migrateUri: transfer.migrateUri.replace(/:\d+$/, `:${port}`) }),
+    ...(transfer.disksPort === undefined || disksPort === undefined ? {} : { disksPort }),
   };
 }
 

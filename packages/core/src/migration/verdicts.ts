@@ -12,6 +12,7 @@ import { handoverOf, judge, type CompletedJob, type InstanceView, type Verdict }
 import { enterPhase } from './phase.ts';
 import type { MigrationPlan } from './plan.ts';
 import type { MigrationEffect, Step } from './step.ts';
+import { chooseOtherPorts, portTaken } from './taken-ports.ts';
 
 /** Between two looks at both hosts while something is still to happen. */
 export const observeEveryMs = 500;
@@ -90,12 +91,15 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
     case 'leftover-target':
       return !performing && look.held >= settleMs ? again({ type: 'remove-target-process' }) : again();
     case 'stayed':
-    case 'stopped-on-source':
+    case 'stopped-on-source': {
       if (performing) return again();
       if (verdict.kind === 'stayed' && directInstead(migration)) return goDirect(migration, now);
       if (verdict.kind === 'stayed' && preCopyInstead(migration)) return withoutPostCopy(migration, now);
+      const taken = verdict.kind === 'stayed' ? portTaken(migration) : undefined;
+      if (taken !== undefined) return chooseOtherPorts(migration, taken);
       if (migration.evidence.gaveUp?.powerOff === true && verdict.kind === 'stayed' && (known || look.held >= settleMs)) return shutDown(migration, now);
       return known || look.held >= settleMs ? end(withPlace(migration, look.source), migration.abortRequestedAt === undefined ? 'failed' : 'cancelled', now, stayedError(migration, verdict.kind)) : again();
+    }
     case 'paused-on-source':
       if (performing || look.held < settleMs) return again();
       if (mayResumeSource(migration, look.target)) return again({ type: 'resume-source' });

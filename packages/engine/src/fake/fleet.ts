@@ -53,7 +53,7 @@ export function fakeFleet(clock: Clock): FakeFleet {
       },
     },
     add(name) {
-      const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), ownFiles: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, slowMs: 0, sticky: false, older: false, san: 'one', drop: () => {} };
+      const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), ownFiles: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, slowMs: 0, freeMemoryBytes: 4e9, hangs: false, full: false, sticky: false, older: false, san: 'one', drop: () => {} };
       hosts.set(name, host);
       return host;
     },

@@ -27,6 +27,11 @@ export interface FakeHost {
   reachable: boolean;
   /** What is seen of a domain is answered after this time. */
   slowMs: number;
+  freeMemoryBytes: number;
+  /** Its daemon takes what is sent and says nothing. */
+  hangs: boolean;
+  /** Its daemon lets further clients wait. */
+  full: boolean;
   /** Hosts of one SAN see the same devices. */
   san: string;
   /** Knows definitions of newer hosts only as they are given to other hosts. */
@@ -63,6 +68,12 @@ export const tell = (host: FakeHost, uuid: string, type: 'domain' | 'migration-s
 /** Throws FerryError `host-unreachable`. */
 export const mustAnswer = (host: FakeHost): void => {
   if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+};
+
+/** Waits for good where the daemon hangs, until the signal aborts. */
+export const mustSpeak = async (host: FakeHost, clock: Clock, signal: AbortSignal): Promise<void> => {
+  mustAnswer(host);
+  while (host.hangs) await clock.sleep(100, signal);
 };
 
 export const domainOn = (host: FakeHost, uuid: string): FakeDomain => {

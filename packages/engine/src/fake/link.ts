@@ -2,7 +2,7 @@
 import { FerryError, noNeeds, vmUuid, type Instance, type VmFacts } from '@ferry/core';
 import type { HostChange, HostLink } from '../ports.ts';
 import { boundedQueue } from '../queue.ts';
-import { domainOn, mustAnswer, tell, type FakeDomain, type FakeHost, type FakeSurroundings } from './host.ts';
+import { domainOn, mustAnswer, mustSpeak, tell, type FakeDomain, type FakeHost, type FakeSurroundings } from './host.ts';
 import { fakeMigrationDriver } from './migration-driver.ts';
 
 const instanceOf = ({ uuid, name, state, reason, persistent, disk }: FakeDomain): Instance => ({
@@ -11,7 +11,7 @@ const instanceOf = ({ uuid, name, state, reason, persistent, disk }: FakeDomain)
 });
 
 export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLink {
-  const { nameOf, note } = surroundings;
+  const { clock, nameOf, note } = surroundings;
   const closed = Promise.withResolvers<Error | undefined>();
   const find = (uuid: string): FakeDomain => domainOn(host, uuid);
   const { drop } = host;
@@ -20,12 +20,20 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
     closed.resolve(new Error('connection lost'));
   };
   return {
+    async takesAnother(signal) {
+      await mustSpeak(host, clock, signal);
+      while (host.full) await clock.sleep(100, signal);
+    },
     closed: closed.promise,
     close: async () => closed.resolve(undefined),
     inventory: {
       async facts() {
         mustAnswer(host);
-        return { hostname: nameOf(host), machineUuid: host.machineUuid, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: '', vendor: '', threads: 2 }, memoryBytes: 1e9, freeMemoryBytes: 1e9 };
+        return { hostname: nameOf(host), machineUuid: host.machineUuid, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: '', vendor: '', threads: 2 }, memoryBytes: 4e9, freeMemoryBytes: host.freeMemoryBytes };
+      },
+      async freeMemory(signal) {
+        await mustSpeak(host, clock, signal);
+        return host.freeMemoryBytes;
       },
       async machineUuid() {
         mustAnswer(host);
