@@ -22,8 +22,9 @@ export const exitOf = ({ outcome, error }: MigrationJson): ExitCode => {
       return exitCodes.cancelled;
     case 'failed':
       return error?.code === 'migration-refused' ? exitCodes.refused : exitCodes.failed;
+    // its end was not seen
     case undefined:
-      return exitCodes.timedOut;
+      return exitCodes.unreachable;
   }
 };
 

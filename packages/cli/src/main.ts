@@ -1,6 +1,7 @@
 /** The entry of `ferry`: the command tree, and one way out for every failure. Formatting and nothing else. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodes } from '@ferry/api/errors';
+import own from '../package.json' with { type: 'json' };
 import { clusterCommands } from './commands/cluster.ts';
 import { eventCommands } from './commands/event.ts';
 import { hostCommands } from './commands/host.ts';
@@ -17,7 +18,6 @@ Exit codes:
   ${exitCodes.failed}    failed
   ${exitCodes.usage}    wrong use: unknown option, malformed URI
   ${exitCodes.refused}    refused: a check forbids the move, each reason is named
-  ${exitCodes.timedOut}    timed out, still running
   ${exitCodes.notFound}    not found, or the name is ambiguous
   ${exitCodes.unreachable}    control plane or host unreachable
   ${exitCodes.conflict}    conflict with something that is there or runs
@@ -32,6 +32,7 @@ Environment: FERRY_SERVER, FERRY_TOKEN, FERRY_DATA_DIR, NO_COLOR`;
 function build(): Command {
   const program = new Command('ferry')
     .description('moves virtual machines between plain libvirt hosts')
+    .version(own.version, '--version', 'print the version')
     .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
     .option('--server <url>', 'control plane (default: the local one)')
     .option('--data-dir <dir>', "the local control plane's data folder")

@@ -10,7 +10,6 @@ export const exitCodes = {
   failed: 1,
   usage: 2,
   refused: 4,
-  timedOut: 5,
   notFound: 6,
   unreachable: 7,
   conflict: 8,

@@ -116,6 +116,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       lookAtTarget: () => watch.look(targetIdOf(migration)),
     });
     dispatch(failure === undefined ? { type: 'perform-ended' } : { type: 'perform-ended', failure });
+    if (failure === undefined && migration.plan?.transfer?.mode === 'peer-to-peer') await deps.reached(migration.from.id, targetIdOf(migration));
   };
 
   /** What a policy or an operator has done about a running transfer; a host's no is told. */

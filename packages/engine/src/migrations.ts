@@ -137,6 +137,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       ...deps,
       snapshots: carriedSnapshots(deps.intents),
       notReached: (from, to, message) => deps.peers.notReached(from, to, message),
+      reached: (from, to) => deps.peers.reached(from, to),
       store: (current) => records.store(current),
       sampled: (of, sample) => void records.keepSample(of.id, sample).catch((error: unknown) => deps.log.warn({ err: error, migration: of.id }, 'a sample was not kept')),
       inspected: (inspection) => records.keepInspection(inspection),

@@ -26,6 +26,8 @@ export interface RunnerDeps {
   readonly snapshots: CarriedSnapshots;
   /** Remembers that the daemon of one host does not reach that of another. */
   readonly notReached: (from: string, to: string, message: string) => Promise<void>;
+  /** Forgets it: it has. */
+  readonly reached: (from: string, to: string) => Promise<void>;
   /** Never rejects. `vmIsNow`: where the hosts show the VM. */
   readonly check: (migration: Migration, signal: AbortSignal) => Promise<{ readonly result: CheckResult; readonly vmIsNow: NonNullable<Migration['vmIsNow']> | 'nowhere' }>;
   /** The same transfer on ports of the target that nobody is known to use; undefined when there are none. */

@@ -15,6 +15,8 @@ export interface PeerRefusal {
 
 export interface Peers {
   notReached(from: string, to: string, message: string): Promise<void>;
+  /** It did: what was remembered to the contrary is forgotten. */
+  reached(from: string, to: string): Promise<void>;
   /** By target. */
   refusalsOf(from: string): Promise<ReadonlyMap<HostId, PeerRefusal>>;
 }
@@ -22,6 +24,10 @@ export interface Peers {
 export const createPeers = (intents: IntentStore, clock: Clock): Peers => ({
   async notReached(from, to, message) {
     await intents.commit([{ op: 'put', key: `${prefix}${from}/${to}`, value: { at: clock.now(), message } satisfies PeerRefusal }]);
+  },
+  async reached(from, to) {
+    const key = `${prefix}${from}/${to}`;
+    if ((await intents.get(key)) !== undefined) await intents.commit([{ op: 'delete', key }]);
   },
   async refusalsOf(from) {
     const known = await intents.list(`${prefix}${from}/`);

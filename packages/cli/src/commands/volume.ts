@@ -1,5 +1,5 @@
 /** `ferry volume ...`: what moves left behind on the hosts' storage. */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { LeftoverJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
 import { formatBytes, formatTime } from '../output/format.ts';
@@ -16,11 +16,13 @@ export function volumeCommands(program: Command): void {
     .command('volume')
     .description('storage volumes')
     .command('leftovers')
-    .description('list the volumes that moves left behind; with --purge, delete them')
+    .description('list the volumes that moves left behind; with --yes, delete them')
     .option('--host <host>', 'only those on this host')
     .option('--path <path>', 'only this one')
-    .option('--purge', 'delete those listed, if nobody used them since')
-    .action(async ({ host, path, purge }: { readonly host?: string; readonly path?: string; readonly purge?: true }, command: Command) => {
+    .option('--yes', 'delete those listed, if nobody used them since')
+    // as it was called at first
+    .addOption(new Option('--purge').hideHelp())
+    .action(async ({ host, path, yes, purge = yes }: { readonly host?: string; readonly path?: string; readonly yes?: true; readonly purge?: true }, command: Command) => {
       const { client, output } = contextOf(command);
       const all = (await client().call('leftoverList')).items;
       const items = all.filter((each) => (host === undefined || each.host === host) && (path === undefined || each.path === path));

@@ -167,3 +167,16 @@ test('what happened while it waited is named: the VM is gone, or elsewhere, or t
   assert.deepEqual(told(asked, { ...vm, hostId: hostId('h3') }, hosts), ['h3 vm-moved']);
   assert.deepEqual(told(asked, vm, [host('h1'), host('h3')]), ['h2 target-removed']);
 });
+
+test('a map of networks: the advice names what the VM has, and a name that it does not have is refused', () => {
+  const facts = { saved: false, autostart: false, persistent: true, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, disks: [], needs: { networks: ['lan'], bridges: ['br0'], filters: [], secrets: [] } };
+  const resources = new Map([[hostId('h2'), { networks: new Map([['lan', true]]), interfaces: new Set(['br0']), filters: new Set<string>(), secrets: new Set<string>() }]]);
+  const told = (networks: Record<string, string>) => {
+    const result = check({ facts, resources, request: { map: { networks } } });
+    return result.kind === 'refused' ? result.reasons.map(({ code, remedy }) => `${code}: ${remedy}`) : [];
+  };
+  assert.match(told({ br0: 'nosuch' }).join(), /^bridge-missing: .*--map-network br0=BRIDGE/);
+  assert.match(told({ lan: 'nosuch' }).join(), /^network-missing: Map it with --map-network lan=NAME \(h2 has: lan\)\.$/);
+  assert.deepEqual(told({ br9: 'br0' }), ['map-network-unknown: It has: br0, lan.']);
+  assert.equal(check({ facts, resources, clusters: new Map([['default', { name: 'default', map: { networks: { br9: 'br0' } } }]]) }).kind, 'chosen', "a cluster's map is for whatever comes in");
+});

@@ -11,7 +11,7 @@ import type { MigrationPlan, RoomNeeded } from './plan.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../ids.ts';
 import { conflictReasons, definitionThereReasons } from './definition-there.ts';
-import { joinMaps, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type HostResources, type OwnDefinition, type Places } from './definition.ts';
+import { joinMaps, mapReasons, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type HostResources, type OwnDefinition, type Places } from './definition.ts';
 import type { PolicyContent } from '../policy/policy.ts';
 import { planTransfer } from './transfer.ts';
 import { cacheReasons, planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
@@ -110,6 +110,7 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
     else reasons.push(...wishReasons(vm.name, chosen.kind, request, facts));
   }
   reasons.push(...ownXmlReasons(input));
+  if (input.facts !== undefined && input.ownXml === undefined) reasons.push(...mapReasons(vm.name, facts.needs, request.map));
   if (input.arrivedPaused === true && carriesGuest(input)) {
     reasons.push({ code: 'vm-arrived-paused', message: `${vm.name} arrived paused and was not resumed since; moving it again would kill its QEMU and lose its memory.`, remedy: 'Resume it first; it may be paused again at once.' });
   }

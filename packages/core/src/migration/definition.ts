@@ -97,6 +97,8 @@ export function planDefinition({ vm, needs, map, source, target, resources, crea
   const creates: ResourceRef[] = [];
   const networks = Object.fromEntries([...needs.networks, ...needs.bridges].flatMap((name) => (map.networks?.[name] === undefined || map.networks[name] === name ? [] : [[name, map.networks[name]]])));
   const named = (name: string): string => networks[name] ?? name;
+  /** As the VM's own definition says it. */
+  const original = (name: string): string => Object.entries(networks).find(([, to]) => to === name)?.[0] ?? name;
   const missing = (kind: ResourceRef['kind'], name: string, what: string, remedy: string): void => {
     // what is mapped exists on the source under another name, if at all
     if (createMissing && !Object.values(networks).includes(name)) creates.push({ kind, name });
@@ -106,11 +108,11 @@ export function planDefinition({ vm, needs, map, source, target, resources, crea
     const known = [...resources.networks.keys()].sort().join(', ') || 'it has none';
     for (const name of new Set(needs.networks.map(named))) {
       const active = resources.networks.get(name);
-      if (active === undefined) missing('network', name, `network ${name}`, `Map it with --map-network ${name}=NAME (${target} has: ${known}), or make it with --create-missing.`);
+      if (active === undefined) missing('network', name, `network ${name}`, `Map it with --map-network ${original(name)}=NAME (${target} has: ${known})${original(name) === name ? ', or make it with --create-missing' : ''}.`);
       else if (!active) reasons.push({ code: 'network-inactive', host: target, message: `The network ${name} on ${target} is not active, and ${vm} needs it.`, remedy: `On ${target}: virsh net-start ${name}` });
     }
     for (const name of new Set(needs.bridges.map(named))) {
-      if (resources.interfaces?.has(name) === false) reasons.push({ code: 'bridge-missing', host: target, message: `${target} has no bridge ${name}, which ${vm} needs.`, remedy: `Make it there, or map it with --map-network ${name}=BRIDGE.` });
+      if (resources.interfaces?.has(name) === false) reasons.push({ code: 'bridge-missing', host: target, message: `${target} has no bridge ${name}, which ${vm} needs.`, remedy: `Make it there, or map it with --map-network ${original(name)}=BRIDGE.` });
     }
     for (const name of needs.filters) if (!resources.filters.has(name)) missing('filter', name, `network filter ${name}`, 'Define it there (virsh nwfilter-define), or make it with --create-missing.');
     for (const name of needs.secrets) if (!resources.secrets.has(name)) missing('secret', name, `secret ${name}`, `Define it there as on ${source} (virsh secret-define, secret-set-value), or make it with --create-missing.`);
@@ -125,6 +127,14 @@ export function planDefinition({ vm, needs, map, source, target, resources, crea
     ...(creates.length === 0 ? {} : { creates }),
   };
   return { definition: Object.keys(plan).length === 0 ? undefined : plan, reasons };
+}
+
+/** What an operator maps for one move has to be there; a cluster's map is for whatever comes in. */
+export function mapReasons(vm: string, needs: DefinitionNeeds, asked: DefinitionMap | undefined): readonly Reason[] {
+  const own = [...needs.networks, ...needs.bridges].sort();
+  return Object.keys(asked?.networks ?? {})
+    .filter((name) => !own.includes(name))
+    .map((name) => ({ code: 'map-network-unknown', message: `${vm} has no card on a network or bridge named ${name}, so there is nothing to map.`, remedy: own.length === 0 ? 'Omit --map-network.' : `It has: ${own.join(', ')}.` }));
 }
 
 /** Lines that differ, as `-` and `+`, in order; passwords are not shown. */
