@@ -59,7 +59,7 @@ export interface SnapshotMetadata {
 export interface DefinitionDriver {
   /** What a move has to know of the VM. Rejects when the host has none with this UUID. */
   describe(uuid: VmUuid, signal: AbortSignal): Promise<VmFacts>;
-  /** The inactive definition with its secrets, as libvirt prints it. */
+  /** The inactive definition with its secrets, without what libvirt adds to every one by itself, so that an older libvirt takes it too. */
   read(uuid: VmUuid, signal: AbortSignal): Promise<string>;
   /** What libvirt would give a target: the running guest's definition with its secrets. */
   readMigratable(uuid: VmUuid, signal: AbortSignal): Promise<string>;

@@ -110,7 +110,8 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
       };
     },
     async read(uuid, signal) {
-      return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.INACTIVE | VIR_DOMAIN_XML.SECURE, { signal });
+      // without what libvirt adds by itself: an older one may not know the name of it (the watchdog of q35, named from 9.1 on)
+      return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.INACTIVE | VIR_DOMAIN_XML.MIGRATABLE | VIR_DOMAIN_XML.SECURE, { signal });
     },
     async readMigratable(uuid, signal) {
       return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.MIGRATABLE | VIR_DOMAIN_XML.SECURE, { signal });

@@ -48,9 +48,23 @@ export function snapshotsOn(session: HostSession): Pick<DefinitionDriver, 'readS
       const there = { snapshot: new Set(snapshots.map(({ name }) => name)), checkpoint: new Set(checkpoints.map(({ name }) => name)) };
       for (const { kind, name, xml, current } of stored) {
         if (there[kind].has(name)) continue;
-        if (kind === 'snapshot') await session.domainSnapshotCreate(domain, xml, VIR_DOMAIN_SNAPSHOT_CREATE.REDEFINE | (current ? VIR_DOMAIN_SNAPSHOT_CREATE.CURRENT : 0), { signal });
-        else await session.domainCheckpointCreate(domain, xml, VIR_DOMAIN_CHECKPOINT_CREATE.REDEFINE, { signal });
+        const create = (metadata: string): Promise<unknown> =>
+          kind === 'snapshot'
+            ? session.domainSnapshotCreate(domain, metadata, VIR_DOMAIN_SNAPSHOT_CREATE.REDEFINE | (current ? VIR_DOMAIN_SNAPSHOT_CREATE.CURRENT : 0), { signal })
+            : session.domainCheckpointCreate(domain, metadata, VIR_DOMAIN_CHECKPOINT_CREATE.REDEFINE, { signal });
+        try {
+          await create(xml);
+        } catch (refusal) {
+          if (!(refusal instanceof LibvirtError) || !/watchdog model 'itco'/.test(refusal.message)) throw refusal;
+          await create(withoutNamedWatchdog(xml));
+        }
       }
     },
   };
 }
+
+/**
+ * The definitions inside the metadata of a snapshot, as libvirt before 9.1 reads them: the watchdog that every q35 has was given a name then. libvirt
+ * leaves it out of definitions for other hosts, and knows no such form of a snapshot.
+ */
+export const withoutNamedWatchdog = (metadata: string): string => metadata.replaceAll(/\s*<watchdog model='itco' action='reset'\/>/g, '');

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConnectError, ConnectionLostError, InvalidArgumentError, LibvirtError, LibvirtUriError, VIR_DOMAIN_STATE } from '@ferry/libvirt';
 import { describeDefinition, helperXml } from './definitions.ts';
+import { withoutNamedWatchdog } from './snapshots.ts';
 import { callFailure, connectFailure } from './failure.ts';
 import { backingOf, permissionsOf, poolOf, volumeOf } from './storage-xml.ts';
 import { definitionOf, linkSpeedOf, stateOf } from './translate.ts';
@@ -93,4 +94,11 @@ test('the speed of a network card that is up', () => {
   const card = (link: string): string => `<device><name>net_eth0</name><capability type='net'><interface>eth0</interface>${link}</capability></device>`;
   assert.equal(linkSpeedOf(card("<link speed='25000' state='up'/>")), 25_000);
   for (const link of ["<link speed='25000' state='down'/>", "<link state='unknown'/>", "<link speed='x' state='up'/>", '']) assert.equal(linkSpeedOf(card(link)), undefined);
+});
+
+test("the metadata of a snapshot without the watchdog of q35, which an older libvirt does not know by name; one that somebody configured stays", () => {
+  const metadata = (watchdog: string) => `<domainsnapshot><domain><devices>\n  <disk/>${watchdog}\n</devices></domain><inactiveDomain><devices>${watchdog}</devices></inactiveDomain></domainsnapshot>`;
+  assert.equal(withoutNamedWatchdog(metadata("\n  <watchdog model='itco' action='reset'/>")), metadata(''));
+  const own = metadata("<watchdog model='itco' action='poweroff'/>");
+  assert.equal(withoutNamedWatchdog(own), own);
 });
