@@ -1,10 +1,11 @@
 #!/bin/bash
 # PID 1 of a lab host: it prepares the host's file system and network, starts libvirtd, then only reaps. It is the host's power plug:
 # killing it ends the host's libvirtd and all of its guests at once. Runs in new mount, UTS, network and PID namespaces.
-#   init.sh HOST_DIRECTORY NAME ADDRESS/PREFIX ADDRESS6/PREFIX COMMON_DIRECTORY BOOT_DIRECTORY [ROOT]
+#   init.sh HOST_DIRECTORY NAME ADDRESS/PREFIX ADDRESS6/PREFIX COMMON_DIRECTORY BOOT_DIRECTORY PRELOAD [ROOT]
+# PRELOAD: what the host's QEMU is started with, below /var/lib/libvirt/boot; may be empty.
 # ROOT: the root file system of the host's release, shared by all hosts that run it; without it the host runs the machine's own.
 set -eu
-directory=$1 name=$2 address=$3 address6=$4 common=$5 boot=$6 root=${7:-}
+directory=$1 name=$2 address=$3 address6=$4 common=$5 boot=$6 preload=$7 root=${8:-}
 # /proc is still the machine's here, so this is the PID that the machine knows.
 read -r pid _ </proc/self/stat
 printf '%s\n' "$pid" >"$directory/init.pid.new"
@@ -47,7 +48,7 @@ mount --bind "$boot" /var/lib/libvirt/boot
 mount --bind "$common/serial" /var/log/libvirt/serial
 mount -t tmpfs -o mode=700 tmpfs /var/lib/libvirt/lun
 # For QEMU, whoever starts it; other programs do not notice.
-echo /var/lib/libvirt/boot/tlb-fix.so >/etc/ld.so.preload
+[ -z "$preload" ] || echo "/var/lib/libvirt/boot/$preload" >/etc/ld.so.preload
 
 # Own device nodes for the lab's shared LUNs: over one common node QEMU's locks would work across hosts, which no SAN gives.
 for lun in "$common"/luns/*; do

@@ -1,7 +1,7 @@
 /*
- * Preloaded into the lab's QEMUs: mends what QEMU 7.2 forgets in a live migration of an emulated guest. Reading the dirty bits clears them, but
- * the software TLB goes on taking the pages for dirty, so what the guest writes through an old entry is not sent again (mended in later
- * versions). Here the entries are told as soon as the bits have been read: when the migration's thread gives QEMU's big lock back.
+ * Preloaded into the QEMUs of hosts that run bookworm: mends what QEMU 7.2 forgets in a live migration of an emulated guest. Reading the dirty bits clears them, but
+ * the software TLB goes on taking the pages for dirty, so what the guest writes through an old entry is not sent again (mended in QEMU 9.0,
+ * and hosts with a later one do not get this). Here the entries are told as soon as the bits have been read: when the migration's thread gives QEMU's big lock back.
  * It does nothing in other programs, and nothing where QEMU does not emulate.
  *
  * QEMU's big lock is the one that its main thread takes after a ppoll that it did not make with that lock (os_host_main_loop_wait).

@@ -11,6 +11,7 @@ import type { HostDocument, LabRef, RunningLab } from './lab.ts';
 import { plugIn, setLink, setRate, unplug } from './network.ts';
 import { MARKER, killAndWait } from './processes.ts';
 import type { ProcessIdentity } from './processes.ts';
+import { losesPages } from './release.ts';
 import { waitFor } from './wait.ts';
 
 const HOST_SCRIPT = join(import.meta.dirname, '..', 'host', 'init.sh');
@@ -99,7 +100,7 @@ export async function startHost(running: Pick<RunningLab, 'lab' | 'keeper'> & { 
     [
       'nsenter', '-t', String(keeper.pid), '-m', '-p', '--',
       'unshare', '--mount', '--uts', '--net', '--pid', '--fork', '--kill-child', '--',
-      'bash', HOST_SCRIPT, paths.directory, host.name, `${host.address}/24`, `${host.address6}/64`, lab.directory, imageDirectory, host.root ?? '',
+      'bash', HOST_SCRIPT, paths.directory, host.name, `${host.address}/24`, `${host.address6}/64`, lab.directory, imageDirectory, losesPages(host.release) ? 'tlb-fix.so' : '', host.root ?? '',
     ],
     paths.log,
     { [MARKER]: lab.directory },

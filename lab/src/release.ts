@@ -42,6 +42,11 @@ export function oldestOf(releases: readonly Release[]): Release | undefined {
   return RELEASES.find((each) => releases.includes(each));
 }
 
+/** Its QEMU forgets pages when an emulated guest moves, see host/tlb-fix.c. Mended in QEMU 9.0. */
+export function losesPages(release: Release): boolean {
+  return release === 'bookworm';
+}
+
 /** The root file system of the release, made when there is none yet; undefined for the machine's own release. */
 export async function ensureRoot(release: Release, options: ImageOptions): Promise<string | undefined> {
   if (release === machineRelease()) return undefined;

@@ -27,6 +27,8 @@ test('each host runs the programs of its release', async () => {
   assert.deepEqual(temporary.status.hosts.map(({ release }) => release), [machineRelease(), other]);
   assert.match(await sh('host2', 'cat /etc/os-release'), new RegExp(`VERSION_CODENAME=${other}`));
   const [own, theirs] = await Promise.all(['host1', 'host2'].map((host) => virsh(lab, host, ['version'])));
+  const preloads = await Promise.all(['host1', 'host2'].map((host) => sh(host, 'cat /etc/ld.so.preload 2>/dev/null || true')));
+  assert.deepEqual(preloads.map((text) => text.includes('tlb-fix')), [machineRelease(), other].map((release) => release === 'bookworm'), 'what mends QEMU 7.2 is for QEMU 7.2 only');
   assert.notEqual(/Running hypervisor: (.*)/.exec(own ?? '')?.[1], /Running hypervisor: (.*)/.exec(theirs ?? '')?.[1]);
   await assert.rejects(labUp(lab, { releases: { host1: other } }), /its host1 runs/);
 });
