@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
-import { credentialsOf, execCommand, run, temporaryLab, virsh, waitFor, type LabRef, type TemporaryLab } from '@ferry/lab';
+import { credentialsOf, execCommand, run, temporaryLab, virsh, waitFor, type LabRef, type TemporaryLab, type UpOptions } from '@ferry/lab';
 import { controlPlane, type ControlPlane } from './control-plane.ts';
 
 /** A migration as `-o json` shows it, as far as the tests look. */
@@ -76,11 +76,11 @@ export interface Fleet {
 }
 
 /** Hands the fleet over before the first test of the file, which waits for what `use` does with it. */
-export function withFleet(use: (fleet: Fleet) => unknown, { hosts = 2 }: { readonly hosts?: number } = {}): void {
+export function withFleet(use: (fleet: Fleet) => unknown, up: UpOptions = {}): void {
   let temporary: TemporaryLab | undefined;
   let plane: ControlPlane | undefined;
   before(async () => {
-    const labOfFile = await temporaryLab({ hosts });
+    const labOfFile = await temporaryLab({ hosts: 2, ...up });
     temporary = labOfFile;
     const planeOfFile = await controlPlane(...accessTo(labOfFile));
     plane = planeOfFile;

@@ -1,0 +1,95 @@
+/**
+ * What was seen to move between hosts of different Debian releases: the kinds of move, what generations.test.ts saw of each between each two
+ * releases (generations.json), and the page that is made of it. generations.test.ts holds all three in step.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { RELEASES, type Release } from '@ferry/lab';
+
+/** In the order of the page. */
+export const kindsOfMove = {
+  'live-own-boot': 'running, booted by the release that it leaves',
+  'live-copied': 'running, its disk is copied',
+  'live-copied-direct': 'the same with `--direct`',
+  'live-shared': 'running, both hosts have its disk',
+  'live-shared-direct': 'the same with `--direct`',
+  'live-tls': 'running, memory and disk encrypted (`--enable-tls`)',
+  suspended: 'running, `--kind suspended`',
+  paused: 'paused',
+  saved: 'saved: its memory goes along as a file',
+  cold: 'shut off, its disk is copied',
+  configuration: 'its definition only (`--kind configuration`)',
+  snapshots: 'running with snapshots on a disk that both hosts have; reverted to one there',
+  'snapshots-cold': 'shut off with snapshots inside its disk; reverted to one there',
+  'uefi-live': 'running with UEFI variables and TPM state',
+  'uefi-cold': 'shut off with UEFI variables and TPM state',
+  'post-copy': 'post-copy, the connection broken and resumed',
+  zlib: '`--compression zlib`',
+  zstd: '`--compression zstd`',
+} as const;
+export type KindOfMove = keyof typeof kindsOfMove;
+export const allKinds = Object.keys(kindsOfMove) as readonly KindOfMove[];
+
+export interface Seen {
+  /** What each release had on the day of the last full run. */
+  readonly versions: Readonly<Partial<Record<Release, Versions>>>;
+  /** By kind of move, then as in `bookworm to trixie`: `moves`, `fails`, or the codes with which Ferry refused it. */
+  readonly moves: Readonly<Partial<Record<KindOfMove, Readonly<Record<string, string>>>>>;
+}
+export interface Versions {
+  readonly libvirt: string;
+  readonly qemu: string;
+}
+
+const seenFile = join(import.meta.dirname, 'generations.json');
+export const pageFile = join(import.meta.dirname, '..', 'docs', 'compatibility.md');
+
+export const knownSeen = (): Seen => JSON.parse(readFileSync(seenFile, 'utf8')) as Seen;
+
+/** Everything seen now in place of what was seen of it before. */
+export function remember({ versions, moves }: Seen): void {
+  const known = knownSeen();
+  const merged = Object.fromEntries(allKinds.map((kind) => [kind, { ...known.moves[kind], ...moves[kind] }]));
+  writeFileSync(seenFile, `${JSON.stringify({ versions: { ...known.versions, ...versions }, moves: merged }, undefined, 2)}\n`);
+}
+
+export const way = (from: Release, to: Release): string => `${from} to ${to}`;
+
+/** docs/compatibility.md */
+export function compatibilityPage({ versions, moves }: Seen): string {
+  const ways = RELEASES.flatMap((from) => RELEASES.filter((to) => to !== from).map((to) => way(from, to)));
+  const releases = RELEASES.map((release) => `| ${release} | ${versions[release]?.libvirt ?? 'not tried'} | ${versions[release]?.qemu ?? 'not tried'} |`);
+  const rows = allKinds.map((kind) => `| ${kindsOfMove[kind]} | ${ways.map((each) => told(moves[kind]?.[each])).join(' | ')} |`);
+  return `# Hosts of different releases
+
+A fleet may mix Debian releases while it is upgraded. Every cell is a move on real hosts (test/generations.test.ts); this page is made from what
+that test saw (test/generations.json) by \`node test/compatibility-page.ts\`.
+
+| release | libvirt | QEMU |
+| --- | --- | --- |
+${releases.join('\n')}
+
+| the VM is | ${ways.join(' | ')} |
+| --- |${' --- |'.repeat(ways.length)}
+${rows.join('\n')}
+
+\`yes\`: it arrived as it was: counter, disk records, snapshots, firmware variables and TPM state were compared. \`fails\`: QEMU ended it, and the VM ran
+on where it was. A code names the reason for which Ferry refuses the move before anything happens.
+
+**From trixie to testing.** A guest that QEMU 10.0.13 booted has virtio queues of 1024 entries where 256 were asked for, and QEMU 11.1 takes no such
+queue: "VQ 0 vring.num 1024 exceeds allocated max 256", whatever the machine type. A disk that is copied cold fails alike, since the helper domain has
+such a queue: shut the VM down and move it with disks that both hosts have, or by way of bookworm. A guest that bookworm or testing booted moves
+on to all of them, so the other rows between trixie and testing are of guests that testing booted.
+
+**Broken post-copy into trixie.** libvirtd 11.3 crashed when the transfer was resumed. Its service manager starts it again, and so does the test.
+
+**Machine types.** A VM keeps the machine type that it was defined with, such as \`pc-q35-7.2\`. Newer QEMUs know those of older ones, not the other
+way round: a VM that was defined with plain \`q35\` on a newer host cannot move to an older one; libvirt says so, and it stays where it is. Define
+VMs for a mixed fleet with the machine type of its oldest host.
+
+**Daemons.** Debian packages the monolithic libvirtd only, in all of these releases. Where modular daemons run, Ferry uses the socket of virtqemud;
+it was tried under that name, with libvirtd behind it.
+`;
+}
+
+const told = (seen: string | undefined): string => (seen === undefined ? 'not tried' : seen === 'moves' ? 'yes' : seen === 'fails' ? 'fails' : `\`${seen}\``);
