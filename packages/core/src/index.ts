@@ -12,6 +12,7 @@ export * from './machine.ts';
 export * from './migration/admission.ts';
 export * from './migration/checks.ts';
 export * from './migration/definition.ts';
+export { placed } from './migration/ending.ts';
 export * from './migration/judge.ts';
 export * from './migration/kind.ts';
 export * from './migration/meanwhile.ts';

@@ -183,6 +183,10 @@ export interface HostRef {
 export interface MigrationProgress extends Pick<JobSample, 'processedBytes' | 'remainingBytes' | 'totalBytes' | 'dirtyBytesPerSecond' | 'throughputBytesPerSecond' | 'iteration' | 'throttlePercent' | 'postCopyFaults'> {
   /** 0 to 100; never runs backwards, 100 only when the migration succeeded. */
   readonly percent: number;
+  /** Sent for the memory so far, pages that were sent again included. */
+  readonly sentBytes?: number;
+  /** Where the switch to post-copy found it. */
+  readonly postCopyFrom?: { readonly percent: number; readonly remainingBytes: number };
   /** What is being sent. */
   readonly part?: Part;
   /** Absent while it cannot be told: the guest dirties memory as fast as the link carries it, or nothing is known yet. */

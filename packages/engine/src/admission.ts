@@ -33,7 +33,9 @@ export function createAdmission({ clock, active, roomOf, begin }: AdmissionDeps)
   const admit = (): void => {
     for (const { id, from } of admissible(active(), clock.now(), { roomOf })) {
       const now = clock.now();
-      if (now < (nextStart.get(from.id) ?? 0)) {
+      // a longer wait is of a time before the clock was set
+      const waitMs = (nextStart.get(from.id) ?? 0) - now;
+      if (waitMs > 0 && waitMs <= startApartMs) {
         void admitNext();
         continue;
       }

@@ -2,13 +2,15 @@
  * Where migrations are kept. An active one is an intent beside a lock on its VM, written in one transaction; a finished one lives in the journal, with
  * its figures and what was kept of a failed target.
  */
-import { FerryError, isFinished, type JobSample, type Migration } from '@ferry/core';
+import { FerryError, isFinished, type JobSample, type Migration, type TimeMs } from '@ferry/core';
 import type { Inspection } from './inspection.ts';
 import type { Clock, IntentStore, Journal } from './ports.ts';
 
 const activePrefix = 'migrations/';
 const lockPrefix = 'migration-of/';
 const samplesShown = 10_000;
+/** Finished ones that a list finds without reading and decoding them again. */
+const keptInMemory = 300;
 
 export interface MigrationRecords {
   /** Stores a new one and locks its VM. False: another one holds the lock. */
@@ -19,7 +21,8 @@ export interface MigrationRecords {
   active(): Promise<readonly Migration[]>;
   /** In the order in which they ended, the last one first. */
   finished(limit: number): Promise<readonly Migration[]>;
-  keepSample(id: string, sample: JobSample): Promise<void>;
+  /** `at`: when it was taken. */
+  keepSample(id: string, sample: JobSample, at: TimeMs): Promise<void>;
   /** Oldest first. */
   samples(id: string): Promise<readonly { readonly at: number; readonly sample: JobSample }[]>;
   keepInspection(inspection: Inspection): Promise<void>;
@@ -28,7 +31,9 @@ export interface MigrationRecords {
 }
 
 export function migrationRecords({ intents, journal, clock }: { readonly intents: IntentStore; readonly journal: Journal; readonly clock: Clock }): MigrationRecords {
-  const append = async (kind: string, subject: string, data: unknown): Promise<void> => void (await journal.append([{ at: clock.now(), kind, subject, data }]));
+  const append = async (kind: string, subject: string, data: unknown, at: TimeMs = clock.now()): Promise<void> => void (await journal.append([{ at, kind, subject, data }]));
+  const read = async (limit: number): Promise<Migration[]> => (await journal.read({ kind: 'migration', newestFirst: true, limit })).map(({ data }) => data as Migration);
+  let newest: Promise<Migration[]> | undefined;
   return {
     async begin(migration) {
       const written = await intents.commit([
@@ -44,15 +49,25 @@ export function migrationRecords({ intents, journal, clock }: { readonly intents
       }
       // The journal first: a crash in between finds the intent again and only repeats this step.
       const [kept] = await journal.read({ kind: 'migration', subject: migration.id, limit: 1 });
-      if (kept === undefined) await append('migration', migration.id, migration);
+      if (kept === undefined) {
+        await append('migration', migration.id, migration);
+        newest = newest?.then((all) => [migration, ...all.filter(({ id }) => id !== migration.id)].slice(0, keptInMemory));
+      }
       await intents.commit([
         { op: 'delete', key: activePrefix + migration.id },
         { op: 'delete', key: lockPrefix + migration.vm.uuid },
       ]);
     },
     active: async () => (await intents.list(activePrefix)).map(({ value }) => value as Migration),
-    finished: async (limit) => (await journal.read({ kind: 'migration', newestFirst: true, limit })).map(({ data }) => data as Migration),
-    keepSample: (id, sample) => append('sample', id, sample),
+    async finished(limit) {
+      if (limit > keptInMemory) return read(limit);
+      newest ??= read(keptInMemory).catch((error: unknown) => {
+        newest = undefined;
+        throw error;
+      });
+      return (await newest).slice(0, limit);
+    },
+    keepSample: (id, sample, at) => append('sample', id, sample, at),
     samples: async (id) => (await journal.read({ kind: 'sample', subject: id, limit: samplesShown })).map(({ at, data }) => ({ at, sample: data as JobSample })),
     keepInspection: (inspection) => append('inspection', inspection.migration, inspection),
     async inspection(id) {

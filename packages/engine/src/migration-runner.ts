@@ -3,7 +3,7 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { FerryError, isHalf, step, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent } from '@ferry/core';
+import { FerryError, isHalf, placed, step, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type TimeMs } from '@ferry/core';
 import { targetIdOf, travelling, type MoveContext, type RunnerDeps } from './move-context.ts';
 import { finishMove, takeBack } from './move-ending.ts';
 import { prepareMove } from './move-preparing.ts';
@@ -19,6 +19,8 @@ const keepSampleEveryMs = 1_000;
 /** Bounds a call about a running transfer; QEMU may be slow to answer, and a guest that hangs never does. */
 const measureTimeoutMs = 30_000;
 const storeRetryMs = 1_000;
+/** Figures that wait while the store refuses; more of them say no more. */
+const mostSamplesWaiting = 100;
 /** Bounds making and deleting volumes, each as a whole. */
 const storageTimeoutMs = 60_000;
 const cleanRetryMs = 1_000;
@@ -28,6 +30,7 @@ const isTransferring = ({ phase, phases }: Migration): boolean =>
   ['transferring', 'switching', 'post-copy'].includes(phase) || (phase === 'verifying' && phases.some((past) => past.phase === 'post-copy'));
 
 export interface MigrationRunner {
+  /** As it is stored; while the store refuses, as it is known to be, with the reason. */
   current(): Migration;
   dispatch(event: MigrationEvent): void;
   /** Limits from now on. Resolves when they are in force and stored. */
@@ -36,6 +39,8 @@ export interface MigrationRunner {
   startPostCopy(signal: AbortSignal): Promise<Migration>;
   /** The guest is paused until it has arrived. Rejects with FerryError `migration-not-transferring`. */
   pause(): Promise<Migration>;
+  /** Resolves when the wish is stored. `vmIsNow`: as the hosts show it. */
+  abort(vmIsNow: Migration['vmIsNow']): Promise<Migration>;
   stop(): Promise<void>;
 }
 
@@ -43,33 +48,69 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const { clock, log } = deps;
   const stopping = new AbortController();
   const { signal } = stopping;
-  const waiting: MigrationEvent[] = [];
+  const waiting: { readonly event: MigrationEvent; readonly at: TimeMs }[] = [];
   let migration = initial;
   let draining: Promise<void> | undefined;
   let progressStoredAt = 0;
   let sampleKeptAt = 0;
+  /** What cannot be stored, and why. */
+  let unstored: { readonly migration: Migration; readonly error: unknown } | undefined;
+  const whenUnstored = new Set<() => void>();
 
   const save = async (next: Migration): Promise<void> => {
     for (;;) {
       try {
-        return await deps.store(next);
+        await deps.store(next);
+        unstored = undefined;
+        return;
       } catch (error) {
         log.error({ err: error, migration: next.id }, 'the migration could not be stored; nothing is done until it is');
+        const why = error instanceof Error ? error.message : String(error);
+        const told = { ...next, attention: `Ferry does nothing more for this migration until it can store what happens: ${why}` };
+        const before = unstored?.migration;
+        unstored = { migration: before ?? told, error };
+        for (const tell of whenUnstored) tell();
+        // what was known is old by now: libvirt goes on without us
+        const seen = next.to === undefined ? told : placed(told, await watch.look(next.from.id), await watch.look(next.to.id));
+        unstored = { migration: seen, error };
+        if (JSON.stringify(seen.vmIsNow) !== JSON.stringify(before?.vmIsNow)) deps.changed(seen, false);
         await clock.sleep(storeRetryMs, signal);
       }
     }
   };
 
+  /** Nothing is begun that cannot be stored. Throws FerryError. */
+  const refuseUnstored = (): void => {
+    if (unstored === undefined) return;
+    const { error } = unstored;
+    if (error instanceof FerryError) throw error;
+    throw new FerryError('store-broken', `Migration ${migration.id} cannot be stored: ${error instanceof Error ? error.message : String(error)}.`, { cause: error });
+  };
+
+  /** Resolves when what was dispatched is stored and on its way. Rejects with FerryError when the store refuses. */
+  const settled = async (): Promise<void> => {
+    let tell = (): void => undefined;
+    const refused = new Promise<void>((resolve) => (tell = resolve));
+    whenUnstored.add(tell);
+    try {
+      await Promise.race([draining, refused]);
+      refuseUnstored();
+    } finally {
+      whenUnstored.delete(tell);
+    }
+  };
+
   const drain = async (): Promise<void> => {
     await Promise.resolve();
-    for (let event = waiting.shift(); event !== undefined && !signal.aborted; event = waiting.shift()) {
-      const now = clock.now();
+    for (let seen = waiting.shift(); seen !== undefined && !signal.aborted; seen = waiting.shift()) {
+      // when it was seen, not when its turn came: figures that waited for the store would seem to have come at once
+      const { event, at: now } = seen;
       const { migration: next, effects } = step(migration, event, now);
       const onlyProgress = event.type === 'sampled';
       const changed = next !== migration && JSON.stringify(next) !== JSON.stringify(migration);
       if (event.type === 'sampled' && now - sampleKeptAt >= keepSampleEveryMs) {
         sampleKeptAt = now;
-        deps.sampled(migration, event.sample);
+        deps.sampled(migration, event.sample, now);
       }
       if (changed && (!onlyProgress || next.decisions !== migration.decisions || now - progressStoredAt >= storeProgressEveryMs)) {
         await save(next);
@@ -84,8 +125,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   };
 
   const dispatch = (event: MigrationEvent): void => {
-    if (signal.aborted) return;
-    waiting.push(event);
+    if (signal.aborted || (event.type === 'sampled' && waiting.length >= mostSamplesWaiting)) return;
+    waiting.push({ event, at: clock.now() });
     draining ??= drain().catch((error: unknown) => {
       draining = undefined;
       if (!signal.aborted) log.error({ err: error, migration: migration.id }, 'migration step failed');
@@ -245,28 +286,37 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   };
 
   return {
-    current,
+    current: () => unstored?.migration ?? migration,
     dispatch,
     async tune(limits, within) {
+      refuseUnstored();
       const { deadlineMs: _deadlineMs, quicklyFinish: _quicklyFinish, ...ofTransfer } = limits;
       const { maxBandwidthMiBPerSecond: bandwidth } = ofTransfer;
       const inPostCopy = bandwidth === undefined || migration.plan?.transfer?.postCopy !== true ? {} : { postCopyBandwidthMiBPerSecond: bandwidth };
       if (Object.keys(ofTransfer).length > 0 && isTransferring(migration)) await source().migration.tune(travelling(migration), { ...ofTransfer, ...inPostCopy }, within);
       dispatch({ type: 'limits-changed', limits });
-      await draining;
+      await settled();
       return migration;
     },
     async startPostCopy(within) {
+      refuseUnstored();
       if (migration.plan?.transfer?.postCopy !== true) throw new FerryError('post-copy-not-allowed', `Migration ${migration.id} was not started with post-copy allowed.`);
       if (migration.phase !== 'transferring') throw new FerryError('migration-not-transferring', `Migration ${migration.id} is not transferring memory but ${migration.phase}.`);
       await switchToPostCopy(within);
-      await draining;
+      await settled();
       return migration;
     },
     async pause() {
+      refuseUnstored();
       if (migration.phase !== 'transferring' || migration.plan?.live !== true || migration.plan.how !== 'guest') throw new FerryError('migration-not-transferring', `Migration ${migration.id} has no running guest on its way: it is ${migration.phase}.`);
       dispatch({ type: 'pause-requested' });
-      await draining;
+      await settled();
+      return migration;
+    },
+    async abort(vmIsNow) {
+      refuseUnstored();
+      dispatch({ type: 'abort-requested', ...(vmIsNow === undefined ? {} : { vmIsNow }) });
+      await settled();
       return migration;
     },
     stop: async () => {

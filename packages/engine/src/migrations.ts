@@ -17,6 +17,7 @@ import { migrationRecords } from './migration-records.ts';
 import { runMigration, type MigrationRunner } from './migration-runner.ts';
 import { rewritten, type RunnerDeps } from './move-context.ts';
 import type { Peers } from './peers.ts';
+import { openSteadyTime, type SteadyTime } from './steady-time.ts';
 import type { IntentStore, Journal, TransferLimits } from './ports.ts';
 
 /** Finished migrations looked through when one is named. */
@@ -61,6 +62,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   const { clock, fleet } = deps;
   const records = migrationRecords(deps);
   const runners = new Map<string, MigrationRunner>();
+  /** Absent until what an earlier control plane left is taken over. */
+  let time: SteadyTime | undefined;
   const active = (): readonly Migration[] => [...runners.values()].map((runner) => runner.current()).filter((migration) => !isFinished(migration));
   /** What was just chosen for a migration and is not stored yet: the next one that chooses counts it already. */
   const given = new Map<string, Pick<Migration, 'to' | 'plan'>>();
@@ -139,7 +142,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       notReached: (from, to, message) => deps.peers.notReached(from, to, message),
       reached: (from, to) => deps.peers.reached(from, to),
       store: (current) => records.store(current),
-      sampled: (of, sample) => void records.keepSample(of.id, sample).catch((error: unknown) => deps.log.warn({ err: error, migration: of.id }, 'a sample was not kept')),
+      sampled: (of, sample, at) => void records.keepSample(of.id, sample, at).catch((error: unknown) => deps.log.warn({ err: error, migration: of.id }, 'a sample was not kept')),
       inspected: (inspection) => records.keepInspection(inspection),
       check: judge,
       otherPorts,
@@ -224,6 +227,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       if (result.kind === 'refused') throw new FerryError('migration-refused', `${vm.name} cannot be moved${to === undefined ? '' : ` to ${to}`}.`, { reasons: result.reasons });
       const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
       if (source === undefined) throw new FerryError('host-unknown', `The host of ${vm.name} is not known any more.`);
+      if (active().length === 0) await time?.followWall();
       const now = clock.now();
       const id = migrationId(`${now.toString(36)}${clock.randomText(5)}`);
       const migration = enterPhase(
@@ -275,9 +279,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       if (migration.phase === 'cleaning' || migration.phase === 'post-copy') {
         throw new FerryError('migration-past-return', `Migration ${migration.id} is past its point of no return (${migration.phase}).`);
       }
-      const vmIsNow = placeOf(fleet.vmByUuid(migration.vm.uuid));
-      runners.get(migration.id)?.dispatch({ type: 'abort-requested', ...(vmIsNow === undefined ? {} : { vmIsNow }) });
-      return migration;
+      return (await runnerOf(ref)).abort(placeOf(fleet.vmByUuid(migration.vm.uuid)));
     },
     samples: async (ref) => records.samples((await find(ref)).id),
     inspection: async (ref) => records.inspection((await find(ref)).id),
@@ -289,7 +291,9 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     },
     lookAgain: () => admission.admit(),
     async recover() {
-      for (const migration of await records.active()) {
+      const left = await records.active();
+      time = await openSteadyTime(deps.intents, clock, left.length > 0);
+      for (const migration of left) {
         run(migration).dispatch({ type: 'recovered' });
         admission.wait(migration);
       }

@@ -2,7 +2,7 @@
  * What the steps of one move (move-preparing.ts, move-transferring.ts, move-ending.ts) are given: the runner's surroundings, open connections of
  * both sides, and limits in time; and the small questions that several of them ask.
  */
-import type { CheckResult, DefinitionPlan, JobSample, Migration, Outlook, TransferPlan, VmUuid } from '@ferry/core';
+import type { CheckResult, DefinitionPlan, JobSample, Migration, Outlook, TimeMs, TransferPlan, VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import type { Inspection } from './inspection.ts';
 import type { KeptInstances } from './kept-instances.ts';
@@ -35,7 +35,7 @@ export interface RunnerDeps {
   /** Whether it will converge, where that is worth measuring; never rejects. */
   readonly foresee: (migration: Migration, signal: AbortSignal) => Promise<Outlook | undefined>;
   /** Keeps figures of a transfer. */
-  readonly sampled: (migration: Migration, sample: JobSample) => void;
+  readonly sampled: (migration: Migration, sample: JobSample, at: TimeMs) => void;
   readonly inspected: (inspection: Inspection) => Promise<void>;
   /** Stores the migration; a finished one goes to the journal. Resolves when it is durable. */
   readonly store: (migration: Migration) => Promise<void>;

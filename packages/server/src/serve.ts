@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { libvirtHypervisor, openSqliteStores } from '@ferry/adapters';
 import { startEngine } from '@ferry/engine';
-import { systemClock } from './clock.ts';
+import { createClock } from './clock.ts';
 import { runControlPlane } from './control-plane.ts';
 import type { RunningServer, ServeOptions } from './control-plane.ts';
 
@@ -22,7 +22,8 @@ export const serve = async (options: ServeOptions & AccessOptions): Promise<Runn
   runControlPlane(
     {
       openStores: async (dataDir) => {
-        const stores = openSqliteStores(dataDir, systemClock);
+        const clock = createClock();
+        const stores = openSqliteStores(dataDir, clock);
         const sockets = await socketDirectory(dataDir);
         const hypervisor = libvirtHypervisor({ pkiPath: options.pkiPath, authFile: options.authFile, ssh: { configFile: options.sshConfig, controlDirectory: sockets.path } });
         return {
@@ -30,7 +31,7 @@ export const serve = async (options: ServeOptions & AccessOptions): Promise<Runn
             await stores.close();
             await sockets.remove();
           },
-          startEngine: (hurry) => startEngine({ hypervisor, stores, clock: systemClock, log: options.log, ...(hurry === undefined ? {} : { hurry }) }),
+          startEngine: (hurry) => startEngine({ hypervisor, stores, clock, log: options.log, ...(hurry === undefined ? {} : { hurry }) }),
         };
       },
     },

@@ -15,6 +15,7 @@ export function virtualClock({ startMs, seed = 1 }: { readonly startMs?: number;
   return {
     ...virtualTime(startMs),
     randomText: (length) => Array.from({ length }, () => letters[random(letters.length)]).join(''),
+    anchor: () => ({ boot: 'virtual', offsetMs: 0 }),
     randomUuid: () => `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(12)}`,
   };
 }

@@ -67,7 +67,7 @@ export function run({ guest, link, policy, recoverable, toldBytesPerSecond, unli
     if (isOver(transfer)) break;
     const sample = sampleOf(transfer);
     course = follow(course, sample, lookMs);
-    progress = progressOf(sample, progress, course, downtimeMs, lookMs);
+    progress = progressOf(sample, progress, { course, budgetMs: downtimeMs, now: lookMs });
     looks.push({ atMs: lookMs, sample, progress, linkBytesPerSecond: capacityAt(link, lookMs) });
     // a switch is told by an event, and after it nothing is steered
     if (transfer.phase !== 'disks' && transfer.phase !== 'pre-copy') continue;

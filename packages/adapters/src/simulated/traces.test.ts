@@ -22,7 +22,7 @@ function replay(name: string, policyName = 'default'): { readonly decisions: rea
   for (const sample of samplesOf(name)) {
     const now = sample.elapsedMs;
     course = follow(course, sample, now);
-    progress.push(progressOf(sample, progress.at(-1), course, policy.downtime.initialMs, now));
+    progress.push(progressOf(sample, progress.at(-1), { course, budgetMs: policy.downtime.initialMs, now }));
     const set = decisions.findLast(({ action }) => action.do === 'set-downtime')?.action;
     const decision = decide(policy, course, { downtimeMs: set?.do === 'set-downtime' ? set.toMs : policy.downtime.initialMs, sizeBytes: sample.totalBytes, mayPostCopy: policy.postCopy !== 'never', paused: false, decisions }, now);
     if (decision !== undefined) decisions = [...decisions, decision];

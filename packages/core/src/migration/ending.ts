@@ -34,8 +34,11 @@ export function end(migration: Migration, outcome: MigrationOutcome, now: TimeMs
   return { migration: enterPhase({ ...migration, evidence: { ...migration.evidence, ending } }, 'cleaning', now), effects: [{ type: 'undo' }] };
 }
 
+const sentInPostCopy = ({ phases, progress }: Migration): number => (phases.some(({ phase }) => phase === 'post-copy') ? (progress?.sentBytes ?? 0) : 0);
+
 export function cleaned(before: Migration, { failure, vmIsNow, copiedBytes = 0 }: Extract<MigrationEvent, { type: 'cleaned' }>, now: TimeMs): Step {
-  const transferredBytes = copiedBytes + (before.transferredBytes ?? 0);
+  // libvirt keeps no figures of a job that ended in post-copy: what the last look told is what there is
+  const transferredBytes = copiedBytes + (before.transferredBytes ?? sentInPostCopy(before));
   const migration = { ...before, ...(vmIsNow === undefined ? {} : { vmIsNow }), ...(transferredBytes === 0 ? {} : { transferredBytes }) };
   const { ending } = migration.evidence;
   if (ending !== undefined) return finish(migration, ending.outcome, now, ending.error);
@@ -47,6 +50,13 @@ export function cleaned(before: Migration, { failure, vmIsNow, copiedBytes = 0 }
 /** `moved`: the look was at the target. */
 export const withPlace = (migration: Migration, at: InstanceView, moved = false): Migration =>
   at.kind === 'present' && migration.plan?.helper === undefined ? { ...migration, vmIsNow: { host: (moved ? migration.to?.name : undefined) ?? migration.from.name, state: at.state } } : migration;
+
+/** Where the VM is, as both hosts show it while nothing is decided. */
+export function placed(migration: Migration, source: InstanceView, target: InstanceView): Migration {
+  const runs = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'running';
+  const moved = runs(target) && !runs(source);
+  return withPlace(migration, moved ? target : source, moved);
+}
 
 export function withoutAttention(migration: Migration, keep = false): Migration {
   const { attention, ...rest } = migration;

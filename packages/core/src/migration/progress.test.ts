@@ -40,15 +40,15 @@ test('time left: what remains over what is gained, and none where nothing is gai
 
 test('time left from whole passes: not before what is left is sent, and room for passes that shrink no more', () => {
   const { course, now } = watched([{ rest: 4_000 }, { rest: 400, seconds: 1 }]);
-  const { etaMs, etaEarliestMs, etaLatestMs } = progressOf(look({ iteration: 2, rest: 300, sent: 4_100, dirty: 10 }), undefined, course, 100, now);
+  const { etaMs, etaEarliestMs, etaLatestMs } = progressOf(look({ iteration: 2, rest: 300, sent: 4_100, dirty: 10 }), undefined, { course, budgetMs: 100, now });
   assert.deepEqual([etaMs, etaEarliestMs, etaLatestMs], [3_400, 3_000, 12_000], '400, 40 and 4 MiB; at the latest 300 and twice 400 more, and a look');
 });
 
 test('no time left is told where it does not end; in post-copy it is that of what is left', () => {
   const { course, now } = watched([{ rest: 4_000 }, { rest: 3_950, seconds: 1 }]);
   const left = look({ iteration: 2, rest: 1_000, sent: 7_000, dirty: 99 });
-  assert.equal(progressOf(left, undefined, course, 100, now).etaMs, undefined);
-  assert.deepEqual(progressOf({ ...left, postCopyFaults: 12 }, undefined, course, 100, now).etaMs, 10_000);
+  assert.equal(progressOf(left, undefined, { course, budgetMs: 100, now }).etaMs, undefined);
+  assert.deepEqual(progressOf({ ...left, postCopyFaults: 12 }, undefined, { course, budgetMs: 100, now }).etaMs, 10_000);
 });
 
 test('property: never backwards, a whole number from 0 to 99 while it runs, a time left only when something is gained', () => {
@@ -83,4 +83,15 @@ test('a success is 100 percent with nothing left to do or to wait for; none is i
   assert.equal(last !== undefined && 'etaMs' in last, false);
   assert.equal(finalProgress(progressOf(sample({ totalBytes: 10 }), undefined))?.percent, 100);
   assert.equal(finalProgress(undefined), undefined);
+});
+
+test('in post-copy the percentage follows what is left, from where pre-copy had brought it', () => {
+  const before = progressOf(sample({ remainingBytes: 200, totalBytes: 1_000 }), undefined);
+  const seen = [900, 450, 90, 0].reduce<readonly MigrationProgress[]>((all, remainingBytes) => [...all, progressOf(sample({ remainingBytes, totalBytes: 1_000, iteration: 3 }), all.at(-1) ?? before, { postCopy: true })], []);
+  assert.deepEqual(seen.map(({ percent }) => percent), [80, 90, 98, 99]);
+});
+
+test('never more done than there is, however often pages are sent', () => {
+  const { processedBytes, sentBytes } = progressOf(sample({ remainingBytes: 100, totalBytes: 1_000, processedBytes: 7_000, memory: { totalBytes: 1_000, remainingBytes: 100, sentBytes: 7_000 } }), undefined);
+  assert.deepEqual([processedBytes, sentBytes], [900, 7_000]);
 });

@@ -17,16 +17,28 @@ const forecastMargin = 0.35;
 const passesMore = 2;
 const lookMs = 1_000;
 
-/** `course`: with this sample in it; `budgetMs`: the pause that QEMU may make. */
-export function progressOf(sample: JobSample, last: MigrationProgress | undefined, course?: Course, budgetMs = 300, now: TimeMs = 0): MigrationProgress {
-  const { processedBytes, remainingBytes, totalBytes, dirtyBytesPerSecond, throughputBytesPerSecond, iteration, throttlePercent, postCopyFaults } = sample;
-  const share = totalBytes > 0 ? 1 - remainingBytes / totalBytes : 0;
-  const percent = Math.max(last?.percent ?? 0, Math.min(highestRunningPercent, Math.floor(share * 100)));
+export interface ProgressView {
+  /** With this sample in it. */
+  readonly course?: Course;
+  /** The pause that QEMU may make. */
+  readonly budgetMs?: number;
+  readonly now?: TimeMs;
+  /** No pass comes again: what remains is all there is. */
+  readonly postCopy?: boolean;
+}
+
+export function progressOf(sample: JobSample, last: MigrationProgress | undefined, { course, budgetMs = 300, now = 0, postCopy = false }: ProgressView = {}): MigrationProgress {
+  const { remainingBytes, totalBytes, dirtyBytesPerSecond, throughputBytesPerSecond, iteration, throttlePercent, postCopyFaults } = sample;
+  const start = postCopy ? (last?.postCopyFrom ?? { percent: last?.percent ?? 0, remainingBytes }) : undefined;
+  const percent = Math.max(last?.percent ?? 0, Math.min(highestRunningPercent, start === undefined ? percentDone(totalBytes, remainingBytes) : percentSince(start, remainingBytes)));
   return {
     percent,
-    processedBytes,
+    // libvirt counts what was sent again, which makes more of it than there is
+    processedBytes: Math.max(0, totalBytes - remainingBytes),
+    ...sentOf(sample, last),
     remainingBytes,
     totalBytes,
+    ...(start === undefined ? {} : { postCopyFrom: start }),
     dirtyBytesPerSecond,
     throughputBytesPerSecond,
     iteration,
@@ -36,6 +48,17 @@ export function progressOf(sample: JobSample, last: MigrationProgress | undefine
     ...etaOf(sample, course, budgetMs, now),
   };
 }
+
+const sentOf = ({ memory }: JobSample, last: MigrationProgress | undefined): Pick<MigrationProgress, 'sentBytes'> => {
+  const sentBytes = memory?.sentBytes ?? last?.sentBytes;
+  return sentBytes === undefined ? {} : { sentBytes };
+};
+
+const percentDone = (totalBytes: number, remainingBytes: number): number => (totalBytes > 0 ? Math.floor((1 - remainingBytes / totalBytes) * 100) : 0);
+
+/** The rest of the way is the rest of the memory: passes before had brought the percentage where it was. */
+const percentSince = ({ percent, remainingBytes: first }: NonNullable<MigrationProgress['postCopyFrom']>, remainingBytes: number): number =>
+  first > 0 ? percent + Math.floor((100 - percent) * (1 - Math.min(1, remainingBytes / first))) : percent;
 
 /** Time left with the earliest and the latest it may be; nothing where nothing is gained. */
 function etaOf({ remainingBytes, dirtyBytesPerSecond, throughputBytesPerSecond, postCopyFaults = 0 }: JobSample, course: Course | undefined, budgetMs: number, now: TimeMs): Pick<MigrationProgress, 'etaMs' | 'etaEarliestMs' | 'etaLatestMs'> {

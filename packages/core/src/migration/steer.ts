@@ -16,7 +16,7 @@ import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './tellin
 
 export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step {
   const course = follow(before.course, sample, now);
-  const seen = withMemoryLimit({ ...before, course, progress: progressOf(withMemory(before, sample), before.progress, course, budgetOf(before), now) }, sample, now);
+  const seen = withMemoryLimit({ ...before, course, progress: progressOf(withMemory(before, sample), before.progress, { course, budgetMs: budgetOf(before), now, postCopy: before.phase === 'post-copy' }) }, sample, now);
   const { migration, effects } = steered(seen.migration, course, sample, now);
   return { migration, effects: [...seen.effects, ...effects] };
 }

@@ -84,6 +84,7 @@ export function countingClock(): Clock & Disposable {
   let serial = 0;
   return {
     ...virtualTime(),
+    anchor: () => ({ boot: 'virtual', offsetMs: 0 }),
     randomText: (length) => String((serial += 1)).padStart(length, '0'),
     randomUuid: () => `00000000-0000-4000-8000-${String((serial += 1)).padStart(12, '0')}`,
   };
