@@ -1,0 +1,27 @@
+/** The first seeds of script/torture, each a VM that is built, moved, judged and taken away again; more of them by that command. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { temporaryLab, type TemporaryLab } from '@ferry/lab';
+import type { ControlPlane } from './control-plane.ts';
+import { accessTo } from './fleet.ts';
+import { outcomeOf, tortureReady } from './torture/run.ts';
+
+const seeds = [1, 2, 3, 4, 5, 6, 7, 8];
+let temporary: TemporaryLab;
+let plane: ControlPlane;
+before(async () => {
+  temporary = await temporaryLab({ hosts: 3 });
+  plane = await tortureReady(temporary.lab, accessTo(temporary), temporary.status.hosts);
+});
+after(async () => {
+  await plane[Symbol.asyncDispose]();
+  await temporary[Symbol.asyncDispose]();
+});
+
+for (const seed of seeds) {
+  test(`seed ${seed}`, { timeout: 240_000 }, async (t) => {
+    const { faults, steps } = await outcomeOf(temporary.lab, plane, seed);
+    for (const step of steps) t.diagnostic(step);
+    assert.deepEqual(faults, [], `again: script/torture --seed ${seed}`);
+  });
+}
