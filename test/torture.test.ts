@@ -7,19 +7,20 @@ import { accessTo } from './fleet.ts';
 import { outcomeOf, tortureReady } from './torture/run.ts';
 
 const seeds = [1, 2, 3, 4, 5, 6, 7, 8];
-let temporary: TemporaryLab;
-let plane: ControlPlane;
+let temporary: TemporaryLab | undefined;
+let plane: ControlPlane | undefined;
 before(async () => {
   temporary = await temporaryLab({ hosts: 3 });
   plane = await tortureReady(temporary.lab, accessTo(temporary), temporary.status.hosts);
 });
 after(async () => {
-  await plane[Symbol.asyncDispose]();
-  await temporary[Symbol.asyncDispose]();
+  await plane?.[Symbol.asyncDispose]();
+  await temporary?.[Symbol.asyncDispose]();
 });
 
 for (const seed of seeds) {
   test(`seed ${seed}`, { timeout: 240_000 }, async (t) => {
+    assert.ok(temporary !== undefined && plane !== undefined);
     const { faults, steps } = await outcomeOf(temporary.lab, plane, seed);
     for (const step of steps) t.diagnostic(step);
     assert.deepEqual(faults, [], `again: script/torture --seed ${seed}`);

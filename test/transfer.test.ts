@@ -15,7 +15,7 @@ withFleet(async (made) => {
   fleet = made;
   await vmCreate(made.lab, { name: 'guest', host: 'host1', workload: 'dirty:4' });
   await vmCreate(made.lab, { name: 'writer', host: 'host1', disk: 'local', workload: 'disk' });
-});
+}, { invariants: true });
 
 const addressOf = (host: string): string => fleet.temporary.status.hosts.find(({ name }) => name === host)?.address ?? assert.fail(host);
 const other = (): string => (at === 'host1' ? 'host2' : 'host1');
