@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { credentialsOf, execCommand, issueCertificate, readTicks, run, virsh, vmCreate, vmLog, waitFor } from '@ferry/lab';
+import { onTheWire } from './wire.ts';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 let fleet: Fleet;
@@ -35,9 +36,18 @@ const moved = async (...options: readonly string[]): Promise<MigrationJson> => {
   return migration;
 };
 
+/** The same, and what went into the target meanwhile. */
+const counted = async (...options: readonly string[]) => {
+  const { result, wire } = await onTheWire(fleet, other(), addressOf(at), () => moved(...options));
+  return { ...result, wire };
+};
+
 test('peer-to-peer by default, direct when asked; the plan says why', async () => {
-  assert.match((await moved()).transfer?.modeReason ?? '', /can be reached by qemu\+tcp/);
-  const direct = await moved('--direct');
+  const byHosts = await counted();
+  assert.match(byHosts.transfer?.modeReason ?? '', /can be reached by qemu\+tcp/);
+  assert.ok(byHosts.wire.daemons >= 1 && byHosts.wire.data >= 1 && byHosts.wire.tls === 0, JSON.stringify(byHosts.wire));
+  const direct = await counted('--direct');
+  assert.ok(direct.wire.daemons === 0 && direct.wire.data >= 1 && direct.wire.tls === 0, JSON.stringify(direct.wire));
   assert.deepEqual([direct.transfer?.mode, direct.transfer?.modeReason], ['direct', 'asked for']);
 });
 
@@ -72,7 +82,10 @@ test('direct: a paused guest stays paused, a local disk is copied, a shut-off VM
 });
 
 test('memory and disks travel encrypted, in either mode', async () => {
-  for (const mode of ['--peer-to-peer', '--direct']) assert.equal((await moved('--enable-tls', mode)).transfer?.tls, true);
+  for (const mode of ['--peer-to-peer', '--direct']) {
+    const { wire } = await counted('--enable-tls', mode);
+    assert.ok(wire.data >= 1 && wire.tls === wire.data, `${mode}: ${JSON.stringify(wire)}`);
+  }
   const copied = await fleet.move('writer', '--to', 'host2', '--enable-tls');
   assert.equal(copied.outcome, 'succeeded');
   assert.equal((await fleet.move('writer', '--to', 'host1', '--enable-tls', '--direct')).outcome, 'succeeded');
@@ -97,8 +110,9 @@ test('the peer is verified: a target with a certificate for another name gets no
 });
 
 test('tunnelled, several connections, compressed', async () => {
-  assert.equal((await moved('--tunnelled')).transfer?.tunnelled, true);
-  assert.equal((await moved('--parallel', '2')).transfer?.parallelConnections, 2);
+  assert.equal((await counted('--tunnelled')).wire.data, 0, 'memory went by a connection of its own');
+  // one that leads, and one for each
+  assert.equal((await counted('--parallel', '2')).wire.data, 3);
   assert.equal((await moved('--compression', 'xbzrle')).transfer?.compression, 'xbzrle');
   const refused = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', other(), '--parallel', '2', '--compression', 'zstd');
   assert.equal(refused.code, 4);

@@ -1,0 +1,38 @@
+/** What travels into a host, counted in its own kernel: connections for migration data, how they begin, and calls of the other host's daemon. */
+import type { Fleet } from './fleet.ts';
+
+export interface WireCount {
+  /** Connections to the ports of migration data. */
+  readonly data: number;
+  /** Those of them that begin with a TLS handshake. */
+  readonly tls: number;
+  /** Connections of the source's daemon to this one's. */
+  readonly daemons: number;
+}
+
+/** Counts what `work` causes between the two. */
+export async function onTheWire<T>({ sh }: Fleet, host: string, fromAddress: string, work: () => Promise<T>): Promise<{ readonly result: T; readonly wire: WireCount }> {
+  const opening = 'tcp flags & (syn | ack) == syn';
+  // TCP's header has 32 bytes once both sides send timestamps; a TLS record of a handshake begins with 16 03
+  await sh(host, `nft -f - <<'RULES'
+table inet wire {
+  counter data { }
+  counter tls { }
+  counter daemons { }
+  chain in {
+    type filter hook input priority 0;
+    tcp dport 49152-49215 ${opening} counter name data
+    tcp dport 49152-49215 @th,256,16 0x1603 counter name tls
+    ip saddr ${fromAddress} tcp dport 16509 ${opening} counter name daemons
+  }
+}
+RULES`);
+  try {
+    const result = await work();
+    const text = await sh(host, 'nft list counters table inet wire');
+    const of = (name: string): number => Number(new RegExp(`counter ${name} \\{\\s*packets (\\d+)`).exec(text)?.[1] ?? Number.NaN);
+    return { result, wire: { data: of('data'), tls: of('tls'), daemons: of('daemons') } };
+  } finally {
+    await sh(host, 'nft delete table inet wire');
+  }
+}
