@@ -29,7 +29,7 @@ async function outcomeOf(fleet: Fleet, vm: string, from: string, to: string, opt
   const before = await fleet.state(from, vm);
   const { code, stdout, stderr } = await fleet.plane.ferry('vm', 'migrate', vm, '--to', to, '-o', 'json', ...options);
   const told = JSON.parse(stdout) as MigrationJson & { readonly reasons?: readonly { readonly code: string }[] };
-  const ended = told.error?.message.includes('error while loading state') === true;
+  const ended = told.error?.message.includes('load of migration failed') === true;
   assert.ok(code === 0 || code === 4 || ended, `${vm} from ${from} to ${to}, exit code ${code}: ${stderr}${stdout}`);
   const where = code === 0 ? to : from;
   const state = await fleet.state(where, vm);
@@ -261,12 +261,13 @@ for (const pair of full ? pairs : always) {
       const sums = (host: string) => fleet.sh(host, `sha256sum ${nvram} /var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`);
       await waitFor('the TPM to keep its state', async () => (await sums(first).catch(() => '')) !== '' || undefined, { timeoutMs: 30_000 });
       // the firmware itself is the guest that runs: a kernel takes minutes to start below it on a busy machine
-      await thereAndBack('uefi-live', 'uefi', copies, {
-        arrived: async (host) => {
-          assert.equal(await fleet.state(host, 'uefi'), 'running');
-          assert.match(await sums(host), /nvram[^]*permall/);
-        },
-      });
+      const arrived = async (host: string): Promise<void> => {
+        assert.equal(await fleet.state(host, 'uefi'), 'running');
+        assert.match(await sums(host), /nvram[^]*permall/);
+      };
+      // what testing started does not get to trixie with its TPM, nor anything that trixie started to testing
+      if (pair.older === 'trixie') saw('uefi-live', first, other(first), await outcomeOf(fleet, 'uefi', first, other(first), copies));
+      else await thereAndBack('uefi-live', 'uefi', copies, { arrived });
       await destroyed('uefi');
       await fleet.sh(first, `echo marked-by-the-test | dd of=${nvram} bs=1 seek=400000 conv=notrunc status=none`);
       const before = await sums(first);

@@ -81,6 +81,8 @@ queue: "VQ 0 vring.num 1024 exceeds allocated max 256", whatever the machine typ
 such a queue: shut the VM down and move it with disks that both hosts have, or by way of bookworm. A guest that bookworm or testing booted moves
 on to all of them, so the other rows between trixie and testing are of guests that testing booted.
 
+**A running guest with a TPM from testing to trixie.** The target ends it: "load of migration failed: Input/output error". It stays where it was.
+
 **Broken post-copy into trixie.** libvirtd 11.3 crashed when the transfer was resumed. Its service manager starts it again, and so does the test.
 
 **Machine types.** A VM keeps the machine type that it was defined with, such as \`pc-q35-7.2\`. Newer QEMUs know those of older ones, not the other
