@@ -157,6 +157,54 @@ test('networks, filters and secrets that the target lacks: refused, or made when
   await fleet.seen('guest', 'running');
 });
 
+test('both definitions: what only the next start has is refused by name where the target lacks it, and arrives where it does not', async () => {
+  const images = '/var/lib/libvirt/images';
+  const shared = '/var/lib/libvirt/shared/later.qcow2';
+  const live = (host: string): Promise<string> => virsh(fleet.lab, host, ['dumpxml', '--security-info', 'guest']);
+  const sourcesIn = (xml: string): readonly string[] => [...xml.matchAll(/<source (?:file|network)='([^']*)'/g)].map(([, name]) => name ?? '');
+  const detach = (host: string, what: string): Promise<string> => virsh(fleet.lab, host, ['detach-disk', 'guest', what, '--config']);
+  await fleet.sh('host1', `qemu-img create -q -f qcow2 ${images}/later.qcow2 8M; qemu-img create -q -f qcow2 ${shared} 8M`);
+  // another VM's disk at that place of the target
+  await fleet.sh('host2', `qemu-img create -q -f qcow2 ${images}/later.qcow2 8M; qemu-io -c 'write -q -P 0x77 0 1M' ${images}/later.qcow2`);
+  const attach = (path: string, target: string, more: readonly string[] = []): Promise<string> => virsh(fleet.lab, 'host1', ['attach-disk', 'guest', path, target, '--driver', 'qemu', '--subdriver', 'qcow2', '--config', ...more]);
+  const map = ['--map-network', 'lan=uplink', '--graphics-listen', '0.0.0.0'];
+  const plain = await inactive('host1');
+
+  await attach(`${images}/later.qcow2`, 'vdb');
+  const told = await refusal('--to', 'host2', ...map);
+  assert.match(told, /guest's disk vdb \(\/var\/lib\/libvirt\/images\/later\.qcow2\) is in its definition for the next start only, and host2 does not have it.*virsh detach-disk guest vdb --config/s);
+  assert.equal(await fleet.state('host2', 'guest'), 'absent');
+  await detach('host1', 'vdb');
+  // another network, and a disk that both hosts have
+  await virsh(fleet.lab, 'host1', ['attach-interface', 'guest', 'network', 'lan', '--mac', '52:54:00:aa:bb:cc', '--config']);
+  await attach(shared, 'vdb');
+  // a disk that only the running guest has
+  await fleet.sh('host1', `qemu-img create -q -f qcow2 ${images}/now.qcow2 8M`);
+  await virsh(fleet.lab, 'host1', ['attach-disk', 'guest', `${images}/now.qcow2`, 'vdc', '--driver', 'qemu', '--subdriver', 'qcow2', '--live']);
+  const before = { live: sourcesIn(await live('host1')), next: await inactive('host1') };
+  const planned = await fleet.plane.json<{ disks: readonly { target: string; how: string; when?: string }[] }>('vm', 'migrate', 'guest', '--to', 'host2', ...there, '--dry-run');
+  assert.deepEqual(planned.disks.map(({ target, how, when }) => [target, how, when]), [['vda', 'copy', undefined], ['vdc', 'copy', 'now'], ['vdb', 'shared', 'next-start']]);
+  for (const mode of ['--peer-to-peer', '--direct']) {
+    assert.equal((await fleet.move('guest', '--to', 'host2', ...there, mode)).outcome, 'succeeded');
+    const mapped = (text: string): string => text.replaceAll("network='lan'", "network='uplink'").replaceAll(`${images}/`, `${folder}/`).replaceAll("'127.0.0.1'", "'0.0.0.0'");
+    assert.deepEqual(sourcesIn(await live('host2')), before.live.map((name) => (name === 'lan' ? 'uplink' : name.replace(images, folder))));
+    assert.equal(withoutMark(await inactive('host2')), withoutMark(mapped(before.next)));
+    assert.equal((await fleet.move('guest', '--to', 'host1', ...back, mode)).outcome, 'succeeded');
+    assert.deepEqual([sourcesIn(await live('host1')), withoutMark(await inactive('host1'))], [before.live, withoutMark(before.next)]);
+  }
+  // the same device, with another image for the next start
+  await virsh(fleet.lab, 'host1', ['detach-disk', 'guest', 'vdc', '--live']);
+  await detach('host1', 'vdb');
+  await virsh(fleet.lab, 'host1', ['detach-interface', 'guest', 'network', '--mac', '52:54:00:aa:bb:cc', '--config']);
+  await redefine('host1', plain.replace(`${images}/guest.qcow2`, shared));
+  assert.equal((await fleet.move('guest', '--to', 'host2', ...there)).outcome, 'succeeded');
+  assert.deepEqual([sourcesIn(await live('host2'))[0], sourcesIn(await inactive('host2'))[0]], [`${folder}/guest.qcow2`, shared]);
+  assert.equal((await fleet.move('guest', '--to', 'host1', ...back)).outcome, 'succeeded');
+  assert.deepEqual([sourcesIn(await live('host1'))[0], sourcesIn(await inactive('host1'))[0]], [`${images}/guest.qcow2`, shared]);
+  await redefine('host1', plain);
+  assert.match(await fleet.sh('host2', `qemu-io -r -c 'read -P 0x77 0 1M' ${images}/later.qcow2`), /^read 1048576/m, "the other VM's disk is as it was");
+});
+
 test('a local image in a drive: refused, copied when asked, or the drive arrives empty', async () => {
   await fleet.sh('host1', `head -c 3000000 /dev/urandom >${iso}`);
   await virsh(fleet.lab, 'host1', ['destroy', 'guest']);

@@ -20,6 +20,8 @@ export interface DefinitionMoveDeps {
   readonly park: () => Promise<void>;
   /** The definition for the target. */
   readonly rewrite: (xml: string) => string;
+  /** Two texts are of one VM, with the same disks and the same needs. */
+  readonly sameDefinition: (a: string, b: string) => boolean;
 }
 
 /** `moved` false: the VM is on the source as before. */
@@ -32,7 +34,7 @@ const notApart = (error: unknown): string => {
 };
 const isOff = (view: InstanceView): boolean => view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
 
-export async function moveDefinition(migration: Migration, { source, target, log, signal, released, apart, notThere, park, rewrite }: DefinitionMoveDeps): Promise<DefinitionMove> {
+export async function moveDefinition(migration: Migration, { source, target, log, signal, released, apart, notThere, park, rewrite, sameDefinition }: DefinitionMoveDeps): Promise<DefinitionMove> {
   const { vm, plan, from, to } = migration;
   const keeps = plan?.persistence === 'keep-source';
   const [here, there, oneMachine] = await Promise.all([source.migration.observe(vm.uuid, signal), target.migration.observe(vm.uuid, signal), apart().then(() => undefined, notApart)]);
@@ -93,7 +95,7 @@ export async function moveDefinition(migration: Migration, { source, target, log
           throw error;
         });
       }
-      return undefined;
+      return sameDefinition(rewrite(own), await target.definitions.read(vm.uuid, signal)) ? undefined : `${to?.name ?? 'the target'} has other disks or networks in its definition than it was given.`;
     } catch (error) {
       return `${to?.name ?? 'the target'} does not take its definition: ${error instanceof Error ? error.message : String(error)}`;
     }

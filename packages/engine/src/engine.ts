@@ -96,6 +96,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     stored: (uuid, host) => inventory.definition(uuid, host),
     hypervisor,
     rewriteDefinition: (xml, plan) => hypervisor.rewriteDefinition(xml, plan),
+    identityOfDefinition: (xml) => hypervisor.identityOfDefinition(xml),
     peers: createPeers(intents, clock),
     policies,
     clusters: () => clusters.all(roster.members()),

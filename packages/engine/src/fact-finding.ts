@@ -3,7 +3,7 @@
  * on any host.
  */
 import {
-  candidatesOf, checkMigration, checkRescue, defaultCluster, joinMaps, loadOn, memoryPromisedOn, ownPlaces, placesOf, portsUsedOn, rescueCandidates, vmReasons, vmUuid,
+  candidatesOf, checkMigration, checkRescue, defaultCluster, disksOfBoth, joinMaps, loadOn, memoryPromisedOn, needsOfBoth, ownPlaces, placesOf, portsUsedOn, rescueCandidates, vmReasons, vmUuid,
   type CheckInput, type CheckResult, type Cluster, type Host, type HostId, type HostView, type Instance, type Migration, type MigrationRequest, type Reason, type RescueStorage, type ResolvedPolicy, type TargetStorage, type Vm,
 } from '@ferry/core';
 import type { KeptInstanceStore } from './kept-instances.ts';
@@ -89,7 +89,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const poolsOf = async ({ host, link }: Place) => ({ name: host.name, pools: map.pools === undefined ? [] : await link.storage.pools(signal) });
     const { places, reasons } = ownXml === undefined ? placesOf(map, await poolsOf(from), await poolsOf(to)) : { places: 'problem' in ownXml ? [] : ownPlaces(ownXml.disks, facts), reasons: [] };
     const side = ({ host, link }: Place) => ({ id: host.id, name: host.name, storage: link.storage });
-    return { ...(await deps.volumes.survey(facts?.disks ?? [], side(from), side(to), places, signal)), mapReasons: reasons };
+    return { ...(await deps.volumes.survey(facts === undefined ? [] : disksOfBoth(facts), side(from), side(to), places, signal)), mapReasons: reasons };
   };
 
   /** A host's free memory now, which is also the question whether it answers at all. What one host does not say is that host's reason, and no other's. */
@@ -189,9 +189,9 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const input: CheckInput = { ...basic, facts, ...(request.xml === undefined ? {} : { ownXml: readOwnXml(request.xml) }) };
     // no host is asked about disks when the VM itself forbids the move
     if (vmReasons(input).length > 0) return decide(input);
-    const needs = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml.needs : facts.needs;
+    const needs = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml.needs : needsOfBoth(facts);
     const named = Object.values(needs).some((names) => names.length > 0);
-    const hasDisks = request.kind !== 'configuration' && facts.disks.length > 0;
+    const hasDisks = request.kind !== 'configuration' && disksOfBoth(facts).length > 0;
     const candidates = candidatesOf(input);
     const asked = await Promise.all(
       candidates.map(async ({ host }) => {

@@ -46,7 +46,7 @@ export interface Migrations {
   stop(): Promise<void>;
 }
 
-export interface MigrationsDeps extends Omit<FactFinderDeps, 'active'>, Pick<RunnerDeps, 'uriOf' | 'refresh' | 'installation' | 'rewriteDefinition' | 'log' | 'sharing'> {
+export interface MigrationsDeps extends Omit<FactFinderDeps, 'active'>, Pick<RunnerDeps, 'uriOf' | 'refresh' | 'installation' | 'rewriteDefinition' | 'identityOfDefinition' | 'log' | 'sharing'> {
   readonly kept: KeptInstances & FactFinderDeps['kept'];
   readonly peers: Peers;
   readonly intents: IntentStore;
@@ -268,7 +268,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const from = { id: vm.hostId, name: source?.host.name ?? vm.hostId };
       const differences = clusterDifferences(facts.clusterOf(from.id), facts.clusterOf(result.to.id));
       const adapted = plan.definition === undefined ? undefined : await deps.linkOf(vm.hostId).definitions.read(vm.uuid, signal);
-      const diff = adapted === undefined ? [] : lineDiff(adapted, rewritten({ plan, request }, adapted, deps));
+      const diff = adapted === undefined ? [] : lineDiff(adapted, rewritten({ plan, request }, 'next-start', adapted, deps));
       const policy = facts.policyOf(vm, request);
       const outlook = copiesLive(plan) ? await foresee(() => deps.linkOf(vm.hostId).migration, { vm, request, plan, policy }, 'plan', signal) : undefined;
       return { vm: { uuid: vm.uuid, name: vm.name }, from, to: result.to, kind: result.move, plan, policy, ...(outlook === undefined ? {} : { outlook }), diff, differences };

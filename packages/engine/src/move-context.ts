@@ -2,7 +2,7 @@
  * What the steps of one move (move-preparing.ts, move-transferring.ts, move-ending.ts) are given: the runner's surroundings, open connections of
  * both sides, and limits in time; and the small questions that several of them ask.
  */
-import type { CheckResult, DefinitionPlan, JobSample, Migration, Outlook, TimeMs, TransferPlan, VmUuid } from '@ferry/core';
+import { forNextStart, type CheckResult, type DefinitionPlan, type JobSample, type Migration, type Outlook, type OwnDefinition, type TimeMs, type TransferPlan, type VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import type { Inspection } from './inspection.ts';
 import type { KeptInstances } from './kept-instances.ts';
@@ -22,6 +22,7 @@ export interface RunnerDeps {
   readonly volumes: Volumes;
   readonly sharing: Pick<Sharing, 'notThere'>;
   readonly rewriteDefinition: (xml: string, plan: DefinitionPlan) => string;
+  readonly identityOfDefinition: (xml: string) => OwnDefinition;
   readonly kept: KeptInstances;
   readonly snapshots: CarriedSnapshots;
   /** Remembers that the daemon of one host does not reach that of another. */
@@ -74,11 +75,14 @@ export const helperTarget = (index: number): string => `sd${index < 26 ? '' : St
 
 export const sideOf = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): StorageSide => ({ id: place?.id ?? '', name: place?.name ?? '', storage: link.storage });
 
-/** The VM's definition as the target gets it. The operator's own names what it wants; where disks are joined it has to say so, too. */
-export function rewritten({ plan, request }: Pick<Migration, 'plan' | 'request'>, xml: string, { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>): string {
+/**
+ * The VM's definition as the target gets it: that of the running guest, or that for its next start. The operator's own names what it wants; where
+ * disks are joined it has to say so, too.
+ */
+export function rewritten({ plan, request }: Pick<Migration, 'plan' | 'request'>, of: 'now' | 'next-start', xml: string, { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>): string {
   const { definition } = plan ?? {};
   if (definition === undefined) return xml;
-  if (definition.ownXml !== true) return rewriteDefinition(xml, definition);
+  if (definition.ownXml !== true) return rewriteDefinition(xml, of === 'now' ? definition : forNextStart(definition));
   const own = request.xml ?? xml;
   return definition.chains === undefined ? own : rewriteDefinition(own, { chains: definition.chains });
 }

@@ -2,7 +2,7 @@
  * What follows a transfer: the rest of a move that happened, and the taking back of one that did not. Every step may be
  * repeated after a crash. The runner decides when; core decided which.
  */
-import { hasCopies, type InstanceView, type Migration, type MigrationEvent, type VmUuid } from '@ferry/core';
+import { arrivalProblems, hasCopies, type InstanceView, type Migration, type MigrationEvent, type OwnDefinition, type VmUuid } from '@ferry/core';
 import { bringsBelongings, takeBelongingsBack } from './belongings.ts';
 import { moveDefinition } from './definition-move.ts';
 import { inspectTarget } from './inspection.ts';
@@ -25,11 +25,11 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   const { plan, vm, to, from } = migration;
   if (plan?.how === 'stored-definition') return startStored(context);
   let failure: string | undefined;
-  if (plan?.how === 'guest' || plan === undefined) await afterGuest(context);
+  if (plan?.how === 'guest' || plan === undefined) failure = await afterGuest(context);
   else {
     // ending the helper takes libvirt a while, and only a start has to wait for it
     const released = endHelper(target(), context);
-    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, apart, notThere: () => deps.sharing.notThere(plan.disks, sideOf(from, source()), sideOf(to, target()), bounded()), park: () => deps.kept.park(vm.uuid, from.id), rewrite: (xml) => rewritten(migration, xml, deps) });
+    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, apart, notThere: () => deps.sharing.notThere(plan.disks, sideOf(from, source()), sideOf(to, target()), bounded()), park: () => deps.kept.park(vm.uuid, from.id), rewrite: (xml) => rewritten(migration, 'next-start', xml, deps), sameDefinition: (a, b) => isSame(deps.identityOfDefinition(a), deps.identityOfDefinition(b)) });
     const [moved] = await Promise.all([moving, released]);
     if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
     failure = moved.failure;
@@ -47,8 +47,14 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   };
 }
 
-/** What follows when libvirt has moved the guest. Failures here do not undo the move. */
-async function afterGuest(context: MoveContext): Promise<void> {
+/** What a host may not change by itself: another libvirt adds devices and paths of its own, and has its own order. */
+function isSame(a: OwnDefinition, b: OwnDefinition): boolean {
+  const compared = ({ uuid, name, disks, needs: { networks, bridges, filters, secrets } }: OwnDefinition): string => JSON.stringify([uuid, name, ...[Object.entries(disks).map(String), networks, bridges, filters, secrets].map((each) => each.toSorted())]);
+  return compared(a) === compared(b);
+}
+
+/** What follows when libvirt has moved the guest. Failures here do not undo the move; what is other on the target than planned is told. */
+async function afterGuest(context: MoveContext): Promise<string | undefined> {
   const { migration, deps, source, target, signal, apart } = context;
   const { plan, vm, from, to } = migration;
   /** It stays, and is known not to be the VM. */
@@ -73,6 +79,23 @@ async function afterGuest(context: MoveContext): Promise<void> {
   if ((migration.downtimeMs ?? 0) >= clockMatters && there.kind === 'present' && there.state === 'running') await target().migration.setGuestTime(vm.uuid, AbortSignal.any([signal, AbortSignal.timeout(agentMs)])).catch(tolerate("the guest's agent did not set its time"));
   const inactiveImages = plan?.nvram === true || plan?.disks.some(({ how }) => how === 'shared') === true;
   if (to !== undefined && there.kind === 'present' && there.state === 'paused' && inactiveImages) await deps.kept.arrivedPaused(vm.uuid, to.id);
+  const problems = await arrivedOtherwise(context, there).catch((error: unknown) => {
+    tolerate('the definitions on the target could not be compared')(error);
+    return [];
+  });
+  return problems.length === 0 ? undefined : `it was moved to ${targetName(migration)}, where ${problems.join('; ')}.`;
+}
+
+/** Both definitions that the target has, held against the plan. */
+async function arrivedOtherwise({ migration, deps, target, bounded }: MoveContext, there: InstanceView): Promise<readonly string[]> {
+  const { plan, vm } = migration;
+  if (plan === undefined || plan.definition?.ownXml === true || there.kind !== 'present') return [];
+  const { definitions } = target();
+  const sources = async (read: typeof definitions.read) => deps.identityOfDefinition(await read(vm.uuid, bounded())).disks;
+  return arrivalProblems(plan.disks, {
+    ...(there.state === 'shut-off' ? {} : { now: await sources((uuid, signal) => definitions.readMigratable(uuid, signal)) }),
+    ...(plan.persistence === 'permanent' || plan.persistence === 'keep-source' ? { nextStart: await sources((uuid, signal) => definitions.read(uuid, signal)) } : {}),
+  });
 }
 
 async function endHelper(link: HostLink, context: MoveContext): Promise<void> {
@@ -121,7 +144,7 @@ export async function takeBack(context: MoveContext): Promise<void> {
     await target().migration.remove(vm.uuid, 'definition', bounded());
   }
   if (migration.request.keepTargetOnFailure === true && migration.evidence.ending?.outcome === 'failed') {
-    const definition = async (): Promise<string> => rewritten(migration, await source().definitions.readMigratable(vm.uuid, bounded()), deps);
+    const definition = async (): Promise<string> => rewritten(migration, 'now', await source().definitions.readMigratable(vm.uuid, bounded()), deps);
     await deps.inspected(await inspectTarget(migration, { target: target(), definition }, deps.clock.now(), bounded()));
   } else await deps.volumes.takeBack(migration, sideOf(to, target()), bounded());
   if (bringsBelongings(migration)) await takeBelongingsBack(migration, target(), bounded());

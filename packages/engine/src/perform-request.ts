@@ -40,6 +40,6 @@ async function definitionFor({ migration, deps, source, signal }: MoveContext): 
     return { live: deps.rewriteDefinition(await definitions.readMigratable(plan.helper.uuid, signal), { disks, chains }) };
   }
   if (plan?.definition === undefined) return undefined;
-  const live = rewritten(migration, await definitions.readMigratable(vm.uuid, signal), deps);
-  return plan.persistence === 'transient' || plan.persistence === 'temporary' ? { live } : { live, persistent: rewritten(migration, await definitions.read(vm.uuid, signal), deps) };
+  const live = rewritten(migration, 'now', await definitions.readMigratable(vm.uuid, signal), deps);
+  return plan.persistence === 'transient' || plan.persistence === 'temporary' ? { live } : { live, persistent: rewritten(migration, 'next-start', await definitions.read(vm.uuid, signal), deps) };
 }

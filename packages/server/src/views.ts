@@ -131,9 +131,10 @@ export const plannedJson = ({ vm, from, to, kind, plan, policy, outlook, diff, d
     differences: [...differences],
   });
 
-const movedDiskJson = ({ target, path, targetPath, how, proof, capacityBytes, allocationBytes, volume }: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>
+const movedDiskJson = ({ target, when, path, targetPath, how, proof, capacityBytes, allocationBytes, volume }: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>
   present({
     target,
+    when,
     path,
     targetPath,
     how,

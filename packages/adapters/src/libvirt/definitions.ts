@@ -2,7 +2,7 @@
  * The driver of the DefinitionDriver port: what a VM consists of, its definition, and the helper domain that carries the
  * disks of one that is shut off. It describes and does as told.
  */
-import type { DiskFacts, VmFacts, VmUuid } from '@ferry/core';
+import type { DiskFacts, NextStart, VmFacts, VmUuid } from '@ferry/core';
 import type { DefinitionDriver, HelperDomain, MigrationMarker } from '@ferry/engine';
 import {
   escapeXml, LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlAt, xmlChild,
@@ -30,7 +30,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     }
   };
 
-  const describeDisk = async (domain: DomainRef, disk: ReturnType<typeof disksOf>[number], internal: DiskFacts['internal'], signal: AbortSignal): Promise<DiskFacts> => {
+  const describeDisk = async (domain: DomainRef | undefined, disk: ReturnType<typeof disksOf>[number], internal: DiskFacts['internal'], signal: AbortSignal): Promise<DiskFacts> => {
     const { element, ...rest } = disk;
     let { source, type } = rest;
     if (type === 'volume') {
@@ -38,7 +38,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
       const volume = await perhaps(async () => session.volumeByName(await session.poolByName(attributes?.get('pool') ?? '', { signal }), attributes?.get('volume') ?? '', { signal }));
       if (volume !== undefined) [source, type] = [volume.key, volume.key.startsWith('/dev/') ? 'block' : 'file'];
     }
-    const info = source === undefined || rest.target === '' ? undefined : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
+    const info = domain === undefined || source === undefined || rest.target === '' ? undefined : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
     const cache = xmlChild(element, 'driver')?.attributes.get('cache');
     const identity = identityOf(element, type, source);
     const chain = type !== 'file' || source === undefined || rest.format === 'raw' ? [] : await chainOfDisk(session, pools, element, source, signal);
@@ -52,6 +52,14 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
       ...(internal === undefined ? {} : { internal }),
       ...(cache === undefined ? {} : { cache }),
     };
+  };
+
+  /** What the next start uses. A disk that the guest has too is as it is known already. */
+  const describeNextStart = async (xml: string, now: readonly DiskFacts[], signal: AbortSignal): Promise<NextStart> => {
+    const root = parseXml(xml);
+    // libvirt tells sizes of what the guest has only
+    const disks = disksOf(root).map(async (disk) => now.find(({ target, source }) => source !== undefined && target === disk.target && source === disk.source) ?? describeDisk(undefined, disk, undefined, signal));
+    return { disks: await Promise.all(disks), needs: needsOf(root) };
   };
 
   /** How many snapshots there are, and which disks hold one inside their own image. */
@@ -93,13 +101,14 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
       const devices = xmlChild(root, 'devices')?.children ?? [];
       const nvram = xmlAt(root, 'os', 'nvram')?.text ?? '';
       const tpm = devices.some(({ name, children }) => name === 'tpm' && children.some((backend) => backend.attributes.get('type') === 'emulator'));
+      const disks = await Promise.all(disksOf(root).map((disk) => describeDisk(domain, disk, snapshots.disks.has(disk.target) ? 'snapshots' : (checkpoints?.length ?? 0) > 0 && disk.format === 'qcow2' ? 'checkpoints' : undefined, signal)));
       const stateFiles = domain.id < 0 ? await stateFilesOf(domain, { nvram, tpm }, signal) : [];
       return {
         // libvirt does not see a file of saved memory that was put there, but starts from it
         saved: saved || stateFiles.includes(savePath(domain.name)),
         autostart,
         persistent,
-        disks: await Promise.all(disksOf(root).map((disk) => describeDisk(domain, disk, snapshots.disks.has(disk.target) ? 'snapshots' : (checkpoints?.length ?? 0) > 0 && disk.format === 'qcow2' ? 'checkpoints' : undefined, signal))),
+        disks,
         stateFiles,
         nvram: nvram !== '',
         hostDevices: devices.filter(isHostDevice).length,
@@ -107,6 +116,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         externalSnapshots: snapshots.external,
         checkpoints: checkpoints?.length ?? 0,
         needs: needsOf(root),
+        ...(persistent && domain.id >= 0 ? { nextStart: await describeNextStart(await session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }), disks, signal) } : {}),
       };
     },
     async read(uuid, signal) {

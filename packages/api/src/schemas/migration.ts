@@ -13,6 +13,7 @@ export const outcomeSchema = z.enum(['succeeded', 'failed', 'cancelled']);
 const movedDiskSchema = z
   .object({
     target: z.string(),
+    when: z.enum(['now', 'next-start']).optional().meta({ description: 'Only the definition of the running guest has it, or only that for its next start' }),
     path: z.string().optional(),
     targetPath: z.string().optional().meta({ description: 'On the target, when it is another one there' }),
     how: z.enum(['none', 'shared', 'copy', 'file', 'eject']),

@@ -70,6 +70,8 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   };
 }
 
+const whenText = ({ how, when }: PlannedMigrationJson['disks'][number]): string => (when === undefined ? how : `${how}, ${when === 'now' ? 'until it stops' : 'from its next start on'}`);
+
 const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outlook, disks, creates, diff, differences }: PlannedMigrationJson): string =>
   [
     fields([
@@ -84,7 +86,7 @@ const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outl
       ['outlook', outlook?.text],
       ['makes there', creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', ')],
     ]),
-    ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, disk.how, disk.path, disk.targetPath ?? disk.path]))]),
+    ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, whenText(disk), disk.path, disk.targetPath ?? disk.path]))]),
     ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
     ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff]),
   ].join('\n');

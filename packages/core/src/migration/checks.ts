@@ -11,8 +11,9 @@ import type { MigrationPlan, RoomNeeded } from './plan.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../ids.ts';
 import { conflictReasons, definitionThereReasons } from './definition-there.ts';
-import { joinMaps, mapReasons, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type HostResources, type OwnDefinition, type Places } from './definition.ts';
+import { joinMaps, mapReasons, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type DiskEdits, type HostResources, type OwnDefinition, type Places } from './definition.ts';
 import type { PolicyContent } from '../policy/policy.ts';
+import { needsOfBoth, planNextStart, type NextStart } from './next-start.ts';
 import { planTransfer } from './transfer.ts';
 import { cacheReasons, planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
 
@@ -33,6 +34,8 @@ export interface VmFacts {
   readonly externalSnapshots: boolean;
   readonly checkpoints: number;
   readonly needs: DefinitionNeeds;
+  /** Of a guest that runs and stays defined when it stops. */
+  readonly nextStart?: NextStart;
 }
 
 export interface CheckInput {
@@ -264,9 +267,15 @@ function storageOn({ storage, ownXml, facts }: CheckInput, id: HostId): TargetSt
 export const ownPlaces = (disks: Readonly<Record<string, string>>, facts: Pick<VmFacts, 'disks'> | undefined): Places =>
   (facts?.disks ?? []).flatMap(({ target, source }): Places => (source === undefined || disks[target] === undefined ? [] : [[source, disks[target]]]));
 
+/** What of the disks is other in a definition on the target. */
+const editsOf = (facts: readonly DiskFacts[], disks: readonly DiskPlan[], places: Places): DiskEdits => ({
+  disks: Object.fromEntries(movedDisks(facts, disks, places)),
+  chains: Object.fromEntries(disks.flatMap(({ target, chain }) => (chain === undefined ? [] : [[target, chain]]))),
+});
+
 /** Disks whose source is another one on the target, or none. */
-function movedDisks(facts: VmFacts, disks: readonly DiskPlan[], places: Places): readonly (readonly [string, string | null])[] {
-  return facts.disks.flatMap(({ target, source }): readonly (readonly [string, string | null])[] => {
+function movedDisks(facts: readonly DiskFacts[], disks: readonly DiskPlan[], places: Places): readonly (readonly [string, string | null])[] {
+  return facts.flatMap(({ target, source }): readonly (readonly [string, string | null])[] => {
     if (source === undefined || !source.startsWith('/')) return [];
     if (disks.find((disk) => disk.target === target)?.how === 'eject') return [[target, null]];
     const place = placeOf(source, places);
@@ -286,17 +295,25 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
   const source = sourceOf(input);
   const from = source?.host.name ?? 'its host';
   const storage = storageOn(input, host.id);
-  const { disks, reasons } = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, storage, { ...request, ...(input.policy?.unknownSharing === 'shared' ? { assumeShared: true } : {}), cold: move === 'cold', externalSnapshots: facts.externalSnapshots }, { from, to: host.name });
+  const names = { from, to: host.name };
+  const wish = { ...request, ...(input.policy?.unknownSharing === 'shared' ? { assumeShared: true } : {}), cold: move === 'cold', externalSnapshots: facts.externalSnapshots };
+  const now = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, storage, wish, names);
+  const own = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml : undefined;
+  // a temporary guest leaves its definition at home, and the operator's own stands for both
+  const both = request.temporary === true || own !== undefined ? { ...facts, nextStart: undefined } : facts;
+  const next = planNextStart(vm, both, now.disks, storage, wish, names);
+  const disks = next.disks;
+  const reasons = [...now.reasons, ...next.reasons];
   const copied = disks.some(({ how }) => how === 'copy');
   const carries = (move === 'live' || move === 'suspended') && !facts.saved;
   const how = carries ? 'guest' : copied ? 'helper' : 'definition';
   const peerRefusal = input.peerRefusals?.get(host.id);
   const travel = how === 'definition' || source === undefined ? undefined : planTransfer({ source, target, request, copies: copied, live: how === 'guest' && move === 'live', cluster: input.clusters?.get(host.cluster) ?? { name: host.cluster }, sourceCluster: input.clusters?.get(source.host.cluster) ?? { name: source.host.cluster }, portsInUse: input.portsInUse?.(host.id) ?? [], ...(input.policy === undefined ? {} : { policy: input.policy }), ...(peerRefusal === undefined ? {} : { peerRefusal }) });
   const cluster = input.clusters?.get(host.cluster);
-  const own = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml : undefined;
   const adapted = planDefinition({
-    vm: vm.name, needs: own?.needs ?? facts.needs, map: own === undefined ? joinMaps(cluster?.map, request.map) : {}, source: from, target: host.name, resources: input.resources?.get(host.id), createMissing: request.createMissing === true,
-    disks: Object.fromEntries(movedDisks(facts, disks, storage.places ?? [])), chains: Object.fromEntries(disks.flatMap(({ target: disk, chain }) => (chain === undefined ? [] : [[disk, chain]]))), ownXml: input.ownXml !== undefined,
+    vm: vm.name, needs: own?.needs ?? needsOfBoth(both), map: own === undefined ? joinMaps(cluster?.map, request.map) : {}, source: from, target: host.name, resources: input.resources?.get(host.id), createMissing: request.createMissing === true,
+    ...editsOf(facts.disks, disks.filter(({ when }) => when !== 'next-start'), storage.places ?? []),
+    ...(both.nextStart === undefined ? {} : { nextStart: editsOf(both.nextStart.disks, disks.filter(({ when }) => when !== 'now'), storage.places ?? []) }), ownXml: input.ownXml !== undefined,
   });
   const machine = how === 'helper' ? helperMachine(source?.facts?.machines, target.facts?.machines) : undefined;
   const plan: MigrationPlan = {
@@ -317,6 +334,6 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
     plan.persistence === 'temporary' && copied
       ? [{ code: 'temporary-needs-shared', host: host.name, message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`, remedy: 'Leave --temporary away, or put the disks on shared storage.' }]
       : [];
-  const cached = how === 'guest' ? cacheReasons(vm.name, facts.disks, disks, [source, target].flatMap((each) => (each === undefined ? [] : [{ name: each.host.name, qemuVersion: each.facts?.qemuVersion }]))) : [];
+  const cached = how === 'guest' ? cacheReasons(vm.name, facts.disks, now.disks, [source, target].flatMap((each) => (each === undefined ? [] : [{ name: each.host.name, qemuVersion: each.facts?.qemuVersion }]))) : [];
   return { plan, storage: [...reasons, ...temporary, ...cached, ...(how === 'helper' ? helperReasons(vm.name, source, target) : [])], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...(travel?.reasons ?? [])], waits: travel?.waits ?? [], ports: travel?.ports ?? 0 };
 }

@@ -39,6 +39,15 @@ export interface HostResources {
 
 export const noNeeds: DefinitionNeeds = { networks: [], bridges: [], filters: [], secrets: [] };
 
+const union = (a: readonly string[], b: readonly string[]): readonly string[] => [...new Set([...a, ...b])];
+
+export const joinNeeds = (a: DefinitionNeeds, b: DefinitionNeeds): DefinitionNeeds => ({
+  networks: union(a.networks, b.networks),
+  bridges: union(a.bridges, b.bridges),
+  filters: union(a.filters, b.filters),
+  secrets: union(a.secrets, b.secrets),
+});
+
 /** The second wins. */
 export function joinMaps(defaults: DefinitionMap | undefined, wishes: DefinitionMap | undefined): DefinitionMap {
   const join = (name: 'networks' | 'pools' | 'paths'): DefinitionMap => {
@@ -75,7 +84,15 @@ export function placeOf(path: string, places: Places): string {
   return found === undefined ? path : found[1] + path.slice(found[0].length);
 }
 
-export interface DefinitionInput {
+/** What of the disks is other in a definition on the target. */
+export interface DiskEdits {
+  /** New sources of disks by target device; null ejects. */
+  readonly disks: Readonly<Record<string, string | null>>;
+  /** Images below disks by target device, where the definition has to name others. */
+  readonly chains: Readonly<Record<string, readonly BackingImage[]>>;
+}
+
+export interface DefinitionInput extends DiskEdits {
   readonly vm: string;
   readonly needs: DefinitionNeeds;
   readonly map: DefinitionMap;
@@ -84,15 +101,13 @@ export interface DefinitionInput {
   /** Undefined: the target was not asked. */
   readonly resources: HostResources | undefined;
   readonly createMissing: boolean;
-  /** New sources of disks by target device; null ejects. */
-  readonly disks: Readonly<Record<string, string | null>>;
-  /** Images below disks by target device, where the definition has to name others. */
-  readonly chains: Readonly<Record<string, readonly BackingImage[]>>;
+  /** In the definition for the next start; absent: the same. */
+  readonly nextStart?: DiskEdits;
   readonly ownXml: boolean;
 }
 
 /** What is to be changed (undefined: nothing) and made, or every reason why the target does not take the definition. */
-export function planDefinition({ vm, needs, map, source, target, resources, createMissing, disks, chains, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[] } {
+export function planDefinition({ vm, needs, map, source, target, resources, createMissing, disks, chains, nextStart, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[] } {
   const reasons: Reason[] = [];
   const creates: ResourceRef[] = [];
   const networks = Object.fromEntries([...needs.networks, ...needs.bridges].flatMap((name) => (map.networks?.[name] === undefined || map.networks[name] === name ? [] : [[name, map.networks[name]]])));
@@ -122,6 +137,7 @@ export function planDefinition({ vm, needs, map, source, target, resources, crea
     ...(map.pools === undefined ? {} : { pools: map.pools }),
     ...(Object.keys(disks).length === 0 ? {} : { disks }),
     ...(Object.keys(chains).length === 0 ? {} : { chains }),
+    ...(nextStart === undefined || JSON.stringify(nextStart) === JSON.stringify({ disks, chains }) ? {} : { nextStart }),
     ...(map.graphicsListen === undefined ? {} : { graphicsListen: map.graphicsListen }),
     ...(ownXml ? { ownXml: true as const } : {}),
     ...(creates.length === 0 ? {} : { creates }),

@@ -50,10 +50,18 @@ export interface DefinitionPlan {
   readonly disks?: Readonly<Record<string, string | null>>;
   /** The images below a disk by target device, nearest first; with none the definition says that there are none, if it names any. */
   readonly chains?: Readonly<Record<string, readonly BackingImage[]>>;
+  /** Both in the definition for the next start, where they are not the same. */
+  readonly nextStart?: Pick<DefinitionPlan, 'disks' | 'chains'>;
   readonly graphicsListen?: string;
   /** The operator gave the whole definition. */
   readonly ownXml?: true;
   readonly creates?: readonly ResourceRef[];
+}
+
+/** What is changed in the definition for the next start. */
+export function forNextStart(plan: DefinitionPlan): DefinitionPlan {
+  const { nextStart, disks: _disks, chains: _chains, ...rest } = plan;
+  return nextStart === undefined ? plan : { ...rest, ...nextStart };
 }
 
 /** How a move is carried out, decided at the checks and stored before anything is done. */

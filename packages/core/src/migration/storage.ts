@@ -100,6 +100,8 @@ export interface TargetStorage {
 
 export interface DiskPlan {
   readonly target: string;
+  /** Only one of the VM's two definitions has it: the running guest's, or that for the next start. */
+  readonly when?: 'now' | 'next-start';
   readonly path?: string;
   /** On the target, when it is another one there. */
   readonly targetPath?: string;

@@ -2,7 +2,7 @@
  * For tests of the engine: a fleet of hosts that behave as libvirt does as far as the engine can tell, and a clock of
  * virtual time. It proves nothing about real hosts.
  */
-import { FerryError } from '@ferry/core';
+import { FerryError, noNeeds } from '@ferry/core';
 import type { Clock, Hypervisor, Log } from '../ports.ts';
 import { virtualTime } from '../virtual-time.ts';
 import { tell, type FakeDomain, type FakeHost, type FakeSurroundings, type NextMove } from './host.ts';
@@ -44,8 +44,9 @@ export function fakeFleet(clock: Clock): FakeFleet {
       async connect(uri) {
         return fakeLink(byUri(uri), surroundings);
       },
-      identityOfDefinition: () => {
-        throw new Error('the fake fleet reads no definitions');
+      identityOfDefinition: (json) => {
+        const { uuid, name, disk } = JSON.parse(json) as FakeDomain;
+        return { uuid, name, disks: disk === undefined ? {} : { vda: disk }, needs: noNeeds };
       },
       rewriteDefinition: (xml) => xml,
       describeDefinition: () => {
