@@ -157,6 +157,51 @@ test('networks, filters and secrets that the target lacks: refused, or made when
   await fleet.seen('guest', 'running');
 });
 
+test('what ties a guest to its host: shared folders and memory while it runs, folders, files and secrets that the target lacks when it does not', async () => {
+  await virsh(fleet.lab, 'host1', ['destroy', 'guest']);
+  const plain = await inactive('host1');
+  const with_ = (devices: string, os = ''): string => plain.replace('</devices>', `${devices}</devices>`).replace('</os>', `${os}</os>`);
+  const refusedBefore = async (xml: string, says: RegExp, ...options: readonly string[]): Promise<void> => {
+    await redefine('host1', xml);
+    assert.match(await refusal('--to', 'host2', ...there, ...options), says);
+    assert.equal(await fleet.state('host2', 'guest'), 'absent');
+  };
+  await fleet.sh('host1', 'mkdir -p /var/lib/libvirt/data /var/lib/libvirt/both; echo x >/var/lib/libvirt/data/table.dsl');
+  await fleet.sh('host2', 'mkdir -p /var/lib/libvirt/both');
+  const share = (path: string): string => `<filesystem type='mount' accessmode='passthrough'><source dir='${path}'/><target dir='data'/></filesystem>`;
+  await refusedBefore(with_(share('/var/lib/libvirt/data')), /host2 has no \/var\/lib\/libvirt\/data \(folder shared as data\), which guest needs to start/);
+  await refusedBefore(with_('', '<acpi><table type="slic">/var/lib/libvirt/data/table.dsl</table></acpi>'), /host2 has no \/var\/lib\/libvirt\/data\/table\.dsl \(ACPI table\)/);
+  await redefine('host1', with_(share('/var/lib/libvirt/both')));
+  const { unchecked } = await fleet.plane.json<{ unchecked: readonly string[] }>('vm', 'migrate', 'guest', '--to', 'host2', ...there, '--dry-run');
+  assert.deepEqual(unchecked, ['whether /var/lib/libvirt/both on host2 holds the same (folder shared as data)']);
+  // while it runs
+  await redefine('host1', with_(`${share('/var/lib/libvirt/both')}<shmem name='peers'><model type='ivshmem-plain'/><size unit='M'>4</size></shmem>`));
+  await virsh(fleet.lab, 'host1', ['start', 'guest']);
+  await fleet.seen('guest', 'running');
+  const told = await refusal('--to', 'host2', ...there);
+  assert.match(told, /guest has a folder of its host \(\/var\/lib\/libvirt\/both, by 9p\), with which QEMU moves no running guest.*move it cold/s);
+  assert.match(told, /guest has shared memory of its host \(peers, ivshmem-plain\)/);
+  assert.equal(await fleet.state('host1', 'guest'), 'running');
+  await virsh(fleet.lab, 'host1', ['destroy', 'guest']);
+  await fleet.seen('guest', 'shut-off');
+
+  const secret = '44444444-4444-4444-8444-444444444444';
+  const define = (host: string, uuid: string, isPrivate: boolean): Promise<string> => fleet.sh(host, `echo "<secret ephemeral='no' private='${isPrivate ? 'yes' : 'no'}'><uuid>${uuid}</uuid><usage type='volume'><volume>/y</volume></usage></secret>" >/tmp/s.xml; virsh -q secret-define /tmp/s.xml`);
+  const encrypted = with_(`<tpm model='tpm-crb'><backend type='emulator' version='2.0'><encryption secret='${secret}'/></backend></tpm>`);
+  await define('host1', secret, true);
+  await fleet.sh('host1', `virsh -q secret-set-value ${secret} $(echo hush | base64) 2>/dev/null`);
+  await refusedBefore(encrypted, /The secret uuid:4{8}\S* is private on host1: its value cannot be read, so it cannot be made on host2/, '--create-missing');
+  await define('host2', '55555555-5555-4555-8555-555555555555', false);
+  await refusedBefore(encrypted, /host2 has another secret \(5{8}\S*\) for volume:\/y, and takes only one/, '--create-missing');
+  await fleet.sh('host2', 'virsh -q secret-undefine 55555555-5555-4555-8555-555555555555');
+  await define('host2', secret, false);
+  await refusedBefore(encrypted, /The secret uuid:4{8}\S* on host2 has no value/);
+  for (const host of ['host1', 'host2']) await fleet.sh(host, `virsh -q secret-undefine ${secret}`);
+  await redefine('host1', plain);
+  await virsh(fleet.lab, 'host1', ['start', 'guest']);
+  await fleet.seen('guest', 'running');
+});
+
 test('both definitions: what only the next start has is refused by name where the target lacks it, and arrives where it does not', async () => {
   const images = '/var/lib/libvirt/images';
   const shared = '/var/lib/libvirt/shared/later.qcow2';

@@ -11,7 +11,7 @@ const filesOf = (migration: Migration): readonly { readonly from: string; readon
 export const bringsBelongings = (migration: Migration): boolean => filesOf(migration).length > 0 || (migration.plan?.definition?.creates ?? []).length > 0;
 
 export async function bringBelongings(migration: Migration, source: HostLink, target: HostLink, signal: AbortSignal): Promise<void> {
-  const there = await target.resources.look(signal);
+  const there = await target.resources.look([], signal);
   for (const ref of migration.plan?.definition?.creates ?? []) {
     const known = { network: there.networks, filter: there.filters, secret: there.secrets }[ref.kind];
     if (!known.has(ref.name)) await target.resources.create(ref, await source.resources.read(ref, signal), signal);

@@ -6,6 +6,7 @@ import {
   candidatesOf, checkMigration, checkRescue, defaultCluster, disksOfBoth, joinMaps, loadOn, memoryPromisedOn, needsOfBoth, ownPlaces, placesOf, portsUsedOn, rescueCandidates, vmReasons, vmUuid,
   type CheckInput, type CheckResult, type Cluster, type Host, type HostId, type HostView, type Instance, type Migration, type MigrationRequest, type Reason, type RescueStorage, type ResolvedPolicy, type TargetStorage, type Vm,
 } from '@ferry/core';
+import { lookForPaths } from './host-paths.ts';
 import type { KeptInstanceStore } from './kept-instances.ts';
 import type { RunnerDeps } from './move-context.ts';
 import type { Peers } from './peers.ts';
@@ -190,7 +191,8 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     // no host is asked about disks when the VM itself forbids the move
     if (vmReasons(input).length > 0) return decide(input);
     const needs = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml.needs : needsOfBoth(facts);
-    const named = Object.values(needs).some((names) => names.length > 0);
+    const named = [needs.networks, needs.bridges, needs.filters, needs.secrets].some((names) => names.length > 0);
+    const sourceSecrets = needs.secrets.length === 0 ? undefined : (await ask(from, heard, (within) => from.link.resources.look(needs.secrets, within), signal))?.secrets;
     const hasDisks = request.kind !== 'configuration' && disksOfBoth(facts).length > 0;
     const candidates = candidatesOf(input);
     const asked = await Promise.all(
@@ -198,12 +200,19 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         const to = { host, link: deps.linkOf(host.id) };
         // where there is no choice it need not wait for one
         if (candidates.length === 1) void takesAnother(to, heard, signal).catch(() => undefined);
-        const said = await ask(to, heard, (within) => Promise.all([named ? to.link.resources.look(within) : undefined, hasDisks ? surveyOn(input, from, to, within) : undefined]), signal);
-        return { id: host.id, resources: said?.[0], storage: said?.[1] };
+        const said = await ask(to, heard, (within) => Promise.all([
+          named ? to.link.resources.look(needs.secrets, within) : undefined,
+          hasDisks ? surveyOn(input, from, to, within) : undefined,
+          // who moves a definition alone may bring the rest later
+          request.kind === 'configuration' ? undefined : lookForPaths(needs.paths, from.link, to.link, within),
+        ]), signal);
+        return { id: host.id, resources: said?.[0], storage: said?.[1], paths: said?.[2] };
       }),
     );
     return decide({
       ...input,
+      ...(sourceSecrets === undefined ? {} : { sourceSecrets }),
+      paths: new Map(asked.flatMap(({ id, paths }) => (paths === undefined ? [] : [[id, paths] as const]))),
       resources: new Map(asked.flatMap(({ id, resources }) => (resources === undefined ? [] : [[id, resources] as const]))),
       ...(hasDisks ? { storage: new Map(asked.flatMap(({ id, storage }) => (storage === undefined ? [] : [[id, storage] as const]))) } : {}),
     });

@@ -128,6 +128,7 @@ export const plannedJson = ({ vm, from, to, kind, plan, policy, outlook, diff, d
     disks: plan.disks.map(movedDiskJson),
     creates: plan.definition?.creates?.map((each) => ({ ...each })),
     diff: [...diff],
+    unchecked: [...(plan.unchecked ?? [])],
     differences: [...differences],
   });
 

@@ -1,9 +1,9 @@
 /**
  * The driver of the ResourceDriver port: what a host has beside storage that definitions name. It looks and does as told.
  */
-import type { HostResources, ResourceRef } from '@ferry/core';
+import type { HostResources, ResourceRef, SecretFacts } from '@ferry/core';
 import type { ResourceCopy, ResourceDriver } from '@ferry/engine';
-import type { HostSession, SecretRef } from '@ferry/libvirt';
+import { LibvirtError, VIR_ERR, type HostSession, type SecretRef } from '@ferry/libvirt';
 import { unlessUnsupported } from './failure.ts';
 
 /** VIR_SECRET_USAGE_TYPE as written in definitions. */
@@ -19,8 +19,25 @@ export function resourcesOf(session: HostSession): ResourceDriver {
   const network = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.networks({ signal })).find((each) => each.name === name);
   const filter = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.networkFilters({ signal })).find((each) => each.name === name);
   const secret = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.secrets({ signal })).find((each) => namesOf(each).includes(name));
+  /** Its value is asked for only to learn whether there is one: libvirt has no other call for that. */
+  const secretFacts = async (ref: SecretRef, asked: readonly string[], signal: AbortSignal): Promise<readonly (readonly [string, SecretFacts])[]> => {
+    const names = namesOf(ref);
+    const [, usage] = names;
+    const facts: SecretFacts = { uuid: ref.uuid, ...(usage === undefined ? {} : { usage }), value: names.some((name) => asked.includes(name)) ? await valueOf(ref, signal) : 'not-asked' };
+    return names.map((name) => [name, facts] as const);
+  };
+  const valueOf = async (ref: SecretRef, signal: AbortSignal): Promise<SecretFacts['value']> => {
+    try {
+      await session.secretValue(ref, { signal });
+      return 'there';
+    } catch (error) {
+      if (error instanceof LibvirtError && error.code === VIR_ERR.NO_SECRET) return 'none';
+      if (error instanceof LibvirtError && (error.code === VIR_ERR.INVALID_SECRET || error.code === VIR_ERR.OPERATION_DENIED)) return 'private';
+      throw error;
+    }
+  };
   return {
-    async look(signal): Promise<HostResources> {
+    async look(asked, signal): Promise<HostResources> {
       const [networks, interfaces, filters, secrets] = await Promise.all([
         unlessUnsupported(() => session.networks({ signal })), unlessUnsupported(() => session.interfaces({ signal })),
         unlessUnsupported(() => session.networkFilters({ signal })), unlessUnsupported(() => session.secrets({ signal })),
@@ -30,7 +47,7 @@ export function resourcesOf(session: HostSession): ResourceDriver {
         networks: new Map(active),
         ...(interfaces === undefined ? {} : { interfaces: new Set(interfaces) }),
         filters: new Set((filters ?? []).map(({ name }) => name)),
-        secrets: new Set((secrets ?? []).flatMap(namesOf)),
+        secrets: new Map((await Promise.all((secrets ?? []).map((each) => secretFacts(each, asked, signal)))).flat()),
       };
     },
     async read(ref, signal): Promise<ResourceCopy> {

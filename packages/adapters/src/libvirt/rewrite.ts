@@ -3,6 +3,7 @@
  */
 import type { BackingImage, DefinitionNeeds, DefinitionPlan, OwnDefinition } from '@ferry/core';
 import { editXml, escapeXml, parseXml, withAttribute, withoutAttribute, withoutElement, xmlAt, xmlChild, type XmlEdit, type XmlElement } from '@ferry/libvirt';
+import { pathsOf, tiesOf } from './host-ties.ts';
 
 const devicesOf = (root: XmlElement): readonly XmlElement[] => xmlChild(root, 'devices')?.children ?? [];
 const typeOf = (device: XmlElement): string => device.attributes.get('type') ?? '';
@@ -23,6 +24,8 @@ export function needsOf(root: XmlElement): DefinitionNeeds {
     bridges: unique(sources.map(({ attribute, name }) => (attribute === 'bridge' ? name : undefined))),
     filters: unique(cards.map((card) => xmlChild(card, 'filterref')?.attributes.get('filter'))),
     secrets: unique(devicesOf(root).flatMap(secretsIn)),
+    paths: pathsOf(root),
+    ties: tiesOf(root),
   };
 }
 

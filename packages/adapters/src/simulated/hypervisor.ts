@@ -96,7 +96,7 @@ function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
     migration: simulatedDriver(world, host),
     definitions: definitionsOf(world, host),
     storage: simulatedStorage(world.hosts, host),
-    resources: { look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Set() }), read: async () => ({ xml: '' }), create: async () => {}, remove: async () => {} },
+    resources: { look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Map() }), read: async () => ({ xml: '' }), create: async () => {}, remove: async () => {} },
     files: {
       look: async () => undefined,
       async *read() {

@@ -47,6 +47,7 @@ export const plannedMigrationSchema = z
     outlook: outlookSchema.optional(),
     disks: z.array(movedDiskSchema),
     creates: z.array(resourceSchema).optional(),
+    unchecked: z.array(z.string()).meta({ description: 'What could not be looked at on the target' }),
     differences: z.array(z.string()).meta({ description: "What the target's cluster does otherwise" }),
     diff: z.array(z.string()).meta({ description: 'Lines of the definition that change on the way, with - and +' }),
   })

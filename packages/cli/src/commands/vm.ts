@@ -72,7 +72,7 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
 
 const whenText = ({ how, when }: PlannedMigrationJson['disks'][number]): string => (when === undefined ? how : `${how}, ${when === 'now' ? 'until it stops' : 'from its next start on'}`);
 
-const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outlook, disks, creates, diff, differences }: PlannedMigrationJson): string =>
+const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outlook, disks, creates, diff, differences, unchecked }: PlannedMigrationJson): string =>
   [
     fields([
       ['vm', vm.name],
@@ -87,6 +87,7 @@ const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outl
       ['makes there', creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', ')],
     ]),
     ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, whenText(disk), disk.path, disk.targetPath ?? disk.path]))]),
+    ...(unchecked.length === 0 ? [] : ['', 'Not known:', ...unchecked]),
     ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
     ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff]),
   ].join('\n');

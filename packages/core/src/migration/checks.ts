@@ -13,7 +13,9 @@ import type { TimeMs } from '../ids.ts';
 import { conflictReasons, definitionThereReasons } from './definition-there.ts';
 import { joinMaps, mapReasons, noNeeds, placeOf, planDefinition, type DefinitionNeeds, type DiskEdits, type HostResources, type OwnDefinition, type Places } from './definition.ts';
 import type { PolicyContent } from '../policy/policy.ts';
+import { planPaths, tieReasons, type PathThere } from './host-ties.ts';
 import { needsOfBoth, planNextStart, type NextStart } from './next-start.ts';
+import type { Secrets } from './secrets.ts';
 import { planTransfer } from './transfer.ts';
 import { cacheReasons, planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
 
@@ -50,6 +52,10 @@ export interface CheckInput {
   readonly storage?: ReadonlyMap<HostId, TargetStorage>;
   /** By host, of the candidates. */
   readonly resources?: ReadonlyMap<HostId, HostResources>;
+  /** Of the source; only where the definition names any. */
+  readonly sourceSecrets?: Secrets;
+  /** By host, of the candidates: whether they have the paths that the definition names. */
+  readonly paths?: ReadonlyMap<HostId, ReadonlyMap<string, PathThere>>;
   /** What the operator's own definition says, or why it cannot be read. */
   readonly ownXml?: OwnDefinition | { readonly problem: string };
   /** Hosts that keep a definition of the VM on purpose. */
@@ -142,6 +148,7 @@ function wishReasons(name: string, kind: MigrationKind, request: MigrationReques
   if (request.temporary === true && !facts.persistent) refuse('temporary-transient', `${name} is transient: its host keeps no definition to come back to.`, 'Define it on its host first, or leave --temporary away.');
   if (request.keepSource === true && !facts.persistent) refuse('keep-source-transient', `${name} is transient: its host keeps no definition.`, 'Leave --keep-source away.');
   if (request.autoStart === true && carries && !facts.saved) refuse('auto-start-unfit', `${name} is not shut off, so there is nothing to start after the move.`, 'Leave --auto-start away.');
+  if (carries && !facts.saved) reasons.push(...tieReasons(name, facts.needs.ties));
   if (carries && facts.hostDevices > 0) refuse('vm-host-devices', `${name} has ${facts.hostDevices} device(s) of its host, which cannot travel with a running guest.`, 'Detach them, or shut the VM down and move it cold.');
   return reasons;
 }
@@ -311,13 +318,17 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
   const travel = how === 'definition' || source === undefined ? undefined : planTransfer({ source, target, request, copies: copied, live: how === 'guest' && move === 'live', cluster: input.clusters?.get(host.cluster) ?? { name: host.cluster }, sourceCluster: input.clusters?.get(source.host.cluster) ?? { name: source.host.cluster }, portsInUse: input.portsInUse?.(host.id) ?? [], ...(input.policy === undefined ? {} : { policy: input.policy }), ...(peerRefusal === undefined ? {} : { peerRefusal }) });
   const cluster = input.clusters?.get(host.cluster);
   const adapted = planDefinition({
-    vm: vm.name, needs: own?.needs ?? needsOfBoth(both), map: own === undefined ? joinMaps(cluster?.map, request.map) : {}, source: from, target: host.name, resources: input.resources?.get(host.id), createMissing: request.createMissing === true,
+    vm: vm.name, needs: own?.needs ?? needsOfBoth(both), map: own === undefined ? joinMaps(cluster?.map, request.map) : {}, source: from, target: host.name, resources: input.resources?.get(host.id), sourceSecrets: input.sourceSecrets, createMissing: request.createMissing === true,
     ...editsOf(facts.disks, disks.filter(({ when }) => when !== 'next-start'), storage.places ?? []),
     ...(both.nextStart === undefined ? {} : { nextStart: editsOf(both.nextStart.disks, disks.filter(({ when }) => when !== 'now'), storage.places ?? []) }), ownXml: input.ownXml !== undefined,
   });
   const machine = how === 'helper' ? helperMachine(source?.facts?.machines, target.facts?.machines) : undefined;
+  const paths = planPaths(vm.name, (own?.needs ?? needsOfBoth(both)).paths, input.paths?.get(host.id) ?? new Map(), host.name);
+  const devices = facts.hostDevices > 0 ? [`whether ${host.name} has devices in place of the ${facts.hostDevices} of ${from} that ${vm.name} was given`] : [];
+  const unchecked = [...adapted.unchecked, ...paths.unchecked, ...devices];
   const plan: MigrationPlan = {
     how,
+    ...(unchecked.length === 0 ? {} : { unchecked }),
     live: move === 'live',
     persistence: !facts.persistent ? 'transient' : request.temporary === true ? 'temporary' : request.keepSource === true ? 'keep-source' : 'permanent',
     disks,
@@ -335,5 +346,5 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
       ? [{ code: 'temporary-needs-shared', host: host.name, message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`, remedy: 'Leave --temporary away, or put the disks on shared storage.' }]
       : [];
   const cached = how === 'guest' ? cacheReasons(vm.name, facts.disks, now.disks, [source, target].flatMap((each) => (each === undefined ? [] : [{ name: each.host.name, qemuVersion: each.facts?.qemuVersion }]))) : [];
-  return { plan, storage: [...reasons, ...temporary, ...cached, ...(how === 'helper' ? helperReasons(vm.name, source, target) : [])], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...(travel?.reasons ?? [])], waits: travel?.waits ?? [], ports: travel?.ports ?? 0 };
+  return { plan, storage: [...reasons, ...temporary, ...cached, ...(how === 'helper' ? helperReasons(vm.name, source, target) : [])], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...paths.reasons, ...(travel?.reasons ?? [])], waits: travel?.waits ?? [], ports: travel?.ports ?? 0 };
 }

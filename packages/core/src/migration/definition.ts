@@ -3,8 +3,10 @@
  * paths. Pure; the XML itself is changed by a driver, which is told here what to change.
  */
 import type { Reason } from '../errors.ts';
+import type { HostPath, Tie } from './host-ties.ts';
 import type { DefinitionMap } from '../model.ts';
 import type { DefinitionPlan, ResourceRef } from './plan.ts';
+import { planSecrets, type Secrets } from './secrets.ts';
 import type { BackingImage, PoolFacts } from './storage.ts';
 
 /** What the definition names, each once. */
@@ -16,6 +18,9 @@ export interface DefinitionNeeds {
   readonly filters: readonly string[];
   /** As `uuid:UUID` or `TYPE:USAGE`. */
   readonly secrets: readonly string[];
+  /** Of the host, beside disks. */
+  readonly paths: readonly HostPath[];
+  readonly ties: readonly Tie[];
 }
 
 /** A definition that the operator gave. */
@@ -34,18 +39,21 @@ export interface HostResources {
   /** Interfaces of the host; undefined when it does not tell. */
   readonly interfaces?: ReadonlySet<string>;
   readonly filters: ReadonlySet<string>;
-  readonly secrets: ReadonlySet<string>;
+  readonly secrets: Secrets;
 }
 
-export const noNeeds: DefinitionNeeds = { networks: [], bridges: [], filters: [], secrets: [] };
+export const noNeeds: DefinitionNeeds = { networks: [], bridges: [], filters: [], secrets: [], paths: [], ties: [] };
 
 const union = (a: readonly string[], b: readonly string[]): readonly string[] => [...new Set([...a, ...b])];
 
+/** `a`: of the running guest, whose ties count. */
 export const joinNeeds = (a: DefinitionNeeds, b: DefinitionNeeds): DefinitionNeeds => ({
   networks: union(a.networks, b.networks),
   bridges: union(a.bridges, b.bridges),
   filters: union(a.filters, b.filters),
   secrets: union(a.secrets, b.secrets),
+  paths: [...new Map([...a.paths, ...b.paths].map((each) => [each.path, each])).values()],
+  ties: a.ties,
 });
 
 /** The second wins. */
@@ -100,6 +108,8 @@ export interface DefinitionInput extends DiskEdits {
   readonly target: string;
   /** Undefined: the target was not asked. */
   readonly resources: HostResources | undefined;
+  /** Undefined: the source was not asked. */
+  readonly sourceSecrets: Secrets | undefined;
   readonly createMissing: boolean;
   /** In the definition for the next start; absent: the same. */
   readonly nextStart?: DiskEdits;
@@ -107,8 +117,9 @@ export interface DefinitionInput extends DiskEdits {
 }
 
 /** What is to be changed (undefined: nothing) and made, or every reason why the target does not take the definition. */
-export function planDefinition({ vm, needs, map, source, target, resources, createMissing, disks, chains, nextStart, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[] } {
+export function planDefinition({ vm, needs, map, source, target, resources, sourceSecrets, createMissing, disks, chains, nextStart, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[]; readonly unchecked: readonly string[] } {
   const reasons: Reason[] = [];
+  const unchecked: string[] = [];
   const creates: ResourceRef[] = [];
   const networks = Object.fromEntries([...needs.networks, ...needs.bridges].flatMap((name) => (map.networks?.[name] === undefined || map.networks[name] === name ? [] : [[name, map.networks[name]]])));
   const named = (name: string): string => networks[name] ?? name;
@@ -130,7 +141,10 @@ export function planDefinition({ vm, needs, map, source, target, resources, crea
       if (resources.interfaces?.has(name) === false) reasons.push({ code: 'bridge-missing', host: target, message: `${target} has no bridge ${name}, which ${vm} needs.`, remedy: `Make it there, or map it with --map-network ${original(name)}=BRIDGE.` });
     }
     for (const name of needs.filters) if (!resources.filters.has(name)) missing('filter', name, `network filter ${name}`, 'Define it there (virsh nwfilter-define), or make it with --create-missing.');
-    for (const name of needs.secrets) if (!resources.secrets.has(name)) missing('secret', name, `secret ${name}`, `Define it there as on ${source} (virsh secret-define, secret-set-value), or make it with --create-missing.`);
+    const secrets = planSecrets({ vm, needed: needs.secrets, source, target, here: sourceSecrets, there: resources.secrets, createMissing });
+    reasons.push(...secrets.reasons);
+    creates.push(...secrets.creates.map((name) => ({ kind: 'secret' as const, name })));
+    unchecked.push(...secrets.unchecked);
   }
   const plan: DefinitionPlan = {
     ...(Object.keys(networks).length === 0 ? {} : { networks }),
@@ -142,7 +156,7 @@ export function planDefinition({ vm, needs, map, source, target, resources, crea
     ...(ownXml ? { ownXml: true as const } : {}),
     ...(creates.length === 0 ? {} : { creates }),
   };
-  return { definition: Object.keys(plan).length === 0 ? undefined : plan, reasons };
+  return { definition: Object.keys(plan).length === 0 ? undefined : plan, reasons, unchecked };
 }
 
 /** What an operator maps for one move has to be there; a cluster's map is for whatever comes in. */

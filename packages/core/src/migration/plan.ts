@@ -75,6 +75,8 @@ export interface MigrationPlan {
   readonly live: boolean;
   readonly persistence: 'permanent' | 'temporary' | 'keep-source' | 'transient';
   readonly disks: readonly DiskPlan[];
+  /** What could not be looked at, for people: "whether ...". */
+  readonly unchecked?: readonly string[];
   /** Absent: the definition arrives as it is. */
   readonly definition?: DefinitionPlan;
   /** Absent where nothing but a definition travels. */

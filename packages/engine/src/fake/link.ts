@@ -57,7 +57,7 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
     },
     migration: fakeMigrationDriver(host, surroundings),
     resources: {
-      look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Set() }),
+      look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Map() }),
       read: async () => ({ xml: '' }),
       create: async () => {},
       remove: async () => {},
