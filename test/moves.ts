@@ -77,7 +77,12 @@ ${rows.join('\n')}
 A file is taken for shared when a marker volume made in its folder through one host is found through the other, and both hosts see this one file
 (size and time of change) at the moment of the move; a network disk, or a block device named by its WWN, by that name. Of a VM with several disks only those travel that the target does not have. A copy goes into a thin volume that
 Ferry makes in the target's pool for the same folder, and that goes away again when the move fails. The source keeps what was copied away
-unless \`--delete-source-disks\` is given; \`ferry volume leftovers\` lists it.
+unless \`--delete-source-disks\` is given; \`ferry volume leftovers\` lists it, images and UEFI variables too, and with \`--purge\` deletes
+what nobody changed or uses.
+
+Nothing is written over or deleted that is not proved to be the VM's own: not what other definitions or chains of that host need, nor a file that
+lies where its saved memory, UEFI variables or TPM state would be. Such a move is refused, with what is in the way
+(docs/decisions/0016-whose-files.md).
 
 Tested beside the table:
 
@@ -85,6 +90,7 @@ Tested beside the table:
 | --- | --- |
 | \`--kind configuration\`, \`--keep-source\`, \`--temporary\`; two definitions of one VM | test/kept-source.test.ts |
 | several disks, chains, raw; prepared volumes; what is in the way; aborts; limits while disks are copied | test/storage.test.ts |
+| files of other VMs, and what is not proved to be the VM's own; leftovers and their purge | test/ownership.test.ts |
 | crashes of control plane and target | test/storage-interrupted.test.ts |
 | snapshots and checkpoints: with shared disks live, inside a local file cold | test/snapshots.test.ts |
 | UEFI variables and TPM state; a VM too large, of another CPU or with host devices, cold | test/saved.test.ts |

@@ -19,6 +19,7 @@ export * from './migration/judge.ts';
 export * from './migration/kind.ts';
 export * from './migration/meanwhile.ts';
 export * from './migration/next-start.ts';
+export * from './migration/ownership.ts';
 export * from './migration/phase.ts';
 export * from './migration/plan.ts';
 export * from './migration/progress.ts';

@@ -18,6 +18,9 @@ export interface DefinitionMoveDeps {
   readonly notThere: () => Promise<string | undefined>;
   /** Remembers that the source's definition is kept on purpose. */
   readonly park: () => Promise<void>;
+  /** Copies UEFI variables, TPM state and saved memory, and takes them back. */
+  readonly bringState: () => Promise<void>;
+  readonly takeStateBack: () => Promise<void>;
   /** The definition for the target. */
   readonly rewrite: (xml: string) => string;
   /** Two texts are of one VM, with the same disks and the same needs. */
@@ -34,7 +37,7 @@ const notApart = (error: unknown): string => {
 };
 const isOff = (view: InstanceView): boolean => view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
 
-export async function moveDefinition(migration: Migration, { source, target, log, signal, released, apart, notThere, park, rewrite, sameDefinition }: DefinitionMoveDeps): Promise<DefinitionMove> {
+export async function moveDefinition(migration: Migration, { source, target, log, signal, released, apart, notThere, park, bringState, takeStateBack, rewrite, sameDefinition }: DefinitionMoveDeps): Promise<DefinitionMove> {
   const { vm, plan, from, to } = migration;
   const keeps = plan?.persistence === 'keep-source';
   const [here, there, oneMachine] = await Promise.all([source.migration.observe(vm.uuid, signal), target.migration.observe(vm.uuid, signal), apart().then(() => undefined, notApart)]);
@@ -50,7 +53,7 @@ export async function moveDefinition(migration: Migration, { source, target, log
         await park();
         return { moved: true, failure };
       }
-      for (const path of plan?.stateFiles ?? []) await target.files.remove(path, signal);
+      await takeStateBack();
       // a definition that was there before stays: it was parked, and is so again
       if (there.kind === 'absent' && (await target.migration.observe(vm.uuid, signal)).kind === 'present') await target.migration.remove(vm.uuid, 'definition', signal);
       return { moved: false, failure };
@@ -68,18 +71,12 @@ export async function moveDefinition(migration: Migration, { source, target, log
 
   /** UEFI variables, TPM state and saved memory go over before the definition does: nobody can start the VM without them. */
   async function carryFiles(): Promise<string | undefined> {
-    for (const path of plan?.stateFiles ?? []) {
-      try {
-        const file = await source.files.look(path, signal);
-        if (file === undefined) return `${path} is no longer on ${from.name}.`;
-        await target.files.write(file, source.files.read(path, signal), signal);
-        const arrived = await target.files.look(path, signal);
-        if (arrived?.sizeBytes !== file.sizeBytes) return `${path} did not arrive whole on ${to?.name ?? 'the target'}.`;
-      } catch (error) {
-        return `${path} could not be copied to ${to?.name ?? 'the target'}: ${error instanceof Error ? error.message : String(error)}`;
-      }
+    try {
+      await bringState();
+      return undefined;
+    } catch (error) {
+      return `what belongs to it could not be copied to ${to?.name ?? 'the target'}: ${error instanceof Error ? error.message : String(error)}`;
     }
-    return undefined;
   }
 
   async function define(): Promise<string | undefined> {

@@ -9,7 +9,9 @@ import { createEventHub } from './event-hub.ts';
 import type { ClusterView, Engine } from './facade.ts';
 import { createFleet } from './fleet.ts';
 import { openKeptInstances } from './kept-instances.ts';
-import { purgeLeftover } from './leftovers.ts';
+import { createCarriedFiles } from './carried-files.ts';
+import { createLeftovers } from './leftovers.ts';
+import { createRecords } from './records.ts';
 import { createMigrations } from './migrations.ts';
 import { outsideHosts } from './outside.ts';
 import { createPeers } from './peers.ts';
@@ -37,8 +39,9 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const hub = createEventHub(journal, clock, log);
   const closing = new AbortController();
   const kept = await openKeptInstances(intents, clock);
+  const records = createRecords(intents);
   const sharing = createSharing({ intents, clock, log });
-  const volumes = createVolumes({ intents, clock, sharing });
+  const volumes = createVolumes({ records, clock, log, sharing });
   const policies = await openPolicies(intents, clock);
   const clusters = await openClusters(intents, policies);
   const active = (): readonly Migration[] => migrations.active();
@@ -92,6 +95,9 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     installation,
     volumes,
     sharing,
+    records,
+    carried: createCarriedFiles({ records, clock, log }),
+    machineOf: (id) => roster.follower(id)?.host().machineUuid ?? '',
     kept,
     stored: (uuid, host) => inventory.definition(uuid, host),
     hypervisor,
@@ -114,6 +120,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     },
   });
 
+  const leftovers = createLeftovers({ volumes, roster, vms: () => fleet.vms(), active });
   const outside = outsideHosts({ roster, clock, active });
 
   await roster.open(hurry ?? closing.signal);
@@ -154,8 +161,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       answers: (id) => roster.follower(id)?.view().state === 'connected',
       active,
       migrationsOf: async (uuid) => (await migrations.list({ vm: uuid, state: 'finished' })),
-      leftovers: () => volumes.leftovers(),
-      purge: (record, signal) => volumes.purge(record, roster.linkOf(record.host).storage, signal),
+      leftovers: () => leftovers.list(),
+      purge: (record, signal) => leftovers.purge(record, signal),
       refresh: async (id, { uuid }, signal) => roster.followerOf(id).refresh(uuid, signal),
       kept,
       changed: () => fleet.changed(),
@@ -166,8 +173,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       return found;
     },
     tuneMigration: (ref, limits, signal) => migrations.tune(ref, limits, signal),
-    leftovers: () => volumes.leftovers(),
-    purgeLeftover: (hostRef, path, signal) => purgeLeftover({ volumes, roster, vms: () => fleet.vms(), active }, hostRef, path, signal),
+    leftovers: () => leftovers.list(),
+    purgeLeftover: (hostRef, path, signal) => leftovers.purgeAt(hostRef, path, signal),
     clusters: clusterViews,
     async changeCluster(name, change) {
       const cluster = await clusters.change(name, change);

@@ -4,14 +4,16 @@
  */
 import {
   candidatesOf, checkMigration, checkRescue, defaultCluster, disksOfBoth, joinMaps, loadOn, memoryPromisedOn, needsOfBoth, ownPlaces, placesOf, portsUsedOn, rescueCandidates, vmReasons, vmUuid,
-  type CheckInput, type CheckResult, type Cluster, type Host, type HostId, type HostView, type Instance, type Migration, type MigrationRequest, type Reason, type RescueStorage, type ResolvedPolicy, type TargetStorage, type Vm,
+  FerryError, type CheckInput, type CheckResult, type Cluster, type FileThere, type Host, type HostId, type HostView, type Instance, type Migration, type MigrationRequest, type Reason, type RescueStorage, type ResolvedPolicy, type TargetHoldings, type TargetStorage, type Vm, type VmFacts,
 } from '@ferry/core';
 import { lookForPaths } from './host-paths.ts';
 import type { KeptInstanceStore } from './kept-instances.ts';
 import type { RunnerDeps } from './move-context.ts';
 import type { Peers } from './peers.ts';
 import type { Policies } from './policies.ts';
-import type { HostLink, Hypervisor } from './ports.ts';
+import type { FileFacts, HostLink, Hypervisor } from './ports.ts';
+import type { Records } from './records.ts';
+import { sideOn, type Side } from './volumes.ts';
 
 /** Bounds all the asking for one check. */
 export const factsTimeoutMs = 45_000;
@@ -29,7 +31,8 @@ export interface FleetView {
   instancesOn(hostId: string): readonly Instance[];
 }
 
-export interface FactFinderDeps extends Pick<RunnerDeps, 'clock' | 'linkOf' | 'volumes' | 'stored'> {
+export interface FactFinderDeps extends Pick<RunnerDeps, 'clock' | 'linkOf' | 'volumes' | 'sharing' | 'stored'> {
+  readonly records: Pick<Records, 'at'>;
   readonly hypervisor: Pick<Hypervisor, 'describeDefinition' | 'identityOfDefinition'>;
   readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'isParked'>;
   readonly peers: Pick<Peers, 'refusalsOf'>;
@@ -84,13 +87,40 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     }
   };
 
+  const sideAt = ({ host, link }: Place): Side => sideOn({ id: host.id, name: host.name, machine: host.machineUuid }, link);
+  /** The file at this path; a text where that cannot be seen. */
+  const lookAt = async ({ files }: Side, path: string, signal: AbortSignal): Promise<FileFacts | string | undefined> => {
+    try {
+      return await files.look(path, signal);
+    } catch (error) {
+      if (error instanceof FerryError && error.code === 'volume-failed') return error.message;
+      throw error;
+    }
+  };
+
   /** Looks at the target's storage where the maps, or the operator's own definition, put the disks. */
   const surveyOn = async ({ request, facts, ownXml, clusters }: CheckInput, from: Place, to: Place, signal: AbortSignal): Promise<TargetStorage> => {
     const map = joinMaps(clusters?.get(to.host.cluster)?.map, request.map);
     const poolsOf = async ({ host, link }: Place) => ({ name: host.name, pools: map.pools === undefined ? [] : await link.storage.pools(signal) });
     const { places, reasons } = ownXml === undefined ? placesOf(map, await poolsOf(from), await poolsOf(to)) : { places: 'problem' in ownXml ? [] : ownPlaces(ownXml.disks, facts), reasons: [] };
-    const side = ({ host, link }: Place) => ({ id: host.id, name: host.name, storage: link.storage });
-    return { ...(await deps.volumes.survey(facts === undefined ? [] : disksOfBoth(facts), side(from), side(to), places, signal)), mapReasons: reasons };
+    return { ...(await deps.volumes.survey(facts === undefined ? [] : disksOfBoth(facts), sideAt(from), sideAt(to), places, signal)), mapReasons: reasons };
+  };
+
+  /** What lies on the target where the VM's state would be, and which files its definitions use: every time that something is written there. */
+  const holdingsOn = async ({ statePlaces }: Pick<VmFacts, 'statePlaces'>, storage: TargetStorage | undefined, from: Side | undefined, to: Side, signal: AbortSignal): Promise<TargetHoldings> => {
+    const state = new Map<string, FileThere>();
+    for (const { path } of statePlaces) {
+      const there = await lookAt(to, path, signal);
+      if (there === undefined) continue;
+      if (typeof there === 'string') state.set(path, { kind: 'unseen', why: there });
+      else {
+        const record = await deps.records.at(to, path);
+        const shared = record === undefined && from !== undefined && (await deps.sharing.sharesFile(path, from, to, signal));
+        state.set(path, { kind: 'file', allocationBytes: there.allocationBytes, ...(there.modified === undefined ? {} : { modified: there.modified }), ...(record === undefined ? {} : { record }), ...(shared ? { shared: true as const } : {}) });
+      }
+    }
+    const writes = state.size > 0 || statePlaces.some(({ what }) => what !== 'memory') || [...(storage?.sharing.values() ?? [])].some(({ verdict }) => verdict === 'separate');
+    return { state, ...(writes ? { uses: await to.uses(signal) } : {}) };
   };
 
   /** A host's free memory now, which is also the question whether it answers at all. What one host does not say is that host's reason, and no other's. */
@@ -155,13 +185,15 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const facts = definition === undefined ? undefined : deps.hypervisor.describeDefinition(definition.xml);
     const answering = rescueCandidates({ vm, hosts, request }).filter(({ state }) => state === 'connected');
     const surveyed = await Promise.all(
-      answering.map(async ({ host }): Promise<readonly (readonly [typeof host.id, RescueStorage])[]> => {
+      answering.map(async ({ host }): Promise<readonly { readonly id: HostId; readonly storage: RescueStorage; readonly holdings: TargetHoldings }[]> => {
         const place = { host, link: deps.linkOf(host.id) };
-        const storage = await ask(place, heard, (within) => deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, { ...host, storage: place.link.storage }, within), signal);
-        return storage === undefined ? [] : [[host.id, storage]];
+        const to = sideAt(place);
+        const said = await ask(place, heard, (within) => Promise.all([deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, to, within), holdingsOn(facts ?? { statePlaces: [] }, undefined, undefined, to, within)]), signal);
+        return said === undefined ? [] : [{ id: host.id, storage: said[0], holdings: said[1] }];
       }),
     );
-    return (now) => checkRescue({ vm, request, ...now, parkedOn: parkedOn(vm), domainsOn: (id) => fleet.instancesOn(id), hosts: heard.of(hosts), silent: heard.silent, storage: new Map(surveyed.flat()), ...(facts === undefined ? {} : { facts }) });
+    const all = surveyed.flat();
+    return (now) => checkRescue({ vm, request, ...now, parkedOn: parkedOn(vm), domainsOn: (id) => fleet.instancesOn(id), hosts: heard.of(hosts), silent: heard.silent, storage: new Map(all.map(({ id, storage }) => [id, storage])), holdings: new Map(all.map(({ id, holdings }) => [id, holdings])), ...(facts === undefined ? {} : { facts }) });
   };
 
   /** Asks the source what the VM consists of, and every candidate about its storage. */
@@ -186,7 +218,8 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     if (source?.state !== 'connected') return decide(basic);
     const from = { host: source.host, link: deps.linkOf(vm.hostId) };
     const facts = await ask(from, heard, (within) => from.link.definitions.describe(vm.uuid, within), signal);
-    if (facts === undefined) return () => ({ kind: 'refused', reasons: [{ code: 'facts-missing', host: source.host.name, message: `What a move of ${vm.name} has to know cannot be read: ${heard.silent.get(source.host.id)?.message ?? ''}`, remedy: `Check that libvirtd on ${source.host.name} answers, then try again.` }] });
+    const unread = () => (): CheckResult => ({ kind: 'refused', reasons: [{ code: 'facts-missing', host: source.host.name, message: `What a move of ${vm.name} has to know cannot be read: ${heard.silent.get(source.host.id)?.message ?? ''}`, remedy: `Check that libvirtd on ${source.host.name} answers, then try again.` }] });
+    if (facts === undefined) return unread();
     const input: CheckInput = { ...basic, facts, ...(request.xml === undefined ? {} : { ownXml: readOwnXml(request.xml) }) };
     // no host is asked about disks when the VM itself forbids the move
     if (vmReasons(input).length > 0) return decide(input);
@@ -195,25 +228,35 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const sourceSecrets = needs.secrets.length === 0 ? undefined : (await ask(from, heard, (within) => from.link.resources.look(needs.secrets, within), signal))?.secrets;
     const hasDisks = request.kind !== 'configuration' && disksOfBoth(facts).length > 0;
     const candidates = candidatesOf(input);
+    const lookAtTarget = async (to: Place, within: AbortSignal) => {
+      const [resources, storage, paths] = await Promise.all([
+        named ? to.link.resources.look(needs.secrets, within) : undefined,
+        hasDisks ? surveyOn(input, from, to, within) : undefined,
+        // who moves a definition alone may bring the rest later
+        request.kind === 'configuration' ? undefined : lookForPaths(needs.paths, from.link, to.link, within),
+      ]);
+      return { resources, storage, paths, holdings: await holdingsOn(facts, storage, sideAt(from), sideAt(to), within) };
+    };
     const asked = await Promise.all(
       candidates.map(async ({ host }) => {
         const to = { host, link: deps.linkOf(host.id) };
         // where there is no choice it need not wait for one
         if (candidates.length === 1) void takesAnother(to, heard, signal).catch(() => undefined);
-        const said = await ask(to, heard, (within) => Promise.all([
-          named ? to.link.resources.look(needs.secrets, within) : undefined,
-          hasDisks ? surveyOn(input, from, to, within) : undefined,
-          // who moves a definition alone may bring the rest later
-          request.kind === 'configuration' ? undefined : lookForPaths(needs.paths, from.link, to.link, within),
-        ]), signal);
-        return { id: host.id, resources: said?.[0], storage: said?.[1], paths: said?.[2] };
+        const said = await ask(to, heard, (within) => lookAtTarget(to, within), signal);
+        return { id: host.id, ...said };
       }),
     );
+    // the files that are copied away may be others', too
+    const copies = asked.some(({ storage }) => [...(storage?.sharing.values() ?? [])].some(({ verdict }) => verdict === 'separate'));
+    const uses = copies ? await ask(from, heard, (within) => sideAt(from).uses(within), signal) : undefined;
+    if (copies && uses === undefined) return unread();
     return decide({
       ...input,
       ...(sourceSecrets === undefined ? {} : { sourceSecrets }),
       paths: new Map(asked.flatMap(({ id, paths }) => (paths === undefined ? [] : [[id, paths] as const]))),
       resources: new Map(asked.flatMap(({ id, resources }) => (resources === undefined ? [] : [[id, resources] as const]))),
+      ...(uses === undefined ? {} : { uses }),
+      holdings: new Map(asked.flatMap(({ id, holdings }) => (holdings === undefined ? [] : [[id, holdings] as const]))),
       ...(hasDisks ? { storage: new Map(asked.flatMap(({ id, storage }) => (storage === undefined ? [] : [[id, storage] as const]))) } : {}),
     });
   };

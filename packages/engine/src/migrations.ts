@@ -46,7 +46,7 @@ export interface Migrations {
   stop(): Promise<void>;
 }
 
-export interface MigrationsDeps extends Omit<FactFinderDeps, 'active'>, Pick<RunnerDeps, 'uriOf' | 'refresh' | 'installation' | 'rewriteDefinition' | 'identityOfDefinition' | 'log' | 'sharing'> {
+export interface MigrationsDeps extends Omit<FactFinderDeps, 'active'>, Pick<RunnerDeps, 'uriOf' | 'machineOf' | 'carried' | 'refresh' | 'installation' | 'rewriteDefinition' | 'identityOfDefinition' | 'log'> {
   readonly kept: KeptInstances & FactFinderDeps['kept'];
   readonly peers: Peers;
   readonly intents: IntentStore;

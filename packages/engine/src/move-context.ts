@@ -7,8 +7,9 @@ import type { CarriedSnapshots } from './carried-snapshots.ts';
 import type { Inspection } from './inspection.ts';
 import type { KeptInstances } from './kept-instances.ts';
 import type { Clock, HostLink, Log, StoredDefinition } from './ports.ts';
-import type { Sharing, StorageSide } from './sharing.ts';
-import type { Volumes } from './volumes.ts';
+import type { CarriedFiles } from './carried-files.ts';
+import type { Sharing } from './sharing.ts';
+import { sideOn, type Side, type Volumes } from './volumes.ts';
 
 export interface RunnerDeps {
   readonly clock: Clock;
@@ -19,8 +20,11 @@ export interface RunnerDeps {
   /** URI by which other hosts reach this one. */
   readonly uriOf: (hostId: string) => string;
   readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
+  /** UUID of the machine that a host is. */
+  readonly machineOf: (hostId: string) => string;
   readonly volumes: Volumes;
-  readonly sharing: Pick<Sharing, 'notThere'>;
+  readonly sharing: Pick<Sharing, 'notThere' | 'sharesFile'>;
+  readonly carried: CarriedFiles;
   readonly rewriteDefinition: (xml: string, plan: DefinitionPlan) => string;
   readonly identityOfDefinition: (xml: string) => OwnDefinition;
   readonly kept: KeptInstances;
@@ -73,7 +77,10 @@ export const targetIdOf = ({ to }: Migration): string => {
 /** Device of the helper domain for the disk at this place; libvirt's names for the first 26 and beyond. */
 export const helperTarget = (index: number): string => `sd${index < 26 ? '' : String.fromCodePoint(96 + Math.floor(index / 26))}${String.fromCodePoint(97 + (index % 26))}`;
 
-export const sideOf = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): StorageSide => ({ id: place?.id ?? '', name: place?.name ?? '', storage: link.storage });
+export const sidesOf = ({ migration, deps, source, target }: Pick<MoveContext, 'migration' | 'deps' | 'source' | 'target'>): { readonly from: Side; readonly to: Side } => {
+  const side = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): Side => sideOn({ id: place?.id ?? '', name: place?.name ?? '', machine: deps.machineOf(place?.id ?? '') }, link);
+  return { from: side(migration.from, source()), to: side(migration.to, target()) };
+};
 
 /**
  * The VM's definition as the target gets it: that of the running guest, or that for its next start. The operator's own names what it wants; where

@@ -6,7 +6,7 @@ import { arrivalProblems, hasCopies, type InstanceView, type Migration, type Mig
 import { bringsBelongings, takeBelongingsBack } from './belongings.ts';
 import { moveDefinition } from './definition-move.ts';
 import { inspectTarget } from './inspection.ts';
-import { rewritten, sideOf, type MoveContext } from './move-context.ts';
+import { rewritten, sidesOf, type MoveContext } from './move-context.ts';
 import type { HostLink } from './ports.ts';
 
 /** Pauses from here on are told to the guest's agent, ms. */
@@ -24,12 +24,13 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   const { migration, deps, source, target, signal, bounded, apart } = context;
   const { plan, vm, to, from } = migration;
   if (plan?.how === 'stored-definition') return startStored(context);
+  const sides = sidesOf(context);
   let failure: string | undefined;
   if (plan?.how === 'guest' || plan === undefined) failure = await afterGuest(context);
   else {
     // ending the helper takes libvirt a while, and only a start has to wait for it
     const released = endHelper(target(), context);
-    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, apart, notThere: () => deps.sharing.notThere(plan.disks, sideOf(from, source()), sideOf(to, target()), bounded()), park: () => deps.kept.park(vm.uuid, from.id), rewrite: (xml) => rewritten(migration, 'next-start', xml, deps), sameDefinition: (a, b) => isSame(deps.identityOfDefinition(a), deps.identityOfDefinition(b)) });
+    const moving = moveDefinition(migration, { source: source(), target: target(), log: deps.log, signal, released, apart, notThere: () => deps.sharing.notThere(plan.disks, sides.from, sides.to, bounded()), park: () => deps.kept.park(vm.uuid, from.id), rewrite: (xml) => rewritten(migration, 'next-start', xml, deps), bringState: () => deps.carried.bringState(migration, sides.from, sides.to, signal), takeStateBack: () => deps.carried.takeBack(migration, sides.to, signal), sameDefinition: (a, b) => isSame(deps.identityOfDefinition(a), deps.identityOfDefinition(b)) });
     const [moved] = await Promise.all([moving, released]);
     if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
     failure = moved.failure;
@@ -37,7 +38,8 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   // a temporary guest keeps its snapshots where its definition is
   if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, plan.persistence === 'temporary' ? source() : target(), bounded());
   if (to !== undefined) await deps.kept.unpark(vm.uuid, to.id);
-  const { copiedBytes } = hasCopies(plan) ? await deps.volumes.settle(migration, sideOf(from, source()), sideOf(to, target()), bounded()) : { copiedBytes: 0 };
+  const { copiedBytes } = hasCopies(plan) ? await deps.volumes.settle(migration, sides.from, sides.to, bounded()) : { copiedBytes: 0 };
+  await deps.carried.settle(migration, sides.from, sides.to, bounded());
   const there = await lookAt(target(), vm.uuid, context);
   return {
     type: 'cleaned',
@@ -133,7 +135,7 @@ async function startStored(context: MoveContext): Promise<Cleaned> {
 /** Takes back what was prepared. Rejects, and nothing is deleted, while the target still has something of the VM that is active. */
 export async function takeBack(context: MoveContext): Promise<void> {
   const { migration, deps, source, target, bounded, apart } = context;
-  const { plan, vm, to } = migration;
+  const { plan, vm } = migration;
   if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, source(), bounded());
   if (plan?.helper !== undefined) for (const link of [source(), target()]) await endHelper(link, context);
   const there = await lookAt(target(), vm.uuid, context);
@@ -146,7 +148,8 @@ export async function takeBack(context: MoveContext): Promise<void> {
   if (migration.request.keepTargetOnFailure === true && migration.evidence.ending?.outcome === 'failed') {
     const definition = async (): Promise<string> => rewritten(migration, 'now', await source().definitions.readMigratable(vm.uuid, bounded()), deps);
     await deps.inspected(await inspectTarget(migration, { target: target(), definition }, deps.clock.now(), bounded()));
-  } else await deps.volumes.takeBack(migration, sideOf(to, target()), bounded());
+  } else await deps.volumes.takeBack(migration, sidesOf(context).to, bounded());
+  await deps.carried.takeBack(migration, sidesOf(context).to, bounded());
   if (bringsBelongings(migration)) await takeBelongingsBack(migration, target(), bounded());
   // it was shut down to be moved cold, and was not moved
   if (migration.evidence.poweredOffAt !== undefined && migration.request.kind === 'cold') {

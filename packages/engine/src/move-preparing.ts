@@ -4,16 +4,18 @@
  */
 import { budgetOf, FerryError, hasCopies, type Outlook } from '@ferry/core';
 import { bringBelongings, bringsBelongings } from './belongings.ts';
-import { helperTarget, sideOf, type MoveContext } from './move-context.ts';
+import { helperTarget, sidesOf, type MoveContext } from './move-context.ts';
 
 /** Resolves with what was foreseen of the transfer, if that was measured. Rejects when something cannot be prepared. */
-export async function prepareMove({ migration, current, deps, source, target, signal, bounded }: MoveContext): Promise<Outlook | undefined> {
-  const { plan, vm, from, to } = migration;
+export async function prepareMove(context: MoveContext): Promise<Outlook | undefined> {
+  const { migration, current, deps, source, target, signal, bounded } = context;
+  const { plan, vm } = migration;
   const marker = { installation: deps.installation, migration: migration.id, epoch: 1 };
   const foreseen = deps.foresee(migration, signal);
   if (bringsBelongings(migration)) await bringBelongings(migration, source(), target(), bounded());
+  if (plan !== undefined && plan.how !== 'stored-definition') await deps.carried.bring(migration, sidesOf(context).from, sidesOf(context).to, bounded());
   if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
-  const volumes = hasCopies(plan) ? deps.volumes.make(migration, sideOf(to, target()), bounded()) : undefined;
+  const volumes = hasCopies(plan) ? deps.volumes.make(migration, sidesOf(context).to, bounded()) : undefined;
   if (plan?.helper !== undefined) {
     const disks = plan.disks.filter(({ how }) => how === 'copy').map(({ target: device, path = '', format = 'raw', capacityBytes = 0, asFile }, index) => ({
       target: helperTarget(index), path, sizeBytes: capacityBytes, ...(asFile === true ? { format: 'raw' } : { format, of: device }),
@@ -27,7 +29,7 @@ export async function prepareMove({ migration, current, deps, source, target, si
   }
   await volumes;
   // libvirt gives the source up by itself: the last look at what both hosts are to have is this one
-  const missing = plan?.how !== 'guest' ? undefined : await deps.sharing.notThere(plan.disks.filter(({ how }) => how === 'shared'), sideOf(from, source()), sideOf(to, target()), bounded());
+  const missing = plan?.how !== 'guest' ? undefined : await deps.sharing.notThere(plan.disks.filter(({ how }) => how === 'shared'), sidesOf(context).from, sidesOf(context).to, bounded());
   if (missing !== undefined) throw new FerryError('volume-failed', missing);
   if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') {
     await source().migration.mark(vm.uuid, marker, signal);

@@ -1,5 +1,5 @@
 /** Ports: a host, and what of it can be read and changed besides moving a guest. */
-import type { BackingImage, DefinitionPlan, HostFacts, HostResources, Instance, OwnDefinition, PoolFacts, ResourceRef, SeenFile, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
+import type { BackingImage, DefinitionPlan, HostFacts, HostResources, HostUses, Instance, OwnDefinition, PoolFacts, ResourceRef, SeenFile, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
 import type { HelperDomain, MigrationDriver, MigrationMarker } from './ports-migration.ts';
 
 /** Opens a host. Rejects with FerryError `uri-*` or `host-*`. */
@@ -59,6 +59,8 @@ export interface SnapshotMetadata {
 export interface DefinitionDriver {
   /** What a move has to know of the VM. Rejects when the host has none with this UUID. */
   describe(uuid: VmUuid, signal: AbortSignal): Promise<VmFacts>;
+  /** Every file that a definition of this host names or a chain leads to: of all domains, running or not, both definitions, and snapshots. */
+  filesInUse(signal: AbortSignal): Promise<HostUses>;
   /** The inactive definition with its secrets, without what libvirt adds to every one by itself, so that an older libvirt takes it too. */
   read(uuid: VmUuid, signal: AbortSignal): Promise<string>;
   /** What libvirt would give a target: the running guest's definition with its secrets. */
@@ -97,7 +99,7 @@ export interface ResourceDriver {
   remove(ref: ResourceRef, signal: AbortSignal): Promise<void>;
 }
 
-/** A file that belongs to a VM beside its disks: UEFI variables, TPM state, saved memory. */
+/** A file of a host: a disk's image, UEFI variables, TPM state, saved memory. */
 export interface FileFacts {
   readonly path: string;
   readonly sizeBytes: number;
@@ -105,6 +107,10 @@ export interface FileFacts {
   readonly group: number;
   /** Octal, as in a volume's XML. */
   readonly mode: string;
+  /** What it takes on the storage. */
+  readonly allocationBytes: number;
+  /** Time of the last change as the host tells it; two equal texts mean that nobody wrote in between. */
+  readonly modified?: string;
 }
 
 /** A piece of a file; a hole is a run of zeros. */
@@ -112,18 +118,20 @@ export type FilePiece = { readonly kind: 'data'; readonly bytes: Uint8Array } | 
 
 /** Files of a host, reached through pools that are there just as long. */
 export interface HostFiles {
-  /** Undefined when there is none. */
+  /** Undefined when there is none. Rejects with `volume-failed` where that cannot be seen. */
   look(path: string, signal: AbortSignal): Promise<FileFacts | undefined>;
   read(path: string, signal: AbortSignal): AsyncIterable<FilePiece>;
-  /** Replaces the file; its folder is made if need be. */
-  write(file: FileFacts, pieces: AsyncIterable<FilePiece>, signal: AbortSignal): Promise<void>;
+  /** Makes an empty file of this length where there is none, and its folder if need be. Rejects with `volume-exists`, `volume-failed`. */
+  create(file: Omit<FileFacts, 'allocationBytes' | 'modified'>, signal: AbortSignal): Promise<void>;
+  fill(path: string, pieces: AsyncIterable<FilePiece>, signal: AbortSignal): Promise<void>;
+  /** One that is not there is fine. */
   remove(path: string, signal: AbortSignal): Promise<void>;
 }
 
 /** Storage of a host, through its pools. */
 export interface HostStorage {
   pools(signal: AbortSignal): Promise<readonly PoolFacts[]>;
-  /** What an active pool of files has at this path, the folder looked at anew. */
+  /** What is at this path, the folder looked at anew; `pool` is empty where the folder is no pool's. Rejects with `volume-failed` where it cannot be looked into. */
   volumeAt(path: string, signal: AbortSignal): Promise<VolumeFacts | undefined>;
   /** What the image file at this path lies above, nearest first; undefined when that cannot be told. */
   imagesBelow(path: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined>;
@@ -133,8 +141,6 @@ export interface HostStorage {
   identityOf(path: string, signal: AbortSignal): Promise<string | undefined>;
   /** Makes a sparse volume. Rejects with FerryError `volume-exists`, `volume-failed`. */
   createVolume(volume: { readonly pool: string; readonly name: string; readonly format: string; readonly capacityBytes: number; readonly backing?: { readonly path: string; readonly format: string } }, signal: AbortSignal): Promise<void>;
-  /** Deletes the volume; one that is not there is fine. */
-  deleteVolume(pool: string, name: string, signal: AbortSignal): Promise<void>;
   /**
    * A small volume in a folder, with a pool for just this long where the folder has none. `find` tells whether it is
    * there; `folder` is false when the host has no such folder.

@@ -29,6 +29,8 @@ export interface StorageSide {
 export interface Sharing {
   /** Of one image of a disk, which is at another of the `places` on the target. `folders`: what was proved in this survey. */
   prove(path: string, disk: DiskFacts, folders: Map<string, Promise<SharingProof>>, from: StorageSide, to: StorageSide, places: Places, signal: AbortSignal): Promise<SharingProof>;
+  /** Whether both hosts have one file at this path, which is no disk. */
+  sharesFile(path: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<boolean>;
   /** Why the target does not have a file that it is said to have, in a sentence; undefined when it is there. */
   missingOn(place: string, to: StorageSide, signal: AbortSignal): Promise<string | undefined>;
   /** The proof of a folder that is kept from an earlier move, whatever its age. */
@@ -129,21 +131,26 @@ export function createSharing({ intents, clock, log }: { readonly intents: Inten
     return isThere && isFile(place) ? missingOn(place, to, signal) : undefined;
   };
 
+  const proveFileIn = async (path: string, placed: string, folders: Map<string, Promise<SharingProof>>, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<SharingProof> => {
+    const [folder, place] = [folderOf(path), folderOf(placed)];
+    const key = `${folder}\0${place}`;
+    const proof = folders.get(key) ?? proveFolder(folder, place, from, to, { fresh: false }, signal);
+    folders.set(key, proof);
+    const ofFolder = await proof;
+    if (ofFolder.verdict !== 'shared') return ofFolder;
+    const ofFile = await proveFile(path, placed, from, to, signal).catch((error: unknown) => unseen(to, error));
+    if (ofFile.verdict !== 'other-file') return ofFile;
+    const now = await proveFolder(folder, place, from, to, { fresh: true }, signal);
+    return now.verdict === 'shared' ? ofFile : now;
+  };
+
   return {
     async prove(path, disk, folders, from, to, places, signal) {
       if (disk.type === 'block') return proveDevice(path, placeOf(path, places), from, to, signal);
       if (disk.type !== 'file') return { verdict: 'unknown', method: 'none', at: clock.now(), detail: `a ${disk.type} disk without an identity cannot carry a marker` };
-      const [folder, place] = [folderOf(path), folderOf(placeOf(path, places))];
-      const key = `${folder}\0${place}`;
-      const proof = folders.get(key) ?? proveFolder(folder, place, from, to, { fresh: false }, signal);
-      folders.set(key, proof);
-      const ofFolder = await proof;
-      if (ofFolder.verdict !== 'shared') return ofFolder;
-      const ofFile = await proveFile(path, placeOf(path, places), from, to, signal).catch((error: unknown) => unseen(to, error));
-      if (ofFile.verdict !== 'other-file') return ofFile;
-      const now = await proveFolder(folder, place, from, to, { fresh: true }, signal);
-      return now.verdict === 'shared' ? ofFile : now;
+      return proveFileIn(path, placeOf(path, places), folders, from, to, signal);
     },
+    sharesFile: async (path, from, to, signal) => (await proveFileIn(path, path, new Map(), from, to, signal)).verdict === 'shared',
     missingOn,
     kept: async (a, b, path) => (await intents.get(proofKey(a, b, folderOf(path))))?.value as SharingProof | undefined,
     async notThere(disks, from, to, signal) {

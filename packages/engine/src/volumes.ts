@@ -3,54 +3,80 @@
  * again when the move fails, and records what stays behind on the source. What is to be done is decided in core; a record
  * is written before the thing it speaks of is touched, so that a later look knows whose it is.
  */
-import { FerryError, needsProof, placeOf, type DiskFacts, type DiskPlan, type Migration, type Places, type RescueStorage, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord } from '@ferry/core';
-import type { Clock, HostStorage, IntentStore } from './ports.ts';
+import { FerryError, heldBy, isMadeBy, isUntouched, needsProof, notReplaceable, otherUsers, placeOf, type DiskFacts, type DiskPlan, type HostUses, type Migration, type Places, type RescueStorage, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord, type VmUuid } from '@ferry/core';
+import type { Clock, HostFiles, HostLink, Log } from './ports.ts';
+import type { Records } from './records.ts';
 import type { Sharing, StorageSide } from './sharing.ts';
 
-const volumePrefix = 'volumes/';
-/** A volume that holds no more than this was never written by a copy. */
-const untouchedBytes = 1_048_576;
-
-/** As stored: `made` tells that the volume was seen to be made. */
-type StoredRecord = VolumeRecord & { readonly made?: boolean };
+/** One host, where files may be written or deleted. */
+export interface Side extends StorageSide {
+  /** UUID of the machine. */
+  readonly machine: string;
+  readonly files: HostFiles;
+  /** Which files its definitions use. */
+  readonly uses: (signal: AbortSignal) => Promise<HostUses>;
+}
 
 export interface Volumes {
   /** What the target's storage says to these disks, which are at other `places` there. Leaves nothing behind on either host. */
-  survey(disks: readonly DiskFacts[], from: StorageSide, to: StorageSide, places: Places, signal: AbortSignal): Promise<TargetStorage>;
+  survey(disks: readonly DiskFacts[], from: Side, to: Side, places: Places, signal: AbortSignal): Promise<TargetStorage>;
   /** What is known of a dead host's storage: proofs kept from earlier, whatever their age, and what the target has. */
   surveyForRescue(disks: readonly DiskFacts[], deadHost: string, to: StorageSide, signal: AbortSignal): Promise<RescueStorage>;
   /** Makes the planned volumes. Rejects with FerryError; what was made until then is taken back by `takeBack`. */
-  make(migration: Migration, to: StorageSide, signal: AbortSignal): Promise<void>;
+  make(migration: Migration, to: Side, signal: AbortSignal): Promise<void>;
   /** Deletes what `make` made. Nothing of the VM may be active on the target. */
-  takeBack(migration: Migration, to: StorageSide, signal: AbortSignal): Promise<void>;
+  takeBack(migration: Migration, to: Side, signal: AbortSignal): Promise<void>;
   /** After a verified move: the target's volumes are the VM's own; the source's are recorded, or deleted if that was asked. */
-  settle(migration: Migration, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<{ readonly copiedBytes: number }>;
+  settle(migration: Migration, from: Side, to: Side, signal: AbortSignal): Promise<{ readonly copiedBytes: number }>;
   /** What finished and failed moves left behind, oldest first. */
   leftovers(): Promise<readonly VolumeRecord[]>;
-  /** Deletes a leftover that nobody touched since. Rejects with `volume-unknown`, `volume-changed`. */
-  purge(record: VolumeRecord, storage: HostStorage, signal: AbortSignal): Promise<void>;
+  /** Deletes a leftover that nobody touched since and nobody uses, `except` this VM. Rejects with `volume-changed`. */
+  purge(record: VolumeRecord, at: Side, except: VmUuid | undefined, signal: AbortSignal): Promise<void>;
 }
 
-const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
-const keyOf = (host: string, path: string): string => `${volumePrefix}${host}/${encodeURIComponent(path)}`;
+export const sideOn = (place: Pick<Side, 'id' | 'name' | 'machine'>, { storage, files, definitions }: HostLink): Side => ({ ...place, storage, files, uses: (signal) => definitions.filesInUse(signal) });
+
 /** `path` is the source's, `place` the target's. */
 const planned = (migration: Migration): readonly (DiskPlan & Required<Pick<DiskPlan, 'path' | 'volume'>> & { readonly place: string })[] =>
   (migration.plan?.disks ?? []).flatMap((disk) => (disk.how === 'copy' && disk.path !== undefined && disk.volume !== undefined ? [{ ...disk, path: disk.path, place: disk.targetPath ?? disk.path, volume: disk.volume }] : []));
 
-export function createVolumes({ intents, clock, sharing: proofs }: { readonly intents: IntentStore; readonly clock: Clock; readonly sharing: Sharing }): Volumes {
-  const put = (record: StoredRecord) => intents.commit([{ op: 'put', key: keyOf(record.host, record.path), value: record }]);
-  const drop = (host: string, path: string) => intents.commit([{ op: 'delete', key: keyOf(host, path) }]);
-  const recordAt = async (host: string, path: string): Promise<StoredRecord | undefined> => (await intents.get(keyOf(host, path)))?.value as StoredRecord | undefined;
+export function createVolumes({ records, clock, log, sharing: proofs }: { readonly records: Records; readonly clock: Clock; readonly log: Log; readonly sharing: Sharing }): Volumes {
+  /** Where that cannot be seen: why. */
+  const seen = async (at: StorageSide, path: string, signal: AbortSignal): Promise<VolumeFacts | string | undefined> => {
+    try {
+      return await at.storage.volumeAt(path, signal);
+    } catch (error) {
+      if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
+      log.warn({ err: error, host: at.name, path }, 'it cannot be seen what is there');
+      return error.message;
+    }
+  };
+  const factsOf = (look: VolumeFacts | string | undefined): VolumeFacts | undefined => (typeof look === 'string' ? undefined : look);
 
-  const forget = (storage: HostStorage, { pool, name }: { readonly pool: string; readonly name: string }, signal: AbortSignal) => storage.deleteVolume(pool, name, signal);
+  /** What is at the place of a volume has not changed since the plan was made: the time between may be long. */
+  const freeIts = async (place: string, { volume }: Pick<ReturnType<typeof planned>[number], 'volume'>, migration: Migration, to: Side, uses: HostUses, signal: AbortSignal): Promise<void> => {
+    const inTheWay = (why: string) => new FerryError('volume-exists', `${place} on ${to.name} is in the way: ${why}.`);
+    const goes = volume.existing || volume.replaces;
+    const users = otherUsers(uses, place, migration.vm.uuid);
+    const held = goes ? heldBy(uses, place, migration.vm.uuid) : users.length > 0 ? users.join(', ') : undefined;
+    if (held !== undefined) throw inTheWay(`it is ${held}`);
+    if (!volume.replaces) return;
+    const [there, record] = await Promise.all([to.storage.volumeAt(place, signal), records.at(to, place)]);
+    if (there === undefined) return;
+    const why = notReplaceable(migration.vm, there, record);
+    if (why !== undefined) throw inTheWay(why);
+    // the stale copy goes while its own record still tells what it is
+    await to.files.remove(place, signal);
+  };
 
   return {
     async survey(disks, from, to, places, signal) {
       const folders = new Map<string, Promise<SharingProof>>();
       const sharing = new Map<string, SharingProof>();
       const volumes = new Map<string, VolumeFacts>();
-      const records = new Map<string, VolumeRecord>();
       const missing = new Map<string, string>();
+      const known = new Map<string, VolumeRecord>();
+      const unseen = new Map<string, string>();
       for (const disk of disks.filter(needsProof)) {
         for (const path of [disk.source ?? '', ...disk.backing.map((image) => image.path)]) sharing.set(path, await proofs.prove(path, disk, folders, from, to, places, signal));
         const path = disk.source ?? '';
@@ -58,11 +84,12 @@ export function createVolumes({ intents, clock, sharing: proofs }: { readonly in
         const why = disk.type === 'file' && sharing.get(path)?.verdict === 'unknown' ? await proofs.missingOn(place, to, signal) : undefined;
         if (why !== undefined) missing.set(path, why);
         if (sharing.get(path)?.verdict !== 'separate') continue;
-        const [there, record] = await Promise.all([to.storage.volumeAt(place, signal), recordAt(to.id, place)]);
-        if (there !== undefined) volumes.set(path, there);
-        if (record !== undefined) records.set(path, record);
+        const [there, record] = await Promise.all([seen(to, place, signal), records.at(to, place)]);
+        if (typeof there === 'string') unseen.set(path, there);
+        else if (there !== undefined) volumes.set(path, there);
+        if (record !== undefined) known.set(path, record);
       }
-      return { pools: volumes.size > 0 || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, records, missing, places };
+      return { pools: volumes.size > 0 || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, unseen, records: known, missing, places };
     },
 
     async surveyForRescue(disks, deadHost, to, signal) {
@@ -72,7 +99,7 @@ export function createVolumes({ intents, clock, sharing: proofs }: { readonly in
       const lookAt = async (path: string): Promise<void> => {
         const kept = await proofs.kept(deadHost, to.id, path);
         if (kept !== undefined) sharing.set(path, kept);
-        if ((await to.storage.marker('find', folderOf(path), path.slice(path.lastIndexOf('/') + 1), signal)).found) found.add(path);
+        if (factsOf(await seen(to, path, signal)) !== undefined) found.add(path);
       };
       for (const { source: path, backing, chainUnknown } of disks.filter((disk) => needsProof(disk) && disk.type === 'file')) {
         if (path === undefined) continue;
@@ -85,55 +112,73 @@ export function createVolumes({ intents, clock, sharing: proofs }: { readonly in
     },
 
     async make(migration, to, signal) {
-      for (const { place: path, volume, capacityBytes = 0, asFile, format: diskFormat = 'raw' } of planned(migration)) {
+      const uses = await to.uses(signal);
+      for (const disk of planned(migration)) {
+        const { place: path, volume, capacityBytes = 0, asFile, format: diskFormat = 'raw' } = disk;
+        const before = await records.at(to, path);
+        if (before?.migration === migration.id && before.made === true) continue;
+        await freeIts(path, disk, migration, to, uses, signal);
         if (volume.existing) continue;
         const format = asFile === true ? 'raw' : diskFormat;
-        const before = await recordAt(to.id, path);
-        if (before?.migration === migration.id && before.made === true) continue;
-        const record: StoredRecord = {
-          host: to.id, hostName: to.name, path, pool: volume.pool, name: volume.name, vm: migration.vm, migration: migration.id,
+        const record: VolumeRecord = {
+          host: to.id, hostName: to.name, machine: to.machine, path, pool: volume.pool, name: volume.name, vm: migration.vm, migration: migration.id,
           at: clock.now(), role: 'target', capacityBytes,
         };
-        // the stale copy goes while its own record still tells what it is
-        if (volume.replaces) await forget(to.storage, volume, signal);
-        await put(record);
+        await records.put(record);
         try {
           await to.storage.createVolume({ pool: volume.pool, name: volume.name, format, capacityBytes, ...(volume.backing === undefined ? {} : { backing: volume.backing }) }, signal);
         } catch (error) {
           // not ours: somebody was faster, and what is not ours is not taken back
-          if (error instanceof FerryError && error.code === 'volume-exists' && before?.migration !== migration.id) await drop(to.id, path);
+          if (error instanceof FerryError && error.code === 'volume-exists' && before?.migration !== migration.id) await records.drop(record);
           throw error;
         }
-        await put({ ...record, made: true });
+        await records.put({ ...record, made: true });
       }
     },
 
     async takeBack(migration, to, signal) {
+      let uses: HostUses | undefined;
       for (const { place: path, volume } of planned(migration)) {
-        const record = await recordAt(to.id, path);
+        const record = await records.at(to, path);
         if (volume.existing || record === undefined || record.migration !== migration.id || record.role !== 'target') continue;
         const there = await to.storage.volumeAt(path, signal);
-        if (there !== undefined && (record.made === true || there.allocationBytes <= untouchedBytes)) await forget(to.storage, volume, signal);
-        await drop(to.id, path);
+        if (there !== undefined && isMadeBy(record, there)) {
+          uses ??= await to.uses(signal);
+          const users = otherUsers(uses, path, migration.vm.uuid);
+          if (users.length > 0) {
+            log.warn({ migration: migration.id, host: to.name, path }, `the unfinished copy stays, and is a leftover: it is ${users.join(', ')}`);
+            continue;
+          }
+          await to.files.remove(path, signal);
+        }
+        await records.drop(record);
       }
     },
 
     async settle(migration, from, to, signal) {
       let copiedBytes = 0;
+      let uses: HostUses | undefined;
       for (const { path, place, volume, asFile, capacityBytes = 0 } of planned(migration)) {
-        const [left, arrived] = await Promise.all([from.storage.volumeAt(path, signal), to.storage.volumeAt(place, signal)]);
-        await drop(to.id, place);
+        const [look, arrived] = [await seen(from, path, signal), factsOf(await seen(to, place, signal))];
+        const left = factsOf(look);
+        const made = await records.at(to, place);
+        if (made !== undefined) await records.drop(made);
         copiedBytes += arrived?.allocationBytes ?? 0;
         // a file copied as it is shows the size that the guest sees again
         const verified = arrived !== undefined && (asFile === true || arrived.capacityBytes >= capacityBytes);
-        if (left !== undefined && verified && migration.request.deleteSourceDisks === true) {
-          await forget(from.storage, left, signal);
-          continue;
+        if (verified && look !== undefined && typeof look !== 'string' && migration.request.deleteSourceDisks === true) {
+          uses ??= await from.uses(signal);
+          const held = heldBy(uses, path, migration.vm.uuid);
+          if (held === undefined) {
+            await from.files.remove(path, signal);
+            continue;
+          }
+          log.warn({ migration: migration.id, host: from.name, path }, `the disk stays on its source, and is a leftover: it is ${held}`);
         }
         // deleted by an earlier try
-        if (left === undefined && verified && migration.request.deleteSourceDisks === true) continue;
-        await put({
-          host: from.id, hostName: from.name, path, pool: left?.pool ?? '', name: left?.name ?? volume.name, vm: migration.vm, migration: migration.id,
+        if (look === undefined && verified && migration.request.deleteSourceDisks === true) continue;
+        await records.put({
+          host: from.id, hostName: from.name, machine: from.machine, path, pool: left?.pool ?? '', name: left?.name ?? volume.name, vm: migration.vm, migration: migration.id,
           at: clock.now(), role: 'source', capacityBytes: left?.capacityBytes ?? capacityBytes,
           ...(left === undefined ? {} : { allocationBytes: left.allocationBytes }),
           ...(left?.modified === undefined ? {} : { modified: left.modified }),
@@ -142,19 +187,20 @@ export function createVolumes({ intents, clock, sharing: proofs }: { readonly in
       return { copiedBytes };
     },
 
-    async leftovers() {
-      return (await intents.list(volumePrefix)).map(({ value }) => value as VolumeRecord).sort((a, b) => a.at - b.at);
-    },
+    leftovers: () => records.all(),
 
-    async purge(record, storage, signal) {
-      const there = await storage.volumeAt(record.path, signal);
+    async purge(record, at, except, signal) {
+      const there = await at.files.look(record.path, signal);
       if (there !== undefined) {
-        if (record.role === 'source' && (record.modified === undefined || there.modified !== record.modified || there.allocationBytes !== record.allocationBytes)) {
-          throw new FerryError('volume-changed', `${record.path} on ${record.hostName} was changed after migration ${record.migration} left it.`);
-        }
-        await forget(storage, there, signal);
+        const where = `${record.path} on ${at.name}`;
+        if (record.role === 'source' && !isUntouched(record, there)) throw new FerryError('volume-changed', `${where} was changed after migration ${record.migration} left it.`);
+        if (record.role === 'target' && !isMadeBy(record, there)) throw new FerryError('volume-changed', `${where} was not made by migration ${record.migration}.`);
+        const uses = await at.uses(signal);
+        const held = heldBy(uses, record.path, except);
+        if (held !== undefined) throw new FerryError('volume-changed', `${where} is ${held}.`);
+        await at.files.remove(record.path, signal);
       }
-      await drop(record.host, record.path);
+      await records.drop(record);
     },
   };
 }

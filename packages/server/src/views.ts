@@ -154,6 +154,7 @@ export const leftoverJson = (record: VolumeRecord): LeftoverJson =>
     migration: record.migration,
     at: time(record.at),
     role: record.role,
+    what: record.what,
     sizeBytes: record.capacityBytes,
     allocatedBytes: record.allocationBytes,
   });

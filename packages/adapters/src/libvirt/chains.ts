@@ -2,13 +2,13 @@
  * The images below a disk, as libvirt finds them when it starts a VM: those that the definition names, and from the last of them on what the
  * images themselves say, unless the definition says that the chain ends. It looks; what a chain means for a move is decided elsewhere.
  */
-import type { BackingImage } from '@ferry/core';
+import { FerryError, type BackingImage } from '@ferry/core';
 import { xmlChild, type HostSession, type XmlElement } from '@ferry/libvirt';
 import { fileOf, folderOf, refreshPool, volumeNamed, type PoolLender } from './pool-lending.ts';
 import { backingOf } from './storage-xml.ts';
 
 /** libvirt gives up on longer ones, too. */
-const longestChain = 200;
+export const longestChain = 200;
 
 /** What a definition says of the images below a disk. */
 export interface NamedChain {
@@ -54,8 +54,18 @@ export async function chainOfDisk(session: HostSession, pools: PoolLender, disk:
   return below === undefined ? undefined : [...named.images, ...below];
 }
 
+/** A folder that cannot be looked into tells nothing. */
+async function lentTo(pools: PoolLender, folder: string, signal: AbortSignal): ReturnType<PoolLender['lend']> {
+  try {
+    return await pools.lend(folder, {}, signal);
+  } catch (error) {
+    if (error instanceof FerryError && error.code === 'volume-failed') return undefined;
+    throw error;
+  }
+}
+
 async function imageXml(session: HostSession, pools: PoolLender, path: string, signal: AbortSignal): Promise<string | undefined> {
-  await using lent = await pools.lend(folderOf(path), {}, signal);
+  await using lent = await lentTo(pools, folderOf(path), signal);
   if (lent === undefined) return undefined;
   await refreshPool(session, lent.pool, signal);
   const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);

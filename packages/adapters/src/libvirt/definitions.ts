@@ -2,10 +2,10 @@
  * The driver of the DefinitionDriver port: what a VM consists of, its definition, and the helper domain that carries the
  * disks of one that is shut off. It describes and does as told.
  */
-import type { DiskFacts, NextStart, VmFacts, VmUuid } from '@ferry/core';
+import { FerryError, type DiskFacts, type NextStart, type VmFacts, type VmUuid } from '@ferry/core';
 import type { DefinitionDriver, HelperDomain, MigrationMarker } from '@ferry/engine';
 import {
-  escapeXml, LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlAt, xmlChild,
+  escapeXml, LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlChild,
   type DomainRef, type HostSession, type XmlElement,
 } from '@ferry/libvirt';
 import { chainOfDisk, namedChain } from './chains.ts';
@@ -15,7 +15,9 @@ import { markerElement } from './marker.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { needsOf } from './rewrite.ts';
 import { snapshotsOn } from './snapshots.ts';
+import { hasTpm, nvramOf, savePath, statePlacesOf, tpmPaths } from './state-places.ts';
 import { disksOf } from './translate.ts';
+import { filesInUse } from './uses.ts';
 
 export function definitionsOf(session: HostSession, pools: PoolLender): DefinitionDriver {
   const must = (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
@@ -25,7 +27,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     try {
       return await ask();
     } catch (error) {
-      if (error instanceof LibvirtError) return undefined;
+      if (error instanceof LibvirtError || (error instanceof FerryError && error.code === 'volume-failed')) return undefined;
       throw error;
     }
   };
@@ -99,8 +101,8 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         : [false, false];
       const root = parseXml(xml);
       const devices = xmlChild(root, 'devices')?.children ?? [];
-      const nvram = xmlAt(root, 'os', 'nvram')?.text ?? '';
-      const tpm = devices.some(({ name, children }) => name === 'tpm' && children.some((backend) => backend.attributes.get('type') === 'emulator'));
+      const nvram = nvramOf(root);
+      const tpm = hasTpm(devices);
       const disks = await Promise.all(disksOf(root).map((disk) => describeDisk(domain, disk, snapshots.disks.has(disk.target) ? 'snapshots' : (checkpoints?.length ?? 0) > 0 && disk.format === 'qcow2' ? 'checkpoints' : undefined, signal)));
       const stateFiles = domain.id < 0 ? await stateFilesOf(domain, { nvram, tpm }, signal) : [];
       return {
@@ -110,6 +112,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         persistent,
         disks,
         stateFiles,
+        statePlaces: statePlacesOf({ name: domain.name, uuid: domain.uuid, nvram, tpm, persistent }),
         nvram: nvram !== '',
         hostDevices: devices.filter(isHostDevice).length,
         snapshots: snapshots.count,
@@ -140,6 +143,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     async start(uuid, signal) {
       await session.domainCreate(await must(uuid, signal), 0, { signal });
     },
+    filesInUse: (signal) => filesInUse(session, pools, signal),
     ...snapshotsOn(session),
     async startHelper(helper, marker, signal) {
       try {
@@ -159,10 +163,6 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     },
   };
 }
-
-/** Where libvirt's QEMU driver of the system keeps the memory of a saved VM, and the TPM state of either version. */
-export const savePath = (name: string): string => `/var/lib/libvirt/qemu/save/${name}.save`;
-const tpmPaths = (uuid: string): readonly string[] => [`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`, `/var/lib/libvirt/swtpm/${uuid}/tpm1.2/tpm-00.permall`];
 
 /** PCI and mediated devices, and network cards that are one. USB ones too: libvirt refuses all of them. */
 const isHostDevice = ({ name, attributes }: XmlElement): boolean => name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');
@@ -224,7 +224,8 @@ export function describeDefinition(xml: string): VmFacts {
       return { ...disk, backing, ...(told ? {} : { chainUnknown: true as const }), ...(identity === undefined ? {} : { identity }) };
     }),
     stateFiles: [],
-    nvram: (xmlAt(root, 'os', 'nvram')?.text ?? '') !== '',
+    statePlaces: statePlacesOf({ name: xmlChild(root, 'name')?.text ?? '', uuid: xmlChild(root, 'uuid')?.text ?? '', nvram: nvramOf(root), tpm: hasTpm(devices), persistent: true }),
+    nvram: nvramOf(root) !== '',
     hostDevices: devices.filter(isHostDevice).length,
     snapshots: 0,
     externalSnapshots: false,

@@ -10,7 +10,7 @@ import {
   type AccessSettings, type DomainEvent, type DomainRef, type EventGap, type HostSession,
 } from '@ferry/libvirt';
 import { callFailure, connectFailure } from './failure.ts';
-import { definitionsOf, describeDefinition, savePath } from './definitions.ts';
+import { definitionsOf, describeDefinition } from './definitions.ts';
 import { measureDirtyRate } from './dirty-rate.ts';
 import { filesOf } from './files.ts';
 import { announceGuest, cutCopies, limitCopies, releaseThrottle, setGuestClock } from './guest.ts';
@@ -19,6 +19,7 @@ import { openDirectSide, performPeerToPeer, recoverPeerToPeer } from './moving.t
 import { poolLender } from './pool-lending.ts';
 import { resourcesOf } from './resources.ts';
 import { identityOfDefinition, rewriteDefinition } from './rewrite.ts';
+import { savePath } from './state-places.ts';
 import { storageOf } from './storage.ts';
 import { completedOf, factsOf, instanceOf, linkSpeedOf, machineUuidOf, sampleOf, stateOf } from './translate.ts';
 

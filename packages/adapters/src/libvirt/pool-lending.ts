@@ -2,8 +2,9 @@
  * Lends a storage pool on a folder: the host's own active pool of files there, or a transient one that is gone afterwards.
  * It is how Ferry reaches a folder without an agent.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { escapeXml, LibvirtError, VIR_ERR, VIR_STORAGE_POOL_CREATE, VIR_STORAGE_POOL_STATE, type HostSession, type PoolRef, type VolumeRef } from '@ferry/libvirt';
-import type { PoolFacts } from '@ferry/core';
+import { FerryError, normalPath, type PoolFacts } from '@ferry/core';
 import { poolOf } from './storage-xml.ts';
 
 export interface KnownPool extends PoolFacts {
@@ -53,8 +54,31 @@ export async function refreshPool(session: HostSession, pool: PoolRef, signal: A
   }
 }
 
+const busyTries = 20;
+const busyMs = 100;
+
+/** The same for those who write or delete by what they see: what a busy pool knew before is not good enough. Rejects with `volume-failed`. */
+export async function lookAnew(session: HostSession, pool: PoolRef, signal: AbortSignal): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await session.poolRefresh(pool, { signal });
+    } catch (error) {
+      if (!isCode(error, VIR_ERR.INTERNAL_ERROR, VIR_ERR.OPERATION_INVALID)) throw error;
+      if (tries === busyTries) throw new FerryError('volume-failed', `The pool ${pool.name} does not let its folder be looked at: ${(error as Error).message}`, { cause: error });
+      await sleep(busyMs, undefined, { signal });
+    }
+  }
+}
+
+const ENOENT = 2;
+const ENOTDIR = 20;
+const isNoFolder = (error: unknown): boolean => error instanceof LibvirtError && error.code === VIR_ERR.SYSTEM_ERROR && (error.int1 === ENOENT || error.int1 === ENOTDIR);
+
 export interface PoolLender {
-  /** The pool to use and the way to give it back; undefined: the host has no such folder (`build` makes it). */
+  /**
+   * The pool to use and the way to give it back; undefined: the host has no such folder (`build` makes it). Rejects with `volume-failed` where it
+   * cannot be looked into.
+   */
   lend(folder: string, options: { readonly build?: boolean }, signal: AbortSignal): Promise<(AsyncDisposable & { readonly pool: PoolRef }) | undefined>;
 }
 
@@ -66,27 +90,33 @@ export function poolLender(session: HostSession): PoolLender {
   const mine = `${lentName}${crypto.randomUUID()}-`;
   let made = 0;
 
-  const open = async (folder: string, build: boolean, left: PoolRef | undefined, signal: AbortSignal): Promise<PoolRef | undefined> => {
+  /** `at`: the folder as libvirt is to know it. */
+  const open = async (folder: string, at: string, build: boolean, left: PoolRef | undefined, signal: AbortSignal): Promise<PoolRef | undefined> => {
     // one that an earlier control plane had no time to give back
     if (left !== undefined) return left;
     await closing.get(folder);
-    const xml = `<pool type='dir'><name>${mine}${(made += 1)}</name><target><path>${escapeXml(folder)}</path></target></pool>`;
+    const xml = `<pool type='dir'><name>${mine}${(made += 1)}</name><target><path>${escapeXml(at)}</path></target></pool>`;
     try {
       return await session.poolCreateXml(xml, build ? VIR_STORAGE_POOL_CREATE.WITH_BUILD : 0, { signal });
     } catch (error) {
-      if (error instanceof LibvirtError && !build) return undefined;
-      throw error;
+      if (!build && isNoFolder(error)) return undefined;
+      if (!(error instanceof LibvirtError)) throw error;
+      throw new FerryError('volume-failed', `The folder ${folder} cannot be looked into: ${error.message}`, { cause: error });
     }
   };
 
   return {
-    async lend(folder, options, signal) {
-      const here = (await everyPool(session, signal)).filter(({ active, ofFiles, path }) => active && ofFiles && path === folder);
+    async lend(named, options, signal) {
+      const folder = normalPath(named);
+      const every = (await everyPool(session, signal)).filter(({ ofFiles, path }) => ofFiles && path !== undefined && normalPath(path) === folder);
+      const here = every.filter(({ active }) => active);
       const own = here.find((pool) => !isLent(pool));
       if (own !== undefined) return { pool: own.ref, [Symbol.asyncDispose]: () => Promise.resolve() };
       // one of ours may be gone since it was listed
       const left = here.find(({ name }) => !name.startsWith(mine))?.ref;
-      const entry = lent.get(folder) ?? { pool: open(folder, options.build === true, left, signal), users: 0 };
+      // libvirt takes one pool per spelling of a folder, and one that is not started has this one
+      const at = every.some(({ active }) => !active) ? `${folder}/.` : folder;
+      const entry = lent.get(folder) ?? { pool: open(folder, at, options.build === true, left, signal), users: 0 };
       lent.set(folder, entry);
       entry.users += 1;
       const giveBack = async (pool: PoolRef | undefined): Promise<void> => {

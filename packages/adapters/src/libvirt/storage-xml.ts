@@ -2,6 +2,7 @@
  * libvirt's XML of pools and volumes as core's words. Pure.
  */
 import type { BackingImage, PoolFacts, SeenFile, VolumeFacts } from '@ferry/core';
+import type { FileFacts } from '@ferry/engine';
 import { parseXml, xmlAt, xmlChild, type XmlElement } from '@ferry/libvirt';
 
 /** Pools whose volumes are files in one folder. */
@@ -31,15 +32,18 @@ export function volumeOf(pool: string, xml: string): VolumeFacts {
   };
 }
 
-/** Length and rights of a volume that is a plain file. */
-export function permissionsOf(xml: string): { readonly sizeBytes: number; readonly owner: number; readonly group: number; readonly mode: string } {
+/** Length, rights and last change of a volume that is a plain file. */
+export function fileFactsOf(xml: string): Omit<FileFacts, 'path'> {
   const volume = parseXml(xml);
   const permissions = xmlAt(volume, 'target', 'permissions');
+  const modified = xmlAt(volume, 'target', 'timestamps', 'mtime')?.text;
   return {
     sizeBytes: Number(xmlChild(volume, 'physical')?.text ?? xmlChild(volume, 'capacity')?.text ?? 0),
     owner: Number(xmlChild(permissions, 'owner')?.text ?? 0),
     group: Number(xmlChild(permissions, 'group')?.text ?? 0),
     mode: xmlChild(permissions, 'mode')?.text ?? '0600',
+    allocationBytes: Number(xmlChild(volume, 'allocation')?.text ?? 0),
+    ...(modified === undefined ? {} : { modified }),
   };
 }
 

@@ -7,7 +7,7 @@ import type { HostStorage } from '@ferry/engine';
 import { escapeXml, LibvirtError, VIR_ERR, type HostSession } from '@ferry/libvirt';
 import { imagesBelow } from './chains.ts';
 import type { PoolLender } from './pool-lending.ts';
-import { everyPool, fileOf, folderOf, isCode, isLent, refreshPool, volumeNamed } from './pool-lending.ts';
+import { everyPool, fileOf, folderOf, isCode, isLent, lookAnew, refreshPool, volumeNamed } from './pool-lending.ts';
 import { seenFileOf, volumeOf } from './storage-xml.ts';
 
 export function storageOf(session: HostSession, pools: PoolLender): HostStorage {
@@ -16,11 +16,11 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       return (await everyPool(session, signal)).filter((pool) => !isLent(pool)).map(({ name, path, active, availableBytes }) => ({ name, active, availableBytes, ...(path === undefined ? {} : { path }) }));
     },
     async volumeAt(path, signal): Promise<VolumeFacts | undefined> {
-      const pool = (await everyPool(session, signal)).find((each) => each.active && !isLent(each) && each.ofFiles && each.path === folderOf(path));
-      if (pool === undefined) return undefined;
-      await refreshPool(session, pool.ref, signal);
-      const volume = await volumeNamed(session, pool.ref, fileOf(path), signal);
-      return volume === undefined ? undefined : volumeOf(pool.name, await session.volumeXml(volume, { signal }));
+      await using lent = await pools.lend(folderOf(path), {}, signal);
+      if (lent === undefined) return undefined;
+      await lookAnew(session, lent.pool, signal);
+      const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);
+      return volume === undefined ? undefined : volumeOf(isLent(lent.pool) ? '' : lent.pool.name, await session.volumeXml(volume, { signal }));
     },
     imagesBelow: (path, signal) => imagesBelow(session, pools, path, signal),
     async fileAt(path, signal): Promise<SeenFile | undefined> {
@@ -48,18 +48,16 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       const base = backing === undefined ? '' : `<backingStore><path>${escapeXml(backing.path)}</path><format type='${escapeXml(backing.format)}'/></backingStore>`;
       const compat = format === 'qcow2' ? '<compat>1.1</compat>' : '';
       const xml = `<volume><name>${escapeXml(name)}</name><capacity unit='bytes'>${capacityBytes}</capacity><allocation>0</allocation><target><format type='${escapeXml(format)}'/>${compat}</target>${base}</volume>`;
+      const ref = await session.poolByName(pool, { signal });
+      // libvirt has qemu-img write over a file that it does not know of
+      await lookAnew(session, ref, signal);
       try {
-        await session.volumeCreateXml(await session.poolByName(pool, { signal }), xml, 0, { signal });
+        await session.volumeCreateXml(ref, xml, 0, { signal });
       } catch (error) {
         if (isCode(error, VIR_ERR.STORAGE_VOL_EXIST)) throw new FerryError('volume-exists', `The pool ${pool} has a volume ${name} already.`, { cause: error });
         if (error instanceof LibvirtError) throw new FerryError('volume-failed', `The volume ${name} could not be made in the pool ${pool}: ${error.message}`, { cause: error });
         throw error;
       }
-    },
-    async deleteVolume(pool, name, signal) {
-      const ref = await session.poolByName(pool, { signal });
-      const volume = await volumeNamed(session, ref, name, signal);
-      if (volume !== undefined) await session.volumeDelete(volume, { signal });
     },
     async marker(action, folder, name, signal) {
       await using lent = await pools.lend(folder, {}, signal);

@@ -4,7 +4,7 @@ import { ConnectError, ConnectionLostError, InvalidArgumentError, LibvirtError, 
 import { describeDefinition, helperXml } from './definitions.ts';
 import { withoutNamedWatchdog } from './snapshots.ts';
 import { callFailure, connectFailure } from './failure.ts';
-import { backingOf, permissionsOf, poolOf, volumeOf } from './storage-xml.ts';
+import { backingOf, fileFactsOf, poolOf, volumeOf } from './storage-xml.ts';
 import { definitionOf, linkSpeedOf, stateOf } from './translate.ts';
 import { vmUuid } from '@ferry/core';
 
@@ -71,7 +71,7 @@ test('pools and volumes', () => {
   assert.deepEqual(poolOf("<pool type='logical'><name>vg</name><target><path>/dev/vg</path></target></pool>"), { name: 'vg', ofFiles: false });
   const volume = "<volume type='file'><name>v</name><capacity unit='bytes'>10</capacity><allocation unit='bytes'>5</allocation><physical unit='bytes'>7</physical><target><path>/p/v</path><format type='qcow2'/><permissions><mode>0640</mode><owner>1</owner><group>2</group></permissions><timestamps><mtime>5.25</mtime></timestamps></target><backingStore><path>/p/base</path></backingStore></volume>";
   assert.deepEqual(volumeOf('d', volume), { pool: 'd', name: 'v', path: '/p/v', format: 'qcow2', capacityBytes: 10, allocationBytes: 5, modified: '5.25', backing: { path: '/p/base' } });
-  assert.deepEqual(permissionsOf(volume), { sizeBytes: 7, owner: 1, group: 2, mode: '0640' });
+  assert.deepEqual(fileFactsOf(volume), { sizeBytes: 7, owner: 1, group: 2, mode: '0640', allocationBytes: 5, modified: '5.25' });
   assert.deepEqual(backingOf(volume), { path: '/p/base' });
 });
 

@@ -7,7 +7,7 @@ import type { Clock, DefinitionDriver, HostInventory, HostLink, Hypervisor } fro
 import { simulatedDriver } from './driver.ts';
 import { createDomain, createHost, createWorld, type GuestSpec, type SimulatedDomain, type SimulatedHost, type SimulatedWorld } from './fleet.ts';
 import { steadyLink, type Link } from './link.ts';
-import { putVolume, simulatedStorage } from './storage.ts';
+import { putVolume, simulatedFiles, simulatedStorage } from './storage.ts';
 
 const gib = 1_073_741_824;
 const vcpus = 2;
@@ -73,7 +73,7 @@ export function simulatedHypervisor({ clock, hosts: specs, guests, links }: Simu
 const read = (json: string): SimulatedDomain => JSON.parse(json) as SimulatedDomain;
 
 const factsOf = ({ autostart, persistent, disks }: SimulatedDomain): VmFacts => ({
-  saved: false, autostart, persistent, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
+  saved: false, autostart, persistent, stateFiles: [], statePlaces: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
   disks: disks.map(({ target, path, capacityBytes, bytes }) => ({ target, device: 'disk', type: 'file', source: path, format: 'raw', readOnly: false, capacityBytes, allocationBytes: bytes, backing: [] })),
 });
 
@@ -97,14 +97,7 @@ function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
     definitions: definitionsOf(world, host),
     storage: simulatedStorage(world.hosts, host),
     resources: { look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Map() }), read: async () => ({ xml: '' }), create: async () => {}, remove: async () => {} },
-    files: {
-      look: async () => undefined,
-      async *read() {
-        // nothing belongs to a guest beside its disks
-      },
-      write: async () => {},
-      remove: async () => {},
-    },
+    files: simulatedFiles(world.hosts, host),
   };
 }
 
@@ -159,6 +152,10 @@ function definitionsOf(world: SimulatedWorld, host: SimulatedHost): DefinitionDr
   };
   return {
     describe: async (uuid) => factsOf(find(uuid)),
+    async filesInUse() {
+      answers(world, host);
+      return { files: [...host.domains.values()].flatMap(({ uuid, name, disks }) => disks.map(({ path }) => ({ path, as: 'disk' as const, vm: { uuid, name } }))), untold: [] };
+    },
     read: async (uuid) => JSON.stringify(find(uuid)),
     readMigratable: async (uuid) => JSON.stringify(find(uuid)),
     async write(json) {

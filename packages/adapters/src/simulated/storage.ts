@@ -1,6 +1,6 @@
 /** Storage of a simulated host: one pool of files for its own folder, and one for each folder that it shares with others. */
 import { FerryError } from '@ferry/core';
-import type { HostStorage } from '@ferry/engine';
+import type { HostFiles, HostStorage } from '@ferry/engine';
 import type { SimulatedHost } from './fleet.ts';
 
 export const ownFolder = '/pool';
@@ -43,10 +43,6 @@ export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host
       if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
       for (const each of seenBy(hosts, host, folderNamed(pool))) each.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
     },
-    async deleteVolume(pool, name) {
-      answers();
-      for (const each of seenBy(hosts, host, folderNamed(pool))) each.volumes.delete(`${folderNamed(pool)}/${name}`);
-    },
     async marker(action, folder, name) {
       answers();
       const path = `${folder}/${name}`;
@@ -57,6 +53,29 @@ export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host
         else each.volumes.delete(path);
       }
       return { folder: true, found: true };
+    },
+  };
+}
+
+/** Files beside disks are none; a disk's image is one. */
+export function simulatedFiles(hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost): HostFiles {
+  const answers = (): void => {
+    if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+  };
+  return {
+    async look(path) {
+      answers();
+      const volume = host.volumes.get(path);
+      return volume === undefined ? undefined : { path, sizeBytes: volume.capacityBytes, owner: 0, group: 0, mode: '0600', allocationBytes: volume.allocationBytes, ...(volume.modified === undefined ? {} : { modified: volume.modified }) };
+    },
+    async *read() {
+      // nothing belongs to a guest beside its disks
+    },
+    create: async () => answers(),
+    fill: async () => answers(),
+    async remove(path) {
+      answers();
+      for (const each of seenBy(hosts, host, folderOf(path))) each.volumes.delete(path);
     },
   };
 }

@@ -77,10 +77,11 @@ export const leftoverSchema = z
     migration: z.string(),
     at: time(),
     role: z.enum(['source', 'target']).meta({ description: '"source": what a finished copy left; "target": what an unfinished one left' }),
+    what: z.enum(['media', 'state']).optional().meta({ description: '"media": an image that nobody writes; "state": UEFI variables, TPM state or saved memory. Absent: a disk' }),
     sizeBytes: bytes(),
     allocatedBytes: bytes().optional(),
   })
-  .meta({ id: 'Leftover', description: 'A volume that a move left behind' });
+  .meta({ id: 'Leftover', description: 'A file that a move left behind' });
 
 export const leftoverPurgeSchema = z.strictObject({ host: z.string().min(1).max(255), path: z.string().min(1).max(4096) }).meta({ id: 'LeftoverPurge' });
 

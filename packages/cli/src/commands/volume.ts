@@ -1,14 +1,19 @@
 /** `ferry volume ...`: what moves left behind on the hosts' storage. */
 import { Option, type Command } from 'commander';
 import type { LeftoverJson } from '@ferry/api';
+import { ApiError } from '@ferry/api/client';
 import { contextOf } from '../context.ts';
 import { formatBytes, formatTime } from '../output/format.ts';
+import { reportFailure } from '../output/output.ts';
 import { table } from '../output/table.ts';
+
+const whyLeft = ({ role, what }: LeftoverJson): string =>
+  role === 'target' ? 'its copy was not finished' : `the ${what === undefined ? 'disk' : what === 'media' ? 'image' : 'state'} was copied away`;
 
 const leftoverTable = (items: readonly LeftoverJson[]): string =>
   table(
     ['host', 'path', 'vm', 'holds', 'left', 'migration', 'why'],
-    items.map((each) => [each.host, each.path, each.vm.name, formatBytes(each.allocatedBytes ?? each.sizeBytes), formatTime(each.at), each.migration, each.role === 'source' ? 'the disk was copied away' : 'its copy was not finished']),
+    items.map((each) => [each.host, each.path, each.vm.name, formatBytes(each.allocatedBytes ?? each.sizeBytes), formatTime(each.at), each.migration, whyLeft(each)]),
   );
 
 export function volumeCommands(program: Command): void {
@@ -26,7 +31,19 @@ export function volumeCommands(program: Command): void {
       const { client, output } = contextOf(command);
       const all = (await client().call('leftoverList')).items;
       const items = all.filter((each) => (host === undefined || each.host === host) && (path === undefined || each.path === path));
-      if (purge === true) for (const each of items) await client().call('leftoverPurge', { body: { host: each.host, path: each.path } });
-      output.result(items, (safe) => (safe.length === 0 ? 'nothing is left over' : `${leftoverTable(safe)}${purge === true ? '\ndeleted' : ''}`));
+      if (purge !== true) return output.result(items, (safe) => (safe.length === 0 ? 'nothing is left over' : leftoverTable(safe)));
+      const deleted: LeftoverJson[] = [];
+      for (const each of items) {
+        try {
+          deleted.push(await client().call('leftoverPurge', { body: { host: each.host, path: each.path } }));
+        } catch (error) {
+          // one that has to stay does not keep the others
+          if (!(error instanceof ApiError) || error.code === 'server-unreachable') throw error;
+          const exit = reportFailure(error, false);
+          process.exitCode ??= exit;
+        }
+      }
+      const none = items.length === 0 ? 'nothing is left over' : 'nothing was deleted';
+      output.result(deleted, (safe) => (safe.length === 0 ? none : `${leftoverTable(safe)}\ndeleted`));
     });
 }

@@ -118,7 +118,7 @@ test('what other migrations have there is waited for; what is short without them
   const promised = check({ memoryPromised: () => 3.5 * gib });
   assert.ok(promised.kind === 'waits' && promised.reasons[0]?.code === 'target-memory-promised', JSON.stringify(promised));
   assert.deepEqual(codes({ hosts: [host('h1'), host('h2', { freeMemoryBytes: gib - 1 })], memoryPromised: () => gib }), ['h2 target-memory'], 'nobody gives that back');
-  const copied = { facts: { saved: false, autostart: false, persistent: true, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds, disks: [] } };
+  const copied = { facts: { saved: false, autostart: false, persistent: true, stateFiles: [], statePlaces: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds, disks: [] } };
   assert.equal(check({ ...copied, clusters: new Map([['default', { ...cluster, migrationPorts: { first: 50_000, last: 50_000 } }]]) }).kind, 'chosen');
 });
 
@@ -171,7 +171,7 @@ test('what happened while it waited is named: the VM is gone, or elsewhere, or t
 });
 
 test('a map of networks: the advice names what the VM has, and a name that it does not have is refused', () => {
-  const facts = { saved: false, autostart: false, persistent: true, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, disks: [], needs: { networks: ['lan'], bridges: ['br0'], filters: [], secrets: [], paths: [], ties: [] } };
+  const facts = { saved: false, autostart: false, persistent: true, stateFiles: [], statePlaces: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, disks: [], needs: { networks: ['lan'], bridges: ['br0'], filters: [], secrets: [], paths: [], ties: [] } };
   const resources = new Map([[hostId('h2'), { networks: new Map([['lan', true]]), interfaces: new Set(['br0']), filters: new Set<string>(), secrets: new Map<string, SecretFacts>() }]]);
   const told = (networks: Record<string, string>) => {
     const result = check({ facts, resources, request: { map: { networks } } });

@@ -15,6 +15,7 @@ import { joinMaps, mapReasons, noNeeds, placeOf, planDefinition, type Definition
 import type { PolicyContent } from '../policy/policy.ts';
 import { planPaths, tieReasons, type PathThere } from './host-ties.ts';
 import { needsOfBoth, planNextStart, type NextStart } from './next-start.ts';
+import { diskOwnership, planState, type HostUses, type StatePlace, type TargetHoldings } from './ownership.ts';
 import type { Secrets } from './secrets.ts';
 import { planTransfer } from './transfer.ts';
 import { cacheReasons, planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
@@ -28,6 +29,8 @@ export interface VmFacts {
   readonly disks: readonly DiskFacts[];
   /** Paths of what belongs to the VM beside its disks and does not travel with a guest that is shut off. */
   readonly stateFiles: readonly string[];
+  /** Where they would be, there or not, running or not. */
+  readonly statePlaces: readonly StatePlace[];
   /** UEFI variables are a disk of their own to QEMU. */
   readonly nvram: boolean;
   /** Devices of the host given to the guest. */
@@ -50,6 +53,10 @@ export interface CheckInput {
   readonly facts?: VmFacts;
   /** By host, of the candidates. */
   readonly storage?: ReadonlyMap<HostId, TargetStorage>;
+  /** What the source's definitions use; absent where nothing of it is copied away. */
+  readonly uses?: HostUses;
+  /** By host, of the candidates. */
+  readonly holdings?: ReadonlyMap<HostId, TargetHoldings>;
   /** By host, of the candidates. */
   readonly resources?: ReadonlyMap<HostId, HostResources>;
   /** Of the source; only where the definition names any. */
@@ -95,7 +102,7 @@ export type CheckResult =
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
 
-const noFacts: VmFacts = { saved: false, autostart: false, persistent: true, disks: [], stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds };
+const noFacts: VmFacts = { saved: false, autostart: false, persistent: true, disks: [], stateFiles: [], statePlaces: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds };
 const factsOf = (input: Pick<CheckInput, 'facts'>): VmFacts => input.facts ?? noFacts;
 const kindOf = (input: CheckInput): ReturnType<typeof chooseKind> => chooseKind({ name: input.vm.name, state: input.vm.state, saved: factsOf(input).saved }, input.request.kind);
 /** The guest's memory or processor state travels. */
@@ -290,6 +297,16 @@ function movedDisks(facts: readonly DiskFacts[], disks: readonly DiskPlan[], pla
   });
 }
 
+/** What of the VM's state travels, as files or with the guest, and what goes before it. */
+function stateOf({ stateFiles, statePlaces, saved }: VmFacts, travels: 'guest' | 'files' | 'definition', { shared, replaces }: Pick<ReturnType<typeof planState>, 'shared' | 'replaces'>): Pick<MigrationPlan, 'stateFiles' | 'guestFiles' | 'replaces'> {
+  const files = travels === 'files' ? stateFiles.filter((path) => !shared.has(path)) : [];
+  const withGuest = travels === 'guest' ? statePlaces.filter(({ path, what }) => what !== 'memory' && !shared.has(path)).map(({ path }) => path) : [];
+  // memory that lies there would be what its next start goes on with
+  const memory = saved ? [] : statePlaces.filter(({ what }) => what === 'memory').map(({ path }) => path);
+  const goes = replaces.filter(({ path }) => [...files, ...withGuest, ...memory].includes(path));
+  return { ...(files.length === 0 ? {} : { stateFiles: files }), ...(withGuest.length === 0 ? {} : { guestFiles: withGuest }), ...(goes.length === 0 ? {} : { replaces: goes }) };
+}
+
 const emptyStorage: TargetStorage = { pools: [], sharing: new Map(), volumes: new Map(), records: new Map() };
 
 /** The move to this host, with what its storage has against it. */
@@ -311,6 +328,9 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
   const next = planNextStart(vm, both, now.disks, storage, wish, names);
   const disks = next.disks;
   const reasons = [...now.reasons, ...next.reasons];
+  const holdings = input.holdings?.get(host.id);
+  const owned = diskOwnership(vm, disks, input.uses, holdings?.uses, names, request.deleteSourceDisks === true);
+  const state = planState(vm, facts.statePlaces, holdings, names);
   const copied = disks.some(({ how }) => how === 'copy');
   const carries = (move === 'live' || move === 'suspended') && !facts.saved;
   const how = carries ? 'guest' : copied ? 'helper' : 'definition';
@@ -336,7 +356,7 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
     ...(travel === undefined ? {} : { transfer: travel.transfer }),
     ...(how === 'helper' && input.helperUuid !== undefined ? { helper: { uuid: input.helperUuid, name: `ferry-${input.helperUuid.slice(0, 8)}`, ...(machine === undefined ? {} : { machine }) } } : {}),
     autostart: facts.autostart,
-    ...(facts.stateFiles.length > 0 && !carries && move !== 'configuration' ? { stateFiles: facts.stateFiles } : {}),
+    ...stateOf(facts, carries ? 'guest' : move === 'configuration' ? 'definition' : 'files', state),
     ...(facts.nvram ? { nvram: true as const } : {}),
     ...(vm.instances.some(({ hostId, instance }) => hostId === host.id && instance.persistent) ? { definedThere: true as const } : {}),
     ...(facts.snapshots + facts.checkpoints > 0 ? { carriesSnapshots: true as const } : {}),
@@ -346,5 +366,5 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
       ? [{ code: 'temporary-needs-shared', host: host.name, message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`, remedy: 'Leave --temporary away, or put the disks on shared storage.' }]
       : [];
   const cached = how === 'guest' ? cacheReasons(vm.name, facts.disks, now.disks, [source, target].flatMap((each) => (each === undefined ? [] : [{ name: each.host.name, qemuVersion: each.facts?.qemuVersion }]))) : [];
-  return { plan, storage: [...reasons, ...temporary, ...cached, ...(how === 'helper' ? helperReasons(vm.name, source, target) : [])], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...paths.reasons, ...(travel?.reasons ?? [])], waits: travel?.waits ?? [], ports: travel?.ports ?? 0 };
+  return { plan, storage: [...reasons, ...owned, ...state.reasons, ...temporary, ...cached, ...(how === 'helper' ? helperReasons(vm.name, source, target) : [])], transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...paths.reasons, ...(travel?.reasons ?? [])], waits: travel?.waits ?? [], ports: travel?.ports ?? 0 };
 }

@@ -3,6 +3,7 @@
  * before anything is done, shown to people.
  */
 import type { HostId, VmUuid } from '../ids.ts';
+import type { StatePlace } from './ownership.ts';
 import type { BackingImage, DiskPlan } from './storage.ts';
 
 /** `peer-to-peer`: the source's daemon drives. `direct`: Ferry does, and the hosts need not reach each other's daemons. */
@@ -86,6 +87,10 @@ export interface MigrationPlan {
   readonly autostart: boolean;
   /** Paths of UEFI variables, TPM state and saved memory that are copied beside the disks. */
   readonly stateFiles?: readonly string[];
+  /** Paths that libvirt writes on the target when it moves the guest: UEFI variables, TPM state. */
+  readonly guestFiles?: readonly string[];
+  /** Those of both, and of saved memory, where a stale copy of the VM's own is on the target: it goes first. */
+  readonly replaces?: readonly StatePlace[];
   readonly nvram?: true;
   /** The target has a definition of the VM already: it is not the move's to remove. */
   readonly definedThere?: true;

@@ -13,7 +13,7 @@ const host = (name: string, state: HostView['state']): HostView => ({
 const vm: Vm = { uuid: vmUuid('a'), name: 'web', hostId: hostId('h1'), state: 'unknown', memoryBytes: 1e9, vcpus: 1, disks: [], instances: [] };
 const path = '/shared/a.qcow2';
 const facts: VmFacts = {
-  saved: false, autostart: false, persistent: true, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
+  saved: false, autostart: false, persistent: true, stateFiles: [], statePlaces: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
   disks: [{ target: 'vda', device: 'disk', type: 'file', source: path, format: 'qcow2', readOnly: false, backing: [] }],
 };
 const has: RescueStorage = { sharing: new Map([[path, { verdict: 'shared', method: 'marker', at: 1 }]]), found: new Set([path]), below: new Map() };

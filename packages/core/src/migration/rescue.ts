@@ -9,6 +9,7 @@ import type { HostView, MigrationRequest } from '../model.ts';
 import type { MigrationPlan } from './plan.ts';
 import { memoryWaits, nameTaken, noCandidate, wantedCluster, type CheckInput, type CheckResult, type VmFacts } from './checks.ts';
 import { definitionThereReasons } from './definition-there.ts';
+import { planState } from './ownership.ts';
 import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 
 /** What a candidate says about the disks and the images below them: proofs of earlier days by path, and the paths it has. */
@@ -19,7 +20,7 @@ export interface RescueStorage {
   readonly below: ReadonlyMap<string, readonly string[]>;
 }
 
-export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf' | 'memoryPromised' | 'silent' | 'domainsOn' | 'parkedOn'> {
+export interface RescueInput extends Pick<CheckInput, 'vm' | 'hosts' | 'request' | 'loadOf' | 'memoryPromised' | 'silent' | 'domainsOn' | 'parkedOn' | 'holdings'> {
   /** From the stored definition; absent when there is none. */
   readonly facts?: VmFacts;
   readonly storage: ReadonlyMap<HostId, RescueStorage>;
@@ -72,7 +73,7 @@ export function checkRescue(input: RescueInput): CheckResult {
   const judged = candidates.map((view) => {
     const planned = (input.facts?.disks ?? []).map((disk) => planDisk(vm.name, disk, input.storage.get(view.host.id), from, view, request.assumeShared === true));
     const waits = memoryWaits(vm, view, vm.memoryBytes, input.memoryPromised?.(view.host.id) ?? 0);
-    const reasons = [...clusterReasons(input, view), ...hostReasons(vm, view, input.silent), ...foreignDefinition(input, view), ...[nameTaken(input, view.host)].filter((reason) => reason !== undefined), ...planned.flatMap((each) => ('reason' in each ? [each.reason] : []))];
+    const reasons = [...clusterReasons(input, view), ...hostReasons(vm, view, input.silent), ...foreignDefinition(input, view), ...[nameTaken(input, view.host)].filter((reason) => reason !== undefined), ...stateReasons(input, view), ...planned.flatMap((each) => ('reason' in each ? [each.reason] : []))];
     return { view, waits, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
   });
   const promised = (view: HostView): number => input.memoryPromised?.(view.host.id) ?? 0;
@@ -108,6 +109,15 @@ function hostReasons(vm: RescueInput['vm'], view: HostView, silent: RescueInput[
 /** The dead host's VM cannot be settled, so the definition that is in the way has to go by hand. */
 const foreignDefinition = (input: RescueInput, { host }: HostView): readonly Reason[] =>
   definitionThereReasons(input, host).map((reason) => (reason.code === 'target-definition-unknown' ? { ...reason, remedy: `When nobody needs it, on ${host.name}: virsh undefine ${input.vm.uuid} --keep-nvram` } : reason));
+
+/** A VM that is started writes its UEFI variables, and goes on with memory that was saved under its name. */
+function stateReasons({ vm, facts, holdings, hosts, request }: RescueInput, { host }: HostView): readonly Reason[] {
+  const from = hosts.find((each) => each.host.id === vm.hostId)?.host.name ?? vm.hostId;
+  const { reasons, replaces } = planState(vm, facts?.statePlaces ?? [], holdings?.get(host.id), { from, to: host.name });
+  const stale = replaces.filter(({ what }) => what === 'memory').map(({ path }): Reason => ({ code: 'state-exists', host: host.name, message: `${path} on ${host.name} holds memory of ${vm.name} from an earlier time, with which it would go on.`, remedy: `Delete it on ${host.name}.` }));
+  // shared storage cannot be proved while the host is dead
+  return [...reasons.filter(({ code }) => !(code === 'state-exists' && request.assumeShared === true)), ...stale];
+}
 
 function planDisk(name: string, disk: DiskFacts, storage: RescueStorage | undefined, from: string, { host }: HostView, assumed: boolean): { readonly plan: DiskPlan } | { readonly reason: Reason } {
   const { target, source: path, format } = disk;

@@ -93,7 +93,9 @@ test('what is in the way stays, unless Ferry\'s record proves it stale', () => {
   assert.equal(plan([disk], with_({})).disks[0]?.volume?.replaces, true);
   assert.deepEqual(codes([disk], with_({}, { modified: '6.0' })), ['volume-exists']);
   assert.deepEqual(codes([disk], with_({}, { allocationBytes: 1 })), ['volume-exists']);
-  assert.equal(plan([disk], with_({ role: 'target' }, { modified: '6.0' })).disks[0]?.volume?.replaces, true, 'left by an unfinished copy of this VM');
+  assert.equal(plan([disk], with_({ role: 'target', made: true }, { modified: '6.0' })).disks[0]?.volume?.replaces, true, 'left by an unfinished copy of this VM');
+  assert.equal(plan([disk], with_({ role: 'target' }, { modified: '6.0', allocationBytes: 200_000 })).disks[0]?.volume?.replaces, true, 'made, and nothing was copied into it');
+  assert.deepEqual(codes([disk], with_({ role: 'target' }, { modified: '6.0' })), ['volume-exists'], 'nobody saw that Ferry made it');
 });
 
 test('prepared volumes are taken when asked, with the same format and size', () => {

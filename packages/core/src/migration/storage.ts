@@ -6,6 +6,7 @@ import type { Reason } from '../errors.ts';
 import type { MigrationId, TimeMs, VmUuid } from '../ids.ts';
 import { placeOf, type Places } from './definition.ts';
 import type { Disk } from '../model.ts';
+import { isUntouched } from './ownership.ts';
 
 /** An image below another one. */
 export interface BackingImage {
@@ -67,9 +68,13 @@ export interface SharingProof {
   readonly remedy?: string;
 }
 
-/** A volume that Ferry made or left behind. */
+/** A file that Ferry made or left behind: a disk's volume, or what it copies as a file. */
 export interface VolumeRecord {
   readonly host: string;
+  /** UUID of the machine, which it keeps when its host is removed and added again. Absent in records of earlier versions. */
+  readonly machine?: string;
+  /** Absent: a disk. `media`: an image that nobody writes. `state`: UEFI variables, TPM state, saved memory. */
+  readonly what?: 'media' | 'state';
   readonly hostName: string;
   readonly path: string;
   readonly pool: string;
@@ -79,6 +84,8 @@ export interface VolumeRecord {
   readonly at: TimeMs;
   /** `target`: made for a copy that is not finished. `source`: what a finished copy left on its source. */
   readonly role: 'target' | 'source';
+  /** Of a `target`: it was seen to be made. */
+  readonly made?: boolean;
   readonly capacityBytes: number;
   readonly allocationBytes?: number;
   readonly modified?: string;
@@ -93,6 +100,8 @@ export interface TargetStorage {
   readonly pools: readonly PoolFacts[];
   readonly sharing: ReadonlyMap<string, SharingProof>;
   readonly volumes: ReadonlyMap<string, VolumeFacts>;
+  /** Why it cannot be seen what is there. */
+  readonly unseen?: ReadonlyMap<string, string>;
   readonly records: ReadonlyMap<string, VolumeRecord>;
   /** Why the target does not have, or does not show, a file whose sharing cannot be told. */
   readonly missing?: ReadonlyMap<string, string>;
@@ -121,6 +130,8 @@ export interface DiskPlan {
    * what the definition says holds there too.
    */
   readonly chain?: readonly BackingImage[];
+  /** Of a `file`: a stale copy on the target goes first. */
+  readonly replaces?: true;
   /** The volume on the target; `existing` was prepared by the operator, `replaces` is a stale copy that goes first. */
   readonly volume?: { readonly pool: string; readonly name: string; readonly existing: boolean; readonly replaces: boolean; readonly backing?: { readonly path: string; readonly format: string } };
 }
@@ -212,12 +223,18 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
     return refuse('disk-sharing-unknown', `Whether ${to} has the same storage as ${from} for ${what} cannot be told${proof.detail === undefined ? '' : `: ${proof.detail}`}.`, 'If you know that both hosts see this one storage, say so with --assume-shared.');
   }
   if (disk.type !== 'file') return refuse('disk-not-copyable', `${what} is a ${disk.type} disk that ${to} does not have, and only files can be copied.`, `Make the disk visible on ${to}.`);
+  const why = storage.unseen?.get(path);
+  const unseen = why === undefined ? undefined : refuse('target-unseen', `What is at ${place} on ${to}, where ${what} would be copied to, cannot be seen: ${why}`, `Repair that on ${to}, or choose another host.`);
   if (disk.device === 'cdrom' || disk.device === 'floppy' || disk.readOnly) {
     const removable = disk.device === 'cdrom' || disk.device === 'floppy';
     if (wish.media === 'eject' && removable) return { ...common, how: 'eject' };
     if (wish.media !== 'copy') return refuse('disk-read-only-local', `${what} is read-only and not on ${to}.`, `Copy it with --copy-media${removable ? ', eject it with --eject-media' : ''}, or put the same file on storage both hosts share.`);
-    if (storage.volumes.has(path)) return refuse('volume-exists', `${to} has something at ${place} already, where ${what} would be copied to.`, `If it is the same image, put both on shared storage; else delete it or move it away.`);
-    return { ...common, how: 'file' };
+    if (unseen !== undefined) return unseen;
+    const inTheWay = storage.volumes.get(path);
+    if (inTheWay === undefined) return { ...common, how: 'file' };
+    const reason = notReplaceable(vm, inTheWay, storage.records.get(path));
+    if (reason === undefined) return { ...common, how: 'file', replaces: true };
+    return refuse('volume-exists', `${to} has something at ${place} already, where ${what} would be copied to: ${reason}.`, `If it is the same image, put both on shared storage; else delete it or move it away${removable ? ', or eject the image with --eject-media' : ''}.`);
   }
   if (format === undefined || !formats.includes(format)) return refuse('disk-format', `${what} has the format ${format ?? 'unknown'}; only raw and qcow2 are copied.`, 'Convert the disk, or put it on shared storage.');
   if (disk.capacityBytes === undefined) return refuse('disk-size-unknown', `The size of ${what} cannot be read on ${from}.`, 'Check that the file is there.');
@@ -237,6 +254,7 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   const pool = storage.pools.find((each) => each.path === folderOf(place));
   if (pool === undefined) return refuse('target-pool-missing', `${to} has no storage pool for ${folderOf(place)}, where ${what} would be copied to.`, `Map it to one that is there with --map-pool or --map-path; or, on ${to}: virsh pool-define-as NAME dir --target ${folderOf(place)}, then pool-build and pool-start.`);
   if (!pool.active) return refuse('target-pool-inactive', `The pool ${pool.name} on ${to} is not active, and ${what} would be copied there.`, `On ${to}: virsh pool-start ${pool.name}`);
+  if (unseen !== undefined) return unseen;
   const base = keepsChain ? disk.backing[0] : undefined;
   const kept = base?.format === undefined ? undefined : { path: placeOf(base.path, storage.places ?? []), format: base.format };
   const sizes = { capacityBytes: asFile ? Math.ceil((disk.fileBytes ?? 0) / sectorBytes) * sectorBytes : disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
@@ -262,9 +280,9 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
     if (there.capacityBytes !== sizes.capacityBytes) return refuse('volume-size', `The volume ${place} on ${to} has ${there.capacityBytes} bytes, ${what} has ${sizes.capacityBytes}.`, 'Make the volume anew with the same size.');
     return made(true, false);
   }
-  const why = notReplaceable(vm, there, storage.records.get(path));
-  if (why === undefined) return made(false, true);
-  return refuse('volume-exists', `${to} has something at ${place} already, where ${what} would be copied to: ${why}.`, 'Look what it is; delete it, move it away, or give --use-existing-volumes when it was prepared for this.');
+  const stays = notReplaceable(vm, there, storage.records.get(path));
+  if (stays === undefined) return made(false, true);
+  return refuse('volume-exists', `${to} has something at ${place} already, where ${what} would be copied to: ${stays}.`, 'Look what it is; delete it, move it away, or give --use-existing-volumes when it was prepared for this.');
 }
 
 /** A copy of the whole chain lies above nothing. */
@@ -304,11 +322,18 @@ function proofOf(disk: DiskFacts, storage: TargetStorage, wish: StorageWish): Sh
   return found.verdict === 'unknown' && wish.assumeShared === true ? { ...found, verdict: 'shared', method: 'operator' } : found;
 }
 
+/** A volume that holds no more than this was never written by a copy. */
+const untouchedBytes = 1_048_576;
+
+/** What is there was made for the copy that the record speaks of. */
+export const isMadeBy = (record: Pick<VolumeRecord, 'made' | 'what'>, there: { readonly allocationBytes: number }): boolean =>
+  record.made === true || there.allocationBytes <= (record.what === undefined ? untouchedBytes : 0);
+
 /** Why a volume that is in the way must stay; undefined when Ferry's own record proves it stale. */
-function notReplaceable(vm: { readonly uuid: VmUuid }, there: VolumeFacts, record: VolumeRecord | undefined): string | undefined {
+export function notReplaceable(vm: { readonly uuid: VmUuid }, there: Pick<VolumeFacts, 'modified' | 'allocationBytes'>, record: VolumeRecord | undefined): string | undefined {
   if (record === undefined) return 'Ferry has no record of it';
   if (record.vm.uuid !== vm.uuid) return `it belongs to ${record.vm.name}`;
-  if (record.role === 'target') return undefined;
-  if (record.modified === undefined || record.modified !== there.modified || record.allocationBytes !== there.allocationBytes) return `it was changed after migration ${record.migration} left it`;
+  if (record.role === 'target') return isMadeBy(record, there) ? undefined : 'it was not made by Ferry';
+  if (!isUntouched(record, there)) return `it was changed after migration ${record.migration} left it`;
   return undefined;
 }

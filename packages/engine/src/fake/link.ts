@@ -66,9 +66,14 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
       async describe(uuid): Promise<VmFacts> {
         const { disk, autostart, persistent } = find(uuid);
         return {
-          saved: false, autostart, persistent, stateFiles: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
+          saved: false, autostart, persistent, stateFiles: [], statePlaces: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
           disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: disk.startsWith('/dev/') ? 'block' : 'file', source: disk, format: 'raw', readOnly: false, capacityBytes: 1_000, allocationBytes: 500, backing: [] }],
         };
+      },
+      async filesInUse() {
+        mustAnswer(host);
+        const files = [...host.domains.values()].flatMap(({ uuid, name, disk }) => (disk === undefined ? [] : [{ path: disk, as: 'disk' as const, vm: { uuid: vmUuid(uuid), name } }]));
+        return { files, untold: [] };
       },
       read: async (uuid) => JSON.stringify(find(uuid)),
       readMigratable: async (uuid) => JSON.stringify({ ...find(uuid), portable: true }),
@@ -122,12 +127,6 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
         host.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
       },
-      async deleteVolume(_pool, name) {
-        mustAnswer(host);
-        if (host.sticky) throw new Error('the volume is in use');
-        note(host, 'delete volume');
-        host.volumes.delete(`/pool/${name}`);
-      },
       // every host has a /pool of its own, and one /shared for all
       async marker(action, folder) {
         mustAnswer(host);
@@ -135,12 +134,27 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
       },
     },
     files: {
-      look: async () => undefined,
-      async *read() {
-        // nothing belongs to a VM beside its disk here
+      async look(path) {
+        mustAnswer(host);
+        const volume = host.volumes.get(path);
+        return volume === undefined ? undefined : { path, sizeBytes: volume.capacityBytes, owner: 0, group: 0, mode: '0600', allocationBytes: volume.allocationBytes, ...(volume.modified === undefined ? {} : { modified: volume.modified }) };
       },
-      write: async () => {},
-      remove: async () => {},
+      async *read() {
+        // what is in a file does not matter here
+      },
+      async create({ path, sizeBytes }) {
+        mustAnswer(host);
+        if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there already.`);
+        note(host, `create ${path}`);
+        host.volumes.set(path, { pool: '', name: path.slice(path.lastIndexOf('/') + 1), path, format: 'raw', capacityBytes: sizeBytes, allocationBytes: 0, modified: 'made' });
+      },
+      fill: async (path) => note(host, `fill ${path}`),
+      async remove(path) {
+        mustAnswer(host);
+        if (host.sticky) throw new Error('the volume is in use');
+        note(host, 'delete volume');
+        host.volumes.delete(path);
+      },
     },
   };
 }
