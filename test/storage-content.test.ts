@@ -5,17 +5,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { virsh, type LabRef } from '@ferry/lab';
+import type { ControlPlane } from './control-plane.ts';
 import { withFleet, type Fleet } from './fleet.ts';
 import { images, storageOf, type StorageQuestions } from './storage-fixture.ts';
 
 let lab: LabRef;
+let plane: ControlPlane;
 let move: Fleet['move'];
 let seen: Fleet['seen'];
 let sh: Fleet['sh'];
 let state: Fleet['state'];
 let leftOn: StorageQuestions['leftOn'];
 withFleet((fleet) => {
-  ({ lab, move, seen, sh, state } = fleet);
+  ({ lab, plane, move, seen, sh, state } = fleet);
   ({ leftOn } = storageOf(fleet));
 });
 
@@ -146,4 +148,116 @@ test('images that both hosts have at other paths: the definition names them ther
   }
   sharedOn = {};
   await sh('host2', `umount ${shared}; umount ${elsewhere}`);
+});
+
+/** What the guest reads of each of its disks: device and digest. */
+async function inside(host: string, name: string): Promise<readonly string[]> {
+  const socket = `/run/libvirt/${name}.nbd`;
+  const qmp = (execute: string, args: object = {}): string => `qemu-monitor-command ${name} '${JSON.stringify({ execute, arguments: args })}'`;
+  const { return: devices } = JSON.parse(await virsh(lab, host, ['qemu-monitor-command', name, '{"execute":"query-block"}'])) as { readonly return: readonly { readonly qdev?: string; readonly inserted?: { readonly 'node-name': string } }[] };
+  const nodes = devices.flatMap(({ qdev = '', inserted }) => (inserted === undefined ? [] : [{ device: qdev.replaceAll(/\W/g, ''), node: inserted['node-name'] }]));
+  const exports = nodes.map(({ device, node }) => qmp('block-export-add', { type: 'nbd', id: device, 'node-name': node, name: device }));
+  const script = [
+    `virsh -q <<'EOF' >/dev/null\n${[qmp('nbd-server-start', { addr: { type: 'unix', data: { path: socket } } }), ...exports].join('\n')}\nEOF`,
+    ...nodes.map(({ device }) => `qemu-img convert -f raw -O raw 'nbd+unix:///${device}?socket=${socket}' /root/${name}.read; echo ${device} $(sha256sum < /root/${name}.read)`),
+    `rm /root/${name}.read`,
+    `virsh -q "${qmp('nbd-server-stop').replaceAll('"', '\\"')}" >/dev/null`,
+  ];
+  return (await sh(host, script.join('\n'))).trim().split('\n');
+}
+
+test('disks of every kind arrive as they are made: layouts, pools, floppies, encrypted ones, paths that are written in other ways', { timeout: 180_000 }, async () => {
+  const secret = 'aaaaaaaa-1111-1111-1111-111111111111';
+  for (const host of ['host1', 'host2']) {
+    await sh(host, `echo "<secret ephemeral='no' private='no'><uuid>${secret}</uuid><usage type='volume'><volume>/kinds</volume></usage></secret>" > /root/secret.xml; virsh -q secret-define /root/secret.xml; virsh -q secret-set-value ${secret} --base64 c2VjcmV0 2>/dev/null`);
+  }
+  const encryption = `<encryption format='luks'><secret type='passphrase' uuid='${secret}'/></encryption>`;
+  const layouts = { small: 'cluster_size=4096,lazy_refcounts=on', old: 'compat=0.10', split: 'cluster_size=128k,extended_l2=on' };
+  for (const [file, options] of Object.entries(layouts)) await sh('host1', `cd ${images}; qemu-img create -q -f qcow2 -o ${options} kinds-${file} 8M; qemu-io -f qcow2 -c 'write -P 5 1M 1M' kinds-${file} >/dev/null`);
+  await sh('host1', `cd ${images}; for i in slashed parent; do qemu-img create -q -f qcow2 kinds-$i 8M; qemu-io -f qcow2 -c 'write -P 6 1M 1M' kinds-$i >/dev/null; done; qemu-img create -q -f raw kinds-pooled 8M; qemu-img create -q -f raw kinds-floppy 1440k; for i in pooled floppy; do qemu-io -f raw -c 'write -P 7 64k 64k' kinds-$i >/dev/null; done`);
+  // QEMU measures how long a key takes, and gives up on a busy host
+  await sh('host1', `echo "<volume><name>kinds-locked</name><capacity>8388608</capacity><target><format type='raw'/>${encryption}</target></volume>" > /root/v.xml; for i in 1 2 3; do virsh -q vol-create default /root/v.xml && break; done`);
+  await sh('host1', `cd ${images}; qemu-io --object secret,id=s,data=secret -c 'write -P 8 1M 1M' --image-opts driver=luks,key-secret=s,file.filename=kinds-locked >/dev/null; virsh -q pool-refresh default`);
+  const target = (dev: string): string => `<target dev='${dev}' bus='virtio'/>`;
+  const disks = [
+    ...Object.keys(layouts).map((file, index) => diskOf(`${images}/kinds-${file}`, target(`vd${'abc'[index] ?? ''}`))),
+    `<disk type='volume' device='disk'><driver name='qemu' type='raw'/><source pool='default' volume='kinds-pooled'/>${target('vdd')}</disk>`,
+    diskOf('/var/lib/libvirt/images//kinds-slashed', target('vde')),
+    diskOf('/var/lib/libvirt/images/../images/kinds-parent', target('vdf')),
+    diskOf(`${images}/kinds-locked`, `${target('vdg')}${encryption}`, "<driver name='qemu' type='raw'/>"),
+    `<disk type='file' device='floppy'><driver name='qemu' type='raw'/><source file='${images}/kinds-floppy'/><target dev='fda' bus='fdc'/></disk>`,
+  ];
+  await define('kinds', disks.join(''));
+  const definition = async (host: string): Promise<readonly string[]> => (await virsh(lab, host, ['dumpxml', '--inactive', 'kinds'])).match(/<disk [^]*?<\/disk>/g) ?? [];
+  const before = await definition('host1');
+  assert.ok(before.some((xml) => xml.includes('images//kinds-slashed')));
+  // a link on the other host would lead elsewhere, so that one is written plainly there
+  const plainly = before.map((xml) => xml.replace('images/../images', 'images'));
+  await virsh(lab, 'host1', ['start', 'kinds']);
+  await seen('kinds', 'running');
+  const had = await inside('host1', 'kinds');
+  assert.equal(had.length, 8);
+
+  const live = await move('kinds');
+  assert.deepEqual([live.vmIsNow?.host, live.disks?.map(({ how }) => how)], ['host2', Array.from({ length: 8 }, () => 'copy')]);
+  assert.deepEqual(await inside('host2', 'kinds'), had);
+  assert.deepEqual(await definition('host2'), plainly);
+  const layoutOf = async (host: string, file: string): Promise<readonly unknown[]> => {
+    const { 'cluster-size': cluster, 'format-specific': { data } } = JSON.parse(await sh(host, `qemu-img info -U --output=json ${images}/kinds-${file}`)) as { readonly 'cluster-size': number; readonly 'format-specific': { readonly data: Readonly<Record<string, unknown>> } };
+    return [cluster, data['compat'], data['lazy-refcounts'] ?? false, data['extended-l2'] ?? false];
+  };
+  for (const file of Object.keys(layouts)) assert.deepEqual(await layoutOf('host2', file), await layoutOf('host1', file), file);
+  assert.match(await sh('host2', `qemu-img info -U ${images}/kinds-locked`), /file format: luks/);
+
+  await virsh(lab, 'host2', ['destroy', 'kinds']);
+  await seen('kinds', 'shut-off');
+  const cold = await move('kinds');
+  assert.equal(cold.vmIsNow?.host, 'host1');
+  await virsh(lab, 'host1', ['start', 'kinds']);
+  assert.deepEqual(await inside('host1', 'kinds'), had);
+  assert.deepEqual(await definition('host1'), plainly);
+  await gone('kinds', `${images}/kinds-*`);
+  for (const host of ['host1', 'host2']) await virsh(lab, host, ['secret-undefine', secret]);
+});
+
+test('room is asked for what a copy may take; what only the header of an image tells is not lost', { timeout: 120_000 }, async () => {
+  await sh('host1', `cd ${images}; qemu-img create -q -f qcow2 -o cluster_size=512 room.qcow2 64M; for i in $(seq 0 63); do echo "write -P 3 $((i * 128))k 512"; done | qemu-io -f qcow2 room.qcow2 >/dev/null`);
+  await sh('host1', `cd ${images}; qemu-img create -q -f qcow2 room.base 64M; qemu-io -f qcow2 -c 'write -P 4 0 16M' room.base >/dev/null; qemu-img create -q -f qcow2 -b room.base -F qcow2 room.top`);
+  await sh('host2', `mount -t tmpfs -o size=3M tmpfs ${images}; virsh -q pool-refresh default`);
+  const refused = async (name: string): Promise<string> => {
+    const ran = await plane.ferry('vm', 'migrate', name);
+    assert.equal(ran.code, 4, ran.stdout + ran.stderr);
+    return ran.stderr;
+  };
+  await define('room', diskOf(`${images}/room.top`));
+  assert.match(await refused('room'), /pool default on host2 has 3\.0 MiB free.*take up to 16\.\d MiB/);
+  await virsh(lab, 'host1', ['undefine', 'room']);
+  await define('room', diskOf(`${images}/room.qcow2`));
+  await virsh(lab, 'host1', ['start', 'room']);
+  await seen('room', 'running');
+  assert.match(await refused('room'), /take up to \d+\.\d MiB there, .*small clusters/);
+  await virsh(lab, 'host1', ['destroy', 'room']);
+  await seen('room', 'shut-off');
+  assert.equal((await move('room')).vmIsNow?.host, 'host2', 'the file itself is small');
+  assert.match(await sh('host2', `qemu-img info --output=json ${images}/room.qcow2`), /"cluster-size": 512/);
+  await virsh(lab, 'host2', ['undefine', 'room']);
+  await sh('host2', `umount ${images}; virsh -q pool-refresh default`);
+
+  await sh('host1', `cd ${images}; rm -f room.*; qemu-img create -q -f qcow2 -o data_file=${images}/room.data,data_file_raw=on room.qcow2 64M; qemu-io -f qcow2 -c 'write -P 9 1M 2M' room.qcow2 >/dev/null; qemu-img convert -O raw room.qcow2 ${shared}/room.expected`);
+  await define('room', diskOf(`${images}/room.qcow2`));
+  const plan = await plane.ferry('vm', 'migrate', 'room', '--dry-run');
+  assert.match(plan.stdout, /copy of vda does not keep the data file/);
+  assert.equal((await move('room')).vmIsNow?.host, 'host2');
+  await virsh(lab, 'host2', ['start', 'room']);
+  await sameInside('host2', 'room');
+  await virsh(lab, 'host2', ['destroy', 'room']);
+  // a snapshot that libvirt knows nothing of
+  await sh('host2', `qemu-img snapshot -c mine ${images}/room.qcow2; virsh -q start room`);
+  await seen('room', 'running');
+  assert.match(await refused('room'), /snapshots inside its file/);
+  await virsh(lab, 'host2', ['destroy', 'room']);
+  await seen('room', 'shut-off');
+  assert.equal((await move('room')).vmIsNow?.host, 'host1');
+  assert.match(await sh('host1', `qemu-img snapshot -l ${images}/room.qcow2`), /mine/);
+  await gone('room', `${images}/room.*`);
 });

@@ -15,6 +15,7 @@ export * from './migration/definition.ts';
 export * from './migration/definition-there.ts';
 export { placed } from './migration/ending.ts';
 export * from './migration/host-ties.ts';
+export * from './migration/images.ts';
 export * from './migration/judge.ts';
 export * from './migration/kind.ts';
 export * from './migration/meanwhile.ts';

@@ -10,3 +10,11 @@ export function normalPath(path: string): string {
   }
   return `/${parts.join('/')}`;
 }
+
+/** Without `//` and `.` only: names the same file on every host. With `..` it is another file where the folder before that is a link. */
+export function tidyPath(path: string): string {
+  if (!path.startsWith('/')) return path;
+  return `/${path.split('/').filter((part) => part !== '' && part !== '.').join('/')}`;
+}
+
+export const hasParent = (path: string): boolean => path.split('/').includes('..');

@@ -1,5 +1,5 @@
 /** Ports: a host, and what of it can be read and changed besides moving a guest. */
-import type { BackingImage, DefinitionPlan, HostFacts, HostResources, HostUses, Instance, OwnDefinition, PoolFacts, ResourceRef, SeenFile, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
+import type { BackingImage, DefinitionPlan, DiskPlan, HostFacts, HostResources, HostUses, ImageFacts, Instance, OwnDefinition, PoolFacts, ResourceRef, SeenFile, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
 import type { HelperDomain, MigrationDriver, MigrationMarker } from './ports-migration.ts';
 
 /** Opens a host. Rejects with FerryError `uri-*` or `host-*`. */
@@ -133,6 +133,8 @@ export interface HostStorage {
   pools(signal: AbortSignal): Promise<readonly PoolFacts[]>;
   /** What is at this path, the folder looked at anew; `pool` is empty where the folder is no pool's. Rejects with `volume-failed` where it cannot be looked into. */
   volumeAt(path: string, signal: AbortSignal): Promise<VolumeFacts | undefined>;
+  /** The image file at this path; undefined where the host has none. Only a qcow2 image is looked into. */
+  imageAt(path: string, format: string | undefined, signal: AbortSignal): Promise<ImageFacts | undefined>;
   /** What the image file at this path lies above, nearest first; undefined when that cannot be told. */
   imagesBelow(path: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined>;
   /** The file at this path as the host sees it now, links followed. Rejects with FerryError `volume-failed` where it cannot look. */
@@ -140,7 +142,7 @@ export interface HostStorage {
   /** What names the block device at this path on every host: the key that its pool gives it (LVM's UUID, a WWN or serial). Undefined when no pool has it. */
   identityOf(path: string, signal: AbortSignal): Promise<string | undefined>;
   /** Makes a sparse volume. Rejects with FerryError `volume-exists`, `volume-failed`. */
-  createVolume(volume: { readonly pool: string; readonly name: string; readonly format: string; readonly capacityBytes: number; readonly backing?: { readonly path: string; readonly format: string } }, signal: AbortSignal): Promise<void>;
+  createVolume(volume: { readonly pool: string; readonly name: string; readonly format: string; readonly capacityBytes: number } & Pick<NonNullable<DiskPlan['volume']>, 'backing' | 'layout' | 'encryption'>, signal: AbortSignal): Promise<void>;
   /**
    * A small volume in a folder, with a pool for just this long where the folder has none. `find` tells whether it is
    * there; `folder` is false when the host has no such folder.

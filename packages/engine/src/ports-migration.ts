@@ -67,7 +67,7 @@ export interface HelperDomain {
   readonly name: string;
   /** Absent: what the host takes for a PC. */
   readonly machine?: string;
-  /** The VM whose disks these are: what its definition says of the images below one holds for the helper, too. */
+  /** The VM whose disks these are: what its definition says of the images below one, and of its encryption, holds for the helper, too. */
   readonly vm: VmUuid;
   /** `of`: device of the VM; absent where the file itself travels, whatever is in it. */
   readonly disks: readonly { readonly target: string; readonly of?: string; readonly path: string; readonly format: string; readonly sizeBytes: number }[];

@@ -3,7 +3,7 @@
  * again when the move fails, and records what stays behind on the source. What is to be done is decided in core; a record
  * is written before the thing it speaks of is touched, so that a later look knows whose it is.
  */
-import { FerryError, heldBy, isMadeBy, isUntouched, needsProof, notReplaceable, otherUsers, placeOf, type DiskFacts, type DiskPlan, type HostUses, type Migration, type Places, type RescueStorage, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord, type VmUuid } from '@ferry/core';
+import { FerryError, heldBy, isMadeBy, isUntouched, needsProof, notReplaceable, otherUsers, placeOf, type DiskFacts, type DiskPlan, type HostUses, type ImageFacts, type Migration, type Places, type RescueStorage, type SharingProof, type TargetStorage, type VolumeFacts, type VolumeRecord, type VmUuid } from '@ferry/core';
 import type { Clock, HostFiles, HostLink, Log } from './ports.ts';
 import type { Records } from './records.ts';
 import type { Sharing, StorageSide } from './sharing.ts';
@@ -40,6 +40,8 @@ export const sideOn = (place: Pick<Side, 'id' | 'name' | 'machine'>, { storage, 
 const planned = (migration: Migration): readonly (DiskPlan & Required<Pick<DiskPlan, 'path' | 'volume'>> & { readonly place: string })[] =>
   (migration.plan?.disks ?? []).flatMap((disk) => (disk.how === 'copy' && disk.path !== undefined && disk.volume !== undefined ? [{ ...disk, path: disk.path, place: disk.targetPath ?? disk.path, volume: disk.volume }] : []));
 
+const madeAs = ({ backing, layout, encryption }: Required<DiskPlan>['volume']) => ({ ...(backing === undefined ? {} : { backing }), ...(layout === undefined ? {} : { layout }), ...(encryption === undefined ? {} : { encryption }) });
+
 export function createVolumes({ records, clock, log, sharing: proofs }: { readonly records: Records; readonly clock: Clock; readonly log: Log; readonly sharing: Sharing }): Volumes {
   /** Where that cannot be seen: why. */
   const seen = async (at: StorageSide, path: string, signal: AbortSignal): Promise<VolumeFacts | string | undefined> => {
@@ -50,6 +52,10 @@ export function createVolumes({ records, clock, log, sharing: proofs }: { readon
       log.warn({ err: error, host: at.name, path }, 'it cannot be seen what is there');
       return error.message;
     }
+  };
+  /** A folder that cannot be looked into tells nothing of its images. */
+  const unlessUnseen = (error: unknown): undefined => {
+    if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
   };
   const factsOf = (look: VolumeFacts | string | undefined): VolumeFacts | undefined => (typeof look === 'string' ? undefined : look);
 
@@ -77,6 +83,7 @@ export function createVolumes({ records, clock, log, sharing: proofs }: { readon
       const missing = new Map<string, string>();
       const known = new Map<string, VolumeRecord>();
       const unseen = new Map<string, string>();
+      const images = new Map<string, ImageFacts>();
       for (const disk of disks.filter(needsProof)) {
         for (const path of [disk.source ?? '', ...disk.backing.map((image) => image.path)]) sharing.set(path, await proofs.prove(path, disk, folders, from, to, places, signal));
         const path = disk.source ?? '';
@@ -88,8 +95,15 @@ export function createVolumes({ records, clock, log, sharing: proofs }: { readon
         if (typeof there === 'string') unseen.set(path, there);
         else if (there !== undefined) volumes.set(path, there);
         if (record !== undefined) known.set(path, record);
+        const whole = [{ path, ...(disk.format === undefined ? {} : { format: disk.format }) }, ...disk.backing];
+        await Promise.all(
+          (disk.type === 'file' ? whole : []).map(async (image) => {
+            const found = await from.storage.imageAt(image.path, image.format, signal).catch(unlessUnseen);
+            if (found !== undefined) images.set(image.path, found);
+          }),
+        );
       }
-      return { pools: volumes.size > 0 || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, unseen, records: known, missing, places };
+      return { pools: volumes.size > 0 || disks.some(({ pool }) => pool !== undefined) || [...sharing.values()].some(({ verdict }) => verdict === 'separate') ? await to.storage.pools(signal) : [], sharing, volumes, unseen, records: known, missing, images, places };
     },
 
     async surveyForRescue(disks, deadHost, to, signal) {
@@ -126,7 +140,7 @@ export function createVolumes({ records, clock, log, sharing: proofs }: { readon
         };
         await records.put(record);
         try {
-          await to.storage.createVolume({ pool: volume.pool, name: volume.name, format, capacityBytes, ...(volume.backing === undefined ? {} : { backing: volume.backing }) }, signal);
+          await to.storage.createVolume({ pool: volume.pool, name: volume.name, format, capacityBytes, ...madeAs(volume) }, signal);
         } catch (error) {
           // not ours: somebody was faster, and what is not ours is not taken back
           if (error instanceof FerryError && error.code === 'volume-exists' && before?.migration !== migration.id) await records.drop(record);

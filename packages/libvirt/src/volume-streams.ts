@@ -19,20 +19,20 @@ export const streamProcedures = {
 
 export interface VolumeStreams {
   /**
-   * All of the volume's file, holes as such. Leaving the loop early gives the stream up. Rejects with LibvirtError or
+   * All of the volume's file, or `lengthBytes` of its beginning, holes as such. Leaving the loop early gives the stream up. Rejects with LibvirtError or
    * ConnectionLostError; the signal ends it with ConnectionLostError too.
    */
-  volumeDownload(volume: VolumeRef, options?: CallOptions): AsyncIterable<StreamPiece>;
+  volumeDownload(volume: VolumeRef, options?: CallOptions & { readonly lengthBytes?: number }): AsyncIterable<StreamPiece>;
   /** Replaces the volume's content from its beginning. Rejects when `pieces` does, and gives the stream up then. */
   volumeUpload(volume: VolumeRef, pieces: AsyncIterable<StreamPiece>, options?: CallOptions): Promise<void>;
 }
 
 export function volumeStreams(open: (options: CallOptions | undefined) => Promise<Connection>): VolumeStreams {
-  const argsOf = (ref: VolumeRef) => ({ volume: ref, offset: 0n, length: 0n, flags: SPARSE });
+  const argsOf = (ref: VolumeRef, lengthBytes = 0) => ({ volume: ref, offset: 0n, length: BigInt(lengthBytes), flags: SPARSE });
   return {
     async *volumeDownload(ref, options) {
       await using connection = await open(options);
-      const stream = await connection.openStream(streamProcedures.storageVolDownload, argsOf(ref), options);
+      const stream = await connection.openStream(streamProcedures.storageVolDownload, argsOf(ref, options?.lengthBytes), options);
       using _ = cancelledBy(stream, streamProcedures.storageVolDownload.name, options?.signal);
       try {
         yield* stream.pieces;

@@ -132,7 +132,7 @@ export const plannedJson = ({ vm, from, to, kind, plan, policy, outlook, diff, d
     differences: [...differences],
   });
 
-const movedDiskJson = ({ target, when, path, targetPath, how, proof, capacityBytes, allocationBytes, volume }: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>
+const movedDiskJson = ({ target, when, path, targetPath, how, proof, capacityBytes, allocationBytes, neededBytes, losses, volume }: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>
   present({
     target,
     when,
@@ -143,6 +143,8 @@ const movedDiskJson = ({ target, when, path, targetPath, how, proof, capacityByt
     sizeBytes: capacityBytes,
     allocatedBytes: allocationBytes,
     pool: volume?.pool,
+    neededBytes,
+    losses: losses === undefined ? undefined : [...losses],
   });
 
 export const leftoverJson = (record: VolumeRecord): LeftoverJson =>

@@ -64,7 +64,8 @@ async function lentTo(pools: PoolLender, folder: string, signal: AbortSignal): R
   }
 }
 
-async function imageXml(session: HostSession, pools: PoolLender, path: string, signal: AbortSignal): Promise<string | undefined> {
+/** libvirt's description of the file at this path, looked at anew; undefined where the host has none. */
+export async function imageXml(session: HostSession, pools: PoolLender, path: string, signal: AbortSignal): Promise<string | undefined> {
   await using lent = await lentTo(pools, folderOf(path), signal);
   if (lent === undefined) return undefined;
   await refreshPool(session, lent.pool, signal);

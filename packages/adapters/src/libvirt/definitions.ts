@@ -2,13 +2,14 @@
  * The driver of the DefinitionDriver port: what a VM consists of, its definition, and the helper domain that carries the
  * disks of one that is shut off. It describes and does as told.
  */
-import { FerryError, type DiskFacts, type NextStart, type VmFacts, type VmUuid } from '@ferry/core';
+import type { DiskFacts, NextStart, VmFacts, VmUuid } from '@ferry/core';
 import type { DefinitionDriver, HelperDomain, MigrationMarker } from '@ferry/engine';
 import {
   escapeXml, LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlChild,
   type DomainRef, type HostSession, type XmlElement,
 } from '@ferry/libvirt';
-import { chainOfDisk, namedChain } from './chains.ts';
+import { namedChain } from './chains.ts';
+import { diskReader, encryptionElement, identityOf } from './disk-facts.ts';
 import { unlessUnsupported } from './failure.ts';
 import { filesOf } from './files.ts';
 import { markerElement } from './marker.ts';
@@ -22,39 +23,7 @@ import { filesInUse } from './uses.ts';
 export function definitionsOf(session: HostSession, pools: PoolLender): DefinitionDriver {
   const must = (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
 
-  /** What `ask` gives; undefined when libvirt says no. */
-  const perhaps = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
-    try {
-      return await ask();
-    } catch (error) {
-      if (error instanceof LibvirtError || (error instanceof FerryError && error.code === 'volume-failed')) return undefined;
-      throw error;
-    }
-  };
-
-  const describeDisk = async (domain: DomainRef | undefined, disk: ReturnType<typeof disksOf>[number], internal: DiskFacts['internal'], signal: AbortSignal): Promise<DiskFacts> => {
-    const { element, ...rest } = disk;
-    let { source, type } = rest;
-    if (type === 'volume') {
-      const attributes = xmlChild(element, 'source')?.attributes;
-      const volume = await perhaps(async () => session.volumeByName(await session.poolByName(attributes?.get('pool') ?? '', { signal }), attributes?.get('volume') ?? '', { signal }));
-      if (volume !== undefined) [source, type] = [volume.key, volume.key.startsWith('/dev/') ? 'block' : 'file'];
-    }
-    const info = domain === undefined || source === undefined || rest.target === '' ? undefined : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
-    const cache = xmlChild(element, 'driver')?.attributes.get('cache');
-    const identity = identityOf(element, type, source);
-    const chain = type !== 'file' || source === undefined || rest.format === 'raw' ? [] : await chainOfDisk(session, pools, element, source, signal);
-    return {
-      ...rest,
-      type,
-      ...(source === undefined ? {} : { source }),
-      ...(info === undefined || info.capacityBytes === 0 ? {} : { capacityBytes: info.capacityBytes, allocationBytes: info.allocationBytes, fileBytes: info.physicalBytes }),
-      ...(chain === undefined ? { backing: [], chainUnknown: true } : { backing: chain }),
-      ...(identity === undefined ? {} : { identity }),
-      ...(internal === undefined ? {} : { internal }),
-      ...(cache === undefined ? {} : { cache }),
-    };
-  };
+  const describeDisk = diskReader(session, pools);
 
   /** What the next start uses. A disk that the guest has too is as it is known already. */
   const describeNextStart = async (xml: string, now: readonly DiskFacts[], signal: AbortSignal): Promise<NextStart> => {
@@ -167,37 +136,21 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
 /** PCI and mediated devices, and network cards that are one. USB ones too: libvirt refuses all of them. */
 const isHostDevice = ({ name, attributes }: XmlElement): boolean => name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');
 
-/** What names the same storage on every host: an export by network name, a WWN or another id of the device itself. */
-function identityOf(disk: XmlElement, type: string, source: string | undefined): string | undefined {
-  if (type === 'network') {
-    const element = xmlChild(disk, 'source');
-    const hosts = (element?.children ?? []).filter(({ name }) => name === 'host');
-    const local = hosts.some(({ attributes }) => attributes.get('transport') === 'unix' || /^(localhost|127\.|::1$)/.test(attributes.get('name') ?? ''));
-    if (local) return undefined;
-    return `${element?.attributes.get('protocol') ?? ''}:${hosts.map(({ attributes }) => `${attributes.get('name') ?? ''}:${attributes.get('port') ?? ''}`).join(',')}/${element?.attributes.get('name') ?? ''}`;
-  }
-  const byId = /^\/dev\/disk\/by-id\/((?:wwn|nvme-eui|scsi-3|lvm-pv-uuid)[\w.:-]+)$/.exec(source ?? '');
-  return byId?.[1];
-}
-
 /** A raw file of a length that is no multiple of this cannot be written with direct I/O: QEMU takes it for read-only. */
 const directIoBytes = 4096;
 
 /**
  * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of memory,
  * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the time; without QEMU's
- * threads for each piece of it, a raw one three quarters of that. `own`: the VM's definition, which knows the images below each disk.
+ * threads for each piece of it, a raw one three quarters of that. `own`: the VM's definition, which knows the images below each disk,
+ * and how it is encrypted.
  */
 export function helperXml({ uuid, name, disks, machine = 'pc' }: HelperDomain, marker: MigrationMarker, cache: 'none' | 'writeback', own: string): string {
-  const chains = new Map(
-    disksOf(parseXml(own)).map(({ target, element }) => {
-      const span = xmlChild(element, 'backingStore')?.span;
-      return [target, span === undefined ? '' : own.slice(span.start, span.end)];
-    }),
-  );
+  const textOf = (element: XmlElement | undefined): string => (element === undefined ? '' : own.slice(element.span.start, element.span.end));
+  const more = new Map(disksOf(parseXml(own)).map(({ target, element }) => [target, `${textOf(xmlChild(element, 'backingStore'))}${textOf(encryptionElement(element))}`]));
   const access = (format: string, sizeBytes: number): string => (cache === 'writeback' || (format === 'raw' && sizeBytes % directIoBytes !== 0) ? "cache='writeback'" : "cache='none' io='native'");
   const disk = ({ target, of = '', path, format, sizeBytes }: HelperDomain['disks'][number]): string =>
-    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' ${access(format, sizeBytes)} discard='unmap'/><source file='${escapeXml(path)}'/>${chains.get(of) ?? ''}<target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
+    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' ${access(format, sizeBytes)} discard='unmap'/><source file='${escapeXml(path)}'/>${more.get(of) ?? ''}<target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
   return [
     `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
     `<metadata>${markerElement(marker)}</metadata>`,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { parseXml, xmlAt } from '@ferry/libvirt';
 import { namedChain } from './chains.ts';
 import { describeDefinition } from './definitions.ts';
-import { rewriteDefinition } from './rewrite.ts';
+import { identityOfDefinition, rewriteDefinition } from './rewrite.ts';
 
 const domain = (disk: string): string => `<domain type='kvm'>\n <name>a</name><memory>1</memory>\n <devices>\n  ${disk}\n </devices>\n</domain>`;
 const disk = (below: string, driver = 'qcow2'): string => `<disk type='file' device='disk'><driver name='qemu' type='${driver}'/><source file='/p/top'/>${below}<target dev='vda'/></disk>`;
@@ -35,4 +35,11 @@ test('what a definition alone tells of a chain, and what the images have to be a
   assert.deepEqual(facts(disk(`${base}<backingStore/></backingStore>`)), [['/p/base'], undefined]);
   assert.deepEqual(facts(disk('', 'raw')), [[], undefined]);
   assert.deepEqual(facts(disk("<backingStore type='network'><format type='raw'/><source protocol='rbd' name='x'/><backingStore/></backingStore>")), [[], true]);
+});
+
+test('a disk that names a pool gets the one that the plan has for it; one file written in two ways is one', () => {
+  const inPool = (pool: string): string => domain(`<disk type='volume' device='disk'><source pool='${pool}' volume='v'/><target dev='vda'/></disk>`);
+  assert.equal(rewriteDefinition(inPool('a'), { pools: { a: 'b' } }), inPool('b'));
+  assert.equal(rewriteDefinition(inPool('a'), { pools: { a: 'b' }, volumePools: { vda: 'c' } }), inPool('c'));
+  assert.deepEqual(identityOfDefinition(domain("<disk type='file'><source file='/a//./b'/><target dev='vda'/></disk>")).disks, { vda: '/a/b' });
 });

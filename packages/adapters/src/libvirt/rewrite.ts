@@ -1,7 +1,7 @@
 /**
  * What a definition names, and the same definition with other names: every byte that is not named in the plan stays. Pure.
  */
-import type { BackingImage, DefinitionNeeds, DefinitionPlan, OwnDefinition } from '@ferry/core';
+import { tidyPath, type BackingImage, type DefinitionNeeds, type DefinitionPlan, type OwnDefinition } from '@ferry/core';
 import { editXml, escapeXml, parseXml, withAttribute, withoutAttribute, withoutElement, xmlAt, xmlChild, type XmlEdit, type XmlElement } from '@ferry/libvirt';
 import { pathsOf, tiesOf } from './host-ties.ts';
 
@@ -89,8 +89,8 @@ function backingXml({ path, format = 'raw' }: BackingImage): string {
   return `<backingStore type='${type}'><format type='${escapeXml(format)}'/><source ${attribute}='${escapeXml(path)}'/>`;
 }
 
-function sourceEdits(disk: XmlElement, source: XmlElement, { disks = {}, pools = {} }: DefinitionPlan): readonly XmlEdit[] {
-  const pool = pools[source.attributes.get('pool') ?? ''];
+function sourceEdits(disk: XmlElement, source: XmlElement, { disks = {}, pools = {}, volumePools = {} }: DefinitionPlan): readonly XmlEdit[] {
+  const pool = volumePools[targetOf(disk)] ?? pools[source.attributes.get('pool') ?? ''];
   if (typeOf(disk) === 'volume') return pool === undefined ? [] : [withAttribute(source, 'pool', pool)];
   const to = disks[targetOf(disk)];
   if (to === undefined) return [];
@@ -116,7 +116,8 @@ export function identityOfDefinition(xml: string): OwnDefinition {
     disks: Object.fromEntries(
       disks.flatMap((disk) => {
         const source = xmlChild(disk, 'source')?.attributes;
-        const at = source?.get('file') ?? source?.get('dev') ?? (source?.has('pool') === true ? `${source.get('pool')}/${source.get('volume') ?? ''}` : source?.get('protocol'));
+        const file = source?.get('file');
+        const at = (file === undefined ? undefined : tidyPath(file)) ?? source?.get('dev') ?? (source?.has('pool') === true ? `${source.get('pool')}/${source.get('volume') ?? ''}` : source?.get('protocol'));
         return at === undefined ? [] : [[xmlChild(disk, 'target')?.attributes.get('dev') ?? '', at]];
       }),
     ),

@@ -1,9 +1,9 @@
 /**
  * libvirt's XML of pools and volumes as core's words. Pure.
  */
-import type { BackingImage, PoolFacts, SeenFile, VolumeFacts } from '@ferry/core';
-import type { FileFacts } from '@ferry/engine';
-import { parseXml, xmlAt, xmlChild, type XmlElement } from '@ferry/libvirt';
+import { tidyPath, type BackingImage, type PoolFacts, type SeenFile, type VolumeFacts } from '@ferry/core';
+import type { FileFacts, HostStorage } from '@ferry/engine';
+import { escapeXml, parseXml, xmlAt, xmlChild, type XmlElement } from '@ferry/libvirt';
 
 /** Pools whose volumes are files in one folder. */
 const poolsOfFiles: readonly string[] = ['dir', 'fs', 'netfs', 'gluster'];
@@ -12,7 +12,7 @@ export function poolOf(xml: string): Pick<PoolFacts, 'name' | 'path'> & { readon
   const pool = parseXml(xml);
   const ofFiles = poolsOfFiles.includes(pool.attributes.get('type') ?? '');
   const path = xmlAt(pool, 'target', 'path')?.text;
-  return { name: xmlChild(pool, 'name')?.text ?? '', ofFiles, ...(ofFiles && path !== undefined ? { path: path.length > 1 ? path.replace(/\/+$/, '') : path } : {}) };
+  return { name: xmlChild(pool, 'name')?.text ?? '', ofFiles, ...(ofFiles && path !== undefined ? { path: tidyPath(path) } : {}) };
 }
 
 /** Numbers in a volume's XML are bytes; `modified` is `mtime` with its fraction. */
@@ -30,6 +30,26 @@ export function volumeOf(pool: string, xml: string): VolumeFacts {
     ...(modified === undefined ? {} : { modified }),
     ...(backing === undefined ? {} : { backing }),
   };
+}
+
+/** Of a volume that is an image file. */
+export function sizesOf(xml: string): { readonly capacityBytes: number; readonly allocationBytes: number; readonly fileBytes: number } {
+  const volume = parseXml(xml);
+  const figure = (name: string): number => Number(xmlChild(volume, name)?.text ?? 0);
+  return { capacityBytes: figure('capacity'), allocationBytes: figure('allocation'), fileBytes: figure('physical') };
+}
+
+/** A sparse volume to be made. */
+export function volumeXml({ name, format, capacityBytes, backing, layout, encryption }: Parameters<HostStorage['createVolume']>[0]): string {
+  const base = backing === undefined ? '' : `<backingStore><path>${escapeXml(backing.path)}</path><format type='${escapeXml(backing.format)}'/></backingStore>`;
+  const features = `${layout?.lazyRefcounts === true ? '<lazy_refcounts/>' : ''}${layout?.extendedL2 === true ? '<extended_l2/>' : ''}`;
+  const asQcow2 = `<compat>${layout?.compat ?? '1.1'}</compat>${layout === undefined ? '' : `<clusterSize unit='B'>${layout.clusterBytes}</clusterSize>`}${features === '' ? '' : `<features>${features}</features>`}`;
+  const secret = encryption?.secretUuid === undefined ? `usage='${escapeXml(encryption?.secretUsage ?? '')}'` : `uuid='${escapeXml(encryption.secretUuid)}'`;
+  const key = encryption === undefined ? '' : `<encryption format='${escapeXml(encryption.format)}'><secret type='passphrase' ${secret}/></encryption>`;
+  return [
+    `<volume><name>${escapeXml(name)}</name><capacity unit='bytes'>${capacityBytes}</capacity><allocation>0</allocation>`,
+    `<target><format type='${escapeXml(format)}'/>${format === 'qcow2' ? asQcow2 : ''}${key}</target>${base}</volume>`,
+  ].join('');
 }
 
 /** Length, rights and last change of a volume that is a plain file. */

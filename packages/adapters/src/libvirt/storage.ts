@@ -4,11 +4,12 @@
  */
 import { FerryError, type SeenFile, type VolumeFacts } from '@ferry/core';
 import type { HostStorage } from '@ferry/engine';
-import { escapeXml, LibvirtError, VIR_ERR, type HostSession } from '@ferry/libvirt';
+import { escapeXml, LibvirtError, VIR_ERR, type HostSession, type VolumeRef } from '@ferry/libvirt';
 import { imagesBelow } from './chains.ts';
 import type { PoolLender } from './pool-lending.ts';
+import { headerBytes, qcow2Facts } from './image-header.ts';
 import { everyPool, fileOf, folderOf, isCode, isLent, lookAnew, refreshPool, volumeNamed } from './pool-lending.ts';
-import { seenFileOf, volumeOf } from './storage-xml.ts';
+import { seenFileOf, sizesOf, volumeOf, volumeXml } from './storage-xml.ts';
 
 export function storageOf(session: HostSession, pools: PoolLender): HostStorage {
   return {
@@ -21,6 +22,16 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       await lookAnew(session, lent.pool, signal);
       const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);
       return volume === undefined ? undefined : volumeOf(isLent(lent.pool) ? '' : lent.pool.name, await session.volumeXml(volume, { signal }));
+    },
+    async imageAt(path, format, signal) {
+      await using lent = await pools.lend(folderOf(path), {}, signal);
+      if (lent === undefined) return undefined;
+      await refreshPool(session, lent.pool, signal);
+      const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);
+      if (volume === undefined) return undefined;
+      const { allocationBytes } = sizesOf(await session.volumeXml(volume, { signal }));
+      const qcow2 = format === 'qcow2' ? qcow2Facts(await beginningOf(session, volume, headerBytes, signal)) : undefined;
+      return { allocationBytes, ...(qcow2 === undefined ? {} : { qcow2 }) };
     },
     imagesBelow: (path, signal) => imagesBelow(session, pools, path, signal),
     async fileAt(path, signal): Promise<SeenFile | undefined> {
@@ -44,15 +55,16 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
         throw error;
       }
     },
-    async createVolume({ pool, name, format, capacityBytes, backing }, signal) {
-      const base = backing === undefined ? '' : `<backingStore><path>${escapeXml(backing.path)}</path><format type='${escapeXml(backing.format)}'/></backingStore>`;
-      const compat = format === 'qcow2' ? '<compat>1.1</compat>' : '';
-      const xml = `<volume><name>${escapeXml(name)}</name><capacity unit='bytes'>${capacityBytes}</capacity><allocation>0</allocation><target><format type='${escapeXml(format)}'/>${compat}</target>${base}</volume>`;
+    async createVolume(volume, signal) {
+      const { pool, name } = volume;
+      const xml = volumeXml(volume);
       const ref = await session.poolByName(pool, { signal });
       // libvirt has qemu-img write over a file that it does not know of
       await lookAnew(session, ref, signal);
+      const make = (): Promise<unknown> => session.volumeCreateXml(ref, xml, 0, { signal });
       try {
-        await session.volumeCreateXml(ref, xml, 0, { signal });
+        // QEMU measures how long a key takes, and gives up on a busy host
+        await make().catch((error: unknown) => (isCode(error, VIR_ERR.INTERNAL_ERROR) && /accurate CPU usage/.test(String(error)) ? make() : Promise.reject(error)));
       } catch (error) {
         if (isCode(error, VIR_ERR.STORAGE_VOL_EXIST)) throw new FerryError('volume-exists', `The pool ${pool} has a volume ${name} already.`, { cause: error });
         if (error instanceof LibvirtError) throw new FerryError('volume-failed', `The volume ${name} could not be made in the pool ${pool}: ${error.message}`, { cause: error });
@@ -73,4 +85,15 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       return { folder: true, found: volume !== undefined };
     },
   };
+}
+
+async function beginningOf(session: HostSession, volume: VolumeRef, lengthBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+  const bytes = new Uint8Array(lengthBytes);
+  let at = 0;
+  // to its end, which the daemon sets at this length
+  for await (const piece of session.volumeDownload(volume, { signal, lengthBytes })) {
+    if (piece.kind === 'data') bytes.set(piece.bytes.subarray(0, Math.max(0, lengthBytes - at)), Math.min(at, lengthBytes));
+    at += piece.kind === 'data' ? piece.bytes.length : piece.lengthBytes;
+  }
+  return bytes;
 }

@@ -4,7 +4,7 @@ import { ConnectError, ConnectionLostError, InvalidArgumentError, LibvirtError, 
 import { describeDefinition, helperXml } from './definitions.ts';
 import { withoutNamedWatchdog } from './snapshots.ts';
 import { callFailure, connectFailure } from './failure.ts';
-import { backingOf, fileFactsOf, poolOf, volumeOf } from './storage-xml.ts';
+import { backingOf, fileFactsOf, poolOf, sizesOf, volumeOf, volumeXml } from './storage-xml.ts';
 import { definitionOf, linkSpeedOf, stateOf } from './translate.ts';
 import { vmUuid } from '@ferry/core';
 
@@ -73,6 +73,17 @@ test('pools and volumes', () => {
   assert.deepEqual(volumeOf('d', volume), { pool: 'd', name: 'v', path: '/p/v', format: 'qcow2', capacityBytes: 10, allocationBytes: 5, modified: '5.25', backing: { path: '/p/base' } });
   assert.deepEqual(fileFactsOf(volume), { sizeBytes: 7, owner: 1, group: 2, mode: '0640', allocationBytes: 5, modified: '5.25' });
   assert.deepEqual(backingOf(volume), { path: '/p/base' });
+  assert.deepEqual(sizesOf(volume), { capacityBytes: 10, allocationBytes: 5, fileBytes: 7 });
+});
+
+test('a volume is made like the image that is copied into it', () => {
+  const made = (more: object): string => volumeXml({ pool: 'd', name: 'v', format: 'qcow2', capacityBytes: 1, ...more });
+  assert.match(made({}), /<target><format type='qcow2'\/><compat>1\.1<\/compat><\/target>/);
+  assert.match(made({ layout: { clusterBytes: 512, compat: '0.10', lazyRefcounts: false, extendedL2: false } }), /<compat>0\.10<\/compat><clusterSize unit='B'>512<\/clusterSize><\/target>/);
+  assert.match(made({ layout: { clusterBytes: 16384, compat: '1.1', lazyRefcounts: true, extendedL2: true } }), /<features><lazy_refcounts\/><extended_l2\/><\/features>/);
+  assert.match(made({ format: 'raw', encryption: { format: 'luks', secretUuid: 's' } }), /<format type='raw'\/><encryption format='luks'><secret type='passphrase' uuid='s'\/><\/encryption><\/target>/);
+  assert.match(made({ encryption: { format: 'luks', secretUsage: '/u' } }), / usage='\/u'\/>/);
+  assert.match(made({ backing: { path: '/b', format: 'raw' } }), /<\/target><backingStore><path>\/b<\/path><format type='raw'\/><\/backingStore><\/volume>/);
 });
 
 test('failures: each its code; refused only where nothing can still be on its way', () => {

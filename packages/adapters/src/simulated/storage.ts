@@ -27,6 +27,7 @@ export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host
       answers();
       return host.volumes.get(path);
     },
+    imageAt: async () => undefined,
     imagesBelow: async () => [],
     async fileAt(path) {
       answers();

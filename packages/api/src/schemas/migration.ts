@@ -24,6 +24,8 @@ const movedDiskSchema = z
     sizeBytes: bytes().optional(),
     allocatedBytes: bytes().optional(),
     pool: z.string().optional().meta({ description: 'Pool of the target that the copy goes into' }),
+    neededBytes: bytes().optional().meta({ description: 'The most that it takes there' }),
+    losses: z.array(z.string()).optional().meta({ description: 'What the copy does not keep' }),
   })
   .meta({ id: 'MovedDisk' });
 

@@ -88,6 +88,7 @@ const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outl
     ]),
     ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, whenText(disk), disk.path, disk.targetPath ?? disk.path]))]),
     ...(unchecked.length === 0 ? [] : ['', 'Not known:', ...unchecked]),
+    ...disks.flatMap(({ target, losses = [] }) => losses.map((loss) => `The copy of ${target} does not keep ${loss}.`)),
     ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
     ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff]),
   ].join('\n');

@@ -17,7 +17,7 @@ import { planPaths, tieReasons, type PathThere } from './host-ties.ts';
 import { needsOfBoth, planNextStart, type NextStart } from './next-start.ts';
 import { diskOwnership, planState, type HostUses, type StatePlace, type TargetHoldings } from './ownership.ts';
 import type { Secrets } from './secrets.ts';
-import { planTransfer } from './transfer.ts';
+import { planTransfer, versionOf } from './transfer.ts';
 import { cacheReasons, planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
 
 /** What the source host says of the VM beyond its inventory. */
@@ -279,21 +279,27 @@ function storageOn({ storage, ownXml, facts }: CheckInput, id: HostId): TargetSt
 
 /** Where the operator's own definition has the disks of the VM. */
 export const ownPlaces = (disks: Readonly<Record<string, string>>, facts: Pick<VmFacts, 'disks'> | undefined): Places =>
-  (facts?.disks ?? []).flatMap(({ target, source }): Places => (source === undefined || disks[target] === undefined ? [] : [[source, disks[target]]]));
+  (facts?.disks ?? []).flatMap(({ target, source, pool }): Places => {
+    const own = disks[target];
+    if (source === undefined || own === undefined) return [];
+    // named by its pool, as before
+    return pool !== undefined && own === `${pool}/${source.slice(source.lastIndexOf('/') + 1)}` ? [] : [[source, own]];
+  });
 
 /** What of the disks is other in a definition on the target. */
 const editsOf = (facts: readonly DiskFacts[], disks: readonly DiskPlan[], places: Places): DiskEdits => ({
   disks: Object.fromEntries(movedDisks(facts, disks, places)),
   chains: Object.fromEntries(disks.flatMap(({ target, chain }) => (chain === undefined ? [] : [[target, chain]]))),
+  volumePools: Object.fromEntries(disks.flatMap(({ target, namedPool }) => (namedPool === undefined ? [] : [[target, namedPool]]))),
 });
 
 /** Disks whose source is another one on the target, or none. */
 function movedDisks(facts: readonly DiskFacts[], disks: readonly DiskPlan[], places: Places): readonly (readonly [string, string | null])[] {
-  return facts.flatMap(({ target, source }): readonly (readonly [string, string | null])[] => {
+  return facts.flatMap(({ target, source, written = source }): readonly (readonly [string, string | null])[] => {
     if (source === undefined || !source.startsWith('/')) return [];
     if (disks.find((disk) => disk.target === target)?.how === 'eject') return [[target, null]];
     const place = placeOf(source, places);
-    return place === source ? [] : [[target, place]];
+    return place === written ? [] : [[target, place]];
   });
 }
 
@@ -320,7 +326,7 @@ function planOn(input: CheckInput, target: HostView): { readonly plan: Migration
   const from = source?.host.name ?? 'its host';
   const storage = storageOn(input, host.id);
   const names = { from, to: host.name };
-  const wish = { ...request, ...(input.policy?.unknownSharing === 'shared' ? { assumeShared: true } : {}), cold: move === 'cold', externalSnapshots: facts.externalSnapshots };
+  const wish = { ...request, ...(input.policy?.unknownSharing === 'shared' ? { assumeShared: true } : {}), cold: move === 'cold', usualClusters: target.facts !== undefined && versionOf(target.facts.libvirtVersion) < 8_000_000, externalSnapshots: facts.externalSnapshots };
   const now = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, storage, wish, names);
   const own = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml : undefined;
   // a temporary guest leaves its definition at home, and the operator's own stands for both

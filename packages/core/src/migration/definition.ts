@@ -5,6 +5,7 @@
 import type { Reason } from '../errors.ts';
 import type { HostPath, Tie } from './host-ties.ts';
 import type { DefinitionMap } from '../model.ts';
+import { tidyPath } from '../paths.ts';
 import type { DefinitionPlan, ResourceRef } from './plan.ts';
 import { planSecrets, type Secrets } from './secrets.ts';
 import type { BackingImage, PoolFacts } from './storage.ts';
@@ -72,7 +73,7 @@ export type Places = readonly (readonly [from: string, to: string])[];
 /** A pool stands for its folder. A pool that is missing is a reason. */
 export function placesOf(map: DefinitionMap, source: { readonly name: string; readonly pools: readonly PoolFacts[] }, target: { readonly name: string; readonly pools: readonly PoolFacts[] }): { readonly places: Places; readonly reasons: readonly Reason[] } {
   const reasons: Reason[] = [];
-  const places = Object.entries(map.paths ?? {}).map(([from, to]): readonly [string, string] => [trimmed(from), trimmed(to)]);
+  const places = Object.entries(map.paths ?? {}).map(([from, to]): readonly [string, string] => [tidyPath(from), tidyPath(to)]);
   for (const [from, to] of Object.entries(map.pools ?? {})) {
     const here = source.pools.find(({ name }) => name === from)?.path;
     const there = target.pools.find(({ name }) => name === to)?.path;
@@ -83,8 +84,6 @@ export function placesOf(map: DefinitionMap, source: { readonly name: string; re
   }
   return { places: places.sort(([a], [b]) => b.length - a.length), reasons };
 }
-
-const trimmed = (path: string): string => (path.length > 1 ? path.replace(/\/+$/, '') : path);
 
 /** Where on the target what is at `path` on the source goes. */
 export function placeOf(path: string, places: Places): string {
@@ -98,6 +97,8 @@ export interface DiskEdits {
   readonly disks: Readonly<Record<string, string | null>>;
   /** Images below disks by target device, where the definition has to name others. */
   readonly chains: Readonly<Record<string, readonly BackingImage[]>>;
+  /** Pools of disks that name one, by target device, where the target calls theirs otherwise. */
+  readonly volumePools: Readonly<Record<string, string>>;
 }
 
 export interface DefinitionInput extends DiskEdits {
@@ -117,7 +118,7 @@ export interface DefinitionInput extends DiskEdits {
 }
 
 /** What is to be changed (undefined: nothing) and made, or every reason why the target does not take the definition. */
-export function planDefinition({ vm, needs, map, source, target, resources, sourceSecrets, createMissing, disks, chains, nextStart, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[]; readonly unchecked: readonly string[] } {
+export function planDefinition({ vm, needs, map, source, target, resources, sourceSecrets, createMissing, disks, chains, volumePools, nextStart, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[]; readonly unchecked: readonly string[] } {
   const reasons: Reason[] = [];
   const unchecked: string[] = [];
   const creates: ResourceRef[] = [];
@@ -151,7 +152,8 @@ export function planDefinition({ vm, needs, map, source, target, resources, sour
     ...(map.pools === undefined ? {} : { pools: map.pools }),
     ...(Object.keys(disks).length === 0 ? {} : { disks }),
     ...(Object.keys(chains).length === 0 ? {} : { chains }),
-    ...(nextStart === undefined || JSON.stringify(nextStart) === JSON.stringify({ disks, chains }) ? {} : { nextStart }),
+    ...(Object.keys(volumePools).length === 0 ? {} : { volumePools }),
+    ...(nextStart === undefined || JSON.stringify(nextStart) === JSON.stringify({ disks, chains, volumePools }) ? {} : { nextStart }),
     ...(map.graphicsListen === undefined ? {} : { graphicsListen: map.graphicsListen }),
     ...(ownXml ? { ownXml: true as const } : {}),
     ...(creates.length === 0 ? {} : { creates }),

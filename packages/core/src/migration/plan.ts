@@ -47,12 +47,14 @@ export interface ResourceRef {
 export interface DefinitionPlan {
   readonly networks?: Readonly<Record<string, string>>;
   readonly pools?: Readonly<Record<string, string>>;
+  /** Pools by target device, of disks that name one. */
+  readonly volumePools?: Readonly<Record<string, string>>;
   /** New sources by target device; null ejects. */
   readonly disks?: Readonly<Record<string, string | null>>;
   /** The images below a disk by target device, nearest first; with none the definition says that there are none, if it names any. */
   readonly chains?: Readonly<Record<string, readonly BackingImage[]>>;
   /** Both in the definition for the next start, where they are not the same. */
-  readonly nextStart?: Pick<DefinitionPlan, 'disks' | 'chains'>;
+  readonly nextStart?: Pick<DefinitionPlan, 'disks' | 'chains' | 'volumePools'>;
   readonly graphicsListen?: string;
   /** The operator gave the whole definition. */
   readonly ownXml?: true;
@@ -61,7 +63,7 @@ export interface DefinitionPlan {
 
 /** What is changed in the definition for the next start. */
 export function forNextStart(plan: DefinitionPlan): DefinitionPlan {
-  const { nextStart, disks: _disks, chains: _chains, ...rest } = plan;
+  const { nextStart, disks: _disks, chains: _chains, volumePools: _pools, ...rest } = plan;
   return nextStart === undefined ? plan : { ...rest, ...nextStart };
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { migrationId, vmUuid } from '../ids.ts';
+import type { Qcow2Facts } from './images.ts';
 import { cacheReasons, needsProof, planDisks, vouchesFor, type DiskFacts, type SharingProof, type StorageWish, type TargetStorage, type VolumeFacts, type VolumeRecord } from './storage.ts';
 
 const gib = 1_073_741_824;
@@ -158,8 +159,10 @@ test('what is proved, and how, is kept in the plan; a reason names the target', 
   assert.equal(plan([disk], storage({}, 'unknown')).reasons[0]?.host, 'h2');
 });
 
-test('a floppy stays, a volume of another size is refused either way, a record without a time proves nothing', () => {
-  assert.deepEqual(codes([{ ...disk, device: 'floppy' }], storage()), ['disk-read-only-local']);
+test('a floppy that nobody may write stays, one that is written is a disk; a volume of another size is refused either way, a record without a time proves nothing', () => {
+  assert.deepEqual(codes([{ ...disk, device: 'floppy', readOnly: true }], storage()), ['disk-read-only-local']);
+  assert.deepEqual(how([{ ...disk, device: 'floppy' }], storage()), ['copy']);
+  assert.deepEqual(how([{ ...disk, device: 'floppy' }], storage(), { media: 'eject' }), ['copy']);
   const larger = storage({ volumes: new Map([[path, { ...there, capacityBytes: 20 * gib }]]) });
   assert.deepEqual(codes([disk], larger, { useExistingVolumes: true }), ['volume-size']);
   const { modified: _, ...untimed } = record;
@@ -217,4 +220,61 @@ test('prepared volumes hold whole disks: neither above an image of their own, no
   assert.deepEqual(how([{ ...disk, backing }], prepared({}, 'separate'), { useExistingVolumes: true }), ['copy']);
   assert.deepEqual(codes([{ ...disk, backing }], prepared({}, 'shared'), { useExistingVolumes: true }), ['volume-chain']);
   assert.deepEqual(codes([disk], prepared({ backing: { path: '/x' } }, 'separate'), { useExistingVolumes: true }), ['volume-backing']);
+});
+
+const qcow2: Qcow2Facts = { clusterBytes: 65_536, compat: '1.1', lazyRefcounts: false, extendedL2: false, dataFile: false, refcountBits: 16, zstd: false, snapshots: 0 };
+const withImages = (top: Partial<Qcow2Facts>, more: Partial<TargetStorage> = {}) =>
+  storage({ images: new Map([[path, { allocationBytes: gib, qcow2: { ...qcow2, ...top } }], ['/base/a.qcow2', { allocationBytes: 4 * gib, qcow2 }]]), ...more });
+
+test('room is asked for the images below that are joined, and for what small clusters may grow to; a file keeps its size', () => {
+  const pools = (availableBytes: number) => [{ name: 'default', path: '/pool', active: true, availableBytes }];
+  const chained = { ...disk, backing: [{ path: '/base/a.qcow2', format: 'qcow2' }] };
+  assert.deepEqual(how([chained], withImages({}, { pools: pools(5 * gib) })), ['copy']);
+  assert.deepEqual(codes([chained], withImages({}, { pools: pools(5 * gib - 1) })), ['target-space']);
+  const shared = new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')]]);
+  assert.deepEqual(how([chained], withImages({}, { pools: pools(gib), sharing: shared })), ['copy'], 'a base that stays needs no room');
+  assert.deepEqual(codes([disk], withImages({ clusterBytes: 8192 }, { pools: pools(8 * gib - 1) })), ['target-space']);
+  assert.deepEqual(how([disk], withImages({ clusterBytes: 8192 }, { pools: pools(8 * gib) })), ['copy']);
+  assert.deepEqual(how([disk], withImages({ clusterBytes: 512 }, { pools: pools(gib) }), { cold: true }), ['copy']);
+  assert.deepEqual(codes([{ ...disk, readOnly: true }], storage({ pools: pools(gib) }), { media: 'copy' }), ['target-space']);
+});
+
+test('a copy of blocks keeps the layout of its image, and says what it does not keep; a file keeps all', () => {
+  const layout = { clusterBytes: 4096, compat: '1.1', lazyRefcounts: true, extendedL2: false };
+  const [live] = plan([disk], withImages({ clusterBytes: 4096, lazyRefcounts: true })).disks;
+  assert.deepEqual([live?.volume?.layout, live?.losses], [layout, undefined]);
+  const [cold] = plan([disk], withImages({ clusterBytes: 4096, zstd: true }), { cold: true }).disks;
+  assert.deepEqual([cold?.volume?.layout, cold?.losses, cold?.asFile], [undefined, undefined, true]);
+  assert.equal(plan([disk], withImages({ zstd: true })).disks[0]?.losses?.length, 1);
+  assert.equal(plan([disk], withImages({ clusterBytes: 4096 }), { usualClusters: true }).disks[0]?.losses?.length, 1);
+});
+
+test('what only the header tells: snapshots that libvirt did not make, and data in another file', () => {
+  assert.deepEqual(codes([disk], withImages({ snapshots: 1 })), ['disk-internal-snapshots']);
+  assert.equal(plan([disk], withImages({ snapshots: 1 }), { cold: true }).disks[0]?.asFile, true);
+  const [apart] = plan([disk], withImages({ dataFile: true }), { cold: true }).disks;
+  assert.deepEqual([apart?.asFile, apart?.losses?.length], [undefined, 1], 'the file alone would be empty');
+  assert.deepEqual(codes([disk], withImages({ dataFile: true, snapshots: 1 }), { cold: true }), ['disk-internal-snapshots']);
+  assert.deepEqual(how([{ ...disk, format: 'raw' }], withImages({ snapshots: 1 })), ['copy'], 'a raw disk holds whatever its guest wrote');
+});
+
+test('an encrypted disk goes into a volume with the same secret, as a file when it is cold, and is never joined to what was prepared', () => {
+  const locked = { ...disk, format: 'raw', encryption: { format: 'luks', secretUuid: 's' } };
+  assert.deepEqual(plan([locked], storage()).disks[0]?.volume?.encryption, locked.encryption);
+  const [cold] = plan([locked], storage(), { cold: true }).disks;
+  assert.deepEqual([cold?.asFile, cold?.capacityBytes, cold?.volume?.encryption], [true, gib + 512, undefined]);
+  assert.deepEqual(codes([{ ...locked, encryption: { format: 'qcow' } }], storage()), ['disk-encryption']);
+  assert.deepEqual(codes([locked], storage({ volumes: new Map([[path, there]]) }), { useExistingVolumes: true }), ['volume-encryption']);
+  const sharedBase = storage({ sharing: new Map([[path, proof('separate')], ['/base/a.qcow2', proof('shared')]]) });
+  const [joinedDisk] = plan([{ ...locked, format: 'qcow2', backing: [{ path: '/base/a.qcow2', format: 'qcow2' }] }], sharedBase).disks;
+  assert.deepEqual([joinedDisk?.volume?.backing, joinedDisk?.chain], [undefined, []]);
+});
+
+test("a disk that is named by its pool is named by the target's pool for the same folder; a path that a link may change is not written to", () => {
+  const inPool = { ...disk, pool: 'default' };
+  const called = (name: string) => storage({ pools: [{ name, path: '/pool', active: true, availableBytes: 100 * gib }] });
+  assert.equal(plan([inPool], called('default')).disks[0]?.namedPool, undefined);
+  assert.equal(plan([inPool], called('other')).disks[0]?.namedPool, 'other');
+  assert.deepEqual(codes([inPool], storage({ pools: [] }, 'shared')), ['target-pool-missing'], 'also where nothing is copied');
+  assert.deepEqual(codes([{ ...disk, source: '/a/../pool/web.qcow2' }], storage({ sharing: new Map([['/a/../pool/web.qcow2', proof('separate')]]) })), ['disk-path-parent']);
 });

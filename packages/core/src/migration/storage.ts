@@ -5,8 +5,10 @@
 import type { Reason } from '../errors.ts';
 import type { MigrationId, TimeMs, VmUuid } from '../ids.ts';
 import { placeOf, type Places } from './definition.ts';
+import { layoutOf, lossesOf, spaceFor, type ImageFacts, type ImageLayout } from './images.ts';
 import type { Disk } from '../model.ts';
 import { isUntouched } from './ownership.ts';
+import { hasParent } from '../paths.ts';
 
 /** An image below another one. */
 export interface BackingImage {
@@ -30,6 +32,12 @@ export interface DiskFacts extends Disk {
   readonly cache?: string;
   /** Length of the file. */
   readonly fileBytes?: number;
+  /** As its definition writes the path, where `source` is another way to write it that a link on another host would make another file. */
+  readonly written?: string;
+  /** Named by its definition instead of a path. */
+  readonly pool?: string;
+  /** Of the image's content; a secret of the host holds the key. */
+  readonly encryption?: { readonly format: string; readonly secretUuid?: string; readonly secretUsage?: string };
   /** Snapshots or bitmaps of checkpoints inside the image file, which a copy of its blocks would lose. */
   readonly internal?: 'snapshots' | 'checkpoints';
 }
@@ -105,6 +113,8 @@ export interface TargetStorage {
   readonly records: ReadonlyMap<string, VolumeRecord>;
   /** Why the target does not have, or does not show, a file whose sharing cannot be told. */
   readonly missing?: ReadonlyMap<string, string>;
+  /** Of the source: what is to be copied, and what is below it. */
+  readonly images?: ReadonlyMap<string, ImageFacts>;
 }
 
 export interface DiskPlan {
@@ -123,6 +133,12 @@ export interface DiskPlan {
   readonly proof?: SharingProof;
   readonly capacityBytes?: number;
   readonly allocationBytes?: number;
+  /** The most that it takes on the target. */
+  readonly neededBytes?: number;
+  /** The pool by which the definition on the target names it, when that is another one there. */
+  readonly namedPool?: string;
+  /** What the copy does not keep, for people. */
+  readonly losses?: readonly string[];
   /** The file travels byte for byte, with all that is inside it, instead of the blocks that the guest sees. */
   readonly asFile?: true;
   /**
@@ -133,7 +149,7 @@ export interface DiskPlan {
   /** Of a `file`: a stale copy on the target goes first. */
   readonly replaces?: true;
   /** The volume on the target; `existing` was prepared by the operator, `replaces` is a stale copy that goes first. */
-  readonly volume?: { readonly pool: string; readonly name: string; readonly existing: boolean; readonly replaces: boolean; readonly backing?: { readonly path: string; readonly format: string } };
+  readonly volume?: { readonly pool: string; readonly name: string; readonly existing: boolean; readonly replaces: boolean; readonly backing?: { readonly path: string; readonly format: string }; readonly layout?: ImageLayout; readonly encryption?: DiskFacts['encryption'] };
 }
 
 export interface StorageWish {
@@ -144,11 +160,13 @@ export interface StorageWish {
   readonly cold: boolean;
   /** The VM has snapshots whose images are its backing chain. */
   readonly externalSnapshots: boolean;
+  /** The target's libvirt makes qcow2 volumes with the default size of clusters only. */
+  readonly usualClusters?: boolean;
 }
 
 const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
 const fileOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
-const gib = (bytes: number): string => `${(bytes / 1_073_741_824).toFixed(1)} GiB`;
+const sizeText = (bytes: number): string => (bytes < 1_073_741_824 ? `${(bytes / 1_048_576).toFixed(1)} MiB` : `${(bytes / 1_073_741_824).toFixed(1)} GiB`);
 /** QEMU sees a file as whole sectors, and copies between equal sizes only. */
 const sectorBytes = 512;
 const formats: readonly string[] = ['raw', 'qcow2'];
@@ -180,10 +198,12 @@ export function planDisks(
   const twice = paths.find((path, index) => paths.indexOf(path) !== index);
   if (twice !== undefined) reasons.push({ code: 'disk-twice', host: names.to, message: `${vm.name} has ${twice} as two disks, which cannot be copied into one.`, remedy: 'Detach one of them.' });
   for (const pool of storage.pools) {
-    const wanted = planned.filter(({ how, volume }) => how === 'copy' && volume?.pool === pool.name && !volume.existing).reduce((sum, { allocationBytes }) => sum + (allocationBytes ?? 0), 0);
-    if (wanted > pool.availableBytes) {
-      reasons.push({ code: 'target-space', host: names.to, message: `The pool ${pool.name} on ${names.to} has ${gib(pool.availableBytes)} free, the disks of ${vm.name} hold ${gib(wanted)}.`, remedy: 'Free space there, or name another host.' });
-    }
+    const coming = planned.filter(({ how, path = '', targetPath = path, volume }) => (how === 'copy' && volume?.pool === pool.name && !volume.existing) || (how === 'file' && folderOf(targetPath) === pool.path));
+    const wanted = coming.reduce((sum, { neededBytes = 0 }) => sum + neededBytes, 0);
+    if (wanted <= pool.availableBytes) continue;
+    // what is copied as a file stays as large as it is
+    const grows = !wish.cold && coming.some(({ neededBytes = 0, allocationBytes = 0, volume }) => neededBytes > allocationBytes && volume?.layout !== undefined && volume.backing === undefined);
+    reasons.push({ code: 'target-space', host: names.to, message: `The pool ${pool.name} on ${names.to} has ${sizeText(pool.availableBytes)} free, the disks of ${vm.name} take up to ${sizeText(wanted)} there${grows ? ', with the images below them and small clusters counted as blocks' : ''}.`, remedy: 'Free space there, or name another host.' });
   }
   const chained = planned.filter(({ how, volume }) => how === 'copy' && volume?.backing !== undefined);
   const flat = disks.filter((disk) => disk.backing.length > 0 && planned.some(({ target, how, volume }) => target === disk.target && how === 'copy' && volume?.backing === undefined));
@@ -199,8 +219,14 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   const what = `${vm.name}'s disk ${target} (${path ?? 'empty'})`;
   const formatsUnknown = () => refuse('disk-chain-unknown', `${from} does not tell the formats of the images that ${what} lies above, and they have other paths on ${to}.`, 'Name them with their formats in its definition (backingStore), or use the same paths on both hosts.');
   const place = path === undefined ? '' : placeOf(path, storage.places ?? []);
-  const common = { target, ...(path === undefined ? {} : { path }), ...(place === (path ?? '') ? {} : { targetPath: place }), ...(format === undefined ? {} : { format }) };
+  const pool = storage.pools.find((each) => each.path === folderOf(place));
+  const named = disk.pool !== undefined && disk.type === 'file' && pool !== undefined && pool.name !== disk.pool ? { namedPool: pool.name } : {};
+  const common = { target, ...(path === undefined ? {} : { path }), ...(place === (path ?? '') ? {} : { targetPath: place }), ...named, ...(format === undefined ? {} : { format }) };
   if (path === undefined) return { ...common, how: 'none' };
+  const poolMissing = () => refuse('target-pool-missing', `${to} has no storage pool for ${folderOf(place)}, where ${what} ${disk.pool === undefined ? 'would be copied to' : 'is looked for by its pool'}.`, `Map it to one that is there with --map-pool or --map-path; or, on ${to}: virsh pool-define-as NAME dir --target ${folderOf(place)}, then pool-build and pool-start.`);
+  const poolInactive = (name: string) => refuse('target-pool-inactive', `The pool ${name} on ${to} is not active, and ${what} would be copied there.`, `On ${to}: virsh pool-start ${name}`);
+  if (disk.pool !== undefined && disk.type === 'file' && pool === undefined) return poolMissing();
+  if (disk.pool !== undefined && disk.type === 'file' && pool?.active === false) return poolInactive(pool.name);
   const proof = proofOf(disk, storage, wish);
   const isShared = (image: string): boolean => {
     const { verdict } = storage.sharing.get(image) ?? { verdict: 'unknown' };
@@ -225,47 +251,65 @@ function planDisk(vm: { readonly name: string; readonly uuid: VmUuid }, disk: Di
   if (disk.type !== 'file') return refuse('disk-not-copyable', `${what} is a ${disk.type} disk that ${to} does not have, and only files can be copied.`, `Make the disk visible on ${to}.`);
   const why = storage.unseen?.get(path);
   const unseen = why === undefined ? undefined : refuse('target-unseen', `What is at ${place} on ${to}, where ${what} would be copied to, cannot be seen: ${why}`, `Repair that on ${to}, or choose another host.`);
-  if (disk.device === 'cdrom' || disk.device === 'floppy' || disk.readOnly) {
+  // a floppy that may be written is a disk: libvirt moves no running guest whose disk is neither shared nor copied
+  if (disk.device === 'cdrom' || disk.readOnly) {
     const removable = disk.device === 'cdrom' || disk.device === 'floppy';
     if (wish.media === 'eject' && removable) return { ...common, how: 'eject' };
     if (wish.media !== 'copy') return refuse('disk-read-only-local', `${what} is read-only and not on ${to}.`, `Copy it with --copy-media${removable ? ', eject it with --eject-media' : ''}, or put the same file on storage both hosts share.`);
     if (unseen !== undefined) return unseen;
+    const neededBytes = disk.fileBytes ?? disk.allocationBytes ?? 0;
     const inTheWay = storage.volumes.get(path);
-    if (inTheWay === undefined) return { ...common, how: 'file' };
+    if (inTheWay === undefined) return { ...common, how: 'file', neededBytes };
     const reason = notReplaceable(vm, inTheWay, storage.records.get(path));
-    if (reason === undefined) return { ...common, how: 'file', replaces: true };
+    if (reason === undefined) return { ...common, how: 'file', neededBytes, replaces: true };
     return refuse('volume-exists', `${to} has something at ${place} already, where ${what} would be copied to: ${reason}.`, `If it is the same image, put both on shared storage; else delete it or move it away${removable ? ', or eject the image with --eject-media' : ''}.`);
   }
   if (format === undefined || !formats.includes(format)) return refuse('disk-format', `${what} has the format ${format ?? 'unknown'}; only raw and qcow2 are copied.`, 'Convert the disk, or put it on shared storage.');
   if (disk.capacityBytes === undefined) return refuse('disk-size-unknown', `The size of ${what} cannot be read on ${from}.`, 'Check that the file is there.');
   if (disk.chainUnknown === true) return refuse('disk-chain-unknown', `${from} does not tell what images ${what} lies above.`, `Check that the file and its folder can be read on ${from}.`);
   // nobody writes to it: byte for byte is faster, and keeps what is inside; a prepared volume has a format of its own to keep
-  const asFile = wish.cold && format === 'qcow2' && disk.fileBytes !== undefined && wish.useExistingVolumes !== true && (disk.internal !== undefined || disk.backing.length === 0);
-  if (disk.internal !== undefined && !asFile) {
-    return refuse(`disk-internal-${disk.internal}`, `${what} has ${disk.internal} inside its file, which a copy of its blocks would lose.`, `Shut the VM down and move it cold, delete the ${disk.internal}, or put the disk on shared storage.`);
+  if (hasParent(place)) return refuse('disk-path-parent', `${what} has ".." in its path on ${to} (${place}), and where a link leads with that cannot be told.`, 'Write the path without ".." in its definition.');
+  if (disk.encryption !== undefined && disk.encryption.format !== 'luks') return refuse('disk-encryption', `${what} is encrypted as ${disk.encryption.format || 'nothing known'}; of encrypted disks only those with LUKS are copied.`, 'Convert the disk, or put it on shared storage.');
+  if (disk.encryption !== undefined && wish.useExistingVolumes === true) return refuse('volume-encryption', `${what} is encrypted; whether a volume that was prepared for it has the same key cannot be told.`, 'Omit --use-existing-volumes, and Ferry makes the volume.');
+  const image = format === 'qcow2' ? storage.images?.get(path)?.qcow2 : undefined;
+  const internal = disk.internal ?? ((image?.snapshots ?? 0) > 0 ? 'snapshots' : undefined);
+  const whole = format === 'qcow2' || disk.encryption !== undefined;
+  const asFile = wish.cold && whole && disk.fileBytes !== undefined && wish.useExistingVolumes !== true && image?.dataFile !== true && (internal !== undefined || disk.backing.length === 0);
+  if (internal !== undefined && !asFile) {
+    return refuse(`disk-internal-${internal}`, `${what} has ${internal} inside its file, which a copy of its blocks would lose.`, `Shut the VM down and move it cold, delete the ${internal}, or put the disk on shared storage.`);
   }
-  const keepsChain = disk.backing.length > 0 && disk.backing[0]?.format !== undefined && disk.backing.every(({ path: image }) => isShared(image));
+  // an encrypted volume is made without a base
+  const keepsChain = disk.encryption === undefined && disk.backing.length > 0 && disk.backing[0]?.format !== undefined && disk.backing.every(({ path: image }) => isShared(image));
   if (disk.backing.length > 0 && (asFile || (wish.externalSnapshots && !keepsChain))) {
     return refuse('disk-external-snapshots', `${what} has snapshots whose images (${disk.backing.map(({ path: image }) => image).join(', ')}) are not on ${to}; a copy would join them into one.`, 'Merge or delete the snapshots, or put their images on shared storage.');
   }
   if (keepsChain && wish.useExistingVolumes === true) {
     return refuse('volume-chain', `${what} lies above ${disk.backing[0]?.path}, which ${to} has too, so only what is in the disk itself would be copied; whether a volume that was prepared for that is empty cannot be told.`, 'Omit --use-existing-volumes, and Ferry makes the volume.');
   }
-  const pool = storage.pools.find((each) => each.path === folderOf(place));
-  if (pool === undefined) return refuse('target-pool-missing', `${to} has no storage pool for ${folderOf(place)}, where ${what} would be copied to.`, `Map it to one that is there with --map-pool or --map-path; or, on ${to}: virsh pool-define-as NAME dir --target ${folderOf(place)}, then pool-build and pool-start.`);
-  if (!pool.active) return refuse('target-pool-inactive', `The pool ${pool.name} on ${to} is not active, and ${what} would be copied there.`, `On ${to}: virsh pool-start ${pool.name}`);
+  if (pool === undefined) return poolMissing();
+  if (!pool.active) return poolInactive(pool.name);
   if (unseen !== undefined) return unseen;
   const base = keepsChain ? disk.backing[0] : undefined;
   const kept = base?.format === undefined ? undefined : { path: placeOf(base.path, storage.places ?? []), format: base.format };
   const sizes = { capacityBytes: asFile ? Math.ceil((disk.fileBytes ?? 0) / sectorBytes) * sectorBytes : disk.capacityBytes, allocationBytes: disk.allocationBytes ?? disk.capacityBytes };
+  const below = asFile || keepsChain ? [] : disk.backing;
+  const images = [{ path, format }, ...below].map((each): ImageFacts => {
+    const { allocationBytes = each.path === path ? sizes.allocationBytes : sizes.capacityBytes, qcow2 } = storage.images?.get(each.path) ?? {};
+    return { allocationBytes, ...(qcow2 === undefined || each.format !== 'qcow2' ? {} : { qcow2 }) };
+  });
+  const neededBytes = asFile ? sizes.allocationBytes : spaceFor(images, sizes.capacityBytes);
+  const losses = asFile || image === undefined || wish.useExistingVolumes === true ? [] : lossesOf(image, wish.usualClusters !== true);
+  const asBlocks = asFile ? {} : { ...(image === undefined ? {} : { layout: layoutOf(image) }), ...(disk.encryption === undefined ? {} : { encryption: disk.encryption }) };
   const made = (existing: boolean, replaces: boolean): DiskPlan => ({
     ...common,
     ...sizes,
     ...(kept === undefined ? joined(disk) : chainAt(disk, storage)),
+    neededBytes,
+    ...(losses.length === 0 ? {} : { losses }),
     how: 'copy',
     proof,
     ...(asFile ? { asFile: true as const } : {}),
-    volume: { pool: pool.name, name: fileOf(place), existing, replaces, ...(kept === undefined ? {} : { backing: kept }) },
+    volume: { pool: pool.name, name: fileOf(place), existing, replaces, ...(kept === undefined ? {} : { backing: kept }), ...asBlocks },
   });
   if (!namesAll(made(false, false))) return formatsUnknown();
   const there = storage.volumes.get(path);

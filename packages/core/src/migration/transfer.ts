@@ -236,7 +236,7 @@ export function portsOf(transfer: TransferPlan | undefined): readonly number[] {
 }
 
 /** As libvirt counts: 9.4.0 is 9004000. */
-function versionOf(text: string | undefined): number {
+export function versionOf(text: string | undefined): number {
   const [major = 0, minor = 0, micro = 0] = (text ?? '').split('.').map(Number);
   return major * 1_000_000 + minor * 1_000 + micro;
 }

@@ -111,6 +111,7 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
       },
       // the device of a SAN
       identityOf: async (path) => (path === '/dev/vg/lv' ? `lv-${host.san}` : undefined),
+      imageAt: async () => undefined,
       imagesBelow: async () => [],
       volumeAt: async (path) => host.volumes.get(path),
       // what lies in /shared is one file for all, unless a host has something of its own there
