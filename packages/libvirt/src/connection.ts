@@ -3,6 +3,8 @@
 // One bad frame, reply or payload ends it. A call without an answer ends in ConnectionLostError, never in a retry.
 // At most four calls are in flight, since the daemon stops reading a connection (pings too) while five are in work;
 // a call whose caller gave up keeps its place until its answer comes, because the daemon is still at work on it.
+// Whatever the other side does, every queue and every wait has a bound: it is not read while it does not read, and lost when it goes on
+// so; a call without an answer in time is given up; and work for one connection is cut into short turns, so that no other waits for it.
 import { createCallQueue } from './call-queue.ts';
 import { ConnectionLostError, LibvirtError, ProtocolError } from './errors.ts';
 import type { LossReason } from './errors.ts';
@@ -10,8 +12,9 @@ import { beginFrame, createFrameParser, endFrame, FrameStatus, FrameType, Keepal
 import type { Frame } from './frame.ts';
 import { startKeepalive } from './keepalive.ts';
 import type { Keepalive, KeepaliveOptions } from './keepalive.ts';
-import type { Procedure } from './procedure.ts';
+import type { Patience, Procedure } from './procedure.ts';
 import { procedures } from './procedures.ts';
+import { createSharedAborts } from './shared-aborts.ts';
 import { createStream } from './stream.ts';
 import type { Stream, StreamState } from './stream.ts';
 import type { Transport } from './transport.ts';
@@ -22,6 +25,16 @@ export const MAX_CALLS_IN_FLIGHT = 4;
 const CLOSE_TIMEOUT_MS = 1000;
 /** What a stream may send before the reply to its call; a daemon is some milliseconds late at most. */
 const MAX_BEFORE_REPLY_BYTES = 64 * 1024 * 1024;
+/** As many as a host may have domains. */
+const MAX_CALLS_WAITING = 16_384;
+/** What a 'quick' call may take when nothing else is said: libvirt itself waits up to 30 s for another job of the same domain. */
+const CALL_TIMEOUT_MS = 60_000;
+/** How much longer a 'slow' one may take. */
+const SLOW_FACTOR = 10;
+/** How long a peer may take nothing of what is sent to it, while it sends itself. */
+const NOT_READING_TIMEOUT_MS = 30_000;
+/** Work on what one peer sends, before others have their turn. */
+const LONGEST_TURN_MS = 8;
 /** Below the shortest interval that a daemon can be configured to ping in, times two. */
 const STILL_HERE_INTERVAL_MS = 1000;
 
@@ -38,6 +51,10 @@ export interface ConnectionOptions {
   readonly label: string;
   /** Events. Called in the order of the wire, before any later frame is looked at. A ProtocolError ends the connection. */
   readonly onMessage?: (frame: Frame) => void;
+  /** What a 'quick' call may take, 60 s unless given; a 'slow' one ten times that. */
+  readonly callTimeoutMs?: number | undefined;
+  /** 30 s unless given. */
+  readonly notReadingTimeoutMs?: number | undefined;
 }
 
 export interface Connection extends AsyncDisposable {
@@ -69,6 +86,9 @@ export function createConnection(transport: Transport, options: ConnectionOption
   const parser = createFrameParser();
   const writer = new XdrWriter();
   const queue = createCallQueue<Call>();
+  const aborts = createSharedAborts();
+  const quickMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
+  const timeoutsMs: Readonly<Record<Patience, number | undefined>> = { quick: quickMs, slow: quickMs * SLOW_FACTOR, 'open-ended': undefined };
   const inFlight = new Map<number, Call>();
   const closed = Promise.withResolvers<Error | undefined>();
   let state: 'open' | 'closing' | 'closed' = 'open';
@@ -76,6 +96,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
   let droppedFrames = 0;
   let flushPlanned = false;
   let receiving = false;
+  let pingAnswered = false;
   let keepalive: Keepalive | undefined;
   let stream: StreamState | undefined;
   /** The reply to the call that opens the stream is still to come. */
@@ -192,8 +213,11 @@ export function createConnection(transport: Transport, options: ConnectionOption
 
   const onFrame = (frame: Frame): void => {
     if (frame.program === Program.KEEPALIVE) {
-      // at once, before anything that waits to be written: a late answer costs the connection
-      if (frame.type === FrameType.MESSAGE && frame.procedure === KeepaliveProcedure.PING) sendKeepalive(KeepaliveProcedure.PONG);
+      // at once, before anything that waits to be written: a late answer costs the connection; one tells as much as many
+      if (frame.type === FrameType.MESSAGE && frame.procedure === KeepaliveProcedure.PING && !pingAnswered) {
+        pingAnswered = true;
+        sendKeepalive(KeepaliveProcedure.PONG);
+      }
       return;
     }
     switch (frame.type) {
@@ -229,10 +253,25 @@ export function createConnection(transport: Transport, options: ConnectionOption
     }
   };
 
+  // Who does not take answers is asked for nothing and answered nothing more: else they would pile up here.
+  const untilItReads = async (): Promise<void> => {
+    keepalive?.pause();
+    const patience = setTimeout(() => lose('not-reading'), options.notReadingTimeoutMs ?? NOT_READING_TIMEOUT_MS).unref();
+    try {
+      await transport.drained();
+    } finally {
+      clearTimeout(patience);
+      keepalive?.resume();
+    }
+  };
+
   const receive = async (): Promise<void> => {
+    let workedMs = 0;
     try {
       for await (const chunk of transport) {
+        const began = performance.now();
         keepalive?.heard();
+        pingAnswered = false;
         receiving = true;
         parser.push(chunk, onFrame);
         receiving = false;
@@ -240,6 +279,13 @@ export function createConnection(transport: Transport, options: ConnectionOption
         // the reply that a reader waits for is behind the data, so there is no holding back before it
         const room = opening ? undefined : stream?.room();
         if (room !== undefined) await withoutReading(room);
+        if (transport.congested) await untilItReads();
+        workedMs += performance.now() - began;
+        if (workedMs < LONGEST_TURN_MS) continue;
+        workedMs = 0;
+        await new Promise((resolve) => {
+          setImmediate(resolve);
+        });
       }
       lose('peer-closed', parser.pendingBytes > 0 ? new ProtocolError('the stream ended in the middle of a frame') : undefined);
     } catch (error) {
@@ -251,15 +297,19 @@ export function createConnection(transport: Transport, options: ConnectionOption
   const call = <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions, leaving?: (serial: number) => void): Promise<R> => {
     const signal = callOptions?.signal;
     const { promise, resolve, reject } = Promise.withResolvers<R>();
-    const giveUp = (): void => {
+    let forget: (() => void) | undefined;
+    let patience: NodeJS.Timeout | undefined;
+    const settled = (): void => {
+      entry.given = 'up';
+      clearTimeout(patience);
+      forget?.();
+    };
+    const giveUp = (reason: 'cancelled' | 'timeout', why: string, cause?: unknown): void => {
       const outcome = entry.given === 'sent' ? 'unknown' : 'not-started';
       const end = outcome === 'unknown' ? 'after it was sent; its outcome is unknown' : 'before it was sent';
-      entry.fail(
-        new ConnectionLostError(outcome, 'cancelled', `${label}: the wait for ${procedure.name} was cancelled ${end}.`, procedure.name, {
-          cause: signal?.reason,
-        }),
-      );
+      entry.fail(new ConnectionLostError(outcome, reason, `${label}: the wait for ${procedure.name} ${why} ${end}.`, procedure.name, { cause }));
     };
+    const onAbort = (): void => giveUp('cancelled', 'was cancelled', signal?.reason);
     const entry: Call = {
       procedure,
       given: 'waiting',
@@ -268,19 +318,17 @@ export function createConnection(transport: Transport, options: ConnectionOption
       succeed: (reader) => {
         const result = procedure.ret.read(reader);
         reader.end();
-        entry.given = 'up';
-        signal?.removeEventListener('abort', giveUp);
+        settled();
         resolve(result);
       },
       fail: (error) => {
         if (entry.given === 'up') return;
-        entry.given = 'up';
-        signal?.removeEventListener('abort', giveUp);
+        settled();
         reject(error);
       },
     };
     if (signal?.aborted === true) {
-      giveUp();
+      onAbort();
     } else if (state !== 'open' && procedure.number !== procedures.connectClose.number) {
       entry.fail(
         new ConnectionLostError(
@@ -290,8 +338,12 @@ export function createConnection(transport: Transport, options: ConnectionOption
           procedure.name,
         ),
       );
+    } else if (queue.size >= MAX_CALLS_WAITING) {
+      entry.fail(new ConnectionLostError('not-started', 'overloaded', `${label}: ${procedure.name} was not sent, ${queue.size} calls wait already.`, procedure.name));
     } else {
-      signal?.addEventListener('abort', giveUp, { once: true });
+      if (signal !== undefined) forget = aborts.add(signal, onAbort);
+      const withinMs = timeoutsMs[procedure.patience];
+      if (withinMs !== undefined) patience = setTimeout(() => giveUp('timeout', `ended without an answer after ${withinMs} ms,`), withinMs).unref();
       queue.add(procedure.priority, entry);
       dispatch();
     }
@@ -367,6 +419,12 @@ function explainLoss(reason: LossReason, cause: Error | undefined): string {
   switch (reason) {
     case 'cancelled':
       return 'the wait was cancelled';
+    case 'timeout':
+      return 'there was no answer in time';
+    case 'overloaded':
+      return 'too many calls were waiting';
+    case 'not-reading':
+      return 'the other side takes nothing of what is sent to it';
     case 'closed':
       return 'the connection was closed on this side';
     case 'peer-closed':

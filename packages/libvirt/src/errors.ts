@@ -50,9 +50,12 @@ export class ConnectError extends Error {
 
 export type LossReason =
   | 'cancelled' // the caller's signal ended the wait; the server goes on
+  | 'timeout' // no answer in the time that such a call may take; the server goes on
+  | 'overloaded' // too many calls wait on this side already
   | 'closed' // this side closed the connection
   | 'peer-closed' // the daemon (or something between) closed it
   | 'keepalive-timeout' // the peer fell silent
+  | 'not-reading' // the peer sends, and does not take what is sent to it
   | 'protocol-error' // the peer sent garbage
   | 'transport-error'; // the operating system reported an error
 

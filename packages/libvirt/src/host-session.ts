@@ -180,5 +180,7 @@ export interface OpenHostOptions {
   readonly readOnly?: boolean | undefined;
   /** Bounds connecting, and the exchange after it, each (default 10000). */
   readonly handshakeTimeoutMs?: number | undefined;
+  /** What a call that asks for something may take, 60 s unless given; ten times that for work on disks, and no bound for a migration's own steps. */
+  readonly callTimeoutMs?: number | undefined;
   readonly access?: AccessSettings | undefined;
 }

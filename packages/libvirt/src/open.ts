@@ -17,6 +17,8 @@ export interface OpenOptions {
   readonly keepalive: KeepaliveOptions;
   readonly readOnly: boolean;
   readonly handshakeTimeoutMs: number;
+  /** See ConnectionOptions. */
+  readonly callTimeoutMs?: number | undefined;
   readonly access?: AccessSettings | undefined;
   readonly onMessage?: (frame: Frame) => void;
 }
@@ -26,7 +28,7 @@ const OPEN_READ_ONLY = 1;
 export async function openConnection(uri: LibvirtUri, options: OpenOptions): Promise<Connection> {
   const { signal, readOnly, handshakeTimeoutMs, onMessage } = options;
   const transport = await connectTransport(uri, { signal, timeoutMs: handshakeTimeoutMs, readOnly, access: options.access });
-  const connection = createConnection(transport, { label: uri.text, ...(onMessage === undefined ? {} : { onMessage }) });
+  const connection = createConnection(transport, { label: uri.text, callTimeoutMs: options.callTimeoutMs, ...(onMessage === undefined ? {} : { onMessage }) });
   const timeout = AbortSignal.timeout(handshakeTimeoutMs);
   const handshake = { signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]) };
   let answered = false;
@@ -98,7 +100,7 @@ async function authenticateBySasl(uri: LibvirtUri, connection: Connection, authF
   try {
     let answer = await connection.call(procedures.authSaslStart, { mechanism: mechanism.name, nil: false, data: mechanism.first() }, options);
     for (;;) {
-      const next = mechanism.finished && answer.complete ? undefined : mechanism.next(answer.data);
+      const next = mechanism.finished && answer.complete ? undefined : await mechanism.next(answer.data);
       if (answer.complete && mechanism.finished) return;
       if (next === undefined && !answer.complete && !mechanism.finished) refuse('the daemon breaks off the exchange of passwords');
       answer = await connection.call(procedures.authSaslStep, { nil: next === undefined, data: next ?? '' }, options);
@@ -146,6 +148,9 @@ function explain(
             cause,
           );
     case 'closed':
+    case 'timeout':
+    case 'overloaded':
+    case 'not-reading':
     case 'keepalive-timeout':
       return new ConnectError('other', `${place}: ${error.message}`, cause);
   }

@@ -2,13 +2,13 @@
 // wanted than the connection may have in flight. Numbers and layouts are libvirt's stable wire protocol; types follow from
 // the table. Adding a call means adding a row here and a method to the session.
 import { array, charArray, chars, flag, i32, nothing, optional, struct, u32, u64, uuid } from './xdr.ts';
-import { row } from './procedure.ts';
+import { openEnded, row, slow } from './procedure.ts';
 import { guestProcedures } from './guest-procedures.ts';
 import { migrationProcedures } from './migration-procedures.ts';
 import { resourceProcedures } from './resource-procedures.ts';
 import { snapshotProcedures } from './snapshot-procedures.ts';
 import { storageProcedures } from './storage-procedures.ts';
-import { domain, MAX_DOMAINS, optionalStr, str, wireParams } from './wire-types.ts';
+import { domain, MAX_DOMAINS, optionalStr, statsRecords, str, wireParams } from './wire-types.ts';
 
 const saslData = chars(65_536);
 const domOnly = struct({ dom: domain });
@@ -32,7 +32,7 @@ export const procedures = {
     struct({ model: charArray(32), memoryKiB: u64, cpus: i32, mhz: i32, nodes: i32, sockets: i32, cores: i32, threads: i32 }),
   ),
   connectGetCapabilities: row(7, 'CONNECT_GET_CAPABILITIES', nothing, struct({ xml: str })),
-  domainCreateXml: row(10, 'DOMAIN_CREATE_XML', xmlFlags, oneDomain),
+  domainCreateXml: slow(row(10, 'DOMAIN_CREATE_XML', xmlFlags, oneDomain)),
   domainGetXmlDesc: row(14, 'DOMAIN_GET_XML_DESC', domFlags, struct({ xml: str })),
   domainGetAutostart: row(15, 'DOMAIN_GET_AUTOSTART', domOnly, struct({ autostart: flag })),
   domainGetInfo: row(
@@ -65,16 +65,16 @@ export const procedures = {
     nothing,
     'urgent',
   ),
-  domainManagedSave: row(182, 'DOMAIN_MANAGED_SAVE', domFlags, nothing),
+  domainManagedSave: openEnded(row(182, 'DOMAIN_MANAGED_SAVE', domFlags, nothing)),
   domainHasManagedSaveImage: row(183, 'DOMAIN_HAS_MANAGED_SAVE_IMAGE', domFlags, struct({ result: flag })),
-  domainManagedSaveRemove: row(184, 'DOMAIN_MANAGED_SAVE_REMOVE', domFlags, nothing),
+  domainManagedSaveRemove: slow(row(184, 'DOMAIN_MANAGED_SAVE_REMOVE', domFlags, nothing)),
   domainGetBlockInfo: row(
     194,
     'DOMAIN_GET_BLOCK_INFO',
     struct({ dom: domain, path: str, flags: u32 }),
     struct({ allocation: u64, capacity: u64, physical: u64 }),
   ),
-  domainCreateWithFlags: row(196, 'DOMAIN_CREATE_WITH_FLAGS', domFlags, oneDomain),
+  domainCreateWithFlags: slow(row(196, 'DOMAIN_CREATE_WITH_FLAGS', domFlags, oneDomain)),
   domainMigrateSetMaxSpeed: row(
     207,
     'DOMAIN_MIGRATE_SET_MAX_SPEED',
@@ -83,8 +83,8 @@ export const procedures = {
     'urgent',
   ),
   domainGetState: row(212, 'DOMAIN_GET_STATE', domFlags, struct({ state: i32, reason: i32 }), 'urgent'),
-  domainUndefineFlags: row(231, 'DOMAIN_UNDEFINE_FLAGS', domFlags, nothing),
-  domainDestroyFlags: row(234, 'DOMAIN_DESTROY_FLAGS', domFlags, nothing, 'urgent'),
+  domainUndefineFlags: slow(row(231, 'DOMAIN_UNDEFINE_FLAGS', domFlags, nothing)),
+  domainDestroyFlags: slow(row(234, 'DOMAIN_DESTROY_FLAGS', domFlags, nothing, 'urgent')),
   domainMigrateGetMaxSpeed: row(242, 'DOMAIN_MIGRATE_GET_MAX_SPEED', domFlags, struct({ mibPerSecond: u64 })),
   domainSetMetadata: row(
     264,
@@ -121,7 +121,7 @@ export const procedures = {
     344,
     'CONNECT_GET_ALL_DOMAIN_STATS',
     struct({ doms: array(domain, MAX_DOMAINS), stats: u32, flags: u32 }),
-    struct({ records: array(struct({ dom: domain, params: wireParams(262_144) }), MAX_DOMAINS) }),
+    struct({ records: statsRecords }),
   ),
   domainDefineXmlFlags: row(350, 'DOMAIN_DEFINE_XML_FLAGS', xmlFlags, oneDomain),
   domainMigrateStartPostCopy: row(364, 'DOMAIN_MIGRATE_START_POST_COPY', domFlags, nothing, 'urgent'),

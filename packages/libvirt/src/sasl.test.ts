@@ -8,25 +8,25 @@ import { chooseMechanism, credentialsFor, scram } from './sasl.ts';
 
 const pencil = { user: 'user', password: 'pencil' };
 
-test('SCRAM-SHA-256 as in the example of RFC 7677, section 3', () => {
+test('SCRAM-SHA-256 as in the example of RFC 7677, section 3', async () => {
   const mechanism = scram('SCRAM-SHA-256', 'sha256', pencil, 'rOprNGfwEbeRWgbNEkqO');
   assert.equal(mechanism.first(), 'n,,n=user,r=rOprNGfwEbeRWgbNEkqO');
-  const proof = mechanism.next('r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096');
+  const proof = await mechanism.next('r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096');
   assert.equal(proof, 'c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=');
   assert.equal(mechanism.finished, false);
-  assert.equal(mechanism.next('v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4='), undefined);
+  assert.equal(await mechanism.next('v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4='), undefined);
   assert.ok(mechanism.finished);
 });
 
-test('a server that does not know the password, or does not answer our nonce, is refused', () => {
+test('a server that does not know the password, or does not answer our nonce, is refused', async () => {
   const first = 'r=abcdef,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096';
   const begun = () => scram('SCRAM-SHA-256', 'sha256', pencil, 'abc');
   const mechanism = begun();
-  mechanism.next(first);
-  assert.throws(() => mechanism.next(`v=${Buffer.alloc(32).toString('base64')}`), /does not know the password/);
-  assert.throws(() => begun().next(first.replace('abcdef', 'xyz')), /as it should/);
-  assert.throws(() => begun().next(first.replace('4096', '10')), /as it should/);
-  assert.throws(() => begun().next(first.replace('4096', '999999999')), /as it should/);
+  await mechanism.next(first);
+  await assert.rejects(() => mechanism.next(`v=${Buffer.alloc(32).toString('base64')}`), /does not know the password/);
+  await assert.rejects(() => begun().next(first.replace('abcdef', 'xyz')), /as it should/);
+  await assert.rejects(() => begun().next(first.replace('4096', '10')), /as it should/);
+  await assert.rejects(() => begun().next(first.replace('4096', '999999999')), /as it should/);
 });
 
 test('the strongest mechanism that both know', () => {

@@ -1,7 +1,8 @@
 // SASL as libvirt carries it: SCRAM (RFC 5802, 7677), which proves both sides know the password without sending it, or PLAIN where the
 // connection is safe by itself. On bare TCP libvirt wants SASL to encrypt all that follows, which nothing here does: use TLS or SSH.
-import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { ConnectError } from './errors.ts';
 
 export interface Credentials {
@@ -13,8 +14,8 @@ export interface Credentials {
 export interface Mechanism {
   readonly name: string;
   first(): string;
-  /** Undefined: nothing is left to say. Throws when the server is not who it should be. */
-  next(fromServer: string): string | undefined;
+  /** Undefined: nothing is left to say. Rejects when the server is not who it should be. */
+  next(fromServer: string): Promise<string | undefined>;
   readonly finished: boolean;
 }
 
@@ -27,7 +28,7 @@ export function chooseMechanism(offered: string, { user, password }: Credentials
   return names.includes('PLAIN') ? plain({ user, password }) : undefined;
 }
 
-const plain = ({ user, password }: Credentials): Mechanism => ({ name: 'PLAIN', first: () => `\0${user}\0${password}`, next: () => undefined, finished: true });
+const plain = ({ user, password }: Credentials): Mechanism => ({ name: 'PLAIN', first: () => `\0${user}\0${password}`, next: async () => undefined, finished: true });
 
 /** `nonce` is random, and an argument so that the RFC's example can be followed. */
 export function scram(name: string, hash: string, { user, password }: Credentials, nonce: string): Mechanism {
@@ -39,7 +40,7 @@ export function scram(name: string, hash: string, { user, password }: Credential
   return {
     name,
     first: () => `n,,${clientFirst}`,
-    next(fromServer) {
+    async next(fromServer) {
       const given = fields(fromServer);
       if (signature !== undefined) {
         const proof = Buffer.from(given.get('v') ?? '', 'base64');
@@ -48,9 +49,9 @@ export function scram(name: string, hash: string, { user, password }: Credential
         return undefined;
       }
       const [both = '', salt = '', iterations] = [given.get('r'), given.get('s'), Number(given.get('i'))];
-      // below, a listener could guess passwords; above, the server would keep us busy
+      // below, a listener could guess passwords; above, the server would keep us busy, if not this thread
       if (!both.startsWith(nonce) || both === nonce || salt === '' || !(iterations >= 4096 && iterations <= 1_000_000)) throw new Error('the server does not speak SCRAM as it should');
-      const salted = pbkdf2Sync(password.normalize('NFKC'), Buffer.from(salt, 'base64'), iterations, createHash(hash).digest().length, hash);
+      const salted = await promisify(pbkdf2)(password.normalize('NFKC'), Buffer.from(salt, 'base64'), iterations, createHash(hash).digest().length, hash);
       const clientKey = hmac(salted, 'Client Key');
       const withoutProof = `c=biws,r=${both}`;
       const signed = `${clientFirst},${fromServer},${withoutProof}`;

@@ -35,6 +35,7 @@ export async function openHostSession(uri: string | LibvirtUri, options: OpenHos
     keepalive: options.keepalive ?? DEFAULT_KEEPALIVE,
     readOnly: options.readOnly ?? false,
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS,
+    callTimeoutMs: options.callTimeoutMs,
     access: options.access,
   };
   const commands = await openConnection(where, common);

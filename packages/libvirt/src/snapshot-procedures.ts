@@ -1,5 +1,5 @@
 // The rows of procedures.ts that speak of a domain's snapshots and checkpoints, whose metadata a migration has to carry.
-import { row } from './procedure.ts';
+import { row, slow } from './procedure.ts';
 import { domain, MAX_DOMAINS, snapshot, str } from './wire-types.ts';
 import { array, flag, i32, nothing, struct, u32 } from './xdr.ts';
 
@@ -11,9 +11,9 @@ const one = struct({ snapshot });
 const many = struct({ snapshots: array(snapshot, MAX_SNAPSHOTS), count: i32 });
 
 export const snapshotProcedures = {
-  domainSnapshotCreateXml: row(185, 'DOMAIN_SNAPSHOT_CREATE_XML', createArgs, one),
+  domainSnapshotCreateXml: slow(row(185, 'DOMAIN_SNAPSHOT_CREATE_XML', createArgs, one)),
   domainSnapshotGetXmlDesc: row(186, 'DOMAIN_SNAPSHOT_GET_XML_DESC', oneWithFlags, struct({ xml: str })),
-  domainSnapshotDelete: row(193, 'DOMAIN_SNAPSHOT_DELETE', oneWithFlags, nothing),
+  domainSnapshotDelete: slow(row(193, 'DOMAIN_SNAPSHOT_DELETE', oneWithFlags, nothing)),
   domainSnapshotIsCurrent: row(271, 'DOMAIN_SNAPSHOT_IS_CURRENT', oneWithFlags, struct({ current: flag })),
   domainListAllSnapshots: row(274, 'DOMAIN_LIST_ALL_SNAPSHOTS', listArgs, many),
   domainCheckpointCreateXml: row(411, 'DOMAIN_CHECKPOINT_CREATE_XML', createArgs, one),

@@ -100,25 +100,32 @@ function whyRefused(files: PkiFiles): string {
   }
 }
 
+/** Hands bytes to a stream, in order; `left` is called when they have left, or never will. */
+export type StreamWrite = (bytes: Uint8Array, left: () => void) => void;
+
 /**
  * Writes one frame per TLS record and the next when the one before has left. libvirtd 9.0 waits on the socket and not on what GnuTLS has
  * decrypted already: of two frames in one record it would not see the second until something else arrives (seen: 5 s, at the next ping).
  */
-export function frameWriter(socket: TLSSocket): (bytes: Uint8Array) => void {
-  const waiting: Uint8Array[] = [];
+export function frameWriter(socket: TLSSocket): StreamWrite {
+  const waiting: { readonly frame: Uint8Array; readonly left: (() => void) | undefined }[] = [];
   let writing = false;
   const next = (): void => {
-    const frame = waiting.shift();
-    writing = frame !== undefined && !socket.destroyed;
-    if (writing) socket.write(frame ?? '', next);
+    const first = waiting.shift();
+    writing = first !== undefined && !socket.destroyed;
+    if (!writing || first === undefined) return;
+    socket.write(first.frame, () => {
+      first.left?.();
+      next();
+    });
   };
-  return (bytes) => {
+  return (bytes, left) => {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let at = 0; at < bytes.length; ) {
       // frames begin with their length, which counts itself
-      const length = bytes.length - at < 4 ? bytes.length : view.getUint32(at);
-      waiting.push(bytes.subarray(at, at + length));
-      at += Math.max(length, 4);
+      const length = Math.max(4, bytes.length - at < 4 ? bytes.length : view.getUint32(at));
+      waiting.push({ frame: bytes.subarray(at, at + length), left: at + length < bytes.length ? undefined : left });
+      at += length;
     }
     if (!writing) next();
   };

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { serve } from '../test/fake-daemon.ts';
 import type { Server } from '../test/fake-daemon.ts';
@@ -65,4 +66,28 @@ test('a reset by the peer is an error, not an end', async () => {
   const transport = await connectTo(server);
   transport.send(Buffer.from('x'));
   await assert.rejects(Array.fromAsync(transport), { code: 'ECONNRESET' });
+});
+
+test('what the other side does not take is counted, and gone once it does or the connection ends', async () => {
+  let reader: Socket | undefined;
+  await using server = await serve((socket) => {
+    reader = socket.pause();
+  });
+  const transport = await connectTo(server);
+  transport.send(Buffer.from('few'));
+  assert.equal(transport.congested, false);
+  const much = Buffer.alloc(1024 * 1024);
+  for (let index = 0; index < 32; index += 1) transport.send(much);
+  assert.ok(transport.congested);
+  const taken = transport.drained();
+  await until('it came', () => reader !== undefined);
+  reader?.resume();
+  await taken;
+  assert.equal(transport.congested, false);
+  reader?.pause();
+  for (let index = 0; index < 32; index += 1) transport.send(much);
+  const over = transport.drained();
+  transport.close();
+  await over;
+  assert.equal(transport.congested, false);
 });

@@ -7,6 +7,7 @@ import type { ConnectErrorKind } from './errors.ts';
 import { READY, startSsh } from './ssh.ts';
 import type { SshSettings } from './ssh.ts';
 import { beginTls, explainRefusal, explainTls, frameWriter } from './tls.ts';
+import type { StreamWrite } from './tls.ts';
 import type { LibvirtUri } from './uri.ts';
 import { placeOf } from './uri.ts';
 
@@ -26,6 +27,8 @@ export interface AccessSettings {
  */
 export interface Transport extends AsyncIterable<Uint8Array> {
   send(bytes: Uint8Array): void;
+  /** More than a few of the bytes sent still wait to leave. */
+  readonly congested: boolean;
   /** Resolves when few of the bytes sent still wait to leave, or none ever will. */
   drained(): Promise<void>;
   close(): void;
@@ -162,10 +165,19 @@ function explain(error: NodeJS.ErrnoException, place: string): ConnectError {
 }
 
 const MAX_UNREAD_CHUNKS = 32;
+/** What may wait to leave before the sender should wait too. */
+const FEW_BYTES = 64 * 1024;
 
 /** Wraps an open stream. Reading pauses while the consumer is behind. */
-function streamTransport(socket: Duplex, write: (bytes: Uint8Array) => void = (bytes) => void socket.write(bytes)): Transport {
+function streamTransport(socket: Duplex, write: StreamWrite = (bytes, left) => void socket.write(bytes, () => left())): Transport {
   const chunks: Uint8Array[] = [];
+  let unsentBytes = 0;
+  const waiting: (() => void)[] = [];
+  const congested = (): boolean => !socket.destroyed && unsentBytes > FEW_BYTES;
+  const relieve = (): void => {
+    if (congested()) return;
+    for (const each of waiting.splice(0)) each();
+  };
   let failure: Error | undefined;
   let ended = false;
   let wake: (() => void) | undefined;
@@ -188,7 +200,10 @@ function streamTransport(socket: Duplex, write: (bytes: Uint8Array) => void = (b
     end();
   });
   socket.on('end', end);
-  socket.on('close', end);
+  socket.on('close', () => {
+    end();
+    relieve();
+  });
   // it was stopped while the first byte was looked at
   socket.resume();
 
@@ -217,23 +232,26 @@ function streamTransport(socket: Duplex, write: (bytes: Uint8Array) => void = (b
   return {
     [Symbol.asyncIterator]: read,
     send: (bytes) => {
-      if (!socket.destroyed) write(bytes);
+      if (socket.destroyed) return;
+      unsentBytes += bytes.length;
+      write(bytes, () => {
+        unsentBytes -= bytes.length;
+        relieve();
+      });
+    },
+    get congested() {
+      return congested();
     },
     drained: () =>
-      socket.destroyed || !socket.writableNeedDrain
-        ? Promise.resolve()
-        : new Promise<void>((resolve) => {
-            const done = (): void => {
-              socket.off('drain', done);
-              socket.off('close', done);
-              resolve();
-            };
-            socket.on('drain', done);
-            socket.on('close', done);
-          }),
+      congested()
+        ? new Promise<void>((resolve) => {
+            waiting.push(resolve);
+          })
+        : Promise.resolve(),
     close: () => {
       socket.destroy();
       end();
+      relieve();
     },
   };
 }

@@ -122,6 +122,24 @@ export const wireParam: Codec<WireParam> = {
 
 export const wireParams = (limit: number): Codec<readonly WireParam[]> => array(wireParam, limit);
 
+/** Of all records of one answer together: it bounds what reading them may cost. */
+const MAX_STATS_PARAMS = 262_144;
+const statsRecordList = array(struct({ dom: domain, params: wireParams(MAX_STATS_PARAMS) }), MAX_DOMAINS);
+
+/** Statistics of domains. */
+export const statsRecords: typeof statsRecordList = {
+  read: (r) => {
+    let left = MAX_STATS_PARAMS;
+    return Array.from({ length: r.count(MAX_DOMAINS) }, () => {
+      const dom = domain.read(r);
+      const params = wireParams(left).read(r);
+      left -= params.length;
+      return { dom, params };
+    });
+  },
+  write: statsRecordList.write,
+};
+
 /**
  * Typed parameters by name. A 64-bit value is a number where that is exact, a bigint beyond.
  * Of a name that comes more than once the first counts, as with libvirt's own getters.
@@ -168,11 +186,15 @@ const errorOnWire = struct({
   net: optional(objectWithUuid),
 });
 
-/** The domain and network members are unused by libvirt and not kept. */
+/** Sentences, kept and shown: more than this is no sentence. */
+const MAX_ERROR_TEXT = 2_000;
+const shortened = <T extends string | undefined>(text: T): T | string => (text !== undefined && text.length > MAX_ERROR_TEXT ? `${text.slice(0, MAX_ERROR_TEXT)}…` : text);
+
+/** The domain and network members are unused by libvirt and not kept; very long texts are cut. */
 export const errorPayload: Codec<LibvirtErrorFields> = {
   read: (r) => {
     const { code, domain: errorDomain, message, level, str1, str2, str3, int1, int2 } = errorOnWire.read(r);
-    return { code, domain: errorDomain, message: message ?? `libvirt error ${code} without a text`, level, str1, str2, str3, int1, int2 };
+    return { code, domain: errorDomain, message: shortened(message ?? `libvirt error ${code} without a text`), level, str1: shortened(str1), str2: shortened(str2), str3: shortened(str3), int1, int2 };
   },
   write: (w, value) => errorOnWire.write(w, { ...value, dom: undefined, net: undefined }),
 };

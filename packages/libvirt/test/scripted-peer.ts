@@ -16,6 +16,8 @@ export interface ScriptedPeer {
   /** Items delivered that the connection has not taken yet. */
   readonly unread: number;
   readonly closed: boolean;
+  /** It takes nothing of what is sent from now on; false: it takes all of it. */
+  jam(jammed: boolean): void;
   deliver(bytes: Uint8Array): void;
   reply<A, R>(call: Frame | undefined, procedure: Procedure<A, R>, result: R): void;
   refuse(call: Frame | undefined, fields: LibvirtErrorFields): void;
@@ -49,6 +51,12 @@ export function createScriptedPeer(): ScriptedPeer {
   const parser = createFrameParser();
   let sends = 0;
   let closed = false;
+  let jammed = false;
+  let drained: (() => void)[] = [];
+  const relieve = (): void => {
+    for (const each of drained) each();
+    drained = [];
+  };
   let wake: (() => void) | undefined;
   const add = (item: Uint8Array | Error | 'end'): void => {
     incoming.push(item);
@@ -79,9 +87,18 @@ export function createScriptedPeer(): ScriptedPeer {
         sends += 1;
         parser.push(Buffer.from(bytes), (frame) => sent.push(frame));
       },
-      drained: () => Promise.resolve(),
+      get congested() {
+        return jammed && !closed;
+      },
+      drained: () =>
+        jammed && !closed
+          ? new Promise<void>((resolve) => {
+              drained.push(resolve);
+            })
+          : Promise.resolve(),
       close: () => {
         closed = true;
+        relieve();
         wake?.();
       },
     },
@@ -94,6 +111,10 @@ export function createScriptedPeer(): ScriptedPeer {
     },
     get closed() {
       return closed;
+    },
+    jam: (now) => {
+      jammed = now;
+      if (!now) relieve();
     },
     deliver: add,
     reply: (call, procedure, result) => add(replyBytes(known(call).serial, procedure, result)),
