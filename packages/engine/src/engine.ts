@@ -2,7 +2,7 @@
  * Puts the engine together: hosts with their followers, the fleet as VMs, the migrations, and the events about all of
  * them. It owns no rule (core) and no driver (adapters).
  */
-import { isFinished, type Cluster, type Migration } from '@ferry/core';
+import { FerryError, isFinished, type Cluster, type Migration } from '@ferry/core';
 import { openClusters } from './clusters.ts';
 import { keepDefinitions } from './definition-keeper.ts';
 import { createEventHub } from './event-hub.ts';
@@ -169,6 +169,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     }),
     async announceVm(ref, signal) {
       const found = fleet.vm(ref);
+      if (found.state === 'shut-off' || found.state === 'crashed') throw new FerryError('vm-not-running', `${found.name} does not run (on ${roster.nameOf(found.hostId)}): there is no guest that could announce itself.`);
       await roster.linkOf(found.hostId).migration.announce(found.uuid, signal);
       return found;
     },

@@ -34,7 +34,7 @@ export type { ResourceCalls } from './resource-calls.ts';
 export type { SnapshotCalls } from './snapshot-calls.ts';
 export type { PoolInfo, StorageCalls, VolumeInfo } from './storage-calls.ts';
 export type { StreamPiece } from './stream.ts';
-export { parseUri } from './uri.ts';
+export { parseUri, placeOf } from './uri.ts';
 export type { LibvirtUri, SshUri, TcpUri, TlsUri, UnixUri } from './uri.ts';
 export type { SshSettings } from './ssh.ts';
 export type { AccessSettings } from './transport.ts';

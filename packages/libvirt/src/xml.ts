@@ -20,7 +20,8 @@ export interface XmlElement {
 
 /** The longest text that libvirt's protocol carries. */
 const maxLength = 4 * 1024 * 1024;
-const maxDepth = 128;
+/** That of libxml2, by which libvirt reads: what it takes, metadata of anybody's included, can be read here too. */
+const maxDepth = 256;
 /** Elements, attributes, comments and the like. The capabilities of a host with a thousand processors have some twenty thousand. */
 const maxParts = 65_536;
 const maxReferences = 32_768;

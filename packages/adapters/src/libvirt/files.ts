@@ -31,7 +31,7 @@ export function filesOf(session: HostSession, pools: PoolLender): HostFiles {
     async *read(path, signal) {
       const found = await withVolume(path, signal);
       await using _ = found?.lent;
-      if (found?.volume === undefined) throw new Error(`there is no file ${path}`);
+      if (found?.volume === undefined) throw new FerryError('host-refused', `There is no file ${path}.`);
       yield* session.volumeDownload(found.volume, { signal });
     },
     async create({ path, sizeBytes, owner, group, mode }, signal) {
@@ -52,7 +52,7 @@ export function filesOf(session: HostSession, pools: PoolLender): HostFiles {
     async fill(path, pieces, signal) {
       const found = await withVolume(path, signal);
       await using _ = found?.lent;
-      if (found?.volume === undefined) throw new Error(`there is no file ${path}`);
+      if (found?.volume === undefined) throw new FerryError('host-refused', `There is no file ${path}.`);
       await session.volumeUpload(found.volume, pieces, { signal });
     },
     async remove(path, signal) {

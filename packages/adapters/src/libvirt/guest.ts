@@ -2,6 +2,7 @@
  * What is asked of a guest beside its domain: that the network hears of it, and that its clock is right. For when it has just come from
  * another host, or stood still. It decides nothing.
  */
+import { FerryError } from '@ferry/core';
 import { parseXml, xmlChild, type DomainRef, type HostSession } from '@ferry/libvirt';
 
 const AGENT_CHANNEL = 'org.qemu.guest_agent.0';
@@ -13,10 +14,23 @@ export async function announceGuest(session: HostSession, domain: DomainRef, sig
 }
 
 async function qemu(session: HostSession, domain: DomainRef, command: string, what: string, signal: AbortSignal): Promise<unknown> {
-  const answer = JSON.parse(await session.domainMonitorCommand(domain, command, { signal })) as { readonly return?: unknown; readonly error?: { readonly desc?: string } };
+  const answer = answerOf(await session.domainMonitorCommand(domain, command, { signal }), domain);
   // libvirt hands on whatever QEMU says
-  if (answer.error !== undefined) throw new Error(`QEMU did not ${what}: ${answer.error.desc ?? 'it does not say why'}`);
+  if (answer.error !== undefined) throw new FerryError('host-refused', `QEMU did not ${what}: ${answer.error.desc ?? 'it does not say why'}.`);
   return answer.return;
+}
+
+interface QemuAnswer {
+  readonly return?: unknown;
+  readonly error?: { readonly desc?: string };
+}
+
+function answerOf(text: string, { name }: DomainRef): QemuAnswer {
+  try {
+    return JSON.parse(text) as QemuAnswer;
+  } catch (error) {
+    throw new FerryError('host-answer-invalid', `What QEMU answers for ${name} is no JSON.`, { cause: error });
+  }
 }
 
 /** How libvirt names the nodes by which QEMU writes to the volumes of the target (qemuMigrationSrcNBDStorageCopy: `migration-vda-storage`). */

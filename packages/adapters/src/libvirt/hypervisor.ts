@@ -5,11 +5,11 @@
 import { vmUuid, type CallFailure, type Instance, type InstanceView, type VmUuid } from '@ferry/core';
 import type { HostChange, HostFiles, HostInventory, HostLink, Hypervisor, MigrationDriver, PerformRequest } from '@ferry/engine';
 import {
-  LibvirtError, openHostSession, VIR_CONNECT_LIST_NODE_DEVICES, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
+  LibvirtError, openHostSession, parseUri, placeOf, VIR_CONNECT_LIST_NODE_DEVICES, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
   VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_MIGRATE_MAX_SPEED, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR,
   type AccessSettings, type DomainEvent, type DomainRef, type EventGap, type HostSession,
 } from '@ferry/libvirt';
-import { callFailure, connectFailure } from './failure.ts';
+import { callFailure, connectFailure, hostFailure, translated } from './failure.ts';
 import { definitionsOf, describeDefinition } from './definitions.ts';
 import { measureDirtyRate } from './dirty-rate.ts';
 import { filesOf } from './files.ts';
@@ -40,14 +40,17 @@ export function libvirtHypervisor(access: AccessSettings = {}): Hypervisor {
 
 function linkOf(session: HostSession): HostLink {
   const pools = poolLender(session);
+  const place = placeOf(parseUri(session.uri));
   return {
-    inventory: inventoryOf(session),
-    migration: migrationOf(session, filesOf(session, pools)),
-    definitions: definitionsOf(session, pools),
-    storage: storageOf(session, pools),
-    files: filesOf(session, pools),
-    resources: resourcesOf(session),
-    takesAnother: (signal) => session.takesAnother({ signal }),
+    inventory: translated(place, inventoryOf(session)),
+    migration: translated(place, migrationOf(session, filesOf(session, pools))),
+    definitions: translated(place, definitionsOf(session, pools)),
+    storage: translated(place, storageOf(session, pools)),
+    files: translated(place, filesOf(session, pools)),
+    resources: translated(place, resourcesOf(session)),
+    takesAnother: async (signal) => session.takesAnother({ signal }).catch((error: unknown) => {
+      throw hostFailure(place, error);
+    }),
     closed: session.closed,
     close: () => session.close(),
   };

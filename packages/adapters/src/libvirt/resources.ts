@@ -1,6 +1,7 @@
 /**
  * The driver of the ResourceDriver port: what a host has beside storage that definitions name. It looks and does as told.
  */
+import { FerryError } from '@ferry/core';
 import type { HostResources, ResourceRef, SecretFacts } from '@ferry/core';
 import type { ResourceCopy, ResourceDriver } from '@ferry/engine';
 import { LibvirtError, VIR_ERR, type HostSession, type SecretRef } from '@ferry/libvirt';
@@ -13,7 +14,7 @@ const namesOf = ({ uuid, usageType, usageId }: SecretRef): readonly string[] => 
 
 export function resourcesOf(session: HostSession): ResourceDriver {
   const found = <T>(what: T | undefined, { kind, name }: ResourceRef): T => {
-    if (what === undefined) throw new Error(`there is no ${kind} ${name}`);
+    if (what === undefined) throw new FerryError('host-refused', `There is no ${kind} ${name}.`);
     return what;
   };
   const network = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.networks({ signal })).find((each) => each.name === name);

@@ -67,12 +67,18 @@ function diskOf(element: XmlElement): Disk {
 export const disksOf = (domain: XmlElement): readonly (Disk & { readonly element: XmlElement })[] =>
   (xmlChild(domain, 'devices')?.children ?? []).filter(({ name }) => name === 'disk').map((element) => ({ ...diskOf(element), element }));
 
+/** libvirt lets a shut-off VM have up to 2^63 bytes, of which a number holds 2^53: more than any host has, all the same. */
+function countOf(text: string | undefined, unit = 1): number {
+  const count = Number(text ?? 0) * unit;
+  return Number.isFinite(count) && count > 0 ? Math.min(Math.round(count), Number.MAX_SAFE_INTEGER) : 0;
+}
+
 /** Memory and disks of a definition. libvirt writes `<memory unit='KiB'>`. */
 export function definitionOf(xml: string): Pick<Instance, 'memoryBytes' | 'disks' | 'vcpus'> {
   const root = parseXml(xml);
   return {
-    memoryBytes: Number(xmlChild(root, 'memory')?.text ?? 0) * 1024,
-    vcpus: Number(xmlChild(root, 'vcpu')?.attributes.get('current') ?? xmlChild(root, 'vcpu')?.text ?? 0),
+    memoryBytes: countOf(xmlChild(root, 'memory')?.text, 1024),
+    vcpus: countOf(xmlChild(root, 'vcpu')?.attributes.get('current') ?? xmlChild(root, 'vcpu')?.text),
     disks: (xmlChild(root, 'devices')?.children ?? []).filter(({ name }) => name === 'disk').map(diskOf),
   };
 }

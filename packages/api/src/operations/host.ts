@@ -4,7 +4,7 @@ import type { OperationName } from '../routes.ts';
 import { clusterChangeSchema, clusterSchema } from '../schemas/cluster.ts';
 import { hostAddSchema, hostChangeSchema, hostSchema } from '../schemas/host.ts';
 import { nameText } from '../schemas/parts.ts';
-import { ref } from './operation.ts';
+import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
 const hostParams = z.strictObject({ host: ref('Name, id, or an unambiguous beginning of the id of a host') });
@@ -23,7 +23,7 @@ export const hostOperations = {
     answer: hostSchema,
     status: 201,
     errors: [
-      'request-invalid', 'uri-invalid', 'uri-unsupported', 'host-unreachable', 'host-not-libvirt', 'host-auth-refused',
+      'request-invalid', 'uri-invalid', 'uri-unsupported', ...hostErrors, 'host-not-libvirt', 'host-auth-refused',
       'host-duplicate', 'host-name-taken', 'store-conflict',
     ],
   },

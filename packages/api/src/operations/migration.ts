@@ -4,7 +4,7 @@ import type { OperationName } from '../routes.ts';
 import { migrationCreateSchema, migrationTuneSchema } from '../schemas/migration-request.ts';
 import { inspectionSchema, migrationSchema, plannedMigrationSchema } from '../schemas/migration.ts';
 import { samplesSchema } from '../schemas/transfer.ts';
-import { ref } from './operation.ts';
+import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
 const migrationParams = z.strictObject({ migration: ref('Name, id, or an unambiguous beginning of the id of a migration') });
@@ -28,7 +28,7 @@ export const migrationOperations = {
     answer: migrationSchema,
     status: 201,
     errors: [
-      'request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-other-machine', 'host-not-libvirt',
+      'request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', ...hostErrors, 'host-not-libvirt',
       'host-auth-refused', 'vm-already-migrating', 'policy-unknown', 'migration-refused', 'store-conflict',
     ],
   },
@@ -37,7 +37,7 @@ export const migrationOperations = {
     body: migrationCreateSchema,
     answer: plannedMigrationSchema,
     status: 200,
-    errors: ['request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-other-machine', 'host-not-libvirt', 'host-auth-refused', 'policy-unknown', 'migration-refused'],
+    errors: ['request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', ...hostErrors, 'host-not-libvirt', 'host-auth-refused', 'policy-unknown', 'migration-refused'],
   },
   migrationShow: {
     summary: 'One migration',
@@ -59,7 +59,7 @@ export const migrationOperations = {
     body: migrationTuneSchema,
     answer: migrationSchema,
     status: 200,
-    errors: [...migrationRefErrors, 'migration-finished', 'host-unreachable', 'host-other-machine', 'store-conflict'],
+    errors: [...migrationRefErrors, 'migration-finished', ...hostErrors, 'store-conflict'],
   },
   migrationPause: {
     summary: 'Pause the guest of a running migration until it has arrived',
@@ -87,7 +87,7 @@ export const migrationOperations = {
     params: migrationParams,
     answer: migrationSchema,
     status: 202,
-    errors: [...migrationRefErrors, 'migration-finished', 'migration-not-transferring', 'post-copy-not-allowed', 'host-unreachable', 'host-other-machine', 'store-conflict'],
+    errors: [...migrationRefErrors, 'migration-finished', 'migration-not-transferring', 'post-copy-not-allowed', ...hostErrors, 'store-conflict'],
   },
   migrationWatch: {
     summary: 'A migration as it goes: its present state first, then each change; the stream ends after the finished state',

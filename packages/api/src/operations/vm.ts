@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
 import { vmLabelSchema } from '../schemas/policy.ts';
 import { leftoverPurgeSchema, leftoverSchema, vmCopiesSchema, vmRemainsSchema, vmSchema, vmSettleSchema } from '../schemas/vm.ts';
-import { ref } from './operation.ts';
+import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
 const vmParams = z.strictObject({ vm: ref('Name, UUID, or an unambiguous beginning of the UUID of a VM') });
@@ -35,7 +35,7 @@ export const vmOperations = {
     params: vmParams,
     answer: vmSchema,
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable', 'host-other-machine'],
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'vm-not-running', 'host-auth-refused', ...hostErrors],
   },
   vmCopies: {
     summary: 'Every instance of a VM with what is known of it',
@@ -50,7 +50,7 @@ export const vmOperations = {
     body: vmSettleSchema,
     answer: vmSchema,
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-other-machine', 'vm-not-in-conflict', 'vm-already-migrating', 'copy-needed', 'copies-not-apart'],
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', ...hostErrors, 'vm-not-in-conflict', 'vm-already-migrating', 'copy-needed', 'copies-not-apart'],
   },
   vmRemains: {
     summary: 'What interrupted migrations left of a VM',
@@ -64,7 +64,7 @@ export const vmOperations = {
     params: vmParams,
     answer: vmRemainsSchema,
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unreachable', 'host-other-machine', 'vm-already-migrating', 'volume-changed', 'volume-failed'],
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', ...hostErrors, 'vm-already-migrating', 'volume-changed', 'volume-failed'],
   },
   leftoverList: {
     summary: 'Volumes that moves left behind, oldest first',
@@ -77,6 +77,6 @@ export const vmOperations = {
     body: leftoverPurgeSchema,
     answer: leftoverSchema,
     status: 200,
-    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-unreachable', 'host-other-machine', 'volume-unknown', 'volume-changed', 'volume-failed', 'vm-already-migrating'],
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', ...hostErrors, 'volume-unknown', 'volume-changed', 'volume-failed', 'vm-already-migrating'],
   },
 } as const satisfies Partial<Record<OperationName, Operation>>;
