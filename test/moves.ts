@@ -82,7 +82,7 @@ what nobody changed or uses.
 
 Nothing is written over or deleted that is not proved to be the VM's own: not what other definitions or chains of that host need, nor a file that
 lies where its saved memory, UEFI variables or TPM state would be. Such a move is refused, with what is in the way
-(docs/decisions/0016-whose-files.md).
+(docs/decisions/0019-whose-files.md).
 
 Tested beside the table:
 
