@@ -293,3 +293,26 @@ test('storage that libvirt does not know as shared and Ferry has proved: a runni
   await sh('host1', 'umount -l /srv/plain');
   await vmDelete(lab, 'fuse');
 });
+
+test('a pool that is not started on the source does not make its disks unknown; a disk that is nowhere is told as that, and no word of the operator moves the VM without it', { timeout: 120_000 }, async () => {
+  await create('stopped', 'local', false);
+  const pool = /Name: +(\S+)/.exec(await virsh(lab, 'host1', ['pool-info', 'default']))?.[1] ?? assert.fail('no pool');
+  await virsh(lab, 'host1', ['pool-destroy', pool]);
+  try {
+    const moved = await move('stopped', '--to', 'host2', '--assume-shared');
+    assert.deepEqual([moved.outcome, moved.disks?.map(({ how }) => how), await definedOn('stopped')], ['succeeded', ['copy'], ['host2']]);
+    await sh('host2', `test -s ${images}/stopped.qcow2`);
+  } finally {
+    await virsh(lab, 'host1', ['pool-start', pool]);
+  }
+  await virsh(lab, 'host2', ['attach-disk', 'stopped', '/srv/gone/data.raw', 'vdx', '--config', '--subdriver', 'raw']);
+  const back = async (code: string, ...options: readonly string[]): Promise<void> => {
+    const ran = await plane.ferry('vm', 'migrate', 'stopped', '--to', 'host1', '-o', 'json', ...options);
+    assert.ok(ran.code === 4 && ran.stdout.includes(`"${code}"`), ran.stdout + ran.stderr);
+    assert.ok(!ran.stdout.includes('say so with --assume-shared'), 'advice that would not help');
+  };
+  await back('disk-unseen');
+  await back('disk-not-there', '--assume-shared');
+  assert.deepEqual(await definedOn('stopped'), ['host2']);
+  await vmDelete(lab, 'stopped');
+});
