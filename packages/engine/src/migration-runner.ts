@@ -24,6 +24,8 @@ const mostSamplesWaiting = 100;
 /** Bounds making and deleting volumes, each as a whole. */
 const storageTimeoutMs = 60_000;
 const cleanRetryMs = 1_000;
+/** A host that is slow to answer is nothing to tell an operator. */
+const triesUntilTold = 5;
 
 /** Memory travels; so it does, or will again, while the hosts are asked what became of a post-copy that broke. */
 const isTransferring = ({ phase, phases }: Migration): boolean =>
@@ -194,7 +196,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
 
   /** Repeated until both hosts answer: half a clean-up is no end. */
   const clean = async (): Promise<void> => {
-    for (;;) {
+    let told = '';
+    for (let tries = 1; ; tries += 1) {
       try {
         const event = await finishMove(context());
         await refresh();
@@ -202,6 +205,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       } catch (error) {
         if (signal.aborted) return;
         log.warn({ err: error, migration: migration.id }, 'cleaning up goes on');
+        const message = error instanceof Error ? error.message : String(error);
+        if (tries >= triesUntilTold && message !== told) dispatch({ type: 'cleaning-fails', message });
+        if (tries >= triesUntilTold) told = message;
         await clock.sleep(cleanRetryMs, signal);
       }
     }

@@ -9,6 +9,7 @@ import {
 import { createAdmission } from './admission.ts';
 import { copiesLive, foresee, isWorthForeseeing } from './beforehand.ts';
 import { carriedSnapshots } from './carried-snapshots.ts';
+import { createdResources } from './created-resources.ts';
 import type { MigrationQuery, PlannedMigration } from './facade.ts';
 import { createFactFinder, factsTimeoutMs, type FactFinderDeps, type Gathered } from './fact-finding.ts';
 import type { Inspection } from './inspection.ts';
@@ -139,6 +140,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     const runner = runMigration(migration, {
       ...deps,
       snapshots: carriedSnapshots(deps.intents),
+      created: createdResources(deps.intents),
       notReached: (from, to, message) => deps.peers.notReached(from, to, message),
       reached: (from, to) => deps.peers.reached(from, to),
       store: (current) => records.store(current),

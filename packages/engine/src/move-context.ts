@@ -4,6 +4,7 @@
  */
 import { forNextStart, type CheckResult, type DefinitionPlan, type JobSample, type Migration, type Outlook, type OwnDefinition, type TimeMs, type TransferPlan, type VmUuid } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
+import type { CreatedResources } from './created-resources.ts';
 import type { Inspection } from './inspection.ts';
 import type { KeptInstances } from './kept-instances.ts';
 import type { Clock, HostLink, Log, StoredDefinition } from './ports.ts';
@@ -29,6 +30,7 @@ export interface RunnerDeps {
   readonly identityOfDefinition: (xml: string) => OwnDefinition;
   readonly kept: KeptInstances;
   readonly snapshots: CarriedSnapshots;
+  readonly created: CreatedResources;
   /** Remembers that the daemon of one host does not reach that of another. */
   readonly notReached: (from: string, to: string, message: string) => Promise<void>;
   /** Forgets it: it has. */

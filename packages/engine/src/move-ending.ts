@@ -3,7 +3,6 @@
  * repeated after a crash. The runner decides when; core decided which.
  */
 import { arrivalProblems, hasCopies, type InstanceView, type Migration, type MigrationEvent, type OwnDefinition, type VmUuid } from '@ferry/core';
-import { bringsBelongings, takeBelongingsBack } from './belongings.ts';
 import { moveDefinition } from './definition-move.ts';
 import { inspectTarget } from './inspection.ts';
 import { rewritten, sidesOf, type MoveContext } from './move-context.ts';
@@ -35,6 +34,7 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
     if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
     failure = moved.failure;
   }
+  await deps.created.keep(migration);
   // a temporary guest keeps its snapshots where its definition is
   if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, plan.persistence === 'temporary' ? source() : target(), bounded());
   if (to !== undefined) await deps.kept.unpark(vm.uuid, to.id);
@@ -150,7 +150,7 @@ export async function takeBack(context: MoveContext): Promise<void> {
     await deps.inspected(await inspectTarget(migration, { target: target(), definition }, deps.clock.now(), bounded()));
   } else await deps.volumes.takeBack(migration, sidesOf(context).to, bounded());
   await deps.carried.takeBack(migration, sidesOf(context).to, bounded());
-  if (bringsBelongings(migration)) await takeBelongingsBack(migration, target(), bounded());
+  await deps.created.takeBack(migration, target(), bounded());
   // it was shut down to be moved cold, and was not moved
   if (migration.evidence.poweredOffAt !== undefined && migration.request.kind === 'cold') {
     const here = await lookAt(source(), vm.uuid, context);

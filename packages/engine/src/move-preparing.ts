@@ -1,9 +1,8 @@
 /**
- * What comes before a transfer: belongings, snapshots, volumes and the helper are made ready, and the domain is marked as this migration's. What
+ * What comes before a transfer: networks, snapshots, volumes and the helper are made ready, and the domain is marked as this migration's. What
  * was made until a step failed is taken back by move-ending.ts.
  */
 import { budgetOf, FerryError, hasCopies, type Outlook } from '@ferry/core';
-import { bringBelongings, bringsBelongings } from './belongings.ts';
 import { helperTarget, sidesOf, type MoveContext } from './move-context.ts';
 
 /** Resolves with what was foreseen of the transfer, if that was measured. Rejects when something cannot be prepared. */
@@ -12,7 +11,7 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
   const { plan, vm } = migration;
   const marker = { installation: deps.installation, migration: migration.id, epoch: 1 };
   const foreseen = deps.foresee(migration, signal);
-  if (bringsBelongings(migration)) await bringBelongings(migration, source(), target(), bounded());
+  await deps.created.create(migration, source(), target(), bounded());
   if (plan !== undefined && plan.how !== 'stored-definition') await deps.carried.bring(migration, sidesOf(context).from, sidesOf(context).to, bounded());
   if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
   const volumes = hasCopies(plan) ? deps.volumes.make(migration, sidesOf(context).to, bounded()) : undefined;

@@ -50,6 +50,8 @@ export type MigrationEvent =
   | { readonly type: 'measure-refused'; readonly measure: 'post-copy' | 'pause-guest' | 'tune' | 'release-throttle'; readonly message: string }
   /** The attempt to resume a broken post-copy is over. */
   | { readonly type: 'recover-ended'; readonly failure?: CallFailure }
+  /** What follows a move is tried again and again. */
+  | { readonly type: 'cleaning-fails'; readonly message: string }
   /** What follows a move, or takes back a failed one, is done. `failure`: something in it did not work; `moved` tells where the VM is. */
   | { readonly type: 'cleaned'; readonly failure?: { readonly message: string; readonly moved: boolean }; readonly vmIsNow?: Migration['vmIsNow']; readonly copiedBytes?: number };
 
@@ -138,6 +140,8 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
       return underway(migration.phase) ? stay(recoverEnded(migration, event.failure, now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
     case 'abort-requested':
       return abort(migration.plan === undefined && event.vmIsNow !== undefined ? placed(migration, event.vmIsNow) : migration, now);
+    case 'cleaning-fails':
+      return stay(migration.phase === 'cleaning' ? { ...migration, attention: `What follows the move of ${migration.vm.name} does not work yet, and is tried again: ${event.message}` } : migration);
     case 'cleaned':
       return migration.phase === 'cleaning' ? cleaned(migration, event, now) : stay(migration);
   }
