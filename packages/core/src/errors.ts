@@ -55,6 +55,7 @@ export const errorTable = {
   'host-connection-lost': row(502, exitCodes.unreachable, 'Look what became of it, with "ferry vm show" or "ferry migration show", before you repeat it.'),
   'host-answer-invalid': row(502, exitCodes.failed, 'Look on the host with virsh at what the sentence names; if virsh reads it well, report it with the server\'s log.'),
   'vm-not-running': row(409, exitCodes.refused, 'Start the VM first.'),
+  'host-name-invalid': row(409, exitCodes.conflict, 'Give it one with --name: letters, digits, dots, hyphens and underscores.'),
   'host-name-taken': row(409, exitCodes.conflict, 'Give another name with --name.'),
   'cluster-unknown': row(404, exitCodes.notFound, 'List the clusters with "ferry cluster list".'),
   'cluster-in-use': row(409, exitCodes.conflict, 'Move its hosts to another cluster first: ferry host set HOST --cluster NAME.'),

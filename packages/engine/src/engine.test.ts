@@ -254,6 +254,12 @@ test('hosts: one host by two URIs, a taken name, one in use, one that is gone', 
   await assert.rejects(engine.addHost({ uri: uriOf('h1b') }, patience()), (error) => refused('host-duplicate')(error) && /has the UUID machine-h1, which is that of h1/.test(String(error)));
   fleet.add('h3');
   await assert.rejects(engine.addHost({ uri: uriOf('h3'), name: 'h2' }, patience()), refused('host-name-taken'));
+  for (const odd of ['../../x', 'x'.repeat(300), 'a\u001b[2J', '-x']) {
+    fleet.add(odd);
+    await assert.rejects(engine.addHost({ uri: uriOf(odd) }, patience()), refused('host-name-invalid'), odd);
+    assert.equal((await engine.addHost({ uri: uriOf(odd), name: 'fine' }, patience())).host.name, 'fine');
+    await engine.removeHost('fine');
+  }
   await assert.rejects(engine.addHost({ uri: uriOf('nowhere') }, patience()), refused('host-unreachable'));
   fleet.next.durationMs = 60_000;
   const { id } = await engine.startMigration({ vm: 'web' }, by);

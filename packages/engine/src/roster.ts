@@ -2,7 +2,7 @@
  * The hosts that Ferry knows, each with its follower: added, changed, removed, and found again after a restart. A host is known once: an entry of its
  * own tells which machine it is, however it is reached.
  */
-import { defaultCluster, FerryError, hostId, isInNetwork, machineTaken, resolve, type Host, type HostFacts, type HostId, type HostView, type Migration, type VmUuid } from '@ferry/core';
+import { defaultCluster, FerryError, hostId, isHostName, isInNetwork, machineTaken, resolve, type Host, type HostFacts, type HostId, type HostView, type Migration, type VmUuid } from '@ferry/core';
 import type { ClusterStore } from './clusters.ts';
 import type { HostSettings } from './facade.ts';
 import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
@@ -124,6 +124,7 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
       const added: Host = {
         id: hostId(`h${clock.randomText(9)}`), name, uri, cluster, ...(migrationAddress === '' ? {} : { migrationAddress }), machineUuid: facts.machineUuid, addedAt: clock.now(), ...(outside === undefined ? {} : { outside }),
       };
+      if (!isHostName(name)) throw new FerryError('host-name-invalid', `The machine at ${uri} calls itself "${name.slice(0, 63)}", which is no name for a host.`);
       fitsItsCluster(added, { migrationAddress });
       if (hosts().some((each) => each.host.name === added.name)) throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
       const written = await intents.commit([

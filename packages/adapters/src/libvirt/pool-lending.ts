@@ -124,8 +124,9 @@ export function poolLender(session: HostSession): PoolLender {
         if (entry.users > 0) return;
         lent.delete(folder);
         if (pool === undefined) return;
-        const closed = session.poolDestroy(pool).finally(() => closing.delete(folder));
-        closing.set(folder, closed.catch(() => undefined));
+        // a daemon that went away keeps it: whoever looks into this folder next finds it and gives it back
+        const closed = session.poolDestroy(pool).catch(() => undefined).finally(() => closing.delete(folder));
+        closing.set(folder, closed);
         await closed;
       };
       try {

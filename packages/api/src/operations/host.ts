@@ -24,7 +24,7 @@ export const hostOperations = {
     status: 201,
     errors: [
       'request-invalid', 'uri-invalid', 'uri-unsupported', ...hostErrors, 'host-not-libvirt', 'host-auth-refused',
-      'host-duplicate', 'host-name-taken', 'store-conflict',
+      'host-duplicate', 'host-name-invalid', 'host-name-taken', 'store-conflict',
     ],
   },
   hostShow: {
