@@ -44,7 +44,7 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
   const endWithUs = (): void => void server?.kill('SIGKILL');
   process.once('exit', endWithUs);
   const stopping = whenStopped(async () => {
-    await end('SIGKILL');
+    await end('SIGTERM');
     rmSync(dataDir, { recursive: true, force: true });
   });
 
@@ -63,7 +63,10 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill(signal);
+    // one that hangs must not keep its test
+    const hangs = setTimeout(() => child.kill('SIGKILL'), 15_000);
     await ended;
+    clearTimeout(hangs);
   };
   const ferry = (...args: readonly string[]): Promise<Ran> =>
     new Promise((resolve, reject) => {

@@ -56,8 +56,10 @@ const uriOf = (name: string): string => hosts.find((host) => host.name === name)
 const dataDir = mkdtempSync(join(tmpdir(), 'ferry-bench-'));
 const env = { ...process.env, FERRY_DATA_DIR: dataDir, FERRY_SERVER: '', FERRY_TOKEN: '' };
 const server = spawn(FERRY, ['serve', '--port', '0'], { env, stdio: 'ignore' });
-using _ = whenStopped(() => {
-  server.kill('SIGKILL');
+using _ = whenStopped(async () => {
+  const ended = once(server, 'exit');
+  server.kill('SIGTERM');
+  await ended;
   rmSync(dataDir, { recursive: true, force: true });
 });
 process.once('exit', () => server.kill('SIGKILL'));

@@ -9,6 +9,7 @@ import { isGone, lostText, resumeBroken } from './broken.ts';
 import { stopTransfer, withDeadCopy } from './dead-copy.ts';
 import { end, failureText, finish, stayedError, withoutAttention, withPlace } from './ending.ts';
 import { handoverOf, judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
+import { withNotBegun } from './not-begun.ts';
 import { enterPhase } from './phase.ts';
 import type { MigrationPlan } from './plan.ts';
 import type { MigrationEffect, Step } from './step.ts';
@@ -35,7 +36,7 @@ export function observed(before: Migration, { source, target }: { readonly sourc
   const verdictSince = before.evidence.verdictSince?.verdict === verdict.kind ? before.evidence.verdictSince : { verdict: verdict.kind, at: now };
   const targetRuns = ['moved', 'stale-source', 'two-copies'].includes(verdict.kind);
   const evidence = { ...before.evidence, verdictSince, ...(targetRuns && before.evidence.targetRunningSince === undefined ? { targetRunningSince: now } : {}) };
-  const migration = { ...before, evidence };
+  const migration = withNotBegun({ ...before, evidence }, now);
   const dead = withDeadCopy(migration, { source, target }, now);
   if (dead !== undefined) return stay(dead, { type: 'cut-copies' }, { type: 'observe', afterMs: observeEveryMs });
   return decide(migration, verdict, { held: now - verdictSince.at, ended: evidence.performEnded !== undefined, completed: completedOf(target) ?? completedOf(source), target, source }, now);
