@@ -3,12 +3,11 @@
  * needs no object: naming it on a host is enough.
  */
 import { defaultCluster, FerryError, isNetwork, type Cluster, type Host } from '@ferry/core';
+import { changeIntent } from './change-intent.ts';
 import type { Policies } from './policies.ts';
 import type { IntentStore } from './ports.ts';
 
 const prefix = 'clusters/';
-/** Each try that is lost was somebody's success. */
-const mostTries = 100;
 
 export interface ClusterStore {
   /** Stored ones and those that hosts name, by name. */
@@ -31,19 +30,17 @@ export async function openClusters(intents: IntentStore, policies: Pick<Policies
       return new Map(names.map((name) => [name, stored.get(name) ?? { name }]));
     },
     async change(name, change) {
-      for (let tries = 0; tries < mostTries; tries += 1) {
-        const entry = await intents.get(prefix + name);
-        const cluster = change((entry?.value as Cluster | undefined) ?? { name });
+      let cluster: Cluster = { name };
+      await changeIntent<Cluster>(intents, prefix + name, (before = { name }) => {
+        cluster = change(before);
         const { migrationNetwork, migrationPorts, policy } = cluster;
         if (policy !== undefined) policies.find(policy);
         if (migrationNetwork !== undefined && !isNetwork(migrationNetwork)) throw new FerryError('request-invalid', `"${migrationNetwork}" is not a network such as 10.1.0.0/16 or fd00::/64.`);
         if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last) throw new FerryError('request-invalid', `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`);
-        const written = await intents.commit([{ op: 'put', key: prefix + name, value: cluster, ifRevision: entry?.revision ?? 0 }]);
-        if ('conflict' in written) continue;
-        stored.set(name, cluster);
         return cluster;
-      }
-      throw new FerryError('store-conflict', `The cluster ${name} was changed by others each time that this was tried.`);
+      });
+      stored.set(name, cluster);
+      return cluster;
     },
     async remove(name, hosts) {
       const members = hosts.filter(({ cluster }) => cluster === name);

@@ -24,6 +24,7 @@ import { watchTwoCopies } from './two-copies.ts';
 import { createVolumes } from './volumes.ts';
 
 const eventsKeptMs = 7 * 24 * 3_600_000;
+const pruneEveryMs = 3_600_000;
 
 export interface EngineOptions {
   readonly hypervisor: Hypervisor;
@@ -67,7 +68,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       switching: (uuid, what) => migrations.switching(uuid, what),
     },
   });
-  const fleet = createFleet({ roster, kept, inventory, hub, clock, log, active, seen: (vms) => twoCopies.look(vms), signal: closing.signal });
+  const fleet = createFleet({ roster, kept, inventory, labelsOf: (vm) => policies.labelsOf(vm), hub, clock, log, active, seen: (vms) => twoCopies.look(vms), signal: closing.signal });
   const clusterOf = (id: string): Cluster | undefined => clusters.all(roster.members()).get(roster.followerOf(id).host().cluster);
   const clusterViews = (): readonly ClusterView[] =>
     [...clusters.all(roster.members()).values()].map((cluster) => ({ cluster, hosts: roster.members().filter((each) => each.cluster === cluster.name).map(({ name }) => name).sort() }));
@@ -126,7 +127,18 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   await roster.open(hurry ?? closing.signal);
   await migrations.recover();
   await outside.forget();
-  for (const kind of ['event', 'sample', 'inspection']) await journal.prune(kind, clock.now() - eventsKeptMs);
+  const prune = async (): Promise<void> => {
+    for (const kind of ['event', 'sample', 'inspection']) await journal.prune(kind, clock.now() - eventsKeptMs);
+  };
+  const pruneRegularly = async (): Promise<void> => {
+    for (;;) {
+      await clock.sleep(pruneEveryMs, closing.signal);
+      // a full disk passes
+      await prune().catch((error: unknown) => log.warn({ err: error }, 'old entries stay in the journal'));
+    }
+  };
+  await prune();
+  void pruneRegularly().catch(() => undefined);
 
   return {
     hosts: () => roster.hosts(),
@@ -146,9 +158,10 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     startPostCopy: (ref, signal) => migrations.startPostCopy(ref, signal),
     pauseMigration: (ref) => migrations.pause(ref),
     policies: { ...policies, remove: (name) => policies.remove(name, clusters.all(roster.members()).values()) },
-    async labelVm(ref, { add, remove }) {
+    async labelVm(ref, change) {
       const { uuid } = fleet.vm(ref);
-      await policies.label(uuid, [...policies.labelsOf(uuid).filter((label) => !remove.includes(label)), ...add]);
+      await policies.label(uuid, change);
+      fleet.changed();
       return fleet.vm(uuid);
     },
     migrationSamples: (ref) => migrations.samples(ref),

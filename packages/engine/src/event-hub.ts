@@ -6,8 +6,16 @@ import type { EngineEvent, NumberedEvent } from './facade.ts';
 import type { Clock, Journal, Log } from './ports.ts';
 import { boundedQueue, type Queue } from './queue.ts';
 
-const readerLimit = 1_000;
+/** What waits for a reader is shared by all of them. */
+const readerLimit = 4_096;
 const replayPage = 500;
+/** Events that are written to the journal in one go. */
+const writtenAtOnce = 128;
+
+/** Stands in a reader's queue for what was dropped: it goes on from the journal, after this number. */
+interface Missed {
+  readonly missedAfter: number;
+}
 
 export interface EventHub {
   publish(event: EngineEvent, options?: { readonly keep?: boolean }): void;
@@ -17,7 +25,7 @@ export interface EventHub {
 }
 
 export function createEventHub(journal: Journal, clock: Clock, log: Log): EventHub {
-  const readers = new Set<Queue<NumberedEvent>>();
+  const readers = new Set<Queue<NumberedEvent | Missed>>();
   let pending: Omit<NumberedEvent, 'seq'>[] = [];
   let writing: Promise<void> | undefined;
 
@@ -28,8 +36,8 @@ export function createEventHub(journal: Journal, clock: Clock, log: Log): EventH
   const write = async (): Promise<void> => {
     await Promise.resolve();
     while (pending.length > 0) {
-      const batch = pending;
-      pending = [];
+      const batch = pending.slice(0, writtenAtOnce);
+      pending = pending.slice(writtenAtOnce);
       try {
         const last = await journal.append(batch.map(({ at, event }) => ({ at, kind: 'event', subject: event.type, data: event })));
         batch.forEach((each, index) => deliver({ ...each, seq: last - batch.length + 1 + index }));
@@ -41,7 +49,8 @@ export function createEventHub(journal: Journal, clock: Clock, log: Log): EventH
     writing = undefined;
   };
 
-  async function* replay(afterSeq: number, reader: Queue<NumberedEvent>): AsyncGenerator<NumberedEvent> {
+  /** What is kept after this number; its result is the number of the last. */
+  async function* fromJournal(afterSeq: number): AsyncGenerator<NumberedEvent, number> {
     const { first, last } = await journal.bounds();
     let seq = afterSeq;
     if (afterSeq > last || (first > 0 && afterSeq < first - 1)) {
@@ -54,12 +63,18 @@ export function createEventHub(journal: Journal, clock: Clock, log: Log): EventH
         seq = number;
         yield { seq, at, event: data as EngineEvent };
       }
-      if (page.length < replayPage) break;
-    }
-    for await (const event of reader) {
-      if (event.seq === undefined || event.seq > seq) yield event;
+      if (page.length < replayPage) return seq;
     }
   }
+
+  /** Progress is not kept and soon replaced; where nothing dropped has a number, the reader has to look itself. */
+  const missed = (dropped: readonly (NumberedEvent | Missed)[]): NumberedEvent | Missed => {
+    for (const each of dropped) {
+      if ('missedAfter' in each) return each;
+      if (each.seq !== undefined) return { missedAfter: each.seq - 1 };
+    }
+    return { at: clock.now(), event: { type: 'reset' } };
+  };
 
   return {
     publish(event, { keep = true } = {}) {
@@ -69,11 +84,18 @@ export function createEventHub(journal: Journal, clock: Clock, log: Log): EventH
       writing ??= write();
     },
     async *subscribe(afterSeq, signal) {
-      const reader = boundedQueue<NumberedEvent>(readerLimit, () => ({ at: clock.now(), event: { type: 'reset' } }), signal);
+      const reader = boundedQueue<NumberedEvent | Missed>(readerLimit, missed, signal);
       readers.add(reader);
       try {
-        if (afterSeq === undefined) yield* reader;
-        else yield* replay(afterSeq, reader);
+        let seq = afterSeq === undefined ? 0 : yield* fromJournal(afterSeq);
+        for await (const each of reader) {
+          if ('missedAfter' in each) seq = yield* fromJournal(Math.max(seq, each.missedAfter));
+          else if (each.seq === undefined) yield each;
+          else if (each.seq > seq) {
+            ({ seq } = each);
+            yield each;
+          }
+        }
       } finally {
         readers.delete(reader);
         reader.end();

@@ -12,7 +12,8 @@ export type EngineEvent =
   | { readonly type: 'migration'; readonly migration: Migration }
   | { readonly type: 'host'; readonly host: HostView; readonly vms: number }
   | { readonly type: 'host-removed'; readonly host: string }
-  | { readonly type: 'vm'; readonly vm: Vm }
+  /** Events that an earlier version kept have no labels. */
+  | { readonly type: 'vm'; readonly vm: Vm; readonly labels?: readonly string[] }
   | { readonly type: 'vm-removed'; readonly uuid: string; readonly name: string }
   /** Something that a person has to put right now. */
   | { readonly type: 'alarm'; readonly code: 'vm-two-copies'; readonly vm: string; readonly message: string }
@@ -109,8 +110,8 @@ export interface Engine {
   /** The present state first, then each change, ending with the finished one. */
   watchMigration(ref: string, signal: AbortSignal): AsyncIterable<Migration>;
   /**
-   * Events from now on, or after `afterSeq`. A reader that falls too far behind, or asks for events no longer kept,
-   * gets one `reset` and goes on from now.
+   * Events from now on, or after `afterSeq`. A reader that falls behind gets what it missed from the journal, without the progress between two
+   * phases; where that is no longer kept, it gets one `reset` and goes on from now.
    */
   events(afterSeq: number | undefined, signal: AbortSignal): AsyncIterable<NumberedEvent>;
   /** Stops following; running migrations go on without us. The stores stay open: they are the caller's. */

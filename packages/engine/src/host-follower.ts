@@ -47,30 +47,58 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
   let current: HostLink | undefined;
   let delayMs = reconnectFirstMs;
   let known = new Map((cached?.instances ?? []).map((instance) => [instance.uuid, instance]));
+  /** `known` as a list, made when it is next asked for. */
+  let list: readonly Instance[] | undefined;
+  /** What was read by itself while all are read: it is newer than what is then said of all. */
+  const readMeanwhile = new Set<Set<VmUuid>>();
 
   const setInstances = (next: Map<VmUuid, Instance>): void => {
     if (sameInstances(known, next)) return;
     for (const uuid of next.keys()) if (!known.has(uuid)) events.domainTouched(uuid);
     known = next;
+    list = undefined;
     events.instancesChanged();
   };
 
+  const setInstance = (uuid: VmUuid, instance: Instance | undefined): void => {
+    for (const each of readMeanwhile) each.add(uuid);
+    const before = known.get(uuid);
+    if (sameInstance(before, instance)) return;
+    if (instance === undefined) known.delete(uuid);
+    else known.set(uuid, instance);
+    list = undefined;
+    if (before === undefined) events.domainTouched(uuid);
+    events.instancesChanged();
+  };
+
+  const allOf = async (open: HostLink, signal: AbortSignal): Promise<Map<VmUuid, Instance>> => {
+    const meanwhile = new Set<VmUuid>();
+    readMeanwhile.add(meanwhile);
+    try {
+      const all = new Map((await open.inventory.instances(signal)).map((instance) => [instance.uuid, instance]));
+      for (const uuid of meanwhile) {
+        const newer = known.get(uuid);
+        if (newer === undefined) all.delete(uuid);
+        else all.set(uuid, newer);
+      }
+      return all;
+    } finally {
+      readMeanwhile.delete(meanwhile);
+    }
+  };
+
   const resync = async (open: HostLink, signal: AbortSignal): Promise<void> => {
-    const [all, { freeMemoryBytes: free, ...rest }] = await Promise.all([open.inventory.instances(signal), open.inventory.facts(signal)]);
+    const [all, { freeMemoryBytes: free, ...rest }] = await Promise.all([allOf(open, signal), open.inventory.facts(signal)]);
     // nothing of another machine is taken over, neither its figures nor its domains
     const other = otherMachine(host, rest, deps.hosts());
     if (other !== undefined) throw new FerryError('host-other-machine', other);
     facts = rest;
     freeMemoryBytes = free;
-    setInstances(new Map(all.map((instance) => [instance.uuid, instance])));
+    setInstances(all);
   };
 
   const readOne = async (open: HostLink, uuid: VmUuid, signal: AbortSignal): Promise<void> => {
-    const instance = await open.inventory.instance(uuid, signal);
-    const next = new Map(known);
-    if (instance === undefined) next.delete(uuid);
-    else next.set(uuid, instance);
-    setInstances(next);
+    setInstance(uuid, await open.inventory.instance(uuid, signal));
   };
 
   const apply = async (open: HostLink, change: HostChange, signal: AbortSignal): Promise<void> => {
@@ -154,7 +182,7 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
       ...(facts === undefined ? {} : { facts }),
       ...(freeMemoryBytes === undefined ? {} : { freeMemoryBytes }),
     }),
-    instances: () => [...known.values()],
+    instances: () => (list ??= [...known.values()]),
     link: () => {
       if (current === undefined && state === 'other-machine') throw new FerryError('host-other-machine', notConnected({ host, state, ...(detail === undefined ? {} : { stateDetail: detail }) }));
       if (current === undefined) throw new FerryError('host-unreachable', `${host.name} (${host.uri}) does not answer${detail === undefined ? '.' : `: ${detail}`}`);
@@ -171,5 +199,8 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
   };
 }
 
+/** Most are the same object; only others are compared. */
+const sameInstance = (a: Instance | undefined, b: Instance | undefined): boolean => a === b || (a !== undefined && b !== undefined && JSON.stringify(a) === JSON.stringify(b));
+
 const sameInstances = (a: ReadonlyMap<VmUuid, Instance>, b: ReadonlyMap<VmUuid, Instance>): boolean =>
-  a.size === b.size && [...a].every(([uuid, instance]) => JSON.stringify(instance) === JSON.stringify(b.get(uuid)));
+  a.size === b.size && [...a].every(([uuid, instance]) => sameInstance(instance, b.get(uuid)));

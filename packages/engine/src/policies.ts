@@ -3,6 +3,7 @@
  * with Ferry and are not stored.
  */
 import { choosePolicy, FerryError, policyProblems, presets, resolvePolicy, type Cluster, type MigrationRequest, type Policy, type PolicyBinding, type PolicyContent, type ResolvedPolicy, type VmUuid } from '@ferry/core';
+import { changeIntent } from './change-intent.ts';
 import type { Clock, IntentStore } from './ports.ts';
 
 const policyPrefix = 'policies/';
@@ -22,7 +23,7 @@ export interface Policies {
   /** VMs with this label go by the policy; an undefined policy takes that away. */
   bind(label: string, policy: string | undefined): Promise<void>;
   labelsOf(vm: VmUuid): readonly string[];
-  label(vm: VmUuid, labels: readonly string[]): Promise<void>;
+  label(vm: VmUuid, change: { readonly add: readonly string[]; readonly remove: readonly string[] }): Promise<void>;
   /** What a migration of this VM goes by. Throws FerryError `policy-unknown`. */
   resolve(request: MigrationRequest, vm: VmUuid, cluster: Cluster | undefined): ResolvedPolicy;
 }
@@ -45,8 +46,8 @@ export async function openPolicies(intents: IntentStore, clock: Clock): Promise<
       if (presets.has(name)) throw new FerryError('policy-preset', `"${name}" is a preset.`);
       const problems = policyProblems(content);
       if (problems.length > 0) throw new FerryError('policy-invalid', problems.join(' '));
-      const policy: Policy = { ...content, name, version: (stored.get(name)?.version ?? 0) + 1, changedAt: clock.now() };
-      await intents.commit([{ op: 'put', key: policyPrefix + name, value: policy }]);
+      let policy: Policy = { ...content, name, version: 1, changedAt: clock.now() };
+      await changeIntent<Policy>(intents, policyPrefix + name, (before) => (policy = { ...policy, version: (before?.version ?? 0) + 1 }));
       stored.set(name, policy);
       return policy;
     },
@@ -70,11 +71,13 @@ export async function openPolicies(intents: IntentStore, clock: Clock): Promise<
       bound.set(label, policy);
     },
     labelsOf: (vm) => labels.get(vm) ?? [],
-    async label(vm, next) {
-      const sorted = [...new Set(next)].sort();
-      await intents.commit([sorted.length === 0 ? { op: 'delete', key: labelPrefix + vm } : { op: 'put', key: labelPrefix + vm, value: sorted }]);
-      if (sorted.length === 0) labels.delete(vm);
-      else labels.set(vm, sorted);
+    async label(vm, { add, remove }) {
+      const next = await changeIntent<readonly string[]>(intents, labelPrefix + vm, (before = []) => {
+        const sorted = [...new Set([...before.filter((label) => !remove.includes(label)), ...add])].sort();
+        return sorted.length === 0 ? undefined : sorted;
+      });
+      if (next === undefined) labels.delete(vm);
+      else labels.set(vm, next);
     },
     resolve(request, vm, cluster) {
       const { name, from } = choosePolicy({ ...(request.policy === undefined ? {} : { requested: request.policy }), labels: labels.get(vm) ?? [], bindings: [...bound].map(([label, policy]) => ({ label, policy })), ...(cluster?.policy === undefined ? {} : { cluster: cluster.policy }) });

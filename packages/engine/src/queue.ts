@@ -1,13 +1,13 @@
 /**
  * A bounded queue between one producer and one consumer that reads it as an AsyncIterable. When the consumer falls
- * `limit` items behind, what is queued is dropped and it gets one overflow item instead; the producer never waits.
+ * `limit` items behind, what is queued is dropped and it gets one overflow item instead, made of what was dropped; the producer never waits.
  */
 export interface Queue<T> extends AsyncIterable<T> {
   push(item: T): void;
   end(): void;
 }
 
-export function boundedQueue<T>(limit: number, overflow: () => T, signal?: AbortSignal): Queue<T> {
+export function boundedQueue<T>(limit: number, overflow: (dropped: readonly T[]) => T, signal?: AbortSignal): Queue<T> {
   let items: T[] = [];
   let ended = false;
   let wake: (() => void) | undefined;
@@ -23,7 +23,7 @@ export function boundedQueue<T>(limit: number, overflow: () => T, signal?: Abort
   return {
     push(item) {
       if (ended) return;
-      if (items.length >= limit) items = [overflow()];
+      if (items.length >= limit) items = [overflow([...items, item])];
       else items.push(item);
       notify();
     },

@@ -3,6 +3,7 @@
  * own tells which machine it is, however it is reached.
  */
 import { defaultCluster, FerryError, hostId, isHostName, isInNetwork, machineTaken, resolve, type Host, type HostFacts, type HostId, type HostView, type Migration, type VmUuid } from '@ferry/core';
+import { changeIntent } from './change-intent.ts';
 import type { ClusterStore } from './clusters.ts';
 import type { HostSettings } from './facade.ts';
 import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
@@ -11,6 +12,10 @@ import type { Clock, HostLink, Hypervisor, Log, Stores } from './ports.ts';
 const hostPrefix = 'hosts/';
 const machinePrefix = 'machines/';
 const connectPatienceMs = 5_000;
+/** A host with thousands of VMs takes this long to read; it is added when they are known. */
+const addPatienceMs = 300_000;
+/** What a host may take to say which machine it is. */
+const reachPatienceMs = 20_000;
 
 export interface RosterDeps {
   readonly hypervisor: Hypervisor;
@@ -98,8 +103,8 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
   };
 
   /** Waits a little for the first answer of each, so that what follows meets a fleet that is known. */
-  const connected = async (each: readonly HostFollower[], signal: AbortSignal): Promise<void> => {
-    const deadline = clock.now() + connectPatienceMs;
+  const connected = async (each: readonly HostFollower[], signal: AbortSignal, patienceMs = connectPatienceMs): Promise<void> => {
+    const deadline = clock.now() + patienceMs;
     while (clock.now() < deadline && each.some((follower) => follower.view().state === 'connecting')) await clock.sleep(10, signal);
   };
 
@@ -108,7 +113,7 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
     if (byUri !== undefined) return { known: byUri };
     const link = await hypervisor.connect(uri, signal);
     try {
-      const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(signal);
+      const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(AbortSignal.any([signal, AbortSignal.timeout(reachPatienceMs)]));
       const known = hosts().find((each) => each.host.machineUuid === facts.machineUuid);
       if (known === undefined) return { link, facts };
       await link.close();
@@ -133,7 +138,7 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
       ]);
       if ('conflict' in written) throw new FerryError('host-duplicate', `${uri} leads to a machine that was just added (machine UUID ${added.machineUuid}).`);
       follow(added, link);
-      await connected([followerOf(added.id)], signal);
+      await connected([followerOf(added.id)], signal, addPatienceMs);
       return followerOf(added.id).view();
     } catch (error) {
       await link.close();
@@ -169,12 +174,17 @@ export function createRoster({ hypervisor, stores: { intents, inventory }, clock
       return enrol(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal);
     },
     async change(ref, settings) {
-      const { host: before } = host(ref);
-      const { migrationAddress: _, ...rest } = before;
-      const migrationAddress = settings.migrationAddress ?? before.migrationAddress;
-      const changed: Host = { ...rest, cluster: settings.cluster ?? before.cluster, ...(migrationAddress === undefined || migrationAddress === '' ? {} : { migrationAddress }) };
-      fitsItsCluster(changed, settings);
-      await intents.commit([{ op: 'put', key: hostPrefix + changed.id, value: changed }]);
+      let changed = host(ref).host;
+      await changeIntent<Host>(intents, hostPrefix + changed.id, (stored) => {
+        // it was removed meanwhile
+        if (stored === undefined) throw new FerryError('host-unknown', `There is no host "${ref}".`);
+        // stored by a version that knew no clusters
+        const { migrationAddress: before, ...rest }: Host = { ...stored, cluster: (stored as Partial<Host>).cluster ?? defaultCluster };
+        const migrationAddress = settings.migrationAddress ?? before;
+        changed = { ...rest, cluster: settings.cluster ?? rest.cluster, ...(migrationAddress === undefined || migrationAddress === '' ? {} : { migrationAddress }) };
+        fitsItsCluster(changed, settings);
+        return changed;
+      });
       const follower = followerOf(changed.id);
       follower.change(changed);
       events.changed(follower.view());

@@ -12,6 +12,7 @@ import { namedChain } from './chains.ts';
 import { diskReader, encryptionElement, identityOf } from './disk-facts.ts';
 import { unlessUnsupported } from './failure.ts';
 import { filesOf } from './files.ts';
+import { inTurn } from './in-turn.ts';
 import { markerElement } from './marker.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { needsOf } from './rewrite.ts';
@@ -52,7 +53,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
   /** Those that are there. */
   const stateFilesOf = async (domain: DomainRef, { nvram, tpm }: { readonly nvram: string; readonly tpm: boolean }, signal: AbortSignal): Promise<readonly string[]> => {
     const paths = [savePath(domain.name), ...(nvram === '' ? [] : [nvram]), ...(tpm ? tpmPaths(domain.uuid) : [])];
-    const found = await Promise.all(paths.map(async (path) => ((await files.look(path, signal)) === undefined ? undefined : path)));
+    const found = await inTurn(paths, async (path) => ((await files.look(path, signal)) === undefined ? undefined : path));
     return found.filter((path) => path !== undefined);
   };
 

@@ -2,18 +2,18 @@
  * The driver of the Hypervisor port on the libvirt client: one session per host. It translates and calls; it decides
  * nothing. A domain that vanishes between two calls is simply absent.
  */
-import { vmUuid, type CallFailure, type Instance, type InstanceView, type VmUuid } from '@ferry/core';
-import type { HostChange, HostFiles, HostInventory, HostLink, Hypervisor, MigrationDriver, PerformRequest } from '@ferry/engine';
+import type { CallFailure, InstanceView, VmUuid } from '@ferry/core';
+import type { HostFiles, HostLink, Hypervisor, MigrationDriver, PerformRequest } from '@ferry/engine';
 import {
-  LibvirtError, openHostSession, parseUri, placeOf, VIR_CONNECT_LIST_NODE_DEVICES, VIR_DOMAIN_AFFECT, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_JOB,
-  VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_MIGRATE_MAX_SPEED, VIR_DOMAIN_STATS, VIR_DOMAIN_UNDEFINE, VIR_ERR,
-  type AccessSettings, type DomainEvent, type DomainRef, type EventGap, type HostSession,
+  LibvirtError, openHostSession, parseUri, placeOf, VIR_DOMAIN_AFFECT, VIR_DOMAIN_JOB, VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_MIGRATE_MAX_SPEED, VIR_DOMAIN_UNDEFINE,
+  type AccessSettings, type DomainRef, type HostSession,
 } from '@ferry/libvirt';
 import { callFailure, connectFailure, hostFailure, translated } from './failure.ts';
 import { definitionsOf, describeDefinition } from './definitions.ts';
 import { measureDirtyRate } from './dirty-rate.ts';
 import { filesOf } from './files.ts';
 import { announceGuest, cutCopies, limitCopies, releaseThrottle, setGuestClock } from './guest.ts';
+import { ifThere, inventoryOf } from './inventory.ts';
 import { markerNamespace, plainMarker } from './marker.ts';
 import { openDirectSide, performPeerToPeer, recoverPeerToPeer } from './moving.ts';
 import { poolLender } from './pool-lending.ts';
@@ -21,7 +21,7 @@ import { resourcesOf } from './resources.ts';
 import { identityOfDefinition, rewriteDefinition } from './rewrite.ts';
 import { savePath } from './state-places.ts';
 import { storageOf } from './storage.ts';
-import { completedOf, factsOf, instanceOf, linkSpeedOf, machineUuidOf, sampleOf, stateOf } from './translate.ts';
+import { completedOf, sampleOf, stateOf } from './translate.ts';
 
 export function libvirtHypervisor(access: AccessSettings = {}): Hypervisor {
   return {
@@ -56,99 +56,7 @@ function linkOf(session: HostSession): HostLink {
   };
 }
 
-const isCode = (error: unknown, code: number): boolean => error instanceof LibvirtError && error.code === code;
-
-/** What `read` gives, or undefined when the domain is not there (any more). */
-async function ifThere<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isCode(error, VIR_ERR.NO_DOMAIN)) return undefined;
-    throw error;
-  }
-}
-
 const find = (session: HostSession, uuid: VmUuid, signal: AbortSignal): Promise<DomainRef | undefined> => ifThere(() => session.domainByUuid(uuid, { signal }));
-
-function inventoryOf(session: HostSession): HostInventory {
-  const read = (domain: DomainRef, signal: AbortSignal): Promise<Instance | undefined> =>
-    ifThere(async () => {
-      const [at, persistent, xml] = await Promise.all([
-        session.domainState(domain, { signal }),
-        session.domainIsPersistent(domain, { signal }),
-        session.domainXml(domain, 0, { signal }),
-      ]);
-      return instanceOf(domain, at, persistent, xml);
-    });
-  /** Instances by what the bulk statistics said when they were read: unchanged ones are not read again. */
-  let known = new Map<string, { readonly print: string; readonly instance: Instance }>();
-  return {
-    async facts(signal) {
-      const [hostname, capabilities, libvirt, qemu, node, freeMemoryBytes, linkMbit] = await Promise.all([
-
-        session.hostname({ signal }), session.capabilities({ signal }), session.libvirtVersion({ signal }),
-        session.hypervisorVersion({ signal }), session.nodeInfo({ signal }), session.freeMemoryBytes({ signal }), fastestLink(session, signal),
-      ]);
-      return { ...factsOf(hostname, capabilities, { libvirt, qemu }, node), freeMemoryBytes, ...(linkMbit === undefined ? {} : { linkMbit }) };
-    },
-    async machineUuid(signal) {
-      const [hostname, capabilities] = await Promise.all([session.hostname({ signal }), session.capabilities({ signal })]);
-      return machineUuidOf(hostname, capabilities);
-    },
-    freeMemory: (signal) => session.freeMemoryBytes({ signal }),
-    async instances(signal) {
-      const stats = await session.domainStats({ stats: VIR_DOMAIN_STATS.STATE | VIR_DOMAIN_STATS.BALLOON, signal });
-      const next: typeof known = new Map();
-      await Promise.all(
-        stats.map(async ({ domain, params }) => {
-          const print = `${domain.name}/${domain.id}/${['state.state', 'state.reason', 'balloon.maximum'].map((name) => String(params.get(name))).join('/')}`;
-          const before = known.get(domain.uuid);
-          const instance = before?.print === print ? before.instance : await read(domain, signal);
-          if (instance !== undefined) next.set(domain.uuid, { print, instance });
-        }),
-      );
-      known = next;
-      return [...next.values()].map(({ instance }) => instance);
-    },
-    async instance(uuid, signal) {
-      known.delete(uuid);
-      const domain = await find(session, uuid, signal);
-      return domain === undefined ? undefined : read(domain, signal);
-    },
-    async watch(signal) {
-      const { events } = await session.subscribe({ signal });
-      return changesOf(events);
-    },
-  };
-}
-
-/** Mbit/s of the fastest network card that is up. */
-async function fastestLink(session: HostSession, signal: AbortSignal): Promise<number | undefined> {
-  try {
-    const cards = await session.nodeDevices(VIR_CONNECT_LIST_NODE_DEVICES.CAP_NET, { signal });
-    const speeds = await Promise.all(cards.map(async (name) => linkSpeedOf(await session.nodeDeviceXml(name, { signal }))));
-    const known = speeds.filter((speed) => speed !== undefined);
-    return known.length === 0 ? undefined : Math.max(...known);
-  } catch (error) {
-    // not every daemon knows the devices of its host, and a card may go while we look
-    if (error instanceof LibvirtError) return undefined;
-    throw error;
-  }
-}
-
-async function* changesOf(events: AsyncIterable<DomainEvent | EventGap>): AsyncGenerator<HostChange> {
-  for await (const event of events) {
-    if (event.type === 'gap') yield { type: 'gap' };
-    else yield changeOf(event);
-  }
-}
-
-function changeOf(event: DomainEvent): HostChange {
-  const uuid = vmUuid(event.domain.uuid);
-  if (event.type === 'lifecycle' && event.event === VIR_DOMAIN_EVENT.SUSPENDED && event.detail === VIR_DOMAIN_EVENT_SUSPENDED.MIGRATED) return { type: 'migration-suspended', uuid };
-  if (event.type === 'lifecycle' && event.event === VIR_DOMAIN_EVENT.RESUMED && (event.detail === VIR_DOMAIN_EVENT_RESUMED.MIGRATED || event.detail === VIR_DOMAIN_EVENT_RESUMED.POSTCOPY)) return { type: 'migration-resumed', uuid };
-  return { type: 'domain', uuid };
-}
 
 function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
   const must = async (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });

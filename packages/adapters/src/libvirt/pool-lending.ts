@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { escapeXml, LibvirtError, VIR_ERR, VIR_STORAGE_POOL_CREATE, VIR_STORAGE_POOL_STATE, type HostSession, type PoolRef, type VolumeRef } from '@ferry/libvirt';
 import { FerryError, normalPath, type PoolFacts } from '@ferry/core';
+import { inTurn } from './in-turn.ts';
 import { poolOf } from './storage-xml.ts';
 
 export interface KnownPool extends PoolFacts {
@@ -21,18 +22,16 @@ export const isCode = (error: unknown, ...codes: readonly number[]): boolean => 
 
 export async function everyPool(session: HostSession, signal: AbortSignal): Promise<readonly KnownPool[]> {
   const refs = await session.pools(0, { signal });
-  const read = await Promise.all(
-    refs.map(async (ref): Promise<KnownPool | undefined> => {
-      try {
-        const [xml, info] = await Promise.all([session.poolXml(ref, { signal }), session.poolInfo(ref, { signal })]);
-        return { ...poolOf(xml), ref, active: info.state !== VIR_STORAGE_POOL_STATE.INACTIVE, availableBytes: info.availableBytes };
-      } catch (error) {
-        // gone, or stopped and about to go, since it was listed
-        if (isCode(error, VIR_ERR.NO_STORAGE_POOL, VIR_ERR.OPERATION_INVALID)) return undefined;
-        throw error;
-      }
-    }),
-  );
+  const read = await inTurn(refs, async (ref): Promise<KnownPool | undefined> => {
+    try {
+      const [xml, info] = await Promise.all([session.poolXml(ref, { signal }), session.poolInfo(ref, { signal })]);
+      return { ...poolOf(xml), ref, active: info.state !== VIR_STORAGE_POOL_STATE.INACTIVE, availableBytes: info.availableBytes };
+    } catch (error) {
+      // gone, or stopped and about to go, since it was listed
+      if (isCode(error, VIR_ERR.NO_STORAGE_POOL, VIR_ERR.OPERATION_INVALID)) return undefined;
+      throw error;
+    }
+  });
   return read.filter((each) => each !== undefined);
 }
 

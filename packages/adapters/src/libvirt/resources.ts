@@ -6,6 +6,7 @@ import type { HostResources, ResourceRef, SecretFacts } from '@ferry/core';
 import type { ResourceCopy, ResourceDriver } from '@ferry/engine';
 import { LibvirtError, VIR_ERR, type HostSession, type SecretRef } from '@ferry/libvirt';
 import { unlessUnsupported } from './failure.ts';
+import { inTurn } from './in-turn.ts';
 
 /** VIR_SECRET_USAGE_TYPE as written in definitions. */
 const usageTypes = ['', 'volume', 'ceph', 'iscsi', 'tls', 'vtpm'];
@@ -43,7 +44,7 @@ export function resourcesOf(session: HostSession): ResourceDriver {
         unlessUnsupported(() => session.networks({ signal })), unlessUnsupported(() => session.interfaces({ signal })),
         unlessUnsupported(() => session.networkFilters({ signal })), unlessUnsupported(() => session.secrets({ signal })),
       ]);
-      const active = await Promise.all((networks ?? []).map(async (net) => [net.name, await session.networkIsActive(net, { signal })] as const));
+      const active = await inTurn(networks ?? [], async (net) => [net.name, await session.networkIsActive(net, { signal })] as const);
       return {
         networks: new Map(active),
         ...(interfaces === undefined ? {} : { interfaces: new Set(interfaces) }),

@@ -3,7 +3,9 @@
  * once per content. Losing the reports costs a look at the hosts; losing the definitions costs the rescue of VMs whose host is dead.
  */
 import { createHash } from 'node:crypto';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { gunzipSync, gzip, gzipSync } from 'node:zlib';
 import type { InventoryCache } from '@ferry/engine';
 import { openDatabase, readRow, transaction } from './database.ts';
 
@@ -11,7 +13,11 @@ type Report = Parameters<InventoryCache['save']>[1];
 
 const schema = `CREATE TABLE IF NOT EXISTS reports (host TEXT PRIMARY KEY, report BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS contents (digest TEXT PRIMARY KEY, xml BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS definitions (uuid TEXT, host TEXT, at INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (uuid, host)) STRICT`;
+CREATE TABLE IF NOT EXISTS definitions (uuid TEXT, host TEXT, at INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (uuid, host)) STRICT;
+CREATE INDEX IF NOT EXISTS definitions_digest ON definitions (digest)`;
+
+/** Instances that are encoded in one turn of the event loop: a host may have 16,384. */
+const instancesAtOnce = 500;
 
 export interface SqliteInventory extends InventoryCache {
   close(): void;
@@ -26,10 +32,12 @@ export function openInventory(path: string): SqliteInventory {
   const putDefinition = database.prepare('INSERT INTO definitions VALUES (?, ?, ?, ?) ON CONFLICT (uuid, host) DO UPDATE SET at = excluded.at, digest = excluded.digest');
   const oneDefinition = database.prepare('SELECT at, xml FROM definitions JOIN contents USING (digest) WHERE uuid = ? AND host = ?');
   const removeDefinitions = database.prepare('DELETE FROM definitions WHERE host = ?');
-  const removeUnused = database.prepare('DELETE FROM contents WHERE digest NOT IN (SELECT digest FROM definitions)');
+  const digestOf = database.prepare('SELECT digest FROM definitions WHERE uuid = ? AND host = ?');
+  const digestsOf = database.prepare('SELECT DISTINCT digest FROM definitions WHERE host = ?');
+  const removeUnused = database.prepare('DELETE FROM contents WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM definitions WHERE digest = ?1)');
   return {
     async save(host, report) {
-      put.run(host, gzipSync(JSON.stringify(report), { level: 1 }));
+      put.run(host, await promisify(gzip)(await encode(report), { level: 1 }));
     },
     async load() {
       const loaded = new Map<string, Report>();
@@ -42,16 +50,18 @@ export function openInventory(path: string): SqliteInventory {
     async remove(host) {
       transaction(database, () => {
         remove.run(host);
+        const digests = digestsOf.all(host);
         removeDefinitions.run(host);
-        removeUnused.run();
+        for (const { digest } of digests) removeUnused.run(String(digest));
       });
     },
     async saveDefinition({ uuid, host, xml, at }) {
       const digest = createHash('sha256').update(xml).digest('hex');
+      const before = digestOf.get(uuid, host)?.['digest'];
       transaction(database, () => {
-        putContent.run(digest, gzipSync(xml));
+        if (before !== digest) putContent.run(digest, gzipSync(xml));
         putDefinition.run(uuid, host, at, digest);
-        removeUnused.run();
+        if (typeof before === 'string' && before !== digest) removeUnused.run(before);
       });
     },
     async definition(uuid, host) {
@@ -71,4 +81,14 @@ function readReport(packed: unknown): Report | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** As JSON, piece by piece, so that nobody waits for all of it. */
+async function encode({ instances, ...rest }: Report): Promise<string> {
+  const pieces: string[] = [];
+  for (let at = 0; at < instances.length; at += instancesAtOnce) {
+    if (at > 0) await nextTurn();
+    pieces.push(JSON.stringify(instances.slice(at, at + instancesAtOnce)).slice(1, -1));
+  }
+  return `${JSON.stringify(rest).slice(0, -1)}${Object.keys(rest).length === 0 ? '' : ','}"instances":[${pieces.join(',')}]}`;
 }

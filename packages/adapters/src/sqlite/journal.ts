@@ -1,4 +1,5 @@
 /** The Journal on SQLite: append-only rows with one growing number, dropped by kind and age. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { openDatabase, readRow, transaction } from './database.ts';
 import type { Journal, JournalEntry } from '@ferry/engine';
 
@@ -24,11 +25,14 @@ export function openJournal(path: string): SqliteJournal {
   const descending = select('DESC');
   return {
     async append(entries) {
-      return transaction(database, () => {
+      const last = transaction(database, () => {
         let last = 0;
         for (const { at, kind, subject, data } of entries) last = Number(insert.run(at, kind, subject, JSON.stringify(data)).lastInsertRowid);
         return last;
       });
+      // who appends much, one batch after the other, lets others have their turn
+      await nextTurn();
+      return last;
     },
     async read({ kind, subject, afterSeq = 0, newestFirst = false, limit = defaultLimit }) {
       const rows = (newestFirst ? descending : ascending).all(kind ?? null, subject ?? null, afterSeq, limit);

@@ -42,7 +42,7 @@ export function hostCommands(program: Command): void {
     .action(async (uri: string, { name, ...settings }: HostSettings & { readonly name?: string }, command: Command) => {
       const { client, output } = contextOf(command);
       const added = await client().call('hostAdd', { body: { uri, ...(name === undefined ? {} : { name }), ...settingsOf(settings) } });
-      output.result(added, (safe) => `added ${safe.name} (${safe.uri}), libvirt ${safe.libvirtVersion ?? '?'}, ${safe.vms} VM(s)`);
+      output.result(added, (safe) => `added ${safe.name} (${safe.uri}), ${safe.state === 'connected' ? `libvirt ${safe.libvirtVersion ?? '?'}, ${safe.vms} VM(s)` : `but it is not connected${safe.stateDetail === undefined ? '' : `: ${safe.stateDetail}`}`}`);
     });
   host
     .command('list')
