@@ -111,3 +111,33 @@ test('failures of a call on a real socket are ApiErrors', deadline, async () => 
   await app.close();
   await assert.rejects(client.call('vmList'), (error) => error instanceof ApiError && error.code === 'server-unreachable' && error.exit === 7);
 });
+
+test('an event is encoded once, however many read it', deadline, async () => {
+  const event = vmEvent(7);
+  let encoded = 0;
+  const app = createHttpServer({
+    engine: fakeEngine({
+      async *events(_after, signal) {
+        yield event;
+        await aborted(signal);
+      },
+      hostNameOf: () => {
+        encoded += 1;
+        return 'alpha';
+      },
+    }),
+    token, version: '1', log: silentLog,
+  });
+  const server = await app.listen({ host: '127.0.0.1', port: 0 });
+  const client = createClient({ server, token, clientName: 'test' });
+  const read = async (): Promise<unknown> => {
+    for await (const { id, data } of client.stream('eventWatch')) return { id, data };
+    return undefined;
+  };
+  const first = await read();
+  const once = encoded;
+  assert.ok(once > 0);
+  assert.deepEqual(await Promise.all(Array.from({ length: 20 }, read)), Array.from({ length: 20 }, () => first));
+  assert.equal(encoded, once);
+  await app.close();
+});

@@ -5,7 +5,8 @@
 import type { AnswerOf, CallName, ParsedOf, StreamName, VmJson } from '@ferry/api';
 import { apiBase } from '@ferry/api';
 import { FerryError, type Cluster, type MigrationRequest, type PolicyContent, type PolicyStep, type Vm } from '@ferry/core';
-import type { Engine } from '@ferry/engine';
+import type { Engine, NumberedEvent } from '@ferry/engine';
+import { encodeEvent } from './event-stream.ts';
 import type { ServerSentEvent } from './event-stream.ts';
 import { clusterJson, eventJson, hostJson, inspectionJson, leftoverJson, migrationJson, plannedJson, policyJson, present, samplesJson, vmJson } from './views.ts';
 
@@ -24,7 +25,7 @@ export interface Answer<T> {
 }
 
 export type CallHandlers = { readonly [N in CallName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<Answer<AnswerOf<N>>> };
-export type StreamHandlers = { readonly [N in StreamName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<AsyncIterable<ServerSentEvent>> };
+export type StreamHandlers = { readonly [N in StreamName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<AsyncIterable<ServerSentEvent | string>> };
 
 /** Who acts: the token is all that is known of a caller. */
 const actor = 'operator';
@@ -134,21 +135,29 @@ const requestOf = (body: Omit<ParsedOf<'migrationCreate'>['body'], 'toUri'>): Mi
   return { ...present(rest), ...(rescue === undefined ? {} : { rescue: present(rescue) }), ...(map === undefined ? {} : { map: present(map) }) };
 };
 
-export const streamHandlers = (engine: Engine): StreamHandlers => ({
-  migrationWatch: async ({ params }, { signal }) => {
-    // Asked first, so that an unknown migration is refused before a stream begins.
-    const { id } = await engine.migration(params.migration);
-    return map(engine.watchMigration(id, signal), (migration) => ({ event: 'migration', data: migrationJson(migration) }));
-  },
-  eventWatch: async ({ query }, { signal, lastEventId }) => {
-    const after = seqOf(lastEventId ?? query.after);
-    return map(engine.events(after, signal), ({ seq, at, event }) => ({
-      ...(seq === undefined ? {} : { id: String(seq) }),
-      event: event.type,
-      data: eventJson(event, at, (id) => engine.hostNameOf(id)),
-    }));
-  },
-});
+export const streamHandlers = (engine: Engine): StreamHandlers => {
+  // all readers of what goes on now share an event, and its text
+  const texts = new WeakMap<NumberedEvent, string>();
+  const textOf = (numbered: NumberedEvent): string => {
+    const known = texts.get(numbered);
+    if (known !== undefined) return known;
+    const { seq, at, event } = numbered;
+    const text = encodeEvent({ ...(seq === undefined ? {} : { id: String(seq) }), event: event.type, data: eventJson(event, at, (id) => engine.hostNameOf(id)) });
+    texts.set(numbered, text);
+    return text;
+  };
+  return {
+    migrationWatch: async ({ params }, { signal }) => {
+      // Asked first, so that an unknown migration is refused before a stream begins.
+      const { id } = await engine.migration(params.migration);
+      return map(engine.watchMigration(id, signal), (migration) => ({ event: 'migration', data: migrationJson(migration) }));
+    },
+    eventWatch: async ({ query }, { signal, lastEventId }) => {
+      const after = seqOf(lastEventId ?? query.after);
+      return map(engine.events(after, signal), textOf);
+    },
+  };
+};
 
 const seqOf = (text: string | undefined): number | undefined => {
   if (text === undefined || text === '') return undefined;

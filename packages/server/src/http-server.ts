@@ -13,6 +13,7 @@ import type { Engine, Log } from '@ferry/engine';
 import { docsPage } from './docs-page.ts';
 import { writeEvents } from './event-stream.ts';
 import { guard } from './guard.ts';
+import { idleLimitOf, limitIdle } from './idle-connections.ts';
 import type { Caller } from './guard.ts';
 import { callHandlers, streamHandlers } from './handlers.ts';
 import type { HandlerContext } from './handlers.ts';
@@ -26,8 +27,14 @@ export interface HttpServerOptions {
   readonly log: Log;
   /** Silence after which a stream gets a comment; 15 s unless given. */
   readonly pingMs?: number;
+  /** Connections that may wait without a request; a quarter of what the process may open unless given. */
+  readonly idleLimit?: number;
 }
 
+/** A connection without a request may wait this long for one; an idle one is taken for a new one sooner, where there are very many. */
+const idleMs = 10_000;
+/** How long the other side may take over the last words of a connection that ends. */
+const farewellMs = 1_000;
 /** Bytes a request's body may have. */
 const bodyLimitBytes = 64 * 1024;
 
@@ -39,6 +46,8 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
     logger: false,
     bodyLimit: bodyLimitBytes,
     requestTimeout: 30_000,
+    keepAliveTimeout: idleMs,
+    http: { headersTimeout: idleMs, connectionsCheckingInterval: 2_000 },
     return503OnClosing: false,
     exposeHeadRoutes: false,
     routerOptions: { maxParamLength: 1024 },
@@ -46,6 +55,7 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
     clientErrorHandler: (_error, socket) => endBrokenRequest(socket),
   });
   app.removeContentTypeParser('text/plain');
+  limitIdle(app.server, options.idleLimit ?? idleLimitOf());
 
   const refuse = (request: FastifyRequest, reply: FastifyReply, thrown: unknown): void => {
     const error = ferryErrorOf(thrown, stopping.signal.aborted);
@@ -162,12 +172,13 @@ const methodsOf = (path: string): readonly string[] => {
   return [...new Set(matches.map((name) => routes[name].method))];
 };
 
-/** What is not HTTP gets an answer as short as it deserves: there is no request to refuse. */
+/** What is not HTTP, or does not come in time, gets an answer as short as it deserves: there is no request to refuse. The descriptor is not kept for it. */
 const endBrokenRequest = (socket: Socket): void => {
   if (!socket.writable) {
     socket.destroy();
     return;
   }
   const body = JSON.stringify(problemOf(new FerryError('request-invalid', 'This is not a valid HTTP request.')));
-  socket.end(`HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: ${problemType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  socket.end(`HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: ${problemType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroy());
+  setTimeout(() => socket.destroy(), farewellMs).unref();
 };

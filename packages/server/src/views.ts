@@ -194,7 +194,7 @@ export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): Fe
     case 'host-removed':
       return { type: 'host-removed', at: time(at), host: event.host };
     case 'vm':
-      return { type: 'vm', at: time(at), vm: vmJson(event.vm, nameOf) };
+      return { type: 'vm', at: time(at), vm: vmJson(event.vm, nameOf, event.labels) };
     case 'vm-removed':
       return { type: 'vm-removed', at: time(at), uuid: event.uuid, name: event.name };
     case 'alarm':
