@@ -1,7 +1,8 @@
 /**
  * Two definitions compared by what they say, not by how it is written: a definition becomes the set of its statements. What libvirt gives a
- * domain only while it runs (ids, aliases, names of taps, ports) is no statement; neither is Ferry's own mark.
+ * domain only while it runs (ids, aliases, names of taps, ports) is no statement; neither is Ferry's own mark, nor which of several spellings of one path it is.
  */
+import { normalize } from 'node:path/posix';
 import { parseXml, xmlAt, type XmlElement } from '@ferry/libvirt';
 
 export interface DefinedDisk {
@@ -30,7 +31,7 @@ export function statementsOf(xml: string): readonly string[] {
   const walk = (element: XmlElement, path: string): void => {
     if (given.has(element.name) || element.name === 'ferry:migration') return;
     const drop = [...(ofRun[element.name] ?? []), ...(ofRun[path.replaceAll(/\[[^\]]*\]/g, '').split('/').slice(-2).join('/')] ?? [])];
-    const attributes = [...element.attributes].filter(([name]) => !name.startsWith('xmlns') && !drop.includes(name)).map(([name, value]) => `${name}=${value}`).toSorted();
+    const attributes = [...element.attributes].filter(([name]) => !name.startsWith('xmlns') && !drop.includes(name)).map(([name, value]) => `${name}=${name === 'file' ? normalize(value) : value}`).toSorted();
     const inside = element.children.filter(({ name }) => !given.has(name) && name !== 'ferry:migration');
     // an empty element says nothing but that it is there
     if (element.name === 'metadata' && inside.length === 0) return;
