@@ -37,7 +37,7 @@ test('the copies with what is known: their part in the last migration, and whose
 test('one is kept: the others end, and it runs', async () => {
   const { settle, calls } = settling(vmWith(at('h2', 'paused', 'user'), at('h1', 'paused', 'user', 'conflict')));
   await settle.settle('web', 'h1', signal);
-  assert.deepEqual(calls, ['h2 remove process', 'h1 resume']);
+  assert.deepEqual(calls, ['h2 remove process', 'h2 autostart off', 'h2 parked', 'h1 resume']);
 });
 
 test('nothing is ended, paused or forgotten on two views of one machine: the two are asked at that moment which machines they are', async () => {

@@ -169,7 +169,9 @@ export function createSettle(deps: SettleDeps): Settle {
       if (needed !== undefined) throw new FerryError('copy-needed', `${found.name} on ${hostNameOf(needed.hostId)} is the source of a post-copy.`);
       for (const each of [...others, ...parks]) await apart(kept, each, signal);
       for (const each of others) await linkOf(each.hostId).migration.remove(found.uuid, 'process', bounded(signal));
-      for (const { hostId } of parks) {
+      // what is left of an ended copy is a definition that may start by itself
+      const left = kept.instance.persistent ? others.filter(({ instance }) => instance.persistent) : [];
+      for (const { hostId } of [...parks, ...left]) {
         await linkOf(hostId).definitions.setAutostart(found.uuid, false, bounded(signal));
         await deps.kept.park(found.uuid, hostId);
       }
