@@ -11,6 +11,8 @@ const resyncEveryMs = 10_000;
 const reconnectFirstMs = 250;
 const reconnectMaxMs = 10_000;
 const connectTimeoutMs = 15_000;
+/** Domains that are told of in one turn. */
+const touchedAtOnce = 1_000;
 
 export interface HostFollower {
   host(): Host;
@@ -54,7 +56,8 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
 
   const setInstances = (next: Map<VmUuid, Instance>): void => {
     if (sameInstances(known, next)) return;
-    for (const uuid of next.keys()) if (!known.has(uuid)) events.domainTouched(uuid);
+    // a host that has just connected touches all of them
+    if (state === 'connected') for (const uuid of next.keys()) if (!known.has(uuid)) events.domainTouched(uuid);
     known = next;
     list = undefined;
     events.instancesChanged();
@@ -117,6 +120,16 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
     }
   };
 
+  /** Of thousands, a part at a time: others have their turn in between. */
+  const touchAll = async (signal: AbortSignal): Promise<void> => {
+    let step = 0;
+    for (const uuid of known.keys()) {
+      if (step % touchedAtOnce === 0) await clock.sleep(0, signal);
+      step += 1;
+      events.domainTouched(uuid);
+    }
+  };
+
   const session = async (open: HostLink): Promise<void> => {
     const ended = new AbortController();
     const signal = AbortSignal.any([stopping.signal, ended.signal]);
@@ -130,7 +143,7 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
       detail = undefined;
       events.changed();
       events.instancesChanged();
-      for (const uuid of known.keys()) events.domainTouched(uuid);
+      await touchAll(signal);
       const regular = resyncRegularly(open, signal).catch((error: unknown) => ended.abort(error));
       for await (const change of changes) await apply(open, change, signal);
       ended.abort(new Error('event stream ended'));
