@@ -14,6 +14,8 @@ export interface Proxy extends AsyncDisposable {
   readonly uri: string;
   /** The address leads to this host from now on; connections that are open end. */
   lead(host: string): void;
+  /** Those that came so far. */
+  connections(): number;
   /** From now on this frame is kept back, once. Resolves when it came by; `drop` then closes both ends of its connection. */
   hold(what: 'call' | 'answer', procedure: number): Promise<{ readonly drop: () => void }>;
 }
@@ -37,7 +39,9 @@ export async function proxyTo(first: string, port = 16_509): Promise<Proxy> {
   let host = first;
   let wanted: { readonly what: 'call' | 'answer'; readonly procedure: number; readonly seen: (held: { readonly drop: () => void }) => void } | undefined;
   const open = new Set<Socket>();
+  let came = 0;
   const server = createServer((client) => {
+    came += 1;
     const daemon = connect({ host, port });
     for (const socket of [client, daemon]) {
       open.add(socket);
@@ -71,6 +75,7 @@ export async function proxyTo(first: string, port = 16_509): Promise<Proxy> {
   await once(server, 'listening');
   return {
     uri: `qemu+tcp://127.0.0.1:${(server.address() as AddressInfo).port}/system`,
+    connections: () => came,
     lead: (next) => {
       host = next;
       for (const socket of open) socket.destroy();
