@@ -73,13 +73,16 @@ test('a taken port is told before the engine starts', async (context) => {
 test('the local command line comes in by a socket in the folder, also in one with a long name and after a crash', async (context) => {
   const dataDir = join(await folder(context), 'x'.repeat(120));
   const ask = async (): Promise<number> => {
-    const socket = await apiSocket(dataDir);
     const token = await readOrMakeToken(dataDir);
-    const asked = request({ socketPath: socket.path, path: '/api/v1/version', headers: { host: 'localhost', authorization: `Bearer ${token}` } }).end();
-    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
-    answer.resume();
-    await socket.close();
-    return answer.statusCode ?? 0;
+    const socket = await apiSocket(dataDir);
+    try {
+      const asked = request({ socketPath: socket.path, path: '/api/v1/version', headers: { host: 'localhost', authorization: `Bearer ${token}` } }).end();
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+      answer.resume();
+      return answer.statusCode ?? 0;
+    } finally {
+      await socket.close();
+    }
   };
   const first = await runControlPlane(fakeParts([]), { dataDir, port: 0, log: silentLog });
   assert.equal(await ask(), 200);

@@ -87,8 +87,13 @@ const listenInFolder = async (server: Server, dataDir: string): Promise<() => Pr
   // what a killed server left; the store's lock says that none runs
   await rm(socket.path, { force: true });
   const local = createServer((connection) => server.emit('connection', connection));
-  local.listen(socket.path);
-  await once(local, 'listening');
+  try {
+    local.listen(socket.path);
+    await once(local, 'listening');
+  } catch (error) {
+    await socket.close();
+    throw error;
+  }
   return async () => {
     // its connections are the server's, which ends them
     local.close();
