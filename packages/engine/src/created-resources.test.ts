@@ -24,7 +24,7 @@ test('a failed move takes away what it made, and nothing that was there or that 
   const created = createdResources(memoryStores().intents);
   const source = hostWith([]);
   const target = hostWith(['here']);
-  await created.create(migration, source.link, target.link, signal);
+  await created.create(migration, () => source.link, target.link, signal);
   assert.deepEqual([...target.there].sort(), ['here', 'missing']);
   await created.takeBack(migration, target.link, signal);
   assert.deepEqual([...target.there], ['here']);
@@ -37,7 +37,7 @@ test('a failed move takes away what it made, and nothing that was there or that 
 test('what was made for a VM that has arrived stays', async () => {
   const created = createdResources(memoryStores().intents);
   const target = hostWith([]);
-  await created.create(migration, hostWith([]).link, target.link, signal);
+  await created.create(migration, () => hostWith([]).link, target.link, signal);
   await created.keep(migration);
   await created.takeBack(migration, target.link, signal);
   assert.deepEqual([...target.there].sort(), ['here', 'missing']);

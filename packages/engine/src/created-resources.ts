@@ -6,8 +6,8 @@ import type { Migration, ResourceRef } from '@ferry/core';
 import type { HostLink, IntentStore } from './ports.ts';
 
 export interface CreatedResources {
-  /** Makes what is planned and not there. */
-  create(migration: Migration, source: HostLink, target: HostLink, signal: AbortSignal): Promise<void>;
+  /** Makes what is planned and not there. `source` throws where its host is dead, which a plan that makes something never has. */
+  create(migration: Migration, source: () => HostLink, target: HostLink, signal: AbortSignal): Promise<void>;
   /** Removes what `create` made. */
   takeBack(migration: Migration, target: HostLink, signal: AbortSignal): Promise<void>;
   /** The VM has arrived: what was made is the host's own now. */
@@ -26,7 +26,7 @@ export function createdResources(intents: IntentStore): CreatedResources {
       for (const ref of creates) {
         const known = { network: there.networks, filter: there.filters, secret: there.secrets }[ref.kind];
         if (known.has(ref.name)) continue;
-        await target.resources.create(ref, await source.resources.read(ref, signal), signal);
+        await target.resources.create(ref, await source().resources.read(ref, signal), signal);
         // after it: a crash in between leaves a network behind, the other way round would take away somebody else's
         await intents.commit([{ op: 'put', key: keyOf(migration, ref), value: ref }]);
       }

@@ -11,7 +11,7 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
   const { plan, vm } = migration;
   const marker = { installation: deps.installation, migration: migration.id, epoch: 1 };
   const foreseen = deps.foresee(migration, signal);
-  await deps.created.create(migration, source(), target(), bounded());
+  await deps.created.create(migration, source, target(), bounded());
   if (plan !== undefined && plan.how !== 'stored-definition') await deps.carried.bring(migration, sidesOf(context).from, sidesOf(context).to, bounded());
   if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
   const volumes = hasCopies(plan) ? deps.volumes.make(migration, sidesOf(context).to, bounded()) : undefined;
