@@ -13,7 +13,8 @@ export interface WireCount {
 /** Counts what `work` causes between the two. */
 export async function onTheWire<T>({ sh }: Fleet, host: string, fromAddress: string, work: () => Promise<T>): Promise<{ readonly result: T; readonly wire: WireCount }> {
   const opening = 'tcp flags & (syn | ack) == syn';
-  // TCP's header has 32 bytes once both sides send timestamps; a TLS record of a handshake begins with 16 03
+  // TCP's header has 32 bytes once both sides send timestamps; a TLS record with a ClientHello begins with 16 03, a byte of
+  // version, two of length, 01. Two bytes alone would be met by chance in what is encrypted, once in 65,536 segments
   await sh(host, `nft -f - <<'RULES'
 table inet wire {
   counter data { }
@@ -22,7 +23,7 @@ table inet wire {
   chain in {
     type filter hook input priority 0;
     tcp dport 49152-49215 ${opening} counter name data
-    tcp dport 49152-49215 @th,256,16 0x1603 counter name tls
+    tcp dport 49152-49215 @th,256,16 0x1603 @th,296,8 0x01 counter name tls
     ip saddr ${fromAddress} tcp dport 16509 ${opening} counter name daemons
   }
 }
