@@ -28,7 +28,10 @@ const signalNames = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
-/** Runs `ferry`; what it says to people goes to the terminal. Rejects when its exit code is not 0, and never before it has ended. */
+/**
+ * Runs `ferry`; what it says to people goes to the terminal. Rejects when its exit code is not 0, and never before it
+ * has ended.
+ */
 function runFerry(args: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(ferry, args, { env, stdio: ['ignore', 'pipe', 'inherit'], signal });
@@ -36,7 +39,11 @@ function runFerry(args: readonly string[], env: NodeJS.ProcessEnv, signal: Abort
     child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
     let failure: Error | undefined;
     child.on('error', (error) => (failure = error));
-    child.on('close', (code) => (code === 0 ? resolve(Buffer.concat(chunks).toString()) : reject(failure ?? new Error(`ferry ${args.join(' ')} ended with ${code}`))));
+    child.on('close', (code) =>
+      code === 0
+        ? resolve(Buffer.concat(chunks).toString())
+        : reject(failure ?? new Error(`ferry ${args.join(' ')} ended with ${code}`)),
+    );
   });
 }
 
@@ -85,16 +92,38 @@ async function main(): Promise<number> {
     const { hosts } = await labUp(lab, { hosts: 3, signal, onStep: say });
     say('Ferry, the control plane ...');
     const logFile = openSync(join(dataDir, 'server.log'), 'a', 0o600);
-    const started = spawn(ferry, ['serve', '--port', '0'], { env, stdio: ['ignore', logFile, logFile], detached: stays });
+    const started = spawn(ferry, ['serve', '--port', '0'], {
+      env,
+      stdio: ['ignore', logFile, logFile],
+      detached: stays,
+    });
     server = started;
-    await waitFor('the control plane to listen', () => (alive(started) && readServer(dataDir) !== undefined ? true : undefined), { timeoutMs: 20_000, signal });
+    await waitFor(
+      'the control plane to listen',
+      () => (alive(started) && readServer(dataDir) !== undefined ? true : undefined),
+      { timeoutMs: 20_000, signal },
+    );
     await Promise.all(hosts.map((host) => runFerry(['host', 'add', host.uri, '--name', host.name], env, signal)));
     say('Two VMs; "web" rewrites its memory all the time ...');
-    const created = await vmCreate(lab, { name: 'web', host: 'host1', memoryMib: 192, workload: `dirty:${workloadMiBPerSecond}`, signal });
+    const created = await vmCreate(lab, {
+      name: 'web',
+      host: 'host1',
+      memoryMib: 192,
+      workload: `dirty:${workloadMiBPerSecond}`,
+      signal,
+    });
     await vmCreate(lab, { name: 'db', host: 'host2', signal });
-    await waitFor('Ferry to see the VM', async () => (await runFerry(['vm', 'list', '-o', 'json'], env, signal)).includes(created.uuid) || undefined, { timeoutMs: 10_000, signal });
+    await waitFor(
+      'Ferry to see the VM',
+      async () => (await runFerry(['vm', 'list', '-o', 'json'], env, signal)).includes(created.uuid) || undefined,
+      { timeoutMs: 10_000, signal },
+    );
     say(`\n$ ferry vm migrate web --to host2 --max-bandwidth-mb ${bandwidthMiBPerSecond}`);
-    const answer = await runFerry(['vm', 'migrate', 'web', '--to', 'host2', '--max-bandwidth-mb', String(bandwidthMiBPerSecond), '-o', 'json'], env, signal);
+    const answer = await runFerry(
+      ['vm', 'migrate', 'web', '--to', 'host2', '--max-bandwidth-mb', String(bandwidthMiBPerSecond), '-o', 'json'],
+      env,
+      signal,
+    );
     const migration = JSON.parse(answer) as MigrationJson;
     ok = migration.outcome === 'succeeded';
     say(summary(migration));
@@ -102,7 +131,8 @@ async function main(): Promise<number> {
     else process.stdout.write(`${JSON.stringify({ migrations: [row(migration)] })}\n`);
     if (stays) server.unref();
   } catch (error) {
-    if (!signal.aborted) say(`script/demo: ${(error instanceof Error ? error.message : String(error)).replace(/\.*$/, '.')}`);
+    if (!signal.aborted)
+      say(`script/demo: ${(error instanceof Error ? error.message : String(error)).replace(/\.*$/, '.')}`);
     ok = false;
   } finally {
     if (!stays || !ok) {
@@ -117,7 +147,14 @@ async function main(): Promise<number> {
 }
 
 const row = (m: MigrationJson) => ({
-  vm: m.vm.name, kind: m.kind, from: m.from, to: m.to, outcome: m.outcome, totalMs: m.totalMs, downtimeMs: m.downtimeMs, transferredBytes: m.transferredBytes,
+  vm: m.vm.name,
+  kind: m.kind,
+  from: m.from,
+  to: m.to,
+  outcome: m.outcome,
+  totalMs: m.totalMs,
+  downtimeMs: m.downtimeMs,
+  transferredBytes: m.transferredBytes,
 });
 
 const summary = (m: MigrationJson): string => `

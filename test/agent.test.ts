@@ -1,4 +1,6 @@
-/** A guest with QEMU's agent that stood still while it moved: its clock is right afterwards, without anybody's doing. */
+/**
+ * A guest with QEMU's agent that stood still while it moved: its clock is right afterwards, without anybody's doing.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { virsh, vmCreate, waitFor } from '@ferry/lab';
@@ -14,7 +16,9 @@ withFleet(async (made) => {
 /** How far the guest's clock is behind this machine's, ms; undefined while its agent does not answer. */
 async function lagMs(host: string): Promise<number | undefined> {
   const asked = Date.now();
-  const said = await virsh(fleet.lab, host, ['qemu-agent-command', 'clock', '{"execute":"guest-get-time"}']).catch(() => undefined);
+  const said = await virsh(fleet.lab, host, ['qemu-agent-command', 'clock', '{"execute":"guest-get-time"}']).catch(
+    () => undefined,
+  );
   return said === undefined ? undefined : asked - (JSON.parse(said) as { readonly return: number }).return / 1e6;
 }
 

@@ -1,5 +1,6 @@
 /**
- * The control plane's API as a program uses it, for what must happen at one moment: a command line takes too long to start for that.
+ * The control plane's API as a program uses it, for what must happen at one moment: a command line takes too long to
+ * start for that.
  */
 import type { ControlPlane } from './control-plane.ts';
 import type { MigrationJson } from './fleet.ts';
@@ -9,16 +10,29 @@ interface Answer {
   readonly body: { readonly code?: string; readonly id?: string; readonly detail?: string };
 }
 
-const authorized = (plane: ControlPlane) => ({ authorization: `Bearer ${plane.token()}`, 'content-type': 'application/json' });
+const authorized = (plane: ControlPlane) => ({
+  authorization: `Bearer ${plane.token()}`,
+  'content-type': 'application/json',
+});
 
 /** Below /api/v1. */
 export async function post(plane: ControlPlane, path: string, body: object = {}): Promise<Answer> {
-  const answer = await fetch(`${plane.url()}/api/v1/${path}`, { method: 'POST', headers: authorized(plane), body: JSON.stringify(body) });
+  const answer = await fetch(`${plane.url()}/api/v1/${path}`, {
+    method: 'POST',
+    headers: authorized(plane),
+    body: JSON.stringify(body),
+  });
   return { status: answer.status, body: (await answer.json()) as Answer['body'] };
 }
 
-/** Calls `seen` with each change of a migration as soon as it is told. Resolves when nothing that begins from now on is missed. */
-export async function watchMigrations(plane: ControlPlane, seen: (migration: MigrationJson) => void): Promise<Disposable> {
+/**
+ * Calls `seen` with each change of a migration as soon as it is told. Resolves when nothing that begins from now on
+ * is missed.
+ */
+export async function watchMigrations(
+  plane: ControlPlane,
+  seen: (migration: MigrationJson) => void,
+): Promise<Disposable> {
   const over = new AbortController();
   const { body } = await fetch(`${plane.url()}/api/v1/events`, { headers: authorized(plane), signal: over.signal });
   const read = async (): Promise<void> => {
@@ -27,7 +41,10 @@ export async function watchMigrations(plane: ControlPlane, seen: (migration: Mig
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines.filter((each) => each.startsWith('data: '))) {
-        const event = JSON.parse(line.slice('data: '.length)) as { readonly type: string; readonly migration: MigrationJson };
+        const event = JSON.parse(line.slice('data: '.length)) as {
+          readonly type: string;
+          readonly migration: MigrationJson;
+        };
         if (event.type === 'migration') seen(event.migration);
       }
     }

@@ -1,5 +1,6 @@
 /**
- * What is left of a migration that failed, on real hosts: with --keep-dest-guest-on-failed the target's volumes, definition and log are kept for a
+ * What is left of a migration that failed, on real hosts: with --keep-dest-guest-on-failed the target's volumes,
+ * definition and log are kept for a
  * look, and "ferry migration cleanup" shows and removes them; without it nothing is left.
  */
 import assert from 'node:assert/strict';
@@ -16,8 +17,22 @@ withFleet(async (made) => {
 
 /** The target's libvirtd dies while memory travels. */
 async function failed(...options: readonly string[]): Promise<MigrationJson> {
-  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'web', '--to', 'host2', '--max-bandwidth-mb', '4', '--detach', ...options);
-  await waitFor('memory to travel', async () => ((await fleet.migration(id)).progress?.part === 'memory' ? true : undefined), { timeoutMs: 60_000 });
+  const { id } = await fleet.plane.json<MigrationJson>(
+    'vm',
+    'migrate',
+    'web',
+    '--to',
+    'host2',
+    '--max-bandwidth-mb',
+    '4',
+    '--detach',
+    ...options,
+  );
+  await waitFor(
+    'memory to travel',
+    async () => ((await fleet.migration(id)).progress?.part === 'memory' ? true : undefined),
+    { timeoutMs: 60_000 },
+  );
   await signalDaemon(fleet.lab, 'host2', 'KILL');
   await startDaemon(fleet.lab, 'host2');
   return fleet.ended(id, 90_000);
@@ -28,9 +43,19 @@ test('kept on request: log, definition and volume, and cleaned up afterwards', {
   const { id, outcome } = await failed('--keep-dest-guest-on-failed');
   assert.equal(outcome, 'failed');
   assert.equal(await fleet.state('host1', 'web'), 'running');
-  const kept = await fleet.plane.json<{ readonly host: string; readonly log?: string; readonly definition?: string; readonly volumes: readonly string[]; readonly notes: readonly string[] }>('migration', 'inspect', id);
+  const kept = await fleet.plane.json<{
+    readonly host: string;
+    readonly log?: string;
+    readonly definition?: string;
+    readonly volumes: readonly string[];
+    readonly notes: readonly string[];
+  }>('migration', 'inspect', id);
   assert.equal(kept.host, 'host2');
-  assert.match(kept.log ?? '', /qemu-system-x86_64[\s\S]*-incoming/, `the log that was kept: ${JSON.stringify(kept.log)}; notes: ${JSON.stringify(kept.notes)}`);
+  assert.match(
+    kept.log ?? '',
+    /qemu-system-x86_64[\s\S]*-incoming/,
+    `the log that was kept: ${JSON.stringify(kept.log)}; notes: ${JSON.stringify(kept.notes)}`,
+  );
   assert.deepEqual(kept.notes, []);
   assert.match(kept.definition ?? '', /<name>web<\/name>/);
   assert.deepEqual(kept.volumes.length, 1);

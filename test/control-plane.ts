@@ -39,7 +39,7 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
   let server: ChildProcess | undefined;
   let output = '';
   const serverFile = join(dataDir, 'server.json');
-  const running = () => (JSON.parse(readFileSync(serverFile, 'utf8')) as { url: string; pid: number }) satisfies object;
+  const running = () => JSON.parse(readFileSync(serverFile, 'utf8')) as { url: string; pid: number } satisfies object;
   // who is asked to stop, or ends by an error, must not leave the server behind
   const endWithUs = (): void => void server?.kill('SIGKILL');
   process.once('exit', endWithUs);
@@ -52,11 +52,16 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
     rmSync(serverFile, { force: true });
     const child = spawn(ferryPath, ['serve', '--port', '0', ...options], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     server = child;
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    await waitFor('the control plane to listen', () => {
-      if (child.exitCode !== null) throw new Error(`ferry serve ended with ${child.exitCode}: ${output}`);
-      return existsSync(serverFile) && readFileSync(serverFile, 'utf8') !== '' ? true : undefined;
-    }, { timeoutMs: 30_000 });
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await waitFor(
+      'the control plane to listen',
+      () => {
+        if (child.exitCode !== null) throw new Error(`ferry serve ended with ${child.exitCode}: ${output}`);
+        return existsSync(serverFile) && readFileSync(serverFile, 'utf8') !== '' ? true : undefined;
+      },
+      { timeoutMs: 30_000 },
+    );
   };
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     const child = server;
@@ -88,7 +93,10 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
     ferry,
     json: async <T>(...args: readonly string[]): Promise<T> => {
       const ran = await ferry(...args, '-o', 'json');
-      if (ran.code !== 0) throw new Error(`ferry ${args.join(' ')} ended with ${ran.code}: ${ran.stderr}${ran.stdout}\nserver: ${output.slice(-2_000)}`);
+      if (ran.code !== 0)
+        throw new Error(
+          `ferry ${args.join(' ')} ended with ${ran.code}: ${ran.stderr}${ran.stdout}\nserver: ${output.slice(-2_000)}`,
+        );
       return JSON.parse(ran.stdout) as T;
     },
     kill: () => end('SIGKILL'),

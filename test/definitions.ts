@@ -1,6 +1,8 @@
 /**
- * Two definitions compared by what they say, not by how it is written: a definition becomes the set of its statements. What libvirt gives a
- * domain only while it runs (ids, aliases, names of taps, ports) is no statement; neither is Ferry's own mark, nor which of several spellings of one path it is.
+ * Two definitions compared by what they say, not by how it is written: a definition becomes the set of its
+ * statements. What libvirt gives a
+ * domain only while it runs (ids, aliases, names of taps, ports) is no statement; neither is Ferry's own mark, nor
+ * which of several spellings of one path it is.
  */
 import { normalize } from 'node:path/posix';
 import { parseXml, xmlAt, type XmlElement } from '@ferry/libvirt';
@@ -14,7 +16,8 @@ export interface DefinedDisk {
   readonly format: string;
   readonly readonly: boolean;
   /**
-   * The rest of the chain as the definition has it, undefined where it leaves the chain to the images; it ends with `end` where the definition
+   * The rest of the chain as the definition has it, undefined where it leaves the chain to the images; it ends with
+   * `end` where the definition
    * says that there is nothing more.
    */
   readonly chain?: readonly ({ readonly source: string; readonly format: string } | 'end')[];
@@ -22,7 +25,13 @@ export interface DefinedDisk {
 
 const given = new Set(['alias', 'seclabel', 'privateData', 'mirror']);
 const ofRun: Readonly<Record<string, readonly string[]>> = {
-  domain: ['id'], source: ['index', 'portid', 'mode'], backingStore: ['index'], console: ['tty'], graphics: ['port'], 'interface/target': ['dev'], parameters: ['interfaceid'],
+  domain: ['id'],
+  source: ['index', 'portid', 'mode'],
+  backingStore: ['index'],
+  console: ['tty'],
+  graphics: ['port'],
+  'interface/target': ['dev'],
+  parameters: ['interfaceid'],
 };
 
 /** What the definition says, one statement each. */
@@ -30,8 +39,20 @@ export function statementsOf(xml: string): readonly string[] {
   const said: string[] = [];
   const walk = (element: XmlElement, path: string): void => {
     if (given.has(element.name) || element.name === 'ferry:migration') return;
-    const drop = [...(ofRun[element.name] ?? []), ...(ofRun[path.replaceAll(/\[[^\]]*\]/g, '').split('/').slice(-2).join('/')] ?? [])];
-    const attributes = [...element.attributes].filter(([name]) => !name.startsWith('xmlns') && !drop.includes(name)).map(([name, value]) => `${name}=${name === 'file' ? normalize(value) : value}`).toSorted();
+    const drop = [
+      ...(ofRun[element.name] ?? []),
+      ...(ofRun[
+        path
+          .replaceAll(/\[[^\]]*\]/g, '')
+          .split('/')
+          .slice(-2)
+          .join('/')
+      ] ?? []),
+    ];
+    const attributes = [...element.attributes]
+      .filter(([name]) => !name.startsWith('xmlns') && !drop.includes(name))
+      .map(([name, value]) => `${name}=${name === 'file' ? normalize(value) : value}`)
+      .toSorted();
     const inside = element.children.filter(({ name }) => !given.has(name) && name !== 'ferry:migration');
     // an empty element says nothing but that it is there
     if (element.name === 'metadata' && inside.length === 0) return;
@@ -47,7 +68,12 @@ export function statementsOf(xml: string): readonly string[] {
 
 /** Tells devices of one kind apart. */
 function keyOf(element: XmlElement): string {
-  const by = element.name === 'disk' ? xmlAt(element, 'target')?.attributes.get('dev') : element.name === 'interface' ? xmlAt(element, 'mac')?.attributes.get('address') : undefined;
+  const by =
+    element.name === 'disk'
+      ? xmlAt(element, 'target')?.attributes.get('dev')
+      : element.name === 'interface'
+        ? xmlAt(element, 'mac')?.attributes.get('address')
+        : undefined;
   return by === undefined ? '' : `[${by}]`;
 }
 
@@ -65,26 +91,30 @@ export function differencesOf(before: string, after: string): readonly string[] 
 }
 
 export function disksOf(xml: string): readonly DefinedDisk[] {
-  return (xmlAt(parseXml(xml), 'devices')?.children ?? []).filter(({ name }) => name === 'disk').map((disk) => {
-    const source = sourceOf(disk);
-    const chain = chainOf(disk);
-    return {
-      target: xmlAt(disk, 'target')?.attributes.get('dev') ?? '',
-      device: disk.attributes.get('device') ?? 'disk',
-      type: disk.attributes.get('type') ?? 'file',
-      format: xmlAt(disk, 'driver')?.attributes.get('type') ?? 'raw',
-      readonly: xmlAt(disk, 'readonly') !== undefined,
-      ...(source === undefined ? {} : { source }),
-      ...(chain === undefined ? {} : { chain }),
-    };
-  });
+  return (xmlAt(parseXml(xml), 'devices')?.children ?? [])
+    .filter(({ name }) => name === 'disk')
+    .map((disk) => {
+      const source = sourceOf(disk);
+      const chain = chainOf(disk);
+      return {
+        target: xmlAt(disk, 'target')?.attributes.get('dev') ?? '',
+        device: disk.attributes.get('device') ?? 'disk',
+        type: disk.attributes.get('type') ?? 'file',
+        format: xmlAt(disk, 'driver')?.attributes.get('type') ?? 'raw',
+        readonly: xmlAt(disk, 'readonly') !== undefined,
+        ...(source === undefined ? {} : { source }),
+        ...(chain === undefined ? {} : { chain }),
+      };
+    });
 }
 
 function sourceOf(element: XmlElement): string | undefined {
   const attributes = xmlAt(element, 'source')?.attributes;
   if (attributes === undefined) return undefined;
   const volume = attributes.get('volume');
-  return volume === undefined ? (attributes.get('file') ?? attributes.get('dev') ?? attributes.get('name')) : `${attributes.get('pool') ?? ''}/${volume}`;
+  return volume === undefined
+    ? (attributes.get('file') ?? attributes.get('dev') ?? attributes.get('name'))
+    : `${attributes.get('pool') ?? ''}/${volume}`;
 }
 
 function chainOf(element: XmlElement): DefinedDisk['chain'] {

@@ -1,5 +1,6 @@
 /**
- * Direct mode between its steps, on real hosts: the control plane dies, or one answer is lost, before and after each call; the guest then runs
+ * Direct mode between its steps, on real hosts: the control plane dies, or one answer is lost, before and after each
+ * call; the guest then runs
  * in exactly one place, without a new boot, and the stored end is true.
  */
 import assert from 'node:assert/strict';
@@ -33,12 +34,17 @@ after(async () => {
 });
 
 const proxyOf = (host: string): Proxy => proxies.get(host) ?? assert.fail(host);
-const state = async (host: string): Promise<string> => (await virsh(temporary.lab, host, ['domstate', 'guest']).catch(() => 'absent')).trim();
+const state = async (host: string): Promise<string> =>
+  (await virsh(temporary.lab, host, ['domstate', 'guest']).catch(() => 'absent')).trim();
 const ended = (id: string): Promise<MigrationJson> =>
-  waitFor(`the end of migration ${id}`, async () => {
-    const now = await plane.json<MigrationJson>('migration', 'show', id);
-    return now.outcome === undefined ? undefined : now;
-  }, { timeoutMs: 60_000 });
+  waitFor(
+    `the end of migration ${id}`,
+    async () => {
+      const now = await plane.json<MigrationJson>('migration', 'show', id);
+      return now.outcome === undefined ? undefined : now;
+    },
+    { timeoutMs: 60_000 },
+  );
 
 interface Case {
   readonly side: 'source' | 'target';
@@ -58,10 +64,18 @@ const cases: readonly Case[] = [
   { side: 'source', what: 'answer', procedure: confirm, name: 'after confirm', moves: true },
 ];
 
-async function oneCase({ side, what, procedure, moves }: Case, meanwhile: (drop: () => void) => Promise<void>): Promise<void> {
+async function oneCase(
+  { side, what, procedure, moves }: Case,
+  meanwhile: (drop: () => void) => Promise<void>,
+): Promise<void> {
   const from = at;
   const to = at === 'host1' ? 'host2' : 'host1';
-  await waitFor('the control plane to see the guest run', async () => (await plane.json<{ state: string; host: string }>('vm', 'show', 'guest')).state === 'running' || undefined, { timeoutMs: 15_000 });
+  await waitFor(
+    'the control plane to see the guest run',
+    async () =>
+      (await plane.json<{ state: string; host: string }>('vm', 'show', 'guest')).state === 'running' || undefined,
+    { timeoutMs: 15_000 },
+  );
   const boots = readTicks(vmLog(temporary.lab, 'guest')).boots.length;
   const held = proxyOf(side === 'source' ? from : to).hold(what, procedure ?? 0);
   const { id } = await plane.json<MigrationJson>('vm', 'migrate', 'guest', '--to', to, '--detach');
@@ -74,21 +88,36 @@ async function oneCase({ side, what, procedure, moves }: Case, meanwhile: (drop:
   assert.deepEqual(migration.vmIsNow, { host: at, state: 'running' });
   assert.deepEqual([await state(at), await state(moves ? from : to)], ['running', 'absent']);
   const seen = readTicks(vmLog(temporary.lab, 'guest')).last;
-  await waitFor('the guest to count on', () => (readTicks(vmLog(temporary.lab, 'guest')).last > seen ? true : undefined), { timeoutMs: 20_000 });
+  await waitFor(
+    'the guest to count on',
+    () => (readTicks(vmLog(temporary.lab, 'guest')).last > seen ? true : undefined),
+    { timeoutMs: 20_000 },
+  );
   assert.equal(readTicks(vmLog(temporary.lab, 'guest')).boots.length, boots, 'the guest booted again');
 }
 
 /** In every run: one on each side of the point of no return, for both ways to break. */
 const always = ['after perform', 'after finish'];
-const skip = ({ name }: Case): string | false => ((process.env['FERRY_TEST_FULL'] ?? '') !== '' || always.includes(name) ? false : 'only with script/test --full: seconds for each step');
+const skip = ({ name }: Case): string | false =>
+  (process.env['FERRY_TEST_FULL'] ?? '') !== '' || always.includes(name)
+    ? false
+    : 'only with script/test --full: seconds for each step';
 
 for (const each of cases) {
-  test(`the control plane dies ${each.name}: the guest is on the ${each.moves ? 'target' : 'source'}, and its next control plane says so`, { skip: skip(each) }, () =>
-    oneCase(each, async () => {
-      await plane.kill();
-      await plane.start();
-    }));
+  test(
+    `the control plane dies ${each.name}: the guest is on the ${each.moves ? 'target' : 'source'}, and its next control plane says so`,
+    { skip: skip(each) },
+    () =>
+      oneCase(each, async () => {
+        await plane.kill();
+        await plane.start();
+      }),
+  );
 }
 for (const each of cases) {
-  test(`the connection breaks ${each.name}: the guest is on the ${each.moves ? 'target' : 'source'}`, { skip: skip(each) }, () => oneCase(each, async (drop) => drop()));
+  test(
+    `the connection breaks ${each.name}: the guest is on the ${each.moves ? 'target' : 'source'}`,
+    { skip: skip(each) },
+    () => oneCase(each, async (drop) => drop()),
+  );
 }

@@ -1,12 +1,23 @@
 /**
- * What tests of the libvirt driver on real hosts begin with: a lab of two hosts, each with a link of the driver itself, no control plane
+ * What tests of the libvirt driver on real hosts begin with: a lab of two hosts, each with a link of the driver
+ * itself, no control plane
  * between. Gone when the file's tests are over.
  */
 import { after, before } from 'node:test';
 import { libvirtHypervisor } from '@ferry/adapters';
 import { vmUuid } from '@ferry/core';
 import type { HostLink, MigrationDriver, PerformRequest } from '@ferry/engine';
-import { readTicks, shortenPatience, temporaryLab, vmCreate, vmLog, waitFor, type LabRef, type TemporaryLab, type VmCreateOptions } from '@ferry/lab';
+import {
+  readTicks,
+  shortenPatience,
+  temporaryLab,
+  vmCreate,
+  vmLog,
+  waitFor,
+  type LabRef,
+  type TemporaryLab,
+  type VmCreateOptions,
+} from '@ferry/lab';
 import { onHostOf } from './fleet.ts';
 
 export interface DrivenHosts {
@@ -52,7 +63,11 @@ export function withDrivenHosts(use: (hosts: DrivenHosts) => unknown): void {
   });
 }
 
-function hostsOf({ lab, status }: TemporaryLab, links: ReadonlyMap<string, HostLink>, open: () => Promise<void>): DrivenHosts {
+function hostsOf(
+  { lab, status }: TemporaryLab,
+  links: ReadonlyMap<string, HostLink>,
+  open: () => Promise<void>,
+): DrivenHosts {
   const hostOf = (host: string) => status.hosts.find(({ name }) => name === host) ?? unknown(host);
   const driver = (host: string): MigrationDriver => (links.get(host) ?? unknown(host)).migration;
   const sh = (host: string, command: string): Promise<string> => onHostOf(lab, host, command);
@@ -72,18 +87,31 @@ function hostsOf({ lab, status }: TemporaryLab, links: ReadonlyMap<string, HostL
         uuid,
         at,
         until: (host, ...states) =>
-          waitFor(`${options.name} to be ${states.join(' or ')} on ${host}`, async () => {
-            const state = await at(host);
-            return states.includes(state) ? state : undefined;
-          }, { timeoutMs: 60_000 }),
+          waitFor(
+            `${options.name} to be ${states.join(' or ')} on ${host}`,
+            async () => {
+              const state = await at(host);
+              return states.includes(state) ? state : undefined;
+            },
+            { timeoutMs: 60_000 },
+          ),
         async countsOn() {
           const before = ticks().last;
-          await waitFor(`${options.name} to count on`, () => (ticks().last > before + 1 ? true : undefined), { timeoutMs: 30_000 });
+          await waitFor(`${options.name} to count on`, () => (ticks().last > before + 1 ? true : undefined), {
+            timeoutMs: 30_000,
+          });
         },
         boots: () => ticks().boots.length,
         request: (to, more) => ({
-          uuid, destinationUri: hostOf(to).uri, live: true, persist: true, undefineSource: true, copyDisks: [], topOnly: false,
-          transfer: { mode: 'peer-to-peer', modeReason: 'the test', postCopy: true }, ...more,
+          uuid,
+          destinationUri: hostOf(to).uri,
+          live: true,
+          persist: true,
+          undefineSource: true,
+          copyDisks: [],
+          topOnly: false,
+          transfer: { mode: 'peer-to-peer', modeReason: 'the test', postCopy: true },
+          ...more,
         }),
       };
     },

@@ -1,11 +1,22 @@
 /**
- * What the tests on real hosts begin with: a lab of two hosts or more, a control plane that knows them, and the small questions
+ * What the tests on real hosts begin with: a lab of two hosts or more, a control plane that knows them, and the small
+ * questions
  * that every file asks of them. Gone when the file's tests are over.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
-import { credentialsOf, execCommand, run, temporaryLab, virsh, waitFor, type LabRef, type TemporaryLab, type UpOptions } from '@ferry/lab';
+import {
+  credentialsOf,
+  execCommand,
+  run,
+  temporaryLab,
+  virsh,
+  waitFor,
+  type LabRef,
+  type TemporaryLab,
+  type UpOptions,
+} from '@ferry/lab';
 import { controlPlane, type ControlPlane } from './control-plane.ts';
 import { invariantsOf } from './invariants.ts';
 
@@ -42,9 +53,18 @@ export interface MigrationJson {
   readonly vmIsNow?: { readonly host: string; readonly state: string };
   readonly adopted?: boolean;
   readonly disks?: readonly { readonly target: string; readonly how: string }[];
-  readonly error?: { readonly code: string; readonly message: string; readonly reasons?: readonly { readonly code: string; readonly host?: string; readonly message: string }[] };
+  readonly error?: {
+    readonly code: string;
+    readonly message: string;
+    readonly reasons?: readonly { readonly code: string; readonly host?: string; readonly message: string }[];
+  };
   readonly attempts?: readonly { readonly to?: string; readonly message: string }[];
-  readonly proofOfDeath?: { readonly host: string; readonly statement: string; readonly actor: string; readonly at: string };
+  readonly proofOfDeath?: {
+    readonly host: string;
+    readonly statement: string;
+    readonly actor: string;
+    readonly at: string;
+  };
 }
 export interface VmJson {
   readonly uuid: string;
@@ -60,7 +80,10 @@ export interface Fleet {
   readonly temporary: TemporaryLab;
   readonly lab: LabRef;
   readonly plane: ControlPlane;
-  /** `ferry vm migrate`, to its end; where the file asks for it, what must hold after every move has been looked at then. */
+  /**
+   * `ferry vm migrate`, to its end; where the file asks for it, what must hold after every move has been looked at
+   * then.
+   */
   readonly move: (vm: string, ...options: readonly string[]) => Promise<MigrationJson>;
   readonly migration: (id: string) => Promise<MigrationJson>;
   /** The migration once it has an outcome. */
@@ -78,14 +101,20 @@ export interface Fleet {
 
 /** Two hosts when `hosts` is absent; three where a choice between targets is the point. */
 export interface FleetOptions extends UpOptions {
-  /** A VM that arrived shut off is begun paused and ended, to see that it starts (invariants.ts). Not for tests that count on what that leaves. */
+  /**
+   * A VM that arrived shut off is begun paused and ended, to see that it starts (invariants.ts). Not for tests that
+   * count on what that leaves.
+   */
   readonly starts?: boolean;
   /** After each `move` the fixture looks at what must hold (invariants.ts). */
   readonly invariants?: boolean;
 }
 
 /** Hands the fleet over before the first test of the file, which waits for what `use` does with it. */
-export function withFleet(use: (fleet: Fleet) => unknown, { starts = false, invariants = false, ...up }: FleetOptions = {}): void {
+export function withFleet(
+  use: (fleet: Fleet) => unknown,
+  { starts = false, invariants = false, ...up }: FleetOptions = {},
+): void {
   let temporary: TemporaryLab | undefined;
   let plane: ControlPlane | undefined;
   before(async () => {
@@ -103,7 +132,8 @@ export function withFleet(use: (fleet: Fleet) => unknown, { starts = false, inva
 }
 
 /** A shell line on a host. */
-export const onHostOf = (lab: LabRef, host: string, command: string): Promise<string> => run(execCommand(lab, host, ['bash', '-ec', command]));
+export const onHostOf = (lab: LabRef, host: string, command: string): Promise<string> =>
+  run(execCommand(lab, host, ['bash', '-ec', command]));
 
 /** What the control plane proves itself with to the lab's hosts. */
 export function accessTo({ lab }: TemporaryLab): readonly string[] {
@@ -111,9 +141,18 @@ export function accessTo({ lab }: TemporaryLab): readonly string[] {
   return ['--pki-path', pki, '--ssh-config', sshConfig];
 }
 
-function fleetOf(temporary: TemporaryLab, plane: ControlPlane, options: Required<Pick<FleetOptions, 'starts' | 'invariants'>>): Fleet {
+function fleetOf(
+  temporary: TemporaryLab,
+  plane: ControlPlane,
+  options: Required<Pick<FleetOptions, 'starts' | 'invariants'>>,
+): Fleet {
   const { lab } = temporary;
-  const invariants = invariantsOf(lab, plane, temporary.status.hosts.map(({ name }) => name), options);
+  const invariants = invariantsOf(
+    lab,
+    plane,
+    temporary.status.hosts.map(({ name }) => name),
+    options,
+  );
   const migration = (id: string) => plane.json<MigrationJson>('migration', 'show', id);
   return {
     temporary,
@@ -128,18 +167,26 @@ function fleetOf(temporary: TemporaryLab, plane: ControlPlane, options: Required
     },
     async ended(id, timeoutMs = 60_000) {
       let last: MigrationJson | undefined;
-      const look = async (): Promise<MigrationJson | undefined> => ((last = await migration(id)).outcome === undefined ? undefined : last);
+      const look = async (): Promise<MigrationJson | undefined> =>
+        (last = await migration(id)).outcome === undefined ? undefined : last;
       return waitFor(`the end of migration ${id}`, look, { timeoutMs }).catch((error: unknown) => {
         const { phases, progress, attention, decisions } = last ?? {};
-        throw new Error(`${error instanceof Error ? error.message : String(error)} It says: ${JSON.stringify({ phases, progress, attention, decisions })}`);
+        throw new Error(
+          `${error instanceof Error ? error.message : String(error)} It says: ` +
+            JSON.stringify({ phases, progress, attention, decisions }),
+        );
       });
     },
     show: (vm) => plane.json<VmJson>('vm', 'show', vm),
     seen: (vm, state) =>
-      waitFor(`the control plane to see ${vm} ${state}`, async () => {
-        const ran = await plane.ferry('vm', 'show', vm, '-o', 'json');
-        return (ran.code === 0 && (JSON.parse(ran.stdout) as VmJson).state === state) || undefined;
-      }, { timeoutMs: 10_000 }),
+      waitFor(
+        `the control plane to see ${vm} ${state}`,
+        async () => {
+          const ran = await plane.ferry('vm', 'show', vm, '-o', 'json');
+          return (ran.code === 0 && (JSON.parse(ran.stdout) as VmJson).state === state) || undefined;
+        },
+        { timeoutMs: 10_000 },
+      ),
     async policy(name, fields) {
       const file = join(plane.dataDir, `policy-${name}.json`);
       writeFileSync(file, JSON.stringify({ ...(await plane.json<object>('policy', 'show', 'default')), ...fields }));

@@ -1,31 +1,63 @@
 /**
- * Hosts of different Debian releases: each kind of move there and back, on real hosts, and what came of it held against generations.json, from
- * which docs/compatibility.md is made. With FERRY_TEST_FULL all pairs of releases and all kinds, otherwise one pair and the kinds that differ
+ * Hosts of different Debian releases: each kind of move there and back, on real hosts, and what came of it held
+ * against generations.json, from
+ * which docs/compatibility.md is made. With FERRY_TEST_FULL all pairs of releases and all kinds, otherwise one pair
+ * and the kinds that differ
  * most. FERRY_TEST_REMEMBER writes generations.json anew.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RELEASES, readTicks, startDaemon, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type Release } from '@ferry/lab';
+import {
+  RELEASES,
+  readTicks,
+  startDaemon,
+  virsh,
+  vmCheck,
+  vmCreate,
+  vmDelete,
+  vmLog,
+  waitFor,
+  type Release,
+} from '@ferry/lab';
 import { controlPlane } from './control-plane.ts';
 import { intact, other, shortPatience } from './fault-fixture.ts';
 import { accessTo, withFleet, type Fleet, type MigrationJson } from './fleet.ts';
-import { compatibilityPage, knownSeen, pageFile, remember, way, type KindOfMove, type Versions } from './generations.ts';
+import {
+  compatibilityPage,
+  knownSeen,
+  pageFile,
+  remember,
+  way,
+  type KindOfMove,
+  type Versions,
+} from './generations.ts';
 import { brokenData, intoPostCopy, unpaced, untilSaid } from './post-copy-fixture.ts';
 
 const full = (process.env['FERRY_TEST_FULL'] ?? '') !== '';
 const remembers = (process.env['FERRY_TEST_REMEMBER'] ?? '') !== '';
 const pairs = RELEASES.flatMap((older, at) => RELEASES.slice(at + 1).map((newer) => ({ older, newer })));
-const always: readonly { readonly older: Release; readonly newer: Release }[] = [{ older: 'bookworm', newer: 'trixie' }];
+const always: readonly { readonly older: Release; readonly newer: Release }[] = [
+  { older: 'bookworm', newer: 'trixie' },
+];
 const skip = full ? false : 'only with script/test --full: this kind between all releases takes minutes';
 
 const versions: Partial<Record<Release, Versions>> = {};
 const moves: Partial<Record<KindOfMove, Record<string, string>>> = {};
 const known = knownSeen();
 
-/** The VM is moved there and nowhere else; or Ferry refuses it by these codes, or QEMU ends it, and nothing has changed. */
-async function outcomeOf(fleet: Fleet, vm: string, from: string, to: string, options: readonly string[]): Promise<string> {
+/**
+ * The VM is moved there and nowhere else; or Ferry refuses it by these codes, or QEMU ends it, and nothing has
+ * changed.
+ */
+async function outcomeOf(
+  fleet: Fleet,
+  vm: string,
+  from: string,
+  to: string,
+  options: readonly string[],
+): Promise<string> {
   const before = await fleet.state(from, vm);
   const { code, stdout, stderr } = await fleet.plane.ferry('vm', 'migrate', vm, '--to', to, '-o', 'json', ...options);
   const told = JSON.parse(stdout) as MigrationJson & { readonly reasons?: readonly { readonly code: string }[] };
@@ -44,7 +76,8 @@ async function outcomeOf(fleet: Fleet, vm: string, from: string, to: string, opt
 }
 
 /**
- * Starts the host's libvirtd whenever it has ended, as a service manager does; how often. That of trixie (11.3) crashes when a broken post-copy
+ * Starts the host's libvirtd whenever it has ended, as a service manager does; how often. That of trixie (11.3)
+ * crashes when a broken post-copy
  * comes in again.
  */
 async function revive(fleet: Fleet, host: string, over: AbortSignal): Promise<number> {
@@ -66,10 +99,17 @@ for (const pair of full ? pairs : always) {
     const releases = { host1: pair.older, host2: pair.newer };
     const releaseOf = (host: string): Release => (host === 'host1' ? pair.older : pair.newer);
     let fleet: Fleet;
-    withFleet(async (made) => {
-      fleet = made;
-      await Promise.all([create('copied', 'local'), create('shared', 'shared'), vmCreate(fleet.lab, { name: 'plain', host: first, until: 'defined' })]);
-    }, { hosts: 2, releases });
+    withFleet(
+      async (made) => {
+        fleet = made;
+        await Promise.all([
+          create('copied', 'local'),
+          create('shared', 'shared'),
+          vmCreate(fleet.lab, { name: 'plain', host: first, until: 'defined' }),
+        ]);
+      },
+      { hosts: 2, releases },
+    );
 
     async function create(name: string, disk: 'local' | 'shared', host = first): Promise<void> {
       await vmCreate(fleet.lab, { name, host, disk, workload: 'disk', diskMib: 32 });
@@ -78,7 +118,11 @@ for (const pair of full ? pairs : always) {
     const ticks = (vm: string) => readTicks(vmLog(fleet.lab, vm));
     async function countsOn(vm: string): Promise<void> {
       const { last, boots } = ticks(vm);
-      await waitFor(`${vm} to count on`, () => (ticks(vm).last > last + 1 && ticks(vm).boots.length === boots.length) || undefined, { timeoutMs: 60_000 });
+      await waitFor(
+        `${vm} to count on`,
+        () => (ticks(vm).last > last + 1 && ticks(vm).boots.length === boots.length) || undefined,
+        { timeoutMs: 60_000 },
+      );
     }
     /** Counter and disk are as they would be had it not moved. */
     async function runsOn(vm: string): Promise<void> {
@@ -88,10 +132,21 @@ for (const pair of full ? pairs : always) {
     }
     async function recordsUnbroken(vm: string): Promise<void> {
       const records = await vmCheck(fleet.lab, vm);
-      assert.ok(records.records > 0 && records.contiguous && records.corrupt === 0 && !records.duplicateWriters, JSON.stringify(records));
+      assert.ok(
+        records.records > 0 && records.contiguous && records.corrupt === 0 && !records.duplicateWriters,
+        JSON.stringify(records),
+      );
     }
-    /** Moves the VM from its first host to the other and back; `prepare` and `arrived` are told where it is. What is refused is not done, and the VM is brought there plainly. */
-    async function thereAndBack(kind: KindOfMove, vm: string, options: readonly string[], steps: { readonly prepare?: (host: string) => Promise<void>; readonly arrived: (host: string) => Promise<void> }): Promise<void> {
+    /**
+     * Moves the VM from its first host to the other and back; `prepare` and `arrived` are told where it is. What is
+     * refused is not done, and the VM is brought there plainly.
+     */
+    async function thereAndBack(
+      kind: KindOfMove,
+      vm: string,
+      options: readonly string[],
+      steps: { readonly prepare?: (host: string) => Promise<void>; readonly arrived: (host: string) => Promise<void> },
+    ): Promise<void> {
       for (const from of [first, other(first)]) {
         const to = other(from);
         await steps.prepare?.(from);
@@ -105,13 +160,19 @@ for (const pair of full ? pairs : always) {
         }
         if (outcome !== 'moves') assert.equal((await fleet.move(vm, '--to', to)).outcome, 'succeeded');
         await steps.arrived(to);
-        if (['running', 'paused'].includes(await fleet.state(to, vm))) assert.equal(ticks(vm).boots.length, boots, `${vm} booted again`);
+        if (['running', 'paused'].includes(await fleet.state(to, vm)))
+          assert.equal(ticks(vm).boots.length, boots, `${vm} booted again`);
       }
     }
     function saw(kind: KindOfMove, from: string, to: string, outcome: string): void {
       const name = way(releaseOf(from), releaseOf(to));
       (moves[kind] ??= {})[name] = outcome;
-      if (!remembers) assert.equal(outcome, known.moves[kind]?.[name] ?? 'moves', `${kind} from ${name} is not what test/generations.json says`);
+      if (!remembers)
+        assert.equal(
+          outcome,
+          known.moves[kind]?.[name] ?? 'moves',
+          `${kind} from ${name} is not what test/generations.json says`,
+        );
     }
     async function destroyed(vm: string): Promise<void> {
       await virsh(fleet.lab, first, ['destroy', vm]);
@@ -122,7 +183,10 @@ for (const pair of full ? pairs : always) {
     test('each host has the versions that the page tells', async () => {
       for (const host of ['host1', 'host2']) {
         const said = await virsh(fleet.lab, host, ['version']);
-        const found = { libvirt: /Using library: libvirt (\d+\.\d+)/.exec(said)?.[1] ?? said, qemu: /Running hypervisor: QEMU (\d+\.\d+)/.exec(said)?.[1] ?? said };
+        const found = {
+          libvirt: /Using library: libvirt (\d+\.\d+)/.exec(said)?.[1] ?? said,
+          qemu: /Running hypervisor: QEMU (\d+\.\d+)/.exec(said)?.[1] ?? said,
+        };
         versions[releaseOf(host)] = found;
         // testing goes on: its root is as old as the machine's cache
         if (!remembers && releaseOf(host) !== 'testing') assert.deepEqual(found, known.versions[releaseOf(host)]);
@@ -160,7 +224,9 @@ for (const pair of full ? pairs : always) {
     });
 
     test('running, suspended for the move', { skip }, async () => {
-      await thereAndBack('suspended', 'copied', [...copies, '--kind', 'suspended'], { arrived: () => runsOn('copied') });
+      await thereAndBack('suspended', 'copied', [...copies, '--kind', 'suspended'], {
+        arrived: () => runsOn('copied'),
+      });
     });
 
     test('paused: it arrives paused and goes on', { skip }, async () => {
@@ -189,7 +255,10 @@ for (const pair of full ? pairs : always) {
     });
 
     test('several connections, compressed', { skip }, async () => {
-      for (const kind of ['zlib', 'zstd'] as const) await thereAndBack(kind, 'shared', ['--parallel', '2', '--compression', kind], { arrived: () => runsOn('shared') });
+      for (const kind of ['zlib', 'zstd'] as const)
+        await thereAndBack(kind, 'shared', ['--parallel', '2', '--compression', kind], {
+          arrived: () => runsOn('shared'),
+        });
     });
 
     test('shut off, its disk is copied: it boots on the other release', async () => {
@@ -204,15 +273,25 @@ for (const pair of full ? pairs : always) {
       if ((await fleet.state(first, 'copied')) === 'running') return;
       const boots = ticks('copied').boots.length;
       await virsh(fleet.lab, first, ['start', 'copied'], { timeoutMs: 60_000 });
-      await waitFor('it to boot', () => (ticks('copied').boots.length > boots && ticks('copied').last > 0) || undefined, { timeoutMs: 60_000 });
+      await waitFor(
+        'it to boot',
+        () => (ticks('copied').boots.length > boots && ticks('copied').last > 0) || undefined,
+        { timeoutMs: 60_000 },
+      );
     });
 
     test('its definition only: it arrives as it was', async () => {
       // a watchdog that the machine has anyhow is named from libvirt 9.1 on
-      const definition = async (host: string) => (await virsh(fleet.lab, host, ['dumpxml', '--inactive', '--security-info', 'plain'])).replace(/ *<watchdog model='itco'.*\n/, '');
+      const definition = async (host: string) =>
+        (await virsh(fleet.lab, host, ['dumpxml', '--inactive', '--security-info', 'plain'])).replace(
+          / *<watchdog model='itco'.*\n/,
+          '',
+        );
       const before = await definition(first);
       await fleet.seen('plain', 'shut-off');
-      await thereAndBack('configuration', 'plain', ['--kind', 'configuration'], { arrived: async (host) => assert.equal(await definition(host), before) });
+      await thereAndBack('configuration', 'plain', ['--kind', 'configuration'], {
+        arrived: async (host) => assert.equal(await definition(host), before),
+      });
     });
 
     test('snapshots on a shared disk: live with them, and reverted to on the other release', { skip }, async () => {
@@ -222,8 +301,13 @@ for (const pair of full ? pairs : always) {
           await virsh(fleet.lab, host, ['snapshot-create-as', 'tree', `of-${host}`], { timeoutMs: 60_000 });
         },
         arrived: async (host) => {
-          assert.match(await virsh(fleet.lab, host, ['snapshot-list', 'tree', '--tree']), new RegExp(`of-${other(host)}`));
-          await virsh(fleet.lab, host, ['snapshot-revert', 'tree', `of-${other(host)}`, '--running'], { timeoutMs: 60_000 });
+          assert.match(
+            await virsh(fleet.lab, host, ['snapshot-list', 'tree', '--tree']),
+            new RegExp(`of-${other(host)}`),
+          );
+          await virsh(fleet.lab, host, ['snapshot-revert', 'tree', `of-${other(host)}`, '--running'], {
+            timeoutMs: 60_000,
+          });
           await countsOn('tree');
         },
       });
@@ -240,7 +324,9 @@ for (const pair of full ? pairs : always) {
         },
         arrived: async (host) => {
           await fleet.sh(host, 'qemu-img check -q /var/lib/libvirt/images/inside.qcow2');
-          await virsh(fleet.lab, host, ['snapshot-revert', 'inside', `of-${other(host)}`, '--running'], { timeoutMs: 60_000 });
+          await virsh(fleet.lab, host, ['snapshot-revert', 'inside', `of-${other(host)}`, '--running'], {
+            timeoutMs: 60_000,
+          });
           await countsOn('inside');
           await fleet.seen('inside', 'running');
         },
@@ -248,71 +334,113 @@ for (const pair of full ? pairs : always) {
       await vmDelete(fleet.lab, 'inside');
     });
 
-    test('UEFI variables and TPM state: they arrive with a guest that runs, and with one that is shut off', { skip }, async () => {
-      await vmCreate(fleet.lab, { name: 'uefi', host: first, disk: 'local', diskMib: 32, workload: 'disk', until: 'defined' });
-      const xml = (await virsh(fleet.lab, first, ['dumpxml', '--inactive', 'uefi']))
-        .replace('<kernel>', "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader><nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/><kernel>")
-        .replace('</devices>', "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm></devices>");
-      await fleet.sh(first, `cat >/root/uefi.xml <<'XML'\n${xml}\nXML\nvirsh -q define /root/uefi.xml`);
-      await virsh(fleet.lab, first, ['start', 'uefi'], { timeoutMs: 60_000 });
-      await fleet.seen('uefi', 'running');
-      const uuid = (await virsh(fleet.lab, first, ['domuuid', 'uefi'])).trim();
-      const nvram = /<nvram[^>]*>([^<]+)</.exec(await virsh(fleet.lab, first, ['dumpxml', 'uefi']))?.[1] ?? assert.fail('no nvram');
-      const sums = (host: string) => fleet.sh(host, `sha256sum ${nvram} /var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`);
-      await waitFor('the TPM to keep its state', async () => (await sums(first).catch(() => '')) !== '' || undefined, { timeoutMs: 30_000 });
-      // the firmware itself is the guest that runs: a kernel takes minutes to start below it on a busy machine
-      const arrived = async (host: string): Promise<void> => {
-        assert.equal(await fleet.state(host, 'uefi'), 'running');
-        assert.match(await sums(host), /nvram[^]*permall/);
-      };
-      // what testing started does not get to trixie with its TPM, nor anything that trixie started to testing
-      if (pair.older === 'trixie') saw('uefi-live', first, other(first), await outcomeOf(fleet, 'uefi', first, other(first), copies));
-      else await thereAndBack('uefi-live', 'uefi', copies, { arrived });
-      await destroyed('uefi');
-      await fleet.sh(first, `echo marked-by-the-test | dd of=${nvram} bs=1 seek=400000 conv=notrunc status=none`);
-      const before = await sums(first);
-      await thereAndBack('uefi-cold', 'uefi', copies, { arrived: async (host) => assert.equal(await sums(host), before) });
-      await vmDelete(fleet.lab, 'uefi');
-    });
+    test(
+      'UEFI variables and TPM state: they arrive with a guest that runs, and with one that is shut off',
+      { skip },
+      async () => {
+        await vmCreate(fleet.lab, {
+          name: 'uefi',
+          host: first,
+          disk: 'local',
+          diskMib: 32,
+          workload: 'disk',
+          until: 'defined',
+        });
+        const xml = (await virsh(fleet.lab, first, ['dumpxml', '--inactive', 'uefi']))
+          .replace(
+            '<kernel>',
+            "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader><nvram " +
+              "template='/usr/share/OVMF/OVMF_VARS_4M.fd'/><kernel>",
+          )
+          .replace('</devices>', "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm></devices>");
+        await fleet.sh(first, `cat >/root/uefi.xml <<'XML'\n${xml}\nXML\nvirsh -q define /root/uefi.xml`);
+        await virsh(fleet.lab, first, ['start', 'uefi'], { timeoutMs: 60_000 });
+        await fleet.seen('uefi', 'running');
+        const uuid = (await virsh(fleet.lab, first, ['domuuid', 'uefi'])).trim();
+        const nvram =
+          /<nvram[^>]*>([^<]+)</.exec(await virsh(fleet.lab, first, ['dumpxml', 'uefi']))?.[1] ??
+          assert.fail('no nvram');
+        const sums = (host: string) =>
+          fleet.sh(host, `sha256sum ${nvram} /var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`);
+        await waitFor(
+          'the TPM to keep its state',
+          async () => (await sums(first).catch(() => '')) !== '' || undefined,
+          { timeoutMs: 30_000 },
+        );
+        // the firmware itself is the guest that runs: a kernel takes minutes to start below it on a busy machine
+        const arrived = async (host: string): Promise<void> => {
+          assert.equal(await fleet.state(host, 'uefi'), 'running');
+          assert.match(await sums(host), /nvram[^]*permall/);
+        };
+        // what testing started does not get to trixie with its TPM, nor anything that trixie started to testing
+        if (pair.older === 'trixie')
+          saw('uefi-live', first, other(first), await outcomeOf(fleet, 'uefi', first, other(first), copies));
+        else await thereAndBack('uefi-live', 'uefi', copies, { arrived });
+        await destroyed('uefi');
+        await fleet.sh(first, `echo marked-by-the-test | dd of=${nvram} bs=1 seek=400000 conv=notrunc status=none`);
+        const before = await sums(first);
+        await thereAndBack('uefi-cold', 'uefi', copies, {
+          arrived: async (host) => assert.equal(await sums(host), before),
+        });
+        await vmDelete(fleet.lab, 'uefi');
+      },
+    );
 
-    test('post-copy with its connection broken: resumed, and finished on the other release', { skip, timeout: 600_000 }, async (t) => {
-      await shortPatience(fleet);
-      for (const from of ['host1', 'host2']) {
-        const vm = `broken-${from}`;
-        await vmCreate(fleet.lab, { name: vm, host: first, workload: 'dirty:20' });
-        await fleet.seen(vm, 'running');
-        if (from !== first) await fleet.move(vm, '--to', from);
-        const begun = await intoPostCopy(fleet, vm);
-        await fleet.sh(begun.to, `nft -f - <<'RULES'\n${brokenData}\nRULES`);
-        await untilSaid(fleet, begun.from, vm, 'paused (post-copy failed)');
-        await untilSaid(fleet, begun.to, vm, 'running (post-copy failed)');
-        await unpaced(fleet, begun);
-        await fleet.sh(begun.to, 'nft delete table ip broken');
-        const over = new AbortController();
-        const starts = revive(fleet, begun.to, over.signal);
-        try {
-          await intact(fleet, begun, { at: begun.to, outcome: 'succeeded', timeoutMs: 150_000 });
-        } finally {
-          over.abort();
-          t.diagnostic(`libvirtd of ${releaseOf(begun.to)} was started again ${await starts} times`);
+    test(
+      'post-copy with its connection broken: resumed, and finished on the other release',
+      { skip, timeout: 600_000 },
+      async (t) => {
+        await shortPatience(fleet);
+        for (const from of ['host1', 'host2']) {
+          const vm = `broken-${from}`;
+          await vmCreate(fleet.lab, { name: vm, host: first, workload: 'dirty:20' });
+          await fleet.seen(vm, 'running');
+          if (from !== first) await fleet.move(vm, '--to', from);
+          const begun = await intoPostCopy(fleet, vm);
+          await fleet.sh(begun.to, `nft -f - <<'RULES'\n${brokenData}\nRULES`);
+          await untilSaid(fleet, begun.from, vm, 'paused (post-copy failed)');
+          await untilSaid(fleet, begun.to, vm, 'running (post-copy failed)');
+          await unpaced(fleet, begun);
+          await fleet.sh(begun.to, 'nft delete table ip broken');
+          const over = new AbortController();
+          const starts = revive(fleet, begun.to, over.signal);
+          try {
+            await intact(fleet, begun, { at: begun.to, outcome: 'succeeded', timeoutMs: 150_000 });
+          } finally {
+            over.abort();
+            t.diagnostic(`libvirtd of ${releaseOf(begun.to)} was started again ${await starts} times`);
+          }
+          saw('post-copy', from, other(from), 'moves');
+          await vmDelete(fleet.lab, vm);
         }
-        saw('post-copy', from, other(from), 'moves');
-        await vmDelete(fleet.lab, vm);
-      }
-    });
+      },
+    );
 
     test('where modular daemons listen: a host is reached by SSH, with and without virt-ssh-helper', async () => {
-      const [socket, modular, helper] = ['/run/libvirt/libvirt-sock', '/run/libvirt/virtqemud-sock', '/usr/bin/virt-ssh-helper'];
+      const [socket, modular, helper] = [
+        '/run/libvirt/libvirt-sock',
+        '/run/libvirt/virtqemud-sock',
+        '/usr/bin/virt-ssh-helper',
+      ];
       // no release has virtqemud; the name of its socket is what a client goes by
       for (const host of ['host1', 'host2']) await fleet.sh(host, `! command -v virtqemud; mv ${socket} ${modular}`);
       await fleet.sh('host1', `mount --bind /dev/null ${helper}`);
       try {
         await using plane = await controlPlane(...accessTo(fleet.temporary));
         for (const { name, uri } of fleet.temporary.status.hosts) {
-          const added = await plane.json<{ state: string }>('host', 'add', uri.replace('qemu+tcp://', 'qemu+ssh://root@'), '--name', name);
+          const added = await plane.json<{ state: string }>(
+            'host',
+            'add',
+            uri.replace('qemu+tcp://', 'qemu+ssh://root@'),
+            '--name',
+            name,
+          );
           assert.equal(added.state, 'connected');
         }
-        assert.equal((await plane.json<{ host: string }>('vm', 'show', 'shared')).host, (await fleet.show('shared')).host);
+        assert.equal(
+          (await plane.json<{ host: string }>('vm', 'show', 'shared')).host,
+          (await fleet.show('shared')).host,
+        );
       } finally {
         await fleet.sh('host1', `umount ${helper}`);
         for (const host of ['host1', 'host2']) await fleet.sh(host, `mv ${modular} ${socket}`);
@@ -326,5 +454,9 @@ after(() => {
 });
 
 test('docs/compatibility.md is what was seen', () => {
-  assert.equal(readFileSync(pageFile, 'utf8'), compatibilityPage(known), 'write it anew with "node test/compatibility-page.ts"');
+  assert.equal(
+    readFileSync(pageFile, 'utf8'),
+    compatibilityPage(known),
+    'write it anew with "node test/compatibility-page.ts"',
+  );
 });

@@ -1,5 +1,6 @@
 /**
- * What was seen to move between hosts of different Debian releases: the kinds of move, what generations.test.ts saw of each between each two
+ * What was seen to move between hosts of different Debian releases: the kinds of move, what generations.test.ts saw
+ * of each between each two
  * releases (generations.json), and the page that is made of it. generations.test.ts holds all three in step.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -50,7 +51,10 @@ export const knownSeen = (): Seen => JSON.parse(readFileSync(seenFile, 'utf8')) 
 export function remember({ versions, moves }: Seen): void {
   const known = knownSeen();
   const merged = Object.fromEntries(allKinds.map((kind) => [kind, { ...known.moves[kind], ...moves[kind] }]));
-  writeFileSync(seenFile, `${JSON.stringify({ versions: { ...known.versions, ...versions }, moves: merged }, undefined, 2)}\n`);
+  writeFileSync(
+    seenFile,
+    `${JSON.stringify({ versions: { ...known.versions, ...versions }, moves: merged }, undefined, 2)}\n`,
+  );
 }
 
 export const way = (from: Release, to: Release): string => `${from} to ${to}`;
@@ -58,8 +62,13 @@ export const way = (from: Release, to: Release): string => `${from} to ${to}`;
 /** docs/compatibility.md */
 export function compatibilityPage({ versions, moves }: Seen): string {
   const ways = RELEASES.flatMap((from) => RELEASES.filter((to) => to !== from).map((to) => way(from, to)));
-  const releases = RELEASES.map((release) => `| ${release} | ${versions[release]?.libvirt ?? 'not tried'} | ${versions[release]?.qemu ?? 'not tried'} |`);
-  const rows = allKinds.map((kind) => `| ${kindsOfMove[kind]} | ${ways.map((each) => told(moves[kind]?.[each])).join(' | ')} |`);
+  const releases = RELEASES.map(
+    (release) =>
+      `| ${release} | ${versions[release]?.libvirt ?? 'not tried'} | ${versions[release]?.qemu ?? 'not tried'} |`,
+  );
+  const rows = allKinds.map(
+    (kind) => `| ${kindsOfMove[kind]} | ${ways.map((each) => told(moves[kind]?.[each])).join(' | ')} |`,
+  );
   return `# Hosts of different releases
 
 A fleet may mix Debian releases while it is upgraded. Every cell is a move on real hosts (test/generations.test.ts); this page is made from what
@@ -94,4 +103,5 @@ it was tried under that name, with libvirtd behind it.
 `;
 }
 
-const told = (seen: string | undefined): string => (seen === undefined ? 'not tried' : seen === 'moves' ? 'yes' : seen === 'fails' ? 'fails' : `\`${seen}\``);
+const told = (seen: string | undefined): string =>
+  seen === undefined ? 'not tried' : seen === 'moves' ? 'yes' : seen === 'fails' ? 'fails' : `\`${seen}\``;

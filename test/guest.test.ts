@@ -1,5 +1,6 @@
 /**
- * What the driver asks of guests on real hosts beside moving them: to stand still, to be known on the network, to have the right time,
+ * What the driver asks of guests on real hosts beside moving them: to stand still, to be known on the network, to
+ * have the right time,
  * to shut down.
  */
 import assert from 'node:assert/strict';
@@ -20,8 +21,12 @@ const driver = (host = 'host1') => hosts.driver(host);
 
 /** Milliseconds that the guest's clock is behind this machine's; undefined when no agent answers. */
 const lagMs = async (host: string): Promise<number | undefined> => {
-  const answer = await virsh(hosts.lab, host, ['qemu-agent-command', 'agent', '{"execute":"guest-get-time"}']).catch(() => undefined);
-  return answer === undefined ? undefined : Date.now() - (JSON.parse(answer) as { readonly return: number }).return / 1e6;
+  const answer = await virsh(hosts.lab, host, ['qemu-agent-command', 'agent', '{"execute":"guest-get-time"}']).catch(
+    () => undefined,
+  );
+  return answer === undefined
+    ? undefined
+    : Date.now() - (JSON.parse(answer) as { readonly return: number }).return / 1e6;
 };
 
 const stopped = async (guest: Guest, host: string, ms: number): Promise<void> => {
@@ -32,31 +37,43 @@ const stopped = async (guest: Guest, host: string, ms: number): Promise<void> =>
   await driver(host).resume(guest.uuid, soon());
 };
 
-test('a guest that is suspended on its way runs again: where it was when the move is aborted, where it arrives otherwise', { timeout: 120_000 }, async () => {
-  const boots = plain.boots();
-  const moving = async () => {
-    const performing = driver().perform(plain.request('host2', { maxBandwidthMiBPerSecond: 4 }), soon());
-    await waitFor('memory to travel', async () => ((await driver().sample(plain.uuid, soon()))?.processedBytes ?? 0) > 1e6 || undefined, { timeoutMs: 30_000 });
-    await driver().suspend(plain.uuid, soon());
-    assert.equal(await plain.at('host1'), 'paused/migration');
-    return { performing };
-  };
-  const aborted = await moving();
-  await driver().abortJob(plain.uuid, soon());
-  assert.equal((await aborted.performing).failure?.libvirtCode, 78);
-  assert.equal(await plain.at('host1'), 'running/migration-canceled');
-  await plain.countsOn();
+test(
+  'a guest that is suspended on its way runs again: where it was when the move is aborted, where it arrives otherwise',
+  { timeout: 120_000 },
+  async () => {
+    const boots = plain.boots();
+    const moving = async () => {
+      const performing = driver().perform(plain.request('host2', { maxBandwidthMiBPerSecond: 4 }), soon());
+      await waitFor(
+        'memory to travel',
+        async () => ((await driver().sample(plain.uuid, soon()))?.processedBytes ?? 0) > 1e6 || undefined,
+        { timeoutMs: 30_000 },
+      );
+      await driver().suspend(plain.uuid, soon());
+      assert.equal(await plain.at('host1'), 'paused/migration');
+      return { performing };
+    };
+    const aborted = await moving();
+    await driver().abortJob(plain.uuid, soon());
+    assert.equal((await aborted.performing).failure?.libvirtCode, 78);
+    assert.equal(await plain.at('host1'), 'running/migration-canceled');
+    await plain.countsOn();
 
-  const arriving = await moving();
-  await driver().tune(plain.uuid, { maxBandwidthMiBPerSecond: 1_000 }, soon());
-  assert.deepEqual(await arriving.performing, {});
-  assert.deepEqual([await plain.at('host1'), await plain.at('host2')], ['absent', 'running/migrated']);
-  await plain.countsOn();
-  assert.equal(plain.boots(), boots);
-});
+    const arriving = await moving();
+    await driver().tune(plain.uuid, { maxBandwidthMiBPerSecond: 1_000 }, soon());
+    assert.deepEqual(await arriving.performing, {});
+    assert.deepEqual([await plain.at('host1'), await plain.at('host2')], ['absent', 'running/migrated']);
+    await plain.countsOn();
+    assert.equal(plain.boots(), boots);
+  },
+);
 
 test('it announces itself: frames of its own leave the host', async () => {
-  await hosts.sh('host1', "nft 'add table bridge seen; add chain bridge seen frames { type filter hook forward priority 0; }; add rule bridge seen frames ether type 0x8035 counter'");
+  await hosts.sh(
+    'host1',
+    "nft 'add table bridge seen; add chain bridge seen frames { type filter hook forward priority 0; }; " +
+      "add rule bridge seen frames ether type 0x8035 counter'",
+  );
   const frames = async () => Number(/packets (\d+)/.exec(await hosts.sh('host1', 'nft list table bridge seen'))?.[1]);
   assert.equal(await frames(), 0);
   await driver().announce(withAgent.uuid, soon());
@@ -79,22 +96,38 @@ test('its agent sets its clock, also where it has just arrived', { timeout: 120_
   }
 });
 
-test('an agent that does not answer is waited for until the signal aborts, and holds up nothing else', { timeout: 120_000 }, async () => {
-  const qemu = (await hosts.sh('host2', 'cat /run/libvirt/qemu/agent.pid')).trim();
-  await hosts.sh('host2', `kill -STOP ${qemu}`);
-  try {
-    const abort = new AbortController();
-    const asked = driver('host2').setGuestTime(withAgent.uuid, abort.signal);
-    const unread = async () => (await hosts.sh('host2', 'ss -Hxa')).split('\n').some((line) => line.includes('guest_agent') && Number(line.trim().split(/\s+/)[2]) > 0);
-    await waitFor('the question to lie at its door', async () => (await unread()) || undefined, { timeoutMs: 20_000 });
-    assert.equal(await plain.at('host2'), 'running/migrated');
-    abort.abort();
-    await assert.rejects(asked, /DOMAIN_SET_TIME was cancelled after it was sent/);
-  } finally {
-    await hosts.sh('host2', `kill -CONT ${qemu}`);
-  }
-  await waitFor('the agent to obey again', () => driver('host2').setGuestTime(withAgent.uuid, soon()).catch(() => undefined), { timeoutMs: 60_000 });
-});
+test(
+  'an agent that does not answer is waited for until the signal aborts, and holds up nothing else',
+  { timeout: 120_000 },
+  async () => {
+    const qemu = (await hosts.sh('host2', 'cat /run/libvirt/qemu/agent.pid')).trim();
+    await hosts.sh('host2', `kill -STOP ${qemu}`);
+    try {
+      const abort = new AbortController();
+      const asked = driver('host2').setGuestTime(withAgent.uuid, abort.signal);
+      const unread = async () =>
+        (await hosts.sh('host2', 'ss -Hxa'))
+          .split('\n')
+          .some((line) => line.includes('guest_agent') && Number(line.trim().split(/\s+/)[2]) > 0);
+      await waitFor('the question to lie at its door', async () => (await unread()) || undefined, {
+        timeoutMs: 20_000,
+      });
+      assert.equal(await plain.at('host2'), 'running/migrated');
+      abort.abort();
+      await assert.rejects(asked, /DOMAIN_SET_TIME was cancelled after it was sent/);
+    } finally {
+      await hosts.sh('host2', `kill -CONT ${qemu}`);
+    }
+    await waitFor(
+      'the agent to obey again',
+      () =>
+        driver('host2')
+          .setGuestTime(withAgent.uuid, soon())
+          .catch(() => undefined),
+      { timeoutMs: 60_000 },
+    );
+  },
+);
 
 test('asked to shut down, it does, with an agent and without', { timeout: 120_000 }, async () => {
   for (const guest of [plain, withAgent]) {

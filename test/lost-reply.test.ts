@@ -1,12 +1,26 @@
 /**
- * libvirt's peer-to-peer migration ends with two running copies when the reply to its last step is lost: the target runs, and the source, which
- * has heard nothing, resumes. Here exactly that reply is dropped, in the target's network namespace, for guests whose disks no lock
- * protects. Stock virsh first, to show that the window is there; then Ferry, by whose own connections the stale source is gone before
+ * libvirt's peer-to-peer migration ends with two running copies when the reply to its last step is lost: the target
+ * runs, and the source, which
+ * has heard nothing, resumes. Here exactly that reply is dropped, in the target's network namespace, for guests whose
+ * disks no lock
+ * protects. Stock virsh first, to show that the window is there; then Ferry, by whose own connections the stale
+ * source is gone before
  * it can resume. Once for each kind of disk, with script/test --full twenty times.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { holdFarewells, readTicks, releaseFarewells, signalDaemon, virsh, vmCreate, vmDelete, vmLog, waitFor, type DiskKind } from '@ferry/lab';
+import {
+  holdFarewells,
+  readTicks,
+  releaseFarewells,
+  signalDaemon,
+  virsh,
+  vmCreate,
+  vmDelete,
+  vmLog,
+  waitFor,
+  type DiskKind,
+} from '@ferry/lab';
 import { begin, countsOn, shortPatience } from './fault-fixture.ts';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
@@ -20,7 +34,10 @@ withFleet(async (made) => {
   await shortPatience(made);
 });
 
-/** Program and procedure of the Finish call, as they stand in a TCP segment; the daemon's answers on its connection are dropped from then on. */
+/**
+ * Program and procedure of the Finish call, as they stand in a TCP segment; the daemon's answers on its connection
+ * are dropped from then on.
+ */
 const rules = `table ip lost {
   set s { type ipv4_addr . inet_service; flags dynamic; timeout 5m; }
   chain in { type filter hook input priority 0; tcp dport 16509 @th,288,32 0x20008086 @th,352,32 306 @th,384,32 0 counter add @s { ip saddr . tcp sport }; }
@@ -40,29 +57,55 @@ async function withLostReply<T>(target: string, work: () => Promise<T>): Promise
   }
 }
 
-const uriOf = (host: string): string => fleet.temporary.status.hosts.find(({ name }) => name === host)?.uri ?? assert.fail(host);
-const both = async (name: string): Promise<readonly string[]> => [await fleet.state('host1', name), await fleet.state('host2', name)];
+const uriOf = (host: string): string =>
+  fleet.temporary.status.hosts.find(({ name }) => name === host)?.uri ?? assert.fail(host);
+const both = async (name: string): Promise<readonly string[]> => [
+  await fleet.state('host1', name),
+  await fleet.state('host2', name),
+];
 
-/** Ferry saw two copies that it had no part in: it tells, refuses to move them, shows what it knows, and ends the one that it is told to. */
+/**
+ * Ferry saw two copies that it had no part in: it tells, refuses to move them, shows what it knows, and ends the one
+ * that it is told to.
+ */
 async function settledByOperator(name: string): Promise<void> {
-  const copies = await waitFor('the copies to be seen', async () => {
-    const shown = await fleet.plane.ferry('vm', 'settle', name);
-    return /host1: running[\s\S]*host2: running|host2: running[\s\S]*host1: running/.test(shown.stdout) ? shown.stdout : undefined;
-  }, { timeoutMs: 20_000 });
+  const copies = await waitFor(
+    'the copies to be seen',
+    async () => {
+      const shown = await fleet.plane.ferry('vm', 'settle', name);
+      return /host1: running[\s\S]*host2: running|host2: running[\s\S]*host1: running/.test(shown.stdout)
+        ? shown.stdout
+        : undefined;
+    },
+    { timeoutMs: 20_000 },
+  );
   assert.match(copies, /migration-canceled[\s\S]*libvirt let it run again/);
   assert.match((await fleet.plane.ferry('vm', 'migrate', name, '--dry-run')).stderr, /more than one active copy/);
   const settled = await fleet.plane.json<{ readonly host: string }>('vm', 'settle', name, '--keep', 'host1');
   assert.equal(settled.host, 'host1');
-  assert.deepEqual((await both(name)).map((state) => state === 'running'), [true, false]);
+  assert.deepEqual(
+    (await both(name)).map((state) => state === 'running'),
+    [true, false],
+  );
   await countsOn(fleet, name);
-  assert.match((await fleet.plane.ferry('vm', 'settle', name, '--keep', 'host1')).stderr, /has one copy that counts, on host1/);
+  assert.match(
+    (await fleet.plane.ferry('vm', 'settle', name, '--keep', 'host1')).stderr,
+    /has one copy that counts, on host1/,
+  );
 }
 
 for (const disk of kinds) {
   test(`disk ${disk}: stock virsh leaves two running guests`, { timeout: 120_000 }, async () => {
     const name = `stock-${disk}`;
     await vmCreate(fleet.lab, { name, host: 'host1', disk });
-    await withLostReply('host2', () => virsh(fleet.lab, 'host1', ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', name, uriOf('host2')], { timeoutMs: 60_000 }).catch((error: unknown) => error));
+    await withLostReply('host2', () =>
+      virsh(
+        fleet.lab,
+        'host1',
+        ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', name, uriOf('host2')],
+        { timeoutMs: 60_000 },
+      ).catch((error: unknown) => error),
+    );
     assert.deepEqual(await both(name), ['running', 'running']);
     if (disk === 'none') await settledByOperator(name);
     else await virsh(fleet.lab, 'host2', ['destroy', name]);
@@ -76,7 +119,9 @@ for (const disk of kinds) {
     await fleet.seen(name, 'running');
     for (let round = 0; round < times; round += 1) {
       const [from, to] = round % 2 === 0 ? ['host1', 'host2'] : ['host2', 'host1'];
-      const migration = await withLostReply(to, () => fleet.move(name, '--to', to, ...(disk === 'block' ? ['--assume-shared'] : [])));
+      const migration = await withLostReply(to, () =>
+        fleet.move(name, '--to', to, ...(disk === 'block' ? ['--assume-shared'] : [])),
+      );
       assert.equal(migration.outcome, 'succeeded', JSON.stringify(migration.error));
       assert.deepEqual(migration.vmIsNow, { host: to, state: 'running' });
       assert.equal(await fleet.state(to, name), 'running');
@@ -87,42 +132,82 @@ for (const disk of kinds) {
   });
 }
 
-test('both of two copies are paused where the policy says so, and the one that is kept runs again', { timeout: 120_000 }, async () => {
-  await fleet.policy('cautious', { twoCopies: 'suspend-both' });
-  await fleet.plane.json('cluster', 'set', 'default', '--policy', 'cautious');
-  await vmCreate(fleet.lab, { name: 'twice', host: 'host1' });
-  await withLostReply('host2', () => virsh(fleet.lab, 'host1', ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', 'twice', uriOf('host2')], { timeoutMs: 60_000 }).catch((error: unknown) => error));
-  await waitFor('both to be paused', async () => ((await both('twice')).every((state) => state === 'paused') ? true : undefined), { timeoutMs: 30_000 });
-  const settled = await fleet.plane.json<{ readonly host: string; readonly state: string }>('vm', 'settle', 'twice', '--keep', 'host2');
-  assert.deepEqual([settled.host, settled.state, await fleet.state('host2', 'twice')], ['host2', 'running', 'running']);
-  await virsh(fleet.lab, 'host1', ['undefine', 'twice']).catch(() => undefined);
-  await vmDelete(fleet.lab, 'twice');
-  await fleet.plane.json('cluster', 'set', 'default', '--policy', '');
-});
+test(
+  'both of two copies are paused where the policy says so, and the one that is kept runs again',
+  { timeout: 120_000 },
+  async () => {
+    await fleet.policy('cautious', { twoCopies: 'suspend-both' });
+    await fleet.plane.json('cluster', 'set', 'default', '--policy', 'cautious');
+    await vmCreate(fleet.lab, { name: 'twice', host: 'host1' });
+    await withLostReply('host2', () =>
+      virsh(
+        fleet.lab,
+        'host1',
+        ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', 'twice', uriOf('host2')],
+        { timeoutMs: 60_000 },
+      ).catch((error: unknown) => error),
+    );
+    await waitFor(
+      'both to be paused',
+      async () => ((await both('twice')).every((state) => state === 'paused') ? true : undefined),
+      { timeoutMs: 30_000 },
+    );
+    const settled = await fleet.plane.json<{ readonly host: string; readonly state: string }>(
+      'vm',
+      'settle',
+      'twice',
+      '--keep',
+      'host2',
+    );
+    assert.deepEqual(
+      [settled.host, settled.state, await fleet.state('host2', 'twice')],
+      ['host2', 'running', 'running'],
+    );
+    await virsh(fleet.lab, 'host1', ['undefine', 'twice']).catch(() => undefined);
+    await vmDelete(fleet.lab, 'twice');
+    await fleet.plane.json('cluster', 'set', 'default', '--policy', '');
+  },
+);
 
-test('by handover: the target waits until the source is gone, and one runs also when the reply is lost', { timeout: 120_000 }, async () => {
-  await fleet.policy('handed', { singleCopy: 'handover' });
-  await vmCreate(fleet.lab, { name: 'handed', host: 'host1' });
-  await fleet.seen('handed', 'running');
-  const moved = await fleet.move('handed', '--to', 'host2', '--policy', 'handed');
-  assert.deepEqual([moved.outcome, moved.vmIsNow, await both('handed')], ['succeeded', { host: 'host2', state: 'running' }, ['absent', 'running']]);
-  const ran = await withLostReply('host1', () => fleet.plane.ferry('vm', 'migrate', 'handed', '--to', 'host1', '--policy', 'handed', '-o', 'json'));
-  const lost = JSON.parse(ran.stdout) as MigrationJson;
-  assert.equal(lost.outcome, 'failed', 'the source resumed, so the target was removed');
-  assert.deepEqual(lost.vmIsNow, { host: 'host2', state: 'running' });
-  assert.deepEqual(await both('handed'), ['absent', 'running']);
-  await countsOn(fleet, 'handed');
-  await vmDelete(fleet.lab, 'handed');
-});
+test(
+  'by handover: the target waits until the source is gone, and one runs also when the reply is lost',
+  { timeout: 120_000 },
+  async () => {
+    await fleet.policy('handed', { singleCopy: 'handover' });
+    await vmCreate(fleet.lab, { name: 'handed', host: 'host1' });
+    await fleet.seen('handed', 'running');
+    const moved = await fleet.move('handed', '--to', 'host2', '--policy', 'handed');
+    assert.deepEqual(
+      [moved.outcome, moved.vmIsNow, await both('handed')],
+      ['succeeded', { host: 'host2', state: 'running' }, ['absent', 'running']],
+    );
+    const ran = await withLostReply('host1', () =>
+      fleet.plane.ferry('vm', 'migrate', 'handed', '--to', 'host1', '--policy', 'handed', '-o', 'json'),
+    );
+    const lost = JSON.parse(ran.stdout) as MigrationJson;
+    assert.equal(lost.outcome, 'failed', 'the source resumed, so the target was removed');
+    assert.deepEqual(lost.vmIsNow, { host: 'host2', state: 'running' });
+    assert.deepEqual(await both('handed'), ['absent', 'running']);
+    await countsOn(fleet, 'handed');
+    await vmDelete(fleet.lab, 'handed');
+  },
+);
 
-/** The target's daemon sleeps through the switchover and the source's patience, and hears the last call afterwards, but not that the caller is gone. */
+/**
+ * The target's daemon sleeps through the switchover and the source's patience, and hears the last call afterwards,
+ * but not that the caller is gone.
+ */
 async function withLateCall(name: string, more: readonly string[]): Promise<MigrationJson> {
   const { id, from, to: target } = await begin(fleet, name, { mib: 24, more });
   await signalDaemon(fleet.lab, target, 'STOP');
   try {
     await holdFarewells(fleet.lab, target);
-    await waitFor('the switchover', async () => (await fleet.state(from, name)) === 'paused' || undefined, { timeoutMs: 30_000 });
-    await waitFor('the guest to run again', async () => (await fleet.state(from, name)) === 'running' || undefined, { timeoutMs: 60_000 });
+    await waitFor('the switchover', async () => (await fleet.state(from, name)) === 'paused' || undefined, {
+      timeoutMs: 30_000,
+    });
+    await waitFor('the guest to run again', async () => (await fleet.state(from, name)) === 'running' || undefined, {
+      timeoutMs: 60_000,
+    });
   } finally {
     await signalDaemon(fleet.lab, target, 'CONT');
   }
@@ -131,40 +216,67 @@ async function withLateCall(name: string, more: readonly string[]): Promise<Migr
   return ended;
 }
 
-test('the last call is heard too late, when the source runs again: two run, Ferry tells it and ends neither', { timeout: 180_000 }, async () => {
-  await vmCreate(fleet.lab, { name: 'late', host: 'host1' });
-  await fleet.seen('late', 'running');
-  const ended = await withLateCall('late', []);
-  assert.deepEqual([ended.outcome, ended.error?.code, await both('late')], ['failed', 'vm-two-copies', ['running', 'running']], JSON.stringify(ended.error));
-  await fleet.plane.json('vm', 'settle', 'late', '--keep', 'host1');
-  assert.deepEqual((await both('late')).map((state) => state === 'running'), [true, false]);
-  await countsOn(fleet, 'late');
-  await virsh(fleet.lab, 'host2', ['undefine', 'late']).catch(() => undefined);
-  await vmDelete(fleet.lab, 'late');
-});
+test(
+  'the last call is heard too late, when the source runs again: two run, Ferry tells it and ends neither',
+  { timeout: 180_000 },
+  async () => {
+    await vmCreate(fleet.lab, { name: 'late', host: 'host1' });
+    await fleet.seen('late', 'running');
+    const ended = await withLateCall('late', []);
+    assert.deepEqual(
+      [ended.outcome, ended.error?.code, await both('late')],
+      ['failed', 'vm-two-copies', ['running', 'running']],
+      JSON.stringify(ended.error),
+    );
+    await fleet.plane.json('vm', 'settle', 'late', '--keep', 'host1');
+    assert.deepEqual(
+      (await both('late')).map((state) => state === 'running'),
+      [true, false],
+    );
+    await countsOn(fleet, 'late');
+    await virsh(fleet.lab, 'host2', ['undefine', 'late']).catch(() => undefined);
+    await vmDelete(fleet.lab, 'late');
+  },
+);
 
 test('the same by handover: what the target hears too late does not run it', { timeout: 180_000 }, async () => {
   await vmCreate(fleet.lab, { name: 'late-handed', host: 'host1' });
   await fleet.seen('late-handed', 'running');
   const ended = await withLateCall('late-handed', ['--policy', 'handed']);
-  assert.deepEqual([ended.outcome, ended.vmIsNow, await both('late-handed')], ['failed', { host: 'host1', state: 'running' }, ['running', 'absent']], JSON.stringify(ended.error));
+  assert.deepEqual(
+    [ended.outcome, ended.vmIsNow, await both('late-handed')],
+    ['failed', { host: 'host1', state: 'running' }, ['running', 'absent']],
+    JSON.stringify(ended.error),
+  );
   await countsOn(fleet, 'late-handed');
   assert.ok(readTicks(vmLog(fleet.lab, 'late-handed')).contiguous);
   await vmDelete(fleet.lab, 'late-handed');
 });
 
-test('the control plane dies in that window and comes back: one runs, and it says so', { timeout: 120_000 }, async () => {
-  await vmCreate(fleet.lab, { name: 'window', host: 'host1' });
-  await fleet.seen('window', 'running');
-  const ended = await withLostReply('host2', async () => {
-    const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'window', '--to', 'host2', '--detach');
-    await waitFor('the target to run', async () => (await fleet.state('host2', 'window')) === 'running' || undefined, { timeoutMs: 30_000, intervalMs: 10 });
-    await fleet.plane.kill();
-    await fleet.plane.start();
-    return fleet.ended(id);
-  });
-  const [here, there] = await both('window');
-  assert.equal([here, there].filter((state) => state === 'running').length, 1, `${here} and ${there}: ${JSON.stringify(ended)}`);
-  await countsOn(fleet, 'window');
-  await vmDelete(fleet.lab, 'window');
-});
+test(
+  'the control plane dies in that window and comes back: one runs, and it says so',
+  { timeout: 120_000 },
+  async () => {
+    await vmCreate(fleet.lab, { name: 'window', host: 'host1' });
+    await fleet.seen('window', 'running');
+    const ended = await withLostReply('host2', async () => {
+      const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'window', '--to', 'host2', '--detach');
+      await waitFor(
+        'the target to run',
+        async () => (await fleet.state('host2', 'window')) === 'running' || undefined,
+        { timeoutMs: 30_000, intervalMs: 10 },
+      );
+      await fleet.plane.kill();
+      await fleet.plane.start();
+      return fleet.ended(id);
+    });
+    const [here, there] = await both('window');
+    assert.equal(
+      [here, there].filter((state) => state === 'running').length,
+      1,
+      `${here} and ${there}: ${JSON.stringify(ended)}`,
+    );
+    await countsOn(fleet, 'window');
+    await vmDelete(fleet.lab, 'window');
+  },
+);

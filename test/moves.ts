@@ -1,5 +1,6 @@
 /**
- * The table of moves: what a VM is, what its disks are, how it is asked to move, and what comes of it. moves.test.ts runs
+ * The table of moves: what a VM is, what its disks are, how it is asked to move, and what comes of it. moves.test.ts
+ * runs
  * every row on real hosts; docs/moves.md is this table as a page (moves-page.ts writes it).
  */
 import type { DiskKind } from '@ferry/lab';
@@ -13,13 +14,15 @@ export interface Move {
   readonly disk: DiskKind;
   /** Options of `ferry vm migrate`. */
   readonly options: readonly string[];
-  readonly result: {
-    readonly kind: 'live' | 'cold' | 'suspended' | 'configuration';
-    readonly how: 'guest' | 'helper' | 'definition';
-    readonly stateAfter: VmState;
-    /** What the disk does. */
-    readonly copied: boolean;
-  } | { readonly refused: string };
+  readonly result:
+    | {
+        readonly kind: 'live' | 'cold' | 'suspended' | 'configuration';
+        readonly how: 'guest' | 'helper' | 'definition';
+        readonly stateAfter: VmState;
+        /** What the disk does. */
+        readonly copied: boolean;
+      }
+    | { readonly refused: string };
   readonly note: string;
 }
 
@@ -33,38 +36,130 @@ export function movesOf(disk: DiskKind): readonly Move[] {
   const coldWay = copied ? 'helper' : 'definition';
   return [
     ...(disk === 'block'
-      ? [{ state: 'running' as const, disk, options: [], result: { refused: 'disk-sharing-unknown' }, note: 'a block device without an identity in its name: whether both hosts have the same one cannot be told' }]
+      ? [
+          {
+            state: 'running' as const,
+            disk,
+            options: [],
+            result: { refused: 'disk-sharing-unknown' },
+            note: 'a block device without an identity in its name: whether both hosts have the same one cannot be told',
+          },
+        ]
       : []),
-    { state: 'running', disk, options, result: { kind: 'live', how: 'guest', stateAfter: 'running', copied }, note: `the guest runs on; ${shared}` },
-    { state: 'running', disk, options: [...options, '--kind', 'cold'], result: { refused: 'kind-unfit' }, note: 'a running guest is not shut down by a move' },
-    { state: 'running', disk, options: [...options, '--kind', 'suspended'], result: { kind: 'suspended', how: 'guest', stateAfter: 'running', copied }, note: 'paused, moved, resumed' },
+    {
+      state: 'running',
+      disk,
+      options,
+      result: { kind: 'live', how: 'guest', stateAfter: 'running', copied },
+      note: `the guest runs on; ${shared}`,
+    },
+    {
+      state: 'running',
+      disk,
+      options: [...options, '--kind', 'cold'],
+      result: { refused: 'kind-unfit' },
+      note: 'a running guest is not shut down by a move',
+    },
+    {
+      state: 'running',
+      disk,
+      options: [...options, '--kind', 'suspended'],
+      result: { kind: 'suspended', how: 'guest', stateAfter: 'running', copied },
+      note: 'paused, moved, resumed',
+    },
     ...(copied
-      ? [{ state: 'running' as const, disk, options: ['--temporary'], result: { refused: 'temporary-needs-shared' }, note: 'what it writes there would be lost when it comes back' }]
+      ? [
+          {
+            state: 'running' as const,
+            disk,
+            options: ['--temporary'],
+            result: { refused: 'temporary-needs-shared' },
+            note: 'what it writes there would be lost when it comes back',
+          },
+        ]
       : []),
-    { state: 'paused', disk, options, result: { kind: 'suspended', how: 'guest', stateAfter: 'paused', copied }, note: `it arrives paused; ${shared}` },
+    {
+      state: 'paused',
+      disk,
+      options,
+      result: { kind: 'suspended', how: 'guest', stateAfter: 'paused', copied },
+      note: `it arrives paused; ${shared}`,
+    },
     ...(copied || disk === 'none'
       ? []
-      : [{ state: 'paused' as const, disk, options, result: { refused: 'vm-arrived-paused' }, note: 'a guest that arrived paused must run before it moves again: QEMU would lose its memory' }]),
-    { state: 'saved', disk, options, result: { kind: 'suspended', how: coldWay, stateAfter: 'saved', copied }, note: 'its memory travels as the file that libvirt saved' },
-    { state: 'saved', disk, options: [...options, '--kind', 'cold'], result: { refused: 'kind-unfit' }, note: 'its memory would be lost' },
-    { state: 'saved', disk, options: [...options, '--auto-start'], result: { kind: 'suspended', how: coldWay, stateAfter: 'running', copied }, note: 'it goes on where it was saved' },
-    { state: 'shut-off', disk, options: [...options, '--kind', 'live'], result: { refused: 'kind-unfit' }, note: 'there is no guest to keep running' },
-    { state: 'shut-off', disk, options, result: { kind: 'cold', how: coldWay, stateAfter: 'shut-off', copied }, note: copied ? 'its disk travels in a paused helper domain' : 'only its definition travels' },
-    { state: 'shut-off', disk, options: [...options, '--auto-start'], result: { kind: 'cold', how: coldWay, stateAfter: 'running', copied }, note: 'started on the target afterwards' },
+      : [
+          {
+            state: 'paused' as const,
+            disk,
+            options,
+            result: { refused: 'vm-arrived-paused' },
+            note: 'a guest that arrived paused must run before it moves again: QEMU would lose its memory',
+          },
+        ]),
+    {
+      state: 'saved',
+      disk,
+      options,
+      result: { kind: 'suspended', how: coldWay, stateAfter: 'saved', copied },
+      note: 'its memory travels as the file that libvirt saved',
+    },
+    {
+      state: 'saved',
+      disk,
+      options: [...options, '--kind', 'cold'],
+      result: { refused: 'kind-unfit' },
+      note: 'its memory would be lost',
+    },
+    {
+      state: 'saved',
+      disk,
+      options: [...options, '--auto-start'],
+      result: { kind: 'suspended', how: coldWay, stateAfter: 'running', copied },
+      note: 'it goes on where it was saved',
+    },
+    {
+      state: 'shut-off',
+      disk,
+      options: [...options, '--kind', 'live'],
+      result: { refused: 'kind-unfit' },
+      note: 'there is no guest to keep running',
+    },
+    {
+      state: 'shut-off',
+      disk,
+      options,
+      result: { kind: 'cold', how: coldWay, stateAfter: 'shut-off', copied },
+      note: copied ? 'its disk travels in a paused helper domain' : 'only its definition travels',
+    },
+    {
+      state: 'shut-off',
+      disk,
+      options: [...options, '--auto-start'],
+      result: { kind: 'cold', how: coldWay, stateAfter: 'running', copied },
+      note: 'started on the target afterwards',
+    },
   ];
 }
 
 export const diskKindsOfTheTable: readonly DiskKind[] = ['none', 'local', 'shared', 'block', 'nbd'];
 
-const diskNames: Readonly<Record<DiskKind, string>> = { none: 'none', local: 'file of one host', shared: 'file both hosts have', block: 'block device', nbd: 'network disk' };
+const diskNames: Readonly<Record<DiskKind, string>> = {
+  none: 'none',
+  local: 'file of one host',
+  shared: 'file both hosts have',
+  block: 'block device',
+  nbd: 'network disk',
+};
 
 /** docs/moves.md */
 export function movesPage(): string {
-  const rows = diskKindsOfTheTable.flatMap((disk) => movesOf(disk)).map(({ state, disk, options, result, note }) => {
-    const asked = options.length === 0 ? '' : `\`${options.join(' ')}\``;
-    const what = 'refused' in result ? `refused: \`${result.refused}\`` : `${result.kind}, then ${result.stateAfter}`;
-    return `| ${state} | ${diskNames[disk]} | ${asked} | ${what} | ${note} |`;
-  });
+  const rows = diskKindsOfTheTable
+    .flatMap((disk) => movesOf(disk))
+    .map(({ state, disk, options, result, note }) => {
+      const asked = options.length === 0 ? '' : `\`${options.join(' ')}\``;
+      const what = 'refused' in result ? `refused: \`${result.refused}\`` : `${result.kind}, then ${result.stateAfter}`;
+      return `| ${state} | ${diskNames[disk]} | ${asked} | ${what} | ${note} |`;
+    });
   return `# What moves, and how
 
 Every row is a test on real libvirt hosts (test/moves.test.ts); this page is made from the same table by

@@ -1,5 +1,6 @@
 /**
- * What is told beforehand, on real hosts: the rate that QEMU measures of a guest that writes at a known pace, against the bandwidth of the
+ * What is told beforehand, on real hosts: the rate that QEMU measures of a guest that writes at a known pace, against
+ * the bandwidth of the
  * migration; and that a policy which names nothing that would help says so before a byte is sent.
  */
 import assert from 'node:assert/strict';
@@ -26,8 +27,11 @@ interface Outlook {
   readonly latestMs?: number;
   readonly remedies: readonly { readonly do: string }[];
 }
-const planned = async (vm: string, ...options: readonly string[]): Promise<Outlook> => (await fleet.plane.json<{ readonly outlook: Outlook }>('vm', 'migrate', vm, '--to', 'host2', '--dry-run', ...options)).outlook;
-const notes = ({ decisions = [] }: MigrationJson): readonly string[] => decisions.filter(({ do: what }) => what === 'note: outlook').map(({ text }) => text);
+const planned = async (vm: string, ...options: readonly string[]): Promise<Outlook> =>
+  (await fleet.plane.json<{ readonly outlook: Outlook }>('vm', 'migrate', vm, '--to', 'host2', '--dry-run', ...options))
+    .outlook;
+const notes = ({ decisions = [] }: MigrationJson): readonly string[] =>
+  decisions.filter(({ do: what }) => what === 'note: outlook').map(({ text }) => text);
 const mib = 1_048_576;
 
 test('a guest at a fraction of the bandwidth is said to converge, and does', async () => {
@@ -38,7 +42,10 @@ test('a guest at a fraction of the bandwidth is said to converge, and does', asy
   assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
   assert.deepEqual(notes(done).length, 1);
   assert.match(notes(done)[0] ?? '', /pre-copy would end/);
-  assert.equal(done.phases.some(({ phase }) => phase === 'post-copy'), false);
+  assert.equal(
+    done.phases.some(({ phase }) => phase === 'post-copy'),
+    false,
+  );
 });
 
 test('one far above it is said not to, with what the policy would do; the same guest on a fast link is another matter', async () => {
@@ -46,27 +53,62 @@ test('one far above it is said not to, with what the policy would do; the same g
   assert.equal(slow.kind, 'does-not-converge', slow.text);
   assert.ok((slow.dirtyBytesPerSecond ?? 0) > 2 * mib, slow.text);
   assert.match(slow.text, /the policy "default" switches to post-copy after the first pass$/);
-  assert.notEqual((await planned('busy', '--max-bandwidth-mb', '2000', '--max-downtime-ms', '1000')).kind, 'does-not-converge');
-  const text = await fleet.plane.ferry('vm', 'migrate', 'busy', '--to', 'host2', '--dry-run', '--max-bandwidth-mb', '2');
-  assert.match(text.stdout, /^outlook +the guest writes .* times the 2 of this migration: pre-copy will not end by itself/m);
+  assert.notEqual(
+    (await planned('busy', '--max-bandwidth-mb', '2000', '--max-downtime-ms', '1000')).kind,
+    'does-not-converge',
+  );
+  const text = await fleet.plane.ferry(
+    'vm',
+    'migrate',
+    'busy',
+    '--to',
+    'host2',
+    '--dry-run',
+    '--max-bandwidth-mb',
+    '2',
+  );
+  assert.match(
+    text.stdout,
+    /^outlook +the guest writes .* times the 2 of this migration: pre-copy will not end by itself/m,
+  );
 });
 
-test('a policy that forbids what it would take says so in the plan and on the migration, before the transfer; it is told, not refused', async () => {
-  const plan = await planned('busy', '--max-bandwidth-mb', '2', '--policy', 'harvester');
-  assert.deepEqual([plan.kind, plan.remedies], ['does-not-converge', []]);
-  const hopeless = /pre-copy will not end by itself.*the policy "harvester" names nothing that would help: it would be given up after \d+ s, or after 150 s without progress/;
-  assert.match(plan.text, hopeless);
-  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'busy', '--to', 'host2', '--max-bandwidth-mb', '2', '--policy', 'harvester', '--detach');
-  const begun = await waitFor('memory to travel', async () => {
-    const now = await fleet.migration(id);
-    return now.progress === undefined ? undefined : now;
-  }, { timeoutMs: 30_000 });
-  assert.match(notes(begun)[0] ?? '', hopeless);
-  assert.equal(begun.decisions?.[0]?.do, 'note: outlook');
-  await fleet.plane.ferry('migration', 'abort', id);
-  assert.equal((await fleet.ended(id)).outcome, 'cancelled');
-  assert.equal(await fleet.state('host1', 'busy'), 'running');
-});
+test(
+  'a policy that forbids what it would take says so in the plan and on the migration, before the transfer; ' +
+    'it is told, not refused',
+  async () => {
+    const plan = await planned('busy', '--max-bandwidth-mb', '2', '--policy', 'harvester');
+    assert.deepEqual([plan.kind, plan.remedies], ['does-not-converge', []]);
+    const hopeless =
+      /pre-copy will not end by itself.*the policy "harvester" names nothing that would help: it would be given up after \d+ s, or after 150 s without progress/;
+    assert.match(plan.text, hopeless);
+    const { id } = await fleet.plane.json<MigrationJson>(
+      'vm',
+      'migrate',
+      'busy',
+      '--to',
+      'host2',
+      '--max-bandwidth-mb',
+      '2',
+      '--policy',
+      'harvester',
+      '--detach',
+    );
+    const begun = await waitFor(
+      'memory to travel',
+      async () => {
+        const now = await fleet.migration(id);
+        return now.progress === undefined ? undefined : now;
+      },
+      { timeoutMs: 30_000 },
+    );
+    assert.match(notes(begun)[0] ?? '', hopeless);
+    assert.equal(begun.decisions?.[0]?.do, 'note: outlook');
+    await fleet.plane.ferry('migration', 'abort', id);
+    assert.equal((await fleet.ended(id)).outcome, 'cancelled');
+    assert.equal(await fleet.state('host1', 'busy'), 'running');
+  },
+);
 
 test('the default pays nothing for it: what it would do ends any guest', async () => {
   const done = await fleet.move('busy', '--to', 'host2', '--max-bandwidth-mb', '8');

@@ -1,5 +1,6 @@
 /**
- * Policies on real hosts: a busy guest ends as its policy says, each decision is told with its figures, and nothing is done to a guest that
+ * Policies on real hosts: a busy guest ends as its policy says, each decision is told with its figures, and nothing
+ * is done to a guest that
  * its policy does not name.
  */
 import assert from 'node:assert/strict';
@@ -37,7 +38,10 @@ test('the default takes a guest that cannot converge over by post-copy, and says
   const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '16');
   assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
   assert.ok(done.phases.some(({ phase }) => phase === 'post-copy'));
-  assert.match(decisions(done), /iteration \d+: \d+ MiB left, guest writes \d+ MiB\/s, link gives \d+: .*switching to post-copy/);
+  assert.match(
+    decisions(done),
+    /iteration \d+: \d+ MiB left, guest writes \d+ MiB\/s, link gives \d+: .*switching to post-copy/,
+  );
   assert.deepEqual([done.policy?.name, done.policy?.from], ['default', 'default']);
   assert.ok(done.downtimeMs !== undefined && done.downtimeMs < 5_000, `${done.downtimeMs} ms`);
   await countsOn();
@@ -46,8 +50,28 @@ test('the default takes a guest that cannot converge over by post-copy, and says
 
 test('a policy that forbids what it would take: said on the way, given up at the deadline, the guest untouched', async () => {
   const from = (await fleet.show('busy')).host;
-  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'busy', '--to', await there(), '--max-bandwidth-mb', '16', '--policy', 'harvester', '--deadline', '5m', '--detach');
-  await waitFor('it to say that it does not end', async () => /does not end by itself, and the policy names nothing that would help/.test(decisions(await fleet.migration(id))) || undefined, { timeoutMs: 60_000 });
+  const { id } = await fleet.plane.json<MigrationJson>(
+    'vm',
+    'migrate',
+    'busy',
+    '--to',
+    await there(),
+    '--max-bandwidth-mb',
+    '16',
+    '--policy',
+    'harvester',
+    '--deadline',
+    '5m',
+    '--detach',
+  );
+  await waitFor(
+    'it to say that it does not end',
+    async () =>
+      /does not end by itself, and the policy names nothing that would help/.test(
+        decisions(await fleet.migration(id)),
+      ) || undefined,
+    { timeoutMs: 60_000 },
+  );
   await fleet.plane.json('migration', 'set', id, '--deadline', '1s');
   const last = await fleet.ended(id);
   assert.equal(last.error?.code, 'migration-not-converged', JSON.stringify(last.error));
@@ -69,9 +93,28 @@ test('a policy that may pause: the guest is paused until it has arrived, and its
 });
 
 test('a policy that may throttle: QEMU does, and it shows', async () => {
-  await policy('throttles', { steps: [{ when: 'passes', count: 30, do: 'abort' }], throttle: { initialPercent: 50, incrementPercent: 20 }, postCopy: 'never' });
-  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'busy', '--to', await there(), '--max-bandwidth-mb', '16', '--policy', 'throttles', '--detach');
-  await waitFor('the guest to be slowed down', async () => ((await fleet.migration(id)).progress?.throttlePercent === undefined ? undefined : true), { timeoutMs: 60_000 });
+  await policy('throttles', {
+    steps: [{ when: 'passes', count: 30, do: 'abort' }],
+    throttle: { initialPercent: 50, incrementPercent: 20 },
+    postCopy: 'never',
+  });
+  const { id } = await fleet.plane.json<MigrationJson>(
+    'vm',
+    'migrate',
+    'busy',
+    '--to',
+    await there(),
+    '--max-bandwidth-mb',
+    '16',
+    '--policy',
+    'throttles',
+    '--detach',
+  );
+  await waitFor(
+    'the guest to be slowed down',
+    async () => ((await fleet.migration(id)).progress?.throttlePercent === undefined ? undefined : true),
+    { timeoutMs: 60_000 },
+  );
   await fleet.plane.ferry('migration', 'abort', id);
   await fleet.ended(id, 90_000);
 });
@@ -92,7 +135,12 @@ test('policies are versioned, selected by label and cluster, and kept as they we
   assert.deepEqual([first.version, second.version], [1, 2]);
   await fleet.plane.json('policy', 'bind', 'tier=db', 'mine');
   await fleet.plane.json('cluster', 'set', 'default', '--policy', 'nova');
-  const planned = async () => (await fleet.plane.json<{ readonly policy: { readonly name: string; readonly from: string; readonly version: number } }>('vm', 'migrate', 'busy', '--dry-run')).policy;
+  const planned = async () =>
+    (
+      await fleet.plane.json<{
+        readonly policy: { readonly name: string; readonly from: string; readonly version: number };
+      }>('vm', 'migrate', 'busy', '--dry-run')
+    ).policy;
   const nameOf = async () => {
     const { name, from, version } = await planned();
     return [name, from, version];
@@ -108,14 +156,40 @@ test('policies are versioned, selected by label and cluster, and kept as they we
   assert.equal((await fleet.plane.ferry('policy', 'remove', 'mine')).code, 0);
   const unknown = await fleet.plane.ferry('vm', 'migrate', 'busy', '--policy', 'nonsense');
   assert.match(unknown.stderr, /no policy "nonsense"/);
-  await assert.rejects(policy('bad', { downtime: { initialMs: 900, limitMs: 100 } }), /begins with 900 ms, above its limit of 100 ms/);
+  await assert.rejects(
+    policy('bad', { downtime: { initialMs: 900, limitMs: 100 } }),
+    /begins with 900 ms, above its limit of 100 ms/,
+  );
 });
 
 test('an operator steers one that runs: pause budget, deadline, pause', async () => {
   const to = await there();
-  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'busy', '--to', to, '--max-bandwidth-mb', '6', '--policy', 'harvester', '--detach');
-  await waitFor('memory to travel', async () => ((await fleet.migration(id)).progress === undefined ? undefined : true), { timeoutMs: 20_000 });
-  const tuned = await fleet.plane.json<MigrationJson>('migration', 'set', id, '--max-downtime-ms', '250', '--deadline', '10m');
+  const { id } = await fleet.plane.json<MigrationJson>(
+    'vm',
+    'migrate',
+    'busy',
+    '--to',
+    to,
+    '--max-bandwidth-mb',
+    '6',
+    '--policy',
+    'harvester',
+    '--detach',
+  );
+  await waitFor(
+    'memory to travel',
+    async () => ((await fleet.migration(id)).progress === undefined ? undefined : true),
+    { timeoutMs: 20_000 },
+  );
+  const tuned = await fleet.plane.json<MigrationJson>(
+    'migration',
+    'set',
+    id,
+    '--max-downtime-ms',
+    '250',
+    '--deadline',
+    '10m',
+  );
   assert.match(decisions(tuned), /operator set the deadline[\s\S]*operator set the pause budget: 250 ms/);
   assert.ok(tuned.deadlineAt !== undefined);
   await fleet.plane.json('migration', 'pause', id);
@@ -129,7 +203,16 @@ test('an operator steers one that runs: pause budget, deadline, pause', async ()
 test('finish quickly: the pause becomes what the rest needs, and the guest runs on there', async () => {
   const to = await there();
   const before = boots();
-  const done = await fleet.move('busy', '--to', to, '--max-bandwidth-mb', '24', '--policy', 'harvester', '--quickly-finish');
+  const done = await fleet.move(
+    'busy',
+    '--to',
+    to,
+    '--max-bandwidth-mb',
+    '24',
+    '--policy',
+    'harvester',
+    '--quickly-finish',
+  );
   assert.equal(done.outcome, 'succeeded', JSON.stringify(done.error));
   assert.match(decisions(done), /2 passes gained nothing, raising the pause budget from 300 ms to \d+ ms/);
   assert.deepEqual(done.vmIsNow, { host: to, state: 'running' });

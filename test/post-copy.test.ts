@@ -1,5 +1,6 @@
 /**
- * Post-copy on real hosts: a guest that dirties memory faster than the link carries it is switched over by command, runs on the target
+ * Post-copy on real hosts: a guest that dirties memory faster than the link carries it is switched over by command,
+ * runs on the target
  * without a new boot, and nothing goes back from then on.
  */
 import assert from 'node:assert/strict';
@@ -15,8 +16,24 @@ withFleet(async (made) => {
 });
 
 const start = async (to: string, ...options: readonly string[]): Promise<string> => {
-  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'busy', '--to', to, '--max-bandwidth-mb', '4', '--policy', 'harvester', '--detach', ...options);
-  await waitFor('memory to travel', async () => ((await fleet.migration(id)).progress === undefined ? undefined : true), { timeoutMs: 20_000 });
+  const { id } = await fleet.plane.json<MigrationJson>(
+    'vm',
+    'migrate',
+    'busy',
+    '--to',
+    to,
+    '--max-bandwidth-mb',
+    '4',
+    '--policy',
+    'harvester',
+    '--detach',
+    ...options,
+  );
+  await waitFor(
+    'memory to travel',
+    async () => ((await fleet.migration(id)).progress === undefined ? undefined : true),
+    { timeoutMs: 20_000 },
+  );
   return id;
 };
 
@@ -28,7 +45,8 @@ test('it must have been allowed, and nothing else must speak against it', async 
   assert.equal((await fleet.ended(id)).outcome, 'cancelled');
   assert.equal(await fleet.state('host1', 'busy'), 'running');
   const unfit = await fleet.plane.ferry('vm', 'migrate', 'busy', '--postcopy', '--direct', '--parallel', '2');
-  for (const why of [/Post-copy needs the hosts to drive/, /not do post-copy over several connections/]) assert.match(unfit.stderr, why);
+  for (const why of [/Post-copy needs the hosts to drive/, /not do post-copy over several connections/])
+    assert.match(unfit.stderr, why);
 });
 
 test('switched over: the guest runs on the target, an abort is refused, and it ends there', async () => {
@@ -43,7 +61,9 @@ test('switched over: the guest runs on the target, an abort is refused, and it e
   assert.deepEqual(done.vmIsNow, { host: 'host2', state: 'running' });
   assert.equal(await fleet.state('host1', 'busy'), 'absent');
   const before = readTicks(vmLog(fleet.lab, 'busy')).last;
-  await waitFor('the guest to count on', () => (readTicks(vmLog(fleet.lab, 'busy')).last > before ? true : undefined), { timeoutMs: 20_000 });
+  await waitFor('the guest to count on', () => (readTicks(vmLog(fleet.lab, 'busy')).last > before ? true : undefined), {
+    timeoutMs: 20_000,
+  });
   assert.equal(readTicks(vmLog(fleet.lab, 'busy')).boots.length, boots);
   const late = await fleet.plane.ferry('migration', 'postcopy', id);
   assert.match(late.stderr, /has already succeeded/);

@@ -1,5 +1,6 @@
 /**
- * Post-copy whose link breaks, on real hosts: what both say then, that nothing is lost, and that a recovery brings the guest through. The
+ * Post-copy whose link breaks, on real hosts: what both say then, that nothing is lost, and that a recovery brings
+ * the guest through. The
  * source keeps what the target has not, so neither may be ended before.
  */
 import assert from 'node:assert/strict';
@@ -33,12 +34,17 @@ const heal = (host: string): Promise<string> => hosts.sh(host, 'nft delete table
 async function switchedOver(from: string, to: string) {
   const source = hosts.driver(from);
   const performing = source.perform(guest.request(to, { maxBandwidthMiBPerSecond: 4 }), soon());
-  await waitFor('memory to travel', async () => ((await source.sample(guest.uuid, soon()))?.processedBytes ?? 0) > 1e6 || undefined, { timeoutMs: 30_000 });
+  await waitFor(
+    'memory to travel',
+    async () => ((await source.sample(guest.uuid, soon()))?.processedBytes ?? 0) > 1e6 || undefined,
+    { timeoutMs: 30_000 },
+  );
   await virsh(hosts.lab, from, ['migrate-setspeed', 'busy', '3', '--postcopy']);
   await source.startPostCopy(guest.uuid, soon());
   assert.equal(await guest.until(from, 'paused/post-copy'), 'paused/post-copy');
   await guest.until(to, 'running/post-copy');
-  // an emulated CPU that takes an interrupt holds QEMU's lock: if the link broke while a page for that is missing, QEMU would answer nobody
+  // an emulated CPU that takes an interrupt holds QEMU's lock: if the link broke while a page for that is missing,
+  // QEMU would answer nobody
   // any more, libvirt neither. What interrupts need comes with the first of them.
   for (let i = 0; i < 3; i += 1) await guest.countsOn();
   return { performing };
@@ -51,48 +57,67 @@ const arrivesAt = async (from: string, to: string, boots: number): Promise<void>
   assert.equal(guest.boots(), boots);
 };
 
-test('QEMU loses its connection: both halves say so, a recovery fails while it is cut, and brings the guest through later', { timeout: 180_000, skip: onlyFull('the same is done by the control plane in every run (fault-post-copy.test.ts)') }, async () => {
-  const boots = guest.boots();
-  const { performing } = await switchedOver('host1', 'host2');
-  await cut('host2', brokenMigrationPort);
-  await guest.until('host1', 'paused/post-copy-failed');
-  await guest.until('host2', 'running/post-copy-failed');
-  const { failure } = await performing;
-  assert.deepEqual([failure?.outcome, failure?.libvirtCode], ['refused', 9], failure?.message);
+test(
+  'QEMU loses its connection: both halves say so, a recovery fails while it is cut, and brings the guest through later',
+  { timeout: 180_000, skip: onlyFull('the same is done by the control plane in every run (fault-post-copy.test.ts)') },
+  async () => {
+    const boots = guest.boots();
+    const { performing } = await switchedOver('host1', 'host2');
+    await cut('host2', brokenMigrationPort);
+    await guest.until('host1', 'paused/post-copy-failed');
+    await guest.until('host2', 'running/post-copy-failed');
+    const { failure } = await performing;
+    assert.deepEqual([failure?.outcome, failure?.libvirtCode], ['refused', 9], failure?.message);
 
-  // the source's QEMU notices a moment after the target's: until then it says that it is at work
-  const inVain = await waitFor('a recovery to fail for good', async () => {
-    const tried = await hosts.driver('host1').recover(guest.request('host2'), soon());
-    return tried.failure?.stillRunning === true ? undefined : tried;
-  }, { timeoutMs: 30_000 });
-  assert.equal(inVain.failure?.outcome, 'refused');
-  assert.deepEqual([await guest.at('host1'), await guest.at('host2')], ['paused/post-copy-failed', 'running/post-copy-failed']);
+    // the source's QEMU notices a moment after the target's: until then it says that it is at work
+    const inVain = await waitFor(
+      'a recovery to fail for good',
+      async () => {
+        const tried = await hosts.driver('host1').recover(guest.request('host2'), soon());
+        return tried.failure?.stillRunning === true ? undefined : tried;
+      },
+      { timeoutMs: 30_000 },
+    );
+    assert.equal(inVain.failure?.outcome, 'refused');
+    assert.deepEqual(
+      [await guest.at('host1'), await guest.at('host2')],
+      ['paused/post-copy-failed', 'running/post-copy-failed'],
+    );
 
-  await heal('host2');
-  // else it would go on at the pace of the broken one
-  await virsh(hosts.lab, 'host1', ['migrate-setspeed', 'busy', '1000', '--postcopy']);
-  // a failure is not the last word: libvirt may tell that of the attempt before, while QEMU is at work again
-  await waitFor('the guest to be through', async () => {
-    const { failure } = await hosts.driver('host1').recover(guest.request('host2'), soon());
-    return failure === undefined || (await guest.at('host2')) === 'running/migrated' || undefined;
-  }, { timeoutMs: 60_000, intervalMs: 200 });
-  await arrivesAt('host1', 'host2', boots);
-});
+    await heal('host2');
+    // else it would go on at the pace of the broken one
+    await virsh(hosts.lab, 'host1', ['migrate-setspeed', 'busy', '1000', '--postcopy']);
+    // a failure is not the last word: libvirt may tell that of the attempt before, while QEMU is at work again
+    await waitFor(
+      'the guest to be through',
+      async () => {
+        const { failure } = await hosts.driver('host1').recover(guest.request('host2'), soon());
+        return failure === undefined || (await guest.at('host2')) === 'running/migrated' || undefined;
+      },
+      { timeoutMs: 60_000, intervalMs: 200 },
+    );
+    await arrivesAt('host1', 'host2', boots);
+  },
+);
 
-test('hosts lose each other, and QEMU does not notice: a recovery is not needed, and says so', { timeout: 180_000, skip: onlyFull('keepalive takes its time') }, async () => {
-  const boots = guest.boots();
-  const { performing } = await switchedOver('host2', 'host1');
-  await cut('host2', silence(hosts.address('host1')));
-  await guest.until('host2', 'paused/post-copy-failed');
-  assert.equal((await performing).failure?.outcome, 'refused');
-  // its daemon waits for the rest, and knows of nothing
-  assert.equal(await guest.at('host1'), 'running/post-copy');
-  await heal('host2');
-  const { failure } = await hosts.driver('host2').recover(guest.request('host1'), soon());
-  assert.equal(failure?.stillRunning, true, failure?.message);
-  await virsh(hosts.lab, 'host2', ['migrate-setspeed', 'busy', '1000', '--postcopy']);
-  await arrivesAt('host2', 'host1', boots);
-});
+test(
+  'hosts lose each other, and QEMU does not notice: a recovery is not needed, and says so',
+  { timeout: 180_000, skip: onlyFull('keepalive takes its time') },
+  async () => {
+    const boots = guest.boots();
+    const { performing } = await switchedOver('host2', 'host1');
+    await cut('host2', silence(hosts.address('host1')));
+    await guest.until('host2', 'paused/post-copy-failed');
+    assert.equal((await performing).failure?.outcome, 'refused');
+    // its daemon waits for the rest, and knows of nothing
+    assert.equal(await guest.at('host1'), 'running/post-copy');
+    await heal('host2');
+    const { failure } = await hosts.driver('host2').recover(guest.request('host1'), soon());
+    assert.equal(failure?.stillRunning, true, failure?.message);
+    await virsh(hosts.lab, 'host2', ['migrate-setspeed', 'busy', '1000', '--postcopy']);
+    await arrivesAt('host2', 'host1', boots);
+  },
+);
 
 test('there is nothing to recover where nothing is on its way', async () => {
   const { failure } = await hosts.driver('host1').recover(guest.request('host2'), soon());

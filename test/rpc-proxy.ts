@@ -1,5 +1,6 @@
 /**
- * Stands between a control plane and a host's daemon and knows frames: it can keep back the call or the answer of one procedure, which is how
+ * Stands between a control plane and a host's daemon and knows frames: it can keep back the call or the answer of one
+ * procedure, which is how
  * a test gets between two steps of a migration. Source of the layout: libvirt's virnetprotocol.x.
  */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -16,7 +17,10 @@ export interface Proxy extends AsyncDisposable {
   lead(host: string): void;
   /** Those that came so far. */
   connections(): number;
-  /** From now on this frame is kept back, once. Resolves when it came by; `drop` then closes both ends of its connection. */
+  /**
+   * From now on this frame is kept back, once. Resolves when it came by; `drop` then closes both ends of its
+   * connection.
+   */
   hold(what: 'call' | 'answer', procedure: number): Promise<{ readonly drop: () => void }>;
 }
 
@@ -37,7 +41,13 @@ function frames(): (chunk: Buffer) => readonly Buffer[] {
 
 export async function proxyTo(first: string, port = 16_509): Promise<Proxy> {
   let host = first;
-  let wanted: { readonly what: 'call' | 'answer'; readonly procedure: number; readonly seen: (held: { readonly drop: () => void }) => void } | undefined;
+  let wanted:
+    | {
+        readonly what: 'call' | 'answer';
+        readonly procedure: number;
+        readonly seen: (held: { readonly drop: () => void }) => void;
+      }
+    | undefined;
   const open = new Set<Socket>();
   let came = 0;
   const server = createServer((client) => {
@@ -60,7 +70,11 @@ export async function proxyTo(first: string, port = 16_509): Promise<Proxy> {
       const cut = frames();
       from.on('data', (chunk: Buffer) => {
         for (const frame of cut(chunk)) {
-          if (wanted?.what === what && frame.readUInt32BE(at.procedure) === wanted.procedure && frame.readUInt32BE(at.type) === type) {
+          if (
+            wanted?.what === what &&
+            frame.readUInt32BE(at.procedure) === wanted.procedure &&
+            frame.readUInt32BE(at.type) === type
+          ) {
             const { seen } = wanted;
             wanted = undefined;
             seen({ drop });

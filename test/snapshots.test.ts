@@ -1,5 +1,6 @@
 /**
- * VMs with snapshots and checkpoints move with them, or stay with them: names, tree and the current one are compared before
+ * VMs with snapshots and checkpoints move with them, or stay with them: names, tree and the current one are compared
+ * before
  * and after, on whichever side the VM ends up.
  */
 import assert from 'node:assert/strict';
@@ -34,51 +35,71 @@ async function withSnapshots(name: string, disk: 'local' | 'shared'): Promise<st
   return snapshots('host1', name);
 }
 
-test('shared disk: live with its snapshots, back after an abort, found again after a crash', { timeout: 180_000 }, async () => {
-  const before = await withSnapshots('tree', 'shared');
-  assert.match(before, /first[\s\S]*second[\s\S]*third/);
-  const { stdout } = await plane.ferry('vm', 'migrate', 'tree', '--detach', '--max-bandwidth-mb', '1');
-  await waitFor('the transfer', async () => (await migration(stdout.trim())).phase === 'transferring' || undefined, { timeoutMs: 20_000 });
-  assert.doesNotMatch(await snapshots('host1', 'tree'), /first/, 'libvirt would refuse the move');
-  await plane.json('migration', 'abort', stdout.trim());
-  assert.equal((await ended(stdout.trim())).outcome, 'cancelled');
-  assert.equal(await snapshots('host1', 'tree'), before);
+test(
+  'shared disk: live with its snapshots, back after an abort, found again after a crash',
+  { timeout: 180_000 },
+  async () => {
+    const before = await withSnapshots('tree', 'shared');
+    assert.match(before, /first[\s\S]*second[\s\S]*third/);
+    const { stdout } = await plane.ferry('vm', 'migrate', 'tree', '--detach', '--max-bandwidth-mb', '1');
+    await waitFor('the transfer', async () => (await migration(stdout.trim())).phase === 'transferring' || undefined, {
+      timeoutMs: 20_000,
+    });
+    assert.doesNotMatch(await snapshots('host1', 'tree'), /first/, 'libvirt would refuse the move');
+    await plane.json('migration', 'abort', stdout.trim());
+    assert.equal((await ended(stdout.trim())).outcome, 'cancelled');
+    assert.equal(await snapshots('host1', 'tree'), before);
 
-  assert.equal((await move('tree')).outcome, 'succeeded');
-  assert.equal(await snapshots('host2', 'tree'), before);
+    assert.equal((await move('tree')).outcome, 'succeeded');
+    assert.equal(await snapshots('host2', 'tree'), before);
 
-  const again = (await plane.ferry('vm', 'migrate', 'tree', '--detach', '--max-bandwidth-mb', '1')).stdout.trim();
-  await waitFor('some progress', async () => ((await migration(again)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
-  await plane.kill();
-  await virsh(lab, 'host2', ['domjobabort', 'tree']);
-  await plane.start();
-  assert.equal((await ended(again)).outcome, 'failed');
-  assert.equal(await snapshots('host2', 'tree'), before);
-  const { last } = readTicks(vmLog(lab, 'tree'));
-  await virsh(lab, 'host2', ['snapshot-revert', 'tree', 'first', '--running'], { timeoutMs: 60_000 });
-  await waitFor('the guest to run from its snapshot', () => (/^tick \d+/m.test(vmLog(lab, 'tree')) && readTicks(vmLog(lab, 'tree')).last !== last) || undefined, { timeoutMs: 30_000 });
-  await vmDelete(lab, 'tree');
-});
+    const again = (await plane.ferry('vm', 'migrate', 'tree', '--detach', '--max-bandwidth-mb', '1')).stdout.trim();
+    await waitFor('some progress', async () => ((await migration(again)).progress?.percent ?? 0) > 0 || undefined, {
+      timeoutMs: 20_000,
+    });
+    await plane.kill();
+    await virsh(lab, 'host2', ['domjobabort', 'tree']);
+    await plane.start();
+    assert.equal((await ended(again)).outcome, 'failed');
+    assert.equal(await snapshots('host2', 'tree'), before);
+    const { last } = readTicks(vmLog(lab, 'tree'));
+    await virsh(lab, 'host2', ['snapshot-revert', 'tree', 'first', '--running'], { timeoutMs: 60_000 });
+    await waitFor(
+      'the guest to run from its snapshot',
+      () => (/^tick \d+/m.test(vmLog(lab, 'tree')) && readTicks(vmLog(lab, 'tree')).last !== last) || undefined,
+      { timeoutMs: 30_000 },
+    );
+    await vmDelete(lab, 'tree');
+  },
+);
 
-test('local disk: refused live, since the copy would lose what is inside the file; cold the file travels as it is', { timeout: 180_000 }, async () => {
-  const before = await withSnapshots('inside', 'local');
-  const refused = await plane.ferry('vm', 'migrate', 'inside');
-  assert.equal(refused.code, 4);
-  assert.match(refused.stderr, /snapshots inside its file/);
-  assert.equal(await snapshots('host1', 'inside'), before);
-  await virsh(lab, 'host1', ['destroy', 'inside']);
-  await seen('inside', 'shut-off');
-  assert.equal((await move('inside')).outcome, 'succeeded');
-  assert.equal(await snapshots('host2', 'inside'), before);
-  const image = '/var/lib/libvirt/images/inside.qcow2';
-  const list = (host: string) => run(execCommand(lab, host, ['qemu-img', 'snapshot', '-l', image]));
-  assert.equal(await list('host2'), await list('host1'));
-  await run(execCommand(lab, 'host2', ['qemu-img', 'check', '-q', image]));
-  await virsh(lab, 'host2', ['snapshot-revert', 'inside', 'second', '--running'], { timeoutMs: 60_000 });
-  const { last } = readTicks(vmLog(lab, 'inside'));
-  await waitFor('the guest to count on from its snapshot', () => readTicks(vmLog(lab, 'inside')).last > last || undefined, { timeoutMs: 30_000 });
-  await vmDelete(lab, 'inside');
-});
+test(
+  'local disk: refused live, since the copy would lose what is inside the file; cold the file travels as it is',
+  { timeout: 180_000 },
+  async () => {
+    const before = await withSnapshots('inside', 'local');
+    const refused = await plane.ferry('vm', 'migrate', 'inside');
+    assert.equal(refused.code, 4);
+    assert.match(refused.stderr, /snapshots inside its file/);
+    assert.equal(await snapshots('host1', 'inside'), before);
+    await virsh(lab, 'host1', ['destroy', 'inside']);
+    await seen('inside', 'shut-off');
+    assert.equal((await move('inside')).outcome, 'succeeded');
+    assert.equal(await snapshots('host2', 'inside'), before);
+    const image = '/var/lib/libvirt/images/inside.qcow2';
+    const list = (host: string) => run(execCommand(lab, host, ['qemu-img', 'snapshot', '-l', image]));
+    assert.equal(await list('host2'), await list('host1'));
+    await run(execCommand(lab, 'host2', ['qemu-img', 'check', '-q', image]));
+    await virsh(lab, 'host2', ['snapshot-revert', 'inside', 'second', '--running'], { timeoutMs: 60_000 });
+    const { last } = readTicks(vmLog(lab, 'inside'));
+    await waitFor(
+      'the guest to count on from its snapshot',
+      () => readTicks(vmLog(lab, 'inside')).last > last || undefined,
+      { timeoutMs: 30_000 },
+    );
+    await vmDelete(lab, 'inside');
+  },
+);
 
 test('checkpoints travel with the VM when both hosts have the disk', { timeout: 120_000 }, async () => {
   await vmCreate(lab, { name: 'points', host: 'host1', disk: 'shared', workload: 'disk' });

@@ -15,17 +15,32 @@ export interface StorageQuestions {
 
 export const storageOf = ({ lab, seen, sh }: Fleet): StorageQuestions => ({
   async create(name, disk, running = true) {
-    await vmCreate(lab, { name, host: 'host1', disk, ...(disk === 'none' ? {} : { workload: 'disk' }), ...(running ? {} : { until: 'defined' }) });
+    await vmCreate(lab, {
+      name,
+      host: 'host1',
+      disk,
+      ...(disk === 'none' ? {} : { workload: 'disk' }),
+      ...(running ? {} : { until: 'defined' }),
+    });
     await seen(name, running ? 'running' : 'shut-off');
   },
   async leftOn(host, name) {
-    const domains = (await virsh(lab, host, ['list', '--all', '--name'])).split('\n').filter((each) => each.startsWith('ferry-'));
-    const pools = (await virsh(lab, host, ['pool-list', '--all', '--name'])).split('\n').filter((each) => each.includes('ferry-look'));
-    const files = (await sh(host, `ls ${images} /var/lib/libvirt/shared`)).split('\n').filter((each) => each.startsWith(`${name}.`) || each.startsWith('ferry-proof'));
+    const domains = (await virsh(lab, host, ['list', '--all', '--name']))
+      .split('\n')
+      .filter((each) => each.startsWith('ferry-'));
+    const pools = (await virsh(lab, host, ['pool-list', '--all', '--name']))
+      .split('\n')
+      .filter((each) => each.includes('ferry-look'));
+    const files = (await sh(host, `ls ${images} /var/lib/libvirt/shared`))
+      .split('\n')
+      .filter((each) => each.startsWith(`${name}.`) || each.startsWith('ferry-proof'));
     return [...domains, ...pools, ...files.map((each) => each.trim())];
   },
   async recordsUnbroken(name) {
     const verdict = await vmCheck(lab, name);
-    assert.ok(verdict.records > 0 && verdict.contiguous && verdict.corrupt === 0 && !verdict.duplicateWriters, JSON.stringify(verdict));
+    assert.ok(
+      verdict.records > 0 && verdict.contiguous && verdict.corrupt === 0 && !verdict.duplicateWriters,
+      JSON.stringify(verdict),
+    );
   },
 });

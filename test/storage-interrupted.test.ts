@@ -27,7 +27,9 @@ test('the control plane killed in a cold copy: started again it finishes the mov
   await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 24M' ${images}/adopt.qcow2 >/dev/null`);
   const { stdout } = await plane.ferry('vm', 'migrate', 'adopt', '--detach', '--auto-start', '--max-bandwidth-mb', '6');
   const id = stdout.trim();
-  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
+  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, {
+    timeoutMs: 20_000,
+  });
   await plane.kill();
   await plane.start();
   const ended = await endOf(id, 60_000);
@@ -37,41 +39,61 @@ test('the control plane killed in a cold copy: started again it finishes the mov
   await vmDelete(lab, 'adopt');
 });
 
-test('the control plane killed in a cold copy and the target gone with it: the VM stays, nothing stays paused', { timeout: 180_000 }, async () => {
-  await create('gone', 'local', false);
-  await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 32M' ${images}/gone.qcow2 >/dev/null`);
-  const { stdout } = await plane.ferry('vm', 'migrate', 'gone', '--detach', '--max-bandwidth-mb', '1');
-  const id = stdout.trim();
-  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
-  await plane.kill();
-  await powerOff(lab, 'host2');
-  await plane.start();
-  await powerOn(lab, 'host2');
-  const ended = await endOf(id, 120_000);
-  assert.equal(ended.outcome, 'failed');
-  assert.deepEqual(ended.vmIsNow, { host: 'host1', state: 'shut-off' });
-  assert.deepEqual([await leftOn('host1', 'gone'), await leftOn('host2', 'gone')], [['gone.qcow2'], []]);
-  assert.equal((await move('gone', '--auto-start')).outcome, 'succeeded');
-  await vmDelete(lab, 'gone');
-});
+test(
+  'the control plane killed in a cold copy and the target gone with it: the VM stays, nothing stays paused',
+  { timeout: 180_000 },
+  async () => {
+    await create('gone', 'local', false);
+    await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 32M' ${images}/gone.qcow2 >/dev/null`);
+    const { stdout } = await plane.ferry('vm', 'migrate', 'gone', '--detach', '--max-bandwidth-mb', '1');
+    const id = stdout.trim();
+    await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, {
+      timeoutMs: 20_000,
+    });
+    await plane.kill();
+    await powerOff(lab, 'host2');
+    await plane.start();
+    await powerOn(lab, 'host2');
+    const ended = await endOf(id, 120_000);
+    assert.equal(ended.outcome, 'failed');
+    assert.deepEqual(ended.vmIsNow, { host: 'host1', state: 'shut-off' });
+    assert.deepEqual([await leftOn('host1', 'gone'), await leftOn('host2', 'gone')], [['gone.qcow2'], []]);
+    assert.equal((await move('gone', '--auto-start')).outcome, 'succeeded');
+    await vmDelete(lab, 'gone');
+  },
+);
 
-test('the target dies in a live copy: the guest is freed from it while the target is dead, what was made is taken back once the target answers, and it moves then', { timeout: 240_000, skip: onlyFull('Ferry waits 18 s for a copy that stands still') }, async () => {
-  await create('half', 'local');
-  const { stdout } = await plane.ferry('vm', 'migrate', 'half', '--detach', '--max-bandwidth-mb', '1');
-  const id = stdout.trim();
-  await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, { timeoutMs: 20_000 });
-  await powerOff(lab, 'host2');
-  // a write of it waits for the dead copy: neither libvirt nor the kernel would end that for minutes
-  await waitFor('the guest to be free again', async () => (await virsh(lab, 'host1', ['domjobinfo', 'half']).catch(String)).includes('None') || undefined, { timeoutMs: 90_000 });
-  await recordsUnbroken('half');
-  assert.match((await migration(id)).decisions?.at(-1)?.text ?? '', /nothing has moved for \d+ s and host2 does not answer, giving up/);
-  await plane.kill();
-  await powerOn(lab, 'host2');
-  await plane.start();
-  const ended = await endOf(id, 60_000);
-  assert.deepEqual([ended.outcome, ended.vmIsNow], ['failed', { host: 'host1', state: 'running' }]);
-  assert.deepEqual(await leftOn('host2', 'half'), [], 'it was taken back once the target answered');
-  assert.equal((await move('half')).outcome, 'succeeded');
-  await recordsUnbroken('half');
-  await vmDelete(lab, 'half');
-});
+test(
+  'the target dies in a live copy: the guest is freed from it while the target is dead, what was made is ' +
+    'taken back once the target answers, and it moves then',
+  { timeout: 240_000, skip: onlyFull('Ferry waits 18 s for a copy that stands still') },
+  async () => {
+    await create('half', 'local');
+    const { stdout } = await plane.ferry('vm', 'migrate', 'half', '--detach', '--max-bandwidth-mb', '1');
+    const id = stdout.trim();
+    await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, {
+      timeoutMs: 20_000,
+    });
+    await powerOff(lab, 'host2');
+    // a write of it waits for the dead copy: neither libvirt nor the kernel would end that for minutes
+    await waitFor(
+      'the guest to be free again',
+      async () => (await virsh(lab, 'host1', ['domjobinfo', 'half']).catch(String)).includes('None') || undefined,
+      { timeoutMs: 90_000 },
+    );
+    await recordsUnbroken('half');
+    assert.match(
+      (await migration(id)).decisions?.at(-1)?.text ?? '',
+      /nothing has moved for \d+ s and host2 does not answer, giving up/,
+    );
+    await plane.kill();
+    await powerOn(lab, 'host2');
+    await plane.start();
+    const ended = await endOf(id, 60_000);
+    assert.deepEqual([ended.outcome, ended.vmIsNow], ['failed', { host: 'host1', state: 'running' }]);
+    assert.deepEqual(await leftOn('host2', 'half'), [], 'it was taken back once the target answered');
+    assert.equal((await move('half')).outcome, 'succeeded');
+    await recordsUnbroken('half');
+    await vmDelete(lab, 'half');
+  },
+);

@@ -1,4 +1,7 @@
-/** The first seeds of script/torture, each a VM that is built, moved, judged and taken away again; more of them by that command. */
+/**
+ * The first seeds of script/torture, each a VM that is built, moved, judged and taken away again; more of them by
+ * that command.
+ */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { temporaryLab, type TemporaryLab } from '@ferry/lab';

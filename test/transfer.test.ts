@@ -1,24 +1,40 @@
 /**
- * How the bytes of a move travel, on real hosts: who drives, encrypted, tunnelled, over several connections, by which address and ports; what
- * Ferry does when the hosts do not reach each other; and where the VM is when the control plane dies between the steps that it drives.
+ * How the bytes of a move travel, on real hosts: who drives, encrypted, tunnelled, over several connections, by which
+ * address and ports; what
+ * Ferry does when the hosts do not reach each other; and where the VM is when the control plane dies between the
+ * steps that it drives.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { credentialsOf, execCommand, issueCertificate, readTicks, run, virsh, vmCreate, vmLog, waitFor } from '@ferry/lab';
+import {
+  credentialsOf,
+  execCommand,
+  issueCertificate,
+  readTicks,
+  run,
+  virsh,
+  vmCreate,
+  vmLog,
+  waitFor,
+} from '@ferry/lab';
 import { onTheWire } from './wire.ts';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 let fleet: Fleet;
 let at = 'host1';
-withFleet(async (made) => {
-  fleet = made;
-  await vmCreate(made.lab, { name: 'guest', host: 'host1', workload: 'dirty:4' });
-  await vmCreate(made.lab, { name: 'writer', host: 'host1', disk: 'local', workload: 'disk' });
-}, { invariants: true });
+withFleet(
+  async (made) => {
+    fleet = made;
+    await vmCreate(made.lab, { name: 'guest', host: 'host1', workload: 'dirty:4' });
+    await vmCreate(made.lab, { name: 'writer', host: 'host1', disk: 'local', workload: 'disk' });
+  },
+  { invariants: true },
+);
 
-const addressOf = (host: string): string => fleet.temporary.status.hosts.find(({ name }) => name === host)?.address ?? assert.fail(host);
+const addressOf = (host: string): string =>
+  fleet.temporary.status.hosts.find(({ name }) => name === host)?.address ?? assert.fail(host);
 const other = (): string => (at === 'host1' ? 'host2' : 'host1');
 const moved = async (...options: readonly string[]): Promise<MigrationJson> => {
   const before = readTicks(vmLog(fleet.lab, 'guest'));
@@ -28,11 +44,15 @@ const moved = async (...options: readonly string[]): Promise<MigrationJson> => {
   assert.deepEqual(migration.vmIsNow, { host: to, state: 'running' });
   assert.equal(await fleet.state(at, 'guest'), 'absent');
   at = to;
-  await waitFor('the guest to count on', () => {
-    const now = readTicks(vmLog(fleet.lab, 'guest'));
-    assert.equal(now.boots.length, before.boots.length, 'the guest booted again');
-    return now.last > before.last ? true : undefined;
-  }, { timeoutMs: 20_000 });
+  await waitFor(
+    'the guest to count on',
+    () => {
+      const now = readTicks(vmLog(fleet.lab, 'guest'));
+      assert.equal(now.boots.length, before.boots.length, 'the guest booted again');
+      return now.last > before.last ? true : undefined;
+    },
+    { timeoutMs: 20_000 },
+  );
   return migration;
 };
 
@@ -45,18 +65,29 @@ const counted = async (...options: readonly string[]) => {
 test('peer-to-peer by default, direct when asked; the plan says why', async () => {
   const byHosts = await counted();
   assert.match(byHosts.transfer?.modeReason ?? '', /can be reached by qemu\+tcp/);
-  assert.ok(byHosts.wire.daemons >= 1 && byHosts.wire.data >= 1 && byHosts.wire.tls === 0, JSON.stringify(byHosts.wire));
+  assert.ok(
+    byHosts.wire.daemons >= 1 && byHosts.wire.data >= 1 && byHosts.wire.tls === 0,
+    JSON.stringify(byHosts.wire),
+  );
   const direct = await counted('--direct');
   assert.ok(direct.wire.daemons === 0 && direct.wire.data >= 1 && direct.wire.tls === 0, JSON.stringify(direct.wire));
   assert.deepEqual([direct.transfer?.mode, direct.transfer?.modeReason], ['direct', 'asked for']);
 });
 
 test('hosts that do not know each other by name: memory and disks go to the address by which Ferry reaches the target', async () => {
-  for (const host of ['host1', 'host2']) await fleet.sh(host, "cp /etc/hosts /root/hosts; sed -i '/host[12]/d' /etc/hosts; cat /etc/hosts; ! getent hosts host1 host2");
+  for (const host of ['host1', 'host2'])
+    await fleet.sh(
+      host,
+      "cp /etc/hosts /root/hosts; sed -i '/host[12]/d' /etc/hosts; cat /etc/hosts; ! getent hosts host1 host2",
+    );
   try {
     assert.equal((await moved()).transfer?.migrateUri, `tcp://${addressOf(at)}`);
     await moved('--direct');
-    for (const [to, ...options] of [['host2', '--peer-to-peer'], ['host1', '--direct']] as const) assert.deepEqual((await fleet.move('writer', '--to', to, ...options)).vmIsNow, { host: to, state: 'running' });
+    for (const [to, ...options] of [
+      ['host2', '--peer-to-peer'],
+      ['host1', '--direct'],
+    ] as const)
+      assert.deepEqual((await fleet.move('writer', '--to', to, ...options)).vmIsNow, { host: to, state: 'running' });
   } finally {
     for (const host of ['host1', 'host2']) await fleet.sh(host, 'cat /root/hosts > /etc/hosts');
   }
@@ -95,8 +126,18 @@ test('the peer is verified: a target with a certificate for another name gets no
   const to = other();
   const { pki } = credentialsOf(fleet.lab);
   await issueCertificate(pki, { name: 'imposter', commonName: 'imposter', alternativeNames: 'DNS:somebody.else' });
-  for (const [file, as] of [['imposterkey.pem', 'server-key.pem'], ['impostercert.pem', 'server-cert.pem']] as const) {
-    await run(execCommand(fleet.lab, to, ['bash', '-ec', `cp -n /etc/pki/qemu/${as} /etc/pki/qemu/${as}.own; cat >/etc/pki/qemu/${as}`]), { input: readFileSync(join(pki, file), 'utf8') });
+  for (const [file, as] of [
+    ['imposterkey.pem', 'server-key.pem'],
+    ['impostercert.pem', 'server-cert.pem'],
+  ] as const) {
+    await run(
+      execCommand(fleet.lab, to, [
+        'bash',
+        '-ec',
+        `cp -n /etc/pki/qemu/${as} /etc/pki/qemu/${as}.own; cat >/etc/pki/qemu/${as}`,
+      ]),
+      { input: readFileSync(join(pki, file), 'utf8') },
+    );
   }
   try {
     const failed = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', to, '--enable-tls', '-o', 'json');
@@ -114,14 +155,35 @@ test('tunnelled, several connections, compressed', async () => {
   // one that leads, and one for each
   assert.equal((await counted('--parallel', '2')).wire.data, 3);
   assert.equal((await moved('--compression', 'xbzrle')).transfer?.compression, 'xbzrle');
-  const refused = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', other(), '--parallel', '2', '--compression', 'zstd');
+  const refused = await fleet.plane.ferry(
+    'vm',
+    'migrate',
+    'guest',
+    '--to',
+    other(),
+    '--parallel',
+    '2',
+    '--compression',
+    'zstd',
+  );
   assert.equal(refused.code, 4);
   assert.match(refused.stderr, /libvirt 9\.0\.0\) does not know zstd/);
 });
 
 test('zero copy where the host lets QEMU lock its memory; the VM runs on where it does not', async () => {
   const to = other();
-  const ran = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', to, '--parallel', '2', '--zero-copy', '-o', 'json');
+  const ran = await fleet.plane.ferry(
+    'vm',
+    'migrate',
+    'guest',
+    '--to',
+    to,
+    '--parallel',
+    '2',
+    '--zero-copy',
+    '-o',
+    'json',
+  );
   const { outcome, error } = JSON.parse(ran.stdout) as MigrationJson;
   if (outcome === 'succeeded') at = to;
   else assert.match(error?.message ?? '', /cannot limit locked memory/);
@@ -131,13 +193,22 @@ test('zero copy where the host lets QEMU lock its memory; the VM runs on where i
 test('migration data goes to the migration network and to the ports of the cluster', async () => {
   const addresses = Object.fromEntries(fleet.temporary.status.hosts.map(({ name, address6 }) => [name, address6]));
   const network = addresses['host1']?.replace(/::.*/, '::/64') ?? '';
-  await fleet.plane.json('cluster', 'set', 'default', '--migration-network', network, '--migration-ports', '50000-50003');
+  await fleet.plane.json(
+    'cluster',
+    'set',
+    'default',
+    '--migration-network',
+    network,
+    '--migration-ports',
+    '50000-50003',
+  );
   try {
     const refused = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', other());
     assert.match(refused.stderr, new RegExp(`${other()} has no address in ${network}`));
     const outside = await fleet.plane.ferry('host', 'set', 'host1', '--migration-address', '192.0.2.1');
     assert.match(outside.stderr, /192\.0\.2\.1 is not in fd10:/);
-    for (const [name, address] of Object.entries(addresses)) await fleet.plane.json('host', 'set', name, '--migration-address', address);
+    for (const [name, address] of Object.entries(addresses))
+      await fleet.plane.json('host', 'set', name, '--migration-address', address);
     const migration = await moved();
     assert.equal(migration.transfer?.migrateUri, `tcp://[${addresses[at]}]:50000`);
     assert.equal((await fleet.move('writer', '--to', 'host2')).transfer?.disksPort, 50_001);
@@ -150,8 +221,21 @@ test('migration data goes to the migration network and to the ports of the clust
 
 test('the limits of a running migration are changed at once', async () => {
   const to = other();
-  const { id } = await fleet.plane.json<MigrationJson>('vm', 'migrate', 'guest', '--to', to, '--max-bandwidth-mb', '1', '--detach');
-  await waitFor('memory to travel', async () => ((await fleet.migration(id)).progress === undefined ? undefined : true), { timeoutMs: 20_000 });
+  const { id } = await fleet.plane.json<MigrationJson>(
+    'vm',
+    'migrate',
+    'guest',
+    '--to',
+    to,
+    '--max-bandwidth-mb',
+    '1',
+    '--detach',
+  );
+  await waitFor(
+    'memory to travel',
+    async () => ((await fleet.migration(id)).progress === undefined ? undefined : true),
+    { timeoutMs: 20_000 },
+  );
   await fleet.plane.json('migration', 'set', id, '--max-bandwidth-mb', '500', '--max-downtime-ms', '500');
   const done = await fleet.ended(id);
   assert.deepEqual([done.outcome, done.maxBandwidthMiBPerSecond, done.maxDowntimeMs], ['succeeded', 500, 500]);
@@ -162,7 +246,11 @@ test('the limits of a running migration are changed at once', async () => {
 
 test('a port range that is closed: refused by the hosts, the VM stays as it was', async () => {
   const to = other();
-  await fleet.sh(to, 'nft add table inet closed; nft "add chain inet closed in { type filter hook input priority 0; }"; nft add rule inet closed in tcp dport 49152-49215 reject with tcp reset');
+  await fleet.sh(
+    to,
+    'nft add table inet closed; nft "add chain inet closed in { type filter hook input priority 0; }"; ' +
+      'nft add rule inet closed in tcp dport 49152-49215 reject with tcp reset',
+  );
   try {
     const failed = await fleet.plane.ferry('vm', 'migrate', 'guest', '--to', to, '-o', 'json');
     const migration = JSON.parse(failed.stdout) as MigrationJson;
@@ -177,7 +265,12 @@ test('a port range that is closed: refused by the hosts, the VM stays as it was'
 
 test('hosts that do not reach each other: Ferry drives by itself, and remembers it', async () => {
   const to = other();
-  await fleet.sh(to, `nft add table inet apart; nft "add chain inet apart in { type filter hook input priority 0; }"; nft add rule inet apart in tcp dport 16509 ip saddr ${fleet.temporary.status.hosts.find(({ name }) => name === at)?.address ?? ''} reject with tcp reset`);
+  await fleet.sh(
+    to,
+    'nft add table inet apart; nft "add chain inet apart in { type filter hook input priority 0; }"; nft ' +
+      'add rule inet apart in tcp dport 16509 ip saddr ' +
+      `${fleet.temporary.status.hosts.find(({ name }) => name === at)?.address ?? ''} reject with tcp reset`,
+  );
   try {
     const first = await moved();
     assert.equal(first.transfer?.mode, 'direct');

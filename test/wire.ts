@@ -1,4 +1,7 @@
-/** What travels into a host, counted in its own kernel: connections for migration data, how they begin, and calls of the other host's daemon. */
+/**
+ * What travels into a host, counted in its own kernel: connections for migration data, how they begin, and calls of
+ * the other host's daemon.
+ */
 import type { Fleet } from './fleet.ts';
 
 export interface WireCount {
@@ -11,11 +14,19 @@ export interface WireCount {
 }
 
 /** Counts what `work` causes between the two. */
-export async function onTheWire<T>({ sh }: Fleet, host: string, fromAddress: string, work: () => Promise<T>): Promise<{ readonly result: T; readonly wire: WireCount }> {
+export async function onTheWire<T>(
+  { sh }: Fleet,
+  host: string,
+  fromAddress: string,
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly wire: WireCount }> {
   const opening = 'tcp flags & (syn | ack) == syn';
-  // TCP's header has 32 bytes once both sides send timestamps; a TLS record with a ClientHello begins with 16 03, a byte of
+  // TCP's header has 32 bytes once both sides send timestamps; a TLS record with a ClientHello begins with 16 03, a
+  // byte of
   // version, two of length, 01. Two bytes alone would be met by chance in what is encrypted, once in 65,536 segments
-  await sh(host, `nft -f - <<'RULES'
+  await sh(
+    host,
+    `nft -f - <<'RULES'
 table inet wire {
   counter data { }
   counter tls { }
@@ -27,11 +38,13 @@ table inet wire {
     ip saddr ${fromAddress} tcp dport 16509 ${opening} counter name daemons
   }
 }
-RULES`);
+RULES`,
+  );
   try {
     const result = await work();
     const text = await sh(host, 'nft list counters table inet wire');
-    const of = (name: string): number => Number(new RegExp(`counter ${name} \\{\\s*packets (\\d+)`).exec(text)?.[1] ?? Number.NaN);
+    const of = (name: string): number =>
+      Number(new RegExp(`counter ${name} \\{\\s*packets (\\d+)`).exec(text)?.[1] ?? Number.NaN);
     return { result, wire: { data: of('data'), tls: of('tls'), daemons: of('daemons') } };
   } finally {
     await sh(host, 'nft delete table inet wire');

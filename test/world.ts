@@ -1,5 +1,6 @@
 /**
- * What the hosts of a lab show, read as a whole: domains with both definitions, pools, files. Taken before and after a move, two of them tell
+ * What the hosts of a lab show, read as a whole: domains with both definitions, pools, files. Taken before and after
+ * a move, two of them tell
  * what it has changed (invariants.ts). It asks libvirt and the file systems, never Ferry.
  */
 import { createHash } from 'node:crypto';
@@ -35,19 +36,38 @@ export type World = ReadonlyMap<string, HostWorld>;
 
 const libvirt = '/var/lib/libvirt';
 /** Of the lab, of libvirt itself, or of processes that run. */
-const notLooked = [`${libvirt}/boot`, `${libvirt}/lun`, `${libvirt}/dnsmasq`, `${libvirt}/network`, `${libvirt}/sanlock`, `${libvirt}/lockd`, `${libvirt}/lockspace`];
+const notLooked = [
+  `${libvirt}/boot`,
+  `${libvirt}/lun`,
+  `${libvirt}/dnsmasq`,
+  `${libvirt}/network`,
+  `${libvirt}/sanlock`,
+  `${libvirt}/lockd`,
+  `${libvirt}/lockspace`,
+];
 const ofQemu = [`${libvirt}/qemu/nvram`, `${libvirt}/qemu/save`];
 const lookMs = 20_000;
 
-/** `contents`: also what is in the files (for guests that write, their disks change by themselves). Rejects when a host's libvirt does not answer. */
-export async function lookAtWorld(lab: LabRef, hosts: readonly string[], { contents = false }: { readonly contents?: boolean } = {}): Promise<World> {
+/**
+ * `contents`: also what is in the files (for guests that write, their disks change by themselves). Rejects when a
+ * host's libvirt does not answer.
+ */
+export async function lookAtWorld(
+  lab: LabRef,
+  hosts: readonly string[],
+  { contents = false }: { readonly contents?: boolean } = {},
+): Promise<World> {
   const looked = await Promise.all(hosts.map((host) => lookAtHost(lab, host, contents)));
   return new Map(looked.map((each) => [each.host, each]));
 }
 
 async function lookAtHost(lab: LabRef, host: string, contents: boolean): Promise<HostWorld> {
-  const virsh = (command: string): Promise<string> => run(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', command]), { timeoutMs: lookMs });
-  const uuids = (await virsh('list --all --uuid')).split('\n').map((line) => line.trim()).filter((line) => line !== '');
+  const virsh = (command: string): Promise<string> =>
+    run(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', command]), { timeoutMs: lookMs });
+  const uuids = (await virsh('list --all --uuid'))
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
   const domains = new Map<string, Domain>();
   const files = filesOf(rootOf(lab, host), contents);
   for (const uuid of uuids) {
@@ -59,19 +79,41 @@ async function lookAtHost(lab: LabRef, host: string, contents: boolean): Promise
     if (domain !== undefined) domains.set(uuid, domain);
   }
   const started = new Set((await virsh('pool-list --name')).split('\n').map((line) => line.trim()));
-  const pools = new Map((await virsh('pool-list --all --name')).split('\n').map((line) => line.trim()).filter((line) => line !== '').map((name) => [name, started.has(name)]));
+  const pools = new Map(
+    (await virsh('pool-list --all --name'))
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '')
+      .map((name) => [name, started.has(name)]),
+  );
   return { host, domains, pools, files };
 }
 
-async function lookAtDomain(virsh: (command: string) => Promise<string>, uuid: string, files: ReadonlyMap<string, string>): Promise<Domain> {
-  const text = await virsh(`dominfo ${uuid}; echo '@@inactive'; dumpxml --inactive --security-info ${uuid}; echo '@@live'; dumpxml --security-info ${uuid}`);
+async function lookAtDomain(
+  virsh: (command: string) => Promise<string>,
+  uuid: string,
+  files: ReadonlyMap<string, string>,
+): Promise<Domain> {
+  const text = await virsh(
+    `dominfo ${uuid}; echo '@@inactive'; dumpxml --inactive --security-info ${uuid}; echo '@@live'; dumpxml --security-info ${uuid}`,
+  );
   const [info = '', inactive = '', live = ''] = text.split(/^@@(?:inactive|live)\n?/m);
   const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(info)?.[1]?.trim() ?? '';
   const state = field('State');
   const name = field('Name');
   // libvirt takes a file that was brought at the next start, though it does not tell of it before
-  const saved = state === 'shut off' && (field('Managed save') === 'yes' || files.has(`${libvirt}/qemu/save/${name}.save`));
-  return { uuid, name, state, persistent: field('Persistent') === 'yes', autostart: field('Autostart') === 'enable', saved, inactive, ...(state === 'shut off' ? {} : { live }) };
+  const saved =
+    state === 'shut off' && (field('Managed save') === 'yes' || files.has(`${libvirt}/qemu/save/${name}.save`));
+  return {
+    uuid,
+    name,
+    state,
+    persistent: field('Persistent') === 'yes',
+    autostart: field('Autostart') === 'enable',
+    saved,
+    inactive,
+    ...(state === 'shut off' ? {} : { live }),
+  };
 }
 
 /** The host's file system as this process reaches it. */
@@ -119,7 +161,8 @@ function printOf(path: string): string | undefined {
     const buffer = Buffer.alloc(1024 * 1024);
     const file = openSync(path, 'r');
     try {
-      for (let read = readSync(file, buffer); read > 0; read = readSync(file, buffer)) hash.update(buffer.subarray(0, read));
+      for (let read = readSync(file, buffer); read > 0; read = readSync(file, buffer))
+        hash.update(buffer.subarray(0, read));
     } finally {
       closeSync(file);
     }

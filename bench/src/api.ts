@@ -9,16 +9,29 @@ export interface Migration {
 }
 
 export async function call<T>(plane: ControlPlane, method: string, path: string, body?: object): Promise<T> {
-  const headers = { authorization: `Bearer ${plane.token()}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
-  const response = await fetch(`${plane.url()}/api/v1${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  const headers = {
+    authorization: `Bearer ${plane.token()}`,
+    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+  };
+  const response = await fetch(`${plane.url()}/api/v1${path}`, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
   return (await response.json()) as T;
 }
 
 /** The migration as it is once it has ended. */
 export async function untilEnded(plane: ControlPlane, id: string, signal?: AbortSignal): Promise<Migration> {
-  const response = await fetch(`${plane.url()}/api/v1/migrations/${id}/watch`, { headers: { authorization: `Bearer ${plane.token()}` }, ...(signal === undefined ? {} : { signal }) });
-  const last = (await response.text()).trim().split('\n').findLast((line) => line.startsWith('data: '));
+  const response = await fetch(`${plane.url()}/api/v1/migrations/${id}/watch`, {
+    headers: { authorization: `Bearer ${plane.token()}` },
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const last = (await response.text())
+    .trim()
+    .split('\n')
+    .findLast((line) => line.startsWith('data: '));
   return JSON.parse((last ?? 'data: {}').slice('data: '.length)) as Migration;
 }
 

@@ -1,5 +1,7 @@
-// script/bench cold: moving the disk of a VM that is shut off: 10 GiB with 5 % data in scattered extents, over a link of 1 Gbit/s. Ferry
-// against what one would run instead: virsh with a paused guest and a volume that libvirt makes, rsync -S, qemu-img convert over SSH.
+// script/bench cold: moving the disk of a VM that is shut off: 10 GiB with 5 % data in scattered extents, over a link
+// of 1 Gbit/s. Ferry
+// against what one would run instead: virsh with a paused guest and a volume that libvirt makes, rsync -S, qemu-img
+// convert over SSH.
 // Bytes on the wire, bytes allocated on the target, time; qcow2, and raw in the long run.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +21,10 @@ const SSH = 'ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o 
 
 interface Run {
   readonly totalMs: number;
-  /** Until the copy is on the target's disk, too, and the source could go: rsync and qemu-img leave that to the page cache. */
+  /**
+   * Until the copy is on the target's disk, too, and the source could go: rsync and qemu-img leave that to the page
+   * cache.
+   */
   readonly safeMs: number;
   readonly wireBytes: number;
   readonly allocated: number;
@@ -41,7 +46,12 @@ const contenders = {
   },
   virsh: async () => {
     await virsh(lab, 'host1', ['start', '--paused', VM]);
-    await virsh(lab, 'host1', ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', '--copy-storage-all', VM, uriOf('host2')], { timeoutMs: 600_000 });
+    await virsh(
+      lab,
+      'host1',
+      ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', '--copy-storage-all', VM, uriOf('host2')],
+      { timeoutMs: 600_000 },
+    );
     await virsh(lab, 'host2', ['destroy', VM]);
   },
   rsync: async () => {
@@ -49,9 +59,20 @@ const contenders = {
     await moveDefinition();
   },
   qemuImg: async (format: string) => {
-    await onHost(lab, 'host1', `qemu-img convert -f ${format} -O ${format} ${IMAGE} 'json:{"driver":"ssh","host":"host2","user":"root","path":"${IMAGE}","host-key-check":{"mode":"none"}}'`, 600_000).catch(async () => {
+    await onHost(
+      lab,
+      'host1',
+      `qemu-img convert -f ${format} -O ${format} ${IMAGE} ` +
+        `'json:{"driver":"ssh","host":"host2","user":"root","path":"${IMAGE}","host-key-check":{"mode":"none"}}'`,
+      600_000,
+    ).catch(async () => {
       // the ssh driver creates by URI only
-      await onHost(lab, 'host1', `qemu-img convert -f ${format} -O ${format} ${IMAGE} 'ssh://root@host2${IMAGE}?host_key_check=no'`, 600_000);
+      await onHost(
+        lab,
+        'host1',
+        `qemu-img convert -f ${format} -O ${format} ${IMAGE} 'ssh://root@host2${IMAGE}?host_key_check=no'`,
+        600_000,
+      );
     });
     await moveDefinition();
   },
@@ -61,17 +82,40 @@ const names = Object.keys(contenders) as Contender[];
 
 /** What the tools that only copy leave to the operator. */
 async function moveDefinition(): Promise<void> {
-  await onHost(lab, 'host1', `virsh -q dumpxml --inactive --security-info ${VM} > /root/${VM}.xml && ${SSH} root@host2 'cat > /root/${VM}.xml && virsh -q define /root/${VM}.xml' < /root/${VM}.xml && virsh -q undefine ${VM}`);
+  await onHost(
+    lab,
+    'host1',
+    `virsh -q dumpxml --inactive --security-info ${VM} > /root/${VM}.xml && ${SSH} root@host2 'cat > ` +
+      `/root/${VM}.xml && virsh -q define /root/${VM}.xml' < /root/${VM}.xml && virsh -q undefine ${VM}`,
+  );
 }
 
 /** The VM and its disk on host1, nothing of it on host2. */
 async function reset(format: string): Promise<void> {
-  await onHost(lab, 'host2', `virsh -q undefine ${VM} >/dev/null 2>&1 || true; rm -f ${IMAGE}; virsh -q pool-refresh default`);
-  await onHost(lab, 'host1', `test -s ${IMAGE}; cat > /root/${VM}.xml <<'END'\n${definition.replace("type='qcow2'", `type='${format}'`)}\nEND\nvirsh -q define /root/${VM}.xml; virsh -q pool-refresh default; sync`);
-  await waitFor('Ferry to see it', async () => {
-    const { host, state, instances } = await plane.json<{ host: string; state: string; instances: readonly unknown[] }>('vm', 'show', VM);
-    return (host === 'host1' && state === 'shut-off' && instances.length === 1) || undefined;
-  }, { timeoutMs: 15_000 });
+  await onHost(
+    lab,
+    'host2',
+    `virsh -q undefine ${VM} >/dev/null 2>&1 || true; rm -f ${IMAGE}; virsh -q pool-refresh default`,
+  );
+  await onHost(
+    lab,
+    'host1',
+    `test -s ${IMAGE}; cat > /root/${VM}.xml ` +
+      `<<'END'\n${definition.replace("type='qcow2'", `type='${format}'`)}\nEND\nvirsh -q define ` +
+      `/root/${VM}.xml; virsh -q pool-refresh default; sync`,
+  );
+  await waitFor(
+    'Ferry to see it',
+    async () => {
+      const { host, state, instances } = await plane.json<{
+        host: string;
+        state: string;
+        instances: readonly unknown[];
+      }>('vm', 'show', VM);
+      return (host === 'host1' && state === 'shut-off' && instances.length === 1) || undefined;
+    },
+    { timeoutMs: 15_000 },
+  );
 }
 
 const runs: Record<string, Record<Contender, Run[]>> = {};
@@ -91,10 +135,18 @@ for (const format of FORMATS) {
       const totalMs = performance.now() - start;
       await onHost(lab, 'host2', `sync ${IMAGE}`);
       const safeMs = performance.now() - start;
-      const run = { totalMs, safeMs, wireBytes: (await receivedBytes(lab, 'host2')) - before, allocated: await allocatedBytes(lab, 'host2', IMAGE) };
+      const run = {
+        totalMs,
+        safeMs,
+        wireBytes: (await receivedBytes(lab, 'host2')) - before,
+        allocated: await allocatedBytes(lab, 'host2', IMAGE),
+      };
       await onHost(lab, 'host1', `qemu-img compare -q -f ${format} -F raw ${IMAGE} ${seed}`);
       mine[name].push(run);
-      process.stderr.write(`${format} round ${round + 1}/${ROUNDS} ${name}: ${Math.round(totalMs)} ms, on disk ${Math.round(safeMs)} ms, wire ${mib(run.wireBytes)} MiB, allocated ${mib(run.allocated)} MiB\n`);
+      process.stderr.write(
+        `${format} round ${round + 1}/${ROUNDS} ${name}: ${Math.round(totalMs)} ms, on disk ` +
+          `${Math.round(safeMs)} ms, wire ${mib(run.wireBytes)} MiB, allocated ${mib(run.allocated)} MiB\n`,
+      );
     }
   }
 }
@@ -104,10 +156,25 @@ function mib(bytes: number): number {
   return Math.round(bytes / 2 ** 20);
 }
 
-const of = (format: string, name: Contender, key: keyof Run): readonly number[] => (runs[format]?.[name] ?? []).map((each) => each[key]);
+const of = (format: string, name: Contender, key: keyof Run): readonly number[] =>
+  (runs[format]?.[name] ?? []).map((each) => each[key]);
 const others = names.filter((name) => name !== 'ferry');
-const ratios = Object.fromEntries(FORMATS.map((format) => [format, Object.fromEntries(others.map((name) => [name, estimate(pairedRatios(of(format, 'ferry', 'totalMs'), of(format, name, 'totalMs')))]))]));
-const safeRatios = Object.fromEntries(FORMATS.map((format) => [format, Object.fromEntries(others.map((name) => [name, estimate(pairedRatios(of(format, 'ferry', 'safeMs'), of(format, name, 'safeMs')))]))]));
+const ratios = Object.fromEntries(
+  FORMATS.map((format) => [
+    format,
+    Object.fromEntries(
+      others.map((name) => [name, estimate(pairedRatios(of(format, 'ferry', 'totalMs'), of(format, name, 'totalMs')))]),
+    ),
+  ]),
+);
+const safeRatios = Object.fromEntries(
+  FORMATS.map((format) => [
+    format,
+    Object.fromEntries(
+      others.map((name) => [name, estimate(pairedRatios(of(format, 'ferry', 'safeMs'), of(format, name, 'safeMs')))]),
+    ),
+  ]),
+);
 const worst = (pick: (format: string) => number): number => Math.max(...FORMATS.map(pick));
 const result = makeResult(
   'cold',
@@ -116,14 +183,41 @@ const result = makeResult(
     linkMbit: LINK_MBIT,
     dataBytes,
     sourceBytes,
-    runs: Object.fromEntries(FORMATS.map((format) => [format, Object.fromEntries(names.map((name) => [name, { totalMs: spread(of(format, name, 'totalMs')), safeMs: spread(of(format, name, 'safeMs')), wireBytes: median(of(format, name, 'wireBytes')), allocatedBytes: median(of(format, name, 'allocated')) }]))])),
+    runs: Object.fromEntries(
+      FORMATS.map((format) => [
+        format,
+        Object.fromEntries(
+          names.map((name) => [
+            name,
+            {
+              totalMs: spread(of(format, name, 'totalMs')),
+              safeMs: spread(of(format, name, 'safeMs')),
+              wireBytes: median(of(format, name, 'wireBytes')),
+              allocatedBytes: median(of(format, name, 'allocated')),
+            },
+          ]),
+        ),
+      ]),
+    ),
     ratios,
     safeRatios,
   },
   {
-    wire: { what: 'bytes on the wire / data', value: worst((format) => median(of(format, 'ferry', 'wireBytes'))) / dataBytes, atMost: 1.1 },
-    allocated: { what: "allocated on the target / on the source", value: worst((format) => median(of(format, 'ferry', 'allocated'))) / sourceBytes, atMost: 1.1 },
-    fastest: { what: 'time of Ferry / of the fastest other', value: worst((format) => Math.max(...others.map((name) => ratios[format]?.[name]?.median ?? Number.NaN))), atMost: 1 },
+    wire: {
+      what: 'bytes on the wire / data',
+      value: worst((format) => median(of(format, 'ferry', 'wireBytes'))) / dataBytes,
+      atMost: 1.1,
+    },
+    allocated: {
+      what: 'allocated on the target / on the source',
+      value: worst((format) => median(of(format, 'ferry', 'allocated'))) / sourceBytes,
+      atMost: 1.1,
+    },
+    fastest: {
+      what: 'time of Ferry / of the fastest other',
+      value: worst((format) => Math.max(...others.map((name) => ratios[format]?.[name]?.median ?? Number.NaN))),
+      atMost: 1,
+    },
   },
 );
 printResult(result, { json: flags.json });

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { contenderNames, howOf, judge, summaryOf, type Run } from './converge-grid.ts';
 
-const run = (totalMs: number, silenceMs: number, finished = true): Run => ({ finished, totalMs, silenceMs, downtimeMs: silenceMs, slowdown: 0.1, restarted: false, damagedPages: 0 });
+const run = (totalMs: number, silenceMs: number, finished = true): Run => ({
+  finished,
+  totalMs,
+  silenceMs,
+  downtimeMs: silenceMs,
+  slowdown: 0.1,
+  restarted: false,
+  damagedPages: 0,
+});
 
 test('a summary takes its times from runs that finished', () => {
   const { share, totalMs, silenceMs } = summaryOf([run(10_000, 100), run(90_000, 9_000, false), run(12_000, 120)]);
@@ -11,7 +19,18 @@ test('a summary takes its times from runs that finished', () => {
 });
 
 test('an equal that finishes what the default does not, or is better in both at once, is found', () => {
-  const verdict = (equal: readonly Run[], own: readonly Run[], name = 'virsh') => judge(new Map([['calm', new Map([[name, equal], ['ferry', own]])]]));
+  const verdict = (equal: readonly Run[], own: readonly Run[], name = 'virsh') =>
+    judge(
+      new Map([
+        [
+          'calm',
+          new Map([
+            [name, equal],
+            ['ferry', own],
+          ]),
+        ],
+      ]),
+    );
   assert.deepEqual(verdict([run(10_000, 100)], [run(10_000, 100)]), { unfinished: [], better: [] });
   assert.equal(verdict([run(10_000, 100)], [run(90_000, 100, false)])?.unfinished.length, 1);
   assert.equal(verdict([run(9_000, 90)], [run(10_000, 100)])?.better.length, 1);

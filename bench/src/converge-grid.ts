@@ -1,4 +1,5 @@
-// What `script/bench converge` runs and how it judges: six busy guests, the contenders, and who of them may do as much as Ferry's default.
+// What `script/bench converge` runs and how it judges: six busy guests, the contenders, and who of them may do as
+// much as Ferry's default.
 // Pure: no lab, no clock.
 import { median } from './report.ts';
 
@@ -22,7 +23,19 @@ export type CellName = keyof typeof cellLoads;
 export const cellNames = Object.keys(cellLoads) as CellName[];
 export const workloadOf = (cell: CellName): string => `sector:V=${FILLED_MIB},${cellLoads[cell]}`;
 
-const presets = ['harvester', 'kubevirt', 'nova', 'ovirt-minimal-downtime', 'ovirt-post-copy', 'ovirt-suspend', 'ovirt-very-large', 'cloudpods', 'proxmox', 'vmmanager', 'rhel-postcopy'] as const;
+const presets = [
+  'harvester',
+  'kubevirt',
+  'nova',
+  'ovirt-minimal-downtime',
+  'ovirt-post-copy',
+  'ovirt-suspend',
+  'ovirt-very-large',
+  'cloudpods',
+  'proxmox',
+  'vmmanager',
+  'rhel-postcopy',
+] as const;
 const virshFlags: Readonly<Record<string, readonly string[]>> = {
   virsh: [],
   'virsh-auto-converge': ['--auto-converge'],
@@ -31,9 +44,15 @@ const virshFlags: Readonly<Record<string, readonly string[]>> = {
 };
 /** Ferry as it comes. */
 export const DEFAULT = 'ferry';
-export const contenderNames: readonly string[] = [...Object.keys(virshFlags), DEFAULT, ...presets.map((name) => `ferry:${name}`)];
+export const contenderNames: readonly string[] = [
+  ...Object.keys(virshFlags),
+  DEFAULT,
+  ...presets.map((name) => `ferry:${name}`),
+];
 
-export type How = { readonly tool: 'virsh'; readonly flags: readonly string[] } | { readonly tool: 'ferry'; readonly policy?: string };
+export type How =
+  | { readonly tool: 'virsh'; readonly flags: readonly string[] }
+  | { readonly tool: 'ferry'; readonly policy?: string };
 
 export function howOf(contender: string): How {
   const flags = virshFlags[contender];
@@ -42,8 +61,18 @@ export function howOf(contender: string): How {
   return { tool: 'ferry', ...(policy === undefined ? {} : { policy }) };
 }
 
-/** They pause for the switchover up to a limit and go to post-copy, as Ferry's default does; they neither throttle, pause nor power off. */
-const EQUALS: readonly string[] = ['virsh', 'virsh-post-copy', 'ferry:harvester', 'ferry:kubevirt', 'ferry:nova', 'ferry:rhel-postcopy'];
+/**
+ * They pause for the switchover up to a limit and go to post-copy, as Ferry's default does; they neither throttle,
+ * pause nor power off.
+ */
+const EQUALS: readonly string[] = [
+  'virsh',
+  'virsh-post-copy',
+  'ferry:harvester',
+  'ferry:kubevirt',
+  'ferry:nova',
+  'ferry:rhel-postcopy',
+];
 
 /** What the quick run takes of both. */
 export const quickCells: readonly CellName[] = ['calm', 'hot-set'];
@@ -79,7 +108,8 @@ export interface Summary {
 
 export function summaryOf(runs: readonly Run[]): Summary {
   const finished = runs.filter((run) => run.finished);
-  const of = (key: 'totalMs' | 'downtimeMs' | 'silenceMs', from: readonly Run[]): number => median(from.map((run) => run[key]));
+  const of = (key: 'totalMs' | 'downtimeMs' | 'silenceMs', from: readonly Run[]): number =>
+    median(from.map((run) => run[key]));
   return {
     share: finished.length / runs.length,
     totalMs: of('totalMs', finished),
@@ -115,7 +145,11 @@ export function judge(runs: Runs): Verdict | undefined {
       compared += 1;
       const theirs = summaryOf(their);
       if (theirs.share > ours.share) unfinished.push(`${cell}: ${equal} finishes ${theirs.share}, Ferry ${ours.share}`);
-      if (theirs.totalMs < MARGIN * ours.totalMs && theirs.silenceMs < MARGIN * ours.silenceMs) better.push(`${cell}: ${equal} ${Math.round(theirs.totalMs)} ms and ${Math.round(theirs.silenceMs)} ms, Ferry ${Math.round(ours.totalMs)} ms and ${Math.round(ours.silenceMs)} ms`);
+      if (theirs.totalMs < MARGIN * ours.totalMs && theirs.silenceMs < MARGIN * ours.silenceMs)
+        better.push(
+          `${cell}: ${equal} ${Math.round(theirs.totalMs)} ms and ${Math.round(theirs.silenceMs)} ms, ` +
+            `Ferry ${Math.round(ours.totalMs)} ms and ${Math.round(ours.silenceMs)} ms`,
+        );
     }
   }
   return compared === 0 ? undefined : { unfinished, better };

@@ -1,8 +1,12 @@
-// script/bench converge: busy guests that dirty memory at 0.1 to 4 times the link, moved by virsh in three ways, by Ferry as it comes, and by
-// Ferry with each policy that reproduces another system, in turns. A new guest for each run, since QEMU keeps a pause budget for the next one.
-// Per cell and contender: share finished within the limit, total time, downtime by libvirt and as heard from outside, the guest's slowdown.
+// script/bench converge: busy guests that dirty memory at 0.1 to 4 times the link, moved by virsh in three ways, by
+// Ferry as it comes, and by
+// Ferry with each policy that reproduces another system, in turns. A new guest for each run, since QEMU keeps a pause
+// budget for the next one.
+// Per cell and contender: share finished within the limit, total time, downtime by libvirt and as heard from outside,
+// the guest's slowdown.
 //   --cells A,B --contenders A,B --rounds N --limit-s N   a part of it
-//   --traces DIR                                          libvirt's figures of each run, as lines of JSON (job-trace.ts)
+//   --traces DIR                                          libvirt's figures of each run, as lines of JSON
+// (job-trace.ts)
 import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
@@ -11,7 +15,22 @@ import { promisify } from 'node:util';
 import { readSector, temporaryLab, vmCreate, vmDelete, vmList, vmLog, vmLogFile, waitFor } from '@ferry/lab';
 import { controlPlane, type ControlPlane } from '../../test/control-plane.ts';
 import { call, untilEnded, type Migration } from './api.ts';
-import { BANDWIDTH, cellNames, contenderNames, DEFAULT, FILLED_MIB, howOf, judge, LINK_MBIT, quickCells, quickContenders, summaryOf, workloadOf, type CellName, type Run } from './converge-grid.ts';
+import {
+  BANDWIDTH,
+  cellNames,
+  contenderNames,
+  DEFAULT,
+  FILLED_MIB,
+  howOf,
+  judge,
+  LINK_MBIT,
+  quickCells,
+  quickContenders,
+  summaryOf,
+  workloadOf,
+  type CellName,
+  type Run,
+} from './converge-grid.ts';
 import { hotRate, longestSilenceMs, watchGuest, type GuestWatch } from './guest-watch.ts';
 import { traceJob, traceText } from './job-trace.ts';
 import { optionsOf, refuse, usual } from './options.ts';
@@ -19,7 +38,14 @@ import { makeResult, printResult, rounded } from './report.ts';
 
 const execute = promisify(execFile);
 const { values: flags } = optionsOf({
-  options: { ...usual, cells: { type: 'string' }, contenders: { type: 'string' }, rounds: { type: 'string' }, 'limit-s': { type: 'string' }, traces: { type: 'string' } },
+  options: {
+    ...usual,
+    cells: { type: 'string' },
+    contenders: { type: 'string' },
+    rounds: { type: 'string' },
+    'limit-s': { type: 'string' },
+    traces: { type: 'string' },
+  },
 });
 const chosen = <T extends string>(text: string | undefined, all: readonly T[], usual: readonly T[]): readonly T[] => {
   if (text === undefined) return usual;
@@ -28,7 +54,8 @@ const chosen = <T extends string>(text: string | undefined, all: readonly T[], u
   return all.filter((name) => text.split(',').includes(name));
 };
 const wholeNumber = (name: string, text: string | undefined, usual: number): number => {
-  if (text !== undefined && !/^[1-9]\d{0,3}$/.test(text)) refuse(`--${name} is a whole number from 1 to 9999, not "${text}".`);
+  if (text !== undefined && !/^[1-9]\d{0,3}$/.test(text))
+    refuse(`--${name} is a whole number from 1 to 9999, not "${text}".`);
   return text === undefined ? usual : Number(text);
 };
 const cells = chosen(flags.cells, cellNames, flags.quick ? quickCells : cellNames);
@@ -49,20 +76,51 @@ if (source === undefined || target === undefined) throw new Error('the lab has n
 await using plane = await controlPlane();
 for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
 
-/** True when the tool says that the guest has moved. After the limit it is told to give up, and then waited for a little. */
+/**
+ * True when the tool says that the guest has moved. After the limit it is told to give up, and then waited for a
+ * little.
+ */
 async function move(contender: string, guest: string, from: string, to: string): Promise<boolean> {
   const how = howOf(contender);
   const limit = AbortSignal.timeout(LIMIT_MS);
   const end = AbortSignal.timeout(LIMIT_MS + GRACE_MS);
   if (how.tool === 'virsh') {
-    const giveUp = (): void => void execute('virsh', ['-c', from, 'domjobabort', guest], { timeout: GRACE_MS }).catch(() => undefined);
+    const giveUp = (): void =>
+      void execute('virsh', ['-c', from, 'domjobabort', guest], { timeout: GRACE_MS }).catch(() => undefined);
     limit.addEventListener('abort', giveUp, { once: true });
-    const command = ['-c', from, 'migrate', '--live', '--p2p', '--persistent', '--undefinesource', '--abort-on-error', '--bandwidth', String(BANDWIDTH), ...how.flags, guest, to];
-    const moved = await execute('virsh', command, { signal: end }).then(() => true, (error: unknown) => told(limit, error));
+    const command = [
+      '-c',
+      from,
+      'migrate',
+      '--live',
+      '--p2p',
+      '--persistent',
+      '--undefinesource',
+      '--abort-on-error',
+      '--bandwidth',
+      String(BANDWIDTH),
+      ...how.flags,
+      guest,
+      to,
+    ];
+    const moved = await execute('virsh', command, { signal: end }).then(
+      () => true,
+      (error: unknown) => told(limit, error),
+    );
     limit.removeEventListener('abort', giveUp);
     return moved;
   }
-  return moveByFerry(plane, { vm: guest, to: target?.name, maxBandwidthMiBPerSecond: BANDWIDTH, ...(how.policy === undefined ? {} : { policy: how.policy }) }, limit, end);
+  return moveByFerry(
+    plane,
+    {
+      vm: guest,
+      to: target?.name,
+      maxBandwidthMiBPerSecond: BANDWIDTH,
+      ...(how.policy === undefined ? {} : { policy: how.policy }),
+    },
+    limit,
+    end,
+  );
 }
 
 async function moveByFerry(by: ControlPlane, body: object, limit: AbortSignal, end: AbortSignal): Promise<boolean> {
@@ -84,7 +142,9 @@ function told(limit: AbortSignal, error: unknown): false {
 }
 
 async function libvirtDowntimeMs(host: string, guest: string): Promise<number> {
-  const { stdout } = await execute('virsh', ['-c', host, 'domjobinfo', '--completed', '--keep-completed', guest]).catch(() => ({ stdout: '' }));
+  const { stdout } = await execute('virsh', ['-c', host, 'domjobinfo', '--completed', '--keep-completed', guest]).catch(
+    () => ({ stdout: '' }),
+  );
   return Number(/^Total downtime:\s+(\d+)/m.exec(stdout)?.[1] ?? Number.NaN);
 }
 
@@ -94,29 +154,49 @@ async function runOnce(cell: CellName, contender: string, traceFile: string | un
   const guest = `busy${made}`;
   await vmCreate(lab, { name: guest, host: 'host1', workload: workloadOf(cell) });
   try {
-    await waitFor('Ferry to see the guest', async () => (await call<{ state: string }>(plane, 'GET', `/vms/${guest}`).catch(() => undefined))?.state === 'running' || undefined, { timeoutMs: 20_000 });
+    await waitFor(
+      'Ferry to see the guest',
+      async () =>
+        (await call<{ state: string }>(plane, 'GET', `/vms/${guest}`).catch(() => undefined))?.state === 'running' ||
+        undefined,
+      { timeoutMs: 20_000 },
+    );
     using watch = watchGuest(vmLogFile(lab, guest));
-    await waitFor("the guest's own pace", () => {
-      const last = watch.looks.at(-1);
-      return (last !== undefined && last.beats >= BEATS_BEFORE && last.hotMib >= MIB_BEFORE) || undefined;
-    }, { timeoutMs: 60_000 });
+    await waitFor(
+      "the guest's own pace",
+      () => {
+        const last = watch.looks.at(-1);
+        return (last !== undefined && last.beats >= BEATS_BEFORE && last.hotMib >= MIB_BEFORE) || undefined;
+      },
+      { timeoutMs: 60_000 },
+    );
     return await measured(cell, contender, guest, watch, traceFile);
   } finally {
     await vmDelete(lab, guest);
   }
 }
 
-async function measured(cell: CellName, contender: string, guest: string, watch: GuestWatch, traceFile: string | undefined): Promise<Run> {
+async function measured(
+  cell: CellName,
+  contender: string,
+  guest: string,
+  watch: GuestWatch,
+  traceFile: string | undefined,
+): Promise<Run> {
   const traced = new AbortController();
   const trace = traceFile === undefined ? undefined : traceJob(source?.uri ?? '', guest, traced.signal);
   const startedAt = performance.now();
   const saidSo = await move(contender, guest, source?.uri ?? '', target?.uri ?? '').finally(() => traced.abort());
   const endedAt = performance.now();
   const totalMs = endedAt - startedAt;
-  const arrived = (await vmList(lab)).some(({ name, host, state }) => name === guest && host === target?.name && state === 'running');
+  const arrived = (await vmList(lab)).some(
+    ({ name, host, state }) => name === guest && host === target?.name && state === 'running',
+  );
   const finished = saidSo && arrived && totalMs <= LIMIT_MS;
   // a silence that has not ended yet is no shorter than it will be
-  await waitFor('the guest to be heard again', () => (watch.looks.at(-1)?.atMs ?? 0) > endedAt || undefined, { timeoutMs: GRACE_MS }).catch(() => undefined);
+  await waitFor('the guest to be heard again', () => (watch.looks.at(-1)?.atMs ?? 0) > endedAt || undefined, {
+    timeoutMs: GRACE_MS,
+  }).catch(() => undefined);
   const said = readSector(vmLog(lab, guest));
   const firstAt = watch.looks[0]?.atMs ?? 0;
   const run: Run = {
@@ -130,52 +210,101 @@ async function measured(cell: CellName, contender: string, guest: string, watch:
   };
   if (traceFile !== undefined && trace !== undefined) {
     const samples = await trace;
-    writeFileSync(traceFile, traceText({ about: `${workloadOf(cell)}, ${BANDWIDTH} MiB/s, ${contender}`, ...run }, samples));
+    writeFileSync(
+      traceFile,
+      traceText({ about: `${workloadOf(cell)}, ${BANDWIDTH} MiB/s, ${contender}`, ...run }, samples),
+    );
   }
   return run;
 }
 
-const runs = new Map<CellName, Map<string, Run[]>>(cells.map((cell) => [cell, new Map(contenders.map((contender) => [contender, []]))]));
+const runs = new Map<CellName, Map<string, Run[]>>(
+  cells.map((cell) => [cell, new Map(contenders.map((contender) => [contender, []]))]),
+);
 const loads: number[] = [];
 for (let round = 0; round < ROUNDS; round += 1) {
   for (const cell of cells) {
     // in turns: nobody always goes first, nobody always follows the same one
     for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
-      const traceFile = flags.traces === undefined ? undefined : join(flags.traces, `${cell}-${contender.replace(':', '-')}-${round + 1}.jsonl`);
+      const traceFile =
+        flags.traces === undefined
+          ? undefined
+          : join(flags.traces, `${cell}-${contender.replace(':', '-')}-${round + 1}.jsonl`);
       const run = await runOnce(cell, contender, traceFile);
       runs.get(cell)?.get(contender)?.push(run);
       loads.push(loadavg()[0] ?? Number.NaN);
-      process.stderr.write(`round ${round + 1}/${ROUNDS} ${cell} ${contender}: ${run.finished ? 'finished' : 'NOT FINISHED'} ${Math.round(run.totalMs)} ms, downtime ${run.downtimeMs} ms, silence ${Math.round(run.silenceMs)} ms, slowdown ${Math.round(run.slowdown * 100)} %${run.restarted ? ', restarted' : ''}${run.damagedPages > 0 ? `, ${run.damagedPages} pages damaged` : ''}\n`);
+      process.stderr.write(
+        `round ${round + 1}/${ROUNDS} ${cell} ${contender}: ` +
+          `${run.finished ? 'finished' : 'NOT FINISHED'} ${Math.round(run.totalMs)} ms, downtime ` +
+          `${run.downtimeMs} ms, silence ${Math.round(run.silenceMs)} ms, slowdown ` +
+          `${Math.round(run.slowdown * 100)} ` +
+          `%${run.restarted ? ', restarted' : ''}${run.damagedPages > 0 ? `, ${run.damagedPages} pages damaged` : ''}\n`,
+      );
     }
   }
 }
 
 const shown = (value: number): string => (Number.isNaN(value) ? '-' : String(Math.round(value)));
-process.stdout.write('| cell | contender | finished | total, s | downtime by libvirt, ms | longest silence, ms | slowdown, % |\n| --- | --- | --- | --- | --- | --- | --- |\n');
+process.stdout.write(
+  '| cell | contender | finished | total, s | downtime by libvirt, ms | longest silence, ms | slowdown, ' +
+    '% |\n| --- | --- | --- | --- | --- | --- | --- |\n',
+);
 for (const [cell, of] of runs) {
   for (const [contender, own] of of) {
     const { share, totalMs, downtimeMs, silenceMs, slowdown, restarted } = summaryOf(own);
-    process.stdout.write(`| ${cell} | ${contender} | ${Math.round(share * own.length)} of ${own.length}${restarted > 0 ? `, ${restarted} restarted` : ''} | ${Number.isNaN(totalMs) ? '-' : (totalMs / 1000).toFixed(1)} | ${shown(downtimeMs)} | ${shown(silenceMs)} | ${shown(slowdown * 100)} |\n`);
+    process.stdout.write(
+      `| ${cell} | ${contender} | ${Math.round(share * own.length)} of ` +
+        `${own.length}${restarted > 0 ? `, ${restarted} restarted` : ''} | ` +
+        `${Number.isNaN(totalMs) ? '-' : (totalMs / 1000).toFixed(1)} | ${shown(downtimeMs)} | ` +
+        `${shown(silenceMs)} | ${shown(slowdown * 100)} |\n`,
+    );
   }
 }
 const verdict = judge(runs);
 for (const line of [...(verdict?.unfinished ?? []), ...(verdict?.better ?? [])]) process.stdout.write(`${line}\n`);
 if (verdict === undefined) process.stdout.write(`Nothing to judge: ${DEFAULT} and one of its equals have to run.\n`);
-const damaged = [...runs.values()].flatMap((of) => [...of.values()]).flat().reduce((sum, { damagedPages }) => sum + damagedPages, 0);
+const damaged = [...runs.values()]
+  .flatMap((of) => [...of.values()])
+  .flat()
+  .reduce((sum, { damagedPages }) => sum + damagedPages, 0);
 
 const result = makeResult(
   'converge',
   {
-    rounds: ROUNDS, limitMs: LIMIT_MS, bandwidthMiBPerSecond: BANDWIDTH, linkMbit: LINK_MBIT, filledMib: FILLED_MIB,
+    rounds: ROUNDS,
+    limitMs: LIMIT_MS,
+    bandwidthMiBPerSecond: BANDWIDTH,
+    linkMbit: LINK_MBIT,
+    filledMib: FILLED_MIB,
     load: { least: rounded(Math.min(...loads)), most: rounded(Math.max(...loads)) },
-    cells: Object.fromEntries([...runs].map(([cell, of]) => [cell, { workload: workloadOf(cell), contenders: Object.fromEntries([...of].map(([contender, own]) => [contender, { ...summaryOf(own), runs: own }])) }])),
+    cells: Object.fromEntries(
+      [...runs].map(([cell, of]) => [
+        cell,
+        {
+          workload: workloadOf(cell),
+          contenders: Object.fromEntries(
+            [...of].map(([contender, own]) => [contender, { ...summaryOf(own), runs: own }]),
+          ),
+        },
+      ]),
+    ),
     verdict,
   },
   {
-    ...(verdict === undefined ? {} : {
-      finished: { what: 'cells that a contender with the same permissions finishes more often than Ferry', value: verdict.unfinished.length, atMost: 0 },
-      better: { what: 'times that one of them is more than 5 % better in time and downtime at once', value: verdict.better.length, atMost: 0 },
-    }),
+    ...(verdict === undefined
+      ? {}
+      : {
+          finished: {
+            what: 'cells that a contender with the same permissions finishes more often than Ferry',
+            value: verdict.unfinished.length,
+            atMost: 0,
+          },
+          better: {
+            what: 'times that one of them is more than 5 % better in time and downtime at once',
+            value: verdict.better.length,
+            atMost: 0,
+          },
+        }),
     damaged: { what: 'pages of guests that were not as written', value: damaged, atMost: 0 },
   },
 );

@@ -1,4 +1,5 @@
-// Domain definitions to measure with: a base like the lab's guests and, in turns, forms of what a lab lacks (devices of the host, NUMA,
+// Domain definitions to measure with: a base like the lab's guests and, in turns, forms of what a lab lacks (devices
+// of the host, NUMA,
 // several graphics, own namespaces, comments, entities). Each is laid out as libvirt prints it.
 
 const cards = (index: number, count: number): string =>
@@ -34,22 +35,43 @@ const disks = (index: number, count: number): string =>
 
 const hex = (value: number): string => (value & 255).toString(16).padStart(2, '0');
 
-const forms: readonly ((index: number) => { readonly head: string; readonly devices: string; readonly tail: string })[] = [
-  () => ({ head: '', devices: "    <console type='pty'>\n      <target type='serial' port='0'/>\n    </console>", tail: '' }),
+const forms: readonly ((index: number) => {
+  readonly head: string;
+  readonly devices: string;
+  readonly tail: string;
+})[] = [
   () => ({
-    head: "  <cputune>\n    <vcpupin vcpu='0' cpuset='4-7,^6'/>\n    <emulatorpin cpuset='1-3'/>\n  </cputune>\n  <numatune>\n    <memory mode='strict' nodeset='0'/>\n  </numatune>\n",
-    devices: "    <hostdev mode='subsystem' type='pci' managed='yes'>\n      <source>\n        <address domain='0x0000' bus='0x3b' slot='0x00' function='0x1'/>\n      </source>\n    </hostdev>",
+    head: '',
+    devices: "    <console type='pty'>\n      <target type='serial' port='0'/>\n    </console>",
+    tail: '',
+  }),
+  () => ({
+    head:
+      "  <cputune>\n    <vcpupin vcpu='0' cpuset='4-7,^6'/>\n    <emulatorpin cpuset='1-3'/>\n  " +
+      "</cputune>\n  <numatune>\n    <memory mode='strict' nodeset='0'/>\n  </numatune>\n",
+    devices:
+      "    <hostdev mode='subsystem' type='pci' managed='yes'>\n      <source>\n        <address " +
+      "domain='0x0000' bus='0x3b' slot='0x00' function='0x1'/>\n      </source>\n    </hostdev>",
     tail: '',
   }),
   () => ({
     head: '  <description>caf&#233; &lt;b&gt; &#x10;</description>\n'.replace('&#x10;', '&#10;'),
-    devices: "    <graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1' passwd='a&quot;b'>\n      <listen type='address' address='127.0.0.1'/>\n    </graphics>\n    <graphics type='spice' autoport='yes'>\n      <listen type='none'/>\n    </graphics>\n    <!-- added by hand -->",
+    devices:
+      "    <graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1' passwd='a&quot;b'>\n      " +
+      "<listen type='address' address='127.0.0.1'/>\n    </graphics>\n    <graphics type='spice' " +
+      "autoport='yes'>\n      <listen type='none'/>\n    </graphics>\n    <!-- added by hand -->",
     tail: '',
   }),
   (index) => ({
-    head: `  <metadata>\n    <app:owner xmlns:app="http://example.org/app/1.0" id="${index}"><![CDATA[a <b> & c]]></app:owner>\n  </metadata>\n`,
-    devices: "    <tpm model='tpm-crb'>\n      <backend type='emulator' version='2.0'/>\n    </tpm>\n    <rng model='virtio'>\n      <backend model='random'>/dev/urandom</backend>\n    </rng>",
-    tail: "  <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n    <qemu:arg value='-newarg'/>\n  </qemu:commandline>\n",
+    head:
+      `  <metadata>\n    <app:owner xmlns:app="http://example.org/app/1.0" id="${index}"><![CDATA[a <b> & ` +
+      'c]]></app:owner>\n  </metadata>\n',
+    devices:
+      "    <tpm model='tpm-crb'>\n      <backend type='emulator' version='2.0'/>\n    </tpm>\n    <rng " +
+      "model='virtio'>\n      <backend model='random'>/dev/urandom</backend>\n    </rng>",
+    tail:
+      "  <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n    <qemu:arg " +
+      "value='-newarg'/>\n  </qemu:commandline>\n",
   }),
 ];
 

@@ -1,5 +1,7 @@
-// A sector guest (lab/src/boot-sector.ts) seen from outside: its serial log is read every few milliseconds, and each look that found
-// something new is kept with its time. From these: the rate at which the guest dirties, and the longest time it was silent. It asks nobody.
+// A sector guest (lab/src/boot-sector.ts) seen from outside: its serial log is read every few milliseconds, and each
+// look that found
+// something new is kept with its time. From these: the rate at which the guest dirties, and the longest time it was
+// silent. It asks nobody.
 import { closeSync, openSync, readSync } from 'node:fs';
 import { SECTOR_BYTES } from '@ferry/lab';
 
@@ -43,7 +45,10 @@ export function watchGuest(logFile: string): GuestWatch {
   };
 }
 
-/** The longest silence that touches the time between, ms; NaN where nothing was heard. Short of a pause it is a few beats. */
+/**
+ * The longest silence that touches the time between, ms; NaN where nothing was heard. Short of a pause it is a few
+ * beats.
+ */
 export function longestSilenceMs(looks: readonly Look[], fromMs: number, toMs: number): number {
   let longest = Number.NaN;
   looks.forEach((look, index) => {
@@ -55,7 +60,10 @@ export function longestSilenceMs(looks: readonly Look[], fromMs: number, toMs: n
   return longest;
 }
 
-/** MiB/s of its hot set that the guest dirtied between; counts are interpolated between the MiB it told of. NaN where it told of none. */
+/**
+ * MiB/s of its hot set that the guest dirtied between; counts are interpolated between the MiB it told of. NaN where
+ * it told of none.
+ */
 export function hotRate(looks: readonly Look[], fromMs: number, toMs: number): number {
   return (hotMibAt(looks, toMs) - hotMibAt(looks, fromMs)) / ((toMs - fromMs) / 1000);
 }

@@ -1,5 +1,7 @@
-// The course of a migration by libvirt's figures: the job of the source's guest, looked at a few times a second, as lines of JSON. The first line
-// says what was done; each other one is a sample in the words of Ferry's core (convergence/sample.ts), so that its tests can read them.
+// The course of a migration by libvirt's figures: the job of the source's guest, looked at a few times a second, as
+// lines of JSON. The first line
+// says what was done; each other one is a sample in the words of Ferry's core (convergence/sample.ts), so that its
+// tests can read them.
 import { openHostSession, VIR_DOMAIN_JOB, type TypedParams } from '@ferry/libvirt';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -20,7 +22,8 @@ export async function traceJob(uri: string, guest: string, signal: AbortSignal):
   return samples;
 }
 
-export const traceText = (about: object, samples: readonly object[]): string => [about, ...samples].map((line) => `${JSON.stringify(line)}\n`).join('');
+export const traceText = (about: object, samples: readonly object[]): string =>
+  [about, ...samples].map((line) => `${JSON.stringify(line)}\n`).join('');
 
 function sampleOf({ type, params }: { readonly type: number; readonly params: TypedParams }): object | undefined {
   if (type !== VIR_DOMAIN_JOB.BOUNDED && type !== VIR_DOMAIN_JOB.UNBOUNDED) return undefined;
@@ -33,8 +36,18 @@ function sampleOf({ type, params }: { readonly type: number; readonly params: Ty
     throughputBytesPerSecond: figure('memory_bps') + figure('disk_bps'),
     iteration: figure('memory_iteration'),
     elapsedMs: figure('time_elapsed'),
-    ...(params.has('memory_total') ? { memory: { totalBytes: figure('memory_total'), remainingBytes: figure('memory_remaining'), sentBytes: figure('memory_processed') } } : {}),
-    ...(figure('disk_total') > 0 ? { disk: { totalBytes: figure('disk_total'), remainingBytes: figure('disk_remaining') } } : {}),
+    ...(params.has('memory_total')
+      ? {
+          memory: {
+            totalBytes: figure('memory_total'),
+            remainingBytes: figure('memory_remaining'),
+            sentBytes: figure('memory_processed'),
+          },
+        }
+      : {}),
+    ...(figure('disk_total') > 0
+      ? { disk: { totalBytes: figure('disk_total'), remainingBytes: figure('disk_remaining') } }
+      : {}),
     throttlePercent: figure('auto_converge_throttle'),
     postCopyFaults: figure('memory_postcopy_requests'),
   };

@@ -1,5 +1,7 @@
-// script/bench live-copy: a running guest that writes, moved with its disk of 10 GiB (5 % data in scattered extents) over a link of
-// 1 Gbit/s. Ferry, which makes the volume itself, against virsh with a thin volume made by hand beforehand; the same flags.
+// script/bench live-copy: a running guest that writes, moved with its disk of 10 GiB (5 % data in scattered extents)
+// over a link of
+// 1 Gbit/s. Ferry, which makes the volume itself, against virsh with a thin volume made by hand beforehand; the same
+// flags.
 import { join } from 'node:path';
 import { rmSync } from 'node:fs';
 import { temporaryLab, virsh, vmCreate, waitFor } from '@ferry/lab';
@@ -34,8 +36,35 @@ const place = () => plane.json<{ host: string; state: string }>('vm', 'show', VM
 
 const contenders = {
   virsh: async (from: string, to: string) => {
-    await virsh(lab, to, ['vol-create-as', 'default', `${VM}.qcow2`, String(CAPACITY_BYTES), '--allocation', '0', '--format', 'qcow2']);
-    await virsh(lab, from, ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', '--abort-on-error', '--copy-storage-all', '--copy-storage-synchronous-writes', '--migrate-disks', 'vda', VM, uriOf(to)], { timeoutMs: 300_000 });
+    await virsh(lab, to, [
+      'vol-create-as',
+      'default',
+      `${VM}.qcow2`,
+      String(CAPACITY_BYTES),
+      '--allocation',
+      '0',
+      '--format',
+      'qcow2',
+    ]);
+    await virsh(
+      lab,
+      from,
+      [
+        'migrate',
+        '--live',
+        '--p2p',
+        '--persistent',
+        '--undefinesource',
+        '--abort-on-error',
+        '--copy-storage-all',
+        '--copy-storage-synchronous-writes',
+        '--migrate-disks',
+        'vda',
+        VM,
+        uriOf(to),
+      ],
+      { timeoutMs: 300_000 },
+    );
   },
   ferry: async (_from: string, to: string) => {
     await plane.json('vm', 'migrate', VM, '--to', to);
@@ -51,16 +80,23 @@ for (let round = 0; round < ROUNDS; round += 1) {
     const name = names[(round + index) % names.length] ?? 'ferry';
     const [from, to] = [at, at === 'host1' ? 'host2' : 'host1'];
     await onHost(lab, to, `rm -f ${IMAGE}; virsh -q pool-refresh default; sync`);
-    await waitFor('Ferry to see the guest', async () => {
-      const { host, state } = await place();
-      return (host === from && state === 'running') || undefined;
-    }, { timeoutMs: 20_000 });
+    await waitFor(
+      'Ferry to see the guest',
+      async () => {
+        const { host, state } = await place();
+        return (host === from && state === 'running') || undefined;
+      },
+      { timeoutMs: 20_000 },
+    );
     const start = performance.now();
     await contenders[name](from, to);
     const totalMs = performance.now() - start;
     at = to;
     runs[name].push({ totalMs, allocated: await allocatedBytes(lab, to, IMAGE) });
-    process.stderr.write(`round ${round + 1}/${ROUNDS} ${name}: ${Math.round(totalMs)} ms, allocated ${Math.round((runs[name].at(-1)?.allocated ?? 0) / 2 ** 20)} MiB\n`);
+    process.stderr.write(
+      `round ${round + 1}/${ROUNDS} ${name}: ${Math.round(totalMs)} ms, allocated ` +
+        `${Math.round((runs[name].at(-1)?.allocated ?? 0) / 2 ** 20)} MiB\n`,
+    );
   }
 }
 
@@ -72,7 +108,12 @@ const result = makeResult(
     pairs: ROUNDS,
     linkMbit: LINK_MBIT,
     dataBytes,
-    runs: Object.fromEntries(names.map((name) => [name, { totalMs: spread(of(name, 'totalMs')), allocatedBytes: median(of(name, 'allocated')) }])),
+    runs: Object.fromEntries(
+      names.map((name) => [
+        name,
+        { totalMs: spread(of(name, 'totalMs')), allocatedBytes: median(of(name, 'allocated')) },
+      ]),
+    ),
     ratio,
   },
   { time: { what: 'time of Ferry / of virsh with volumes made by hand, paired', value: ratio.median, atMost: 1.05 } },

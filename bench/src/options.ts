@@ -1,4 +1,5 @@
-// The options of a benchmark. What is asked in a wrong way ends with a sentence and exit code 2, before anything is started.
+// The options of a benchmark. What is asked in a wrong way ends with a sentence and exit code 2, before anything is
+// started.
 
 import { parseArgs } from 'node:util';
 import type { ParseArgsConfig } from 'node:util';

@@ -1,6 +1,9 @@
-// script/bench overhead: what Ferry adds to a live migration. One guest goes back and forth between two hosts, moved in turns by
-// `virsh migrate --live --p2p`, by Ferry's API and by Ferry's command line, with the same flags and bandwidth. Total time from the
-// request to "done" (for Ferry: verified on both hosts), downtime by libvirt's figure and by ping every 5 ms from outside.
+// script/bench overhead: what Ferry adds to a live migration. One guest goes back and forth between two hosts, moved
+// in turns by
+// `virsh migrate --live --p2p`, by Ferry's API and by Ferry's command line, with the same flags and bandwidth. Total
+// time from the
+// request to "done" (for Ferry: verified on both hosts), downtime by libvirt's figure and by ping every 5 ms from
+// outside.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, mkdtempSync, rmSync } from 'node:fs';
@@ -16,7 +19,10 @@ const RUN_LIMIT_MS = 120_000;
 const { values: flags } = optionsOf({ options: usual });
 const ROUNDS = flags.quick ? 4 : 20;
 const BANDWIDTH_MIB_PER_SECOND = 16;
-/** QEMU's own, which virsh leaves as it is. Ferry's default policy begins with 100 ms, which takes it some passes more: not what is measured here. */
+/**
+ * QEMU's own, which virsh leaves as it is. Ferry's default policy begins with 100 ms, which takes it some passes
+ * more: not what is measured here.
+ */
 const PAUSE_MS = 300;
 const PING_INTERVAL_SECONDS = 0.005;
 const FERRY = join(import.meta.dirname, '..', '..', 'bin', 'ferry');
@@ -29,8 +35,13 @@ interface Move {
 }
 
 /** Largest distance between two replies, as seen from outside the hosts. */
-async function pinging<T>(address: string, work: () => Promise<T>): Promise<{ readonly result: T; readonly gapMs: number }> {
-  const child = spawn('ping', ['-D', '-n', '-i', String(PING_INTERVAL_SECONDS), address], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function pinging<T>(
+  address: string,
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly gapMs: number }> {
+  const child = spawn('ping', ['-D', '-n', '-i', String(PING_INTERVAL_SECONDS), address], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   using _ = whenStopped(() => void child.kill('SIGKILL'));
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
@@ -40,7 +51,9 @@ async function pinging<T>(address: string, work: () => Promise<T>): Promise<{ re
     await waitFor('the guest to answer pings', () => replies().length > 5 || undefined, { timeoutMs: 10_000 });
     const result = await work();
     const before = replies().length;
-    await waitFor('the guest to answer pings after the move', () => replies().length > before + 5 || undefined, { timeoutMs: 10_000 });
+    await waitFor('the guest to answer pings after the move', () => replies().length > before + 5 || undefined, {
+      timeoutMs: 10_000,
+    });
     const times = replies();
     return { result, gapMs: Math.max(...times.slice(1).map((time, index) => time - (times[index] ?? time))) };
   } finally {
@@ -72,25 +85,73 @@ async function downtimeOf(host: string): Promise<number> {
 
 async function api<T>(method: string, path: string, body?: object): Promise<T> {
   const { url } = JSON.parse(readFileSync(join(dataDir, 'server.json'), 'utf8')) as { url: string };
-  const headers = { authorization: `Bearer ${readFileSync(join(dataDir, 'token'), 'utf8').trim()}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
-  const response = await fetch(`${url}/api/v1${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  const headers = {
+    authorization: `Bearer ${readFileSync(join(dataDir, 'token'), 'utf8').trim()}`,
+    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+  };
+  const response = await fetch(`${url}/api/v1${path}`, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
   if (!path.endsWith('/watch')) return (await response.json()) as T;
-  const last = (await response.text()).trim().split('\n').findLast((line) => line.startsWith('data: '));
+  const last = (await response.text())
+    .trim()
+    .split('\n')
+    .findLast((line) => line.startsWith('data: '));
   return JSON.parse((last ?? 'data: {}').slice('data: '.length)) as T;
 }
 
 const contenders = {
   virsh: async (from: string, to: string) => {
-    await execute('virsh', ['-c', uriOf(from), 'migrate', '--live', '--p2p', '--persistent', '--undefinesource', '--abort-on-error', '--bandwidth', String(BANDWIDTH_MIB_PER_SECOND), VM, uriOf(to)], { timeout: RUN_LIMIT_MS });
+    await execute(
+      'virsh',
+      [
+        '-c',
+        uriOf(from),
+        'migrate',
+        '--live',
+        '--p2p',
+        '--persistent',
+        '--undefinesource',
+        '--abort-on-error',
+        '--bandwidth',
+        String(BANDWIDTH_MIB_PER_SECOND),
+        VM,
+        uriOf(to),
+      ],
+      { timeout: RUN_LIMIT_MS },
+    );
   },
   ferryApi: async (_from: string, to: string) => {
-    const { id } = await api<{ id: string }>('POST', '/migrations', { vm: VM, to, maxBandwidthMiBPerSecond: BANDWIDTH_MIB_PER_SECOND, maxDowntimeMs: PAUSE_MS });
+    const { id } = await api<{ id: string }>('POST', '/migrations', {
+      vm: VM,
+      to,
+      maxBandwidthMiBPerSecond: BANDWIDTH_MIB_PER_SECOND,
+      maxDowntimeMs: PAUSE_MS,
+    });
     const ended = await api<{ outcome?: string }>('GET', `/migrations/${id}/watch`);
     if (ended.outcome !== 'succeeded') throw new Error(`migration ${id}: ${JSON.stringify(ended)}`);
   },
   ferryCli: async (_from: string, to: string) => {
-    await execute(FERRY, ['vm', 'migrate', VM, '--to', to, '--max-bandwidth-mb', String(BANDWIDTH_MIB_PER_SECOND), '--max-downtime-ms', String(PAUSE_MS), '-o', 'json'], { env, timeout: RUN_LIMIT_MS });
+    await execute(
+      FERRY,
+      [
+        'vm',
+        'migrate',
+        VM,
+        '--to',
+        to,
+        '--max-bandwidth-mb',
+        String(BANDWIDTH_MIB_PER_SECOND),
+        '--max-downtime-ms',
+        String(PAUSE_MS),
+        '-o',
+        'json',
+      ],
+      { env, timeout: RUN_LIMIT_MS },
+    );
   },
 } as const;
 type Contender = keyof typeof contenders;
@@ -98,7 +159,9 @@ const names = Object.keys(contenders) as Contender[];
 const moves: Record<Contender, Move[]> = { virsh: [], ferryApi: [], ferryCli: [] };
 
 try {
-  await waitFor('the control plane to listen', async () => ((await ferryAnswers()) ? true : undefined), { timeoutMs: 20_000 });
+  await waitFor('the control plane to listen', async () => ((await ferryAnswers()) ? true : undefined), {
+    timeoutMs: 20_000,
+  });
   for (const { uri, name } of hosts) await ferry(['host', 'add', uri, '--name', name]);
   let at = 'host1';
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -106,7 +169,11 @@ try {
     for (let index = 0; index < names.length; index += 1) {
       const name = names[(round + index) % names.length] ?? 'virsh';
       const [from, to] = [at, at === 'host1' ? 'host2' : 'host1'];
-      await waitFor('Ferry to see where the guest is', async () => (await api<{ host: string; state: string }>('GET', `/vms/${VM}`)).host === from || undefined, { timeoutMs: 10_000 });
+      await waitFor(
+        'Ferry to see where the guest is',
+        async () => (await api<{ host: string; state: string }>('GET', `/vms/${VM}`)).host === from || undefined,
+        { timeoutMs: 10_000 },
+      );
       const { result: totalMs, gapMs } = await pinging(vm.address, async () => {
         const start = performance.now();
         await contenders[name](from, to);
@@ -115,7 +182,9 @@ try {
       at = to;
       moves[name].push({ totalMs, downtimeMs: await downtimeOf(to), pingGapMs: gapMs });
     }
-    process.stderr.write(`round ${round + 1}/${ROUNDS}: ${names.map((name) => `${name} ${Math.round(moves[name].at(-1)?.totalMs ?? 0)} ms`).join(', ')}\n`);
+    process.stderr.write(
+      `round ${round + 1}/${ROUNDS}: ${names.map((name) => `${name} ${Math.round(moves[name].at(-1)?.totalMs ?? 0)} ms`).join(', ')}\n`,
+    );
   }
 } finally {
   if (server.exitCode === null) {
@@ -140,7 +209,10 @@ const column = (name: Contender, key: keyof Move): readonly number[] => moves[na
 const ratioApi = estimate(pairedRatios(column('ferryApi', 'totalMs'), column('virsh', 'totalMs')));
 const ratioCli = estimate(pairedRatios(column('ferryCli', 'totalMs'), column('virsh', 'totalMs')));
 const excess = (key: 'downtimeMs' | 'pingGapMs') =>
-  estimate([...column('ferryApi', key).map((each, index) => each - (column('virsh', key)[index] ?? 0)), ...column('ferryCli', key).map((each, index) => each - (column('virsh', key)[index] ?? 0))]);
+  estimate([
+    ...column('ferryApi', key).map((each, index) => each - (column('virsh', key)[index] ?? 0)),
+    ...column('ferryCli', key).map((each, index) => each - (column('virsh', key)[index] ?? 0)),
+  ]);
 const downtimeExcess = excess('downtimeMs');
 const pingExcess = excess('pingGapMs');
 const result = makeResult(

@@ -1,4 +1,5 @@
-// script/bench parallel: eight guests move at once, to the other host and back, by Ferry and by eight virsh in turns. What the control plane
+// script/bench parallel: eight guests move at once, to the other host and back, by Ferry and by eight virsh in turns.
+// What the control plane
 // uses meanwhile (share of a core, growth of its memory), and the downtime of each guest by libvirt's figure.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -32,7 +33,10 @@ function usage(): { readonly cpuMs: number; readonly memoryBytes: number } {
   const stat = readFileSync(`/proc/${plane.pid()}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const memoryKiB = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${plane.pid()}/status`, 'utf8'))?.[1];
-  return { cpuMs: ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS_PER_SECOND, memoryBytes: Number(memoryKiB) * 1024 };
+  return {
+    cpuMs: ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS_PER_SECOND,
+    memoryBytes: Number(memoryKiB) * 1024,
+  };
 }
 
 async function downtimeOf(host: string, name: string): Promise<number> {
@@ -42,10 +46,35 @@ async function downtimeOf(host: string, name: string): Promise<number> {
 
 const contenders = {
   virsh: async (from: string, to: string) => {
-    await Promise.all(names.map((name) => execute('virsh', ['-c', uriOf(from), 'migrate', '--live', '--p2p', '--persistent', '--undefinesource', '--abort-on-error', '--bandwidth', String(BANDWIDTH), name, uriOf(to)], { timeout: 300_000 })));
+    await Promise.all(
+      names.map((name) =>
+        execute(
+          'virsh',
+          [
+            '-c',
+            uriOf(from),
+            'migrate',
+            '--live',
+            '--p2p',
+            '--persistent',
+            '--undefinesource',
+            '--abort-on-error',
+            '--bandwidth',
+            String(BANDWIDTH),
+            name,
+            uriOf(to),
+          ],
+          { timeout: 300_000 },
+        ),
+      ),
+    );
   },
   ferry: async (_from: string, to: string) => {
-    await Promise.all(names.map((name) => migrate(plane, { vm: name, to, maxBandwidthMiBPerSecond: BANDWIDTH, maxDowntimeMs: PAUSE_MS })));
+    await Promise.all(
+      names.map((name) =>
+        migrate(plane, { vm: name, to, maxBandwidthMiBPerSecond: BANDWIDTH, maxDowntimeMs: PAUSE_MS }),
+      ),
+    );
   },
 } as const;
 type Contender = keyof typeof contenders;
@@ -58,7 +87,14 @@ const first = usage();
 for (let round = 0; round < ROUNDS; round += 1) {
   for (const name of round % 2 === 0 ? (['ferry', 'virsh'] as const) : (['virsh', 'ferry'] as const)) {
     const [from, to] = [at, at === 'host1' ? 'host2' : 'host1'];
-    await waitFor('Ferry to see all guests there', async () => (await call<{ items: { host: string; state: string }[] }>(plane, 'GET', '/vms')).items.every(({ host, state }) => host === from && state === 'running') || undefined, { timeoutMs: 30_000 });
+    await waitFor(
+      'Ferry to see all guests there',
+      async () =>
+        (await call<{ items: { host: string; state: string }[] }>(plane, 'GET', '/vms')).items.every(
+          ({ host, state }) => host === from && state === 'running',
+        ) || undefined,
+      { timeoutMs: 30_000 },
+    );
     const before = usage();
     const start = performance.now();
     await contenders[name](from, to);
@@ -68,23 +104,37 @@ for (let round = 0; round < ROUNDS; round += 1) {
     for (const guest of names) downtimes[name].push(await downtimeOf(to, guest));
     at = to;
   }
-  process.stderr.write(`round ${round + 1}/${ROUNDS}: ferry ${Math.round(totals.ferry.at(-1) ?? 0)} ms, virsh ${Math.round(totals.virsh.at(-1) ?? 0)} ms\n`);
+  process.stderr.write(
+    `round ${round + 1}/${ROUNDS}: ferry ${Math.round(totals.ferry.at(-1) ?? 0)} ms, virsh ${Math.round(totals.virsh.at(-1) ?? 0)} ms\n`,
+  );
 }
 const grown = (usage().memoryBytes - first.memoryBytes) / 2 ** 20;
 
 const result = makeResult(
   'parallel',
   {
-    guests: GUESTS, rounds: ROUNDS, bandwidthMiBPerSecond: BANDWIDTH,
+    guests: GUESTS,
+    rounds: ROUNDS,
+    bandwidthMiBPerSecond: BANDWIDTH,
     totalMs: { ferry: spread(totals.ferry), virsh: spread(totals.virsh) },
     downtimeMs: { ferry: spread(downtimes.ferry), virsh: spread(downtimes.virsh) },
-    shareOfCore: spread(cores), memoryAtFirstMiB: Math.round(first.memoryBytes / 2 ** 20), memoryGrownMiB: Math.round(grown),
+    shareOfCore: spread(cores),
+    memoryAtFirstMiB: Math.round(first.memoryBytes / 2 ** 20),
+    memoryGrownMiB: Math.round(grown),
   },
   {
     cpu: { what: 'share of a core that the control plane uses, median', value: median(cores), atMost: 0.05 },
     memory: { what: 'growth of its memory over all rounds, MiB', value: grown, atMost: 20 },
-    budget: { what: `longest downtime of a guest, ms (budget ${BUDGET_MS} ms)`, value: Math.max(...downtimes.ferry), atMost: BUDGET_MS },
-    downtime: { what: "median downtime, Ferry / virsh's at the same concurrency", value: median(downtimes.ferry) / median(downtimes.virsh), atMost: 1 },
+    budget: {
+      what: `longest downtime of a guest, ms (budget ${BUDGET_MS} ms)`,
+      value: Math.max(...downtimes.ferry),
+      atMost: BUDGET_MS,
+    },
+    downtime: {
+      what: "median downtime, Ferry / virsh's at the same concurrency",
+      value: median(downtimes.ferry) / median(downtimes.virsh),
+      atMost: 1,
+    },
   },
 );
 printResult(result, { json: flags.json });

@@ -1,4 +1,5 @@
-// What every benchmark says in the same words: medians with their spread, paired ratios with a confidence interval, the machine,
+// What every benchmark says in the same words: medians with their spread, paired ratios with a confidence interval,
+// the machine,
 // and the closing line. Pure but for reading facts about the machine and writing that line.
 import { cpus, release, totalmem } from 'node:os';
 
@@ -63,8 +64,14 @@ export function estimate(values: readonly number[]): Estimate {
     seed ^= seed << 5;
     return (seed >>> 0) / 2 ** 32;
   };
-  const medians = Array.from({ length: RESAMPLES }, () => median(values.map(() => values[Math.floor(random() * values.length)] ?? Number.NaN)));
-  return { median: rounded(median(values)), low: rounded(quantile(medians, 0.025)), high: rounded(quantile(medians, 0.975)) };
+  const medians = Array.from({ length: RESAMPLES }, () =>
+    median(values.map(() => values[Math.floor(random() * values.length)] ?? Number.NaN)),
+  );
+  return {
+    median: rounded(median(values)),
+    low: rounded(quantile(medians, 0.025)),
+    high: rounded(quantile(medians, 0.975)),
+  };
 }
 
 /** a[i] / b[i], for runs that were made in turns. */
@@ -80,10 +87,21 @@ export function rounded(value: number): number {
 
 export function machineFacts(): Readonly<Record<string, unknown>> {
   const all = cpus();
-  return { cpu: all[0]?.model.trim() ?? 'unknown', cores: all.length, memoryBytes: totalmem(), kernel: release(), node: process.version };
+  return {
+    cpu: all[0]?.model.trim() ?? 'unknown',
+    cores: all.length,
+    memoryBytes: totalmem(),
+    kernel: release(),
+    node: process.version,
+  };
 }
 
-export function makeResult(name: string, figures: Result['figures'], targets: Result['targets'], machine: Result['machine'] = {}): Result {
+export function makeResult(
+  name: string,
+  figures: Result['figures'],
+  targets: Result['targets'],
+  machine: Result['machine'] = {},
+): Result {
   // a figure that is missing (NaN) meets nothing
   const met = Object.values(targets).every(({ value, atMost }) => value <= atMost);
   return { name, figures, targets, met, machine: { ...machineFacts(), ...machine } };
@@ -92,7 +110,9 @@ export function makeResult(name: string, figures: Result['figures'], targets: Re
 /** Says whether the targets are met; with `json` the last line is the whole result. */
 export function printResult(result: Result, options: { readonly json: boolean }): void {
   for (const { what, value, atMost } of Object.values(result.targets)) {
-    process.stdout.write(`${value <= atMost ? 'met    ' : 'NOT MET'}  ${what}: ${rounded(value)} (at most ${atMost})\n`);
+    process.stdout.write(
+      `${value <= atMost ? 'met    ' : 'NOT MET'}  ${what}: ${rounded(value)} (at most ${atMost})\n`,
+    );
   }
   if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
 }

@@ -1,5 +1,6 @@
 // script/bench rpc: how long it takes to list 2,000 domains with XML and state over one connection.
-// Ferry's client (pipelined) against a C program on libvirt's own client library (one call after the other) and against virsh, in
+// Ferry's client (pipelined) against a C program on libvirt's own client library (one call after the other) and
+// against virsh, in
 // turns, on a libvirtd of its own that serves test:///default. Target: not slower than the C program.
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
@@ -111,10 +112,13 @@ for (let index = 0; index < ROUNDS; index++) {
   if ((index + 1) % 10 === 0) step(`${index + 1} of ${ROUNDS} rounds`);
 }
 
-const work = ({ domains, xmlLength, states }: Round): string => `${domains} domains, ${xmlLength} characters of XML, states adding up to ${states}`;
+const work = ({ domains, xmlLength, states }: Round): string =>
+  `${domains} domains, ${xmlLength} characters of XML, states adding up to ${states}`;
 const [oursDid, theirsDid] = [ferryRounds, cRounds].map((rounds) => new Set(rounds.map(work)));
 if (oursDid?.size !== 1 || theirsDid?.size !== 1 || [...oursDid][0] !== [...theirsDid][0]) {
-  throw new Error(`they did not do the same: ${[...(oursDid ?? [])].join(', ')} against ${[...(theirsDid ?? [])].join(', ')}`);
+  throw new Error(
+    `they did not do the same: ${[...(oursDid ?? [])].join(', ')} against ${[...(theirsDid ?? [])].join(', ')}`,
+  );
 }
 
 const listMs = ({ listMs: ms }: Round): number => ms;
@@ -142,8 +146,15 @@ const { stdout: libvirt } = await run('virsh', ['--version']);
 
 const ms = ({ median, p25, p75 }: { readonly median: number; readonly p25: number; readonly p75: number }): string =>
   `${median.toFixed(1).padStart(8)} ms   (middle half ${p25.toFixed(1)} to ${p75.toFixed(1)})`;
-const times = ({ median, low, high }: { readonly median: number; readonly low: number; readonly high: number }): string =>
-  `${median.toFixed(3)}   (95 % interval ${low.toFixed(3)} to ${high.toFixed(3)})`;
+const times = ({
+  median,
+  low,
+  high,
+}: {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}): string => `${median.toFixed(3)}   (95 % interval ${low.toFixed(3)} to ${high.toFixed(3)})`;
 process.stdout.write(`\n${uuids.length} domains with XML and state, ${ROUNDS} rounds in turns, median
                                     connection open            opening included
   Ferry's client, pipelined    ${ms(figures.ferryListMs)}   ${ms(figures.ferryOpenAndListMs)}

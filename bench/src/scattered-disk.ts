@@ -1,4 +1,5 @@
-// The disk of the storage benchmarks: 10 GiB with 5 % data in extents of 64 KiB at random places, the same ones each time. It makes
+// The disk of the storage benchmarks: 10 GiB with 5 % data in extents of 64 KiB at random places, the same ones each
+// time. It makes
 // images and reads what a host's storage and network say; it moves nothing.
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
@@ -17,7 +18,8 @@ export async function writeScatteredImage(path: string): Promise<number> {
   const wanted = Math.round(places * 0.05);
   const chosen = new Set<number>();
   // a hash as the source of places: repeatable, and nothing in it repeats
-  for (let n = 0; chosen.size < wanted; n += 1) chosen.add(first + (createHash('sha256').update(`place ${n}`).digest().readUInt32BE() % (places - first)));
+  for (let n = 0; chosen.size < wanted; n += 1)
+    chosen.add(first + (createHash('sha256').update(`place ${n}`).digest().readUInt32BE() % (places - first)));
   const file = await open(path, 'w');
   try {
     await file.truncate(CAPACITY_BYTES);
@@ -36,10 +38,13 @@ export async function writeScatteredImage(path: string): Promise<number> {
   return wanted * EXTENT_BYTES;
 }
 
-export const onHost = (lab: LabRef, host: string, command: string, timeoutMs = 300_000): Promise<string> => run(execCommand(lab, host, ['bash', '-ec', command]), { timeoutMs });
+export const onHost = (lab: LabRef, host: string, command: string, timeoutMs = 300_000): Promise<string> =>
+  run(execCommand(lab, host, ['bash', '-ec', command]), { timeoutMs });
 
 /** What the file takes on the host's storage. */
-export const allocatedBytes = async (lab: LabRef, host: string, path: string): Promise<number> => Number(await onHost(lab, host, `stat -c %b ${path}`)) * 512;
+export const allocatedBytes = async (lab: LabRef, host: string, path: string): Promise<number> =>
+  Number(await onHost(lab, host, `stat -c %b ${path}`)) * 512;
 
 /** Bytes that came in by the host's cable until now. */
-export const receivedBytes = async (lab: LabRef, host: string): Promise<number> => Number(await onHost(lab, host, 'cat /sys/class/net/eth0/statistics/rx_bytes'));
+export const receivedBytes = async (lab: LabRef, host: string): Promise<number> =>
+  Number(await onHost(lab, host, 'cat /sys/class/net/eth0/statistics/rx_bytes'));

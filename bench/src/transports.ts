@@ -1,6 +1,9 @@
-// script/bench transports: one guest back and forth between two hosts that are reached by TCP, TLS and SSH, driven by the source's daemon and
-// directly, with migration data encrypted and not: Ferry against virsh doing the same, in turns, bandwidth capped. Total time from the
-// request to "done" (for Ferry: verified on both hosts). Also: how much longer the list of VMs takes with a dead host in the fleet.
+// script/bench transports: one guest back and forth between two hosts that are reached by TCP, TLS and SSH, driven by
+// the source's daemon and
+// directly, with migration data encrypted and not: Ferry against virsh doing the same, in turns, bandwidth capped.
+// Total time from the
+// request to "done" (for Ferry: verified on both hosts). Also: how much longer the list of VMs takes with a dead host
+// in the fleet.
 import { execFile } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,7 +24,8 @@ const VM = 'bench';
 await using temporary = await temporaryLab({ hosts: 3 });
 const { lab } = temporary;
 const { pki, sshConfig } = credentialsOf(lab);
-const hostNamed = (name: string): HostStatus => temporary.status.hosts.find((host) => host.name === name) ?? raise(name);
+const hostNamed = (name: string): HostStatus =>
+  temporary.status.hosts.find((host) => host.name === name) ?? raise(name);
 await vmCreate(lab, { name: VM, host: 'host1' });
 // what libvirt's own client needs to use the lab's keys
 const ssh = join(lab.directory, 'ssh-of-lab');
@@ -35,8 +39,14 @@ function raise(what: string): never {
 /** How Ferry is told of a host, how virsh reaches it, and how the source's daemon does. */
 const transports = {
   tcp: { ferry: (at: string) => `qemu+tcp://${at}/system`, virsh: (at: string) => `qemu+tcp://${at}/system` },
-  tls: { ferry: (at: string) => `qemu+tls://${at}/system`, virsh: (at: string) => `qemu+tls://${at}/system?pkipath=${pki}` },
-  ssh: { ferry: (at: string) => `qemu+ssh://root@${at}/system`, virsh: (at: string) => `qemu+ssh://root@${at}/system?command=${ssh}` },
+  tls: {
+    ferry: (at: string) => `qemu+tls://${at}/system`,
+    virsh: (at: string) => `qemu+tls://${at}/system?pkipath=${pki}`,
+  },
+  ssh: {
+    ferry: (at: string) => `qemu+ssh://root@${at}/system`,
+    virsh: (at: string) => `qemu+ssh://root@${at}/system?command=${ssh}`,
+  },
 } as const;
 type Transport = keyof typeof transports;
 
@@ -55,14 +65,29 @@ const ways: readonly Way[] = [
   { transport: 'tcp', direct: false, tls: true },
   { transport: 'tcp', direct: true, tls: true },
 ];
-const nameOf = ({ transport, direct, tls }: Way): string => `${transport} ${direct ? 'direct' : 'peer-to-peer'}${tls ? ', encrypted' : ''}`;
+const nameOf = ({ transport, direct, tls }: Way): string =>
+  `${transport} ${direct ? 'direct' : 'peer-to-peer'}${tls ? ', encrypted' : ''}`;
 
 async function withVirsh({ transport, direct, tls }: Way, from: string, to: string): Promise<void> {
   const { virsh, ferry } = transports[transport];
   const target = direct ? virsh(hostNamed(to).address) : ferry(hostNamed(to).address);
   await execute(
     'virsh',
-    ['-c', virsh(hostNamed(from).address), 'migrate', '--live', ...(direct ? [] : ['--p2p']), ...(tls ? ['--tls'] : []), '--persistent', '--undefinesource', '--abort-on-error', '--bandwidth', String(BANDWIDTH), VM, target],
+    [
+      '-c',
+      virsh(hostNamed(from).address),
+      'migrate',
+      '--live',
+      ...(direct ? [] : ['--p2p']),
+      ...(tls ? ['--tls'] : []),
+      '--persistent',
+      '--undefinesource',
+      '--abort-on-error',
+      '--bandwidth',
+      String(BANDWIDTH),
+      VM,
+      target,
+    ],
     { timeout: 120_000 },
   );
 }
@@ -73,28 +98,39 @@ const times: Record<string, { readonly ferry: number[]; readonly virsh: number[]
 let at = 'host1';
 for (const transport of Object.keys(transports) as Transport[]) {
   await using plane = await controlPlane(...accessTo(temporary));
-  for (const name of ['host1', 'host2']) await plane.json('host', 'add', transports[transport].ferry(hostNamed(name).address), '--name', name);
+  for (const name of ['host1', 'host2'])
+    await plane.json('host', 'add', transports[transport].ferry(hostNamed(name).address), '--name', name);
   for (const way of ways.filter((each) => each.transport === transport)) {
     const own: { readonly ferry: number[]; readonly virsh: number[] } = { ferry: [], virsh: [] };
     times[nameOf(way)] = own;
     for (let round = 0; round < ROUNDS; round += 1) {
       for (const name of round % 2 === 0 ? (['ferry', 'virsh'] as const) : (['virsh', 'ferry'] as const)) {
         const [from, to] = [at, at === 'host1' ? 'host2' : 'host1'];
-        await waitFor('Ferry to see where the guest is', async () => (await call<{ host: string }>(plane, 'GET', `/vms/${VM}`)).host === from || undefined, { timeoutMs: 15_000 });
+        await waitFor(
+          'Ferry to see where the guest is',
+          async () => (await call<{ host: string }>(plane, 'GET', `/vms/${VM}`)).host === from || undefined,
+          { timeoutMs: 15_000 },
+        );
         const start = performance.now();
         await (name === 'ferry' ? withFerry(way, plane, to) : withVirsh(way, from, to));
         own[name].push(performance.now() - start);
         at = to;
       }
     }
-    process.stderr.write(`${nameOf(way)}: ferry ${Math.round(median(own.ferry))} ms, virsh ${Math.round(median(own.virsh))} ms\n`);
+    process.stderr.write(
+      `${nameOf(way)}: ferry ${Math.round(median(own.ferry))} ms, virsh ${Math.round(median(own.virsh))} ms\n`,
+    );
   }
 }
 
-/** Medians of listing the VMs, the dead host off and on in turns would take minutes: one fleet before and after instead. */
+/**
+ * Medians of listing the VMs, the dead host off and on in turns would take minutes: one fleet before and after
+ * instead.
+ */
 const listing = await (async () => {
   await using plane = await controlPlane(...accessTo(temporary));
-  for (const { name, address } of temporary.status.hosts) await plane.json('host', 'add', `qemu+tcp://${address}/system`, '--name', name);
+  for (const { name, address } of temporary.status.hosts)
+    await plane.json('host', 'add', `qemu+tcp://${address}/system`, '--name', name);
   const measure = async (): Promise<number> => {
     const runs: number[] = [];
     for (let index = 0; index < 200; index += 1) {
@@ -108,23 +144,40 @@ const listing = await (async () => {
   await measure();
   const alive = await measure();
   await powerOff(lab, 'host3');
-  await waitFor('Ferry to see the host dead', async () => (await call<{ state: string }>(plane, 'GET', '/hosts/host3')).state === 'unreachable' || undefined, { timeoutMs: 60_000 });
+  await waitFor(
+    'Ferry to see the host dead',
+    async () => (await call<{ state: string }>(plane, 'GET', '/hosts/host3')).state === 'unreachable' || undefined,
+    { timeoutMs: 60_000 },
+  );
   return { alive, dead: await measure() };
 })();
 
-const ratios = Object.fromEntries(Object.entries(times).map(([name, { ferry, virsh }]) => [name, estimate(pairedRatios(ferry, virsh))]));
+const ratios = Object.fromEntries(
+  Object.entries(times).map(([name, { ferry, virsh }]) => [name, estimate(pairedRatios(ferry, virsh))]),
+);
 const result = makeResult(
   'transports',
   {
     pairs: ROUNDS,
     bandwidthMiBPerSecond: BANDWIDTH,
-    totalMs: Object.fromEntries(Object.entries(times).map(([name, { ferry, virsh }]) => [name, { ferry: spread(ferry), virsh: spread(virsh) }])),
+    totalMs: Object.fromEntries(
+      Object.entries(times).map(([name, { ferry, virsh }]) => [name, { ferry: spread(ferry), virsh: spread(virsh) }]),
+    ),
     ratios,
     listingMs: listing,
   },
   {
-    ...Object.fromEntries(Object.entries(ratios).map(([name, { median: value }]) => [name, { what: `total time, ${name}, Ferry / virsh, paired`, value, atMost: 1.03 }])),
-    listing: { what: 'listing hosts and VMs, one host dead / all alive', value: listing.dead / listing.alive, atMost: 1.1 },
+    ...Object.fromEntries(
+      Object.entries(ratios).map(([name, { median: value }]) => [
+        name,
+        { what: `total time, ${name}, Ferry / virsh, paired`, value, atMost: 1.03 },
+      ]),
+    ),
+    listing: {
+      what: 'listing hosts and VMs, one host dead / all alive',
+      value: listing.dead / listing.alive,
+      atMost: 1.1,
+    },
   },
 );
 printResult(result, { json: flags.json });

@@ -1,5 +1,7 @@
-// script/bench xml: parse 10,000 domain definitions and change each in two places (the source of its first disk, the network of its cards),
-// with Ferry's editor and with the libraries one would take instead. In turns, one after the other, on one core. Also: is everything
+// script/bench xml: parse 10,000 domain definitions and change each in two places (the source of its first disk, the
+// network of its cards),
+// with Ferry's editor and with the libraries one would take instead. In turns, one after the other, on one core.
+// Also: is everything
 // outside of the edit the same byte for byte?
 import { DOMParser, XMLSerializer } from '@xmldom/xmldom';
 import { XMLBuilder, XMLParser } from 'fast-xml-parser';
@@ -19,9 +21,18 @@ type Edit = (xml: string) => string;
 
 const ferry: Edit = (xml) => {
   const devices = xmlChild(parseXml(xml), 'devices')?.children ?? [];
-  const source = xmlChild(devices.find(({ name }) => name === 'disk'), 'source');
-  const cards = devices.filter(({ name }) => name === 'interface').flatMap((card) => xmlChild(card, 'source') ?? []).filter(({ attributes }) => attributes.has('network'));
-  return editXml(xml, [...(source === undefined ? [] : [withAttribute(source, 'file', path)]), ...cards.map((card) => withAttribute(card, 'network', network))]);
+  const source = xmlChild(
+    devices.find(({ name }) => name === 'disk'),
+    'source',
+  );
+  const cards = devices
+    .filter(({ name }) => name === 'interface')
+    .flatMap((card) => xmlChild(card, 'source') ?? [])
+    .filter(({ attributes }) => attributes.has('network'));
+  return editXml(xml, [
+    ...(source === undefined ? [] : [withAttribute(source, 'file', path)]),
+    ...cards.map((card) => withAttribute(card, 'network', network)),
+  ]);
 };
 
 const xmldom: Edit = (xml) => {
@@ -48,13 +59,27 @@ const libxml2: Edit = (xml) => {
 interface Ordered {
   readonly [name: string]: readonly Ordered[] | Readonly<Record<string, string>>;
 }
-const options = { preserveOrder: true, ignoreAttributes: false, processEntities: false, trimValues: false, parseTagValue: false, parseAttributeValue: false, commentPropName: '#comment' };
+const options = {
+  preserveOrder: true,
+  ignoreAttributes: false,
+  processEntities: false,
+  trimValues: false,
+  parseTagValue: false,
+  parseAttributeValue: false,
+  commentPropName: '#comment',
+};
 const parser = new XMLParser(options);
 const builder = new XMLBuilder({ ...options, suppressEmptyNode: true });
-const childrenOf = (nodes: readonly Ordered[], name: string): readonly { readonly node: Ordered; readonly inside: readonly Ordered[] }[] => nodes.flatMap((node) => (Array.isArray(node[name]) ? [{ node, inside: node[name] as readonly Ordered[] }] : []));
+const childrenOf = (
+  nodes: readonly Ordered[],
+  name: string,
+): readonly { readonly node: Ordered; readonly inside: readonly Ordered[] }[] =>
+  nodes.flatMap((node) => (Array.isArray(node[name]) ? [{ node, inside: node[name] as readonly Ordered[] }] : []));
 const fastXmlParser: Edit = (xml) => {
   const document = parser.parse(xml) as readonly Ordered[];
-  const devices = childrenOf(document, 'domain').flatMap(({ inside }) => childrenOf(inside, 'devices')).flatMap(({ inside }) => inside);
+  const devices = childrenOf(document, 'domain')
+    .flatMap(({ inside }) => childrenOf(inside, 'devices'))
+    .flatMap(({ inside }) => inside);
   const set = (nodes: readonly Ordered[], name: string, value: string, only: boolean): void => {
     for (const { node } of childrenOf(nodes, 'source')) {
       const attributes = node[':@'] as Record<string, string> | undefined;
@@ -66,7 +91,12 @@ const fastXmlParser: Edit = (xml) => {
   return builder.build(document);
 };
 
-const contenders: Readonly<Record<string, Edit>> = { ferry, xmldom, 'libxml2-wasm': libxml2, 'fast-xml-parser': fastXmlParser };
+const contenders: Readonly<Record<string, Edit>> = {
+  ferry,
+  xmldom,
+  'libxml2-wasm': libxml2,
+  'fast-xml-parser': fastXmlParser,
+};
 const documents = domainXmls(count);
 const bytes = documents.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 
@@ -80,7 +110,8 @@ const exact = Object.fromEntries(
   Object.entries(contenders).map(([name, edit]) => [
     name,
     documents.slice(0, 200).filter((text) => {
-      const wanted = text.split('\n').filter((line) => /<source network=/.test(line)).length + (/<source file=/.test(text) ? 1 : 0);
+      const wanted =
+        text.split('\n').filter((line) => /<source network=/.test(line)).length + (/<source file=/.test(text) ? 1 : 0);
       return changedLines(text, edit(text)) === wanted;
     }).length,
   ]),
@@ -94,16 +125,34 @@ for (let round = 0; round < rounds; round += 1) {
     times[name]?.push(performance.now() - start);
   }
 }
-const ratios = Object.fromEntries(Object.keys(contenders).filter((name) => name !== 'ferry').map((name) => [name, estimate(pairedRatios(times['ferry'] ?? [], times[name] ?? []))]));
+const ratios = Object.fromEntries(
+  Object.keys(contenders)
+    .filter((name) => name !== 'ferry')
+    .map((name) => [name, estimate(pairedRatios(times['ferry'] ?? [], times[name] ?? []))]),
+);
 for (const [name, values] of Object.entries(times)) {
   const { median, p25, p75 } = spread(values);
-  process.stdout.write(`${name.padEnd(16)} ${median.toFixed(0)} ms (${p25.toFixed(0)} to ${p75.toFixed(0)}), ${exact[name]} of 200 byte-exact outside the edit\n`);
+  process.stdout.write(
+    `${name.padEnd(16)} ${median.toFixed(0)} ms (${p25.toFixed(0)} to ${p75.toFixed(0)}), ${exact[name]} ` +
+      'of 200 byte-exact outside the edit\n',
+  );
 }
 const result = makeResult(
   'xml',
-  { documents: count, bytes, rounds, timesMs: Object.fromEntries(Object.entries(times).map(([name, values]) => [name, spread(values)])), ratios, exactOf200: exact },
   {
-    fastest: { what: `time against the fastest library, ${count} definitions of ${(bytes / 2 ** 20).toFixed(0)} MiB`, value: Math.max(...Object.values(ratios).map(({ median }) => median)), atMost: 1 },
+    documents: count,
+    bytes,
+    rounds,
+    timesMs: Object.fromEntries(Object.entries(times).map(([name, values]) => [name, spread(values)])),
+    ratios,
+    exactOf200: exact,
+  },
+  {
+    fastest: {
+      what: `time against the fastest library, ${count} definitions of ${(bytes / 2 ** 20).toFixed(0)} MiB`,
+      value: Math.max(...Object.values(ratios).map(({ median }) => median)),
+      atMost: 1,
+    },
     exact: { what: 'definitions changed outside of the edit, of 200', value: 200 - (exact['ferry'] ?? 0), atMost: 0 },
   },
 );

@@ -1,5 +1,7 @@
-// The initial file system of guests with QEMU's guest agent: that of all guests with a second archive behind it, which the kernel unpacks
-// over the first. Debian's package of the agent is unpacked and never installed; the libraries it needs are the machine's own, where QEMU
+// The initial file system of guests with QEMU's guest agent: that of all guests with a second archive behind it,
+// which the kernel unpacks
+// over the first. Debian's package of the agent is unpacked and never installed; the libraries it needs are the
+// machine's own, where QEMU
 // needs them too. Made when the first guest wants it.
 
 import { createHash, randomUUID } from 'node:crypto';
@@ -18,7 +20,10 @@ const CHANNEL_MODULE = 'virtio_console';
 
 /** The file's name in the folder of the guest image. */
 export async function ensureAgentInitrd(image: string, options: ImageOptions): Promise<string> {
-  const key = createHash('sha256').update(readFileSync(import.meta.filename)).digest('hex').slice(0, 12);
+  const key = createHash('sha256')
+    .update(readFileSync(import.meta.filename))
+    .digest('hex')
+    .slice(0, 12);
   const name = `initrd-agent-${key}`;
   if (existsSync(join(image, name))) return name;
   const agent = join(CACHE, 'agent');
@@ -42,18 +47,24 @@ async function agentArchive(agent: string, options: ImageOptions): Promise<Buffe
     { path: 'usr/sbin/qemu-ga', content: readFileSync(program), executable: true },
     // the agent lets this program write the time that it has set to the hardware clock, and fails without it
     { path: 'sbin/hwclock', content: readFileSync('/bin/busybox'), executable: true },
-    ...(await librariesOf(program, options.signal)).map((path) => ({ path: path.slice(1), content: readFileSync(path), executable: true })),
+    ...(await librariesOf(program, options.signal)).map((path) => ({
+      path: path.slice(1),
+      content: readFileSync(path),
+      executable: true,
+    })),
     ...(await channelModules(options)),
   ];
   const folders = new Set(['run']);
-  for (const { path } of files) for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) folders.add(folder);
+  for (const { path } of files)
+    for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) folders.add(folder);
   return cpioArchive([...[...folders].sort().map((path) => ({ path })), ...files]);
 }
 
 async function librariesOf(program: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
   const lines = (await run(['ldd', program], { signal })).split('\n');
   const missing = lines.find((line) => line.includes('not found'));
-  if (missing !== undefined) throw new LabError(`QEMU's guest agent needs a library that this machine does not have: ${missing.trim()}`);
+  if (missing !== undefined)
+    throw new LabError(`QEMU's guest agent needs a library that this machine does not have: ${missing.trim()}`);
   return lines.flatMap((line) => /(\/\S+) \(0x/.exec(line)?.[1] ?? []);
 }
 
@@ -63,7 +74,9 @@ async function channelModules(options: ImageOptions): Promise<readonly CpioEntry
   makeDirectories(folder);
   try {
     const common = (await modulesIn(folder, kernel, [], options.signal)).map(({ path }) => path);
-    return (await modulesIn(folder, kernel, [CHANNEL_MODULE], options.signal)).filter(({ path }) => !common.includes(path));
+    return (await modulesIn(folder, kernel, [CHANNEL_MODULE], options.signal)).filter(
+      ({ path }) => !common.includes(path),
+    );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

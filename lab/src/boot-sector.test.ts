@@ -13,10 +13,41 @@ const find = (sector: Buffer, ...words: readonly number[]): number => {
 const MIB = 2 ** 20;
 
 test('a load is read from its text, and nonsense is refused as bad usage', () => {
-  assert.deepEqual(parseSectorLoad('V=256,W=64,D=3.2'), { filledMib: 256, hotMib: 64, hotMibPerSecond: 3.2, coldMib: 0, coldMibPerSecond: 0 });
-  assert.deepEqual(parseSectorLoad('D=20,V=64,E=2,W=16,C=48'), { filledMib: 64, hotMib: 16, hotMibPerSecond: 20, coldMib: 48, coldMibPerSecond: 2 });
-  for (const text of ['', 'V=64', 'V=64,W=16', 'V=64,W=16,D=2,D=3', 'V=64,W=16,D=-2', 'V=64,W=16.5,D=2', 'V=64,W=65,D=2', 'V=64,W=16,D=2,C=49,E=1', 'V=64,W=16,D=2,C=8', 'V=64,W=16,D=2,E=8', 'V=64,W=2,D=2', 'V=9999,W=16,D=2', 'V=64,W=16,D=999', 'V=64,W=16,D=2,X=1']) {
-    assert.throws(() => parseSectorLoad(text), (error) => error instanceof LabError && error.exitCode === 2, text);
+  assert.deepEqual(parseSectorLoad('V=256,W=64,D=3.2'), {
+    filledMib: 256,
+    hotMib: 64,
+    hotMibPerSecond: 3.2,
+    coldMib: 0,
+    coldMibPerSecond: 0,
+  });
+  assert.deepEqual(parseSectorLoad('D=20,V=64,E=2,W=16,C=48'), {
+    filledMib: 64,
+    hotMib: 16,
+    hotMibPerSecond: 20,
+    coldMib: 48,
+    coldMibPerSecond: 2,
+  });
+  for (const text of [
+    '',
+    'V=64',
+    'V=64,W=16',
+    'V=64,W=16,D=2,D=3',
+    'V=64,W=16,D=-2',
+    'V=64,W=16.5,D=2',
+    'V=64,W=65,D=2',
+    'V=64,W=16,D=2,C=49,E=1',
+    'V=64,W=16,D=2,C=8',
+    'V=64,W=16,D=2,E=8',
+    'V=64,W=2,D=2',
+    'V=9999,W=16,D=2',
+    'V=64,W=16,D=999',
+    'V=64,W=16,D=2,X=1',
+  ]) {
+    assert.throws(
+      () => parseSectorLoad(text),
+      (error) => error instanceof LabError && error.exitCode === 2,
+      text,
+    );
   }
 });
 

@@ -1,16 +1,26 @@
-// A guest of 512 bytes: a boot sector that fills V MiB of memory with pseudo-random words, then for ever dirties a hot set of W MiB at
-// D MiB/s of pages (and, if wanted, a cold set beside it at a pace of its own), one word per 4 KiB page, in order over the set. Its machine
-// code stands here byte by byte with a tiny assembler for its addresses; what runs it is vm.ts, what reads its serial bytes is sector-log.ts.
+// A guest of 512 bytes: a boot sector that fills V MiB of memory with pseudo-random words, then for ever dirties a
+// hot set of W MiB at
+// D MiB/s of pages (and, if wanted, a cold set beside it at a pace of its own), one word per 4 KiB page, in order
+// over the set. Its machine
+// code stands here byte by byte with a tiny assembler for its addresses; what runs it is vm.ts, what reads its serial
+// bytes is sector-log.ts.
 //
-// The clock is the ACPI timer at I/O port 0x608 (3.58 MHz, 24 bits; SeaBIOS puts ACPI's ports at 0x600 on QEMU's PCs); the processor sleeps between the
-// beats of the interval timer (250 Hz). Time that it did not get (throttled, starved) beyond 6 ms is lost and not made up for: its rate falls, as
-// that of a busy program would. Each page's first word counts the passes over its set, and each visit verifies it, so that a page that
-// a migration lost is seen (`!`). With each beat the write-protect bit of CR0 is turned over, which empties QEMU's software TLB: see the README.
+// The clock is the ACPI timer at I/O port 0x608 (3.58 MHz, 24 bits; SeaBIOS puts ACPI's ports at 0x600 on QEMU's
+// PCs); the processor sleeps between the
+// beats of the interval timer (250 Hz). Time that it did not get (throttled, starved) beyond 6 ms is lost and not
+// made up for: its rate falls, as
+// that of a busy program would. Each page's first word counts the passes over its set, and each visit verifies it, so
+// that a page that
+// a migration lost is seen (`!`). With each beat the write-protect bit of CR0 is turned over, which empties QEMU's
+// software TLB: see the README.
 // It obeys the power button: asked to shut down, it is off at the next beat.
 
 import { usageError } from './errors.ts';
 
-/** Sizes in MiB of memory above the first one, paces in MiB/s of pages. The hot set begins the filled memory, the cold set follows it. */
+/**
+ * Sizes in MiB of memory above the first one, paces in MiB/s of pages. The hot set begins the filled memory, the cold
+ * set follows it.
+ */
 export type SectorLoad = {
   readonly filledMib: number;
   readonly hotMib: number;
@@ -37,26 +47,46 @@ const BEAT_DIVISOR = Math.round(1_193_182 / SECTOR_BEATS_PER_SECOND);
 const MIN_SET_MIB = 4;
 const MAX_RATE_MIB = 256;
 
-/** Reads `V=256,W=64,D=20` with optional `C=64,E=2`: memory filled, hot set and its pace, cold set and its pace; MiB and MiB/s. */
+/**
+ * Reads `V=256,W=64,D=20` with optional `C=64,E=2`: memory filled, hot set and its pace, cold set and its pace; MiB
+ * and MiB/s.
+ */
 export function parseSectorLoad(text: string): SectorLoad {
   const fields = new Map<string, number>();
   for (const part of text.split(',')) {
     const [, name = '', number] = /^([VWDCE])=(\d{1,5}(?:\.\d{1,3})?)$/.exec(part) ?? [];
-    if (number === undefined || fields.has(name)) throw usageError(`"sector:${text}" is no workload; write sector:V=256,W=64,D=20 (memory filled, hot set, its pace), with ",C=64,E=2" for a cold set and its pace.`);
+    if (number === undefined || fields.has(name))
+      throw usageError(
+        `"sector:${text}" is no workload; write sector:V=256,W=64,D=20 (memory filled, hot set, its ` +
+          'pace), with ",C=64,E=2" for a cold set and its pace.',
+      );
     fields.set(name, Number(number));
   }
-  const [filledMib, hotMib, hotMibPerSecond, coldMib = 0, coldMibPerSecond = 0] = ['V', 'W', 'D', 'C', 'E'].map((name) => fields.get(name));
-  if (filledMib === undefined || hotMib === undefined || hotMibPerSecond === undefined) throw usageError('A sector guest needs V, W and D, as in sector:V=256,W=64,D=20.');
-  for (const mib of [filledMib, hotMib, coldMib]) if (!Number.isSafeInteger(mib)) throw usageError(`Sizes of a sector guest are whole MiB, not ${mib}.`);
-  if (filledMib > 3000) throw usageError(`A sector guest fills at most 3000 MiB (it runs in 32-bit mode), not ${filledMib}.`);
-  if (hotMib < MIN_SET_MIB || (coldMib !== 0 && coldMib < MIN_SET_MIB)) throw usageError(`A set of a sector guest has at least ${MIN_SET_MIB} MiB.`);
-  if (hotMib + coldMib > filledMib) throw usageError(`The sets of a sector guest (${hotMib + coldMib} MiB) have to fit into the ${filledMib} MiB it fills.`);
-  if (Math.max(hotMibPerSecond, coldMibPerSecond) > MAX_RATE_MIB) throw usageError(`A sector guest dirties at most ${MAX_RATE_MIB} MiB/s.`);
+  const [filledMib, hotMib, hotMibPerSecond, coldMib = 0, coldMibPerSecond = 0] = ['V', 'W', 'D', 'C', 'E'].map(
+    (name) => fields.get(name),
+  );
+  if (filledMib === undefined || hotMib === undefined || hotMibPerSecond === undefined)
+    throw usageError('A sector guest needs V, W and D, as in sector:V=256,W=64,D=20.');
+  for (const mib of [filledMib, hotMib, coldMib])
+    if (!Number.isSafeInteger(mib)) throw usageError(`Sizes of a sector guest are whole MiB, not ${mib}.`);
+  if (filledMib > 3000)
+    throw usageError(`A sector guest fills at most 3000 MiB (it runs in 32-bit mode), not ${filledMib}.`);
+  if (hotMib < MIN_SET_MIB || (coldMib !== 0 && coldMib < MIN_SET_MIB))
+    throw usageError(`A set of a sector guest has at least ${MIN_SET_MIB} MiB.`);
+  if (hotMib + coldMib > filledMib)
+    throw usageError(
+      `The sets of a sector guest (${hotMib + coldMib} MiB) have to fit into the ${filledMib} MiB it fills.`,
+    );
+  if (Math.max(hotMibPerSecond, coldMibPerSecond) > MAX_RATE_MIB)
+    throw usageError(`A sector guest dirties at most ${MAX_RATE_MIB} MiB/s.`);
   if ((coldMib === 0) !== (coldMibPerSecond === 0)) throw usageError('A cold set needs its size C and its pace E.');
   return { filledMib, hotMib, hotMibPerSecond, coldMib, coldMibPerSecond };
 }
 
-type Part = number | { readonly label: string } | { readonly to: string; readonly size: 1 | 2 | 4; readonly relative: boolean; readonly plus: number };
+type Part =
+  | number
+  | { readonly label: string }
+  | { readonly to: string; readonly size: 1 | 2 | 4; readonly relative: boolean; readonly plus: number };
 
 const label = (name: string): Part => ({ label: name });
 /** An 8-bit or 32-bit distance, for jumps and calls. */
@@ -64,13 +94,30 @@ const near = (to: string): Part => ({ to, size: 1, relative: true, plus: 0 });
 const far = (to: string): Part => ({ to, size: 4, relative: true, plus: 0 });
 const address16 = (to: string): Part => ({ to, size: 2, relative: false, plus: 0 });
 const address32 = (to: string, plus = 0): Part => ({ to, size: 4, relative: false, plus });
-const long = (value: number): readonly number[] => [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, (value >>> 24) & 0xff];
+const long = (value: number): readonly number[] => [
+  value & 0xff,
+  (value >>> 8) & 0xff,
+  (value >>> 16) & 0xff,
+  (value >>> 24) & 0xff,
+];
 const byte = (character: string): number => character.charCodeAt(0);
 
-/** A set as the code walks it: next page, first page, end, word to write, pages per second, rest of the last division, what to say per MiB, unused. */
+/**
+ * A set as the code walks it: next page, first page, end, word to write, pages per second, rest of the last division,
+ * what to say per MiB, unused.
+ */
 function walker(firstMib: number, mib: number, mibPerSecond: number, says: string): readonly number[] {
   const first = FIRST + firstMib * PAGES_PER_MIB * PAGE;
-  return [first, first, first + mib * PAGES_PER_MIB * PAGE, 1, Math.round(mibPerSecond * PAGES_PER_MIB), 0, byte(says), 0].flatMap(long);
+  return [
+    first,
+    first,
+    first + mib * PAGES_PER_MIB * PAGE,
+    1,
+    Math.round(mibPerSecond * PAGES_PER_MIB),
+    0,
+    byte(says),
+    0,
+  ].flatMap(long);
 }
 
 /** The 512 bytes that boot as this load. */

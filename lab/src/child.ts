@@ -1,5 +1,6 @@
 // Running the machine's tools (ip, virsh, qemu-img...) with argument arrays, never through a shell.
-// Not a process supervisor: what must outlive a command is started by `startDetached` and found again through processes.ts.
+// Not a process supervisor: what must outlive a command is started by `startDetached` and found again through
+// processes.ts.
 
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
@@ -18,7 +19,8 @@ export type RunResult = { readonly code: number; readonly stdout: string; readon
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024;
 
 /**
- * Runs a command to its end and returns its exit code and output; throws only when it cannot run, is aborted or takes too long. Whatever the
+ * Runs a command to its end and returns its exit code and output; throws only when it cannot run, is aborted or takes
+ * too long. Whatever the
  * command has started is then killed with it, also in a host; only what has made itself a daemon stays.
  */
 export async function tryRun(command: readonly [string, ...string[]], options: RunOptions = {}): Promise<RunResult> {
@@ -26,8 +28,14 @@ export async function tryRun(command: readonly [string, ...string[]], options: R
   signal?.throwIfAborted();
   const [file, ...args] = command;
   const { promise, resolve, reject } = Promise.withResolvers<RunResult>();
-  // a session of its own, so that all of it can be killed at once; Ctrl-C on a terminal reaches this process only, which decides what ends
-  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: '/', env: { ...process.env, LC_ALL: 'C' }, detached: true });
+  // a session of its own, so that all of it can be killed at once; Ctrl-C on a terminal reaches this process only,
+  // which decides what ends
+  const child = spawn(file, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    cwd: '/',
+    env: { ...process.env, LC_ALL: 'C' },
+    detached: true,
+  });
   const output: { stdout: string; stderr: string } = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8');
@@ -39,7 +47,14 @@ export async function tryRun(command: readonly [string, ...string[]], options: R
   child.stdin.on('error', () => undefined);
   child.stdin.end(options.input ?? '');
   child.on('error', (error: NodeJS.ErrnoException) => {
-    reject(error.code === 'ENOENT' ? new LabError(`The command "${file}" is missing; run ". script/bootstrap lab" to install what the lab needs.`, { cause: error }) : error);
+    reject(
+      error.code === 'ENOENT'
+        ? new LabError(
+            `The command "${file}" is missing; run ". script/bootstrap lab" to install what the lab needs.`,
+            { cause: error },
+          )
+        : error,
+    );
   });
   child.on('close', (code, name) => {
     if (code !== null) resolve({ code, ...output });
@@ -52,7 +67,10 @@ export async function tryRun(command: readonly [string, ...string[]], options: R
     reject(reason);
   };
   const onAbort = (): void => giveUp(signal?.reason);
-  const timer = setTimeout(() => giveUp(new LabError(`"${command.join(' ')}" took longer than ${timeoutMs / 1000} s and was killed.`)), timeoutMs);
+  const timer = setTimeout(
+    () => giveUp(new LabError(`"${command.join(' ')}" took longer than ${timeoutMs / 1000} s and was killed.`)),
+    timeoutMs,
+  );
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
     return await promise;
@@ -70,11 +88,18 @@ function killGroup(leader: number): void {
   }
 }
 
-/** Like `tryRun`, but an exit code other than 0 is an error that carries what the command said. Returns its standard output. */
+/**
+ * Like `tryRun`, but an exit code other than 0 is an error that carries what the command said. Returns its standard
+ * output.
+ */
 export async function run(command: readonly [string, ...string[]], options: RunOptions = {}): Promise<string> {
   const result = await tryRun(command, options);
   if (result.code !== 0) {
-    const said = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-4).join(' ').replace(/^error: /, '');
+    const said = (result.stderr.trim() || result.stdout.trim())
+      .split('\n')
+      .slice(-4)
+      .join(' ')
+      .replace(/^error: /, '');
     throw new LabError(`"${command.join(' ')}" failed: ${said || `exit code ${result.code}`}`);
   }
   return result.stdout;
@@ -87,11 +112,20 @@ export type DetachedChild = {
 };
 
 /** Starts a process that outlives this one, with its output appended to a log file. The caller owns ending it. */
-export async function startDetached(command: readonly [string, ...string[]], logFile: string, env: Readonly<Record<string, string>>): Promise<DetachedChild> {
+export async function startDetached(
+  command: readonly [string, ...string[]],
+  logFile: string,
+  env: Readonly<Record<string, string>>,
+): Promise<DetachedChild> {
   const [file, ...args] = command;
   const log = openSync(logFile, 'a');
   try {
-    const child = spawn(file, args, { stdio: ['ignore', log, log], cwd: '/', detached: true, env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C', ...env } });
+    const child = spawn(file, args, {
+      stdio: ['ignore', log, log],
+      cwd: '/',
+      detached: true,
+      env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C', ...env },
+    });
     const ended = Promise.withResolvers<void>();
     const started = Promise.withResolvers<void>();
     child.on('spawn', () => started.resolve());
@@ -107,7 +141,8 @@ export async function startDetached(command: readonly [string, ...string[]], log
 }
 
 /**
- * Runs a command with this process's own terminal; returns its exit code (128 + signal number for a signal). Told to end, this process ends the
+ * Runs a command with this process's own terminal; returns its exit code (128 + signal number for a signal). Told to
+ * end, this process ends the
  * command with all that it has started.
  */
 export async function runAttached(command: readonly [string, ...string[]]): Promise<number> {

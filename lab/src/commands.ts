@@ -1,4 +1,5 @@
-// The table of the lab's commands: their operands, options, help and what they print. Parsing is in main.ts, the work in the modules that
+// The table of the lab's commands: their operands, options, help and what they print. Parsing is in main.ts, the work
+// in the modules that
 // are called here.
 
 import { vmCheck } from './disk-check.ts';
@@ -15,7 +16,12 @@ import { requireVm, vmCreate, vmDelete, vmList, vmLog } from './vm.ts';
 
 export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
-type Call = { readonly operands: readonly string[]; readonly rest: readonly string[]; readonly flags: Flags; readonly signal: AbortSignal };
+type Call = {
+  readonly operands: readonly string[];
+  readonly rest: readonly string[];
+  readonly flags: Flags;
+  readonly signal: AbortSignal;
+};
 
 export type Command = {
   readonly operands: readonly string[];
@@ -29,12 +35,25 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   up: {
     operands: [],
     summary: 'Brings the lab up: hosts with their own libvirt, on a network of their own. Fine when it is up already.',
-    options: { hosts: '--hosts N           how many hosts, host1 to hostN (3)', release: `--release HOST=R    which Debian release a host runs, of ${RELEASES.join(', ')} (the machine's); may be given for each host`, 'link-mbit': '--link-mbit M       the rate of each host\'s link in Mbit/s (not limited)', json: '--json              print the status as JSON' },
+    options: {
+      hosts: '--hosts N           how many hosts, host1 to hostN (3)',
+      release:
+        `--release HOST=R    which Debian release a host runs, of ${RELEASES.join(', ')} (the machine's); ` +
+        'may be given for each host',
+      'link-mbit': "--link-mbit M       the rate of each host's link in Mbit/s (not limited)",
+      json: '--json              print the status as JSON',
+    },
     run: async ({ flags, signal }) => {
       const hosts = numberFlag(flags, 'hosts');
       const linkMbit = numberFlag(flags, 'link-mbit');
       const lab = labOf(flags);
-      const status = await labUp(lab, { releases: releasesFlag(flags), ...(hosts === undefined ? {} : { hosts }), ...(linkMbit === undefined ? {} : { linkMbit }), signal, onStep: (step) => process.stderr.write(`lab: ${step}\n`) });
+      const status = await labUp(lab, {
+        releases: releasesFlag(flags),
+        ...(hosts === undefined ? {} : { hosts }),
+        ...(linkMbit === undefined ? {} : { linkMbit }),
+        signal,
+        onStep: (step) => process.stderr.write(`lab: ${step}\n`),
+      });
       return print(flags, status, statusText);
     },
   },
@@ -47,7 +66,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const all = allLabs();
       const wanted = flags['all'] === true ? all : [labOf(flags)];
       for (const lab of wanted) {
-        if (!all.some(({ name }) => name === lab.name)) process.stderr.write(`lab: there is no lab "${lab.name}"${all.length === 0 ? '' : `; there is ${all.map(({ name }) => name).join(', ')}`}\n`);
+        if (!all.some(({ name }) => name === lab.name))
+          process.stderr.write(
+            `lab: there is no lab "${lab.name}"${all.length === 0 ? '' : `; there is ${all.map(({ name }) => name).join(', ')}`}\n`,
+          );
         await labDown(lab);
       }
       return 0;
@@ -67,8 +89,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       'memory-mib': '--memory-mib M      its memory (128; what it fills and 8 more for a sector guest)',
       disk: '--disk KIND         none, local, shared, block or nbd (none; shared for --workload disk)',
       'disk-mib': '--disk-mib M        the size of the disk (64)',
-      workload: '--workload W        idle, disk, dirty:MIBPS to rewrite memory at that rate, or sector:V=256,W=64,D=20 (idle)',
-      agent: '--agent             with QEMU\'s guest agent in the guest',
+      workload:
+        '--workload W        idle, disk, dirty:MIBPS to rewrite memory at that rate, or sector:V=256,W=64,D=20 (idle)',
+      agent: "--agent             with QEMU's guest agent in the guest",
       'no-wait': '--no-wait           do not wait for the guest',
       'no-start': '--no-start          define it only',
       json: '--json              print {"name","uuid","host","address"}',
@@ -101,7 +124,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: { json: '--json              print it as JSON' },
     run: async ({ flags, signal }) => {
       const vms = await vmList(labOf(flags), signal);
-      return print(flags, vms, () => table([['NAME', 'HOST', 'STATE', 'ADDRESS', 'MEMORY', 'DISK', 'WORKLOAD'], ...vms.map((vm) => [vm.name, vm.host, vm.state, vm.address, `${vm.memoryMib} MiB`, vm.disk, vm.workload])]));
+      return print(flags, vms, () =>
+        table([
+          ['NAME', 'HOST', 'STATE', 'ADDRESS', 'MEMORY', 'DISK', 'WORKLOAD'],
+          ...vms.map((vm) => [vm.name, vm.host, vm.state, vm.address, `${vm.memoryMib} MiB`, vm.disk, vm.workload]),
+        ]),
+      );
     },
   },
   'vm log': {
@@ -117,11 +145,19 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'vm check': {
     operands: ['NAME'],
-    summary: 'Reads the guest\'s disk from outside and judges its records. Exit code 1 when some are missing or damaged, or two copies of the guest wrote.',
+    summary:
+      "Reads the guest's disk from outside and judges its records. Exit code 1 when some are missing or " +
+      'damaged, or two copies of the guest wrote.',
     options: { json: '--json              print {"records","contiguous","corrupt","duplicateWriters",...}' },
     run: async ({ operands: [name = ''], flags, signal }) => {
       const verdict = await vmCheck(labOf(flags), name, signal);
-      print(flags, verdict, () => `${verdict.records} records, ${verdict.contiguous ? 'none missing' : 'some missing'}, ${verdict.corrupt} corrupt, ${verdict.duplicateWriters ? 'more than one writer' : 'one writer'}\n`);
+      print(
+        flags,
+        verdict,
+        () =>
+          `${verdict.records} records, ${verdict.contiguous ? 'none missing' : 'some missing'}, ` +
+          `${verdict.corrupt} corrupt, ${verdict.duplicateWriters ? 'more than one writer' : 'one writer'}\n`,
+      );
       return verdict.contiguous && verdict.corrupt === 0 && !verdict.duplicateWriters ? 0 : 1;
     },
   },
@@ -136,7 +172,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'power-off': {
     operands: ['HOST'],
-    summary: 'Cuts the host\'s power: its libvirt and all of its guests end at once, and its peers see only silence.',
+    summary: "Cuts the host's power: its libvirt and all of its guests end at once, and its peers see only silence.",
     options: {},
     run: async ({ operands: [host = ''], flags, signal }) => {
       await powerOff(labOf(flags), host, signal);
@@ -145,7 +181,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'power-on': {
     operands: ['HOST'],
-    summary: 'Gives the host power again and waits until its libvirt answers. Its guests are defined there, but shut off.',
+    summary:
+      'Gives the host power again and waits until its libvirt answers. Its guests are defined there, but shut off.',
     options: {},
     run: async ({ operands: [host = ''], flags, signal }) => {
       await powerOn(labOf(flags), host, signal);
@@ -157,7 +194,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'Mends or cuts the host\'s network cable. See also "link rate".',
     options: {},
     run: async ({ operands: [state = '', host = ''], flags, signal }) => {
-      if (state !== 'up' && state !== 'down') throw usageError(`A link is up or down, not "${state}"; or use "script/lab link rate HOST MBIT".`);
+      if (state !== 'up' && state !== 'down')
+        throw usageError(`A link is up or down, not "${state}"; or use "script/lab link rate HOST MBIT".`);
       await changeLink(labOf(flags), host, state === 'up', signal);
       return 0;
     },
@@ -174,7 +212,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   exec: {
     operands: ['HOST'],
     takesRest: true,
-    summary: 'Runs a command on the host: script/lab exec HOST -- COMMAND... Its exit code is the command\'s.',
+    summary: "Runs a command on the host: script/lab exec HOST -- COMMAND... Its exit code is the command's.",
     options: {},
     run: async ({ operands: [host = ''], rest, flags }) => {
       if (rest.length === 0) throw usageError('Give the command after "--": script/lab exec host1 -- virsh list.');
@@ -184,13 +222,24 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 export function overview(): string {
-  const rows = Object.entries(COMMANDS).map(([name, command]) => [`  ${[name, ...command.operands, ...(command.takesRest === true ? ['-- COMMAND...'] : [])].join(' ')}`, command.summary.split(/(?<=\.) /)[0] ?? '']);
-  return `Real KVM/QEMU hosts on one machine.\n\nUse: script/lab [--lab NAME] COMMAND\n\n${table(rows)}\nThe lab is --lab NAME, else $FERRY_LAB, else "default". "script/lab COMMAND --help" tells more. Exit codes: 1 failed, 2 asked in a wrong way.\n`;
+  const rows = Object.entries(COMMANDS).map(([name, command]) => [
+    `  ${[name, ...command.operands, ...(command.takesRest === true ? ['-- COMMAND...'] : [])].join(' ')}`,
+    command.summary.split(/(?<=\.) /)[0] ?? '',
+  ]);
+  return (
+    `Real KVM/QEMU hosts on one machine.\n\nUse: script/lab [--lab NAME] COMMAND\n\n${table(rows)}\nThe ` +
+    'lab is --lab NAME, else $FERRY_LAB, else "default". "script/lab COMMAND --help" tells more. Exit ' +
+    'codes: 1 failed, 2 asked in a wrong way.\n'
+  );
 }
 
 export function helpOf(name: string, command: Command): string {
   const options = [...Object.values(command.options), '--lab NAME          which lab ($FERRY_LAB, else default)'];
-  return `${command.summary}\n\nUse: script/lab ${[name, ...command.operands, ...(command.takesRest === true ? ['-- COMMAND...'] : [])].join(' ')} [options]\n\n${options.map((option) => `  ${option}\n`).join('')}`;
+  return (
+    `${command.summary}\n\nUse: script/lab ` +
+    `${[name, ...command.operands, ...(command.takesRest === true ? ['-- COMMAND...'] : [])].join(' ')} ` +
+    `[options]\n\n${options.map((option) => `  ${option}\n`).join('')}`
+  );
 }
 
 function labOf(flags: Flags) {
@@ -205,11 +254,14 @@ function stringFlag(flags: Flags, name: string): string | undefined {
 /** `host2=trixie` and the like. */
 function releasesFlag(flags: Flags): Readonly<Record<string, Release>> {
   const values = flags['release'];
-  return Object.fromEntries((Array.isArray(values) ? values : []).map((value: string) => {
-    const [, host, release] = /^(\w+)=(\w+)$/.exec(value) ?? [];
-    if (host === undefined || release === undefined) throw usageError(`--release is HOST=RELEASE, as in host2=trixie, and not "${value}".`);
-    return [host, releaseOf(release)];
-  }));
+  return Object.fromEntries(
+    (Array.isArray(values) ? values : []).map((value: string) => {
+      const [, host, release] = /^(\w+)=(\w+)$/.exec(value) ?? [];
+      if (host === undefined || release === undefined)
+        throw usageError(`--release is HOST=RELEASE, as in host2=trixie, and not "${value}".`);
+      return [host, releaseOf(release)];
+    }),
+  );
 }
 
 function numberFlag(flags: Flags, name: string): number | undefined {
@@ -228,7 +280,15 @@ function print<T>(flags: Flags, value: T, toText: (value: T) => string): number 
 }
 
 function statusText(status: LabStatus): string {
-  const rows = status.hosts.map((host) => [host.name, host.address, host.uri, host.release, host.state, host.link, host.rateMbit === undefined ? '-' : `${host.rateMbit} Mbit/s`]);
+  const rows = status.hosts.map((host) => [
+    host.name,
+    host.address,
+    host.uri,
+    host.release,
+    host.state,
+    host.link,
+    host.rateMbit === undefined ? '-' : `${host.rateMbit} Mbit/s`,
+  ]);
   switch (status.state) {
     case 'down':
       return `The lab "${status.lab}" is down; "script/lab up" starts it.\n`;
@@ -241,6 +301,13 @@ function statusText(status: LabStatus): string {
 
 function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()}\n`).join('');
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
 }
-

@@ -1,4 +1,5 @@
-// Reads the disk of a guest from outside, running or not, and judges its records (disk-record.ts). It only reads; QEMU's image locks are
+// Reads the disk of a guest from outside, running or not, and judges its records (disk-record.ts). It only reads;
+// QEMU's image locks are
 // not taken, so a running guest does not notice.
 
 import { randomUUID } from 'node:crypto';
@@ -18,13 +19,17 @@ import { requireVm } from './vm.ts';
 const CHUNK_BYTES = 1024 * 1024;
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
-/** What the guest's disk proves. Corruption and holes are looked at twice: a running guest may write while its disk is read. */
+/**
+ * What the guest's disk proves. Corruption and holes are looked at twice: a running guest may write while its disk is
+ * read.
+ */
 export async function vmCheck(lab: LabRef, name: string, signal?: AbortSignal): Promise<DiskVerdict> {
   const running = requireLab(lab);
   const vm = requireVm(lab, name);
   const copies = diskCopies(running, vm);
   if (copies.length === 0) throw new LabError(`The VM "${name}" has no disk to check; create it with --workload disk.`);
-  const look = async (): Promise<DiskVerdict> => judge(await Promise.all(copies.map((copy) => readCopy(copy, running.lab.directory, signal))));
+  const look = async (): Promise<DiskVerdict> =>
+    judge(await Promise.all(copies.map((copy) => readCopy(copy, running.lab.directory, signal))));
   const verdict = await look();
   if (verdict.contiguous && verdict.corrupt === 0 && !verdict.duplicateWriters) return verdict;
   await sleep(200, undefined, signal === undefined ? {} : { signal });
@@ -35,14 +40,20 @@ async function readCopy(copy: DiskCopy, directory: string, signal: AbortSignal |
   if (copy.format === 'raw') return { where: copy.where, ...(await readRaw(copy.path, signal)) };
   const raw = `${directory}/check-${randomUUID()}.raw`;
   try {
-    await run(['qemu-img', 'convert', '--force-share', '-f', copy.format, '-O', 'raw', copy.path, raw], { signal, timeoutMs: 300_000 });
+    await run(['qemu-img', 'convert', '--force-share', '-f', copy.format, '-O', 'raw', copy.path, raw], {
+      signal,
+      timeoutMs: 300_000,
+    });
     return { where: copy.where, ...(await readRaw(raw, signal)) };
   } finally {
     rmSync(raw, { force: true });
   }
 }
 
-async function readRaw(path: string, signal: AbortSignal | undefined): Promise<{ readonly records: readonly DiskRecord[]; readonly corrupt: number }> {
+async function readRaw(
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly records: readonly DiskRecord[]; readonly corrupt: number }> {
   const records: DiskRecord[] = [];
   let corrupt = 0;
   const file = await open(path, 'r');

@@ -4,7 +4,14 @@ import * as fc from 'fast-check';
 import { RECORD_BYTES, checksumOf, judge, parseBlock } from './disk-record.ts';
 import type { CopyContent, DiskRecord } from './disk-record.ts';
 
-type Fields = { readonly number: number; readonly previousChecksum?: string; readonly conflicts?: number; readonly capacity?: number; readonly bootId?: string; readonly nonce?: number };
+type Fields = {
+  readonly number: number;
+  readonly previousChecksum?: string;
+  readonly conflicts?: number;
+  readonly capacity?: number;
+  readonly bootId?: string;
+  readonly nonce?: number;
+};
 
 /** The record as the guest would write it, and as it is then read. */
 function written(fields: Fields): { readonly block: Buffer; readonly record: DiskRecord } {
@@ -31,17 +38,41 @@ function chain(from: number, to: number, fields: Omit<Fields, 'number'> = {}, af
   const records: DiskRecord[] = [];
   for (let number = from; number <= to; number++) {
     const previous = records.at(-1) ?? after;
-    records.push(written({ ...fields, number, ...(previous === undefined ? {} : { previousChecksum: previous.checksum }) }).record);
+    records.push(
+      written({ ...fields, number, ...(previous === undefined ? {} : { previousChecksum: previous.checksum }) }).record,
+    );
   }
   return records;
 }
 
-const copy = (records: readonly DiskRecord[], where = 'shared', corrupt = 0): CopyContent => ({ where, records, corrupt });
+const copy = (records: readonly DiskRecord[], where = 'shared', corrupt = 0): CopyContent => ({
+  where,
+  records,
+  corrupt,
+});
 
 test('a block of zeros is empty, a record is read with all of its fields', () => {
   assert.deepEqual(parseBlock(Buffer.alloc(RECORD_BYTES)), { kind: 'empty' });
-  const { record } = written({ number: 7, bootId: 'e75e4d3c', conflicts: 2, capacity: 99, previousChecksum: '00000000000000ff' });
-  assert.deepEqual({ ...record, checksum: '' }, { number: 7, wallMs: 1_700_000_000_000, previousChecksum: '00000000000000ff', checksum: '', conflicts: 2, capacity: 99, bootId: 'e75e4d3c', host: 'host1' });
+  const { record } = written({
+    number: 7,
+    bootId: 'e75e4d3c',
+    conflicts: 2,
+    capacity: 99,
+    previousChecksum: '00000000000000ff',
+  });
+  assert.deepEqual(
+    { ...record, checksum: '' },
+    {
+      number: 7,
+      wallMs: 1_700_000_000_000,
+      previousChecksum: '00000000000000ff',
+      checksum: '',
+      conflicts: 2,
+      capacity: 99,
+      bootId: 'e75e4d3c',
+      host: 'host1',
+    },
+  );
 });
 
 test('a record with any one byte changed is corrupt', () => {
@@ -61,7 +92,19 @@ test('one writer over several boots: contiguous, in whatever order the disk is r
   const verdict = judge([copy(records.toReversed())]);
   assert.deepEqual(
     { ...verdict, copies: [] },
-    { records: 9, first: 1, last: 9, contiguous: true, corrupt: 0, duplicateWriters: false, boots: [{ bootId: 'boot-a', host: 'host1', first: 1, last: 4 }, { bootId: 'boot-b', host: 'host1', first: 5, last: 9 }], copies: [] },
+    {
+      records: 9,
+      first: 1,
+      last: 9,
+      contiguous: true,
+      corrupt: 0,
+      duplicateWriters: false,
+      boots: [
+        { bootId: 'boot-a', host: 'host1', first: 1, last: 4 },
+        { bootId: 'boot-b', host: 'host1', first: 5, last: 9 },
+      ],
+      copies: [],
+    },
   );
 });
 
@@ -74,7 +117,13 @@ test('a disk that was written around keeps its newest records; one that lost its
 
 test('a missing record is a hole, damaged blocks are counted, an empty disk is fine', () => {
   const records = chain(1, 9);
-  const verdict = judge([copy(records.filter((record) => record.number !== 5), 'shared', 1)]);
+  const verdict = judge([
+    copy(
+      records.filter((record) => record.number !== 5),
+      'shared',
+      1,
+    ),
+  ]);
   assert.equal(verdict.contiguous, false);
   assert.equal(verdict.corrupt, 1);
   assert.equal(verdict.duplicateWriters, false);
@@ -99,5 +148,8 @@ test('two writers on two copies are found by different records of one number; a 
   const mine = chain(5, 8, { nonce: 1 }, common.at(-1));
   const theirs = chain(5, 6, { nonce: 2 }, common.at(-1));
   assert.equal(judge([copy(common, 'host1'), copy([...common, ...mine], 'host2')]).duplicateWriters, false);
-  assert.equal(judge([copy([...common, ...theirs], 'host1'), copy([...common, ...mine], 'host2')]).duplicateWriters, true);
+  assert.equal(
+    judge([copy([...common, ...theirs], 'host1'), copy([...common, ...mine], 'host2')]).duplicateWriters,
+    true,
+  );
 });

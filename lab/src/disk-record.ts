@@ -1,4 +1,5 @@
-// The records that a guest with the workload `disk` writes, and what a set of them proves. Pure: bytes and plain data in, a judgement out.
+// The records that a guest with the workload `disk` writes, and what a set of them proves. Pure: bytes and plain data
+// in, a judgement out.
 // The layout is the one of guest/ferry-guest.c.
 
 export const RECORD_BYTES = 4096;
@@ -19,7 +20,10 @@ export type DiskRecord = {
   readonly host: string;
 };
 
-export type Block = { readonly kind: 'empty' } | { readonly kind: 'corrupt' } | { readonly kind: 'record'; readonly record: DiskRecord };
+export type Block =
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'corrupt' }
+  | { readonly kind: 'record'; readonly record: DiskRecord };
 
 export function checksumOf(block: Buffer): string {
   let [even, odd] = [0x811c9dc5, 0x811c9dc5];
@@ -33,7 +37,8 @@ export function checksumOf(block: Buffer): string {
 
 /** What one block of a disk holds; anything but zeros and a whole record is corrupt. */
 export function parseBlock(block: Buffer): Block {
-  if (!block.subarray(0, MAGIC.length).equals(MAGIC)) return { kind: block.every((byte) => byte === 0) ? 'empty' : 'corrupt' };
+  if (!block.subarray(0, MAGIC.length).equals(MAGIC))
+    return { kind: block.every((byte) => byte === 0) ? 'empty' : 'corrupt' };
   const checksum = hex64(block, CHECKSUM_OFFSET);
   if (checksumOf(block) !== checksum) return { kind: 'corrupt' };
   return {
@@ -74,17 +79,28 @@ export type DiskVerdict = {
   readonly corrupt: number;
   /** Two running copies of the guest wrote: on one disk, or each on its own copy of it. */
   readonly duplicateWriters: boolean;
-  readonly boots: readonly { readonly bootId: string; readonly host: string; readonly first: number; readonly last: number }[];
+  readonly boots: readonly {
+    readonly bootId: string;
+    readonly host: string;
+    readonly first: number;
+    readonly last: number;
+  }[];
   readonly copies: readonly { readonly where: string; readonly records: number; readonly last: number }[];
 };
 
 /**
- * Two writers show in one of four ways: a writer met a foreign record and counted it; a record is not chained to the one before it; a boot
+ * Two writers show in one of four ways: a writer met a foreign record and counted it; a record is not chained to the
+ * one before it; a boot
  * goes on after another boot has written; two copies of a disk hold different records of the same number.
  */
 export function judge(copies: readonly CopyContent[]): DiskVerdict {
-  const sorted = copies.map((copy) => ({ ...copy, records: copy.records.toSorted((left, right) => left.number - right.number) }));
-  const newest = sorted.toSorted((left, right) => (right.records.at(-1)?.number ?? 0) - (left.records.at(-1)?.number ?? 0))[0];
+  const sorted = copies.map((copy) => ({
+    ...copy,
+    records: copy.records.toSorted((left, right) => left.number - right.number),
+  }));
+  const newest = sorted.toSorted(
+    (left, right) => (right.records.at(-1)?.number ?? 0) - (left.records.at(-1)?.number ?? 0),
+  )[0];
   const records = newest?.records ?? [];
   const first = records[0]?.number ?? 0;
   const last = records.at(-1)?.number ?? 0;
@@ -97,7 +113,11 @@ export function judge(copies: readonly CopyContent[]): DiskVerdict {
     corrupt: sorted.reduce((sum, copy) => sum + copy.corrupt, 0),
     duplicateWriters: sorted.some((copy) => twoWriters(copy.records)) || differ(sorted),
     boots: bootsOf(records),
-    copies: sorted.map((copy) => ({ where: copy.where, records: copy.records.length, last: copy.records.at(-1)?.number ?? 0 })),
+    copies: sorted.map((copy) => ({
+      where: copy.where,
+      records: copy.records.length,
+      last: copy.records.at(-1)?.number ?? 0,
+    })),
   };
 }
 
@@ -107,7 +127,8 @@ function twoWriters(records: readonly DiskRecord[]): boolean {
     const previous = records[index - 1];
     const returned = previous !== undefined && previous.bootId !== record.bootId && seen.has(record.bootId);
     seen.add(record.bootId);
-    const unchained = previous !== undefined && previous.number + 1 === record.number && previous.checksum !== record.previousChecksum;
+    const unchained =
+      previous !== undefined && previous.number + 1 === record.number && previous.checksum !== record.previousChecksum;
     return record.conflicts > 0 || returned || unchained || previous?.number === record.number;
   });
 }

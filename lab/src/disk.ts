@@ -1,4 +1,5 @@
-// The disks of lab guests, one recipe per kind of storage: `local` lies on one host, the others are seen by all of them.
+// The disks of lab guests, one recipe per kind of storage: `local` lies on one host, the others are seen by all of
+// them.
 // It makes and removes storage and says how libvirt sees it; it does not read what guests wrote (disk-check.ts does).
 
 import { closeSync, existsSync, openSync, readFileSync, readSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
@@ -12,10 +13,17 @@ import type { DiskKind, HostDocument, RunningLab, VmDocument } from './lab.ts';
 const NBD_BASE_PORT = 10_800;
 
 /** Creates the VM's disk and returns how its definition names it; undefined for `none`. */
-export async function createDisk(running: RunningLab, vm: VmDocument, host: HostDocument, sizeMib: number, signal?: AbortSignal): Promise<DomainDisk | undefined> {
+export async function createDisk(
+  running: RunningLab,
+  vm: VmDocument,
+  host: HostDocument,
+  sizeMib: number,
+  signal?: AbortSignal,
+): Promise<DomainDisk | undefined> {
   const { lab, keeper, document } = running;
   const paths = labPaths(lab);
-  const createImage = async (path: string): Promise<void> => void (await run(['qemu-img', 'create', '-q', '-f', 'qcow2', path, `${sizeMib}M`], { signal }));
+  const createImage = async (path: string): Promise<void> =>
+    void (await run(['qemu-img', 'create', '-q', '-f', 'qcow2', path, `${sizeMib}M`], { signal }));
   switch (vm.disk) {
     case 'none':
       return undefined;
@@ -45,9 +53,30 @@ export async function createDisk(running: RunningLab, vm: VmDocument, host: Host
       const port = NBD_BASE_PORT + Number(vm.address.split('.')[3]);
       await run(
         [
-          'nsenter', '-t', String(keeper.pid), '-n', '-p', '-m', '--',
-          'qemu-nbd', '--fork', '--persistent', '--shared=0', '--bind', storage, '--port', String(port),
-          '--export-name', vm.name, '--format', 'raw', '--cache', 'none', '--pid-file', paths.exportPid(vm.name), image,
+          'nsenter',
+          '-t',
+          String(keeper.pid),
+          '-n',
+          '-p',
+          '-m',
+          '--',
+          'qemu-nbd',
+          '--fork',
+          '--persistent',
+          '--shared=0',
+          '--bind',
+          storage,
+          '--port',
+          String(port),
+          '--export-name',
+          vm.name,
+          '--format',
+          'raw',
+          '--cache',
+          'none',
+          '--pid-file',
+          paths.exportPid(vm.name),
+          image,
         ],
         { signal },
       );
@@ -68,12 +97,19 @@ export async function removeDisk(running: RunningLab, vm: VmDocument, signal?: A
       const init = hostInit(lab, host.name);
       if (init !== undefined) await run(onHost(init, ['rm', '-f', lunNode(vm.name)]), { signal });
     }
-    const devices = (await run(['losetup', '--noheadings', '--output', 'NAME', '--associated', paths.export(vm.name)], { signal })).split('\n').filter((line) => line !== '');
+    const devices = (
+      await run(['losetup', '--noheadings', '--output', 'NAME', '--associated', paths.export(vm.name)], { signal })
+    )
+      .split('\n')
+      .filter((line) => line !== '');
     for (const device of devices) await run(['losetup', '--detach', device.trim()], { signal });
   }
   if (existsSync(paths.exportPid(vm.name))) {
     // the PID is one of the lab's PID namespace, where no other program of the machine can have it
-    await tryRun(['nsenter', '-t', String(keeper.pid), '-p', '--', 'kill', readFileSync(paths.exportPid(vm.name), 'utf8').trim()], { signal });
+    await tryRun(
+      ['nsenter', '-t', String(keeper.pid), '-p', '--', 'kill', readFileSync(paths.exportPid(vm.name), 'utf8').trim()],
+      { signal },
+    );
     rmSync(paths.exportPid(vm.name), { force: true });
   }
   rmSync(paths.export(vm.name), { force: true });

@@ -1,4 +1,5 @@
-// The libvirt definition of a lab guest: one virtual CPU, a kernel or a boot sector, a serial log, one network card, at most one disk.
+// The libvirt definition of a lab guest: one virtual CPU, a kernel or a boot sector, a serial log, one network card,
+// at most one disk.
 // Only plain data goes in; every value is escaped here, whatever it was checked for before.
 
 import type { Accelerator } from './lab.ts';
@@ -40,14 +41,21 @@ export function domainXml(spec: DomainSpec): string {
     ...bootXml(spec.boot),
     '  </os>',
     '  <features><acpi/><apic/></features>',
-    kvm ? "  <cpu mode='host-model'/>" : "  <cpu mode='custom' match='exact'><model>qemu64</model><feature policy='require' name='rdrand'/></cpu>",
+    kvm
+      ? "  <cpu mode='host-model'/>"
+      : "  <cpu mode='custom' match='exact'><model>qemu64</model><feature policy='require' name='rdrand'/></cpu>",
     '  <on_poweroff>destroy</on_poweroff>',
     '  <on_reboot>restart</on_reboot>',
     '  <on_crash>destroy</on_crash>',
     '  <devices>',
     "    <controller type='usb' model='none'/>",
     ...(spec.disk === undefined ? [] : [diskXml(spec.disk)]),
-    ...(spec.boot.type === 'sector' ? [`    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${escape(spec.boot.path)}'/><target dev='vda' bus='virtio'/><readonly/></disk>`] : []),
+    ...(spec.boot.type === 'sector'
+      ? [
+          `    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source ` +
+            `file='${escape(spec.boot.path)}'/><target dev='vda' bus='virtio'/><readonly/></disk>`,
+        ]
+      : []),
     "    <interface type='bridge'>",
     `      <mac address='${escape(spec.mac)}'/>`,
     "      <source bridge='br0'/>",
@@ -70,8 +78,20 @@ function bootXml(boot: DomainBoot): readonly string[] {
   switch (boot.type) {
     case 'kernel': {
       // no_timer_check: on a busy machine an emulated timer misses the kernel's self-test, which then panics
-      const options = ['console=ttyS0', 'quiet', 'panic=-1', 'no_timer_check', 'nokaslr', 'mitigations=off', ...Object.entries(boot.options).map(([key, value]) => `ferry.${key}=${value}`)];
-      return ['    <kernel>/var/lib/libvirt/boot/vmlinuz</kernel>', `    <initrd>/var/lib/libvirt/boot/${escape(boot.initrd)}</initrd>`, `    <cmdline>${escape(options.join(' '))}</cmdline>`];
+      const options = [
+        'console=ttyS0',
+        'quiet',
+        'panic=-1',
+        'no_timer_check',
+        'nokaslr',
+        'mitigations=off',
+        ...Object.entries(boot.options).map(([key, value]) => `ferry.${key}=${value}`),
+      ];
+      return [
+        '    <kernel>/var/lib/libvirt/boot/vmlinuz</kernel>',
+        `    <initrd>/var/lib/libvirt/boot/${escape(boot.initrd)}</initrd>`,
+        `    <cmdline>${escape(options.join(' '))}</cmdline>`,
+      ];
     }
     case 'sector':
       return ["    <boot dev='hd'/>"];
@@ -82,14 +102,29 @@ function diskXml(disk: DomainDisk): string {
   const target = "<target dev='vda' bus='virtio'/>";
   switch (disk.type) {
     case 'file':
-      return `    <disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/><source file='${escape(disk.path)}'/>${target}</disk>`;
+      return (
+        `    <disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/><source ` +
+        `file='${escape(disk.path)}'/>${target}</disk>`
+      );
     case 'block':
-      return `    <disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'/><source dev='${escape(disk.path)}'/>${target}</disk>`;
+      return (
+        `    <disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'/><source ` +
+        `dev='${escape(disk.path)}'/>${target}</disk>`
+      );
     case 'nbd':
-      return `    <disk type='network' device='disk'><driver name='qemu' type='raw' cache='none'/><source protocol='nbd' name='${escape(disk.exportName)}'><host name='${escape(disk.host)}' port='${disk.port}'/></source>${target}</disk>`;
+      return (
+        `    <disk type='network' device='disk'><driver name='qemu' type='raw' cache='none'/><source ` +
+        `protocol='nbd' name='${escape(disk.exportName)}'><host name='${escape(disk.host)}' ` +
+        `port='${disk.port}'/></source>${target}</disk>`
+      );
   }
 }
 
 function escape(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll("'", '&apos;').replaceAll('"', '&quot;');
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll("'", '&apos;')
+    .replaceAll('"', '&quot;');
 }

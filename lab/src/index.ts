@@ -1,5 +1,6 @@
 // The lab as a library: what `script/lab` does, for tests, demos and benchmarks. Everything here needs root.
-// `labRef(name)` names a lab; every other function takes it. Nothing is kept in memory between calls, so several processes may use one lab.
+// `labRef(name)` names a lab; every other function takes it. Nothing is kept in memory between calls, so several
+// processes may use one lab.
 
 export { runAttached, run, tryRun } from './child.ts';
 export type { RunOptions, RunResult } from './child.ts';
@@ -8,7 +9,20 @@ export type { CertificateWish, Credentials } from './credentials.ts';
 export { vmCheck } from './disk-check.ts';
 export type { DiskVerdict } from './disk-record.ts';
 export { LabError, messageOf } from './errors.ts';
-export { cutTraffic, heldFinishes, holdFarewells, holdFinish, killGuest, mendTraffic, releaseFarewells, releaseFinish, restartDaemon, shortenPatience, signalDaemon, startDaemon } from './faults.ts';
+export {
+  cutTraffic,
+  heldFinishes,
+  holdFarewells,
+  holdFinish,
+  killGuest,
+  mendTraffic,
+  releaseFarewells,
+  releaseFinish,
+  restartDaemon,
+  shortenPatience,
+  signalDaemon,
+  startDaemon,
+} from './faults.ts';
 export type { Traffic } from './faults.ts';
 export { changeLink, changeRate, execCommand, powerOff, powerOn, virsh } from './host.ts';
 export { allLabs, labRef } from './lab.ts';

@@ -1,5 +1,7 @@
-// What a lab is on disk: its identity, the paths inside its state directory, and the small documents kept there. Each document has one
-// writer at a time and is replaced as a whole. What can be asked of the kernel or of libvirt (is it running, where is a guest) is not kept.
+// What a lab is on disk: its identity, the paths inside its state directory, and the small documents kept there. Each
+// document has one
+// writer at a time and is replaced as a whole. What can be asked of the kernel or of libvirt (is it running, where is
+// a guest) is not kept.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
@@ -57,15 +59,23 @@ const NAME = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 
 export function checkName(what: string, name: string): string {
   if (NAME.test(name)) return name;
-  throw usageError(`"${name}" is no ${what} name: use 1 to 32 small letters, digits and dashes, without a dash at either end.`);
+  throw usageError(
+    `"${name}" is no ${what} name: use 1 to 32 small letters, digits and dashes, without a dash at either end.`,
+  );
 }
 
-/** The lab named by the caller, else by FERRY_LAB, else "default"; its state lies in FERRY_LAB_DIR, else in /var/tmp/ferry-lab. */
+/**
+ * The lab named by the caller, else by FERRY_LAB, else "default"; its state lies in FERRY_LAB_DIR, else in
+ * /var/tmp/ferry-lab.
+ */
 export function labRef(name?: string): LabRef {
   const chosen = checkName('lab', name ?? process.env['FERRY_LAB'] ?? 'default');
   const base = process.env['FERRY_LAB_DIR'] ?? '/var/tmp/ferry-lab';
   // it becomes part of mount options and kernel tables, where commas, colons and blanks separate
-  if (!/^\/[\w./-]+$/.test(base)) throw usageError(`FERRY_LAB_DIR is "${base}"; it has to be an absolute path of letters, digits, dots, dashes and underscores.`);
+  if (!/^\/[\w./-]+$/.test(base))
+    throw usageError(
+      `FERRY_LAB_DIR is "${base}"; it has to be an absolute path of letters, digits, dots, dashes and underscores.`,
+    );
   return { name: chosen, directory: join(base, chosen) };
 }
 
@@ -186,7 +196,10 @@ export function requireLab(lab: LabRef): RunningLab {
   const document = readLab(lab);
   const keeper = runningKeeper(lab);
   if (document === undefined) throw new LabError(`The lab "${lab.name}" is not up; start it with "script/lab up".`);
-  if (!document.ready || keeper === undefined) throw new LabError(`The lab "${lab.name}" is not whole (its start was interrupted, or it ended); run "script/lab up" to make it anew.`);
+  if (!document.ready || keeper === undefined)
+    throw new LabError(
+      `The lab "${lab.name}" is not whole (its start was interrupted, or it ended); run "script/lab up" to make it anew.`,
+    );
   return { lab, document, keeper };
 }
 
@@ -201,7 +214,10 @@ export function listHosts(lab: LabRef): readonly HostDocument[] {
 export function requireHost(lab: LabRef, name: string): HostDocument {
   const hosts = listHosts(lab);
   const host = hosts.find((each) => each.name === name);
-  if (host === undefined) throw new LabError(`The lab "${lab.name}" has no host "${name}"; it has ${hosts.map((each) => each.name).join(', ') || 'none'}.`);
+  if (host === undefined)
+    throw new LabError(
+      `The lab "${lab.name}" has no host "${name}"; it has ${hosts.map((each) => each.name).join(', ') || 'none'}.`,
+    );
   return host;
 }
 
@@ -213,7 +229,8 @@ export function hostInit(lab: LabRef, host: string): ProcessIdentity | undefined
 
 export function requireInit(lab: LabRef, host: string): ProcessIdentity {
   const init = hostInit(lab, host);
-  if (init === undefined) throw new LabError(`The host "${host}" has no power; "script/lab power-on ${host}" starts it.`);
+  if (init === undefined)
+    throw new LabError(`The host "${host}" has no power; "script/lab power-on ${host}" starts it.`);
   return init;
 }
 

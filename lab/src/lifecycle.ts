@@ -1,5 +1,7 @@
-// Bringing a whole lab up and taking it down. Everything a lab runs is below one process, the keeper; so `down` is: end the keeper, give
-// back the loop devices, remove the folder. It needs no record of what `up` managed to do and works on any half of a lab.
+// Bringing a whole lab up and taking it down. Everything a lab runs is below one process, the keeper; so `down` is:
+// end the keeper, give
+// back the loop devices, remove the folder. It needs no record of what `up` managed to do and works on any half of a
+// lab.
 
 import { existsSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,7 +12,18 @@ import type { Credentials } from './credentials.ts';
 import { ensureGuestImage } from './guest-image.ts';
 import { createHostFiles, libvirtUri, planHosts, powerOn, sharedFolders, startHost, virsh } from './host.ts';
 import type { HostSystem } from './host.ts';
-import { MAX_HOSTS, hostInit, labPaths, listHosts, makeDirectories, processOfPidFile, readLab, runningKeeper, subnetOf, writeDocument } from './lab.ts';
+import {
+  MAX_HOSTS,
+  hostInit,
+  labPaths,
+  listHosts,
+  makeDirectories,
+  processOfPidFile,
+  readLab,
+  runningKeeper,
+  subnetOf,
+  writeDocument,
+} from './lab.ts';
 import type { Accelerator, HostDocument, LabDocument, LabRef } from './lab.ts';
 import { withLabLock } from './lock.ts';
 import { connectSwitch, removeUplinks } from './network.ts';
@@ -58,7 +71,8 @@ export type LabStatus = {
 };
 
 /**
- * Brings the lab up, or leaves it as it is when it is up with as many hosts. Half a lab is removed first. When it fails or is aborted,
+ * Brings the lab up, or leaves it as it is when it is up with as many hosts. Half a lab is removed first. When it
+ * fails or is aborted,
  * nothing is left behind.
  */
 export async function labUp(lab: LabRef, options: UpOptions = {}): Promise<LabStatus> {
@@ -67,7 +81,11 @@ export async function labUp(lab: LabRef, options: UpOptions = {}): Promise<LabSt
     async () => {
       const document = readLab(lab);
       if (document?.ready === true && runningKeeper(lab) !== undefined) {
-        if (options.hosts !== undefined && options.hosts !== document.hostCount) throw new LabError(`The lab "${lab.name}" is up with ${document.hostCount} hosts; run "script/lab down" first, or choose another lab with --lab NAME.`);
+        if (options.hosts !== undefined && options.hosts !== document.hostCount)
+          throw new LabError(
+            `The lab "${lab.name}" is up with ${document.hostCount} hosts; run "script/lab down" first, ` +
+              'or choose another lab with --lab NAME.',
+          );
         assertReleases(lab, options.releases ?? {});
         for (const host of listHosts(lab)) await powerOn(lab, host.name, options.signal);
         return labStatus(lab);
@@ -90,29 +108,52 @@ export async function labUp(lab: LabRef, options: UpOptions = {}): Promise<LabSt
 function assertReleases(lab: LabRef, wanted: Readonly<Record<string, Release>>): void {
   for (const [name, release] of Object.entries(wanted)) {
     const has = listHosts(lab).find((host) => host.name === name)?.release;
-    if (has !== release) throw new LabError(`The lab "${lab.name}" is up, and its ${name} ${has === undefined ? 'does not exist' : `runs ${has}`}; run "script/lab down" first, or choose another lab with --lab NAME.`);
+    if (has !== release)
+      throw new LabError(
+        `The lab "${lab.name}" is up, and its ${name} ` +
+          `${has === undefined ? 'does not exist' : `runs ${has}`}; run "script/lab down" first, or choose ` +
+          'another lab with --lab NAME.',
+      );
   }
 }
 
 /** What each host runs, with the roots that it takes. */
-async function planSystems(count: number, releases: Readonly<Record<string, Release>>, options: UpOptions): Promise<readonly HostSystem[]> {
+async function planSystems(
+  count: number,
+  releases: Readonly<Record<string, Release>>,
+  options: UpOptions,
+): Promise<readonly HostSystem[]> {
   const names = Array.from({ length: count }, (_, i) => `host${i + 1}`);
   const unknown = Object.keys(releases).find((name) => !names.includes(name));
-  if (unknown !== undefined) throw usageError(`A release is given for "${unknown}", but the lab's hosts are ${names.join(', ')}.`);
+  if (unknown !== undefined)
+    throw usageError(`A release is given for "${unknown}", but the lab's hosts are ${names.join(', ')}.`);
   const roots = new Map<Release, string | undefined>();
-  for (const release of new Set(Object.values(releases))) roots.set(release, await ensureRoot(release, { signal: options.signal, onStep: options.onStep ?? (() => undefined) }));
+  for (const release of new Set(Object.values(releases)))
+    roots.set(
+      release,
+      await ensureRoot(release, { signal: options.signal, onStep: options.onStep ?? (() => undefined) }),
+    );
   return names.map((name) => {
     const release = releases[name] ?? machineRelease();
     return { release, root: roots.get(release) };
   });
 }
 
-/** What the oldest QEMU of the lab makes of "q35": newer ones know the machine types of older ones, and not the other way round. */
-async function commonMachineType(lab: LabRef, hosts: readonly HostDocument[], signal: AbortSignal | undefined): Promise<string> {
+/**
+ * What the oldest QEMU of the lab makes of "q35": newer ones know the machine types of older ones, and not the other
+ * way round.
+ */
+async function commonMachineType(
+  lab: LabRef,
+  hosts: readonly HostDocument[],
+  signal: AbortSignal | undefined,
+): Promise<string> {
   const oldest = oldestOf(hosts.map(({ release }) => release));
   const host = hosts.find(({ release }) => release === oldest);
   if (host === undefined || hosts.every(({ release }) => release === oldest)) return 'q35';
-  const capabilities = await virsh(lab, host.name, ['domcapabilities', '--virttype', 'qemu', '--machine', 'q35'], { signal });
+  const capabilities = await virsh(lab, host.name, ['domcapabilities', '--virttype', 'qemu', '--machine', 'q35'], {
+    signal,
+  });
   const type = /<machine>([^<]+)<\/machine>/.exec(capabilities)?.[1];
   if (type === undefined) throw new LabError(`The QEMU of ${host.name} does not tell its machine type for q35.`);
   return type;
@@ -121,34 +162,57 @@ async function commonMachineType(lab: LabRef, hosts: readonly HostDocument[], si
 async function create(lab: LabRef, options: UpOptions): Promise<void> {
   const { signal, onStep = () => undefined } = options;
   const count = options.hosts ?? 3;
-  if (!Number.isSafeInteger(count) || count < 1 || count > MAX_HOSTS) throw usageError(`A lab has 1 to ${MAX_HOSTS} hosts, not ${count}.`);
+  if (!Number.isSafeInteger(count) || count < 1 || count > MAX_HOSTS)
+    throw usageError(`A lab has 1 to ${MAX_HOSTS} hosts, not ${count}.`);
   const paths = labPaths(lab);
   makeDirectories(lab.directory, ...sharedFolders(lab));
-  const document: LabDocument = { version: 1, ready: false, subnetNumber: 0, hostCount: count, keeper: undefined, imageDirectory: undefined, accelerator: undefined, machineType: 'q35' };
+  const document: LabDocument = {
+    version: 1,
+    ready: false,
+    subnetNumber: 0,
+    hostCount: count,
+    keeper: undefined,
+    imageDirectory: undefined,
+    accelerator: undefined,
+    machineType: 'q35',
+  };
   writeDocument(paths.document, document);
   const systems = await planSystems(count, options.releases ?? {}, options);
   const image = await ensureGuestImage({ signal, onStep });
 
-  const launcher = await startDetached(['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--', 'bash', KEEPER_SCRIPT, lab.directory], paths.keeperLog, { [MARKER]: lab.directory });
+  const launcher = await startDetached(
+    ['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--', 'bash', KEEPER_SCRIPT, lab.directory],
+    paths.keeperLog,
+    { [MARKER]: lab.directory },
+  );
   let launcherEnded = false;
   void launcher.ended.then(() => (launcherEnded = true));
   const keeper = await waitFor(
     'The start of the lab',
     () => {
-      if (launcherEnded) throw new LabError(`The lab "${lab.name}" did not start: ${readFileSync(paths.keeperLog, 'utf8').trim()}`);
+      if (launcherEnded)
+        throw new LabError(`The lab "${lab.name}" did not start: ${readFileSync(paths.keeperLog, 'utf8').trim()}`);
       return processOfPidFile(paths.keeperPid);
     },
     { timeoutMs: 20_000, intervalMs: 5, signal },
   );
   const subnetNumber = await connectSwitch(lab, keeper, signal);
-  const running: LabDocument = { ...document, keeper, subnetNumber, imageDirectory: image.directory, accelerator: image.accelerator };
+  const running: LabDocument = {
+    ...document,
+    keeper,
+    subnetNumber,
+    imageDirectory: image.directory,
+    accelerator: image.accelerator,
+  };
   writeDocument(paths.document, running);
 
   const hosts = planHosts(subnetNumber, systems, options.linkMbit);
   for (const host of hosts) createHostFiles(lab, host, hosts);
   await makeCredentials(lab, hosts);
   onStep(`starting ${count} host${count === 1 ? '' : 's'} on ${subnetOf(subnetNumber).cidr}`);
-  const outcomes = await Promise.allSettled(hosts.map((host) => startHost({ lab, keeper, imageDirectory: image.directory }, host, signal)));
+  const outcomes = await Promise.allSettled(
+    hosts.map((host) => startHost({ lab, keeper, imageDirectory: image.directory }, host, signal)),
+  );
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
   writeDocument(paths.document, { ...running, machineType: await commonMachineType(lab, hosts, signal), ready: true });
@@ -176,16 +240,23 @@ async function removeLab(lab: LabRef): Promise<void> {
   );
   await removeUplinks(lab);
   await detachLoops(lab.directory);
-  const mounted = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').map((line) => line.split(' ')[4] ?? '').filter((path) => path.startsWith(`${lab.directory}/`));
+  const mounted = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((path) => path.startsWith(`${lab.directory}/`));
   // removing files through a mount would remove someone else's
-  if (mounted.length > 0) throw new LabError(`${mounted.join(', ')} is mounted inside the lab's folder, which no lab does; unmount it and run "script/lab down" again.`);
+  if (mounted.length > 0)
+    throw new LabError(
+      `${mounted.join(', ')} is mounted inside the lab's folder, which no lab does; unmount it and run "script/lab down" again.`,
+    );
   rmSync(lab.directory, { recursive: true, force: true });
   const base = dirname(lab.directory);
   try {
     if (existsSync(base) && readdirSync(base).length === 0) rmdirSync(base);
   } catch (error) {
     // another lab has just been begun, or has gone and taken it along
-    if (!(error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'ENOENT'))) throw error;
+    if (!(error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'ENOENT')))
+      throw error;
   }
 }
 
@@ -200,7 +271,7 @@ async function loopDevicesBelow(directory: string): Promise<readonly string[]> {
 
 async function detachLoops(directory: string): Promise<void> {
   await waitFor(
-    'The release of the lab\'s loop devices',
+    "The release of the lab's loop devices",
     async () => {
       const devices = await loopDevicesBelow(directory);
       for (const device of devices) await run(['losetup', '--detach', device]);
@@ -213,10 +284,24 @@ async function detachLoops(directory: string): Promise<void> {
 /** What the lab is now, read from the kernel; it does not ask libvirt. */
 export function labStatus(lab: LabRef): LabStatus {
   const document = readLab(lab);
-  if (document === undefined) return { lab: lab.name, state: existsSync(lab.directory) ? 'partial' : 'down', directory: lab.directory, hosts: [] };
+  if (document === undefined)
+    return {
+      lab: lab.name,
+      state: existsSync(lab.directory) ? 'partial' : 'down',
+      directory: lab.directory,
+      hosts: [],
+    };
   const whole = document.ready && runningKeeper(lab) !== undefined;
   const hosts = listHosts(lab).map((host): HostStatus => {
-    const status = { name: host.name, address: host.address, address6: host.address6, uri: libvirtUri(host), release: host.release, state: hostInit(lab, host.name) === undefined ? ('off' as const) : ('up' as const), link: host.linkUp ? ('up' as const) : ('down' as const) };
+    const status = {
+      name: host.name,
+      address: host.address,
+      address6: host.address6,
+      uri: libvirtUri(host),
+      release: host.release,
+      state: hostInit(lab, host.name) === undefined ? ('off' as const) : ('up' as const),
+      link: host.linkUp ? ('up' as const) : ('down' as const),
+    };
     return host.rateMbit === undefined ? status : { ...status, rateMbit: host.rateMbit };
   });
   return {

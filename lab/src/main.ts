@@ -9,7 +9,11 @@ import { LabError, messageOf } from './errors.ts';
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 const stop = new AbortController();
 let signalExitCode = 1;
-for (const [name, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const) {
+for (const [name, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
   process.on(name, () => {
     signalExitCode = code;
     stop.abort();
@@ -40,17 +44,26 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const name = [2, 1].map((count) => words.slice(0, count).join(' ')).find((candidate) => candidate in COMMANDS);
   const command = name === undefined ? undefined : COMMANDS[name];
-  if (name === undefined || command === undefined) throw new LabError(`There is no command "${words.slice(0, 2).join(' ')}"; "script/lab --help" lists them.`, { exitCode: 2 });
+  if (name === undefined || command === undefined)
+    throw new LabError(`There is no command "${words.slice(0, 2).join(' ')}"; "script/lab --help" lists them.`, {
+      exitCode: 2,
+    });
   if (flags.help === true) {
     process.stdout.write(helpOf(name, command));
     return 0;
   }
   const operands = words.slice(name.split(' ').length);
   for (const flag of Object.keys(flags)) {
-    if (flag !== 'lab' && !(flag in command.options)) throw new LabError(`"${name}" has no option --${flag}; see "script/lab ${name} --help".`, { exitCode: 2 });
+    if (flag !== 'lab' && !(flag in command.options))
+      throw new LabError(`"${name}" has no option --${flag}; see "script/lab ${name} --help".`, { exitCode: 2 });
   }
-  if (operands.length !== command.operands.length) throw new LabError(`Use: script/lab ${name}${command.operands.map((operand) => ` ${operand}`).join('')}; see "script/lab ${name} --help".`, { exitCode: 2 });
-  if (rest.length > 0 && command.takesRest !== true) throw new LabError(`"${name}" takes nothing after "--".`, { exitCode: 2 });
+  if (operands.length !== command.operands.length)
+    throw new LabError(
+      `Use: script/lab ${name}${command.operands.map((operand) => ` ${operand}`).join('')}; see "script/lab ${name} --help".`,
+      { exitCode: 2 },
+    );
+  if (rest.length > 0 && command.takesRest !== true)
+    throw new LabError(`"${name}" takes nothing after "--".`, { exitCode: 2 });
   return await command.run({ operands, rest, flags, signal: stop.signal });
 }
 
@@ -79,6 +92,9 @@ function parse(args: readonly string[]): { readonly flags: Flags; readonly words
     });
     return { flags: values, words: positionals };
   } catch (error) {
-    throw new LabError(`${messageOf(error).split('. ')[0] ?? ''}; see "script/lab --help".`, { exitCode: 2, cause: error });
+    throw new LabError(`${messageOf(error).split('. ')[0] ?? ''}; see "script/lab --help".`, {
+      exitCode: 2,
+      cause: error,
+    });
   }
 }

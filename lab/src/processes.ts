@@ -1,4 +1,5 @@
-// Which processes of this machine belong to a lab, read from /proc. A PID alone is never trusted: PIDs are reused, so a process is
+// Which processes of this machine belong to a lab, read from /proc. A PID alone is never trusted: PIDs are reused, so
+// a process is
 // known by PID and start time, or by a marker in its environment that only the lab's own processes carry.
 // It finds and kills by PID only; it never goes by a program's name.
 
@@ -23,7 +24,10 @@ export function isAlive(process: ProcessIdentity): boolean {
   return identify(process.pid)?.startTicks === process.startTicks;
 }
 
-/** All processes that carry the lab's marker. Guests do not (libvirt cleans their environment): they end with their host. */
+/**
+ * All processes that carry the lab's marker. Guests do not (libvirt cleans their environment): they end with their
+ * host.
+ */
 export function markedProcesses(stateDirectory: string): readonly ProcessIdentity[] {
   const found: ProcessIdentity[] = [];
   const wanted = `${MARKER}=${stateDirectory}`;
@@ -37,9 +41,16 @@ export function markedProcesses(stateDirectory: string): readonly ProcessIdentit
   return found;
 }
 
-/** The process, its children, theirs and so on, as they are now. A command in a host is among them, whatever PID it has there. */
+/**
+ * The process, its children, theirs and so on, as they are now. A command in a host is among them, whatever PID it
+ * has there.
+ */
 export function withDescendants(pid: number): readonly ProcessIdentity[] {
-  const parents = new Map(readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)).map((entry) => [Number(entry), Number(statFields(Number(entry))?.[1])]));
+  const parents = new Map(
+    readdirSync('/proc')
+      .filter((entry) => /^\d+$/.test(entry))
+      .map((entry) => [Number(entry), Number(statFields(Number(entry))?.[1])]),
+  );
   const found = [pid];
   for (const each of found) for (const [child, parent] of parents) if (parent === each) found.push(child);
   return found.flatMap((each) => identify(each) ?? []);
@@ -55,7 +66,11 @@ export async function killAndWait(processes: readonly ProcessIdentity[], signal?
       if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
     }
   }
-  await waitFor(`The end of the processes ${processes.map((each) => each.pid).join(', ')}`, () => (processes.some((each) => isAlive(each)) ? undefined : true), { timeoutMs: 30_000, intervalMs: 10, signal });
+  await waitFor(
+    `The end of the processes ${processes.map((each) => each.pid).join(', ')}`,
+    () => (processes.some((each) => isAlive(each)) ? undefined : true),
+    { timeoutMs: 30_000, intervalMs: 10, signal },
+  );
 }
 
 function statFields(pid: number): readonly string[] | undefined {

@@ -1,8 +1,18 @@
-// Lab guests: create, list, delete, read their serial log. They are ordinary libvirt domains, defined and then started; where one runs is
+// Lab guests: create, list, delete, read their serial log. They are ordinary libvirt domains, defined and then
+// started; where one runs is
 // asked of libvirt each time, since anyone may have moved it. Migrations are not the lab's business.
 
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, openSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { ensureAgentInitrd } from './agent-initrd.ts';
 import { bootSector, parseSectorLoad } from './boot-sector.ts';
@@ -12,7 +22,19 @@ import { domainXml } from './domain-xml.ts';
 import type { DomainBoot } from './domain-xml.ts';
 import { LabError, usageError } from './errors.ts';
 import { poweredHosts, virsh } from './host.ts';
-import { FIRST_GUEST_OCTET, LAST_GUEST_OCTET, checkName, labHash, labPaths, readDocument, requireHost, requireInit, requireLab, subnetOf, writeDocument } from './lab.ts';
+import {
+  FIRST_GUEST_OCTET,
+  LAST_GUEST_OCTET,
+  checkName,
+  labHash,
+  labPaths,
+  readDocument,
+  requireHost,
+  requireInit,
+  requireLab,
+  subnetOf,
+  writeDocument,
+} from './lab.ts';
 import type { DiskKind, LabRef, VmDocument } from './lab.ts';
 import { guestMac } from './network.ts';
 import { readSector } from './sector-log.ts';
@@ -21,7 +43,10 @@ import { waitFor } from './wait.ts';
 export type VmCreateOptions = {
   readonly name: string;
   readonly host: string;
-  /** 128 when absent, what it fills and some more for a sector guest; below 96 the Linux guest's kernel does not start. */
+  /**
+   * 128 when absent, what it fills and some more for a sector guest; below 96 the Linux guest's kernel does not
+   * start.
+   */
   readonly memoryMib?: number;
   readonly disk?: DiskKind;
   /** 64 when absent. */
@@ -30,14 +55,22 @@ export type VmCreateOptions = {
   readonly workload?: string;
   /** With QEMU's guest agent in it, which takes some more memory and time to boot. */
   readonly agent?: boolean;
-  /** `defined`: do not start it. `started`: do not wait for it. `answering` (default): until its counter counts, or its memory is filled. */
+  /**
+   * `defined`: do not start it. `started`: do not wait for it. `answering` (default): until its counter counts, or
+   * its memory is filled.
+   */
   readonly until?: 'defined' | 'started' | 'answering';
   readonly signal?: AbortSignal | undefined;
 };
 
 export type VmInfo = { readonly name: string; readonly uuid: string; readonly host: string; readonly address: string };
 
-export type VmStatus = VmInfo & { readonly state: string; readonly disk: DiskKind; readonly memoryMib: number; readonly workload: string };
+export type VmStatus = VmInfo & {
+  readonly state: string;
+  readonly disk: DiskKind;
+  readonly memoryMib: number;
+  readonly workload: string;
+};
 
 const MIN_MEMORY_MIB = 96;
 /** What a sector guest needs beside what it fills: the first MiB, and what the BIOS keeps at the end. */
@@ -56,15 +89,29 @@ export async function vmCreate(lab: LabRef, options: VmCreateOptions): Promise<V
   const paths = labPaths(lab);
   const { name } = options;
   // made exclusively: of two at the same time, one is told
-  if (!claim(paths.vm(name))) throw new LabError(`The lab "${lab.name}" has a VM "${name}" already; choose another name, or "script/lab vm delete ${name}".`);
+  if (!claim(paths.vm(name)))
+    throw new LabError(
+      `The lab "${lab.name}" has a VM "${name}" already; choose another name, or "script/lab vm delete ${name}".`,
+    );
   let vm: VmDocument | undefined;
   try {
     const octet = claimAddress(lab, name);
-    vm = { name, uuid: randomUUID(), address: subnetOf(running.document.subnetNumber).address(octet), mac: guestMac(lab, octet), disk: request.disk, memoryMib: request.memoryMib, workload: request.workload, createdOn: host.name };
+    vm = {
+      name,
+      uuid: randomUUID(),
+      address: subnetOf(running.document.subnetNumber).address(octet),
+      mac: guestMac(lab, octet),
+      disk: request.disk,
+      memoryMib: request.memoryMib,
+      workload: request.workload,
+      createdOn: host.name,
+    };
     writeDocument(paths.vm(name), vm);
     const disk = await createDisk(running, vm, host, request.diskMib, signal);
     const agent = options.agent === true;
-    const initrd = agent ? await ensureAgentInitrd(running.document.imageDirectory ?? '', { signal, onStep: () => {} }) : 'initrd';
+    const initrd = agent
+      ? await ensureAgentInitrd(running.document.imageDirectory ?? '', { signal, onStep: () => {} })
+      : 'initrd';
     const xml = domainXml({
       name,
       uuid: vm.uuid,
@@ -98,19 +145,33 @@ function checkRequest(options: VmCreateOptions) {
   const memoryMib = options.memoryMib ?? Math.max(sector === undefined ? 128 : 0, leastMib);
   const diskMib = options.diskMib ?? 64;
   const disk = options.disk ?? (options.workload === 'disk' ? 'shared' : 'none');
-  if (!Number.isSafeInteger(memoryMib) || memoryMib < leastMib || memoryMib > 65_536) throw usageError(`This guest needs ${leastMib} to 65536 MiB of memory, not ${memoryMib}.`);
-  if (!Number.isSafeInteger(diskMib) || diskMib < 1 || diskMib > 65_536) throw usageError(`A disk has 1 to 65536 MiB, not ${diskMib}.`);
-  if (!diskKinds().includes(disk)) throw usageError(`There is no kind of disk "${disk}"; choose one of ${diskKinds().join(', ')}.`);
-  if (sector === undefined && !/^(?:idle|disk|dirty:[1-9]\d{0,4})$/.test(workload)) throw usageError(`There is no workload "${workload}"; choose idle, disk, dirty:MIBPS as in dirty:20, or sector:V=256,W=64,D=20.`);
-  if (sector !== undefined && disk !== 'none') throw usageError('A sector guest has no disk of its own; leave --disk out.');
-  if (sector !== undefined && options.agent === true) throw usageError('A sector guest has no agent; leave --agent out.');
-  if (workload === 'disk' && disk === 'none') throw usageError('The workload "disk" needs a disk; give --disk local, shared, block or nbd.');
+  if (!Number.isSafeInteger(memoryMib) || memoryMib < leastMib || memoryMib > 65_536)
+    throw usageError(`This guest needs ${leastMib} to 65536 MiB of memory, not ${memoryMib}.`);
+  if (!Number.isSafeInteger(diskMib) || diskMib < 1 || diskMib > 65_536)
+    throw usageError(`A disk has 1 to 65536 MiB, not ${diskMib}.`);
+  if (!diskKinds().includes(disk))
+    throw usageError(`There is no kind of disk "${disk}"; choose one of ${diskKinds().join(', ')}.`);
+  if (sector === undefined && !/^(?:idle|disk|dirty:[1-9]\d{0,4})$/.test(workload))
+    throw usageError(
+      `There is no workload "${workload}"; choose idle, disk, dirty:MIBPS as in dirty:20, or sector:V=256,W=64,D=20.`,
+    );
+  if (sector !== undefined && disk !== 'none')
+    throw usageError('A sector guest has no disk of its own; leave --disk out.');
+  if (sector !== undefined && options.agent === true)
+    throw usageError('A sector guest has no agent; leave --agent out.');
+  if (workload === 'disk' && disk === 'none')
+    throw usageError('The workload "disk" needs a disk; give --disk local, shared, block or nbd.');
   return { memoryMib, diskMib, disk, workload, sector };
 }
 
 /** Writes the sector's image where all hosts see it. */
 function bootOf(lab: LabRef, vm: VmDocument, sector: SectorLoad | undefined, initrd: string): DomainBoot {
-  if (sector === undefined) return { type: 'kernel', initrd, options: { name: vm.name, host: vm.createdOn, address: `${vm.address}/24`, workload: vm.workload } };
+  if (sector === undefined)
+    return {
+      type: 'kernel',
+      initrd,
+      options: { name: vm.name, host: vm.createdOn, address: `${vm.address}/24`, workload: vm.workload },
+    };
   const image = sectorImage(lab, vm.name);
   writeFileSync(image, bootSector(sector));
   truncateSync(image, SECTOR_IMAGE_BYTES);
@@ -154,7 +215,11 @@ async function untilAnswering(lab: LabRef, vm: VmDocument, signal: AbortSignal |
       if (performance.now() < nextLook) return undefined;
       nextLook = performance.now() + 3000;
       const found = (await vmList(lab)).find((each) => each.name === vm.name);
-      if (found !== undefined && found.state !== 'running') throw new LabError(`The VM "${vm.name}" is ${found.state} instead of running; its serial log ends with: ${vmLog(lab, vm.name).trim().split('\n').slice(-2).join(' ')}`);
+      if (found !== undefined && found.state !== 'running')
+        throw new LabError(
+          `The VM "${vm.name}" is ${found.state} instead of running; its serial log ends with: ` +
+            vmLog(lab, vm.name).trim().split('\n').slice(-2).join(' '),
+        );
       return undefined;
     },
     { timeoutMs: BOOT_LIMIT_MS, intervalMs: 40, signal },
@@ -166,7 +231,9 @@ export function listVmDocuments(lab: LabRef): readonly VmDocument[] {
   return readdirSync(labPaths(lab).vms)
     .filter((file) => file.endsWith('.json'))
     .flatMap((file) => {
-      const document = readDocument(labPaths(lab).vm(file.slice(0, -'.json'.length))) as Partial<VmDocument> | undefined;
+      const document = readDocument(labPaths(lab).vm(file.slice(0, -'.json'.length))) as
+        | Partial<VmDocument>
+        | undefined;
       // a name that is claimed, but whose VM is not made yet
       return document?.uuid === undefined ? [] : [document as VmDocument];
     })
@@ -175,11 +242,15 @@ export function listVmDocuments(lab: LabRef): readonly VmDocument[] {
 
 export function requireVm(lab: LabRef, name: string): VmDocument {
   const vm = listVmDocuments(lab).find((each) => each.name === name);
-  if (vm === undefined) throw new LabError(`The lab "${lab.name}" has no VM "${name}"; "script/lab vm list" shows what it has.`);
+  if (vm === undefined)
+    throw new LabError(`The lab "${lab.name}" has no VM "${name}"; "script/lab vm list" shows what it has.`);
   return vm;
 }
 
-/** Every instance of every guest on the hosts that have power. A guest defined on two hosts is listed twice, one on no such host as `-`. */
+/**
+ * Every instance of every guest on the hosts that have power. A guest defined on two hosts is listed twice, one on no
+ * such host as `-`.
+ */
 export async function vmList(lab: LabRef, signal?: AbortSignal): Promise<readonly VmStatus[]> {
   const documents = listVmDocuments(lab);
   const perHost = await Promise.all(
@@ -200,7 +271,10 @@ export async function vmList(lab: LabRef, signal?: AbortSignal): Promise<readonl
   });
 }
 
-/** Powers the guest off wherever it runs and removes it with its disk. A host without power is asked nothing, so it must have it. */
+/**
+ * Powers the guest off wherever it runs and removes it with its disk. A host without power is asked nothing, so it
+ * must have it.
+ */
 export async function vmDelete(lab: LabRef, name: string): Promise<void> {
   const vm = requireVm(lab, name);
   await remove(lab, name, vm);
@@ -212,12 +286,15 @@ async function remove(lab: LabRef, name: string, vm: VmDocument | undefined): Pr
     // not abortable: it is what cleans up after an abort
     for (const { host, state } of (await vmList(lab)).filter((each) => each.name === name && each.host !== '-')) {
       if (state !== 'shut off') await virsh(lab, host, ['destroy', name]).catch(() => undefined);
-      await virsh(lab, host, ['undefine', name, '--managed-save', '--snapshots-metadata', '--nvram']).catch(() => undefined);
+      await virsh(lab, host, ['undefine', name, '--managed-save', '--snapshots-metadata', '--nvram']).catch(
+        () => undefined,
+      );
     }
     await removeDisk(requireLab(lab), vm);
     rmSync(paths.address(Number(vm.address.split('.')[3])), { force: true });
   }
-  for (const file of [paths.serialLog(name), paths.vmXml(name), sectorImage(lab, name), paths.vm(name)]) rmSync(file, { force: true });
+  for (const file of [paths.serialLog(name), paths.vmXml(name), sectorImage(lab, name), paths.vm(name)])
+    rmSync(file, { force: true });
 }
 
 /** The file that all hosts append to what the guest writes to its serial line; made when it starts. */
@@ -225,7 +302,10 @@ export function vmLogFile(lab: LabRef, name: string): string {
   return labPaths(lab).serialLog(name);
 }
 
-/** All that the guest has written to its serial line since it was created, across its hosts. Empty before its first line. */
+/**
+ * All that the guest has written to its serial line since it was created, across its hosts. Empty before its first
+ * line.
+ */
 export function vmLog(lab: LabRef, name: string): string {
   const file = vmLogFile(lab, name);
   // a boot loader's control characters are of no use to a reader

@@ -10,14 +10,22 @@ export type WaitOptions = {
   readonly signal?: AbortSignal | undefined;
 };
 
-/** Calls `look` until it returns something other than undefined; throws after the deadline with a sentence that names what was awaited. */
-export async function waitFor<T>(what: string, look: () => Promise<T | undefined> | T | undefined, options: WaitOptions): Promise<T> {
+/**
+ * Calls `look` until it returns something other than undefined; throws after the deadline with a sentence that names
+ * what was awaited.
+ */
+export async function waitFor<T>(
+  what: string,
+  look: () => Promise<T | undefined> | T | undefined,
+  options: WaitOptions,
+): Promise<T> {
   const deadline = performance.now() + options.timeoutMs;
   for (;;) {
     options.signal?.throwIfAborted();
     const found = await look();
     if (found !== undefined) return found;
-    if (performance.now() >= deadline) throw new LabError(`${what} did not happen within ${options.timeoutMs / 1000} s.`);
+    if (performance.now() >= deadline)
+      throw new LabError(`${what} did not happen within ${options.timeoutMs / 1000} s.`);
     await sleep(options.intervalMs ?? 20, undefined, options.signal === undefined ? {} : { signal: options.signal });
   }
 }

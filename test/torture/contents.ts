@@ -1,5 +1,6 @@
 /**
- * What a VM's disks hold, read from inside out: each disk of both definitions opened on its host as the definition says, chain and all, and every
+ * What a VM's disks hold, read from inside out: each disk of both definitions opened on its host as the definition
+ * says, chain and all, and every
  * byte of it read. What the definition leaves out the images themselves say, as with libvirt.
  */
 import { execCommand, run, type LabRef } from '@ferry/lab';
@@ -13,44 +14,95 @@ export type Contents = ReadonlyMap<string, string>;
 
 /** Read on the VM's first host, before anything moved; no definition is believed in it but the images. */
 export async function expectedContents(lab: LabRef, vm: TorturedVm): Promise<Contents> {
-  const read = await readAll(lab, vm.host, vm.disks.map(({ target, image }) => ({ name: target, node: node(image.format, pathOf(image)) })));
-  const media = vm.media.map(({ device, byte }) => [device === 'cdrom' ? 'sdz' : 'fda', createHash('sha256').update(Buffer.alloc(mediumKib * 1024, byte)).digest('hex').slice(0, 16)] as const);
+  const read = await readAll(
+    lab,
+    vm.host,
+    vm.disks.map(({ target, image }) => ({ name: target, node: node(image.format, pathOf(image)) })),
+  );
+  const media = vm.media.map(
+    ({ device, byte }) =>
+      [
+        device === 'cdrom' ? 'sdz' : 'fda',
+        createHash('sha256')
+          .update(Buffer.alloc(mediumKib * 1024, byte))
+          .digest('hex')
+          .slice(0, 16),
+      ] as const,
+  );
   return new Map([...read, ...media]);
 }
 
-export async function contentsOf(lab: LabRef, host: HostName, domain: Pick<Domain, 'live' | 'inactive'>): Promise<Contents> {
+export async function contentsOf(
+  lab: LabRef,
+  host: HostName,
+  domain: Pick<Domain, 'live' | 'inactive'>,
+): Promise<Contents> {
   const disks = [
     ...(domain.live === undefined ? [] : disksOf(domain.live).map((disk) => ({ disk, which: 'live' }))),
     ...disksOf(domain.inactive).map((disk) => ({ disk, which: 'inactive' })),
   ].filter(({ disk }) => disk.source !== undefined);
-  return readAll(lab, host, disks.map(({ disk, which }) => ({ name: `${disk.target} (${which})`, node: nodeOf(disk) })));
+  return readAll(
+    lab,
+    host,
+    disks.map(({ disk, which }) => ({ name: `${disk.target} (${which})`, node: nodeOf(disk) })),
+  );
 }
 
-const node = (format: string, filename: string, backing?: object | null): object => ({ driver: format, ...(backing === undefined ? {} : { backing }), file: { driver: 'file', filename } });
+const node = (format: string, filename: string, backing?: object | null): object => ({
+  driver: format,
+  ...(backing === undefined ? {} : { backing }),
+  file: { driver: 'file', filename },
+});
 
 function nodeOf({ type, source = '', format, chain }: DefinedDisk): object {
-  return node(format, type === 'volume' ? ofPool(source) : source, format === 'qcow2' ? backingOf(chain ?? []) : undefined);
+  return node(
+    format,
+    type === 'volume' ? ofPool(source) : source,
+    format === 'qcow2' ? backingOf(chain ?? []) : undefined,
+  );
 }
 
 function backingOf([first, ...rest]: NonNullable<DefinedDisk['chain']>): object | null | undefined {
   if (first === undefined) return undefined;
-  return first === 'end' ? null : node(first.format, first.source, first.format === 'qcow2' ? backingOf(rest) : undefined);
+  return first === 'end'
+    ? null
+    : node(first.format, first.source, first.format === 'qcow2' ? backingOf(rest) : undefined);
 }
 
 function ofPool(source: string): string {
   const at = source.indexOf('/');
-  const folder = Object.entries(poolOf).find(([, pool]) => pool === source.slice(0, at))?.[0] as keyof typeof folders | undefined;
+  const folder = Object.entries(poolOf).find(([, pool]) => pool === source.slice(0, at))?.[0] as
+    | keyof typeof folders
+    | undefined;
   return `${folder === undefined ? '' : folders[folder]}/${source.slice(at + 1)}`;
 }
 
-async function readAll(lab: LabRef, host: HostName, disks: readonly { readonly name: string; readonly node: object }[]): Promise<Contents> {
+async function readAll(
+  lab: LabRef,
+  host: HostName,
+  disks: readonly { readonly name: string; readonly node: object }[],
+): Promise<Contents> {
   if (disks.length === 0) return new Map();
-  const lines = disks.map(({ node: description }, index) => `if qemu-img convert -U -O raw ${quoted(`json:${JSON.stringify(description)}`)} $t 2>$t.error; then echo "${index} $(sha256sum <$t | cut -c1-16)"; else echo "${index} $(tr '\\n' ' ' <$t.error)"; fi; rm -f $t`);
-  const text = await run(execCommand(lab, host, ['bash', '--norc', '-uc', ['t=$(mktemp -u /var/tmp/torture-XXXXXX)', ...lines, 'rm -f $t.error'].join('\n')]));
-  return new Map(text.split('\n').flatMap((line) => {
-    const [, index, said] = /^(\d+) (.*)$/.exec(line) ?? [];
-    return index === undefined || said === undefined ? [] : [[disks[Number(index)]?.name ?? '', said] as const];
-  }));
+  const lines = disks.map(
+    ({ node: description }, index) =>
+      `if qemu-img convert -U -O raw ${quoted(`json:${JSON.stringify(description)}`)} $t 2>$t.error; ` +
+      `then echo "${index} $(sha256sum <$t | cut -c1-16)"; else echo "${index} $(tr '\\n' ' ' ` +
+      '<$t.error)"; fi; rm -f $t',
+  );
+  const text = await run(
+    execCommand(lab, host, [
+      'bash',
+      '--norc',
+      '-uc',
+      ['t=$(mktemp -u /var/tmp/torture-XXXXXX)', ...lines, 'rm -f $t.error'].join('\n'),
+    ]),
+  );
+  return new Map(
+    text.split('\n').flatMap((line) => {
+      const [, index, said] = /^(\d+) (.*)$/.exec(line) ?? [];
+      return index === undefined || said === undefined ? [] : [[disks[Number(index)]?.name ?? '', said] as const];
+    }),
+  );
 }
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;

@@ -1,9 +1,20 @@
 /**
- * One scenario on real hosts: built, moved as its steps say, with their faults, and after each step everything that must hold is looked at
+ * One scenario on real hosts: built, moved as its steps say, with their faults, and after each step everything that
+ * must hold is looked at
  * (judge.ts). It ends at the first step after which something does not.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cutTraffic, execCommand, mendTraffic, run, signalDaemon, startDaemon, tryRun, waitFor, type LabRef } from '@ferry/lab';
+import {
+  cutTraffic,
+  execCommand,
+  mendTraffic,
+  run,
+  signalDaemon,
+  startDaemon,
+  tryRun,
+  waitFor,
+  type LabRef,
+} from '@ferry/lab';
 import type { ControlPlane, Ran } from '../control-plane.ts';
 import type { MigrationJson, VmJson } from '../fleet.ts';
 import { lookAtWorld, type Domain } from '../world.ts';
@@ -29,7 +40,11 @@ export async function execute(lab: LabRef, plane: ControlPlane, scenario: Scenar
     const { vm } = scenario;
     const expected = await expectedContents(lab, vm);
     const stale = scenario.others.some(({ uuid }) => uuid === vm.uuid);
-    await waitFor(`the control plane to see ${vm.name}`, async () => ((await shown(plane, vm.uuid))?.instances.length ?? 0) >= (stale ? 2 : 1) || undefined, { timeoutMs: 20_000 });
+    await waitFor(
+      `the control plane to see ${vm.name}`,
+      async () => ((await shown(plane, vm.uuid))?.instances.length ?? 0) >= (stale ? 2 : 1) || undefined,
+      { timeoutMs: 20_000 },
+    );
     let at: HostName = vm.host;
     for (const step of scenario.steps) {
       // a move that was refused leaves it where the next one would go to
@@ -53,12 +68,17 @@ export async function execute(lab: LabRef, plane: ControlPlane, scenario: Scenar
       const left = await leftovers(plane);
       const faults = [...judge.step({ scenario, step, at, told, before, after, leftBefore, left })];
       const now = torturedHosts.find((host) => host === told.migration?.vmIsNow?.host) ?? at;
-      steps.push(`${at} to ${step.to} ${step.options.join(' ')}${step.fault === undefined ? '' : ` (${step.fault.kind})`}: ${summaryOf(told)}`);
+      steps.push(
+        `${at} to ${step.to} ${step.options.join(' ')}${step.fault === undefined ? '' : ` (${step.fault.kind})`}: ${summaryOf(told)}`,
+      );
       const domain = after.get(now)?.domains.get(vm.uuid);
       if (domain !== undefined) {
         faults.push(...judge.contents(expected, await contentsOf(lab, now, domain), now));
         faults.push(...(await starts(lab, now, domain)));
-        if (faults.length === 0) faults.push(...judge.files(after, await lookAtWorld(lab, torturedHosts, { contents: true }), 'a start and an end'));
+        if (faults.length === 0)
+          faults.push(
+            ...judge.files(after, await lookAtWorld(lab, torturedHosts, { contents: true }), 'a start and an end'),
+          );
       }
       if (step.purge && faults.length === 0) faults.push(...(await purge(lab, plane, scenario, now, expected)));
       if (faults.length > 0) return { faults, steps };
@@ -75,19 +95,38 @@ const shown = async (plane: ControlPlane, uuid: string): Promise<VmJson | undefi
   return ran.code === 0 ? (JSON.parse(ran.stdout) as VmJson) : undefined;
 };
 const leftovers = (plane: ControlPlane): Promise<readonly LeftoverJson[]> => plane.json('volume', 'leftovers');
-const summaryOf = ({ ran, migration }: Told): string => migration?.outcome ?? (ran.code === 4 ? `refused (${[...new Set([...(ran.stdout + ran.stderr).matchAll(/"code":\s*"([a-z-]+)"/g)].map(([, code]) => code).filter((code) => code !== 'migration-refused'))].join(', ')})` : `exit ${ran.code}`);
+const summaryOf = ({ ran, migration }: Told): string =>
+  migration?.outcome ??
+  (ran.code === 4
+    ? `refused (${[...new Set([...(ran.stdout + ran.stderr).matchAll(/"code":\s*"([a-z-]+)"/g)].map(([, code]) => code).filter((code) => code !== 'migration-refused'))].join(', ')})`
+    : `exit ${ran.code}`);
 
 /** Brings the VM into the state, as somebody would on its host. */
-async function bring(lab: LabRef, plane: ControlPlane, { vm }: Scenario, host: HostName, to: VmState | undefined): Promise<void> {
+async function bring(
+  lab: LabRef,
+  plane: ControlPlane,
+  { vm }: Scenario,
+  host: HostName,
+  to: VmState | undefined,
+): Promise<void> {
   if (to === undefined) return;
-  const on = async (...args: readonly string[]): Promise<boolean> => (await tryRun(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', ...args]))).code === 0;
-  const state = (await run(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', 'domstate', vm.uuid]))).trim();
+  const on = async (...args: readonly string[]): Promise<boolean> =>
+    (await tryRun(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', ...args]))).code === 0;
+  const state = (
+    await run(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', 'domstate', vm.uuid]))
+  ).trim();
   if (to === 'shut-off') await on('destroy', vm.uuid);
   else if (state === 'shut off') await on('start', vm.uuid, ...(to === 'paused' ? ['--paused'] : []));
   else await on(to === 'paused' ? 'suspend' : 'resume', vm.uuid);
   if (to === 'saved') await on('managedsave', vm.uuid, '--running');
-  const now = (await run(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', 'domstate', vm.uuid]))).trim().replace(' ', '-');
-  await waitFor(`the control plane to see ${vm.name} ${now}`, async () => (await shown(plane, vm.uuid))?.state === now || undefined, { timeoutMs: 15_000 });
+  const now = (await run(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', 'domstate', vm.uuid])))
+    .trim()
+    .replace(' ', '-');
+  await waitFor(
+    `the control plane to see ${vm.name} ${now}`,
+    async () => (await shown(plane, vm.uuid))?.state === now || undefined,
+    { timeoutMs: 15_000 },
+  );
 }
 
 async function moved(lab: LabRef, plane: ControlPlane, { vm }: Scenario, step: Step, at: HostName): Promise<Told> {
@@ -102,15 +141,26 @@ async function moved(lab: LabRef, plane: ControlPlane, { vm }: Scenario, step: S
   if (begun === undefined) return { ran };
   await sleep(fault.afterMs);
   await strike(lab, plane, fault.kind, at, step.to, begun.id);
-  const migration = await waitFor(`the end of migration ${begun.id}`, async () => {
-    const shownNow = await plane.ferry('migration', 'show', begun.id, '-o', 'json');
-    const now = migrationIn(shownNow.stdout).migration;
-    return now?.outcome === undefined ? undefined : now;
-  }, { timeoutMs: endMs, intervalMs: 200 });
+  const migration = await waitFor(
+    `the end of migration ${begun.id}`,
+    async () => {
+      const shownNow = await plane.ferry('migration', 'show', begun.id, '-o', 'json');
+      const now = migrationIn(shownNow.stdout).migration;
+      return now?.outcome === undefined ? undefined : now;
+    },
+    { timeoutMs: endMs, intervalMs: 200 },
+  );
   return { ran, migration };
 }
 
-async function strike(lab: LabRef, plane: ControlPlane, kind: NonNullable<Step['fault']>['kind'], from: HostName, to: HostName, id: string): Promise<void> {
+async function strike(
+  lab: LabRef,
+  plane: ControlPlane,
+  kind: NonNullable<Step['fault']>['kind'],
+  from: HostName,
+  to: HostName,
+  id: string,
+): Promise<void> {
   switch (kind) {
     case 'kill-control-plane':
       await plane.kill();
@@ -141,21 +191,34 @@ const migrationIn = (stdout: string): { readonly migration?: MigrationJson } => 
 
 async function bounded(ran: Promise<Ran>, what: string): Promise<Ran> {
   const stop = new AbortController();
-  const late = sleep(endMs, undefined, { signal: stop.signal }).then(() => Promise.reject(new Error(`${what} did not end within ${endMs / 1000} s`)), () => new Promise<never>(() => undefined));
+  const late = sleep(endMs, undefined, { signal: stop.signal }).then(
+    () => Promise.reject(new Error(`${what} did not end within ${endMs / 1000} s`)),
+    () => new Promise<never>(() => undefined),
+  );
   return Promise.race([ran, late]).finally(() => stop.abort());
 }
 
-/** A VM that is shut off starts, unless it is saved (its memory would be used up): begun paused and ended is enough to see. */
+/**
+ * A VM that is shut off starts, unless it is saved (its memory would be used up): begun paused and ended is enough to
+ * see.
+ */
 async function starts(lab: LabRef, host: HostName, domain: Domain): Promise<readonly string[]> {
   if (domain.state !== 'shut off' || domain.saved) return [];
-  const virsh = (...args: readonly string[]) => tryRun(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', ...args]));
+  const virsh = (...args: readonly string[]) =>
+    tryRun(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', ...args]));
   const { code, stderr } = await virsh('start', '--paused', domain.uuid);
   if (code !== 0) return [`it does not start on ${host}: ${stderr.trim()}`];
   await virsh('destroy', domain.uuid);
   return [];
 }
 
-async function purge(lab: LabRef, plane: ControlPlane, scenario: Scenario, host: HostName, expected: ReadonlyMap<string, string>): Promise<readonly string[]> {
+async function purge(
+  lab: LabRef,
+  plane: ControlPlane,
+  scenario: Scenario,
+  host: HostName,
+  expected: ReadonlyMap<string, string>,
+): Promise<readonly string[]> {
   const before = await lookAtWorld(lab, torturedHosts, { contents: true });
   const left = await leftovers(plane);
   const ran = await plane.ferry('volume', 'leftovers', '--purge', '-o', 'json');
@@ -167,5 +230,7 @@ async function purge(lab: LabRef, plane: ControlPlane, scenario: Scenario, host:
   ];
 }
 
-const unmountShared = (lab: LabRef, host: HostName): Promise<string> => run(execCommand(lab, host, ['umount', '--lazy', folders.shared]));
-const mountShared = (lab: LabRef, host: HostName): Promise<string> => run(execCommand(lab, host, ['mount', '--bind', `${lab.directory}/shared-mount`, folders.shared]));
+const unmountShared = (lab: LabRef, host: HostName): Promise<string> =>
+  run(execCommand(lab, host, ['umount', '--lazy', folders.shared]));
+const mountShared = (lab: LabRef, host: HostName): Promise<string> =>
+  run(execCommand(lab, host, ['mount', '--bind', `${lab.directory}/shared-mount`, folders.shared]));

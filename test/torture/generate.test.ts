@@ -1,4 +1,7 @@
-/** The generator without hosts: a seed is a scenario for ever, scenarios are sound, and each corner comes up often enough to be met. */
+/**
+ * The generator without hosts: a seed is a scenario for ever, scenarios are sound, and each corner comes up often
+ * enough to be met.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { scenarioOf } from './generate.ts';
@@ -15,12 +18,23 @@ test('a scenario can be built: writes lie inside the disk, targets and paths are
   for (const { seed, vm, others, foreign, steps } of many) {
     for (const { disks } of [vm, ...others]) {
       assert.equal(new Set(disks.map(({ target }) => target)).size, disks.length, `seed ${seed}`);
-      for (const { image } of disks) for (const { writes } of chainOf(image)) for (const { fromKib, kib } of writes) assert.ok(fromKib + kib <= diskKib, `seed ${seed}`);
+      for (const { image } of disks)
+        for (const { writes } of chainOf(image))
+          for (const { fromKib, kib } of writes) assert.ok(fromKib + kib <= diskKib, `seed ${seed}`);
     }
-    const there = [...foreign.map(({ host, path }) => `${host} ${path}`), ...[vm, ...others].flatMap(({ host, disks }) => disks.map(({ image }) => `${host} ${pathOf(image)}`))];
+    const there = [
+      ...foreign.map(({ host, path }) => `${host} ${path}`),
+      ...[vm, ...others].flatMap(({ host, disks }) => disks.map(({ image }) => `${host} ${pathOf(image)}`)),
+    ];
     const twice = there.filter((each, index) => there.indexOf(each) !== index);
-    const meant = [vm, ...others].flatMap(({ disks }) => disks.filter(({ shareable }) => shareable).map(({ image }) => pathOf(image)));
-    assert.deepEqual(twice.filter((each) => !meant.includes(each.slice(each.indexOf(' ') + 1))), [], `seed ${seed}`);
+    const meant = [vm, ...others].flatMap(({ disks }) =>
+      disks.filter(({ shareable }) => shareable).map(({ image }) => pathOf(image)),
+    );
+    assert.deepEqual(
+      twice.filter((each) => !meant.includes(each.slice(each.indexOf(' ') + 1))),
+      [],
+      `seed ${seed}`,
+    );
     let from: string = vm.host;
     for (const { to } of steps) {
       assert.notEqual(to, from, `seed ${seed}`);
@@ -31,19 +45,57 @@ test('a scenario can be built: writes lie inside the disk, targets and paths are
 });
 
 const corners: Readonly<Record<string, (scenario: Scenario) => boolean>> = {
-  'a chain that the definition names, other content where its base would be': ({ vm, foreign }) => vm.disks.some(({ image, chainWritten }) => chainWritten && foreign.some(({ path }) => image.base !== undefined && path === pathOf(image.base))),
-  'two saved VMs of one name': ({ vm, others }) => vm.state === 'saved' && others.some((other) => other.name === vm.name && other.state === 'saved'),
-  'one file of firmware variables for two VMs': ({ vm, others }) => vm.nvram !== undefined && others.some(({ nvram }) => nvram === vm.nvram),
-  'a medium to be copied where somebody has a file and no pool is': ({ vm, foreign, steps }) => vm.media.some((medium) => medium.folder === 'bare' && foreign.some(({ path }) => path === pathOf(medium))) && steps.some(({ options }) => options.includes('--copy-media')),
-  'a disk of the inactive definition only, where another VM has its own': ({ vm, others }) => vm.disks.some((disk) => disk.in === 'inactive' && others.some(({ host, disks }) => host !== vm.host && disks.some(({ image }) => pathOf(image) === pathOf(disk.image)))),
-  'a file that two VMs write to': ({ vm, others }) => vm.disks.some(({ image, shareable }) => shareable && others.some(({ host, disks }) => host === 'host1' && disks.some((disk) => pathOf(disk.image) === pathOf(image)))),
-  'a base of two VMs, and the source to be deleted': ({ vm, others, steps }) => vm.disks.some(({ image }) => image.base !== undefined && others.some(({ disks }) => disks.some((disk) => disk.image.base?.file === image.base?.file))) && steps.some(({ options, purge }) => purge || options.includes('--delete-source-disks')),
+  'a chain that the definition names, other content where its base would be': ({ vm, foreign }) =>
+    vm.disks.some(
+      ({ image, chainWritten }) =>
+        chainWritten && foreign.some(({ path }) => image.base !== undefined && path === pathOf(image.base)),
+    ),
+  'two saved VMs of one name': ({ vm, others }) =>
+    vm.state === 'saved' && others.some((other) => other.name === vm.name && other.state === 'saved'),
+  'one file of firmware variables for two VMs': ({ vm, others }) =>
+    vm.nvram !== undefined && others.some(({ nvram }) => nvram === vm.nvram),
+  'a medium to be copied where somebody has a file and no pool is': ({ vm, foreign, steps }) =>
+    vm.media.some((medium) => medium.folder === 'bare' && foreign.some(({ path }) => path === pathOf(medium))) &&
+    steps.some(({ options }) => options.includes('--copy-media')),
+  'a disk of the inactive definition only, where another VM has its own': ({ vm, others }) =>
+    vm.disks.some(
+      (disk) =>
+        disk.in === 'inactive' &&
+        others.some(
+          ({ host, disks }) => host !== vm.host && disks.some(({ image }) => pathOf(image) === pathOf(disk.image)),
+        ),
+    ),
+  'a file that two VMs write to': ({ vm, others }) =>
+    vm.disks.some(
+      ({ image, shareable }) =>
+        shareable &&
+        others.some(
+          ({ host, disks }) => host === 'host1' && disks.some((disk) => pathOf(disk.image) === pathOf(image)),
+        ),
+    ),
+  'a base of two VMs, and the source to be deleted': ({ vm, others, steps }) =>
+    vm.disks.some(
+      ({ image }) =>
+        image.base !== undefined &&
+        others.some(({ disks }) => disks.some((disk) => disk.image.base?.file === image.base?.file)),
+    ) && steps.some(({ options, purge }) => purge || options.includes('--delete-source-disks')),
   'two definitions of one UUID': ({ vm, others }) => others.some(({ uuid }) => uuid === vm.uuid),
-  'a pool that is not started on the source, and the advice to assume': ({ vm, awake, steps }) => vm.disks.some(({ image }) => image.folder === 'asleep') && !awake.includes('host1') && steps.some(({ options }) => options.includes('--assume-shared')),
-  'a link on the shared file system to a file of one host': ({ vm }) => vm.disks.some(({ image }) => image.folder === 'shared' && image.linkedTo !== undefined),
-  'the shared file system gone from the target': ({ steps }) => steps.some(({ unmountShared }) => unmountShared === true),
-  'a writable floppy of a running VM': ({ vm }) => vm.state === 'running' && vm.media.some(({ device }) => device === 'floppy'),
-  'back after a copied medium': ({ vm, steps }) => vm.media.length > 0 && steps.some(({ options }, index) => options.includes('--copy-media') && steps[index + 1]?.to === (index === 0 ? 'host1' : steps[index - 1]?.to)),
+  'a pool that is not started on the source, and the advice to assume': ({ vm, awake, steps }) =>
+    vm.disks.some(({ image }) => image.folder === 'asleep') &&
+    !awake.includes('host1') &&
+    steps.some(({ options }) => options.includes('--assume-shared')),
+  'a link on the shared file system to a file of one host': ({ vm }) =>
+    vm.disks.some(({ image }) => image.folder === 'shared' && image.linkedTo !== undefined),
+  'the shared file system gone from the target': ({ steps }) =>
+    steps.some(({ unmountShared }) => unmountShared === true),
+  'a writable floppy of a running VM': ({ vm }) =>
+    vm.state === 'running' && vm.media.some(({ device }) => device === 'floppy'),
+  'back after a copied medium': ({ vm, steps }) =>
+    vm.media.length > 0 &&
+    steps.some(
+      ({ options }, index) =>
+        options.includes('--copy-media') && steps[index + 1]?.to === (index === 0 ? 'host1' : steps[index - 1]?.to),
+    ),
   'a fault': ({ steps }) => steps.some(({ fault }) => fault !== undefined),
 };
 for (const [name, is] of Object.entries(corners)) {

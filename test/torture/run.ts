@@ -16,7 +16,13 @@ export interface TortureOptions {
   readonly say: (line: string) => void;
 }
 
-export async function tortured({ first, count, keepGoing, show, say }: TortureOptions): Promise<{ readonly ran: number; readonly faults: number }> {
+export async function tortured({
+  first,
+  count,
+  keepGoing,
+  show,
+  say,
+}: TortureOptions): Promise<{ readonly ran: number; readonly faults: number }> {
   await using temporary = await temporaryLab({ hosts: torturedHosts.length });
   await using plane = await tortureReady(temporary.lab, accessTo(temporary), temporary.status.hosts);
   let faults = 0;
@@ -25,7 +31,10 @@ export async function tortured({ first, count, keepGoing, show, say }: TortureOp
     const began = performance.now();
     if (show) say(JSON.stringify(scenarioOf(seed), undefined, 1));
     const { faults: found, steps } = await outcomeOf(temporary.lab, plane, seed);
-    say(`seed ${seed}: ${found.length === 0 ? 'holds' : 'DOES NOT HOLD'} (${((performance.now() - began) / 1000).toFixed(1)} s)${steps.map((step) => `\n  ${step}`).join('')}`);
+    say(
+      `seed ${seed}: ${found.length === 0 ? 'holds' : 'DOES NOT HOLD'} ` +
+        `(${((performance.now() - began) / 1000).toFixed(1)} s)${steps.map((step) => `\n  ${step}`).join('')}`,
+    );
     if (found.length === 0) continue;
     faults += 1;
     say([...found.map((fault) => `  FAULT ${fault}`), `  again: script/torture --seed ${seed}`].join('\n'));
@@ -42,7 +51,11 @@ export async function outcomeOf(lab: LabRef, plane: ControlPlane, seed: number):
   }
 }
 
-export async function tortureReady(lab: LabRef, access: readonly string[], hosts: readonly { readonly uri: string; readonly name: string }[]): Promise<ControlPlane> {
+export async function tortureReady(
+  lab: LabRef,
+  access: readonly string[],
+  hosts: readonly { readonly uri: string; readonly name: string }[],
+): Promise<ControlPlane> {
   for (const host of torturedHosts) await shortenPatience(lab, host);
   await prepareHosts(lab);
   const plane = await controlPlane(...access);

@@ -1,5 +1,6 @@
 /**
- * What a seed says: a VM with its disks, media and firmware, others beside it, files of others in the way, and moves with faults. Plain data, made
+ * What a seed says: a VM with its disks, media and firmware, others beside it, files of others in the way, and moves
+ * with faults. Plain data, made
  * by generate.ts, built on hosts by build.ts, carried out by execute.ts.
  */
 
@@ -22,7 +23,11 @@ export const folders = {
   shared: `${libvirt}/shared`,
 } as const;
 export type Folder = keyof typeof folders;
-export const poolOf: Readonly<Partial<Record<Folder, string>>> = { images: 'default', second: 'second', asleep: 'asleep' };
+export const poolOf: Readonly<Partial<Record<Folder, string>>> = {
+  images: 'default',
+  second: 'second',
+  asleep: 'asleep',
+};
 
 /** A stretch of the disk, in KiB, in the order in which it was written. */
 export interface Write {
@@ -111,9 +116,13 @@ export interface Scenario {
 
 export const diskKib = 2048;
 export const mediumKib = 64;
-export const pathOf = ({ folder, file }: { readonly folder: Folder; readonly file: string }): string => `${folders[folder]}/${file}`;
+export const pathOf = ({ folder, file }: { readonly folder: Folder; readonly file: string }): string =>
+  `${folders[folder]}/${file}`;
 export const nvramPath = (file: string): string => `${libvirt}/qemu/nvram/${file}`;
-export const chainOf = (image: Image): readonly Image[] => [image, ...(image.base === undefined ? [] : chainOf(image.base))];
+export const chainOf = (image: Image): readonly Image[] => [
+  image,
+  ...(image.base === undefined ? [] : chainOf(image.base)),
+];
 /** The path as the definition writes it; undefined for a volume of a pool. */
 export function spelledPath({ image, spelled }: Disk): string | undefined {
   const folder = folders[image.folder];

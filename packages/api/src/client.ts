@@ -21,7 +21,10 @@ export class ApiError extends Error {
   readonly remedy: string;
   readonly reasons: Problem['reasons'];
 
-  constructor(fields: { code: string; status: number; message: string; remedy: string; reasons?: Problem['reasons'] }, options?: ErrorOptions) {
+  constructor(
+    fields: { code: string; status: number; message: string; remedy: string; reasons?: Problem['reasons'] },
+    options?: ErrorOptions,
+  ) {
     super(fields.message, options);
     this.code = fields.code;
     this.status = fields.status;
@@ -34,7 +37,13 @@ export class ApiError extends Error {
 /** The part of `fetch` that the client needs; `fetch` itself is one. */
 export type Exchange = (
   url: string,
-  request: { readonly method: string; readonly headers: Record<string, string>; readonly body?: string; readonly signal?: AbortSignal; readonly redirect: 'error' },
+  request: {
+    readonly method: string;
+    readonly headers: Record<string, string>;
+    readonly body?: string;
+    readonly signal?: AbortSignal;
+    readonly redirect: 'error';
+  },
 ) => Promise<Answer>;
 
 interface Answer {
@@ -54,11 +63,20 @@ export interface ClientOptions {
   readonly fetch?: Exchange;
 }
 
-type Given<K extends string, T> = [T] extends [undefined] ? { readonly [P in K]?: undefined } : undefined extends T ? { readonly [P in K]?: T } : { readonly [P in K]: T };
+type Given<K extends string, T> = [T] extends [undefined]
+  ? { readonly [P in K]?: undefined }
+  : undefined extends T
+    ? { readonly [P in K]?: T }
+    : { readonly [P in K]: T };
 type GivenQuery<T> = [T] extends [undefined] ? { readonly query?: undefined } : { readonly query?: T };
 
-export type CallInput<N extends OperationName> = Given<'params', ParamsOf<N>> & GivenQuery<QueryOf<N>> & Given<'body', BodyOf<N>> & { readonly signal?: AbortSignal };
-export type StreamInput<N extends OperationName> = Given<'params', ParamsOf<N>> & { readonly lastEventId?: string; readonly signal?: AbortSignal };
+export type CallInput<N extends OperationName> = Given<'params', ParamsOf<N>> &
+  GivenQuery<QueryOf<N>> &
+  Given<'body', BodyOf<N>> & { readonly signal?: AbortSignal };
+export type StreamInput<N extends OperationName> = Given<'params', ParamsOf<N>> & {
+  readonly lastEventId?: string;
+  readonly signal?: AbortSignal;
+};
 
 export interface StreamEvent<T> {
   readonly id?: string;
@@ -86,7 +104,11 @@ interface RawInput {
 
 export const createClient = (options: ClientOptions): Client => {
   const send = async (name: OperationName, input: RawInput, accept: string): Promise<Answer> => {
-    const headers: Record<string, string> = { authorization: `Bearer ${options.token}`, 'ferry-client': options.clientName, accept };
+    const headers: Record<string, string> = {
+      authorization: `Bearer ${options.token}`,
+      'ferry-client': options.clientName,
+      accept,
+    };
     if (input.body !== undefined) headers['content-type'] = 'application/json';
     if (input.lastEventId !== undefined) headers['last-event-id'] = input.lastEventId;
     const request = {
@@ -96,7 +118,9 @@ export const createClient = (options: ClientOptions): Client => {
       ...(input.body === undefined ? {} : { body: JSON.stringify(input.body) }),
       ...(input.signal === undefined ? {} : { signal: input.signal }),
     };
-    const response = await reach(options.server, input.signal, () => (options.fetch ?? fetch)(urlOf(options.server, name, input), request));
+    const response = await reach(options.server, input.signal, () =>
+      (options.fetch ?? fetch)(urlOf(options.server, name, input), request),
+    );
     if (!response.ok) throw await refusal(response, options.server, input.signal);
     return response;
   };
@@ -106,7 +130,11 @@ export const createClient = (options: ClientOptions): Client => {
     if (response.body === null) return;
     try {
       for await (const event of parseEvents(response.body)) {
-        yield { ...(event.id === undefined ? {} : { id: event.id }), event: event.event, data: readJson(event.data, options.server) };
+        yield {
+          ...(event.id === undefined ? {} : { id: event.id }),
+          event: event.event,
+          data: readJson(event.data, options.server),
+        };
       }
     } catch (error) {
       throw settle(error, options.server, input.signal);
@@ -138,7 +166,12 @@ const urlOf = (server: string, name: OperationName, input: RawInput): string => 
 /** URL parsers resolve a segment of one or two dots, also when encoded; no object has such a name. */
 const encodeSegment = (text: string): string => {
   if (text === '' || text === '.' || text === '..') {
-    throw new ApiError({ code: 'request-invalid', status: 0, message: `"${text}" is not a name.`, remedy: errorTable['request-invalid'].remedy });
+    throw new ApiError({
+      code: 'request-invalid',
+      status: 0,
+      message: `"${text}" is not a name.`,
+      remedy: errorTable['request-invalid'].remedy,
+    });
   }
   return encodeURIComponent(text);
 };
@@ -157,7 +190,12 @@ const settle = (error: unknown, server: string, signal: AbortSignal | undefined)
   if (error instanceof ApiError) return error;
   const why = causeOf(error);
   return new ApiError(
-    { code: 'server-unreachable', status: 0, message: `The control plane at ${server} does not answer: ${why}.`, remedy: errorTable['server-unreachable'].remedy },
+    {
+      code: 'server-unreachable',
+      status: 0,
+      message: `The control plane at ${server} does not answer: ${why}.`,
+      remedy: errorTable['server-unreachable'].remedy,
+    },
     { cause: error },
   );
 };
@@ -174,20 +212,49 @@ const readJson = (text: string, server: string): unknown => {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new ApiError({ code: 'server-unreachable', status: 0, message: `What answers at ${server} is not a Ferry control plane: it sent no JSON.`, remedy: errorTable['server-unreachable'].remedy }, { cause: error });
+    throw new ApiError(
+      {
+        code: 'server-unreachable',
+        status: 0,
+        message: `What answers at ${server} is not a Ferry control plane: it sent no JSON.`,
+        remedy: errorTable['server-unreachable'].remedy,
+      },
+      { cause: error },
+    );
   }
 };
 
 const refusal = async (response: Answer, server: string, signal: AbortSignal | undefined): Promise<ApiError> => {
   const text = await reach(server, signal, () => response.text());
-  const problem = response.headers.get('content-type')?.startsWith('application/problem+json') === true ? readJson(text, server) : undefined;
+  const problem =
+    response.headers.get('content-type')?.startsWith('application/problem+json') === true
+      ? readJson(text, server)
+      : undefined;
   if (!isProblem(problem)) {
-    return new ApiError({ code: 'server-unreachable', status: response.status, message: `What answers at ${server} is not a Ferry control plane: it said ${response.status} without a problem document.`, remedy: errorTable['server-unreachable'].remedy });
+    return new ApiError({
+      code: 'server-unreachable',
+      status: response.status,
+      message: `What answers at ${server} is not a Ferry control plane: it said ${response.status} without a problem document.`,
+      remedy: errorTable['server-unreachable'].remedy,
+    });
   }
-  return new ApiError({ code: problem.code, status: response.status, message: problem.detail, remedy: problem.remedy, reasons: problem.reasons });
+  return new ApiError({
+    code: problem.code,
+    status: response.status,
+    message: problem.detail,
+    remedy: problem.remedy,
+    reasons: problem.reasons,
+  });
 };
 
 const isProblem = (value: unknown): value is Problem =>
-  typeof value === 'object' && value !== null &&
-  'code' in value && typeof value.code === 'string' && 'detail' in value && typeof value.detail === 'string' &&
-  'remedy' in value && typeof value.remedy === 'string' && 'reasons' in value && Array.isArray(value.reasons);
+  typeof value === 'object' &&
+  value !== null &&
+  'code' in value &&
+  typeof value.code === 'string' &&
+  'detail' in value &&
+  typeof value.detail === 'string' &&
+  'remedy' in value &&
+  typeof value.remedy === 'string' &&
+  'reasons' in value &&
+  Array.isArray(value.reasons);

@@ -1,4 +1,7 @@
-/** The API as a contract: routes, schemas, operations, OpenAPI document, errors and the typed client. No behaviour of the server. */
+/**
+ * The API as a contract: routes, schemas, operations, OpenAPI document, errors and the typed client. No behaviour of
+ * the server.
+ */
 export * from './client.ts';
 export * from './errors.ts';
 export * from './openapi.ts';

@@ -12,9 +12,13 @@ test('every operation of the table is in the document, under its route', () => {
     const operation = document.paths[`${apiBase}${routes[name].path}`]?.[routes[name].method.toLowerCase()];
     assert.equal(operation?.operationId, name);
     assert.ok(operation.responses[String(operations[name].status)] !== undefined);
-    for (const code of operation['x-ferry-errors']) assert.ok(operation.responses[String(errorTable[code].status)]?.description.includes(code));
+    for (const code of operation['x-ferry-errors'])
+      assert.ok(operation.responses[String(errorTable[code].status)]?.description.includes(code));
     const inPath = [...routes[name].path.matchAll(/\{(\w+)\}/g)].map(([, key]) => key);
-    assert.deepEqual((operation.parameters ?? []).filter((one) => one.in === 'path').map((one) => one.name), inPath);
+    assert.deepEqual(
+      (operation.parameters ?? []).filter((one) => one.in === 'path').map((one) => one.name),
+      inPath,
+    );
   }
 });
 

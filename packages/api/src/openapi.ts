@@ -30,7 +30,10 @@ export interface OpenApiOperation {
   readonly operationId: string;
   readonly summary: string;
   readonly parameters?: readonly OpenApiParameter[];
-  readonly requestBody?: { readonly required: true; readonly content: Readonly<Record<string, { readonly schema: JsonSchema }>> };
+  readonly requestBody?: {
+    readonly required: true;
+    readonly content: Readonly<Record<string, { readonly schema: JsonSchema }>>;
+  };
   readonly responses: Readonly<Record<string, OpenApiResponse>>;
   /** Codes of the problem documents that this operation can answer. */
   readonly 'x-ferry-errors': readonly ErrorCode[];
@@ -61,18 +64,31 @@ export const openApiDocument = (version: string): OpenApiDocument => {
     info: {
       title: 'Ferry',
       version,
-      description: 'Control plane for migrations of virtual machines between KVM hosts. Sizes are in bytes, times in ms or RFC 3339 UTC. Fields are only ever added: readers skip those they do not know.',
+      description:
+        'Control plane for migrations of virtual machines between KVM hosts. Sizes are in bytes, times ' +
+        'in ms or RFC 3339 UTC. Fields are only ever added: readers skip those they do not know.',
     },
     security: [{ token: [] }],
     paths,
     components: {
       schemas: Object.fromEntries([...components].sort(([a], [b]) => (a < b ? -1 : 1))),
-      securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'Content of the file "token" in the data folder of the server' } },
+      securitySchemes: {
+        token: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'Content of the file "token" in the data folder of the server',
+        },
+      },
     },
   };
 };
 
-const describe = (name: OperationName, operation: Operation, components: Map<string, JsonSchema>, problem: JsonSchema): OpenApiOperation => {
+const describe = (
+  name: OperationName,
+  operation: Operation,
+  components: Map<string, JsonSchema>,
+  problem: JsonSchema,
+): OpenApiOperation => {
   const parameters = [
     ...parametersOf('path', operation.params, components),
     ...parametersOf('query', operation.query, components),
@@ -83,7 +99,10 @@ const describe = (name: OperationName, operation: Operation, components: Map<str
     operation.answer !== undefined
       ? { description: 'Done', content: { 'application/json': { schema: schemaOf(operation.answer, components) } } }
       : operation.stream !== undefined
-        ? { description: 'Server-sent events; the data of each is as the schema says', content: { 'text/event-stream': { schema: schemaOf(operation.stream, components) } } }
+        ? {
+            description: 'Server-sent events; the data of each is as the schema says',
+            content: { 'text/event-stream': { schema: schemaOf(operation.stream, components) } },
+          }
         : { description: 'Done; no body' };
   const responses: Record<string, OpenApiResponse> = { [operation.status]: good };
   for (const code of errors) {
@@ -98,7 +117,14 @@ const describe = (name: OperationName, operation: Operation, components: Map<str
     operationId: name,
     summary: operation.summary,
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...(operation.body === undefined ? {} : { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(operation.body, components) } } } }),
+    ...(operation.body === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: true,
+            content: { 'application/json': { schema: schemaOf(operation.body, components) } },
+          },
+        }),
     responses,
     'x-ferry-errors': errors,
   };
@@ -112,7 +138,11 @@ const lastEventId: OpenApiParameter = {
   schema: { type: 'string' },
 };
 
-const parametersOf = (place: 'path' | 'query', schema: z.ZodType | undefined, components: Map<string, JsonSchema>): OpenApiParameter[] => {
+const parametersOf = (
+  place: 'path' | 'query',
+  schema: z.ZodType | undefined,
+  components: Map<string, JsonSchema>,
+): OpenApiParameter[] => {
   if (schema === undefined) return [];
   const object = schemaOf(schema, components);
   const required = Array.isArray(object['required']) ? object['required'] : [];
@@ -146,9 +176,12 @@ const pointToComponents = (value: unknown): unknown => {
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) =>
-      key === '$ref' && typeof inner === 'string' ? [key, inner.replace('#/$defs/', '#/components/schemas/')] : [key, pointToComponents(inner)],
+      key === '$ref' && typeof inner === 'string'
+        ? [key, inner.replace('#/$defs/', '#/components/schemas/')]
+        : [key, pointToComponents(inner)],
     ),
   );
 };
 
-const record = (value: unknown): JsonSchema => (typeof value === 'object' && value !== null ? (value as JsonSchema) : {});
+const record = (value: unknown): JsonSchema =>
+  typeof value === 'object' && value !== null ? (value as JsonSchema) : {};

@@ -1,5 +1,6 @@
 /**
- * The operations table: what each route of routes.ts takes, gives and refuses, one file per subject. Server, OpenAPI document, reference page
+ * The operations table: what each route of routes.ts takes, gives and refuses, one file per subject. Server, OpenAPI
+ * document, reference page
  * and the client's types are derived from it. It holds no behaviour: the server attaches that by the same names.
  */
 import type { ErrorCode } from '@ferry/core';
@@ -15,7 +16,13 @@ import { eventSchema, versionSchema } from './schemas.ts';
 export type { Operation } from './operations/operation.ts';
 
 /** Refusals that any operation can give. */
-export const commonErrors: readonly ErrorCode[] = ['token-missing', 'token-wrong', 'origin-foreign', 'server-stopping', 'internal'];
+export const commonErrors: readonly ErrorCode[] = [
+  'token-missing',
+  'token-wrong',
+  'origin-foreign',
+  'server-stopping',
+  'internal',
+];
 
 export const operations = {
   versionShow: {
@@ -29,9 +36,14 @@ export const operations = {
   ...vmOperations,
   ...migrationOperations,
   eventWatch: {
-    summary: 'Everything that happens, as server-sent events. The header "Last-Event-ID" replays the kept events after that id',
+    summary:
+      'Everything that happens, as server-sent events. The header "Last-Event-ID" replays the kept events after that id',
     query: z.strictObject({
-      after: z.string().regex(/^\d{1,15}$/).optional().meta({ description: 'Like the header "Last-Event-ID", which wins when both are given' }),
+      after: z
+        .string()
+        .regex(/^\d{1,15}$/)
+        .optional()
+        .meta({ description: 'Like the header "Last-Event-ID", which wins when both are given' }),
     }),
     stream: eventSchema,
     status: 200,
@@ -42,7 +54,8 @@ export const operations = {
 type Table = typeof operations;
 type Input<T> = T extends z.ZodType ? z.input<T> : undefined;
 type Output<T> = T extends z.ZodType ? z.output<T> : undefined;
-type Part<N extends OperationName, K extends keyof Operation> = Table[N] extends Readonly<Record<K, infer S>> ? S : undefined;
+type Part<N extends OperationName, K extends keyof Operation> =
+  Table[N] extends Readonly<Record<K, infer S>> ? S : undefined;
 
 /** What a caller gives and gets, by operation. */
 export type ParamsOf<N extends OperationName> = Input<Part<N, 'params'>>;
@@ -58,5 +71,7 @@ export interface ParsedOf<N extends OperationName> {
   readonly body: Output<Part<N, 'body'>>;
 }
 
-export type StreamName = { [N in OperationName]: Table[N] extends { readonly stream: unknown } ? N : never }[OperationName];
+export type StreamName = {
+  [N in OperationName]: Table[N] extends { readonly stream: unknown } ? N : never;
+}[OperationName];
 export type CallName = Exclude<OperationName, StreamName>;

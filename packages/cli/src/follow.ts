@@ -28,7 +28,14 @@ export const exitOf = ({ outcome, error }: MigrationJson): ExitCode => {
   }
 };
 
-export const travelText = ({ tls, tunnelled, migrateUri, parallelConnections, compression, zeroCopy }: NonNullable<MigrationJson['transfer']>): string | undefined =>
+export const travelText = ({
+  tls,
+  tunnelled,
+  migrateUri,
+  parallelConnections,
+  compression,
+  zeroCopy,
+}: NonNullable<MigrationJson['transfer']>): string | undefined =>
   [
     ...(migrateUri === undefined ? [] : [`to ${migrateUri}`]),
     ...(tls === true ? ['encrypted'] : []),
@@ -40,25 +47,48 @@ export const travelText = ({ tls, tunnelled, migrateUri, parallelConnections, co
 
 /** Where a running transfer is. */
 const progressText = ({ progress, phase, outcome }: MigrationJson): string | undefined =>
-  progress === undefined ? undefined : outcome !== undefined ? `${progress.percent} %, ${formatBytes(progress.remainingBytes)} left` : [
-    `${progress.percent} %`,
-    phase === 'post-copy' ? 'post-copy' : progress.part === 'disks' ? 'disks' : `memory, pass ${progress.iteration}`,
-    `${formatBytes(progress.remainingBytes)} left`,
-    ...(progress.etaMs === undefined ? [] : [`${formatDuration(progress.etaMs)} to go (${formatDuration(progress.etaEarliestMs ?? progress.etaMs)} to ${formatDuration(progress.etaLatestMs ?? progress.etaMs)})`]),
-    ...(progress.throttlePercent === undefined ? [] : [`guest slowed down by ${progress.throttlePercent} %`]),
-    ...(progress.postCopyFaults === undefined ? [] : [`${progress.postCopyFaults} pages waited for`]),
-  ].join(', ');
+  progress === undefined
+    ? undefined
+    : outcome !== undefined
+      ? `${progress.percent} %, ${formatBytes(progress.remainingBytes)} left`
+      : [
+          `${progress.percent} %`,
+          phase === 'post-copy'
+            ? 'post-copy'
+            : progress.part === 'disks'
+              ? 'disks'
+              : `memory, pass ${progress.iteration}`,
+          `${formatBytes(progress.remainingBytes)} left`,
+          ...(progress.etaMs === undefined
+            ? []
+            : [
+                `${formatDuration(progress.etaMs)} to go ` +
+                  `(${formatDuration(progress.etaEarliestMs ?? progress.etaMs)} to ` +
+                  `${formatDuration(progress.etaLatestMs ?? progress.etaMs)})`,
+              ]),
+          ...(progress.throttlePercent === undefined ? [] : [`guest slowed down by ${progress.throttlePercent} %`]),
+          ...(progress.postCopyFaults === undefined ? [] : [`${progress.postCopyFaults} pages waited for`]),
+        ].join(', ');
 
 export const migrationText = (migration: MigrationJson): string =>
   fields([
     ['migration', `${migration.id} (${migration.name})`],
     ['vm', migration.vm.name],
     ['kind', migration.kind],
-    ['driven', migration.transfer === undefined ? undefined : `${migration.transfer.mode} (${migration.transfer.modeReason})`],
+    [
+      'driven',
+      migration.transfer === undefined ? undefined : `${migration.transfer.mode} (${migration.transfer.modeReason})`,
+    ],
     ['travels', migration.transfer === undefined ? undefined : travelText(migration.transfer)],
     ['from', migration.from],
     ['to', migration.to],
-    ['policy', migration.policy === undefined ? undefined : `${migration.policy.name}${migration.policy.version === 0 ? '' : ` (version ${migration.policy.version})`}: ${migration.policy.text}`],
+    [
+      'policy',
+      migration.policy === undefined
+        ? undefined
+        : `${migration.policy.name}${migration.policy.version === 0 ? '' : ` (version ${migration.policy.version})`}: ` +
+          migration.policy.text,
+    ],
     ['deadline', migration.deadlineAt === undefined ? undefined : formatTime(migration.deadlineAt)],
     ['phase', migration.phase],
     ['attention', migration.attention],
@@ -67,10 +97,16 @@ export const migrationText = (migration: MigrationJson): string =>
     ['total time', migration.totalMs === undefined ? undefined : formatDuration(migration.totalMs)],
     ['downtime', migration.downtimeMs === undefined ? undefined : formatDuration(migration.downtimeMs)],
     ['transferred', migration.transferredBytes === undefined ? undefined : formatBytes(migration.transferredBytes)],
-    ['VM is now', migration.vmIsNow === undefined ? undefined : `${migration.vmIsNow.state} on ${migration.vmIsNow.host}`],
+    [
+      'VM is now',
+      migration.vmIsNow === undefined ? undefined : `${migration.vmIsNow.state} on ${migration.vmIsNow.host}`,
+    ],
     ['error', migration.error?.message],
     ['remedy', migration.error?.remedy],
-    ...(migration.error?.reasons ?? []).map((each): [string, string] => ['reason', `${each.host === undefined ? '' : `${each.host}: `}${each.message} (${each.remedy})`]),
+    ...(migration.error?.reasons ?? []).map((each): [string, string] => [
+      'reason',
+      `${each.host === undefined ? '' : `${each.host}: `}${each.message} (${each.remedy})`,
+    ]),
   ]);
 
 interface Display {
@@ -102,7 +138,8 @@ function phaseLines(): Display {
   let told = 0;
   return {
     show(migration) {
-      for (const { text } of (migration.decisions ?? []).slice(told)) process.stderr.write(`${migration.vm.name}: ${text}\n`);
+      for (const { text } of (migration.decisions ?? []).slice(told))
+        process.stderr.write(`${migration.vm.name}: ${text}\n`);
       told = migration.decisions?.length ?? 0;
       if (migration.phase === phase) return;
       phase = migration.phase;
@@ -126,10 +163,16 @@ async function* states(context: Context, id: string, signal: AbortSignal): Async
         if (data.outcome !== undefined) return;
       }
     } catch (error) {
-      if (signal.aborted || !(error instanceof ApiError) || !['server-unreachable', 'server-stopping'].includes(error.code)) throw error;
+      if (
+        signal.aborted ||
+        !(error instanceof ApiError) ||
+        !['server-unreachable', 'server-stopping'].includes(error.code)
+      )
+        throw error;
       if (lostAt !== undefined && performance.now() - lostAt > reconnectForMs) throw error;
     }
-    if (lostAt === undefined) context.output.note('\nthe control plane does not answer; the migration goes on, trying again ...');
+    if (lostAt === undefined)
+      context.output.note('\nthe control plane does not answer; the migration goes on, trying again ...');
     lostAt ??= performance.now();
     await sleep(delayMs, undefined, { signal });
     delayMs = Math.min(delayMs * 2, 2_000);
@@ -137,7 +180,11 @@ async function* states(context: Context, id: string, signal: AbortSignal): Async
 }
 
 /** Resolves with the exit code: of the outcome, or `detached` after Ctrl-C. `everyState`: as NDJSON, for scripts. */
-export async function followMigration(context: Context, start: MigrationJson, options: { readonly everyState?: boolean } = {}): Promise<ExitCode> {
+export async function followMigration(
+  context: Context,
+  start: MigrationJson,
+  options: { readonly everyState?: boolean } = {},
+): Promise<ExitCode> {
   const { output } = context;
   const detaching = new AbortController();
   const detach = (): void => detaching.abort();
@@ -153,7 +200,10 @@ export async function followMigration(context: Context, start: MigrationJson, op
   } catch (error) {
     if (!detaching.signal.aborted) throw error;
     display.end();
-    output.note(`detached: migration ${start.id} goes on. Watch it with "ferry migration watch ${start.id}", abort it with "ferry migration abort ${start.id}".`);
+    output.note(
+      `detached: migration ${start.id} goes on. Watch it with "ferry migration watch ${start.id}", abort ` +
+        `it with "ferry migration abort ${start.id}".`,
+    );
     return exitCodes.detached;
   } finally {
     process.off('SIGINT', detach);

@@ -17,24 +17,33 @@ export const exchangeOver =
       throw isNobodyThere(error) ? none : error;
     });
 
-const isNobodyThere = (error: unknown): boolean => error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED');
+const isNobodyThere = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED');
 
-const send = (url: string, { method, headers, body, signal }: Parameters<Exchange>[1], way: { readonly socketPath?: string }): ReturnType<Exchange> =>
+const send = (
+  url: string,
+  { method, headers, body, signal }: Parameters<Exchange>[1],
+  way: { readonly socketPath?: string },
+): ReturnType<Exchange> =>
   new Promise((resolve, reject) => {
-    const outgoing = request(url, { method, headers, agent: false, ...way, ...(signal === undefined ? {} : { signal }) }, (answer) => {
-      const status = answer.statusCode ?? 0;
-      resolve({
-        ok: status >= 200 && status < 300,
-        status,
-        headers: { get: (name) => String(answer.headers[name.toLowerCase()] ?? '') || null },
-        body: answer as AsyncIterable<Uint8Array>,
-        text: async () => {
-          const chunks: Uint8Array[] = [];
-          for await (const chunk of answer as AsyncIterable<Uint8Array>) chunks.push(chunk);
-          return Buffer.concat(chunks).toString('utf8');
-        },
-      });
-    });
+    const outgoing = request(
+      url,
+      { method, headers, agent: false, ...way, ...(signal === undefined ? {} : { signal }) },
+      (answer) => {
+        const status = answer.statusCode ?? 0;
+        resolve({
+          ok: status >= 200 && status < 300,
+          status,
+          headers: { get: (name) => String(answer.headers[name.toLowerCase()] ?? '') || null },
+          body: answer as AsyncIterable<Uint8Array>,
+          text: async () => {
+            const chunks: Uint8Array[] = [];
+            for await (const chunk of answer as AsyncIterable<Uint8Array>) chunks.push(chunk);
+            return Buffer.concat(chunks).toString('utf8');
+          },
+        });
+      },
+    );
     outgoing.on('error', reject);
     outgoing.end(body);
   });

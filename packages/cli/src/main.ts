@@ -40,9 +40,15 @@ function build(): Command {
     .showHelpAfterError('Run with --help to see what there is.')
     .exitOverride();
   // Only listed: bin/ferry starts the server itself.
-  program.command('serve').description('start the control plane (ferry serve --help)').helpOption(false).allowUnknownOption().allowExcessArguments().action(() => {
-    throw new Error('"serve" must be the first word: ferry serve [options]');
-  });
+  program
+    .command('serve')
+    .description('start the control plane (ferry serve --help)')
+    .helpOption(false)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(() => {
+      throw new Error('"serve" must be the first word: ferry serve [options]');
+    });
   hostCommands(program);
   clusterCommands(program);
   policyCommands(program);
@@ -70,7 +76,13 @@ function inherit(program: Command): void {
   visit(program);
 }
 
-const wantsJson = (args: readonly string[]): boolean => args.some((each, at) => each === '-ojson' || each === '--output=json' || (each === 'json' && ['-o', '--output'].includes(args[at - 1] ?? '')));
+const wantsJson = (args: readonly string[]): boolean =>
+  args.some(
+    (each, at) =>
+      each === '-ojson' ||
+      each === '--output=json' ||
+      (each === 'json' && ['-o', '--output'].includes(args[at - 1] ?? '')),
+  );
 
 /** Nobody reads any more (`| head`): as a program that the pipe's signal ends. */
 const readerGone = 141;
@@ -88,6 +100,7 @@ try {
   if (error instanceof InvalidArgumentError) process.stderr.write(`error: ${printable(error.message)}\n`);
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    if (error.exitCode !== 0 && wantsJson(process.argv)) process.stdout.write(usageJson(error.message.replace(/^error: /, '')));
+    if (error.exitCode !== 0 && wantsJson(process.argv))
+      process.stdout.write(usageJson(error.message.replace(/^error: /, '')));
   } else process.exitCode = reportFailure(error, wantsJson(process.argv));
 }

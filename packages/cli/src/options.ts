@@ -6,7 +6,8 @@ export const wholeNumber =
   (unit: string) =>
   (text: string): number => {
     const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError(`It takes a whole number of ${unit} from 1.`);
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new InvalidArgumentError(`It takes a whole number of ${unit} from 1.`);
     return value;
   };
 
@@ -14,7 +15,8 @@ export const wholeNumber =
 export const duration = (text: string): number => {
   const [, digits, unit = 's'] = /^(\d{1,9})([smh]?)$/.exec(text) ?? [];
   const value = Number(digits) * (unit === 'h' ? 3_600_000 : unit === 'm' ? 60_000 : 1_000);
-  if (digits === undefined || value < 1_000) throw new InvalidArgumentError('It takes seconds, or a time as in 90s, 10m or 2h.');
+  if (digits === undefined || value < 1_000)
+    throw new InvalidArgumentError('It takes seconds, or a time as in 90s, 10m or 2h.');
   return value;
 };
 
@@ -44,12 +46,21 @@ export interface MapOptions {
 /** Options that say what stands for the source's names on the target. */
 export const mapOptions = (command: Command, parse: (text: string, before: Entries) => Entries = pairs): Command =>
   command
-    .option('--map-network <source=target>', 'a network or bridge that has another name on the target; may be given again', parse)
+    .option(
+      '--map-network <source=target>',
+      'a network or bridge that has another name on the target; may be given again',
+      parse,
+    )
     .option('--map-pool <source=target>', 'a storage pool; may be given again', parse)
     .option('--map-path <source=target>', 'a file or folder, and what lies below; may be given again', parse)
     .option('--graphics-listen <address>', "address on which the target's consoles listen");
 
-export const mapOf = ({ mapNetwork, mapPool, mapPath, graphicsListen }: MapOptions): { readonly map?: NonNullable<MigrationCreate['map']> } => {
+export const mapOf = ({
+  mapNetwork,
+  mapPool,
+  mapPath,
+  graphicsListen,
+}: MapOptions): { readonly map?: NonNullable<MigrationCreate['map']> } => {
   const map = {
     ...(mapNetwork === undefined ? {} : { networks: mapNetwork }),
     ...(mapPool === undefined ? {} : { pools: mapPool }),

@@ -13,11 +13,37 @@ import { test } from 'node:test';
 
 const main = join(import.meta.dirname, '..', 'src', 'main.ts');
 const migration = (more: object = {}) => ({
-  id: 'm123', name: 'web-m123', vm: { uuid: 'u', name: 'web' }, kind: 'live', origin: 'operator', actor: 'operator', client: 'cli', from: 'host1', to: 'host2',
-  phase: 'transferring', phases: [{ phase: 'queued', at: '2026-01-01T00:00:00.000Z' }], ...more,
+  id: 'm123',
+  name: 'web-m123',
+  vm: { uuid: 'u', name: 'web' },
+  kind: 'live',
+  origin: 'operator',
+  actor: 'operator',
+  client: 'cli',
+  from: 'host1',
+  to: 'host2',
+  phase: 'transferring',
+  phases: [{ phase: 'queued', at: '2026-01-01T00:00:00.000Z' }],
+  ...more,
 });
-const done = migration({ phase: 'succeeded', outcome: 'succeeded', totalMs: 5_000, downtimeMs: 21, transferredBytes: 1_048_576, vmIsNow: { host: 'host2', state: 'running' } });
-const problem = (code: string, status: number, reasons: object[] = []) => ({ type: 'x', title: 'x', status, detail: 'It is so.', code, remedy: 'Do this.', retriable: false, reasons });
+const done = migration({
+  phase: 'succeeded',
+  outcome: 'succeeded',
+  totalMs: 5_000,
+  downtimeMs: 21,
+  transferredBytes: 1_048_576,
+  vmIsNow: { host: 'host2', state: 'running' },
+});
+const problem = (code: string, status: number, reasons: object[] = []) => ({
+  type: 'x',
+  title: 'x',
+  status,
+  detail: 'It is so.',
+  code,
+  remedy: 'Do this.',
+  retriable: false,
+  reasons,
+});
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
 
@@ -57,7 +83,10 @@ function start(dataDir: string, ...args: readonly string[]) {
 
 function startNode(options: readonly string[], dataDir: string, args: readonly string[], more: NodeJS.ProcessEnv = {}) {
   const { FERRY_SERVER: _server, FERRY_TOKEN: _token, NODE_TEST_CONTEXT: _context, ...env } = process.env;
-  const child = spawn(process.execPath, [...options, main, ...args], { env: { ...env, FERRY_DATA_DIR: dataDir, ...more }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...options, main, ...args], {
+    env: { ...env, FERRY_DATA_DIR: dataDir, ...more },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const out = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (out.stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (out.stderr += chunk.toString()));
@@ -67,7 +96,16 @@ function startNode(options: readonly string[], dataDir: string, args: readonly s
 const ferry = (dataDir: string, ...args: readonly string[]) => start(dataDir, ...args).ended;
 
 test('lists are tables for people and arrays for scripts; hostile names cannot move the cursor', async () => {
-  const vm = { uuid: 'u', name: 'we\u001b[2Jb', host: 'host1', state: 'running', memoryBytes: 134_217_728, vcpus: 1, disks: [], instances: [] };
+  const vm = {
+    uuid: 'u',
+    name: 'we\u001b[2Jb',
+    host: 'host1',
+    state: 'running',
+    memoryBytes: 134_217_728,
+    vcpus: 1,
+    disks: [],
+    instances: [],
+  };
   await using server = await fakeServer((request, response) => {
     assert.equal(request.headers.authorization, 'Bearer secret');
     assert.equal(request.headers['ferry-client'], 'cli');
@@ -82,12 +120,22 @@ test('lists are tables for people and arrays for scripts; hostile names cannot m
 
 test('it starts with what it needs: no schema library, no fetch, nothing of core but its errors', async () => {
   await using server = await fakeServer((_request, response) => json(response, 200, { items: [] }));
-  const tell = "import { registerHooks } from 'node:module'; const urls = []; registerHooks({ load(url, context, next) { urls.push(url); return next(url, context); } }); process.on('exit', () => process.stderr.write(JSON.stringify([...urls, ...process.moduleLoadList])));";
-  const { stderr, code } = await startNode(['--import', `data:text/javascript,${encodeURIComponent(tell)}`], server.dataDir, ['vm', 'list']).ended;
+  const tell =
+    "import { registerHooks } from 'node:module'; const urls = []; registerHooks({ load(url, context, " +
+    "next) { urls.push(url); return next(url, context); } }); process.on('exit', () => " +
+    'process.stderr.write(JSON.stringify([...urls, ...process.moduleLoadList])));';
+  const { stderr, code } = await startNode(
+    ['--import', `data:text/javascript,${encodeURIComponent(tell)}`],
+    server.dataDir,
+    ['vm', 'list'],
+  ).ended;
   assert.equal(code, 0, stderr);
   const loaded = JSON.parse(stderr) as readonly string[];
   assert.ok(loaded.some((each) => each.endsWith('commands/vm.ts')));
-  assert.deepEqual(loaded.filter((each) => /zod|undici|packages\/core\/(?!src\/errors)/.test(each)), []);
+  assert.deepEqual(
+    loaded.filter((each) => /zod|undici|packages\/core\/(?!src\/errors)/.test(each)),
+    [],
+  );
 });
 
 test('vm migrate sends what was asked, waits, and prints the end', async () => {
@@ -111,7 +159,17 @@ test('vm migrate sends what was asked, waits, and prints the end', async () => {
 });
 
 test('the exit code tells how the migration ended', async () => {
-  for (const [end, code] of [[{ phase: 'failed', outcome: 'failed', error: { code: 'migration-failed', message: 'no', remedy: 'r', reasons: [] } }, 1], [{ phase: 'cancelled', outcome: 'cancelled' }, 11]] as const) {
+  for (const [end, code] of [
+    [
+      {
+        phase: 'failed',
+        outcome: 'failed',
+        error: { code: 'migration-failed', message: 'no', remedy: 'r', reasons: [] },
+      },
+      1,
+    ],
+    [{ phase: 'cancelled', outcome: 'cancelled' }, 11],
+  ] as const) {
     await using server = await fakeServer((request, response) => {
       if (request.method === 'POST') return json(response, 201, migration());
       openStream(response, migration(end));
@@ -162,8 +220,13 @@ test('a connection that breaks is made again, to the end', async () => {
 });
 
 test('a refusal shows every reason with its remedy, and no stack', async () => {
-  const reasons = [{ code: 'a', host: 'host2', message: 'Too small.', remedy: 'Free memory.' }, { code: 'b', message: 'Paused.', remedy: 'Resume it.' }];
-  await using server = await fakeServer((_, response) => json(response, 409, problem('migration-refused', 409, reasons)));
+  const reasons = [
+    { code: 'a', host: 'host2', message: 'Too small.', remedy: 'Free memory.' },
+    { code: 'b', message: 'Paused.', remedy: 'Resume it.' },
+  ];
+  await using server = await fakeServer((_, response) =>
+    json(response, 409, problem('migration-refused', 409, reasons)),
+  );
   const ran = await ferry(server.dataDir, 'vm', 'migrate', 'web');
   assert.equal(ran.code, 4);
   assert.equal(ran.stderr, 'error: It is so.\n  host2: Too small. (Free memory.)\n  Paused. (Resume it.)\n');
@@ -174,7 +237,14 @@ test('a refusal shows every reason with its remedy, and no stack', async () => {
 test('wrong use, wrong token and no server have their own exit codes', async () => {
   await using server = await fakeServer((_, response) => json(response, 401, problem('token-wrong', 401)));
   const codes = [];
-  for (const args of [['vm', 'list'], ['vm', 'migrate'], ['vm', 'nonsense'], ['vm', 'migrate', 'a', '--to', 'x', '--prefer-host', 'y'], ['vm', 'migrate', 'a', '--max-bandwidth-mb', 'x'], ['vm', 'list', '--server', 'http://127.0.0.1:1']]) {
+  for (const args of [
+    ['vm', 'list'],
+    ['vm', 'migrate'],
+    ['vm', 'nonsense'],
+    ['vm', 'migrate', 'a', '--to', 'x', '--prefer-host', 'y'],
+    ['vm', 'migrate', 'a', '--max-bandwidth-mb', 'x'],
+    ['vm', 'list', '--server', 'http://127.0.0.1:1'],
+  ]) {
     const ran = await ferry(server.dataDir, ...args);
     codes.push(ran.code);
     assert.doesNotMatch(ran.stderr, /\n\s+at /);
@@ -206,20 +276,36 @@ test("the folder's token goes to the folder's socket and to no port, whoever lis
   assert.equal((await ferry(server.dataDir, 'vm', 'list')).code, 0);
   renameSync(join(server.dataDir, 'api.sock'), join(server.dataDir, 'gone.sock'));
   const dead = await ferry(server.dataDir, 'vm', 'list');
-  assert.deepEqual([dead.code, dead.stderr.split('\n')[0]], [7, `error: No control plane runs with the data folder ${server.dataDir}.`]);
+  assert.deepEqual(
+    [dead.code, dead.stderr.split('\n')[0]],
+    [7, `error: No control plane runs with the data folder ${server.dataDir}.`],
+  );
   assert.equal((await ferry(server.dataDir, 'vm', 'list', '--server', 'http://127.0.0.1:1')).code, 9);
   assert.deepEqual(other.headers, []);
-  const named = await startNode([], server.dataDir, ['vm', 'list', '--server', other.url], { FERRY_TOKEN: 'given' }).ended;
+  const named = await startNode([], server.dataDir, ['vm', 'list', '--server', other.url], { FERRY_TOKEN: 'given' })
+    .ended;
   assert.notEqual(named.code, 9);
   assert.match(JSON.stringify(other.headers), /Bearer given/);
-  assert.equal((await startNode([], server.dataDir, ['vm', 'list', '--server', 'http://127.0.0.1:1'], { FERRY_TOKEN: 'given' }).ended).code, 7);
+  assert.equal(
+    (
+      await startNode([], server.dataDir, ['vm', 'list', '--server', 'http://127.0.0.1:1'], { FERRY_TOKEN: 'given' })
+        .ended
+    ).code,
+    7,
+  );
 });
 
 test('a folder that others can write to is not believed, nor a token behind a link', async () => {
   await using server = await fakeServer((_, response) => json(response, 200, { items: [] }));
   chmodSync(server.dataDir, 0o777);
   const open = await ferry(server.dataDir, 'vm', 'list');
-  assert.deepEqual([open.code, open.stderr.split('\n')[0]], [10, `error: The data folder ${server.dataDir} can be written by others, so what it says of a server is not believed.`]);
+  assert.deepEqual(
+    [open.code, open.stderr.split('\n')[0]],
+    [
+      10,
+      `error: The data folder ${server.dataDir} can be written by others, so what it says of a server is not believed.`,
+    ],
+  );
   chmodSync(server.dataDir, 0o700);
   renameSync(join(server.dataDir, 'token'), join(server.dataDir, 'elsewhere'));
   symlinkSync('elsewhere', join(server.dataDir, 'token'));
@@ -228,18 +314,63 @@ test('a folder that others can write to is not believed, nor a token behind a li
 
 test('what hosts call things reaches no terminal raw, in no command; columns fit what is seen', async () => {
   const hostile = 'a\u009b2J\u001b[31m\nb';
-  const vm = (name: string) => ({ uuid: 'u', name, host: hostile, state: 'running', memoryBytes: 1, vcpus: 1, disks: [], instances: [], labels: [hostile] });
-  const host = { id: 'h', name: hostile, uri: hostile, cluster: 'default', state: 'connected', vms: 0, addedAt: '2026-01-01T00:00:00.000Z' };
+  const vm = (name: string) => ({
+    uuid: 'u',
+    name,
+    host: hostile,
+    state: 'running',
+    memoryBytes: 1,
+    vcpus: 1,
+    disks: [],
+    instances: [],
+    labels: [hostile],
+  });
+  const host = {
+    id: 'h',
+    name: hostile,
+    uri: hostile,
+    cluster: 'default',
+    state: 'connected',
+    vms: 0,
+    addedAt: '2026-01-01T00:00:00.000Z',
+  };
   const answers: readonly (readonly [readonly string[], unknown])[] = [
     [['vm', 'list'], { items: [vm(hostile)] }],
     [['vm', 'show', 'x'], vm(hostile)],
     [['vm', 'label', 'x', 'a=b'], vm(hostile)],
     [['vm', 'announce', 'x'], vm(hostile)],
-    [['vm', 'settle', 'x'], { copies: [{ host: hostile, state: 'running', reason: hostile, role: 'conflict', persistent: true, knowledge: [hostile] }] }],
+    [
+      ['vm', 'settle', 'x'],
+      {
+        copies: [
+          {
+            host: hostile,
+            state: 'running',
+            reason: hostile,
+            role: 'conflict',
+            persistent: true,
+            knowledge: [hostile],
+          },
+        ],
+      },
+    ],
     [['host', 'add', 'qemu:///system'], host],
     [['host', 'list'], { items: [host] }],
-    [['migration', 'cleanup', 'x'], { vm: hostile, items: [{ kind: 'half', host: hostile, what: hostile, remedy: hostile, settles: false }] }],
-    [['migration', 'inspect', 'x'], { host: hostile, at: '2026-01-01T00:00:00.000Z', notes: [hostile], volumes: [hostile], log: hostile, definition: hostile }],
+    [
+      ['migration', 'cleanup', 'x'],
+      { vm: hostile, items: [{ kind: 'half', host: hostile, what: hostile, remedy: hostile, settles: false }] },
+    ],
+    [
+      ['migration', 'inspect', 'x'],
+      {
+        host: hostile,
+        at: '2026-01-01T00:00:00.000Z',
+        notes: [hostile],
+        volumes: [hostile],
+        log: hostile,
+        definition: hostile,
+      },
+    ],
   ];
   for (const [args, answer] of answers) {
     await using server = await fakeServer((_, response) => json(response, 200, answer));
@@ -248,28 +379,41 @@ test('what hosts call things reaches no terminal raw, in no command; columns fit
       assert.equal(ran.code, 0, ran.stderr);
       // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
       assert.doesNotMatch(ran.stdout + ran.stderr, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/, args.join(' '));
-      if (more.length > 0) assert.deepEqual(JSON.parse(ran.stdout), args[1] === 'list' ? (answer as { items: unknown }).items : answer);
+      if (more.length > 0)
+        assert.deepEqual(JSON.parse(ran.stdout), args[1] === 'list' ? (answer as { items: unknown }).items : answer);
     }
   }
-  await using server = await fakeServer((_, response) => json(response, 200, { items: [vm('網站'), vm('cafe\u0301'), vm('web1')] }));
+  await using server = await fakeServer((_, response) =>
+    json(response, 200, { items: [vm('網站'), vm('cafe\u0301'), vm('web1')] }),
+  );
   const lines = (await ferry(server.dataDir, 'vm', 'list')).stdout.trimEnd().split('\n');
-  assert.deepEqual(lines.map((line) => line.slice(0, line.indexOf(lines[0] === line ? 'STATE' : 'running'))), ['NAME  ', '網站  ', 'cafe\u0301  ', 'web1  ']);
+  assert.deepEqual(
+    lines.map((line) => line.slice(0, line.indexOf(lines[0] === line ? 'STATE' : 'running'))),
+    ['NAME  ', '網站  ', 'cafe\u0301  ', 'web1  '],
+  );
 });
 
-test('a reader that has gone ends it without a word; a file that is not there is named; a stream that the server ends is no success', async () => {
-  const gone = startNode([], '/nonexistent', ['--help']).child;
-  gone.stdout.destroy();
-  const [code] = (await once(gone, 'exit')) as [number | null];
-  assert.ok(code === 141 || code === 0, String(code));
-  await using server = await fakeServer((_, response) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' });
-    response.end();
-  });
-  const set = await ferry(server.dataDir, 'policy', 'set', 'x', '/nonexistent');
-  assert.deepEqual([set.code, /^error: .*\/nonexistent/.test(set.stderr)], [2, true], set.stderr);
-  const watched = await ferry(server.dataDir, 'event', 'watch');
-  assert.deepEqual([watched.code, watched.stderr.split('\n')[0]], [7, 'error: The control plane ended the stream of events.']);
-});
+test(
+  'a reader that has gone ends it without a word; a file that is not there is named; a stream that the ' +
+    'server ends is no success',
+  async () => {
+    const gone = startNode([], '/nonexistent', ['--help']).child;
+    gone.stdout.destroy();
+    const [code] = (await once(gone, 'exit')) as [number | null];
+    assert.ok(code === 141 || code === 0, String(code));
+    await using server = await fakeServer((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end();
+    });
+    const set = await ferry(server.dataDir, 'policy', 'set', 'x', '/nonexistent');
+    assert.deepEqual([set.code, /^error: .*\/nonexistent/.test(set.stderr)], [2, true], set.stderr);
+    const watched = await ferry(server.dataDir, 'event', 'watch');
+    assert.deepEqual(
+      [watched.code, watched.stderr.split('\n')[0]],
+      [7, 'error: The control plane ended the stream of events.'],
+    );
+  },
+);
 
 test('cluster set sends what is named, and null for what is taken away', async () => {
   const bodies: unknown[] = [];
@@ -278,10 +422,35 @@ test('cluster set sends what is named, and null for what is taken away', async (
     json(response, 200, { name: 'racks', hosts: [] });
   });
   await ferry(server.dataDir, 'cluster', 'set', 'racks', '--policy', 'night');
-  await ferry(server.dataDir, 'cluster', 'set', 'racks', '--migration-network', '', '--migration-ports', '', '--tls', '', '--map-network', 'a=b', '--map-network', 'c=', '--graphics-listen', '');
+  await ferry(
+    server.dataDir,
+    'cluster',
+    'set',
+    'racks',
+    '--migration-network',
+    '',
+    '--migration-ports',
+    '',
+    '--tls',
+    '',
+    '--map-network',
+    'a=b',
+    '--map-network',
+    'c=',
+    '--graphics-listen',
+    '',
+  );
   assert.deepEqual(bodies, [
     ['PATCH', { policy: 'night' }],
-    ['PATCH', { migrationNetwork: null, migrationPorts: null, tls: null, map: { networks: { a: 'b', c: null }, graphicsListen: null } }],
+    [
+      'PATCH',
+      {
+        migrationNetwork: null,
+        migrationPorts: null,
+        tls: null,
+        map: { networks: { a: 'b', c: null }, graphicsListen: null },
+      },
+    ],
   ]);
   assert.equal((await ferry(server.dataDir, 'cluster', 'set', 'racks')).code, 2);
 });
@@ -294,5 +463,6 @@ test('--version prints the version and nothing else', async () => {
 test('--help lists every exit code', async () => {
   const ran = await ferry('/nonexistent', '--help');
   assert.equal(ran.code, 0);
-  for (const code of [0, 1, 2, 4, 6, 7, 8, 9, 10, 11, 130]) assert.match(ran.stdout, new RegExp(`^ +${code} +\\w`, 'm'));
+  for (const code of [0, 1, 2, 4, 6, 7, 8, 9, 10, 11, 130])
+    assert.match(ran.stdout, new RegExp(`^ +${code} +\\w`, 'm'));
 });

@@ -8,12 +8,21 @@ test('every error has a status, an exit code of the list, and a way out in a sen
     assert.ok(status >= 400 && status < 600, code);
     assert.ok(known.has(exit) && exit !== exitCodes.done, code);
     assert.match(remedy, /^[A-Z].*\.$/, code);
-    if (retriable) assert.ok(['store-conflict', 'server-stopping'].includes(code), `${code}: what may have taken effect is not repeated`);
+    if (retriable)
+      assert.ok(
+        ['store-conflict', 'server-stopping'].includes(code),
+        `${code}: what may have taken effect is not repeated`,
+      );
   }
 });
 
 test('an error carries its reasons and its way out', () => {
   const reasons = [{ code: 'x', message: 'y.', remedy: 'z.' }];
   const error = new FerryError('migration-refused', 'It cannot be moved.', { reasons });
-  assert.deepEqual(reportOf(error), { code: 'migration-refused', message: 'It cannot be moved.', remedy: errorTable['migration-refused'].remedy, reasons });
+  assert.deepEqual(reportOf(error), {
+    code: 'migration-refused',
+    message: 'It cannot be moved.',
+    remedy: errorTable['migration-refused'].remedy,
+    reasons,
+  });
 });

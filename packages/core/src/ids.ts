@@ -18,5 +18,8 @@ export const hostId = (value: string): HostId => value as HostId;
 export const vmUuid = (value: string): VmUuid => value.toLowerCase() as VmUuid;
 export const migrationId = (value: string): MigrationId => value as MigrationId;
 
-/** A machine may call itself anything: what names a host here is what a host name may be (RFC 1123), with underscores, and not longer. */
+/**
+ * A machine may call itself anything: what names a host here is what a host name may be (RFC 1123), with underscores,
+ * and not longer.
+ */
 export const isHostName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(name);

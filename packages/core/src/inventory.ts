@@ -27,7 +27,8 @@ const isActive = ({ instance }: Placed): boolean => activeStates.includes(instan
 const isPaused = ({ instance }: Placed): boolean => instance.state === 'paused';
 /** Nothing but a definition. */
 const isOff = ({ instance }: Placed): boolean => instance.state === 'shut-off' || instance.state === 'crashed';
-const isSideOf = ({ hostId }: Placed, migration: Migration | undefined): boolean => migration?.from.id === hostId || migration?.to?.id === hostId;
+const isSideOf = ({ hostId }: Placed, migration: Migration | undefined): boolean =>
+  migration?.from.id === hostId || migration?.to?.id === hostId;
 
 /** Higher comes first: what runs, then what is paused by intent, then halves of a migration, then definitions. */
 const weight = (placed: Placed, sourceHost: HostId | undefined): number => {
@@ -47,8 +48,10 @@ const roleOf = (placed: Placed, first: Placed, migration: Migration | undefined)
   if (placed === first) return 'authoritative';
   if (isActive(placed) && isActive(first)) return 'conflict';
   if (isPaused(placed)) return isHalf(placed, migration) ? 'incoming' : 'conflict';
-  // of two definitions only what is known of them tells which one is the VM: a host restored from a backup has an old one
-  if (isOff(placed) && isOff(first) && placed.parked === first.parked && !isSideOf(placed, migration)) return 'conflict';
+  // of two definitions only what is known of them tells which one is the VM: a host restored from a backup has an old
+  // one
+  if (isOff(placed) && isOff(first) && placed.parked === first.parked && !isSideOf(placed, migration))
+    return 'conflict';
   return 'parked';
 };
 
@@ -56,11 +59,16 @@ const roleOf = (placed: Placed, first: Placed, migration: Migration | undefined)
  * VMs of the fleet, by name. Instances of a host that does not answer have the state `unknown`.
  * `active`: the migrations that have not ended. `parked`: definitions kept on purpose, as `parkedKey`s.
  */
-export function vmsOf(reports: readonly HostReport[], active: readonly Migration[], parked: ReadonlySet<string> = new Set()): readonly Vm[] {
+export function vmsOf(
+  reports: readonly HostReport[],
+  active: readonly Migration[],
+  parked: ReadonlySet<string> = new Set(),
+): readonly Vm[] {
   const byUuid = new Map<VmUuid, Placed[]>();
   for (const report of reports) {
     for (const reported of report.instances) {
-      const instance: Instance = report.state === 'connected' ? reported : { ...reported, state: 'unknown', reason: 'other' };
+      const instance: Instance =
+        report.state === 'connected' ? reported : { ...reported, state: 'unknown', reason: 'other' };
       const list = byUuid.get(instance.uuid) ?? [];
       list.push({ hostId: report.host.id, instance, parked: parked.has(parkedKey(instance.uuid, report.host.id)) });
       byUuid.set(instance.uuid, list);
@@ -85,19 +93,30 @@ function vmOf(uuid: VmUuid, placed: readonly Placed[], migration: Migration | un
     memoryBytes,
     vcpus,
     disks,
-    instances: sorted.map((each) => ({ hostId: each.hostId, instance: each.instance, role: roleOf(each, first, migration) })),
+    instances: sorted.map((each) => ({
+      hostId: each.hostId,
+      instance: each.instance,
+      role: roleOf(each, first, migration),
+    })),
     ...(migration === undefined ? {} : { currentMigration: migration.id }),
   };
 }
 
 /**
- * One noun found by what an operator typed: its id first, which nobody else has; then its name, then another name by which a host knows it; then a
+ * One noun found by what an operator typed: its id first, which nobody else has; then its name, then another name by
+ * which a host knows it; then a
  * beginning of an id of 4 characters or more.
  */
 export function resolve<T>(
   items: readonly T[],
   ref: string,
-  keys: { readonly name: (item: T) => string; readonly id: (item: T) => string; readonly otherNames?: (item: T) => readonly string[]; readonly kind: 'vm' | 'host' | 'migration'; readonly describe: (item: T) => string },
+  keys: {
+    readonly name: (item: T) => string;
+    readonly id: (item: T) => string;
+    readonly otherNames?: (item: T) => readonly string[];
+    readonly kind: 'vm' | 'host' | 'migration';
+    readonly describe: (item: T) => string;
+  },
 ): T {
   const noun = keys.kind === 'vm' ? 'VM' : keys.kind;
   const lower = ref.toLowerCase();
@@ -111,7 +130,10 @@ export function resolve<T>(
   const [only] = found;
   if (only === undefined) throw new FerryError(`${keys.kind}-unknown`, `There is no ${noun} "${ref}".`);
   if (found.length > 1) {
-    throw new FerryError(`${keys.kind}-ambiguous`, `"${ref}" names ${found.length} ${noun}s: ${found.map(keys.describe).join(', ')}.`);
+    throw new FerryError(
+      `${keys.kind}-ambiguous`,
+      `"${ref}" names ${found.length} ${noun}s: ${found.map(keys.describe).join(', ')}.`,
+    );
   }
   return only;
 }

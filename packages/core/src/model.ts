@@ -151,7 +151,8 @@ export interface Vm {
 }
 
 /**
- * `live`: the guest runs on through the move. `suspended`: it is paused (or saved) while it moves. `cold`: it is shut off, its disks
+ * `live`: the guest runs on through the move. `suspended`: it is paused (or saved) while it moves. `cold`: it is shut
+ * off, its disks
  * travel. `configuration`: its definition only.
  * `evacuation`: it is started elsewhere because its host died.
  */
@@ -180,7 +181,17 @@ export interface HostRef {
 }
 
 /** The last figures of a transfer, as far as they are for people. */
-export interface MigrationProgress extends Pick<JobSample, 'processedBytes' | 'remainingBytes' | 'totalBytes' | 'dirtyBytesPerSecond' | 'throughputBytesPerSecond' | 'iteration' | 'throttlePercent' | 'postCopyFaults'> {
+export interface MigrationProgress extends Pick<
+  JobSample,
+  | 'processedBytes'
+  | 'remainingBytes'
+  | 'totalBytes'
+  | 'dirtyBytesPerSecond'
+  | 'throughputBytesPerSecond'
+  | 'iteration'
+  | 'throttlePercent'
+  | 'postCopyFaults'
+> {
   /** 0 to 100; never runs backwards, 100 only when the migration succeeded. */
   readonly percent: number;
   /** Sent for the memory so far, pages that were sent again included. */
@@ -189,7 +200,9 @@ export interface MigrationProgress extends Pick<JobSample, 'processedBytes' | 'r
   readonly postCopyFrom?: { readonly percent: number; readonly remainingBytes: number };
   /** What is being sent. */
   readonly part?: Part;
-  /** Absent while it cannot be told: the guest dirties memory as fast as the link carries it, or nothing is known yet. */
+  /**
+   * Absent while it cannot be told: the guest dirties memory as fast as the link carries it, or nothing is known yet.
+   */
   readonly etaMs?: number;
   readonly etaEarliestMs?: number;
   readonly etaLatestMs?: number;
@@ -247,7 +260,10 @@ export interface MigrationRequest {
   readonly postCopy?: boolean;
   /** The target may be, and is chosen, in this cluster. */
   readonly toCluster?: string;
-  /** The VM's host is down: start it elsewhere from what is stored. The statement is the operator's word that the host is dead. */
+  /**
+   * The VM's host is down: start it elsewhere from what is stored. The statement is the operator's word that the host
+   * is dead.
+   */
   readonly rescue?: { readonly statement: string; readonly by?: string };
 }
 
@@ -295,9 +311,14 @@ export interface Migration {
   readonly progress?: MigrationProgress;
   /** From the request to the stored end, verification included. */
   readonly totalMs?: number;
-  /** Pause of the guest as libvirt reports it (`downtime` of the completed job); of a running guest moved suspended, the whole transfer. */
+  /**
+   * Pause of the guest as libvirt reports it (`downtime` of the completed job); of a running guest moved suspended,
+   * the whole transfer.
+   */
   readonly downtimeMs?: number;
-  /** Bytes sent for the memory (`memory_processed` of the completed job) and what the copied disks hold on the target. */
+  /**
+   * Bytes sent for the memory (`memory_processed` of the completed job) and what the copied disks hold on the target.
+   */
   readonly transferredBytes?: number;
   readonly vmIsNow?: { readonly host: string; readonly state: DomainState };
   readonly error?: ErrorReport;
@@ -325,7 +346,12 @@ export interface MigrationEvidence {
   /** The policy, or the operator, had the guest paused until it has arrived. */
   readonly pausedAt?: TimeMs;
   /** The policy has given it up, in its words; `powerOff`: the guest is shut down then and moved cold. */
-  readonly gaveUp?: { readonly text: string; readonly at: TimeMs; readonly powerOff?: true; readonly targetSilent?: true };
+  readonly gaveUp?: {
+    readonly text: string;
+    readonly at: TimeMs;
+    readonly powerOff?: true;
+    readonly targetSilent?: true;
+  };
   /** The guest is shut down to be moved cold: should that fail, it is started where it was. */
   readonly poweredOffAt?: TimeMs;
   /** When the hosts told that the guest was paused for the switch, and that it ran on the target. */
@@ -333,14 +359,21 @@ export interface MigrationEvidence {
   /** Handover: the target is told to run from here on. */
   readonly releasedAt?: TimeMs;
   /** A broken post-copy: since when, and how often its resumption was tried. */
-  readonly broken?: { readonly since: TimeMs; readonly tries: number; readonly triedAt?: TimeMs; readonly trying?: true };
+  readonly broken?: {
+    readonly since: TimeMs;
+    readonly tries: number;
+    readonly triedAt?: TimeMs;
+    readonly trying?: true;
+  };
   /** In direct mode: the memory has gone over and the target was, or is about to be, told to run. */
   readonly handedOverAt?: TimeMs;
   /** First time the target was seen running while the source was still there, paused. */
   readonly targetRunningSince?: TimeMs;
   /** How it ends once what was prepared is taken back. */
   readonly ending?: { readonly outcome: MigrationOutcome; readonly error?: ErrorReport };
-  /** First time of an unbroken series of observations with the same verdict, which some verdicts need to be believed. */
+  /**
+   * First time of an unbroken series of observations with the same verdict, which some verdicts need to be believed.
+   */
   readonly verdictSince?: { readonly verdict: string; readonly at: TimeMs };
 }
 

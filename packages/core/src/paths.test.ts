@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { hasParent, normalPath, tidyPath } from './paths.ts';
 
 test('two spellings of one path are one path; what is no path stays', () => {
-  for (const path of ['/a/b', '//a//b/', '/a/./b', '/a/x/../b', '/../a/b']) assert.equal(normalPath(path), '/a/b', path);
+  for (const path of ['/a/b', '//a//b/', '/a/./b', '/a/x/../b', '/../a/b'])
+    assert.equal(normalPath(path), '/a/b', path);
   assert.equal(normalPath('/'), '/');
   assert.equal(normalPath('nbd:server/x//y'), 'nbd:server/x//y');
   assert.equal(normalPath(''), '');

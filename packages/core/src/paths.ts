@@ -1,4 +1,7 @@
-/** Paths of hosts as text. Two spellings of one path are one path; symbolic links are not followed, since only the host knows them. */
+/**
+ * Paths of hosts as text. Two spellings of one path are one path; symbolic links are not followed, since only the
+ * host knows them.
+ */
 
 /** Without `//`, `.` and `..`. A text that is no absolute path stays as it is. */
 export function normalPath(path: string): string {
@@ -11,10 +14,16 @@ export function normalPath(path: string): string {
   return `/${parts.join('/')}`;
 }
 
-/** Without `//` and `.` only: names the same file on every host. With `..` it is another file where the folder before that is a link. */
+/**
+ * Without `//` and `.` only: names the same file on every host. With `..` it is another file where the folder before
+ * that is a link.
+ */
 export function tidyPath(path: string): string {
   if (!path.startsWith('/')) return path;
-  return `/${path.split('/').filter((part) => part !== '' && part !== '.').join('/')}`;
+  return `/${path
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
+    .join('/')}`;
 }
 
 export const hasParent = (path: string): boolean => path.split('/').includes('..');

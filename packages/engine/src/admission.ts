@@ -1,5 +1,6 @@
 /**
- * Lets queued migrations begin: which ones may, core says; those from one host begin one after the other. It is asked whenever something has changed.
+ * Lets queued migrations begin: which ones may, core says; those from one host begin one after the other. It is asked
+ * whenever something has changed.
  */
 import { admissible, type Migration, type RoomOf } from '@ferry/core';
 import type { Clock } from './ports.ts';

@@ -43,7 +43,14 @@ test('a hundred labels that are set at once are all kept', async () => {
 });
 
 test('a hundred settings of one cluster that are changed at once are all kept', async () => {
-  await Promise.all(texts.map((name) => engine.changeCluster('racks', (before) => ({ ...before, map: { ...before.map, networks: { ...before.map?.networks, [name]: name } } }))));
+  await Promise.all(
+    texts.map((name) =>
+      engine.changeCluster('racks', (before) => ({
+        ...before,
+        map: { ...before.map, networks: { ...before.map?.networks, [name]: name } },
+      })),
+    ),
+  );
   const stored = (await stores.intents.get('clusters/racks'))?.value as { readonly map: { readonly networks: object } };
   assert.deepEqual(Object.keys(stored.map.networks).sort(), texts);
 });
@@ -52,12 +59,20 @@ test('each of many who store a policy at once gets a version of its own', async 
   const content = presets.get('default');
   assert.ok(content);
   const { name: _, version: _version, ...rest } = content;
-  const versions = await Promise.all(Array.from({ length: 20 }, async () => (await engine.policies.put('mine', rest)).version));
-  assert.deepEqual(versions.sort((a, b) => a - b), Array.from({ length: 20 }, (_each, index) => index + 1));
+  const versions = await Promise.all(
+    Array.from({ length: 20 }, async () => (await engine.policies.put('mine', rest)).version),
+  );
+  assert.deepEqual(
+    versions.sort((a, b) => a - b),
+    Array.from({ length: 20 }, (_each, index) => index + 1),
+  );
 });
 
 test('the cluster and the address of a host that are set at once are both kept', async () => {
-  await Promise.all([engine.changeHost('h1', { cluster: 'racks' }), engine.changeHost('h1', { migrationAddress: '10.0.0.1' })]);
+  await Promise.all([
+    engine.changeHost('h1', { cluster: 'racks' }),
+    engine.changeHost('h1', { migrationAddress: '10.0.0.1' }),
+  ]);
   const { host } = engine.host('h1');
   assert.deepEqual([host.cluster, host.migrationAddress], ['racks', '10.0.0.1']);
   assert.deepEqual((await stores.intents.get(`hosts/${host.id}`))?.value, host);
@@ -76,7 +91,13 @@ test('events of a VM carry its labels, and a change of them is one', async () =>
   await clock.sleep(1_000);
   watching.abort();
   await watch;
-  assert.deepEqual(seen.flatMap(({ event }) => (event.type === 'vm' ? [[event.vm.state, event.labels]] : [])), [['running', ['tier=db']], ['paused', ['tier=db']]]);
+  assert.deepEqual(
+    seen.flatMap(({ event }) => (event.type === 'vm' ? [[event.vm.state, event.labels]] : [])),
+    [
+      ['running', ['tier=db']],
+      ['paused', ['tier=db']],
+    ],
+  );
 });
 
 test('the journal is pruned as time goes by, not only at the start', async () => {
@@ -88,7 +109,13 @@ test('the journal is pruned as time goes by, not only at the start', async () =>
 test('a VM that does not run has nothing to announce', async () => {
   fleet.run('h1', { ...web, state: 'shut-off', reason: 'other' });
   await clock.sleep(1_000);
-  await assert.rejects(engine.announceVm('web', patience()), (error) => error instanceof FerryError && error.code === 'vm-not-running' && error.message.startsWith('web does not run (on h1)'));
+  await assert.rejects(
+    engine.announceVm('web', patience()),
+    (error) =>
+      error instanceof FerryError &&
+      error.code === 'vm-not-running' &&
+      error.message.startsWith('web does not run (on h1)'),
+  );
 });
 
 test('a host is added when its VMs are known, however long that takes', async () => {
@@ -100,7 +127,13 @@ test('a host is added when its VMs are known, however long that takes', async ()
     connect: async (uri: string, signal: AbortSignal): Promise<HostLink> => {
       const link = await connect(uri, signal);
       if (uri !== slow.uri) return link;
-      return { ...link, inventory: { ...link.inventory, instances: async (asked: AbortSignal) => (await clock.sleep(60_000, asked), link.inventory.instances(asked)) } };
+      return {
+        ...link,
+        inventory: {
+          ...link.inventory,
+          instances: async (asked: AbortSignal) => (await clock.sleep(60_000, asked), link.inventory.instances(asked)),
+        },
+      };
     },
   };
   await engine.close();

@@ -5,9 +5,16 @@ import { memoryStores } from './fake/stores.ts';
 
 test('of many who change one document at once, each finds what the others stored', async () => {
   const { intents } = memoryStores();
-  const seen = await Promise.all(Array.from({ length: 100 }, (_, index) => changeIntent<readonly number[]>(intents, 'x', (before = []) => [...before, index])));
+  const seen = await Promise.all(
+    Array.from({ length: 100 }, (_, index) =>
+      changeIntent<readonly number[]>(intents, 'x', (before = []) => [...before, index]),
+    ),
+  );
   const stored = (await intents.get('x'))?.value as readonly number[];
-  assert.deepEqual([...stored].sort((a, b) => a - b), Array.from({ length: 100 }, (_, index) => index));
+  assert.deepEqual(
+    [...stored].sort((a, b) => a - b),
+    Array.from({ length: 100 }, (_, index) => index),
+  );
   for (const [index, each] of seen.entries()) assert.equal(each?.at(-1), index, 'what is answered is what was stored');
 });
 

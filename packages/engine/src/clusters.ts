@@ -13,7 +13,8 @@ export interface ClusterStore {
   /** Stored ones and those that hosts name, by name. */
   all(hosts: readonly Host[]): ReadonlyMap<string, Cluster>;
   /**
-   * Makes the cluster, or changes it; `change` is asked again where somebody else was faster. Throws FerryError `request-invalid`, `policy-unknown`,
+   * Makes the cluster, or changes it; `change` is asked again where somebody else was faster. Throws FerryError
+   * `request-invalid`, `policy-unknown`,
    * `store-conflict`.
    */
   change(name: string, change: (before: Cluster) => Cluster): Promise<Cluster>;
@@ -35,8 +36,16 @@ export async function openClusters(intents: IntentStore, policies: Pick<Policies
         cluster = change(before);
         const { migrationNetwork, migrationPorts, policy } = cluster;
         if (policy !== undefined) policies.find(policy);
-        if (migrationNetwork !== undefined && !isNetwork(migrationNetwork)) throw new FerryError('request-invalid', `"${migrationNetwork}" is not a network such as 10.1.0.0/16 or fd00::/64.`);
-        if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last) throw new FerryError('request-invalid', `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`);
+        if (migrationNetwork !== undefined && !isNetwork(migrationNetwork))
+          throw new FerryError(
+            'request-invalid',
+            `"${migrationNetwork}" is not a network such as 10.1.0.0/16 or fd00::/64.`,
+          );
+        if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last)
+          throw new FerryError(
+            'request-invalid',
+            `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`,
+          );
         return cluster;
       });
       stored.set(name, cluster);
@@ -44,7 +53,11 @@ export async function openClusters(intents: IntentStore, policies: Pick<Policies
     },
     async remove(name, hosts) {
       const members = hosts.filter(({ cluster }) => cluster === name);
-      if (members.length > 0) throw new FerryError('cluster-in-use', `${members.length} host(s) belong to the cluster ${name}: ${members.map((host) => host.name).join(', ')}.`);
+      if (members.length > 0)
+        throw new FerryError(
+          'cluster-in-use',
+          `${members.length} host(s) belong to the cluster ${name}: ${members.map((host) => host.name).join(', ')}.`,
+        );
       if (!stored.has(name)) throw new FerryError('cluster-unknown', `There is no cluster "${name}".`);
       await intents.commit([{ op: 'delete', key: prefix + name }]);
       stored.delete(name);

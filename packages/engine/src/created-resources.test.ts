@@ -8,11 +8,18 @@ import type { HostLink } from './ports.ts';
 const signal = AbortSignal.timeout(10_000);
 const network = (name: string): ResourceRef => ({ kind: 'network', name });
 // only what is asked here
-const migration = { id: 'm1', plan: { definition: { creates: [network('here'), network('missing')] } } } as unknown as Migration;
+const migration = {
+  id: 'm1',
+  plan: { definition: { creates: [network('here'), network('missing')] } },
+} as unknown as Migration;
 const hostWith = (names: readonly string[]) => {
   const there = new Set(names);
   const resources = {
-    look: async () => ({ networks: new Map([...there].map((name) => [name, true])), filters: new Set<string>(), secrets: new Map() }),
+    look: async () => ({
+      networks: new Map([...there].map((name) => [name, true])),
+      filters: new Set<string>(),
+      secrets: new Map(),
+    }),
     read: async () => ({ xml: '<network/>' }),
     create: async ({ name }: ResourceRef) => void there.add(name),
     remove: async ({ name }: ResourceRef) => void there.delete(name),

@@ -1,12 +1,16 @@
 /**
- * Networks, filters and secrets that a move makes on the target since the VM needs them there. What it made is recorded, so that a failed move takes
+ * Networks, filters and secrets that a move makes on the target since the VM needs them there. What it made is
+ * recorded, so that a failed move takes
  * away nothing that was there already, or that somebody else made meanwhile. Every step may be repeated.
  */
 import type { Migration, ResourceRef } from '@ferry/core';
 import type { HostLink, IntentStore } from './ports.ts';
 
 export interface CreatedResources {
-  /** Makes what is planned and not there. `source` throws where its host is dead, which a plan that makes something never has. */
+  /**
+   * Makes what is planned and not there. `source` throws where its host is dead, which a plan that makes something
+   * never has.
+   */
   create(migration: Migration, source: () => HostLink, target: HostLink, signal: AbortSignal): Promise<void>;
   /** Removes what `create` made. */
   takeBack(migration: Migration, target: HostLink, signal: AbortSignal): Promise<void>;
@@ -16,7 +20,8 @@ export interface CreatedResources {
 
 export function createdResources(intents: IntentStore): CreatedResources {
   const prefixOf = ({ id }: Migration): string => `created/${id}/`;
-  const keyOf = (migration: Migration, { kind, name }: ResourceRef): string => `${prefixOf(migration)}${kind}/${encodeURIComponent(name)}`;
+  const keyOf = (migration: Migration, { kind, name }: ResourceRef): string =>
+    `${prefixOf(migration)}${kind}/${encodeURIComponent(name)}`;
   const forget = async (key: string): Promise<void> => void (await intents.commit([{ op: 'delete', key }]));
   return {
     async create(migration, source, target, signal) {

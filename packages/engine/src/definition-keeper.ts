@@ -1,5 +1,6 @@
 /**
- * Keeps the last definition of every VM in the inventory store, read again whenever its host tells of a change: when the
+ * Keeps the last definition of every VM in the inventory store, read again whenever its host tells of a change: when
+ * the
  * host is dead it is all there is to start the VM elsewhere. Reading is slow work at leisure, one VM after the other; a
  * definition that cannot be read now is read at the next change.
  */
@@ -12,7 +13,12 @@ export interface DefinitionKeeper {
   stop(): Promise<void>;
 }
 
-export function keepDefinitions(deps: { readonly inventory: InventoryCache; readonly clock: Clock; readonly log: Log; readonly linkOf: (host: string) => HostLink }): DefinitionKeeper {
+export function keepDefinitions(deps: {
+  readonly inventory: InventoryCache;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly linkOf: (host: string) => HostLink;
+}): DefinitionKeeper {
   const stopping = new AbortController();
   const { signal } = stopping;
   const waiting = new Map<string, { readonly host: string; readonly uuid: VmUuid }>();

@@ -1,6 +1,8 @@
 /**
- * Moves the definition of a VM that is shut off: puts it on the target, then takes it from the source, and takes it back
- * when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at any point.
+ * Moves the definition of a VM that is shut off: puts it on the target, then takes it from the source, and takes it
+ * back
+ * when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at any
+ * point.
  */
 import { FerryError, type InstanceView, type Migration } from '@ferry/core';
 import type { HostLink, Log } from './ports.ts';
@@ -28,34 +30,73 @@ export interface DefinitionMoveDeps {
 }
 
 /** `moved` false: the VM is on the source as before. */
-export type DefinitionMove = { readonly moved: true; readonly failure?: string } | { readonly moved: false; readonly failure: string };
+export type DefinitionMove =
+  | { readonly moved: true; readonly failure?: string }
+  | { readonly moved: false; readonly failure: string };
 
 /** A host that does not answer is asked again. */
 const notApart = (error: unknown): string => {
   if (error instanceof FerryError && error.code === 'copies-not-apart') return error.message;
   throw error;
 };
-const isOff = (view: InstanceView): boolean => view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
+const isOff = (view: InstanceView): boolean =>
+  view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
 
-export async function moveDefinition(migration: Migration, { source, target, log, signal, released, apart, notThere, park, bringState, takeStateBack, rewrite, sameDefinition }: DefinitionMoveDeps): Promise<DefinitionMove> {
+export async function moveDefinition(
+  migration: Migration,
+  {
+    source,
+    target,
+    log,
+    signal,
+    released,
+    apart,
+    notThere,
+    park,
+    bringState,
+    takeStateBack,
+    rewrite,
+    sameDefinition,
+  }: DefinitionMoveDeps,
+): Promise<DefinitionMove> {
   const { vm, plan, from, to } = migration;
   const keeps = plan?.persistence === 'keep-source';
-  const [here, there, oneMachine] = await Promise.all([source.migration.observe(vm.uuid, signal), target.migration.observe(vm.uuid, signal), apart().then(() => undefined, notApart)]);
+  const [here, there, oneMachine] = await Promise.all([
+    source.migration.observe(vm.uuid, signal),
+    target.migration.observe(vm.uuid, signal),
+    apart().then(() => undefined, notApart),
+  ]);
   if (oneMachine !== undefined) return { moved: false, failure: oneMachine };
   if (here.kind === 'present' || there.kind !== 'present') {
-    if (!isOff(here)) return { moved: false, failure: here.kind === 'absent' ? `it is no longer on ${from.name}.` : `it is not shut off on ${from.name} any more, so it stays there.` };
-    if (there.kind === 'present' && !isOff(there)) return { moved: false, failure: `it is active on ${to?.name ?? 'the target'}, so its definition there is left alone.` };
+    if (!isOff(here))
+      return {
+        moved: false,
+        failure:
+          here.kind === 'absent'
+            ? `it is no longer on ${from.name}.`
+            : `it is not shut off on ${from.name} any more, so it stays there.`,
+      };
+    if (there.kind === 'present' && !isOff(there))
+      return {
+        moved: false,
+        failure: `it is active on ${to?.name ?? 'the target'}, so its definition there is left alone.`,
+      };
     const failure = (await carryFiles()) ?? (await define()) ?? (await notThere()) ?? (await takeFromSource());
     if (failure !== undefined) {
       // once something of the source is gone, the target has the only copy: nothing is taken back
-      const gone = (await Promise.all((plan?.stateFiles ?? []).map(async (path) => (await source.files.look(path, signal)) === undefined))).some(Boolean);
+      const gone = (
+        await Promise.all(
+          (plan?.stateFiles ?? []).map(async (path) => (await source.files.look(path, signal)) === undefined),
+        )
+      ).some(Boolean);
       if (gone) {
         await park();
         return { moved: true, failure };
       }
       await takeStateBack();
       // a definition that was there before stays: it was parked, and is so again
-      if (there.kind === 'absent' && (await target.migration.observe(vm.uuid, signal)).kind === 'present') await target.migration.remove(vm.uuid, 'definition', signal);
+      if (there.kind === 'absent' && (await target.migration.observe(vm.uuid, signal)).kind === 'present')
+        await target.migration.remove(vm.uuid, 'definition', signal);
       return { moved: false, failure };
     }
   }
@@ -66,16 +107,27 @@ export async function moveDefinition(migration: Migration, { source, target, log
     await target.definitions.start(vm.uuid, signal);
     return { moved: true };
   } catch (error) {
-    return { moved: true, failure: `it was moved to ${to?.name ?? 'the target'} and did not start there: ${error instanceof Error ? error.message : String(error)}` };
+    return {
+      moved: true,
+      failure:
+        `it was moved to ${to?.name ?? 'the target'} and did not start there: ` +
+        (error instanceof Error ? error.message : String(error)),
+    };
   }
 
-  /** UEFI variables, TPM state and saved memory go over before the definition does: nobody can start the VM without them. */
+  /**
+   * UEFI variables, TPM state and saved memory go over before the definition does: nobody can start the VM without
+   * them.
+   */
   async function carryFiles(): Promise<string | undefined> {
     try {
       await bringState();
       return undefined;
     } catch (error) {
-      return `what belongs to it could not be copied to ${to?.name ?? 'the target'}: ${error instanceof Error ? error.message : String(error)}`;
+      return (
+        `what belongs to it could not be copied to ${to?.name ?? 'the target'}: ` +
+        (error instanceof Error ? error.message : String(error))
+      );
     }
   }
 
@@ -85,14 +137,17 @@ export async function moveDefinition(migration: Migration, { source, target, log
       try {
         await target.definitions.write(rewrite(own), signal);
       } catch (error) {
-        // a newer libvirt has put devices into it by itself that an older one does not know, and leaves them out where the target is another host
+        // a newer libvirt has put devices into it by itself that an older one does not know, and leaves them out
+        // where the target is another host
         const portable = await source.definitions.readMigratable(vm.uuid, signal);
         if (portable === own) throw error;
         await target.definitions.write(rewrite(portable), signal).catch(() => {
           throw error;
         });
       }
-      return sameDefinition(rewrite(own), await target.definitions.read(vm.uuid, signal)) ? undefined : `${to?.name ?? 'the target'} has other disks or networks in its definition than it was given.`;
+      return sameDefinition(rewrite(own), await target.definitions.read(vm.uuid, signal))
+        ? undefined
+        : `${to?.name ?? 'the target'} has other disks or networks in its definition than it was given.`;
     } catch (error) {
       return `${to?.name ?? 'the target'} does not take its definition: ${error instanceof Error ? error.message : String(error)}`;
     }
@@ -100,7 +155,8 @@ export async function moveDefinition(migration: Migration, { source, target, log
 
   /** Why the source keeps its definition although it should not; undefined when it is gone or parked. */
   async function takeFromSource(): Promise<string | undefined> {
-    if (!isOff(await source.migration.observe(vm.uuid, signal))) return `it was started on ${from.name} in the meantime, so it stays there.`;
+    if (!isOff(await source.migration.observe(vm.uuid, signal)))
+      return `it was started on ${from.name} in the meantime, so it stays there.`;
     try {
       if (keeps) {
         await source.definitions.setAutostart(vm.uuid, false, signal);

@@ -1,6 +1,8 @@
 /**
- * A migration that Ferry drives itself, call by call, so that the hosts need not trust each other: begin, prepare, perform, finish,
- * confirm. The source is let go or resumed only by what the target is seen to be, never by a missing answer: that is how a lost
+ * A migration that Ferry drives itself, call by call, so that the hosts need not trust each other: begin, prepare,
+ * perform, finish,
+ * confirm. The source is let go or resumed only by what the target is seen to be, never by a missing answer: that is
+ * how a lost
  * reply leaves one running copy. Source of the order: virDomainMigrateVersion3Full in libvirt.
  */
 import { handoverOf, type CallFailure, type InstanceView } from '@ferry/core';
@@ -30,7 +32,9 @@ export async function moveDirect(move: DirectMove): Promise<{ readonly failure?:
     prepared = await target.prepare(begun);
   } catch (error) {
     // ends what begin began
-    await source.confirm(begun, true).catch((refusal: unknown) => move.log.warn({ err: refusal }, 'the source does not take back what it began'));
+    await source
+      .confirm(begun, true)
+      .catch((refusal: unknown) => move.log.warn({ err: refusal }, 'the source does not take back what it began'));
     return { failure: target.failureOf(error) };
   }
   let performed: Handover;
@@ -38,7 +42,9 @@ export async function moveDirect(move: DirectMove): Promise<{ readonly failure?:
     performed = await source.perform(prepared);
   } catch (error) {
     // the source runs on by itself; the target drops its half, at the latest with the connection
-    await target.finish(prepared, true).catch((refusal: unknown) => move.log.warn({ err: refusal }, 'the target does not answer the cancelling'));
+    await target
+      .finish(prepared, true)
+      .catch((refusal: unknown) => move.log.warn({ err: refusal }, 'the target does not answer the cancelling'));
     return { failure: source.failureOf(error) };
   }
   await move.handingOver();
@@ -62,7 +68,10 @@ export async function moveDirect(move: DirectMove): Promise<{ readonly failure?:
 }
 
 /** Waits until the target tells what became of the guest: until then the source stays paused. */
-async function outcomeOf({ lookAtTarget, sleep, keepsDefinition }: DirectMove, refusal: CallFailure): Promise<'arrived' | 'stayed' | 'unclear'> {
+async function outcomeOf(
+  { lookAtTarget, sleep, keepsDefinition }: DirectMove,
+  refusal: CallFailure,
+): Promise<'arrived' | 'stayed' | 'unclear'> {
   for (;;) {
     const outcome = handoverOf(await lookAtTarget(), { answered: refusal.outcome === 'refused', keepsDefinition });
     if (outcome !== 'waits') return outcome;

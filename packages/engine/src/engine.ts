@@ -68,10 +68,29 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       switching: (uuid, what) => migrations.switching(uuid, what),
     },
   });
-  const fleet = createFleet({ roster, kept, inventory, labelsOf: (vm) => policies.labelsOf(vm), hub, clock, log, active, seen: (vms) => twoCopies.look(vms), signal: closing.signal });
-  const clusterOf = (id: string): Cluster | undefined => clusters.all(roster.members()).get(roster.followerOf(id).host().cluster);
+  const fleet = createFleet({
+    roster,
+    kept,
+    inventory,
+    labelsOf: (vm) => policies.labelsOf(vm),
+    hub,
+    clock,
+    log,
+    active,
+    seen: (vms) => twoCopies.look(vms),
+    signal: closing.signal,
+  });
+  const clusterOf = (id: string): Cluster | undefined =>
+    clusters.all(roster.members()).get(roster.followerOf(id).host().cluster);
   const clusterViews = (): readonly ClusterView[] =>
-    [...clusters.all(roster.members()).values()].map((cluster) => ({ cluster, hosts: roster.members().filter((each) => each.cluster === cluster.name).map(({ name }) => name).sort() }));
+    [...clusters.all(roster.members()).values()].map((cluster) => ({
+      cluster,
+      hosts: roster
+        .members()
+        .filter((each) => each.cluster === cluster.name)
+        .map(({ name }) => name)
+        .sort(),
+    }));
 
   const twoCopies = watchTwoCopies({
     clock,
@@ -107,17 +126,28 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     peers: createPeers(intents, clock),
     policies,
     clusters: () => clusters.all(roster.members()),
-    fleet: { hosts: () => roster.hosts(), vms: () => fleet.vms(), vm: (ref) => fleet.vm(ref), vmByUuid: (uuid) => fleet.vms().find((each) => each.uuid === uuid), instancesOn: (id) => roster.follower(id)?.instances() ?? [] },
+    fleet: {
+      hosts: () => roster.hosts(),
+      vms: () => fleet.vms(),
+      vm: (ref) => fleet.vm(ref),
+      vmByUuid: (uuid) => fleet.vms().find((each) => each.uuid === uuid),
+      instancesOn: (id) => roster.follower(id)?.instances() ?? [],
+    },
     linkOf: (id) => roster.linkOf(id),
     uriOf: (id) => roster.followerOf(id).host().uri,
     refresh: async (migration, signal) => {
-      const both = [roster.follower(migration.from.id), roster.follower(migration.to?.id ?? '')].filter((each) => each !== undefined);
+      const both = [roster.follower(migration.from.id), roster.follower(migration.to?.id ?? '')].filter(
+        (each) => each !== undefined,
+      );
       await Promise.all(both.map((each) => each.refresh(migration.vm.uuid, signal)));
     },
     changed: (migration, kept) => {
       hub.publish({ type: 'migration', migration }, { keep: kept });
       if (kept) fleet.changed();
-      if (isFinished(migration)) void outside.forget().catch((error: unknown) => log.warn({ err: error }, 'a host outside of the fleet stays known'));
+      if (isFinished(migration))
+        void outside
+          .forget()
+          .catch((error: unknown) => log.warn({ err: error }, 'a host outside of the fleet stays known'));
     },
   });
 
@@ -173,7 +203,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       linkOf: (id) => roster.linkOf(id),
       answers: (id) => roster.follower(id)?.view().state === 'connected',
       active,
-      migrationsOf: async (uuid) => (await migrations.list({ vm: uuid, state: 'finished' })),
+      migrationsOf: async (uuid) => await migrations.list({ vm: uuid, state: 'finished' }),
       leftovers: () => leftovers.list(),
       purge: (record, signal) => leftovers.purge(record, signal),
       refresh: async (id, { uuid }, signal) => roster.followerOf(id).refresh(uuid, signal),
@@ -182,7 +212,11 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     }),
     async announceVm(ref, signal) {
       const found = fleet.vm(ref);
-      if (found.state === 'shut-off' || found.state === 'crashed') throw new FerryError('vm-not-running', `${found.name} does not run (on ${roster.nameOf(found.hostId)}): there is no guest that could announce itself.`);
+      if (found.state === 'shut-off' || found.state === 'crashed')
+        throw new FerryError(
+          'vm-not-running',
+          `${found.name} does not run (on ${roster.nameOf(found.hostId)}): there is no guest that could announce itself.`,
+        );
       await roster.linkOf(found.hostId).migration.announce(found.uuid, signal);
       return found;
     },
@@ -209,7 +243,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
           if (over === true) return;
           next = events.next();
           if (value.event.type === 'reset') last = await migrations.find(last.id);
-          else if (value.event.type === 'migration' && value.event.migration.id === last.id) last = value.event.migration;
+          else if (value.event.type === 'migration' && value.event.migration.id === last.id)
+            last = value.event.migration;
           else continue;
           yield last;
         }

@@ -39,7 +39,9 @@ export function createEventHub(journal: Journal, clock: Clock, log: Log): EventH
       const batch = pending.slice(0, writtenAtOnce);
       pending = pending.slice(writtenAtOnce);
       try {
-        const last = await journal.append(batch.map(({ at, event }) => ({ at, kind: 'event', subject: event.type, data: event })));
+        const last = await journal.append(
+          batch.map(({ at, event }) => ({ at, kind: 'event', subject: event.type, data: event })),
+        );
         batch.forEach((each, index) => deliver({ ...each, seq: last - batch.length + 1 + index }));
       } catch (error) {
         log.error({ err: error }, 'events could not be written to the journal');

@@ -2,7 +2,21 @@
  * What the engine offers to the server: plain questions and commands over core's types. Failures are FerryErrors.
  * A `ref` is a name, an id or an unambiguous beginning of an id, as an operator would type it.
  */
-import type { JobSample, Outlook, ResolvedPolicy, Cluster, HostRef, HostView, Migration, MigrationKind, MigrationPlan, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
+import type {
+  JobSample,
+  Outlook,
+  ResolvedPolicy,
+  Cluster,
+  HostRef,
+  HostView,
+  Migration,
+  MigrationKind,
+  MigrationPlan,
+  MigrationRequest,
+  TimeMs,
+  Vm,
+  VolumeRecord,
+} from '@ferry/core';
 import type { Inspection } from './inspection.ts';
 import type { Policies } from './policies.ts';
 import type { TransferLimits } from './ports.ts';
@@ -72,7 +86,10 @@ export interface Engine {
   /** Names and ids of hosts in stored objects, for people. */
   hostNameOf(id: string): string;
   vmCountOf(hostId: string): number;
-  addHost(request: HostSettings & { readonly uri: string; readonly name?: string }, signal: AbortSignal): Promise<HostView>;
+  addHost(
+    request: HostSettings & { readonly uri: string; readonly name?: string },
+    signal: AbortSignal,
+  ): Promise<HostView>;
   /** Changes what is given; an empty address takes it away. */
   changeHost(ref: string, settings: HostSettings): Promise<HostView>;
   removeHost(ref: string): Promise<void>;
@@ -80,19 +97,35 @@ export interface Engine {
   vm(ref: string): Vm;
   migrations(query: MigrationQuery): Promise<readonly Migration[]>;
   migration(ref: string): Promise<Migration>;
-  startMigration(request: MigrationRequest & { readonly vm: string }, by: { readonly actor: string; readonly client: string }): Promise<Migration>;
+  startMigration(
+    request: MigrationRequest & { readonly vm: string },
+    by: { readonly actor: string; readonly client: string },
+  ): Promise<Migration>;
   /** A migration to a host by its URI: one of the fleet, or one that is known as long as the migration lasts. */
-  withOutside<T>(uri: string, signal: AbortSignal, use: (target: { readonly to: string; readonly toCluster: string }) => Promise<T>): Promise<T>;
+  withOutside<T>(
+    uri: string,
+    signal: AbortSignal,
+    use: (target: { readonly to: string; readonly toCluster: string }) => Promise<T>,
+  ): Promise<T>;
   /** What `startMigration` would do; nothing is touched. Throws FerryError `migration-refused` with every reason. */
   planMigration(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   abortMigration(ref: string): Promise<Migration>;
-  /** The guest runs on the target from now on, its pages follow. Throws FerryError `post-copy-not-allowed`, `migration-not-transferring`. */
+  /**
+   * The guest runs on the target from now on, its pages follow. Throws FerryError `post-copy-not-allowed`,
+   * `migration-not-transferring`.
+   */
   startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
   /** Limits that hold from now on, also for one that runs. */
-  tuneMigration(ref: string, limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean }, signal: AbortSignal): Promise<Migration>;
+  tuneMigration(
+    ref: string,
+    limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean },
+    signal: AbortSignal,
+  ): Promise<Migration>;
   /** The guest is paused until it has arrived. Throws FerryError `migration-not-transferring`. */
   pauseMigration(ref: string): Promise<Migration>;
-  readonly policies: Pick<Policies, 'all' | 'find' | 'put' | 'bindings' | 'bind' | 'labelsOf'> & { remove(name: string): Promise<void> };
+  readonly policies: Pick<Policies, 'all' | 'find' | 'put' | 'bindings' | 'bind' | 'labelsOf'> & {
+    remove(name: string): Promise<void>;
+  };
   /** Adds labels to a VM, and takes others away. */
   labelVm(ref: string, change: { readonly add: readonly string[]; readonly remove: readonly string[] }): Promise<Vm>;
   /** Figures of a transfer, oldest first. */
@@ -110,7 +143,8 @@ export interface Engine {
   /** The present state first, then each change, ending with the finished one. */
   watchMigration(ref: string, signal: AbortSignal): AsyncIterable<Migration>;
   /**
-   * Events from now on, or after `afterSeq`. A reader that falls behind gets what it missed from the journal, without the progress between two
+   * Events from now on, or after `afterSeq`. A reader that falls behind gets what it missed from the journal, without
+   * the progress between two
    * phases; where that is no longer kept, it gets one `reset` and goes on from now.
    */
   events(afterSeq: number | undefined, signal: AbortSignal): AsyncIterable<NumberedEvent>;

@@ -1,10 +1,42 @@
 /**
- * Gathers what core needs to know about a move, from the hosts and from what is stored, and asks core. It decides nothing, and leaves nothing behind
+ * Gathers what core needs to know about a move, from the hosts and from what is stored, and asks core. It decides
+ * nothing, and leaves nothing behind
  * on any host.
  */
 import {
-  candidatesOf, checkMigration, checkRescue, defaultCluster, disksOfBoth, joinMaps, loadOn, memoryPromisedOn, needsOfBoth, ownPlaces, placesOf, portsUsedOn, rescueCandidates, vmReasons, vmUuid,
-  FerryError, type CheckInput, type CheckResult, type Cluster, type FileThere, type Host, type HostId, type HostView, type Instance, type Migration, type MigrationRequest, type Reason, type RescueStorage, type ResolvedPolicy, type TargetHoldings, type TargetStorage, type Vm, type VmFacts,
+  candidatesOf,
+  checkMigration,
+  checkRescue,
+  defaultCluster,
+  disksOfBoth,
+  joinMaps,
+  loadOn,
+  memoryPromisedOn,
+  needsOfBoth,
+  ownPlaces,
+  placesOf,
+  portsUsedOn,
+  rescueCandidates,
+  vmReasons,
+  vmUuid,
+  FerryError,
+  type CheckInput,
+  type CheckResult,
+  type Cluster,
+  type FileThere,
+  type Host,
+  type HostId,
+  type HostView,
+  type Instance,
+  type Migration,
+  type MigrationRequest,
+  type Reason,
+  type RescueStorage,
+  type ResolvedPolicy,
+  type TargetHoldings,
+  type TargetStorage,
+  type Vm,
+  type VmFacts,
 } from '@ferry/core';
 import { lookForPaths } from './host-paths.ts';
 import type { KeptInstanceStore } from './kept-instances.ts';
@@ -49,7 +81,8 @@ export interface Gathered {
   /** `self`: the migration that asks. */
   choose(self: string | undefined): CheckResult;
   /**
-   * Whether the chosen host's daemon takes one more connection, as the move will make it: one with too many clients lets it wait, and libvirt waits for
+   * Whether the chosen host's daemon takes one more connection, as the move will make it: one with too many clients
+   * lets it wait, and libvirt waits for
    * ever. One that does not is not chosen again.
    */
   takes(chosen: CheckResult, signal: AbortSignal): Promise<boolean>;
@@ -59,7 +92,12 @@ export interface Gathered {
 
 export interface FactFinder {
   /** Asks the hosts what has to be known of a move. `self`: the migration that asks. Rejects when the signal aborts. */
-  gather(vm: Vm, request: MigrationRequest, self: Pick<Migration, 'policy' | 'attempts'> | undefined, signal: AbortSignal): Promise<Gathered>;
+  gather(
+    vm: Vm,
+    request: MigrationRequest,
+    self: Pick<Migration, 'policy' | 'attempts'> | undefined,
+    signal: AbortSignal,
+  ): Promise<Gathered>;
   /** That of the cluster which the VM leaves, unless the VM or the request has another. */
   policyOf(vm: Vm, request: MigrationRequest): ResolvedPolicy;
   clusterOf(hostId: string): Cluster;
@@ -77,7 +115,8 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const name = fleet.hosts().find(({ host }) => host.id === hostId)?.host.cluster ?? defaultCluster;
     return deps.clusters().get(name) ?? { name };
   };
-  const policyOf = (vm: Vm, request: MigrationRequest): ResolvedPolicy => deps.policies.resolve(request, vm.uuid, clusterOf(vm.hostId));
+  const policyOf = (vm: Vm, request: MigrationRequest): ResolvedPolicy =>
+    deps.policies.resolve(request, vm.uuid, clusterOf(vm.hostId));
 
   const readOwnXml = (xml: string): NonNullable<CheckInput['ownXml']> => {
     try {
@@ -87,9 +126,14 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     }
   };
 
-  const sideAt = ({ host, link }: Place): Side => sideOn({ id: host.id, name: host.name, machine: host.machineUuid }, link);
+  const sideAt = ({ host, link }: Place): Side =>
+    sideOn({ id: host.id, name: host.name, machine: host.machineUuid }, link);
   /** The file at this path; a text where that cannot be seen. */
-  const lookAt = async ({ files }: Side, path: string, signal: AbortSignal): Promise<FileFacts | string | undefined> => {
+  const lookAt = async (
+    { files }: Side,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<FileFacts | string | undefined> => {
     try {
       return await files.look(path, signal);
     } catch (error) {
@@ -99,15 +143,44 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
   };
 
   /** Looks at the target's storage where the maps, or the operator's own definition, put the disks. */
-  const surveyOn = async ({ request, facts, ownXml, clusters }: CheckInput, from: Place, to: Place, signal: AbortSignal): Promise<TargetStorage> => {
+  const surveyOn = async (
+    { request, facts, ownXml, clusters }: CheckInput,
+    from: Place,
+    to: Place,
+    signal: AbortSignal,
+  ): Promise<TargetStorage> => {
     const map = joinMaps(clusters?.get(to.host.cluster)?.map, request.map);
-    const poolsOf = async ({ host, link }: Place) => ({ name: host.name, pools: map.pools === undefined ? [] : await link.storage.pools(signal) });
-    const { places, reasons } = ownXml === undefined ? placesOf(map, await poolsOf(from), await poolsOf(to)) : { places: 'problem' in ownXml ? [] : ownPlaces(ownXml.disks, facts), reasons: [] };
-    return { ...(await deps.volumes.survey(facts === undefined ? [] : disksOfBoth(facts), sideAt(from), sideAt(to), places, signal)), mapReasons: reasons };
+    const poolsOf = async ({ host, link }: Place) => ({
+      name: host.name,
+      pools: map.pools === undefined ? [] : await link.storage.pools(signal),
+    });
+    const { places, reasons } =
+      ownXml === undefined
+        ? placesOf(map, await poolsOf(from), await poolsOf(to))
+        : { places: 'problem' in ownXml ? [] : ownPlaces(ownXml.disks, facts), reasons: [] };
+    return {
+      ...(await deps.volumes.survey(
+        facts === undefined ? [] : disksOfBoth(facts),
+        sideAt(from),
+        sideAt(to),
+        places,
+        signal,
+      )),
+      mapReasons: reasons,
+    };
   };
 
-  /** What lies on the target where the VM's state would be, and which files its definitions use: every time that something is written there. */
-  const holdingsOn = async ({ statePlaces }: Pick<VmFacts, 'statePlaces'>, storage: TargetStorage | undefined, from: Side | undefined, to: Side, signal: AbortSignal): Promise<TargetHoldings> => {
+  /**
+   * What lies on the target where the VM's state would be, and which files its definitions use: every time that
+   * something is written there.
+   */
+  const holdingsOn = async (
+    { statePlaces }: Pick<VmFacts, 'statePlaces'>,
+    storage: TargetStorage | undefined,
+    from: Side | undefined,
+    to: Side,
+    signal: AbortSignal,
+  ): Promise<TargetHoldings> => {
     const state = new Map<string, FileThere>();
     for (const { path } of statePlaces) {
       const there = await lookAt(to, path, signal);
@@ -115,16 +188,34 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
       if (typeof there === 'string') state.set(path, { kind: 'unseen', why: there });
       else {
         const record = await deps.records.at(to, path);
-        const shared = record === undefined && from !== undefined && (await deps.sharing.sharesFile(path, from, to, signal));
-        state.set(path, { kind: 'file', allocationBytes: there.allocationBytes, ...(there.modified === undefined ? {} : { modified: there.modified }), ...(record === undefined ? {} : { record }), ...(shared ? { shared: true as const } : {}) });
+        const shared =
+          record === undefined && from !== undefined && (await deps.sharing.sharesFile(path, from, to, signal));
+        state.set(path, {
+          kind: 'file',
+          allocationBytes: there.allocationBytes,
+          ...(there.modified === undefined ? {} : { modified: there.modified }),
+          ...(record === undefined ? {} : { record }),
+          ...(shared ? { shared: true as const } : {}),
+        });
       }
     }
-    const writes = state.size > 0 || statePlaces.some(({ what }) => what !== 'memory') || [...(storage?.sharing.values() ?? [])].some(({ verdict }) => verdict === 'separate');
+    const writes =
+      state.size > 0 ||
+      statePlaces.some(({ what }) => what !== 'memory') ||
+      [...(storage?.sharing.values() ?? [])].some(({ verdict }) => verdict === 'separate');
     return { state, ...(writes ? { uses: await to.uses(signal) } : {}) };
   };
 
-  /** A host's free memory now, which is also the question whether it answers at all. What one host does not say is that host's reason, and no other's. */
-  const ask = async <T>({ host, link }: Place, heard: Heard, look: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T | undefined> => {
+  /**
+   * A host's free memory now, which is also the question whether it answers at all. What one host does not say is
+   * that host's reason, and no other's.
+   */
+  const ask = async <T>(
+    { host, link }: Place,
+    heard: Heard,
+    look: (signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T | undefined> => {
     const over = new AbortController();
     const within = AbortSignal.any([signal, over.signal]);
     let why: string | undefined;
@@ -136,14 +227,22 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     };
     void giveUpAfter(silenceMs, () => heard.freeMemory.has(host.id));
     void giveUpAfter(lookTimeoutMs, () => false);
-    const answer = async (): Promise<void> => void heard.freeMemory.set(host.id, await link.inventory.freeMemory(within));
+    const answer = async (): Promise<void> =>
+      void heard.freeMemory.set(host.id, await link.inventory.freeMemory(within));
     try {
       const [looked] = await Promise.all([look(within), answer()]);
       return looked;
     } catch (error) {
       if (signal.aborted) throw error;
-      const message = why ?? `${host.name} did not say what the move needs to know: ${error instanceof Error ? error.message : String(error)}`;
-      heard.silent.set(host.id, { code: 'target-silent', host: host.name, message, remedy: `Repair libvirtd on ${host.name}, or name another host.` });
+      const message =
+        why ??
+        `${host.name} did not say what the move needs to know: ${error instanceof Error ? error.message : String(error)}`;
+      heard.silent.set(host.id, {
+        code: 'target-silent',
+        host: host.name,
+        message,
+        remedy: `Repair libvirtd on ${host.name}, or name another host.`,
+      });
       return undefined;
     } finally {
       over.abort(new Error('the asking is over'));
@@ -162,49 +261,102 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
   };
   const connects = async ({ host, link }: Place, signal: AbortSignal): Promise<Reason | undefined> => {
     const over = new AbortController();
-    const late = clock.sleep(silenceMs, over.signal).then(() => over.abort(new Error(`nothing came within ${silenceMs / 1_000} s`)), () => undefined);
+    const late = clock.sleep(silenceMs, over.signal).then(
+      () => over.abort(new Error(`nothing came within ${silenceMs / 1_000} s`)),
+      () => undefined,
+    );
     try {
       await link.takesAnother(AbortSignal.any([signal, over.signal]));
       return undefined;
     } catch (error) {
       if (signal.aborted) throw error;
       const why = over.signal.aborted ? over.signal.reason : error;
-      return { code: 'target-full', host: host.name, message: `${host.name} takes no further connection of a libvirt client (${why instanceof Error ? why.message : String(why)}), and the move needs one.`, remedy: `Raise max_clients in libvirtd.conf on ${host.name}, end clients that nobody needs (virt-admin client-list libvirtd), or name another host.` };
+      return {
+        code: 'target-full',
+        host: host.name,
+        message:
+          `${host.name} takes no further connection of a libvirt client ` +
+          `(${why instanceof Error ? why.message : String(why)}), and the move needs one.`,
+        remedy:
+          `Raise max_clients in libvirtd.conf on ${host.name}, end clients that nobody needs (virt-admin ` +
+          'client-list libvirtd), or name another host.',
+      };
     } finally {
       over.abort(new Error('the asking is over'));
       await late;
     }
   };
 
-  const parkedOn = (vm: Vm): ReadonlySet<HostId> => new Set(vm.instances.map(({ hostId }) => hostId).filter((id) => deps.kept.isParked(vm.uuid, id)));
+  const parkedOn = (vm: Vm): ReadonlySet<HostId> =>
+    new Set(vm.instances.map(({ hostId }) => hostId).filter((id) => deps.kept.isParked(vm.uuid, id)));
 
   /** The dead host is asked nothing: what is stored and what the candidates have decides. */
-  const gatherForRescue = async (vm: Vm, request: MigrationRequest, heard: Heard, signal: AbortSignal): Promise<(now: Now) => CheckResult> => {
+  const gatherForRescue = async (
+    vm: Vm,
+    request: MigrationRequest,
+    heard: Heard,
+    signal: AbortSignal,
+  ): Promise<(now: Now) => CheckResult> => {
     const hosts = fleet.hosts();
     const definition = await deps.stored(vm.uuid, vm.hostId);
     const facts = definition === undefined ? undefined : deps.hypervisor.describeDefinition(definition.xml);
     const answering = rescueCandidates({ vm, hosts, request }).filter(({ state }) => state === 'connected');
     const surveyed = await Promise.all(
-      answering.map(async ({ host }): Promise<readonly { readonly id: HostId; readonly storage: RescueStorage; readonly holdings: TargetHoldings }[]> => {
-        const place = { host, link: deps.linkOf(host.id) };
-        const to = sideAt(place);
-        const said = await ask(place, heard, (within) => Promise.all([deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, to, within), holdingsOn(facts ?? { statePlaces: [] }, undefined, undefined, to, within)]), signal);
-        return said === undefined ? [] : [{ id: host.id, storage: said[0], holdings: said[1] }];
-      }),
+      answering.map(
+        async ({
+          host,
+        }): Promise<
+          readonly { readonly id: HostId; readonly storage: RescueStorage; readonly holdings: TargetHoldings }[]
+        > => {
+          const place = { host, link: deps.linkOf(host.id) };
+          const to = sideAt(place);
+          const said = await ask(
+            place,
+            heard,
+            (within) =>
+              Promise.all([
+                deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, to, within),
+                holdingsOn(facts ?? { statePlaces: [] }, undefined, undefined, to, within),
+              ]),
+            signal,
+          );
+          return said === undefined ? [] : [{ id: host.id, storage: said[0], holdings: said[1] }];
+        },
+      ),
     );
     const all = surveyed.flat();
-    return (now) => checkRescue({ vm, request, ...now, parkedOn: parkedOn(vm), domainsOn: (id) => fleet.instancesOn(id), hosts: heard.of(hosts), silent: heard.silent, storage: new Map(all.map(({ id, storage }) => [id, storage])), holdings: new Map(all.map(({ id, holdings }) => [id, holdings])), ...(facts === undefined ? {} : { facts }) });
+    return (now) =>
+      checkRescue({
+        vm,
+        request,
+        ...now,
+        parkedOn: parkedOn(vm),
+        domainsOn: (id) => fleet.instancesOn(id),
+        hosts: heard.of(hosts),
+        silent: heard.silent,
+        storage: new Map(all.map(({ id, storage }) => [id, storage])),
+        holdings: new Map(all.map(({ id, holdings }) => [id, holdings])),
+        ...(facts === undefined ? {} : { facts }),
+      });
   };
 
   /** Asks the source what the VM consists of, and every candidate about its storage. */
-  const gatherForMove = async (vm: Vm, request: MigrationRequest, self: Pick<Migration, 'policy' | 'attempts'> | undefined, heard: Heard, signal: AbortSignal): Promise<(now: Now) => CheckResult> => {
+  const gatherForMove = async (
+    vm: Vm,
+    request: MigrationRequest,
+    self: Pick<Migration, 'policy' | 'attempts'> | undefined,
+    heard: Heard,
+    signal: AbortSignal,
+  ): Promise<(now: Now) => CheckResult> => {
     const hosts = fleet.hosts();
     const basic: CheckInput = {
       vm,
       hosts,
       request,
       policy: self?.policy ?? policyOf(vm, request),
-      tried: new Map((self?.attempts ?? []).flatMap(({ to, error }) => (to === undefined ? [] : [[to.id, error.message]]))),
+      tried: new Map(
+        (self?.attempts ?? []).flatMap(({ to, error }) => (to === undefined ? [] : [[to.id, error.message]])),
+      ),
       loadOf: () => 0,
       clusters: deps.clusters(),
       domainsOn: (id) => fleet.instancesOn(id),
@@ -213,19 +365,37 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
       parkedOn: parkedOn(vm),
       arrivedPaused: deps.kept.hasArrivedPaused(vm),
     };
-    const decide = (input: CheckInput) => (now: Now) => checkMigration({ ...input, ...now, hosts: heard.of(hosts), silent: heard.silent });
+    const decide = (input: CheckInput) => (now: Now) =>
+      checkMigration({ ...input, ...now, hosts: heard.of(hosts), silent: heard.silent });
     const source = hosts.find(({ host }) => host.id === vm.hostId);
     if (source?.state !== 'connected') return decide(basic);
     const from = { host: source.host, link: deps.linkOf(vm.hostId) };
     const facts = await ask(from, heard, (within) => from.link.definitions.describe(vm.uuid, within), signal);
-    const unread = () => (): CheckResult => ({ kind: 'refused', reasons: [{ code: 'facts-missing', host: source.host.name, message: `What a move of ${vm.name} has to know cannot be read: ${heard.silent.get(source.host.id)?.message ?? ''}`, remedy: `Check that libvirtd on ${source.host.name} answers, then try again.` }] });
+    const unread = () => (): CheckResult => ({
+      kind: 'refused',
+      reasons: [
+        {
+          code: 'facts-missing',
+          host: source.host.name,
+          message: `What a move of ${vm.name} has to know cannot be read: ${heard.silent.get(source.host.id)?.message ?? ''}`,
+          remedy: `Check that libvirtd on ${source.host.name} answers, then try again.`,
+        },
+      ],
+    });
     if (facts === undefined) return unread();
-    const input: CheckInput = { ...basic, facts, ...(request.xml === undefined ? {} : { ownXml: readOwnXml(request.xml) }) };
+    const input: CheckInput = {
+      ...basic,
+      facts,
+      ...(request.xml === undefined ? {} : { ownXml: readOwnXml(request.xml) }),
+    };
     // no host is asked about disks when the VM itself forbids the move
     if (vmReasons(input).length > 0) return decide(input);
     const needs = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml.needs : needsOfBoth(facts);
     const named = [needs.networks, needs.bridges, needs.filters, needs.secrets].some((names) => names.length > 0);
-    const sourceSecrets = needs.secrets.length === 0 ? undefined : (await ask(from, heard, (within) => from.link.resources.look(needs.secrets, within), signal))?.secrets;
+    const sourceSecrets =
+      needs.secrets.length === 0
+        ? undefined
+        : (await ask(from, heard, (within) => from.link.resources.look(needs.secrets, within), signal))?.secrets;
     const hasDisks = request.kind !== 'configuration' && disksOfBoth(facts).length > 0;
     const candidates = candidatesOf(input);
     const lookAtTarget = async (to: Place, within: AbortSignal) => {
@@ -235,7 +405,12 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         // who moves a definition alone may bring the rest later
         request.kind === 'configuration' ? undefined : lookForPaths(needs.paths, from.link, to.link, within),
       ]);
-      return { resources, storage, paths, holdings: await holdingsOn(facts, storage, sideAt(from), sideAt(to), within) };
+      return {
+        resources,
+        storage,
+        paths,
+        holdings: await holdingsOn(facts, storage, sideAt(from), sideAt(to), within),
+      };
     };
     const asked = await Promise.all(
       candidates.map(async ({ host }) => {
@@ -247,24 +422,38 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
       }),
     );
     // the files that are copied away may be others', too
-    const copies = asked.some(({ storage }) => [...(storage?.sharing.values() ?? [])].some(({ verdict }) => verdict === 'separate'));
+    const copies = asked.some(({ storage }) =>
+      [...(storage?.sharing.values() ?? [])].some(({ verdict }) => verdict === 'separate'),
+    );
     const uses = copies ? await ask(from, heard, (within) => sideAt(from).uses(within), signal) : undefined;
     if (copies && uses === undefined) return unread();
     return decide({
       ...input,
       ...(sourceSecrets === undefined ? {} : { sourceSecrets }),
       paths: new Map(asked.flatMap(({ id, paths }) => (paths === undefined ? [] : [[id, paths] as const]))),
-      resources: new Map(asked.flatMap(({ id, resources }) => (resources === undefined ? [] : [[id, resources] as const]))),
+      resources: new Map(
+        asked.flatMap(({ id, resources }) => (resources === undefined ? [] : [[id, resources] as const])),
+      ),
       ...(uses === undefined ? {} : { uses }),
       holdings: new Map(asked.flatMap(({ id, holdings }) => (holdings === undefined ? [] : [[id, holdings] as const]))),
-      ...(hasDisks ? { storage: new Map(asked.flatMap(({ id, storage }) => (storage === undefined ? [] : [[id, storage] as const]))) } : {}),
+      ...(hasDisks
+        ? {
+            storage: new Map(
+              asked.flatMap(({ id, storage }) => (storage === undefined ? [] : [[id, storage] as const])),
+            ),
+          }
+        : {}),
     });
   };
 
   /** What other migrations have now. */
   const nowFor = (self: string | undefined): Now => {
     const others = active().filter(({ id }) => id !== self);
-    return { loadOf: (id) => loadOn(id, others), portsInUse: (id) => portsUsedOn(id, others), memoryPromised: (id) => memoryPromisedOn(id, others) };
+    return {
+      loadOf: (id) => loadOn(id, others),
+      portsInUse: (id) => portsUsedOn(id, others),
+      memoryPromised: (id) => memoryPromisedOn(id, others),
+    };
   };
   /** What must stay as it is for the answers to hold. */
   const printOf = (uuid: string): string => {
@@ -277,12 +466,17 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const print = printOf(vm.uuid);
     const heard = newlyHeard();
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
-    const choose = await (request.rescue === undefined ? gatherForMove(vm, request, self, heard, bounded) : gatherForRescue(vm, request, heard, bounded));
+    const choose = await (request.rescue === undefined
+      ? gatherForMove(vm, request, self, heard, bounded)
+      : gatherForRescue(vm, request, heard, bounded));
     return {
       at,
       choose: (id) => choose(nowFor(id)),
       takes: async (chosen, within) => {
-        const host = chosen.kind === 'chosen' && chosen.plan.transfer !== undefined ? fleet.hosts().find((each) => each.host.id === chosen.to.id)?.host : undefined;
+        const host =
+          chosen.kind === 'chosen' && chosen.plan.transfer !== undefined
+            ? fleet.hosts().find((each) => each.host.id === chosen.to.id)?.host
+            : undefined;
         return host === undefined || takesAnother({ host, link: deps.linkOf(host.id) }, heard, within);
       },
       holds: () => printOf(vm.uuid) === print,

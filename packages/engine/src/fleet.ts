@@ -1,5 +1,6 @@
 /**
- * The fleet as VMs: what the hosts report, put together by core, and told when it has changed. Changes of hosts come in bursts, so they are gathered a
+ * The fleet as VMs: what the hosts report, put together by core, and told when it has changed. Changes of hosts come
+ * in bursts, so they are gathered a
  * little before they are compared.
  */
 import { resolve, vmsOf, type Instance, type Migration, type Vm, type VmUuid } from '@ferry/core';
@@ -39,7 +40,18 @@ export interface Fleet {
   changed(): void;
 }
 
-export function createFleet({ roster, kept, inventory, labelsOf, hub, clock, log, active, seen, signal }: FleetDeps): Fleet {
+export function createFleet({
+  roster,
+  kept,
+  inventory,
+  labelsOf,
+  hub,
+  clock,
+  log,
+  active,
+  seen,
+  signal,
+}: FleetDeps): Fleet {
   /** As last told, by UUID. */
   const told = new Map<string, Told>();
   /** As last saved, by host. */
@@ -49,7 +61,15 @@ export function createFleet({ roster, kept, inventory, labelsOf, hub, clock, log
   let fleet: readonly Vm[] | undefined;
 
   const vms = (): readonly Vm[] =>
-    (fleet ??= vmsOf([...roster.followers()].map((each) => ({ host: each.host(), state: each.view().state, instances: each.instances() })), active(), kept.parked()));
+    (fleet ??= vmsOf(
+      [...roster.followers()].map((each) => ({
+        host: each.host(),
+        state: each.view().state,
+        instances: each.instances(),
+      })),
+      active(),
+      kept.parked(),
+    ));
 
   /** After a few hundred steps of a long loop, others have their turn. */
   const breathe = async (step: number): Promise<void> => {
@@ -94,7 +114,8 @@ export function createFleet({ roster, kept, inventory, labelsOf, hub, clock, log
       while (dirty) {
         await clock.sleep(gatherMs, signal);
         dirty = false;
-        for (const each of roster.followers()) if (each.view().state === 'connected') await kept.seen(each.host().id, each.instances());
+        for (const each of roster.followers())
+          if (each.view().state === 'connected') await kept.seen(each.host().id, each.instances());
         await tell();
         seen(vms());
         await Promise.all([...roster.followers()].map((each) => save(each)));
@@ -106,7 +127,14 @@ export function createFleet({ roster, kept, inventory, labelsOf, hub, clock, log
 
   return {
     vms,
-    vm: (ref) => resolve(vms(), ref, { kind: 'vm', id: ({ uuid }) => uuid, name: ({ name }) => name, otherNames: ({ instances }) => instances.map(({ instance }) => instance.name), describe: (each) => `${each.uuid} (${each.name} on ${roster.nameOf(each.hostId)})` }),
+    vm: (ref) =>
+      resolve(vms(), ref, {
+        kind: 'vm',
+        id: ({ uuid }) => uuid,
+        name: ({ name }) => name,
+        otherNames: ({ instances }) => instances.map(({ instance }) => instance.name),
+        describe: (each) => `${each.uuid} (${each.name} on ${roster.nameOf(each.hostId)})`,
+      }),
     vmCountOf: (id) => vms().filter((each) => each.hostId === id).length,
     forget: () => (fleet = undefined),
     changed() {
@@ -126,13 +154,24 @@ interface Told {
   readonly labels: readonly string[];
 }
 
-/** What has not changed on its host is the same object, part by part: most of a large fleet is compared without being looked into. */
+/**
+ * What has not changed on its host is the same object, part by part: most of a large fleet is compared without being
+ * looked into.
+ */
 const isTold = (before: Told | undefined, vm: Vm, labels: readonly string[]): boolean =>
-  before !== undefined && before.labels.join() === labels.join() && before.vm.currentMigration === vm.currentMigration && before.vm.name === vm.name && before.vm.hostId === vm.hostId &&
+  before !== undefined &&
+  before.labels.join() === labels.join() &&
+  before.vm.currentMigration === vm.currentMigration &&
+  before.vm.name === vm.name &&
+  before.vm.hostId === vm.hostId &&
   before.vm.instances.length === vm.instances.length &&
   before.vm.instances.every(({ hostId, role, instance }, index) => {
     const other = vm.instances[index];
     return hostId === other?.hostId && role === other.role && sameFields(instance, other.instance);
   });
 
-const sameFields = (a: Instance, b: Instance): boolean => a === b || (Object.keys(a) as (keyof Instance)[]).every((key) => a[key] === b[key] || (typeof a[key] === 'object' && JSON.stringify(a[key]) === JSON.stringify(b[key])));
+const sameFields = (a: Instance, b: Instance): boolean =>
+  a === b ||
+  (Object.keys(a) as (keyof Instance)[]).every(
+    (key) => a[key] === b[key] || (typeof a[key] === 'object' && JSON.stringify(a[key]) === JSON.stringify(b[key])),
+  );

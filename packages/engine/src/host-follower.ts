@@ -3,7 +3,16 @@
  * everything again from time to time, and reconnects with back-off. One follower per host, so a dead host costs the
  * others nothing. It reports; it decides nothing.
  */
-import { FerryError, notConnected, otherMachine, type Host, type HostState, type HostView, type Instance, type VmUuid } from '@ferry/core';
+import {
+  FerryError,
+  notConnected,
+  otherMachine,
+  type Host,
+  type HostState,
+  type HostView,
+  type Instance,
+  type VmUuid,
+} from '@ferry/core';
 import type { Clock, HostChange, HostLink, Hypervisor, Log } from './ports.ts';
 
 /** Changes that libvirt sends no event for are seen at the latest after this time. */
@@ -38,7 +47,18 @@ export interface FollowerEvents {
   switching(uuid: VmUuid, what: 'paused' | 'runs'): void;
 }
 
-export function followHost(added: Host, link: HostLink | undefined, cached: { readonly facts?: HostView['facts']; readonly instances: readonly Instance[] } | undefined, deps: { readonly hypervisor: Hypervisor; readonly clock: Clock; readonly log: Log; readonly events: FollowerEvents; readonly hosts: () => readonly Host[] }): HostFollower {
+export function followHost(
+  added: Host,
+  link: HostLink | undefined,
+  cached: { readonly facts?: HostView['facts']; readonly instances: readonly Instance[] } | undefined,
+  deps: {
+    readonly hypervisor: Hypervisor;
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly events: FollowerEvents;
+    readonly hosts: () => readonly Host[];
+  },
+): HostFollower {
   const { clock, log, events } = deps;
   const stopping = new AbortController();
   let host = added;
@@ -91,7 +111,10 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
   };
 
   const resync = async (open: HostLink, signal: AbortSignal): Promise<void> => {
-    const [all, { freeMemoryBytes: free, ...rest }] = await Promise.all([allOf(open, signal), open.inventory.facts(signal)]);
+    const [all, { freeMemoryBytes: free, ...rest }] = await Promise.all([
+      allOf(open, signal),
+      open.inventory.facts(signal),
+    ]);
     // nothing of another machine is taken over, neither its figures nor its domains
     const other = otherMachine(host, rest, deps.hosts());
     if (other !== undefined) throw new FerryError('host-other-machine', other);
@@ -106,8 +129,10 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
 
   const apply = async (open: HostLink, change: HostChange, signal: AbortSignal): Promise<void> => {
     if (change.type === 'gap') return resync(open, signal);
-    if (change.type !== 'domain') events.switching(change.uuid, change.type === 'migration-suspended' ? 'paused' : 'runs');
-    // the guest is paused for the switch right now: whatever the daemon is asked makes that longer, and it tells of what follows by itself
+    if (change.type !== 'domain')
+      events.switching(change.uuid, change.type === 'migration-suspended' ? 'paused' : 'runs');
+    // the guest is paused for the switch right now: whatever the daemon is asked makes that longer, and it tells of
+    // what follows by itself
     if (change.type === 'migration-suspended') return;
     await readOne(open, change.uuid, signal);
     if (known.has(change.uuid)) events.domainTouched(change.uuid);
@@ -151,7 +176,9 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
     } finally {
       ended.abort(new Error('session over'));
       current = undefined;
-      await open.close().catch((error: unknown) => log.warn({ err: error, host: host.name }, 'closing the connection failed'));
+      await open
+        .close()
+        .catch((error: unknown) => log.warn({ err: error, host: host.name }, 'closing the connection failed'));
     }
   };
 
@@ -160,7 +187,12 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
     let why: HostState = 'unreachable';
     while (!stopping.signal.aborted) {
       try {
-        const open = first ?? (await deps.hypervisor.connect(host.uri, AbortSignal.any([stopping.signal, AbortSignal.timeout(connectTimeoutMs)])));
+        const open =
+          first ??
+          (await deps.hypervisor.connect(
+            host.uri,
+            AbortSignal.any([stopping.signal, AbortSignal.timeout(connectTimeoutMs)]),
+          ));
         first = undefined;
         await session(open);
         detail = 'the connection was lost.';
@@ -173,7 +205,10 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
       if (stopping.signal.aborted) return;
       if (state !== why) {
         state = why;
-        log.warn({ host: host.name, detail }, why === 'unreachable' ? 'host unreachable' : 'another machine answers at the address of the host');
+        log.warn(
+          { host: host.name, detail },
+          why === 'unreachable' ? 'host unreachable' : 'another machine answers at the address of the host',
+        );
         events.changed();
         events.instancesChanged();
       }
@@ -197,8 +232,16 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
     }),
     instances: () => (list ??= [...known.values()]),
     link: () => {
-      if (current === undefined && state === 'other-machine') throw new FerryError('host-other-machine', notConnected({ host, state, ...(detail === undefined ? {} : { stateDetail: detail }) }));
-      if (current === undefined) throw new FerryError('host-unreachable', `${host.name} (${host.uri}) does not answer${detail === undefined ? '.' : `: ${detail}`}`);
+      if (current === undefined && state === 'other-machine')
+        throw new FerryError(
+          'host-other-machine',
+          notConnected({ host, state, ...(detail === undefined ? {} : { stateDetail: detail }) }),
+        );
+      if (current === undefined)
+        throw new FerryError(
+          'host-unreachable',
+          `${host.name} (${host.uri}) does not answer${detail === undefined ? '.' : `: ${detail}`}`,
+        );
       return current;
     },
     refresh: async (uuid, signal) => {
@@ -213,7 +256,8 @@ export function followHost(added: Host, link: HostLink | undefined, cached: { re
 }
 
 /** Most are the same object; only others are compared. */
-const sameInstance = (a: Instance | undefined, b: Instance | undefined): boolean => a === b || (a !== undefined && b !== undefined && JSON.stringify(a) === JSON.stringify(b));
+const sameInstance = (a: Instance | undefined, b: Instance | undefined): boolean =>
+  a === b || (a !== undefined && b !== undefined && JSON.stringify(a) === JSON.stringify(b));
 
 const sameInstances = (a: ReadonlyMap<VmUuid, Instance>, b: ReadonlyMap<VmUuid, Instance>): boolean =>
   a.size === b.size && [...a].every(([uuid, instance]) => sameInstance(instance, b.get(uuid)));

@@ -1,5 +1,6 @@
 /**
- * What is kept of a failed target when that was asked: libvirt removes the process, so its QEMU's log with the command line, the definition
+ * What is kept of a failed target when that was asked: libvirt removes the process, so its QEMU's log with the
+ * command line, the definition
  * it was given, and the volumes that were made for it are all there is to look at.
  */
 import type { Migration } from '@ferry/core';
@@ -22,7 +23,12 @@ export interface Inspection {
 const logFolder = '/var/log/libvirt/qemu';
 const logBytes = 65_536;
 
-export async function inspectTarget(migration: Migration, sides: { readonly target: HostLink; readonly definition: () => Promise<string> }, now: number, signal: AbortSignal): Promise<Inspection> {
+export async function inspectTarget(
+  migration: Migration,
+  sides: { readonly target: HostLink; readonly definition: () => Promise<string> },
+  now: number,
+  signal: AbortSignal,
+): Promise<Inspection> {
   const notes: string[] = [];
   const attempt = async <T>(what: string, read: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -34,12 +40,23 @@ export async function inspectTarget(migration: Migration, sides: { readonly targ
   };
   const log = await attempt("QEMU's log", () => tailOf(sides.target, `${logFolder}/${migration.vm.name}.log`, signal));
   const definition = await attempt('The definition', sides.definition);
-  const volumes = (migration.plan?.disks ?? []).flatMap(({ how, path, targetPath, volume }) => (how === 'copy' && volume?.existing === false ? [targetPath ?? path ?? ''] : []));
-  return { migration: migration.id, at: now, host: migration.to?.name ?? '', ...(log === undefined ? {} : { log }), ...(definition === undefined ? {} : { definition }), volumes, notes };
+  const volumes = (migration.plan?.disks ?? []).flatMap(({ how, path, targetPath, volume }) =>
+    how === 'copy' && volume?.existing === false ? [targetPath ?? path ?? ''] : [],
+  );
+  return {
+    migration: migration.id,
+    at: now,
+    host: migration.to?.name ?? '',
+    ...(log === undefined ? {} : { log }),
+    ...(definition === undefined ? {} : { definition }),
+    volumes,
+    notes,
+  };
 }
 
 async function tailOf(host: HostLink, path: string, signal: AbortSignal): Promise<string> {
   let tail = Buffer.alloc(0);
-  for await (const piece of host.files.read(path, signal)) if (piece.kind === 'data') tail = Buffer.concat([tail, piece.bytes]).subarray(-logBytes);
+  for await (const piece of host.files.read(path, signal))
+    if (piece.kind === 'data') tail = Buffer.concat([tail, piece.bytes]).subarray(-logBytes);
   return tail.toString('utf8');
 }

@@ -28,7 +28,8 @@ export interface KeptInstanceStore extends KeptInstances {
 }
 
 export async function openKeptInstances(intents: IntentStore, clock: Clock): Promise<KeptInstanceStore> {
-  const load = async (prefix: string) => new Set((await intents.list(prefix)).map(({ key }) => key.slice(prefix.length)));
+  const load = async (prefix: string) =>
+    new Set((await intents.list(prefix)).map(({ key }) => key.slice(prefix.length)));
   const parked = await load(parkedPrefix);
   const arrived = await load(arrivedPrefix);
   const add = async (set: Set<string>, prefix: string, key: string): Promise<void> => {
@@ -50,8 +51,12 @@ export async function openKeptInstances(intents: IntentStore, clock: Clock): Pro
     async seen(host, instances) {
       if (parked.size === 0 && arrived.size === 0) return;
       const states = new Map(instances.map(({ uuid, state }) => [uuid as string, state]));
-      const here = (set: Set<string>) => [...set].filter((each) => each.endsWith(`/${host}`)).map((each) => ({ each, state: states.get(each.slice(0, each.indexOf('/'))) }));
-      for (const { each, state } of here(parked)) if (state !== 'shut-off' && state !== 'crashed') await remove(parked, parkedPrefix, each);
+      const here = (set: Set<string>) =>
+        [...set]
+          .filter((each) => each.endsWith(`/${host}`))
+          .map((each) => ({ each, state: states.get(each.slice(0, each.indexOf('/'))) }));
+      for (const { each, state } of here(parked))
+        if (state !== 'shut-off' && state !== 'crashed') await remove(parked, parkedPrefix, each);
       for (const { each, state } of here(arrived)) if (state !== 'paused') await remove(arrived, arrivedPrefix, each);
     },
   };

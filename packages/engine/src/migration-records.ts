@@ -1,5 +1,6 @@
 /**
- * Where migrations are kept. An active one is an intent beside a lock on its VM, written in one transaction; a finished one lives in the journal, with
+ * Where migrations are kept. An active one is an intent beside a lock on its VM, written in one transaction; a
+ * finished one lives in the journal, with
  * its figures and what was kept of a failed target.
  */
 import { FerryError, isFinished, type JobSample, type Migration, type TimeMs } from '@ferry/core';
@@ -30,9 +31,19 @@ export interface MigrationRecords {
   inspection(id: string): Promise<Inspection>;
 }
 
-export function migrationRecords({ intents, journal, clock }: { readonly intents: IntentStore; readonly journal: Journal; readonly clock: Clock }): MigrationRecords {
-  const append = async (kind: string, subject: string, data: unknown, at: TimeMs = clock.now()): Promise<void> => void (await journal.append([{ at, kind, subject, data }]));
-  const read = async (limit: number): Promise<Migration[]> => (await journal.read({ kind: 'migration', newestFirst: true, limit })).map(({ data }) => data as Migration);
+export function migrationRecords({
+  intents,
+  journal,
+  clock,
+}: {
+  readonly intents: IntentStore;
+  readonly journal: Journal;
+  readonly clock: Clock;
+}): MigrationRecords {
+  const append = async (kind: string, subject: string, data: unknown, at: TimeMs = clock.now()): Promise<void> =>
+    void (await journal.append([{ at, kind, subject, data }]));
+  const read = async (limit: number): Promise<Migration[]> =>
+    (await journal.read({ kind: 'migration', newestFirst: true, limit })).map(({ data }) => data as Migration);
   let newest: Promise<Migration[]> | undefined;
   return {
     async begin(migration) {
@@ -51,7 +62,9 @@ export function migrationRecords({ intents, journal, clock }: { readonly intents
       const [kept] = await journal.read({ kind: 'migration', subject: migration.id, limit: 1 });
       if (kept === undefined) {
         await append('migration', migration.id, migration);
-        newest = newest?.then((all) => [migration, ...all.filter(({ id }) => id !== migration.id)].slice(0, keptInMemory));
+        newest = newest?.then((all) =>
+          [migration, ...all.filter(({ id }) => id !== migration.id)].slice(0, keptInMemory),
+        );
       }
       await intents.commit([
         { op: 'delete', key: activePrefix + migration.id },
@@ -68,11 +81,16 @@ export function migrationRecords({ intents, journal, clock }: { readonly intents
       return (await newest).slice(0, limit);
     },
     keepSample: (id, sample, at) => append('sample', id, sample, at),
-    samples: async (id) => (await journal.read({ kind: 'sample', subject: id, limit: samplesShown })).map(({ at, data }) => ({ at, sample: data as JobSample })),
+    samples: async (id) =>
+      (await journal.read({ kind: 'sample', subject: id, limit: samplesShown })).map(({ at, data }) => ({
+        at,
+        sample: data as JobSample,
+      })),
     keepInspection: (inspection) => append('inspection', inspection.migration, inspection),
     async inspection(id) {
       const [kept] = await journal.read({ kind: 'inspection', subject: id, newestFirst: true, limit: 1 });
-      if (kept === undefined) throw new FerryError('inspection-none', `Nothing was kept of a target of migration ${id}.`);
+      if (kept === undefined)
+        throw new FerryError('inspection-none', `Nothing was kept of a target of migration ${id}.`);
       return kept.data as Inspection;
     },
   };

@@ -3,7 +3,17 @@
  * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
  * migration running, to be adopted later.
  */
-import { FerryError, isHalf, placed, step, type InstanceView, type Migration, type MigrationEffect, type MigrationEvent, type TimeMs } from '@ferry/core';
+import {
+  FerryError,
+  isHalf,
+  placed,
+  step,
+  type InstanceView,
+  type Migration,
+  type MigrationEffect,
+  type MigrationEvent,
+  type TimeMs,
+} from '@ferry/core';
 import { targetIdOf, travelling, type MoveContext, type RunnerDeps } from './move-context.ts';
 import { finishMove, takeBack } from './move-ending.ts';
 import { prepareMove } from './move-preparing.ts';
@@ -29,14 +39,18 @@ const triesUntilTold = 5;
 
 /** Memory travels; so it does, or will again, while the hosts are asked what became of a post-copy that broke. */
 const isTransferring = ({ phase, phases }: Migration): boolean =>
-  ['transferring', 'switching', 'post-copy'].includes(phase) || (phase === 'verifying' && phases.some((past) => past.phase === 'post-copy'));
+  ['transferring', 'switching', 'post-copy'].includes(phase) ||
+  (phase === 'verifying' && phases.some((past) => past.phase === 'post-copy'));
 
 export interface MigrationRunner {
   /** As it is stored; while the store refuses, as it is known to be, with the reason. */
   current(): Migration;
   dispatch(event: MigrationEvent): void;
   /** Limits from now on. Resolves when they are in force and stored. */
-  tune(limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean }, signal: AbortSignal): Promise<Migration>;
+  tune(
+    limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean },
+    signal: AbortSignal,
+  ): Promise<Migration>;
   /** Rejects with FerryError `migration-not-transferring`, `post-copy-not-allowed`. */
   startPostCopy(signal: AbortSignal): Promise<Migration>;
   /** The guest is paused until it has arrived. Rejects with FerryError `migration-not-transferring`. */
@@ -68,12 +82,16 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       } catch (error) {
         log.error({ err: error, migration: next.id }, 'the migration could not be stored; nothing is done until it is');
         const why = error instanceof Error ? error.message : String(error);
-        const told = { ...next, attention: `Ferry does nothing more for this migration until it can store what happens: ${why}` };
+        const told = {
+          ...next,
+          attention: `Ferry does nothing more for this migration until it can store what happens: ${why}`,
+        };
         const before = unstored?.migration;
         unstored = { migration: before ?? told, error };
         for (const tell of whenUnstored) tell();
         // what was known is old by now: libvirt goes on without us
-        const seen = next.to === undefined ? told : placed(told, await watch.look(next.from.id), await watch.look(next.to.id));
+        const seen =
+          next.to === undefined ? told : placed(told, await watch.look(next.from.id), await watch.look(next.to.id));
         unstored = { migration: seen, error };
         if (JSON.stringify(seen.vmIsNow) !== JSON.stringify(before?.vmIsNow)) deps.changed(seen, false);
         await clock.sleep(storeRetryMs, signal);
@@ -86,7 +104,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     if (unstored === undefined) return;
     const { error } = unstored;
     if (error instanceof FerryError) throw error;
-    throw new FerryError('store-broken', `Migration ${migration.id} cannot be stored: ${error instanceof Error ? error.message : String(error)}.`, { cause: error });
+    throw new FerryError(
+      'store-broken',
+      `Migration ${migration.id} cannot be stored: ${error instanceof Error ? error.message : String(error)}.`,
+      { cause: error },
+    );
   };
 
   /** Resolves when what was dispatched is stored and on its way. Rejects with FerryError when the store refuses. */
@@ -114,7 +136,10 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         sampleKeptAt = now;
         deps.sampled(migration, event.sample, now);
       }
-      if (changed && (!onlyProgress || next.decisions !== migration.decisions || now - progressStoredAt >= storeProgressEveryMs)) {
+      if (
+        changed &&
+        (!onlyProgress || next.decisions !== migration.decisions || now - progressStoredAt >= storeProgressEveryMs)
+      ) {
         await save(next);
         progressStoredAt = now;
       }
@@ -145,7 +170,12 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const target = (): HostLink => deps.linkOf(targetIdOf(migration));
   const bounded = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(storageTimeoutMs)]);
   const current = (): Migration => migration;
-  const apart = (): Promise<void> => proveApart({ name: migration.from.name, link: source() }, { name: migration.to?.name ?? '', link: target() }, bounded());
+  const apart = (): Promise<void> =>
+    proveApart(
+      { name: migration.from.name, link: source() },
+      { name: migration.to?.name ?? '', link: target() },
+      bounded(),
+    );
   const context = (): MoveContext => ({ migration, current, deps, source, target, signal, bounded, apart });
   const watch = watchMove({ current, deps, dispatch, signal });
 
@@ -159,15 +189,24 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       lookAtTarget: () => watch.look(targetIdOf(migration)),
     });
     dispatch(failure === undefined ? { type: 'perform-ended' } : { type: 'perform-ended', failure });
-    if (failure === undefined && migration.plan?.transfer?.mode === 'peer-to-peer') await deps.reached(migration.from.id, targetIdOf(migration));
+    if (failure === undefined && migration.plan?.transfer?.mode === 'peer-to-peer')
+      await deps.reached(migration.from.id, targetIdOf(migration));
   };
 
   /** What a policy or an operator has done about a running transfer; a host's no is told. */
-  const measure = async (name: Extract<MigrationEvent, { type: 'measure-refused' }>['measure'], take: (within: AbortSignal) => Promise<void>): Promise<void> => {
+  const measure = async (
+    name: Extract<MigrationEvent, { type: 'measure-refused' }>['measure'],
+    take: (within: AbortSignal) => Promise<void>,
+  ): Promise<void> => {
     try {
       await take(AbortSignal.any([signal, AbortSignal.timeout(measureTimeoutMs)]));
     } catch (error) {
-      if (!signal.aborted) dispatch({ type: 'measure-refused', measure: name, message: error instanceof Error ? error.message : String(error) });
+      if (!signal.aborted)
+        dispatch({
+          type: 'measure-refused',
+          measure: name,
+          message: error instanceof Error ? error.message : String(error),
+        });
     }
   };
 
@@ -188,11 +227,17 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       if (outlook !== undefined) dispatch({ type: 'foretold', outlook });
       dispatch({ type: 'prepared' });
     } catch (error) {
-      dispatch({ type: 'prepared', failure: { outcome: 'refused', message: error instanceof Error ? error.message : String(error) } });
+      dispatch({
+        type: 'prepared',
+        failure: { outcome: 'refused', message: error instanceof Error ? error.message : String(error) },
+      });
     }
   };
 
-  const refresh = (): Promise<void> => deps.refresh(migration, signal).catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
+  const refresh = (): Promise<void> =>
+    deps
+      .refresh(migration, signal)
+      .catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
 
   /** Repeated until both hosts answer: half a clean-up is no end. */
   const clean = async (): Promise<void> => {
@@ -213,7 +258,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     }
   };
 
-  /** Tried for a while; what cannot be taken back stays recorded and is recognised later. Snapshots are not given up. */
+  /**
+   * Tried for a while; what cannot be taken back stays recorded and is recognised later. Snapshots are not given up.
+   */
   const undo = async (): Promise<void> => {
     for (let tries = 0; tries < 10 || migration.plan?.carriesSnapshots === true; tries += 1) {
       try {
@@ -229,10 +276,14 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     dispatch({ type: 'cleaned' });
   };
 
-  /** Only a half that is proved to be another process than the copy that stays. What was seen may be some seconds old: the other host took its time to answer, or the store to keep it. What runs meanwhile is no half to be ended. */
+  /**
+   * Only a half that is proved to be another process than the copy that stays. What was seen may be some seconds old:
+   * the other host took its time to answer, or the store to keep it. What runs meanwhile is no half to be ended.
+   */
   const endHalf = async (hostId: string, isStill: (view: InstanceView) => boolean): Promise<void> => {
     await apart();
-    if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).migration.remove(travelling(migration), 'process', signal);
+    if (isStill(await watch.look(hostId)))
+      await deps.linkOf(hostId).migration.remove(travelling(migration), 'process', signal);
   };
   const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
 
@@ -264,7 +315,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       case 'pause-guest':
         return measure('pause-guest', (within) => source().migration.suspend(travelling(migration), within));
       case 'release-throttle':
-        return measure('release-throttle', (within) => source().migration.releaseThrottle(travelling(migration), within));
+        return measure('release-throttle', (within) =>
+          source().migration.releaseThrottle(travelling(migration), within),
+        );
       case 'cut-copies':
         await source().migration.cutCopies(travelling(migration), bounded());
         return source().migration.abortJob(travelling(migration), signal);
@@ -276,7 +329,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         return source().migration.shutdown(travelling(migration), signal);
       case 'suspend-both':
         await apart();
-        await Promise.allSettled([source(), target()].map((link) => link.migration.suspend(travelling(migration), bounded())));
+        await Promise.allSettled(
+          [source(), target()].map((link) => link.migration.suspend(travelling(migration), bounded())),
+        );
         return undefined;
       case 'resume-source':
         return source().migration.resume(travelling(migration), signal);
@@ -298,23 +353,39 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       refuseUnstored();
       const { deadlineMs: _deadlineMs, quicklyFinish: _quicklyFinish, ...ofTransfer } = limits;
       const { maxBandwidthMiBPerSecond: bandwidth } = ofTransfer;
-      const inPostCopy = bandwidth === undefined || migration.plan?.transfer?.postCopy !== true ? {} : { postCopyBandwidthMiBPerSecond: bandwidth };
-      if (Object.keys(ofTransfer).length > 0 && isTransferring(migration)) await source().migration.tune(travelling(migration), { ...ofTransfer, ...inPostCopy }, within);
+      const inPostCopy =
+        bandwidth === undefined || migration.plan?.transfer?.postCopy !== true
+          ? {}
+          : { postCopyBandwidthMiBPerSecond: bandwidth };
+      if (Object.keys(ofTransfer).length > 0 && isTransferring(migration))
+        await source().migration.tune(travelling(migration), { ...ofTransfer, ...inPostCopy }, within);
       dispatch({ type: 'limits-changed', limits });
       await settled();
       return migration;
     },
     async startPostCopy(within) {
       refuseUnstored();
-      if (migration.plan?.transfer?.postCopy !== true) throw new FerryError('post-copy-not-allowed', `Migration ${migration.id} was not started with post-copy allowed.`);
-      if (migration.phase !== 'transferring') throw new FerryError('migration-not-transferring', `Migration ${migration.id} is not transferring memory but ${migration.phase}.`);
+      if (migration.plan?.transfer?.postCopy !== true)
+        throw new FerryError(
+          'post-copy-not-allowed',
+          `Migration ${migration.id} was not started with post-copy allowed.`,
+        );
+      if (migration.phase !== 'transferring')
+        throw new FerryError(
+          'migration-not-transferring',
+          `Migration ${migration.id} is not transferring memory but ${migration.phase}.`,
+        );
       await switchToPostCopy(within);
       await settled();
       return migration;
     },
     async pause() {
       refuseUnstored();
-      if (migration.phase !== 'transferring' || migration.plan?.live !== true || migration.plan.how !== 'guest') throw new FerryError('migration-not-transferring', `Migration ${migration.id} has no running guest on its way: it is ${migration.phase}.`);
+      if (migration.phase !== 'transferring' || migration.plan?.live !== true || migration.plan.how !== 'guest')
+        throw new FerryError(
+          'migration-not-transferring',
+          `Migration ${migration.id} has no running guest on its way: it is ${migration.phase}.`,
+        );
       dispatch({ type: 'pause-requested' });
       await settled();
       return migration;

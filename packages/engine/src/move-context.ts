@@ -1,8 +1,20 @@
 /**
- * What the steps of one move (move-preparing.ts, move-transferring.ts, move-ending.ts) are given: the runner's surroundings, open connections of
+ * What the steps of one move (move-preparing.ts, move-transferring.ts, move-ending.ts) are given: the runner's
+ * surroundings, open connections of
  * both sides, and limits in time; and the small questions that several of them ask.
  */
-import { forNextStart, type CheckResult, type DefinitionPlan, type JobSample, type Migration, type Outlook, type OwnDefinition, type TimeMs, type TransferPlan, type VmUuid } from '@ferry/core';
+import {
+  forNextStart,
+  type CheckResult,
+  type DefinitionPlan,
+  type JobSample,
+  type Migration,
+  type Outlook,
+  type OwnDefinition,
+  type TimeMs,
+  type TransferPlan,
+  type VmUuid,
+} from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import type { CreatedResources } from './created-resources.ts';
 import type { Inspection } from './inspection.ts';
@@ -36,7 +48,10 @@ export interface RunnerDeps {
   /** Forgets it: it has. */
   readonly reached: (from: string, to: string) => Promise<void>;
   /** Never rejects. `vmIsNow`: where the hosts show the VM. */
-  readonly check: (migration: Migration, signal: AbortSignal) => Promise<{ readonly result: CheckResult; readonly vmIsNow: NonNullable<Migration['vmIsNow']> | 'nowhere' }>;
+  readonly check: (
+    migration: Migration,
+    signal: AbortSignal,
+  ) => Promise<{ readonly result: CheckResult; readonly vmIsNow: NonNullable<Migration['vmIsNow']> | 'nowhere' }>;
   /** The same transfer on ports of the target that nobody is known to use; undefined when there are none. */
   readonly otherPorts: (migration: Migration) => TransferPlan | undefined;
   /** Whether it will converge, where that is worth measuring; never rejects. */
@@ -64,7 +79,10 @@ export interface MoveContext {
   readonly signal: AbortSignal;
   /** The signal, with a limit in time for one step. */
   readonly bounded: () => AbortSignal;
-  /** Rejects unless source and target are two machines at this moment: before anything of either side goes because the other side has it. */
+  /**
+   * Rejects unless source and target are two machines at this moment: before anything of either side goes because the
+   * other side has it.
+   */
   readonly apart: () => Promise<void>;
 }
 
@@ -77,18 +95,31 @@ export const targetIdOf = ({ to }: Migration): string => {
 };
 
 /** Device of the helper domain for the disk at this place; libvirt's names for the first 26 and beyond. */
-export const helperTarget = (index: number): string => `sd${index < 26 ? '' : String.fromCodePoint(96 + Math.floor(index / 26))}${String.fromCodePoint(97 + (index % 26))}`;
+export const helperTarget = (index: number): string =>
+  `sd${index < 26 ? '' : String.fromCodePoint(96 + Math.floor(index / 26))}${String.fromCodePoint(97 + (index % 26))}`;
 
-export const sidesOf = ({ migration, deps, source, target }: Pick<MoveContext, 'migration' | 'deps' | 'source' | 'target'>): { readonly from: Side; readonly to: Side } => {
-  const side = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): Side => sideOn({ id: place?.id ?? '', name: place?.name ?? '', machine: deps.machineOf(place?.id ?? '') }, link);
+export const sidesOf = ({
+  migration,
+  deps,
+  source,
+  target,
+}: Pick<MoveContext, 'migration' | 'deps' | 'source' | 'target'>): { readonly from: Side; readonly to: Side } => {
+  const side = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): Side =>
+    sideOn({ id: place?.id ?? '', name: place?.name ?? '', machine: deps.machineOf(place?.id ?? '') }, link);
   return { from: side(migration.from, source()), to: side(migration.to, target()) };
 };
 
 /**
- * The VM's definition as the target gets it: that of the running guest, or that for its next start. The operator's own names what it wants; where
+ * The VM's definition as the target gets it: that of the running guest, or that for its next start. The operator's
+ * own names what it wants; where
  * disks are joined it has to say so, too.
  */
-export function rewritten({ plan, request }: Pick<Migration, 'plan' | 'request'>, of: 'now' | 'next-start', xml: string, { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>): string {
+export function rewritten(
+  { plan, request }: Pick<Migration, 'plan' | 'request'>,
+  of: 'now' | 'next-start',
+  xml: string,
+  { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>,
+): string {
   const { definition } = plan ?? {};
   if (definition === undefined) return xml;
   if (definition.ownXml !== true) return rewriteDefinition(xml, of === 'now' ? definition : forNextStart(definition));

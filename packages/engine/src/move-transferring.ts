@@ -1,5 +1,6 @@
 /**
- * The calls that take a guest over, by the hosts themselves or driven by Ferry, and that take up a broken post-copy. What they answer tells why the
+ * The calls that take a guest over, by the hosts themselves or driven by Ferry, and that take up a broken post-copy.
+ * What they answer tells why the
  * VM stayed, or that nothing can be told; where it is, core concludes from what both hosts show.
  */
 import { FerryError, keepsDefinition, type CallFailure } from '@ferry/core';
@@ -9,14 +10,22 @@ import { performRequest } from './perform-request.ts';
 
 type Handing = Pick<DirectMove, 'handingOver' | 'lookAtTarget'>;
 
-/** Resolves when the calls have ended, with what failed; never rejects. `handing`: for a migration that Ferry drives itself. */
+/**
+ * Resolves when the calls have ended, with what failed; never rejects. `handing`: for a migration that Ferry drives
+ * itself.
+ */
 export async function transferMove(context: MoveContext, handing: Handing): Promise<CallFailure | undefined> {
   const { migration, source, signal } = context;
   try {
-    const { failure } = await (migration.plan?.transfer?.mode === 'direct' ? driveDirect(context, handing) : source().migration.perform(await performRequest(context), signal));
+    const { failure } = await (migration.plan?.transfer?.mode === 'direct'
+      ? driveDirect(context, handing)
+      : source().migration.perform(await performRequest(context), signal));
     return failure;
   } catch (error) {
-    return { outcome: error instanceof FerryError ? 'refused' : 'unknown', message: error instanceof Error ? error.message : String(error) };
+    return {
+      outcome: error instanceof FerryError ? 'refused' : 'unknown',
+      message: error instanceof Error ? error.message : String(error),
+    };
   }
 }
 

@@ -1,12 +1,16 @@
 /**
- * Looks at a move while it goes on: figures of the running job at regular times, and both hosts when core asks for it. What is seen
+ * Looks at a move while it goes on: figures of the running job at regular times, and both hosts when core asks for
+ * it. What is seen
  * becomes events; nothing is concluded here.
  */
 import type { InstanceView, Migration, MigrationEvent } from '@ferry/core';
 import { targetIdOf, travelling, type RunnerDeps } from './move-context.ts';
 
 const sampleEveryMs = 500;
-/** After this time a transfer is a long one, and its figures are asked for half as often: QEMU answers them between its other work. */
+/**
+ * After this time a transfer is a long one, and its figures are asked for half as often: QEMU answers them between
+ * its other work.
+ */
 const longTransferMs = 10_000;
 const observeTimeoutMs = 5_000;
 
@@ -64,7 +68,9 @@ export function watchMove({ current, deps: { clock, log, linkOf }, dispatch, sig
         } catch (error) {
           if (!signal.aborted) log.warn({ err: error, migration: current().id }, 'no figures of the running job');
         }
-        await clock.sleep(clock.now() - since < longTransferMs ? sampleEveryMs : 2 * sampleEveryMs, signal).catch(() => undefined);
+        await clock
+          .sleep(clock.now() - since < longTransferMs ? sampleEveryMs : 2 * sampleEveryMs, signal)
+          .catch(() => undefined);
       }
       sampling = false;
     },

@@ -1,5 +1,6 @@
 /**
- * Hosts that a migration leads to by their URI without their being of the fleet: followed like others, and forgotten when
+ * Hosts that a migration leads to by their URI without their being of the fleet: followed like others, and forgotten
+ * when
  * no migration needs them any more.
  */
 import { outsideCluster, type HostView, type Migration } from '@ferry/core';
@@ -15,7 +16,11 @@ export interface OutsideDeps {
 
 export interface OutsideHosts {
   /** The host stays known while `use` runs, and after that as long as a migration takes part in it. */
-  with<T>(uri: string, signal: AbortSignal, use: (target: { readonly to: string; readonly toCluster: string }) => Promise<T>): Promise<T>;
+  with<T>(
+    uri: string,
+    signal: AbortSignal,
+    use: (target: { readonly to: string; readonly toCluster: string }) => Promise<T>,
+  ): Promise<T>;
   /** Forgets those that no migration needs. */
   forget(): Promise<void>;
 }
@@ -25,12 +30,17 @@ export function outsideHosts({ roster, clock, active }: OutsideDeps): OutsideHos
   let entering = 0;
   const forgetUnused = async (): Promise<void> => {
     if (entering > 0) return;
-    const used = new Set(active().flatMap(({ to, from, request }): readonly (string | undefined)[] => [to?.id, from.id, request.to]));
-    for (const { host } of roster.hosts()) if (host.outside === true && !used.has(host.id) && !used.has(host.name)) await roster.remove(host.id);
+    const used = new Set(
+      active().flatMap(({ to, from, request }): readonly (string | undefined)[] => [to?.id, from.id, request.to]),
+    );
+    for (const { host } of roster.hosts())
+      if (host.outside === true && !used.has(host.id) && !used.has(host.name)) await roster.remove(host.id);
   };
   const enrol = (uri: string, found: FoundHost, signal: AbortSignal): Promise<HostView> => {
     const { hostname } = found.facts;
-    const name = roster.hosts().some((each) => each.host.name === hostname) ? `${hostname}-${clock.randomText(4)}` : hostname;
+    const name = roster.hosts().some((each) => each.host.name === hostname)
+      ? `${hostname}-${clock.randomText(4)}`
+      : hostname;
     return roster.enrol(uri, found, { name, cluster: outsideCluster, outside: true }, signal);
   };
   return {

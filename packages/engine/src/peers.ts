@@ -23,7 +23,9 @@ export interface Peers {
 
 export const createPeers = (intents: IntentStore, clock: Clock): Peers => ({
   async notReached(from, to, message) {
-    await intents.commit([{ op: 'put', key: `${prefix}${from}/${to}`, value: { at: clock.now(), message } satisfies PeerRefusal }]);
+    await intents.commit([
+      { op: 'put', key: `${prefix}${from}/${to}`, value: { at: clock.now(), message } satisfies PeerRefusal },
+    ]);
   },
   async reached(from, to) {
     const key = `${prefix}${from}/${to}`;
@@ -33,7 +35,9 @@ export const createPeers = (intents: IntentStore, clock: Clock): Peers => ({
     const known = await intents.list(`${prefix}${from}/`);
     const fresh = known.flatMap(({ key, value }): readonly (readonly [HostId, PeerRefusal])[] => {
       const refusal = value as PeerRefusal;
-      return clock.now() - refusal.at < believedForMs ? [[key.slice(prefix.length + from.length + 1) as HostId, refusal]] : [];
+      return clock.now() - refusal.at < believedForMs
+        ? [[key.slice(prefix.length + from.length + 1) as HostId, refusal]]
+        : [];
     });
     return new Map(fresh);
   },

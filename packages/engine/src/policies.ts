@@ -1,8 +1,22 @@
 /**
- * Policies, the labels of VMs and what binds the one to the other: stored objects, kept in memory since every check reads them. Presets come
+ * Policies, the labels of VMs and what binds the one to the other: stored objects, kept in memory since every check
+ * reads them. Presets come
  * with Ferry and are not stored.
  */
-import { choosePolicy, FerryError, policyProblems, presets, resolvePolicy, type Cluster, type MigrationRequest, type Policy, type PolicyBinding, type PolicyContent, type ResolvedPolicy, type VmUuid } from '@ferry/core';
+import {
+  choosePolicy,
+  FerryError,
+  policyProblems,
+  presets,
+  resolvePolicy,
+  type Cluster,
+  type MigrationRequest,
+  type Policy,
+  type PolicyBinding,
+  type PolicyContent,
+  type ResolvedPolicy,
+  type VmUuid,
+} from '@ferry/core';
 import { changeIntent } from './change-intent.ts';
 import type { Clock, IntentStore } from './ports.ts';
 
@@ -29,7 +43,8 @@ export interface Policies {
 }
 
 export async function openPolicies(intents: IntentStore, clock: Clock): Promise<Policies> {
-  const listed = async <T>(prefix: string): Promise<Map<string, T>> => new Map((await intents.list(prefix)).map(({ key, value }) => [key.slice(prefix.length), value as T]));
+  const listed = async <T>(prefix: string): Promise<Map<string, T>> =>
+    new Map((await intents.list(prefix)).map(({ key, value }) => [key.slice(prefix.length), value as T]));
   const stored = await listed<Policy>(policyPrefix);
   const bound = await listed<string>(bindingPrefix);
   const labels = await listed<readonly string[]>(labelPrefix);
@@ -47,19 +62,28 @@ export async function openPolicies(intents: IntentStore, clock: Clock): Promise<
       const problems = policyProblems(content);
       if (problems.length > 0) throw new FerryError('policy-invalid', problems.join(' '));
       let policy: Policy = { ...content, name, version: 1, changedAt: clock.now() };
-      await changeIntent<Policy>(intents, policyPrefix + name, (before) => (policy = { ...policy, version: (before?.version ?? 0) + 1 }));
+      await changeIntent<Policy>(
+        intents,
+        policyPrefix + name,
+        (before) => (policy = { ...policy, version: (before?.version ?? 0) + 1 }),
+      );
       stored.set(name, policy);
       return policy;
     },
     async remove(name, clusters) {
       if (presets.has(name)) throw new FerryError('policy-preset', `"${name}" is a preset.`);
       find(name);
-      const users = [...[...clusters].filter(({ policy }) => policy === name).map((cluster) => `cluster ${cluster.name}`), ...[...bound].filter(([, policy]) => policy === name).map(([label]) => `label ${label}`)];
-      if (users.length > 0) throw new FerryError('policy-in-use', `The policy "${name}" is used by ${users.join(', ')}.`);
+      const users = [
+        ...[...clusters].filter(({ policy }) => policy === name).map((cluster) => `cluster ${cluster.name}`),
+        ...[...bound].filter(([, policy]) => policy === name).map(([label]) => `label ${label}`),
+      ];
+      if (users.length > 0)
+        throw new FerryError('policy-in-use', `The policy "${name}" is used by ${users.join(', ')}.`);
       await intents.commit([{ op: 'delete', key: policyPrefix + name }]);
       stored.delete(name);
     },
-    bindings: () => [...bound].map(([label, policy]) => ({ label, policy })).sort((a, b) => (a.label < b.label ? -1 : 1)),
+    bindings: () =>
+      [...bound].map(([label, policy]) => ({ label, policy })).sort((a, b) => (a.label < b.label ? -1 : 1)),
     async bind(label, policy) {
       if (policy === undefined) {
         await intents.commit([{ op: 'delete', key: bindingPrefix + label }]);
@@ -80,9 +104,13 @@ export async function openPolicies(intents: IntentStore, clock: Clock): Promise<
       else labels.set(vm, next);
     },
     resolve(request, vm, cluster) {
-      const { name, from } = choosePolicy({ ...(request.policy === undefined ? {} : { requested: request.policy }), labels: labels.get(vm) ?? [], bindings: [...bound].map(([label, policy]) => ({ label, policy })), ...(cluster?.policy === undefined ? {} : { cluster: cluster.policy }) });
+      const { name, from } = choosePolicy({
+        ...(request.policy === undefined ? {} : { requested: request.policy }),
+        labels: labels.get(vm) ?? [],
+        bindings: [...bound].map(([label, policy]) => ({ label, policy })),
+        ...(cluster?.policy === undefined ? {} : { cluster: cluster.policy }),
+      });
       return resolvePolicy(find(name), from, request);
     },
   };
 }
-

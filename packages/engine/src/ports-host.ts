@@ -1,5 +1,21 @@
 /** Ports: a host, and what of it can be read and changed besides moving a guest. */
-import type { BackingImage, DefinitionPlan, DiskPlan, HostFacts, HostResources, HostUses, ImageFacts, Instance, OwnDefinition, PoolFacts, ResourceRef, SeenFile, VmFacts, VmUuid, VolumeFacts } from '@ferry/core';
+import type {
+  BackingImage,
+  DefinitionPlan,
+  DiskPlan,
+  HostFacts,
+  HostResources,
+  HostUses,
+  ImageFacts,
+  Instance,
+  OwnDefinition,
+  PoolFacts,
+  ResourceRef,
+  SeenFile,
+  VmFacts,
+  VmUuid,
+  VolumeFacts,
+} from '@ferry/core';
 import type { HelperDomain, MigrationDriver, MigrationMarker } from './ports-migration.ts';
 
 /** Opens a host. Rejects with FerryError `uri-*` or `host-*`. */
@@ -21,7 +37,10 @@ export interface HostLink {
   readonly storage: HostStorage;
   readonly files: HostFiles;
   readonly resources: ResourceDriver;
-  /** Opens a further connection as far as its first answer, and closes it. Rejects with the reason why it does not come about. */
+  /**
+   * Opens a further connection as far as its first answer, and closes it. Rejects with the reason why it does not
+   * come about.
+   */
   takesAnother(signal: AbortSignal): Promise<void>;
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
@@ -59,9 +78,15 @@ export interface SnapshotMetadata {
 export interface DefinitionDriver {
   /** What a move has to know of the VM. Rejects when the host has none with this UUID. */
   describe(uuid: VmUuid, signal: AbortSignal): Promise<VmFacts>;
-  /** Every file that a definition of this host names or a chain leads to: of all domains, running or not, both definitions, and snapshots. */
+  /**
+   * Every file that a definition of this host names or a chain leads to: of all domains, running or not, both
+   * definitions, and snapshots.
+   */
   filesInUse(signal: AbortSignal): Promise<HostUses>;
-  /** The inactive definition with its secrets, without what libvirt adds to every one by itself, so that an older libvirt takes it too. */
+  /**
+   * The inactive definition with its secrets, without what libvirt adds to every one by itself, so that an older
+   * libvirt takes it too.
+   */
   read(uuid: VmUuid, signal: AbortSignal): Promise<string>;
   /** What libvirt would give a target: the running guest's definition with its secrets. */
   readMigratable(uuid: VmUuid, signal: AbortSignal): Promise<string>;
@@ -114,14 +139,19 @@ export interface FileFacts {
 }
 
 /** A piece of a file; a hole is a run of zeros. */
-export type FilePiece = { readonly kind: 'data'; readonly bytes: Uint8Array } | { readonly kind: 'hole'; readonly lengthBytes: number };
+export type FilePiece =
+  | { readonly kind: 'data'; readonly bytes: Uint8Array }
+  | { readonly kind: 'hole'; readonly lengthBytes: number };
 
 /** Files of a host, reached through pools that are there just as long. */
 export interface HostFiles {
   /** Undefined when there is none. Rejects with `volume-failed` where that cannot be seen. */
   look(path: string, signal: AbortSignal): Promise<FileFacts | undefined>;
   read(path: string, signal: AbortSignal): AsyncIterable<FilePiece>;
-  /** Makes an empty file of this length where there is none, and its folder if need be. Rejects with `volume-exists`, `volume-failed`. */
+  /**
+   * Makes an empty file of this length where there is none, and its folder if need be. Rejects with `volume-exists`,
+   * `volume-failed`.
+   */
   create(file: Omit<FileFacts, 'allocationBytes' | 'modified'>, signal: AbortSignal): Promise<void>;
   fill(path: string, pieces: AsyncIterable<FilePiece>, signal: AbortSignal): Promise<void>;
   /** One that is not there is fine. */
@@ -131,21 +161,43 @@ export interface HostFiles {
 /** Storage of a host, through its pools. */
 export interface HostStorage {
   pools(signal: AbortSignal): Promise<readonly PoolFacts[]>;
-  /** What is at this path, the folder looked at anew; `pool` is empty where the folder is no pool's. Rejects with `volume-failed` where it cannot be looked into. */
+  /**
+   * What is at this path, the folder looked at anew; `pool` is empty where the folder is no pool's. Rejects with
+   * `volume-failed` where it cannot be looked into.
+   */
   volumeAt(path: string, signal: AbortSignal): Promise<VolumeFacts | undefined>;
   /** The image file at this path; undefined where the host has none. Only a qcow2 image is looked into. */
   imageAt(path: string, format: string | undefined, signal: AbortSignal): Promise<ImageFacts | undefined>;
   /** What the image file at this path lies above, nearest first; undefined when that cannot be told. */
   imagesBelow(path: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined>;
-  /** The file at this path as the host sees it now, links followed. Rejects with FerryError `volume-failed` where it cannot look. */
+  /**
+   * The file at this path as the host sees it now, links followed. Rejects with FerryError `volume-failed` where it
+   * cannot look.
+   */
   fileAt(path: string, signal: AbortSignal): Promise<SeenFile | undefined>;
-  /** What names the block device at this path on every host: the key that its pool gives it (LVM's UUID, a WWN or serial). Undefined when no pool has it. */
+  /**
+   * What names the block device at this path on every host: the key that its pool gives it (LVM's UUID, a WWN or
+   * serial). Undefined when no pool has it.
+   */
   identityOf(path: string, signal: AbortSignal): Promise<string | undefined>;
   /** Makes a sparse volume. Rejects with FerryError `volume-exists`, `volume-failed`. */
-  createVolume(volume: { readonly pool: string; readonly name: string; readonly format: string; readonly capacityBytes: number } & Pick<NonNullable<DiskPlan['volume']>, 'backing' | 'layout' | 'encryption'>, signal: AbortSignal): Promise<void>;
+  createVolume(
+    volume: {
+      readonly pool: string;
+      readonly name: string;
+      readonly format: string;
+      readonly capacityBytes: number;
+    } & Pick<NonNullable<DiskPlan['volume']>, 'backing' | 'layout' | 'encryption'>,
+    signal: AbortSignal,
+  ): Promise<void>;
   /**
    * A small volume in a folder, with a pool for just this long where the folder has none. `find` tells whether it is
    * there; `folder` is false when the host has no such folder.
    */
-  marker(action: 'leave' | 'find' | 'remove', folder: string, name: string, signal: AbortSignal): Promise<{ readonly folder: boolean; readonly found: boolean }>;
+  marker(
+    action: 'leave' | 'find' | 'remove',
+    folder: string,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly folder: boolean; readonly found: boolean }>;
 }

@@ -10,7 +10,13 @@ export interface IntentEntry {
 
 /** `ifRevision`: the write is refused unless the entry has this revision; 0 means the key must not exist. */
 export type IntentWrite =
-  | { readonly op: 'put'; readonly key: string; readonly value: unknown; readonly ifRevision?: number; readonly lease?: string }
+  | {
+      readonly op: 'put';
+      readonly key: string;
+      readonly value: unknown;
+      readonly ifRevision?: number;
+      readonly lease?: string;
+    }
   | { readonly op: 'delete'; readonly key: string; readonly ifRevision?: number };
 
 export type IntentChange =
@@ -25,7 +31,9 @@ export interface IntentStore {
   /** Entries whose key begins with `prefix`, in key order. */
   list(prefix: string): Promise<readonly IntentEntry[]>;
   /** At most 64 writes, all or none. `conflict`: the keys whose guard failed. */
-  commit(writes: readonly IntentWrite[]): Promise<{ readonly revision: number } | { readonly conflict: readonly string[] }>;
+  commit(
+    writes: readonly IntentWrite[],
+  ): Promise<{ readonly revision: number } | { readonly conflict: readonly string[] }>;
   /** Changes after `afterRevision` to keys that begin with `prefix`, in order, until the signal aborts. */
   watch(prefix: string, afterRevision: number, signal: AbortSignal): AsyncIterable<IntentChange>;
   /** Makes a lease, or renews it; entries put with it vanish when it is not renewed within `ttlMs`. */
@@ -47,7 +55,13 @@ export interface Journal {
   /** Returns the seq of the last entry. Seqs grow by one per entry. */
   append(entries: readonly Omit<JournalEntry, 'seq'>[]): Promise<number>;
   /** Ascending from `afterSeq`, or newest first with `newestFirst`; at most `limit` (1,000 by default). */
-  read(query: { readonly kind?: string; readonly subject?: string; readonly afterSeq?: number; readonly newestFirst?: boolean; readonly limit?: number }): Promise<readonly JournalEntry[]>;
+  read(query: {
+    readonly kind?: string;
+    readonly subject?: string;
+    readonly afterSeq?: number;
+    readonly newestFirst?: boolean;
+    readonly limit?: number;
+  }): Promise<readonly JournalEntry[]>;
   /** First seq still kept and the last one given out (0 and 0 when empty from the start). */
   bounds(): Promise<{ readonly first: number; readonly last: number }>;
   /** Drops entries of `kind` older than `before`. Returns how many. */

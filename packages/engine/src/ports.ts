@@ -10,10 +10,14 @@ export * from './ports-state.ts';
 
 /** Time and randomness come in here, so that a virtual clock can drive the engine. */
 export interface Clock {
-  /** Never steps: between two calls as much has passed as their difference says, whatever is done to the machine's clock. */
+  /**
+   * Never steps: between two calls as much has passed as their difference says, whatever is done to the machine's
+   * clock.
+   */
   now(): TimeMs;
   /**
-   * Takes `now` from the machine's clock; with the anchor of an earlier process `now` goes on from that one's instead, if the machine has not been
+   * Takes `now` from the machine's clock; with the anchor of an earlier process `now` goes on from that one's
+   * instead, if the machine has not been
    * started since. Nothing that counts on `now` may be under way.
    */
   anchor(last?: TimeAnchor): TimeAnchor;

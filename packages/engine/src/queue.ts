@@ -1,6 +1,7 @@
 /**
  * A bounded queue between one producer and one consumer that reads it as an AsyncIterable. When the consumer falls
- * `limit` items behind, what is queued is dropped and it gets one overflow item instead, made of what was dropped; the producer never waits.
+ * `limit` items behind, what is queued is dropped and it gets one overflow item instead, made of what was dropped;
+ * the producer never waits.
  */
 export interface Queue<T> extends AsyncIterable<T> {
   push(item: T): void;

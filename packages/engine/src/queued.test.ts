@@ -1,4 +1,6 @@
-/** Several migrations at once: what each of them is given, who waits for what, and what happened to those that waited. */
+/**
+ * Several migrations at once: what each of them is given, who waits for what, and what happened to those that waited.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { FerryError, portsOf, type Migration, type MigrationRequest } from '@ferry/core';
@@ -37,7 +39,8 @@ const host = (name: string): FakeHost => {
 const uuidOf = (index: number): string => `aaaaaaaa-0000-4000-8000-${String(index).padStart(12, '0')}`;
 async function guests(count: number, more: { readonly local?: true } = {}): Promise<readonly string[]> {
   const names = Array.from({ length: count }, (_, index) => `vm${index}`);
-  for (const [index, name] of names.entries()) fleet.run('h1', { uuid: uuidOf(index), name, ...(more.local === true ? { disk: `/pool/${name}.raw` } : {}) });
+  for (const [index, name] of names.entries())
+    fleet.run('h1', { uuid: uuidOf(index), name, ...(more.local === true ? { disk: `/pool/${name}.raw` } : {}) });
   for (let turn = 0; turn < 1_000 && engine.vms().length < count; turn += 1) await clock.sleep(10);
   return names;
 }
@@ -47,11 +50,21 @@ async function ended(id: string): Promise<Migration> {
   assert.ok(last?.outcome !== undefined, 'it ended');
   return last;
 }
-const startAll = (names: readonly string[], request: MigrationRequest): Promise<readonly Migration[]> => Promise.all(names.map((vm) => engine.startMigration({ vm, ...request }, by)));
+const startAll = (names: readonly string[], request: MigrationRequest): Promise<readonly Migration[]> =>
+  Promise.all(names.map((vm) => engine.startMigration({ vm, ...request }, by)));
 /** When each of these had its target until it ended. */
-const spans = (all: readonly Migration[]): readonly { readonly from: number; readonly until: number; readonly migration: Migration }[] =>
-  all.map((migration) => ({ from: migration.phases.find(({ phase }) => phase === 'preparing')?.at ?? 0, until: migration.phases.at(-1)?.at ?? 0, migration }));
-const mostAtOnce = (all: readonly Migration[]): number => Math.max(...spans(all).map(({ from }) => spans(all).filter((other) => other.from <= from && from < other.until).length));
+const spans = (
+  all: readonly Migration[],
+): readonly { readonly from: number; readonly until: number; readonly migration: Migration }[] =>
+  all.map((migration) => ({
+    from: migration.phases.find(({ phase }) => phase === 'preparing')?.at ?? 0,
+    until: migration.phases.at(-1)?.at ?? 0,
+    migration,
+  }));
+const mostAtOnce = (all: readonly Migration[]): number =>
+  Math.max(
+    ...spans(all).map(({ from }) => spans(all).filter((other) => other.from <= from && from < other.until).length),
+  );
 
 test('with a range of four ports, four move and eight wait, each on a port of its own; none is refused and none fails', async () => {
   await engine.changeCluster('default', (before) => ({ ...before, migrationPorts: { first: 50_000, last: 50_003 } }));
@@ -60,14 +73,23 @@ test('with a range of four ports, four move and eight wait, each on a port of it
   await clock.sleep(5_000);
   const waiting = (await engine.migrations({ state: 'active' })).filter(({ phase }) => phase === 'queued');
   assert.equal(waiting.length, 8);
-  assert.ok(waiting.some(({ attention = '' }) => /It waits: .*port of h2 from 50000 to 50003/.test(attention)), JSON.stringify(waiting.map(({ attention }) => attention)));
+  assert.ok(
+    waiting.some(({ attention = '' }) => /It waits: .*port of h2 from 50000 to 50003/.test(attention)),
+    JSON.stringify(waiting.map(({ attention }) => attention)),
+  );
   const all = await Promise.all(started.map(({ id }) => ended(id)));
-  assert.deepEqual(new Set(all.map(({ outcome, attempts = [] }) => `${outcome} ${attempts.length}`)), new Set(['succeeded 0']));
+  assert.deepEqual(
+    new Set(all.map(({ outcome, attempts = [] }) => `${outcome} ${attempts.length}`)),
+    new Set(['succeeded 0']),
+  );
   assert.equal(mostAtOnce(all), 4);
   for (const a of spans(all)) {
     for (const b of spans(all)) {
-      const shared = portsOf(a.migration.plan?.transfer).filter((port) => portsOf(b.migration.plan?.transfer).includes(port));
-      if (a.migration.id !== b.migration.id && a.from < b.until && b.from < a.until) assert.deepEqual(shared, [], 'no port twice at one time');
+      const shared = portsOf(a.migration.plan?.transfer).filter((port) =>
+        portsOf(b.migration.plan?.transfer).includes(port),
+      );
+      if (a.migration.id !== b.migration.id && a.from < b.until && b.from < a.until)
+        assert.deepEqual(shared, [], 'no port twice at one time');
     }
   }
 });
@@ -75,7 +97,9 @@ test('with a range of four ports, four move and eight wait, each on a port of it
 test('copies need two ports each: two go at once, and what came after them has its turn', async () => {
   await engine.changeCluster('default', (before) => ({ ...before, migrationPorts: { first: 50_000, last: 50_004 } }));
   fleet.next.durationMs = 10_000;
-  const all = await Promise.all((await startAll(await guests(5, { local: true }), { to: 'h2' })).map(({ id }) => ended(id)));
+  const all = await Promise.all(
+    (await startAll(await guests(5, { local: true }), { to: 'h2' })).map(({ id }) => ended(id)),
+  );
   assert.deepEqual([new Set(all.map(({ outcome }) => outcome)), mostAtOnce(all)], [new Set(['succeeded']), 2]);
 });
 
@@ -87,7 +111,10 @@ test('a wider range lets those go that wait for ports', async () => {
   const before = clock.now();
   await engine.changeCluster('default', (before) => ({ ...before, migrationPorts: { first: 50_000, last: 50_001 } }));
   const all = await Promise.all(started.map(({ id }) => ended(id)));
-  assert.ok(spans(all).every(({ from }) => from < before + 5_000), 'it did not wait for the other one to end');
+  assert.ok(
+    spans(all).every(({ from }) => from < before + 5_000),
+    'it did not wait for the other one to end',
+  );
 });
 
 test('a batch spreads over the hosts, and never more is sent to one than it has memory for', async () => {
@@ -100,28 +127,48 @@ test('a batch spreads over the hosts, and never more is sent to one than it has 
   for (const name of ['h2', 'h3']) assert.equal(mostAtOnce(at(name)), 2);
 });
 
-test('one candidate that says nothing is passed over for another after some seconds; where it is the only one, that is the reason', async () => {
-  await guests(2);
-  host('h2').hangs = true;
-  const before = clock.now();
-  const migration = await ended((await engine.startMigration({ vm: 'vm0' }, by)).id);
-  assert.deepEqual([migration.outcome, migration.to?.name], ['succeeded', 'h3']);
-  assert.ok((migration.phases.find(({ phase }) => phase === 'preparing')?.at ?? 0) - before < 12_000);
-  await assert.rejects(engine.startMigration({ vm: 'vm1', to: 'h2' }, by), (error) => error instanceof FerryError && error.code === 'migration-refused' && error.reasons.map(({ code }) => code).join() === 'target-silent');
-  host('h1').hangs = true;
-  await assert.rejects(engine.startMigration({ vm: 'vm1', to: 'h3' }, by), (error) => error instanceof FerryError && error.reasons.map(({ code, host: where }) => `${where} ${code}`).join() === 'h1 facts-missing');
-});
+test(
+  'one candidate that says nothing is passed over for another after some seconds; where it is the only ' +
+    'one, that is the reason',
+  async () => {
+    await guests(2);
+    host('h2').hangs = true;
+    const before = clock.now();
+    const migration = await ended((await engine.startMigration({ vm: 'vm0' }, by)).id);
+    assert.deepEqual([migration.outcome, migration.to?.name], ['succeeded', 'h3']);
+    assert.ok((migration.phases.find(({ phase }) => phase === 'preparing')?.at ?? 0) - before < 12_000);
+    await assert.rejects(
+      engine.startMigration({ vm: 'vm1', to: 'h2' }, by),
+      (error) =>
+        error instanceof FerryError &&
+        error.code === 'migration-refused' &&
+        error.reasons.map(({ code }) => code).join() === 'target-silent',
+    );
+    host('h1').hangs = true;
+    await assert.rejects(
+      engine.startMigration({ vm: 'vm1', to: 'h3' }, by),
+      (error) =>
+        error instanceof FerryError &&
+        error.reasons.map(({ code, host: where }) => `${where} ${code}`).join() === 'h1 facts-missing',
+    );
+  },
+);
 
-test('a host whose daemon takes no further client is passed over; where it is the only one, that is the reason, and nothing is begun', async () => {
-  await guests(2);
-  host('h2').full = true;
-  assert.equal((await ended((await engine.startMigration({ vm: 'vm0', preferHost: 'h2' }, by)).id)).to?.name, 'h3');
-  fleet.calls.length = 0;
-  const full = (error: unknown) => error instanceof FerryError && error.reasons.map(({ code }) => code).join() === 'target-full';
-  await assert.rejects(engine.startMigration({ vm: 'vm1', to: 'h2' }, by), full);
-  await assert.rejects(engine.planMigration({ vm: 'vm1', to: 'h2' }, patience()), full);
-  assert.deepEqual(fleet.calls, []);
-});
+test(
+  'a host whose daemon takes no further client is passed over; where it is the only one, that is the ' +
+    'reason, and nothing is begun',
+  async () => {
+    await guests(2);
+    host('h2').full = true;
+    assert.equal((await ended((await engine.startMigration({ vm: 'vm0', preferHost: 'h2' }, by)).id)).to?.name, 'h3');
+    fleet.calls.length = 0;
+    const full = (error: unknown) =>
+      error instanceof FerryError && error.reasons.map(({ code }) => code).join() === 'target-full';
+    await assert.rejects(engine.startMigration({ vm: 'vm1', to: 'h2' }, by), full);
+    await assert.rejects(engine.planMigration({ vm: 'vm1', to: 'h2' }, patience()), full);
+    assert.deepEqual(fleet.calls, []);
+  },
+);
 
 /** Nine go to h3 and take their time; a tenth waits for one of them. */
 async function oneThatWaits(request: MigrationRequest): Promise<{ readonly id: string; readonly uuid: string }> {
@@ -140,7 +187,10 @@ test('while it waited its target was removed: that is the reason', async () => {
   const { id } = await oneThatWaits({ to: 'h2' });
   await engine.removeHost('h2');
   const migration = await ended(id);
-  assert.deepEqual([migration.outcome, codesOf(migration), migration.vmIsNow], ['failed', ['target-removed'], { host: 'h1', state: 'running' }]);
+  assert.deepEqual(
+    [migration.outcome, codesOf(migration), migration.vmIsNow],
+    ['failed', ['target-removed'], { host: 'h1', state: 'running' }],
+  );
 });
 
 test('while it waited the VM was undefined: that is the reason, and nowhere is where it is', async () => {
@@ -157,14 +207,23 @@ test('while it waited somebody else moved the VM: that is the reason, and it is 
   host('h1').domains.delete(uuid);
   fleet.run('h2', domain);
   const migration = await ended(id);
-  assert.deepEqual([migration.outcome, codesOf(migration), migration.vmIsNow], ['failed', ['vm-moved'], { host: 'h2', state: 'running' }]);
+  assert.deepEqual(
+    [migration.outcome, codesOf(migration), migration.vmIsNow],
+    ['failed', ['vm-moved'], { host: 'h2', state: 'running' }],
+  );
 });
 
 test('a plan refuses what a start would: an unknown host, and a VM that is on its way', async () => {
   await guests(1);
-  await assert.rejects(engine.planMigration({ vm: 'vm0', to: 'h9' }, patience()), (error) => error instanceof FerryError && error.code === 'host-unknown');
+  await assert.rejects(
+    engine.planMigration({ vm: 'vm0', to: 'h9' }, patience()),
+    (error) => error instanceof FerryError && error.code === 'host-unknown',
+  );
   fleet.next.durationMs = 20_000;
   const { id } = await engine.startMigration({ vm: 'vm0', to: 'h2' }, by);
-  await assert.rejects(engine.planMigration({ vm: 'vm0', to: 'h3' }, patience()), (error) => error instanceof FerryError && error.code === 'vm-already-migrating');
+  await assert.rejects(
+    engine.planMigration({ vm: 'vm0', to: 'h3' }, patience()),
+    (error) => error instanceof FerryError && error.code === 'vm-already-migrating',
+  );
   await ended(id);
 });

@@ -1,6 +1,8 @@
 /**
- * What Ferry made on a host for a move that is not finished, and what finished moves left behind, by machine and path. A record is written
- * before the thing it speaks of is touched, so that a later look knows whose it is. A machine keeps its records when its host is removed and added again.
+ * What Ferry made on a host for a move that is not finished, and what finished moves left behind, by machine and
+ * path. A record is written
+ * before the thing it speaks of is touched, so that a later look knows whose it is. A machine keeps its records when
+ * its host is removed and added again.
  */
 import { normalPath, type VolumeRecord } from '@ferry/core';
 import type { IntentStore } from './ports.ts';
@@ -25,11 +27,15 @@ export interface Records {
 const keyOf = (of: string, path: string): string => `${prefix}${of}/${encodeURIComponent(normalPath(path))}`;
 
 /** The record is of this host, under whatever id it was known. */
-export const isRecordOf = (record: Pick<VolumeRecord, 'host' | 'machine'>, { id, machine }: RecordPlace): boolean => (record.machine === undefined ? record.host === id : record.machine === machine);
+export const isRecordOf = (record: Pick<VolumeRecord, 'host' | 'machine'>, { id, machine }: RecordPlace): boolean =>
+  record.machine === undefined ? record.host === id : record.machine === machine;
 
 export function createRecords(intents: IntentStore): Records {
   // records of earlier versions are kept by the host's id
-  const keysOf = ({ host, machine, path }: Pick<VolumeRecord, 'host' | 'machine' | 'path'>): readonly string[] => [...(machine === undefined ? [] : [keyOf(machine, path)]), keyOf(host, path)];
+  const keysOf = ({ host, machine, path }: Pick<VolumeRecord, 'host' | 'machine' | 'path'>): readonly string[] => [
+    ...(machine === undefined ? [] : [keyOf(machine, path)]),
+    keyOf(host, path),
+  ];
   return {
     async at({ id, machine }, path) {
       for (const key of keysOf({ host: id, machine, path })) {
@@ -40,7 +46,10 @@ export function createRecords(intents: IntentStore): Records {
     },
     async put(record) {
       const [key = '', ...older] = keysOf(record);
-      await intents.commit([{ op: 'put', key, value: record }, ...older.map((each) => ({ op: 'delete' as const, key: each }))]);
+      await intents.commit([
+        { op: 'put', key, value: record },
+        ...older.map((each) => ({ op: 'delete' as const, key: each })),
+      ]);
     },
     async drop(record) {
       await intents.commit(keysOf(record).map((key) => ({ op: 'delete' as const, key })));

@@ -1,5 +1,6 @@
 /**
- * Keeps the engine's time steady while migrations run, also over a restart of the control plane, and lets it follow the machine's clock when none does.
+ * Keeps the engine's time steady while migrations run, also over a restart of the control plane, and lets it follow
+ * the machine's clock when none does.
  */
 import type { Clock, IntentStore, TimeAnchor } from './ports.ts';
 

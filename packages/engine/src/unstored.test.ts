@@ -1,4 +1,7 @@
-/** A store that refuses while a migration runs, on the fake fleet: what is true is said, nothing is begun, and it goes on once there is room. */
+/**
+ * A store that refuses while a migration runs, on the fake fleet: what is true is said, nothing is begun, and it goes
+ * on once there is room.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FerryError } from '@ferry/core';
@@ -42,11 +45,19 @@ test('a full disk is told on the migration and on what is asked of it; nothing w
     // the guest moves all the same, and that is said
     await until(async () => (await now())?.vmIsNow?.host === 'h2');
     assert.equal((await now())?.phase, 'transferring', 'what is decided waits');
-    for (const ask of [engine.tuneMigration(id, { maxBandwidthMiBPerSecond: 5 }, patience()), engine.abortMigration(id), engine.pauseMigration(id)]) await assert.rejects(ask, refusedAsFull);
+    for (const ask of [
+      engine.tuneMigration(id, { maxBandwidthMiBPerSecond: 5 }, patience()),
+      engine.abortMigration(id),
+      engine.pauseMigration(id),
+    ])
+      await assert.rejects(ask, refusedAsFull);
     noRoom = false;
     await until(async () => (await now())?.outcome !== undefined);
     const end = await now();
-    assert.deepEqual([end?.outcome, end?.attention, end?.vmIsNow], ['succeeded', undefined, { host: 'h2', state: 'running' }]);
+    assert.deepEqual(
+      [end?.outcome, end?.attention, end?.vmIsNow],
+      ['succeeded', undefined, { host: 'h2', state: 'running' }],
+    );
   } finally {
     noRoom = false;
     await engine.close();

@@ -1,4 +1,5 @@
-// Waiting calls in two lanes: urgent ones first, each lane in its order. Taking is constant time also with thousands waiting.
+// Waiting calls in two lanes: urgent ones first, each lane in its order. Taking is constant time also with thousands
+// waiting.
 import type { Priority } from './procedure.ts';
 
 export interface CallQueue<T> {

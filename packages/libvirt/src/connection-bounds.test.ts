@@ -42,8 +42,12 @@ test('a thousand calls under one signal have one listener, and none once they ha
 test('the signal ends every call under it', async () => {
   const { connection } = pair();
   const ending = new AbortController();
-  const calls = Array.from({ length: 6 }, () => connection.call(p.connectGetHostname, undefined, { signal: ending.signal }));
-  const refused = calls.map((call, index) => assert.rejects(call, lost('cancelled', index < 4 ? 'unknown' : 'not-started')));
+  const calls = Array.from({ length: 6 }, () =>
+    connection.call(p.connectGetHostname, undefined, { signal: ending.signal }),
+  );
+  const refused = calls.map((call, index) =>
+    assert.rejects(call, lost('cancelled', index < 4 ? 'unknown' : 'not-started')),
+  );
   await new Promise((resolve) => {
     setImmediate(resolve);
   });
@@ -55,7 +59,12 @@ test('the signal ends every call under it', async () => {
 test('a peer that answers pings and no call: each call ends in time, the waiting ones unsent', async () => {
   const { peer, connection } = pair({ callTimeoutMs: 20 });
   await Promise.all(
-    Array.from({ length: 6 }, (_, index) => assert.rejects(connection.call(p.connectGetHostname, undefined), lost('timeout', index < 4 ? 'unknown' : 'not-started'))),
+    Array.from({ length: 6 }, (_, index) =>
+      assert.rejects(
+        connection.call(p.connectGetHostname, undefined),
+        lost('timeout', index < 4 ? 'unknown' : 'not-started'),
+      ),
+    ),
   );
   assert.equal(peer.sent.length, 4, 'what was given up is not sent later');
 });
@@ -63,7 +72,15 @@ test('a peer that answers pings and no call: each call ends in time, the waiting
 test("the steps of a migration are their caller's to bound", async () => {
   const { connection } = pair({ callTimeoutMs: 1 });
   let ended = false;
-  const perform = connection.call(p.domainMigratePerform3Params, { dom, destinationUri: 'qemu+tcp://x/system', params: [], cookieIn: new Uint8Array(0), flags: 0 }).catch(() => (ended = true));
+  const perform = connection
+    .call(p.domainMigratePerform3Params, {
+      dom,
+      destinationUri: 'qemu+tcp://x/system',
+      params: [],
+      cookieIn: new Uint8Array(0),
+      flags: 0,
+    })
+    .catch(() => (ended = true));
   await assert.rejects(connection.call(p.domainDestroyFlags, { dom, flags: 0 }), lost('timeout', 'unknown'));
   assert.equal(ended, false);
   await connection.close();
@@ -72,7 +89,9 @@ test("the steps of a migration are their caller's to bound", async () => {
 
 test('no more calls wait than a host may have domains', async () => {
   const { connection } = pair();
-  const calls = Array.from({ length: 16_384 + 4 }, () => connection.call(p.connectGetHostname, undefined).catch(() => undefined));
+  const calls = Array.from({ length: 16_384 + 4 }, () =>
+    connection.call(p.connectGetHostname, undefined).catch(() => undefined),
+  );
   await assert.rejects(connection.call(p.connectGetHostname, undefined), lost('overloaded', 'not-started'));
   await connection.close();
   await Promise.all(calls);
@@ -126,14 +145,41 @@ test('a flood is handled in turns: others are not kept waiting until its end', a
 
 test('statistics are bounded over all domains together', () => {
   const params = Array.from({ length: 140_000 }, () => ({ field: 'a', kind: 'int', value: 1 }) as const);
-  assert.equal(statsRecords.read(new XdrReader(encode(statsRecords, [{ dom, params }, { dom, params: [] }]))).length, 2);
-  const bytes = encode(statsRecords, [{ dom, params }, { dom, params }]);
+  assert.equal(
+    statsRecords.read(
+      new XdrReader(
+        encode(statsRecords, [
+          { dom, params },
+          { dom, params: [] },
+        ]),
+      ),
+    ).length,
+    2,
+  );
+  const bytes = encode(statsRecords, [
+    { dom, params },
+    { dom, params },
+  ]);
   assert.throws(() => statsRecords.read(new XdrReader(bytes)), ProtocolError);
 });
 
 test("the text of a host's error is bounded", () => {
   const text = 'x'.repeat(100_000);
-  const read = errorPayload.read(new XdrReader(encode(errorPayload, { code: 1, domain: 0, level: 2, message: text, str1: text, str2: undefined, str3: undefined, int1: 0, int2: 0 })));
+  const read = errorPayload.read(
+    new XdrReader(
+      encode(errorPayload, {
+        code: 1,
+        domain: 0,
+        level: 2,
+        message: text,
+        str1: text,
+        str2: undefined,
+        str3: undefined,
+        int1: 0,
+        int2: 0,
+      }),
+    ),
+  );
   const error = new LibvirtError('X', read);
   assert.ok(error.message.length < 3000 && (error.str1?.length ?? 0) < 3000);
 });

@@ -12,9 +12,15 @@ import type { DomainRef } from './wire-types.ts';
 const dom: DomainRef = { name: 'guest', uuid: '6695eb01-f6a4-8304-79aa-97f2502e193f', id: 1 };
 const label = 'the peer';
 
-function pair(onMessage?: (frame: Frame) => void): { readonly peer: ReturnType<typeof createScriptedPeer>; readonly connection: Connection } {
+function pair(onMessage?: (frame: Frame) => void): {
+  readonly peer: ReturnType<typeof createScriptedPeer>;
+  readonly connection: Connection;
+} {
   const peer = createScriptedPeer();
-  return { peer, connection: createConnection(peer.transport, { label, ...(onMessage === undefined ? {} : { onMessage }) }) };
+  return {
+    peer,
+    connection: createConnection(peer.transport, { label, ...(onMessage === undefined ? {} : { onMessage }) }),
+  };
 }
 
 async function lossOf(promise: Promise<unknown>): Promise<ConnectionLostError> {
@@ -26,7 +32,8 @@ async function lossOf(promise: Promise<unknown>): Promise<ConnectionLostError> {
   return error;
 }
 
-const hostname = (connection: Connection): Promise<{ readonly hostname: string }> => connection.call(p.connectGetHostname, undefined);
+const hostname = (connection: Connection): Promise<{ readonly hostname: string }> =>
+  connection.call(p.connectGetHostname, undefined);
 
 test('replies find their calls by serial, in any order, also one byte at a time', async () => {
   const { peer, connection } = pair();
@@ -61,7 +68,12 @@ test("an event with the serial of a waiting call goes to the event's receiver", 
   const call = hostname(connection);
   await until('it is sent', () => peer.sent.length === 1);
   assert.equal(peer.sent[0]?.serial, 1);
-  peer.deliver(frameBytes({ type: FrameType.MESSAGE, serial: 1, procedure: p.connectGetHostname.number }, Buffer.from('0000000000000000', 'hex')));
+  peer.deliver(
+    frameBytes(
+      { type: FrameType.MESSAGE, serial: 1, procedure: p.connectGetHostname.number },
+      Buffer.from('0000000000000000', 'hex'),
+    ),
+  );
   await until('the event is seen', () => seen.length === 1);
   peer.reply(peer.sent[0], p.connectGetHostname, { hostname: 'x1' });
   assert.deepEqual(await call, { hostname: 'x1' });
@@ -71,7 +83,17 @@ test("the server's no becomes a LibvirtError with all its fields", async () => {
   const { peer, connection } = pair();
   const call = connection.call(p.domainLookupByName, { name: 'nosuch' });
   await until('it is sent', () => peer.sent.length === 1);
-  const fields = { code: 42, domain: 10, level: 2, message: 'Domain not found', str1: 'a %s', str2: 'b', str3: undefined, int1: 28, int2: -1 };
+  const fields = {
+    code: 42,
+    domain: 10,
+    level: 2,
+    message: 'Domain not found',
+    str1: 'a %s',
+    str2: 'b',
+    str3: undefined,
+    int1: 28,
+    int2: -1,
+  };
   peer.refuse(peer.sent[0], fields);
   await assert.rejects(call, (error) => {
     assert.ok(error instanceof LibvirtError);
@@ -89,18 +111,38 @@ test("the server's no becomes a LibvirtError with all its fields", async () => {
 const REPLY_TO_1 = { serial: 1, procedure: p.connectGetHostname.number };
 const badStreams: readonly { readonly name: string; readonly bytes: Buffer; readonly says: RegExp }[] = [
   { name: 'an oversized length', bytes: Buffer.from('7fffffff20008086', 'hex'), says: /longer than libvirt's limit/ },
-  { name: 'a length below that of a header', bytes: Buffer.from('0000001b20008086', 'hex'), says: /shorter than its header/ },
+  {
+    name: 'a length below that of a header',
+    bytes: Buffer.from('0000001b20008086', 'hex'),
+    says: /shorter than its header/,
+  },
   { name: 'a length of 0', bytes: Buffer.alloc(4), says: /shorter than its header/ },
-  { name: 'a payload that ends too early', bytes: frameBytes(REPLY_TO_1, Buffer.from('00000010', 'hex')), says: /too early/ },
+  {
+    name: 'a payload that ends too early',
+    bytes: frameBytes(REPLY_TO_1, Buffer.from('00000010', 'hex')),
+    says: /too early/,
+  },
   { name: 'a payload with bytes left over', bytes: frameBytes(REPLY_TO_1, Buffer.alloc(8)), says: /too many/ },
   { name: 'a text beyond the limit', bytes: frameBytes(REPLY_TO_1, Buffer.from('7fffffff', 'hex')), says: /limit/ },
-  { name: 'a reply to an unknown serial', bytes: frameBytes({ serial: 99, procedure: p.connectGetHostname.number }), says: /nobody called/ },
+  {
+    name: 'a reply to an unknown serial',
+    bytes: frameBytes({ serial: 99, procedure: p.connectGetHostname.number }),
+    says: /nobody called/,
+  },
   { name: 'a reply of another procedure', bytes: frameBytes({ serial: 1, procedure: 14 }), says: /nobody called/ },
-  { name: 'a reply of another program', bytes: frameBytes({ ...REPLY_TO_1, program: 0x2000_8087 }), says: /nobody called/ },
+  {
+    name: 'a reply of another program',
+    bytes: frameBytes({ ...REPLY_TO_1, program: 0x2000_8087 }),
+    says: /nobody called/,
+  },
   { name: 'a reply with an unknown status', bytes: frameBytes({ ...REPLY_TO_1, status: 7 }), says: /status 7/ },
   { name: 'a call from the server', bytes: frameBytes({ ...REPLY_TO_1, type: FrameType.CALL }), says: /type 0/ },
   { name: 'a frame of an unknown type', bytes: frameBytes({ ...REPLY_TO_1, type: 77 }), says: /type 77/ },
-  { name: 'an error that is none', bytes: frameBytes({ ...REPLY_TO_1, status: FrameStatus.ERROR }, Buffer.alloc(4)), says: /too early/ },
+  {
+    name: 'an error that is none',
+    bytes: frameBytes({ ...REPLY_TO_1, status: FrameStatus.ERROR }, Buffer.alloc(4)),
+    says: /too early/,
+  },
 ];
 
 for (const { name, bytes, says } of badStreams) {
@@ -111,7 +153,10 @@ for (const { name, bytes, says } of badStreams) {
     await until('it is sent', () => peer.sent.length === 1);
     peer.deliver(bytes);
     const { outcome, reason, cause, message, procedure } = await lost;
-    assert.deepEqual({ outcome, reason, procedure }, { outcome: 'unknown', reason: 'protocol-error', procedure: 'CONNECT_GET_HOSTNAME' });
+    assert.deepEqual(
+      { outcome, reason, procedure },
+      { outcome: 'unknown', reason: 'protocol-error', procedure: 'CONNECT_GET_HOSTNAME' },
+    );
     assert.ok(cause instanceof ProtocolError);
     assert.match(message, says);
     assert.match(message, /^the peer: /);
@@ -172,14 +217,20 @@ test('of five slow calls the fifth waits, and an urgent one goes before it', asy
   await urgent;
   assert.equal(peer.sent[5]?.procedure, p.domainGetXmlDesc.number);
   for (const index of [0, 1, 3, 5]) peer.reply(peer.sent[index], p.domainGetXmlDesc, { xml: String(index) });
-  assert.deepEqual((await Promise.all(slow)).map(({ xml }) => xml), ['0', '1', '2', '3', '5']);
+  assert.deepEqual(
+    (await Promise.all(slow)).map(({ xml }) => xml),
+    ['0', '1', '2', '3', '5'],
+  );
 });
 
 test('a cancelled call is unknown once sent, and keeps its place until the answer comes', async () => {
   const { peer, connection } = pair();
   const aborts = Array.from({ length: 6 }, () => new AbortController());
   const calls = aborts.map(({ signal }) => connection.call(p.connectGetHostname, undefined, { signal }));
-  const [sentOne, waitingOne] = [lossOf(calls[0] ?? Promise.reject(new Error())), lossOf(calls[4] ?? Promise.reject(new Error()))];
+  const [sentOne, waitingOne] = [
+    lossOf(calls[0] ?? Promise.reject(new Error())),
+    lossOf(calls[4] ?? Promise.reject(new Error())),
+  ];
   await until('four are sent', () => peer.sent.length === 4);
   aborts[0]?.abort(new Error('enough'));
   aborts[4]?.abort();
@@ -192,7 +243,10 @@ test('a cancelled call is unknown once sent, and keeps its place until the answe
   await until('the sixth takes its place', () => peer.sent.length === 5);
   for (const index of [1, 2, 3, 4]) peer.reply(peer.sent[index], p.connectGetHostname, { hostname: String(index) });
   const answers = await Promise.all([1, 2, 3, 5].flatMap((index) => calls[index] ?? []));
-  assert.deepEqual(answers.map((answer) => answer.hostname), ['1', '2', '3', '4']);
+  assert.deepEqual(
+    answers.map((answer) => answer.hostname),
+    ['1', '2', '3', '4'],
+  );
   assert.equal(peer.sent.length, 5, 'nothing of the call that was cancelled while it waited');
 });
 
@@ -229,7 +283,14 @@ test('a ping is answered before what else waits to be written', async () => {
   const { program, procedure, type, serial, status, payload } = peer.sent[4] ?? assert.fail();
   assert.deepEqual(
     { program, procedure, type, serial, status, bytes: payload.length },
-    { program: Program.KEEPALIVE, procedure: KeepaliveProcedure.PONG, type: FrameType.MESSAGE, serial: 0, status: 0, bytes: 0 },
+    {
+      program: Program.KEEPALIVE,
+      procedure: KeepaliveProcedure.PONG,
+      type: FrameType.MESSAGE,
+      serial: 0,
+      status: 0,
+      bytes: 0,
+    },
   );
   peer.end();
   await Promise.all(calls);
@@ -242,7 +303,9 @@ test('a silent peer is lost after count + 1 intervals, with count pings', async 
   const { outcome, reason } = await lossOf(hostname(connection));
   assert.deepEqual({ outcome, reason }, { outcome: 'unknown', reason: 'keepalive-timeout' });
   assert.ok(performance.now() - started >= 76, 'not before four intervals');
-  const pings = peer.sent.filter(({ program, procedure }) => program === Program.KEEPALIVE && procedure === KeepaliveProcedure.PING);
+  const pings = peer.sent.filter(
+    ({ program, procedure }) => program === Program.KEEPALIVE && procedure === KeepaliveProcedure.PING,
+  );
   assert.equal(pings.length, 3);
   assert.ok(peer.closed);
 });
@@ -294,5 +357,8 @@ test('serials start at 1 and are not used twice', async () => {
     peer.reply(peer.sent[index], p.connectGetHostname, { hostname: 'x' });
     await call;
   }
-  assert.deepEqual(peer.sent.map(({ serial }) => serial), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  assert.deepEqual(
+    peer.sent.map(({ serial }) => serial),
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+  );
 });

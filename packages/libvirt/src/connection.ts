@@ -1,14 +1,25 @@
-// One RPC connection: calls multiplexed by serial with a bound on those in flight, pings answered, replies routed by the
+// One RPC connection: calls multiplexed by serial with a bound on those in flight, pings answered, replies routed by
+// the
 // frame's type. It knows the protocol, not what a host is: opening it, events and sessions are built on top.
 // One bad frame, reply or payload ends it. A call without an answer ends in ConnectionLostError, never in a retry.
 // At most four calls are in flight, since the daemon stops reading a connection (pings too) while five are in work;
 // a call whose caller gave up keeps its place until its answer comes, because the daemon is still at work on it.
-// Whatever the other side does, every queue and every wait has a bound: it is not read while it does not read, and lost when it goes on
-// so; a call without an answer in time is given up; and work for one connection is cut into short turns, so that no other waits for it.
+// Whatever the other side does, every queue and every wait has a bound: it is not read while it does not read, and
+// lost when it goes on
+// so; a call without an answer in time is given up; and work for one connection is cut into short turns, so that no
+// other waits for it.
 import { createCallQueue } from './call-queue.ts';
 import { ConnectionLostError, LibvirtError, ProtocolError } from './errors.ts';
 import type { LossReason } from './errors.ts';
-import { beginFrame, createFrameParser, endFrame, FrameStatus, FrameType, KeepaliveProcedure, Program } from './frame.ts';
+import {
+  beginFrame,
+  createFrameParser,
+  endFrame,
+  FrameStatus,
+  FrameType,
+  KeepaliveProcedure,
+  Program,
+} from './frame.ts';
 import type { Frame } from './frame.ts';
 import { startKeepalive } from './keepalive.ts';
 import type { Keepalive, KeepaliveOptions } from './keepalive.ts';
@@ -27,7 +38,10 @@ const CLOSE_TIMEOUT_MS = 1000;
 const MAX_BEFORE_REPLY_BYTES = 64 * 1024 * 1024;
 /** As many as a host may have domains. */
 const MAX_CALLS_WAITING = 16_384;
-/** What a 'quick' call may take when nothing else is said: libvirt itself waits up to 30 s for another job of the same domain. */
+/**
+ * What a 'quick' call may take when nothing else is said: libvirt itself waits up to 30 s for another job of the same
+ * domain.
+ */
 const CALL_TIMEOUT_MS = 60_000;
 /** How much longer a 'slow' one may take. */
 const SLOW_FACTOR = 10;
@@ -49,7 +63,10 @@ export interface CallOptions {
 export interface ConnectionOptions {
   /** What error sentences call the other side. */
   readonly label: string;
-  /** Events. Called in the order of the wire, before any later frame is looked at. A ProtocolError ends the connection. */
+  /**
+   * Events. Called in the order of the wire, before any later frame is looked at. A ProtocolError ends the
+   * connection.
+   */
   readonly onMessage?: (frame: Frame) => void;
   /** What a 'quick' call may take, 60 s unless given; a 'slow' one ten times that. */
   readonly callTimeoutMs?: number | undefined;
@@ -59,11 +76,17 @@ export interface ConnectionOptions {
 
 export interface Connection extends AsyncDisposable {
   call<A, R>(procedure: Procedure<A, R>, args: A, options?: CallOptions): Promise<R>;
-  /** Makes a call that opens a stream. One at a time, on a connection that does nothing else: a slow consumer stalls all of it. */
+  /**
+   * Makes a call that opens a stream. One at a time, on a connection that does nothing else: a slow consumer stalls
+   * all of it.
+   */
   openStream<A, R>(procedure: Procedure<A, R>, args: A, options?: CallOptions): Promise<Stream>;
   startKeepalive(options: KeepaliveOptions): void;
   readonly freeSlots: number;
-  /** Resolves, never rejects, with the reason when the connection is lost, with undefined when it was closed on this side. */
+  /**
+   * Resolves, never rejects, with the reason when the connection is lost, with undefined when it was closed on this
+   * side.
+   */
   readonly closed: Promise<Error | undefined>;
   /** Frames that were dropped because they belong to nothing known. */
   readonly droppedFrames: number;
@@ -88,7 +111,11 @@ export function createConnection(transport: Transport, options: ConnectionOption
   const queue = createCallQueue<Call>();
   const aborts = createSharedAborts();
   const quickMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
-  const timeoutsMs: Readonly<Record<Patience, number | undefined>> = { quick: quickMs, slow: quickMs * SLOW_FACTOR, 'open-ended': undefined };
+  const timeoutsMs: Readonly<Record<Patience, number | undefined>> = {
+    quick: quickMs,
+    slow: quickMs * SLOW_FACTOR,
+    'open-ended': undefined,
+  };
   const inFlight = new Map<number, Call>();
   const closed = Promise.withResolvers<Error | undefined>();
   let state: 'open' | 'closing' | 'closed' = 'open';
@@ -116,7 +143,14 @@ export function createConnection(transport: Transport, options: ConnectionOption
 
   const sendKeepalive = (procedure: number): void => {
     const frame = new XdrWriter();
-    const header = { program: Program.KEEPALIVE, version: 1, procedure, type: FrameType.MESSAGE, serial: 0, status: FrameStatus.OK };
+    const header = {
+      program: Program.KEEPALIVE,
+      version: 1,
+      procedure,
+      type: FrameType.MESSAGE,
+      serial: 0,
+      status: FrameStatus.OK,
+    };
     endFrame(frame, beginFrame(frame, header));
     transport.send(frame.take());
   };
@@ -140,13 +174,27 @@ export function createConnection(transport: Transport, options: ConnectionOption
     };
     for (const call of inFlight.values()) call.fail(lost('unknown', call));
     inFlight.clear();
-    stream?.fail(new ConnectionLostError('unknown', reason, `${label}: ${sentence} in the middle of a stream.`, undefined, cause === undefined ? undefined : { cause }));
+    stream?.fail(
+      new ConnectionLostError(
+        'unknown',
+        reason,
+        `${label}: ${sentence} in the middle of a stream.`,
+        undefined,
+        cause === undefined ? undefined : { cause },
+      ),
+    );
     for (let call = queue.take(); call !== undefined; call = queue.take()) call.fail(lost('not-started', call));
     transport.close();
     closed.resolve(
       reason === 'closed'
         ? undefined
-        : new ConnectionLostError('unknown', reason, `${label}: ${sentence}.`, undefined, cause === undefined ? undefined : { cause }),
+        : new ConnectionLostError(
+            'unknown',
+            reason,
+            `${label}: ${sentence}.`,
+            undefined,
+            cause === undefined ? undefined : { cause },
+          ),
     );
   };
 
@@ -190,7 +238,9 @@ export function createConnection(transport: Transport, options: ConnectionOption
     // a write that fails is told as a reply to the call that opened the stream
     if (call === undefined && ofStream(frame)) return stream?.onFrame(frame);
     if (call === undefined || frame.program !== call.procedure.program || frame.procedure !== call.procedure.number) {
-      throw new ProtocolError(`a reply to procedure ${frame.procedure} with serial ${frame.serial}, which nobody called`);
+      throw new ProtocolError(
+        `a reply to procedure ${frame.procedure} with serial ${frame.serial}, which nobody called`,
+      );
     }
     const reader = new XdrReader(frame.payload);
     if (frame.type === FrameType.REPLY_WITH_FDS) reader.u32();
@@ -213,7 +263,8 @@ export function createConnection(transport: Transport, options: ConnectionOption
 
   const onFrame = (frame: Frame): void => {
     if (frame.program === Program.KEEPALIVE) {
-      // at once, before anything that waits to be written: a late answer costs the connection; one tells as much as many
+      // at once, before anything that waits to be written: a late answer costs the connection; one tells as much as
+      // many
       if (frame.type === FrameType.MESSAGE && frame.procedure === KeepaliveProcedure.PING && !pingAnswered) {
         pingAnswered = true;
         sendKeepalive(KeepaliveProcedure.PONG);
@@ -232,7 +283,8 @@ export function createConnection(transport: Transport, options: ConnectionOption
       case FrameType.STREAM:
       case FrameType.STREAM_HOLE:
         if (ofStream(frame)) {
-          if (opening && (stream?.unreadBytes ?? 0) > MAX_BEFORE_REPLY_BYTES) throw new ProtocolError('a stream goes on and on without a reply to the call that opened it');
+          if (opening && (stream?.unreadBytes ?? 0) > MAX_BEFORE_REPLY_BYTES)
+            throw new ProtocolError('a stream goes on and on without a reply to the call that opened it');
           return stream?.onFrame(frame);
         }
         throw new ProtocolError(`a stream with serial ${frame.serial}, which nobody opened`);
@@ -241,7 +293,8 @@ export function createConnection(transport: Transport, options: ConnectionOption
     }
   };
 
-  // The peer's pings wait unread behind the stream's data, and it would give this side up: a pong now and then tells it otherwise.
+  // The peer's pings wait unread behind the stream's data, and it would give this side up: a pong now and then tells
+  // it otherwise.
   const withoutReading = async (room: Promise<void>): Promise<void> => {
     keepalive?.pause();
     const stillHere = setInterval(() => sendKeepalive(KeepaliveProcedure.PONG), STILL_HERE_INTERVAL_MS).unref();
@@ -256,7 +309,10 @@ export function createConnection(transport: Transport, options: ConnectionOption
   // Who does not take answers is asked for nothing and answered nothing more: else they would pile up here.
   const untilItReads = async (): Promise<void> => {
     keepalive?.pause();
-    const patience = setTimeout(() => lose('not-reading'), options.notReadingTimeoutMs ?? NOT_READING_TIMEOUT_MS).unref();
+    const patience = setTimeout(
+      () => lose('not-reading'),
+      options.notReadingTimeoutMs ?? NOT_READING_TIMEOUT_MS,
+    ).unref();
     try {
       await transport.drained();
     } finally {
@@ -287,14 +343,22 @@ export function createConnection(transport: Transport, options: ConnectionOption
           setImmediate(resolve);
         });
       }
-      lose('peer-closed', parser.pendingBytes > 0 ? new ProtocolError('the stream ended in the middle of a frame') : undefined);
+      lose(
+        'peer-closed',
+        parser.pendingBytes > 0 ? new ProtocolError('the stream ended in the middle of a frame') : undefined,
+      );
     } catch (error) {
       const cause = error instanceof Error ? error : new Error(String(error));
       lose(cause instanceof ProtocolError ? 'protocol-error' : 'transport-error', cause);
     }
   };
 
-  const call = <A, R>(procedure: Procedure<A, R>, args: A, callOptions?: CallOptions, leaving?: (serial: number) => void): Promise<R> => {
+  const call = <A, R>(
+    procedure: Procedure<A, R>,
+    args: A,
+    callOptions?: CallOptions,
+    leaving?: (serial: number) => void,
+  ): Promise<R> => {
     const signal = callOptions?.signal;
     const { promise, resolve, reject } = Promise.withResolvers<R>();
     let forget: (() => void) | undefined;
@@ -307,7 +371,15 @@ export function createConnection(transport: Transport, options: ConnectionOption
     const giveUp = (reason: 'cancelled' | 'timeout', why: string, cause?: unknown): void => {
       const outcome = entry.given === 'sent' ? 'unknown' : 'not-started';
       const end = outcome === 'unknown' ? 'after it was sent; its outcome is unknown' : 'before it was sent';
-      entry.fail(new ConnectionLostError(outcome, reason, `${label}: the wait for ${procedure.name} ${why} ${end}.`, procedure.name, { cause }));
+      entry.fail(
+        new ConnectionLostError(
+          outcome,
+          reason,
+          `${label}: the wait for ${procedure.name} ${why} ${end}.`,
+          procedure.name,
+          { cause },
+        ),
+      );
     };
     const onAbort = (): void => giveUp('cancelled', 'was cancelled', signal?.reason);
     const entry: Call = {
@@ -339,11 +411,22 @@ export function createConnection(transport: Transport, options: ConnectionOption
         ),
       );
     } else if (queue.size >= MAX_CALLS_WAITING) {
-      entry.fail(new ConnectionLostError('not-started', 'overloaded', `${label}: ${procedure.name} was not sent, ${queue.size} calls wait already.`, procedure.name));
+      entry.fail(
+        new ConnectionLostError(
+          'not-started',
+          'overloaded',
+          `${label}: ${procedure.name} was not sent, ${queue.size} calls wait already.`,
+          procedure.name,
+        ),
+      );
     } else {
       if (signal !== undefined) forget = aborts.add(signal, onAbort);
       const withinMs = timeoutsMs[procedure.patience];
-      if (withinMs !== undefined) patience = setTimeout(() => giveUp('timeout', `ended without an answer after ${withinMs} ms,`), withinMs).unref();
+      if (withinMs !== undefined)
+        patience = setTimeout(
+          () => giveUp('timeout', `ended without an answer after ${withinMs} ms,`),
+          withinMs,
+        ).unref();
       queue.add(procedure.priority, entry);
       dispatch();
     }
@@ -355,12 +438,20 @@ export function createConnection(transport: Transport, options: ConnectionOption
     let opened: StreamState | undefined;
     opening = true;
     try {
-      // known before the call leaves: the daemon's stream and its reply come from two threads, and the first piece may overtake the reply
+      // known before the call leaves: the daemon's stream and its reply come from two threads, and the first piece
+      // may overtake the reply
       await call(procedure, args, callOptions, (serial) => {
         opened = createStream(serial, procedure, {
           write: (type, status, payload) => {
             const frame = new XdrWriter();
-            const start = beginFrame(frame, { program: Program.REMOTE, version: 1, procedure: procedure.number, type, serial, status });
+            const start = beginFrame(frame, {
+              program: Program.REMOTE,
+              version: 1,
+              procedure: procedure.number,
+              type,
+              serial,
+              status,
+            });
             frame.raw(payload);
             endFrame(frame, start);
             if (state !== 'closed') transport.send(frame.take());
@@ -428,7 +519,9 @@ function explainLoss(reason: LossReason, cause: Error | undefined): string {
     case 'closed':
       return 'the connection was closed on this side';
     case 'peer-closed':
-      return cause === undefined ? 'the other side closed the connection' : `the connection was cut off (${cause.message})`;
+      return cause === undefined
+        ? 'the other side closed the connection'
+        : `the connection was cut off (${cause.message})`;
     case 'keepalive-timeout':
       return 'the other side fell silent and did not answer keepalive pings';
     case 'protocol-error':

@@ -60,7 +60,8 @@ export type LossReason =
   | 'transport-error'; // the operating system reported an error
 
 /**
- * A call ended without an answer. `outcome` is 'unknown' when its bytes may have reached the server, which may be carrying
+ * A call ended without an answer. `outcome` is 'unknown' when its bytes may have reached the server, which may be
+ * carrying
  * it out still, and 'not-started' when they were never sent. An unknown outcome is for looking, not for trying again.
  */
 export class ConnectionLostError extends Error {
@@ -69,7 +70,13 @@ export class ConnectionLostError extends Error {
   readonly reason: LossReason;
   /** The call's name in libvirt's protocol; absent when the connection itself is what was lost. */
   readonly procedure: string | undefined;
-  constructor(outcome: 'unknown' | 'not-started', reason: LossReason, message: string, procedure?: string, options?: ErrorOptions) {
+  constructor(
+    outcome: 'unknown' | 'not-started',
+    reason: LossReason,
+    message: string,
+    procedure?: string,
+    options?: ErrorOptions,
+  ) {
     super(message, options);
     this.outcome = outcome;
     this.reason = reason;
@@ -77,7 +84,9 @@ export class ConnectionLostError extends Error {
   }
 }
 
-/** What libvirt sends with an error. The numbers are those of `virErrorNumber`, `virErrorDomain` and `virErrorLevel`. */
+/**
+ * What libvirt sends with an error. The numbers are those of `virErrorNumber`, `virErrorDomain` and `virErrorLevel`.
+ */
 export interface LibvirtErrorFields {
   readonly code: number;
   readonly domain: number;

@@ -19,11 +19,24 @@ const lifecycle = (callbackId: number, event: number): Buffer =>
     { type: FrameType.MESSAGE, serial: 1, procedure: 318 },
     encode(struct({ callbackId: i32, domain, event: i32, detail: i32 }), { callbackId, domain: dom, event, detail: 0 }),
   );
-const noSuchEvent = { code: 1, domain: 7, level: 2, message: 'unsupported event ID', str1: undefined, str2: undefined, str3: undefined, int1: 0, int2: 0 };
+const noSuchEvent = {
+  code: 1,
+  domain: 7,
+  level: 2,
+  message: 'unsupported event ID',
+  str1: undefined,
+  str2: undefined,
+  str3: undefined,
+  int1: 0,
+  int2: 0,
+};
 const register = p.connectDomainEventCallbackRegisterAny;
 
 /** Answers every registration with 100 + its event id, but for those that `unlike` takes care of. */
-async function answerAll(peer: ScriptedPeer, unlike: (eventId: number, index: number) => boolean = () => false): Promise<void> {
+async function answerAll(
+  peer: ScriptedPeer,
+  unlike: (eventId: number, index: number) => boolean = () => false,
+): Promise<void> {
   for (let index = 0; index < eventKinds.length; index++) {
     await until(`registration ${index}`, () => peer.sent.length > index);
     const call = peer.sent[index];
@@ -33,7 +46,10 @@ async function answerAll(peer: ScriptedPeer, unlike: (eventId: number, index: nu
 }
 
 function open(peer: ScriptedPeer): Promise<EventFeed> {
-  return openEventFeed((onMessage) => Promise.resolve(createConnection(peer.transport, { label: 'the peer', onMessage })), {});
+  return openEventFeed(
+    (onMessage) => Promise.resolve(createConnection(peer.transport, { label: 'the peer', onMessage })),
+    {},
+  );
 }
 
 async function take(events: AsyncIterable<DomainEvent | EventGap>, count: number): Promise<(DomainEvent | EventGap)[]> {
@@ -50,13 +66,23 @@ test('an event before the answer to its registration, in one chunk with it, brea
   const opening = open(peer);
   await answerAll(peer, (eventId, index) => {
     if (eventId !== 0) return false;
-    peer.deliver(Buffer.concat([lifecycle(100, 3), replyBytes(peer.sent[index]?.serial ?? 0, register, { callbackId: 100 }), lifecycle(100, 4)]));
+    peer.deliver(
+      Buffer.concat([
+        lifecycle(100, 3),
+        replyBytes(peer.sent[index]?.serial ?? 0, register, { callbackId: 100 }),
+        lifecycle(100, 4),
+      ]),
+    );
     return true;
   });
   const feed = await opening;
   const events = feed.subscribe({ queueLimit: 10, signal: undefined });
   peer.deliver(Buffer.concat([frameBytes({ type: FrameType.MESSAGE, serial: 1, procedure: 171 }), lifecycle(100, 5)]));
-  assert.deepEqual(await take(events, 1), [{ type: 'lifecycle', domain: dom, event: 5, detail: 0 }], 'unknown messages are ignored');
+  assert.deepEqual(
+    await take(events, 1),
+    [{ type: 'lifecycle', domain: dom, event: 5, detail: 0 }],
+    'unknown messages are ignored',
+  );
   peer.end();
 });
 
@@ -93,8 +119,14 @@ test('every subscriber sees all, a slow one a gap, a left one nothing', async ()
   const stopped = feed.subscribe({ queueLimit: 10, signal: stop.signal });
   stop.abort();
   for (let event = 0; event < 5; event++) peer.deliver(lifecycle(100, event));
-  assert.deepEqual((await take(quick, 5)).map((event) => ('event' in event ? event.event : event.type)), [0, 1, 2, 3, 4]);
-  assert.deepEqual((await take(slow, 3)).map((event) => ('event' in event ? event.event : event)), [0, 1, { type: 'gap', dropped: 3 }]);
+  assert.deepEqual(
+    (await take(quick, 5)).map((event) => ('event' in event ? event.event : event.type)),
+    [0, 1, 2, 3, 4],
+  );
+  assert.deepEqual(
+    (await take(slow, 3)).map((event) => ('event' in event ? event.event : event)),
+    [0, 1, { type: 'gap', dropped: 3 }],
+  );
   assert.deepEqual(await Array.fromAsync(stopped), []);
   peer.end();
 });

@@ -65,31 +65,35 @@ test('leaving early tells so', async () => {
 
 test('with any interleaving, items and gaps together account for every push, in order', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 5 }), fc.array(fc.boolean(), { maxLength: 60 }), async (limit, steps) => {
-      const { queue } = queueOf(limit);
-      const items = queue.items[Symbol.asyncIterator]();
-      const seen: Item[] = [];
-      let pushed = 0;
-      let buffered = 0;
-      for (const push of steps) {
-        if (push) {
-          queue.push(pushed++);
-          buffered += 1;
-        } else if (buffered > 0) {
-          const step = await items.next();
-          if (step.done !== true) seen.push(step.value);
-          buffered -= 1;
-          if (typeof step.value === 'object') buffered -= step.value.dropped - 1;
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 5 }),
+      fc.array(fc.boolean(), { maxLength: 60 }),
+      async (limit, steps) => {
+        const { queue } = queueOf(limit);
+        const items = queue.items[Symbol.asyncIterator]();
+        const seen: Item[] = [];
+        let pushed = 0;
+        let buffered = 0;
+        for (const push of steps) {
+          if (push) {
+            queue.push(pushed++);
+            buffered += 1;
+          } else if (buffered > 0) {
+            const step = await items.next();
+            if (step.done !== true) seen.push(step.value);
+            buffered -= 1;
+            if (typeof step.value === 'object') buffered -= step.value.dropped - 1;
+          }
         }
-      }
-      queue.end();
-      for (let step = await items.next(); step.done !== true; step = await items.next()) seen.push(step.value);
-      let expected = 0;
-      for (const item of seen) {
-        if (typeof item === 'number') assert.equal(item, expected++);
-        else expected += item.dropped;
-      }
-      assert.equal(expected, pushed);
-    }),
+        queue.end();
+        for (let step = await items.next(); step.done !== true; step = await items.next()) seen.push(step.value);
+        let expected = 0;
+        for (const item of seen) {
+          if (typeof item === 'number') assert.equal(item, expected++);
+          else expected += item.dropped;
+        }
+        assert.equal(expected, pushed);
+      },
+    ),
   );
 });

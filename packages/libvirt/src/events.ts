@@ -50,9 +50,17 @@ export type DomainEvent =
       readonly metadataType: number;
       readonly namespaceUri: string | undefined;
     }
-  | { readonly type: 'memory-device-size-change'; readonly domain: DomainRef; readonly device: string; readonly memoryBytes: number };
+  | {
+      readonly type: 'memory-device-size-change';
+      readonly domain: DomainRef;
+      readonly device: string;
+      readonly memoryBytes: number;
+    };
 
-/** Stands where events were dropped because they were not taken in time: what was known before it has to be looked up anew. */
+/**
+ * Stands where events were dropped because they were not taken in time: what was known before it has to be looked up
+ * anew.
+ */
 export interface EventGap {
   readonly type: 'gap';
   readonly dropped: number;
@@ -90,7 +98,12 @@ const ID = VIR_DOMAIN_EVENT_ID;
 const deviceOnly = { device: str };
 
 export const eventKinds: readonly EventKind[] = [
-  kind(ID.LIFECYCLE, 318, { event: i32, detail: i32 }, (ref, { event, detail }) => ({ type: 'lifecycle', domain: ref, event, detail })),
+  kind(ID.LIFECYCLE, 318, { event: i32, detail: i32 }, (ref, { event, detail }) => ({
+    type: 'lifecycle',
+    domain: ref,
+    event,
+    detail,
+  })),
   kind(ID.REBOOT, 319, {}, (ref) => ({ type: 'reboot', domain: ref })),
   kind(ID.IO_ERROR_REASON, 324, { sourcePath: str, device: str, action: i32, reason: str }, (ref, values) => ({
     type: 'io-error',
@@ -103,20 +116,32 @@ export const eventKinds: readonly EventKind[] = [
     { oldSourcePath: optionalStr, newSourcePath: optionalStr, device: str, reason: i32 },
     (ref, values) => ({ type: 'disk-change', domain: ref, ...values }),
   ),
-  kind(ID.TRAY_CHANGE, 328, { device: str, reason: i32 }, (ref, values) => ({ type: 'tray-change', domain: ref, ...values })),
+  kind(ID.TRAY_CHANGE, 328, { device: str, reason: i32 }, (ref, values) => ({
+    type: 'tray-change',
+    domain: ref,
+    ...values,
+  })),
   kind(ID.BALLOON_CHANGE, 331, { actualKiB: u64 }, (ref, { actualKiB }) => ({
     type: 'balloon-change',
     domain: ref,
     memoryBytes: toSafeNumber(actualKiB * 1024n, 'the balloon size'),
   })),
   kind(ID.DEVICE_REMOVED, 333, deviceOnly, (ref, { device }) => ({ type: 'device-removed', domain: ref, device })),
-  kind(ID.BLOCK_JOB_2, 339, { target: str, job: i32, status: i32 }, (ref, values) => ({ type: 'block-job', domain: ref, ...values })),
+  kind(ID.BLOCK_JOB_2, 339, { target: str, job: i32, status: i32 }, (ref, values) => ({
+    type: 'block-job',
+    domain: ref,
+    ...values,
+  })),
   kind(ID.TUNABLE, 346, { params: wireParams(2048) }, (ref, { params }) => ({
     type: 'tunable',
     domain: ref,
     params: toTypedParams(params),
   })),
-  kind(ID.AGENT_LIFECYCLE, 348, { state: i32, reason: i32 }, (ref, values) => ({ type: 'agent-lifecycle', domain: ref, ...values })),
+  kind(ID.AGENT_LIFECYCLE, 348, { state: i32, reason: i32 }, (ref, values) => ({
+    type: 'agent-lifecycle',
+    domain: ref,
+    ...values,
+  })),
   kind(ID.DEVICE_ADDED, 354, deviceOnly, (ref, { device }) => ({ type: 'device-added', domain: ref, device })),
   kind(ID.MIGRATION_ITERATION, 359, { iteration: i32 }, (ref, { iteration }) => ({
     type: 'migration-iteration',
@@ -128,7 +153,11 @@ export const eventKinds: readonly EventKind[] = [
     domain: ref,
     params: toTypedParams(params),
   })),
-  kind(ID.DEVICE_REMOVAL_FAILED, 367, deviceOnly, (ref, { device }) => ({ type: 'device-removal-failed', domain: ref, device })),
+  kind(ID.DEVICE_REMOVAL_FAILED, 367, deviceOnly, (ref, { device }) => ({
+    type: 'device-removal-failed',
+    domain: ref,
+    device,
+  })),
   kind(ID.METADATA_CHANGE, 379, { metadataType: i32, namespaceUri: optionalStr }, (ref, values) => ({
     type: 'metadata-change',
     domain: ref,

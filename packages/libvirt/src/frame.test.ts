@@ -8,9 +8,14 @@ import type { Frame } from './frame.ts';
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const i32 = fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff });
-const header = fc.record({ program: u32, version: u32, procedure: i32, type: u32, serial: u32, status: u32 }, { noNullPrototype: true });
+const header = fc.record(
+  { program: u32, version: u32, procedure: i32, type: u32, serial: u32, status: u32 },
+  { noNullPrototype: true },
+);
 // the payload is padded to words when written, as every XDR value is
-const payload = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.concat([bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)]));
+const payload = fc
+  .uint8Array({ maxLength: 200 })
+  .map((bytes) => Buffer.concat([bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)]));
 const frames = fc.array(fc.tuple(header, payload), { minLength: 1, maxLength: 12 });
 
 function parseAll(bytes: Buffer, sizes: readonly number[]): Frame[] {
@@ -37,7 +42,11 @@ test('frames survive any chunking', () => {
 });
 
 test('frames survive one byte at a time, the smallest included', () => {
-  const bytes = Buffer.concat([frameBytes({ serial: 1 }), frameBytes({ serial: 2 }, Buffer.alloc(3000, 7)), frameBytes({ serial: 3 })]);
+  const bytes = Buffer.concat([
+    frameBytes({ serial: 1 }),
+    frameBytes({ serial: 2 }, Buffer.alloc(3000, 7)),
+    frameBytes({ serial: 3 }),
+  ]);
   const parsed = parseAll(bytes, [1]);
   assert.deepEqual(
     parsed.map(({ serial, payload: body }) => [serial, body.length]),

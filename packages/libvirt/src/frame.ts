@@ -1,7 +1,9 @@
 // Frames of libvirt's RPC: a length word that counts itself, a header of six words, a payload.
 // Bytes in, frames out, in chunks of any size. Pure, and knows nothing of what a payload means.
-// A stream that breaks the rules is over: after one bad frame the parser throws the same error for ever, because nothing
-// behind a wrong length can be trusted. Memory grows with the bytes that came, never with the length that was announced.
+// A stream that breaks the rules is over: after one bad frame the parser throws the same error for ever, because
+// nothing
+// behind a wrong length can be trusted. Memory grows with the bytes that came, never with the length that was
+// announced.
 import { ProtocolError } from './errors.ts';
 import type { XdrWriter } from './xdr.ts';
 
@@ -51,7 +53,8 @@ export function beginFrame(writer: XdrWriter, header: FrameHeader): number {
 
 export function endFrame(writer: XdrWriter, start: number): void {
   const length = writer.length - start;
-  if (length > MAX_MESSAGE_BYTES + 4) throw new ProtocolError(`a message of ${length} bytes is longer than libvirt's limit of ${MAX_MESSAGE_BYTES}`);
+  if (length > MAX_MESSAGE_BYTES + 4)
+    throw new ProtocolError(`a message of ${length} bytes is longer than libvirt's limit of ${MAX_MESSAGE_BYTES}`);
   writer.patchU32(start, length);
 }
 

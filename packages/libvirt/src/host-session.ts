@@ -1,5 +1,6 @@
 // What a caller can do with one host: the interface and its data, without any of its making (see session.ts).
-// Numbers of states, reasons and flags are libvirt's (constants.ts). Every call takes a signal that ends the wait for it, and may
+// Numbers of states, reasons and flags are libvirt's (constants.ts). Every call takes a signal that ends the wait for
+// it, and may
 // reject with LibvirtError (the server's no) or ConnectionLostError (no answer; see its `outcome`).
 import type { CallOptions } from './connection.ts';
 import type { DomainEvent, EventGap } from './events.ts';
@@ -54,7 +55,10 @@ export interface DomainStatsOptions extends CallOptions {
   readonly flags?: number | undefined;
 }
 export interface SubscribeOptions {
-  /** Ends the wait for the registration (rejecting), later the iteration (normally; events that wait are still delivered). */
+  /**
+   * Ends the wait for the registration (rejecting), later the iteration (normally; events that wait are still
+   * delivered).
+   */
   readonly signal?: AbortSignal | undefined;
   /** Events that may wait to be taken (default 4096); more are dropped and a gap stands in their place. */
   readonly queueLimit?: number | undefined;
@@ -84,18 +88,21 @@ export interface MigratePeerToPeer {
   readonly params: MigrateParams;
 }
 
-export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCalls, ResourceCalls, GuestCalls, VolumeStreams {
+export interface HostSession
+  extends AsyncDisposable, StorageCalls, SnapshotCalls, ResourceCalls, GuestCalls, VolumeStreams {
   /** The URI in its normal form. */
   readonly uri: string;
   /**
-   * Resolves, never rejects: with the reason when the command or the event connection is lost (the session is then over and
+   * Resolves, never rejects: with the reason when the command or the event connection is lost (the session is then
+   * over and
    * everything in it fails), with undefined when it was closed on this side.
    */
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
 
   /**
-   * Makes one more connection to the daemon as far as its first answer, and ends it. Rejects with ConnectError; a daemon with as many clients as its
+   * Makes one more connection to the daemon as far as its first answer, and ends it. Rejects with ConnectError; a
+   * daemon with as many clients as its
    * configuration allows lets it wait, as it would let any other client.
    */
   takesAnother(options?: CallOptions): Promise<void>;
@@ -144,7 +151,11 @@ export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCall
   domainGetMetadata(dom: DomainRef, metadata: GetMetadata, options?: CallOptions): Promise<string>;
 
   /** `type` is VIR_DOMAIN_JOB, `flags` VIR_DOMAIN_JOB_STATS. */
-  domainJobStats(dom: DomainRef, flags?: number, options?: CallOptions): Promise<{ readonly type: number; readonly params: TypedParams }>;
+  domainJobStats(
+    dom: DomainRef,
+    flags?: number,
+    options?: CallOptions,
+  ): Promise<{ readonly type: number; readonly params: TypedParams }>;
   /** `flags` are VIR_DOMAIN_ABORT_JOB, which libvirt knows from 8.5 on; 0 works with all. */
   domainAbortJob(dom: DomainRef, flags?: number, options?: CallOptions): Promise<void>;
   domainSetMaxDowntime(dom: DomainRef, downtimeMs: number, options?: CallOptions): Promise<void>;
@@ -152,24 +163,39 @@ export interface HostSession extends AsyncDisposable, StorageCalls, SnapshotCall
   /** `flags` are VIR_DOMAIN_MIGRATE_MAX_SPEED. */
   domainSetMaxSpeed(dom: DomainRef, mibPerSecond: number, flags?: number, options?: CallOptions): Promise<void>;
   domainMaxSpeedMiBPerSecond(dom: DomainRef, flags?: number, options?: CallOptions): Promise<number>;
-  /** Switches a running migration that was begun with VIR_MIGRATE.POSTCOPY over: the guest runs on the target from now on, its pages follow. */
+  /**
+   * Switches a running migration that was begun with VIR_MIGRATE.POSTCOPY over: the guest runs on the target from now
+   * on, its pages follow.
+   */
   domainStartPostCopy(dom: DomainRef, options?: CallOptions): Promise<void>;
   /** The result shows up in `domainStats` as dirtyrate.*. `mode` is VIR_DOMAIN_DIRTYRATE_MODE. */
   domainStartDirtyRate(dom: DomainRef, seconds: number, mode?: number, options?: CallOptions): Promise<void>;
 
   /**
-   * Settles when the migration has ended, on a connection of its own. The signal ends the wait only, never the migration (that is
-   * domainAbortJob's): it rejects with ConnectionLostError{outcome: 'unknown'} while the hosts go on. Rejects with ConnectError when its
-   * connection does not come about, and with InvalidArgumentError for what libvirt's own client would refuse: nothing has started then.
+   * Settles when the migration has ended, on a connection of its own. The signal ends the wait only, never the
+   * migration (that is
+   * domainAbortJob's): it rejects with ConnectionLostError{outcome: 'unknown'} while the hosts go on. Rejects with
+   * ConnectError when its
+   * connection does not come about, and with InvalidArgumentError for what libvirt's own client would refuse: nothing
+   * has started then.
    */
   domainMigratePeerToPeer(dom: DomainRef, migration: MigratePeerToPeer, options?: CallOptions): Promise<void>;
 
-  /** A connection for one migration that the caller drives itself; closing it in the middle ends what has begun, as far as libvirt can. */
+  /**
+   * A connection for one migration that the caller drives itself; closing it in the middle ends what has begun, as
+   * far as libvirt can.
+   */
   openMigrationSide(options?: CallOptions): Promise<MigrationSide>;
 
-  /** Resolves when the registration is in force: whatever happens from then on is in `events`, which one consumer may iterate. */
+  /**
+   * Resolves when the registration is in force: whatever happens from then on is in `events`, which one consumer may
+   * iterate.
+   */
   subscribe(options?: SubscribeOptions): Promise<{ readonly events: AsyncIterable<DomainEvent | EventGap> }>;
-  /** The same in one; the registration is in force when the first step has returned. Throws when the connection is lost. */
+  /**
+   * The same in one; the registration is in force when the first step has returned. Throws when the connection is
+   * lost.
+   */
   events(options?: SubscribeOptions): AsyncIterable<DomainEvent | EventGap>;
 }
 
@@ -180,7 +206,10 @@ export interface OpenHostOptions {
   readonly readOnly?: boolean | undefined;
   /** Bounds connecting, and the exchange after it, each (default 10000). */
   readonly handshakeTimeoutMs?: number | undefined;
-  /** What a call that asks for something may take, 60 s unless given; ten times that for work on disks, and no bound for a migration's own steps. */
+  /**
+   * What a call that asks for something may take, 60 s unless given; ten times that for work on disks, and no bound
+   * for a migration's own steps.
+   */
   readonly callTimeoutMs?: number | undefined;
   readonly access?: AccessSettings | undefined;
 }

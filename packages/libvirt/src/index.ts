@@ -38,7 +38,27 @@ export { parseUri, placeOf } from './uri.ts';
 export type { LibvirtUri, SshUri, TcpUri, TlsUri, UnixUri } from './uri.ts';
 export type { SshSettings } from './ssh.ts';
 export type { AccessSettings } from './transport.ts';
-export type { DomainRef, NetworkFilterRef, NetworkRef, PoolRef, SecretRef, SnapshotRef, TypedParams, VolumeRef } from './wire-types.ts';
+export type {
+  DomainRef,
+  NetworkFilterRef,
+  NetworkRef,
+  PoolRef,
+  SecretRef,
+  SnapshotRef,
+  TypedParams,
+  VolumeRef,
+} from './wire-types.ts';
 export type { VolumeStreams } from './volume-streams.ts';
-export { editXml, escapeXml, parseXml, withAttribute, withoutAttribute, withoutElement, withText, xmlAt, xmlChild, XmlError } from './xml.ts';
+export {
+  editXml,
+  escapeXml,
+  parseXml,
+  withAttribute,
+  withoutAttribute,
+  withoutElement,
+  withText,
+  xmlAt,
+  xmlChild,
+  XmlError,
+} from './xml.ts';
 export type { XmlEdit, XmlElement } from './xml.ts';

@@ -1,4 +1,5 @@
-// libvirt's keepalive, the side that asks: after `intervalMs` of silence a ping, `count` of them in vain and the peer counts
+// libvirt's keepalive, the side that asks: after `intervalMs` of silence a ping, `count` of them in vain and the peer
+// counts
 // as lost one interval later, that is after intervalMs x (count + 1). Anything received starts it anew.
 // Answering the peer's pings is the connection's own business, whether this runs or not.
 
@@ -20,7 +21,9 @@ export interface Keepalive {
   stop(): void;
 }
 
-export function startKeepalive(options: KeepaliveOptions & { readonly ping: () => void; readonly lost: () => void }): Keepalive {
+export function startKeepalive(
+  options: KeepaliveOptions & { readonly ping: () => void; readonly lost: () => void },
+): Keepalive {
   const { intervalMs, count, ping, lost } = options;
   if (intervalMs <= 0) return { heard: () => {}, pause: () => {}, resume: () => {}, stop: () => {} };
   let left = count;

@@ -39,7 +39,13 @@ test('a tunnelled migration takes no addresses of its own', () => {
 
 test("parameters go out under libvirt's names, with its types, lists repeated", () => {
   assert.deepEqual(
-    toMigrateWireParams({ migrateUri: 'tcp://10.0.0.2', bandwidthMiBPerSecond: 64, migrateDisks: ['vda', 'vdb'], parallelConnections: 2, graphicsUri: undefined }),
+    toMigrateWireParams({
+      migrateUri: 'tcp://10.0.0.2',
+      bandwidthMiBPerSecond: 64,
+      migrateDisks: ['vda', 'vdb'],
+      parallelConnections: 2,
+      graphicsUri: undefined,
+    }),
     [
       { field: 'migrate_uri', kind: 'string', value: 'tcp://10.0.0.2' },
       { field: 'bandwidth', kind: 'ullong', value: 64n },

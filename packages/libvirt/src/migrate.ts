@@ -1,11 +1,16 @@
-// The parameters of a peer-to-peer migration and the checks that libvirt leaves to its clients: the daemon does not repeat
-// them, so that without them a wrong combination fails late or not at all. Pure; what the daemon does check is not repeated here.
+// The parameters of a peer-to-peer migration and the checks that libvirt leaves to its clients: the daemon does not
+// repeat
+// them, so that without them a wrong combination fails late or not at all. Pure; what the daemon does check is not
+// repeated here.
 import { VIR_MIGRATE } from './constants.ts';
 import { InvalidArgumentError } from './errors.ts';
 import type { WireParam } from './wire-types.ts';
 import { toWireU64 } from './wire-types.ts';
 
-/** libvirt's VIR_MIGRATE_PARAM_..., with units in the names. The daemon refuses those it does not know (ARGUMENT_UNSUPPORTED). */
+/**
+ * libvirt's VIR_MIGRATE_PARAM_..., with units in the names. The daemon refuses those it does not know
+ * (ARGUMENT_UNSUPPORTED).
+ */
 export interface MigrateParams {
   /** Where the destination's QEMU is reached: tcp://host[:port]. */
   readonly migrateUri?: string | undefined;
@@ -34,7 +39,9 @@ export interface MigrateParams {
   readonly tlsDestination?: string | undefined;
 }
 
-const WIRE: { readonly [K in keyof MigrateParams]-?: { readonly field: string; readonly kind: 'string' | 'int' | 'ullong' } } = {
+const WIRE: {
+  readonly [K in keyof MigrateParams]-?: { readonly field: string; readonly kind: 'string' | 'int' | 'ullong' };
+} = {
   migrateUri: { field: 'migrate_uri', kind: 'string' },
   destinationName: { field: 'destination_name', kind: 'string' },
   destinationXml: { field: 'destination_xml', kind: 'string' },
@@ -87,15 +94,24 @@ export function checkMigratePeerToPeer(destinationUri: string, flags: number, pa
     refuse('NON_SHARED_DISK and NON_SHARED_INC exclude each other');
   }
   if (has(VIR_MIGRATE.TUNNELLED) && has(VIR_MIGRATE.PARALLEL)) refuse('TUNNELLED and PARALLEL exclude each other');
-  if (has(VIR_MIGRATE.NON_SHARED_SYNCHRONOUS_WRITES) && !has(VIR_MIGRATE.NON_SHARED_DISK | VIR_MIGRATE.NON_SHARED_INC)) {
+  if (
+    has(VIR_MIGRATE.NON_SHARED_SYNCHRONOUS_WRITES) &&
+    !has(VIR_MIGRATE.NON_SHARED_DISK | VIR_MIGRATE.NON_SHARED_INC)
+  ) {
     refuse('NON_SHARED_SYNCHRONOUS_WRITES needs NON_SHARED_DISK or NON_SHARED_INC');
   }
   if (has(VIR_MIGRATE.TUNNELLED) && (params.migrateUri ?? params.listenAddress ?? params.disksPort) !== undefined) {
     refuse('a tunnelled migration takes no migrateUri, listenAddress or disksPort');
   }
-  const host = /^[a-z]+(?:\+[a-z0-9]+)?:\/\/(?:[^/?#@\s]*@)?(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d+)?\/[^\s]*$/i.exec(destinationUri)?.[1];
-  if (host === undefined) return refuse(`the destination URI ${JSON.stringify(destinationUri)} names no host that the source could connect to`);
-  if (/^localhost/i.test(host)) return refuse(`the destination ${JSON.stringify(destinationUri)} is the source itself, seen from there`);
+  const host = /^[a-z]+(?:\+[a-z0-9]+)?:\/\/(?:[^/?#@\s]*@)?(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d+)?\/[^\s]*$/i.exec(
+    destinationUri,
+  )?.[1];
+  if (host === undefined)
+    return refuse(
+      `the destination URI ${JSON.stringify(destinationUri)} names no host that the source could connect to`,
+    );
+  if (/^localhost/i.test(host))
+    return refuse(`the destination ${JSON.stringify(destinationUri)} is the source itself, seen from there`);
   // the driver of the source sets its protection by itself in a peer-to-peer migration
   return ((flags | VIR_MIGRATE.PEER2PEER) & ~VIR_MIGRATE.CHANGE_PROTECTION) >>> 0;
 }

@@ -14,7 +14,11 @@ import { openHostSession } from './session.ts';
 import { errorPayload } from './wire-types.ts';
 import { encode } from './xdr.ts';
 
-async function kindOf(uri: string, options: Parameters<typeof openHostSession>[1], says: RegExp): Promise<ConnectErrorKind> {
+async function kindOf(
+  uri: string,
+  options: Parameters<typeof openHostSession>[1],
+  says: RegExp,
+): Promise<ConnectErrorKind> {
   try {
     const session = await openHostSession(uri, options);
     await session.close();
@@ -32,7 +36,10 @@ const uriOf = ({ port }: Server): string => `qemu+tcp://127.0.0.1:${port}/system
 test('nobody listens on the port', async () => {
   const server = await serve(() => {});
   await server[Symbol.asyncDispose]();
-  assert.equal(await kindOf(uriOf(server), {}, /^127\.0\.0\.1:\d+ cannot be reached: nothing listens there/), 'refused');
+  assert.equal(
+    await kindOf(uriOf(server), {}, /^127\.0\.0\.1:\d+ cannot be reached: nothing listens there/),
+    'refused',
+  );
 });
 
 test('the socket does not exist, is a file, or has no listener', async () => {
@@ -49,7 +56,10 @@ test('the socket does not exist, is a file, or has no listener', async () => {
 });
 
 test('a host name that does not exist', async () => {
-  assert.equal(await kindOf('qemu+tcp://no-such-host.invalid/system', {}, /no-such-host\.invalid:16509 cannot be reached/), 'not-found');
+  assert.equal(
+    await kindOf('qemu+tcp://no-such-host.invalid/system', {}, /no-such-host\.invalid:16509 cannot be reached/),
+    'not-found',
+  );
 });
 
 for (const [name, greeting] of [
@@ -79,7 +89,17 @@ test('a daemon that wants a password', async () => {
 });
 
 test('a daemon that does not open the hypervisor', async () => {
-  const refusal = { code: 38, domain: 0, level: 2, message: 'no driver', str1: undefined, str2: undefined, str3: undefined, int1: 0, int2: 0 };
+  const refusal = {
+    code: 38,
+    domain: 0,
+    level: 2,
+    message: 'no driver',
+    str1: undefined,
+    str2: undefined,
+    str3: undefined,
+    int1: 0,
+    int2: 0,
+  };
   await using server = await serve(
     answering((call) => {
       if (call.procedure === p.authList.number) return ok(call, Buffer.from('0000000100000000', 'hex'));
@@ -99,7 +119,9 @@ test('a daemon that does not open the hypervisor', async () => {
 
 test('a daemon that hangs while opening', async () => {
   await using server = await serve(
-    answering((call) => (call.procedure === p.authList.number ? ok(call, Buffer.from('0000000100000000', 'hex')) : undefined)),
+    answering((call) =>
+      call.procedure === p.authList.number ? ok(call, Buffer.from('0000000100000000', 'hex')) : undefined,
+    ),
   );
   assert.equal(await kindOf(uriOf(server), { handshakeTimeoutMs: 100 }, /did not finish opening/), 'timeout');
 });

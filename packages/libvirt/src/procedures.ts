@@ -1,5 +1,7 @@
-// The table of the procedures this package calls: number, name, arguments, result, and which lane a call takes when more are
-// wanted than the connection may have in flight. Numbers and layouts are libvirt's stable wire protocol; types follow from
+// The table of the procedures this package calls: number, name, arguments, result, and which lane a call takes when
+// more are
+// wanted than the connection may have in flight. Numbers and layouts are libvirt's stable wire protocol; types follow
+// from
 // the table. Adding a call means adding a row here and a method to the session.
 import { array, charArray, chars, flag, i32, nothing, optional, struct, u32, u64, uuid } from './xdr.ts';
 import { openEnded, row, slow } from './procedure.ts';
@@ -29,7 +31,16 @@ export const procedures = {
     6,
     'NODE_GET_INFO',
     nothing,
-    struct({ model: charArray(32), memoryKiB: u64, cpus: i32, mhz: i32, nodes: i32, sockets: i32, cores: i32, threads: i32 }),
+    struct({
+      model: charArray(32),
+      memoryKiB: u64,
+      cpus: i32,
+      mhz: i32,
+      nodes: i32,
+      sockets: i32,
+      cores: i32,
+      threads: i32,
+    }),
   ),
   connectGetCapabilities: row(7, 'CONNECT_GET_CAPABILITIES', nothing, struct({ xml: str })),
   domainCreateXml: slow(row(10, 'DOMAIN_CREATE_XML', xmlFlags, oneDomain)),
@@ -50,8 +61,18 @@ export const procedures = {
   connectSupportsFeature: row(60, 'CONNECT_SUPPORTS_FEATURE', struct({ feature: i32 }), struct({ supported: flag })),
   authList: row(66, 'AUTH_LIST', nothing, struct({ types: array(i32, 20) })),
   authSaslInit: row(67, 'AUTH_SASL_INIT', nothing, struct({ mechanisms: str })),
-  authSaslStart: row(68, 'AUTH_SASL_START', struct({ mechanism: str, nil: flag, data: saslData }), struct({ complete: flag, nil: flag, data: saslData })),
-  authSaslStep: row(69, 'AUTH_SASL_STEP', struct({ nil: flag, data: saslData }), struct({ complete: flag, nil: flag, data: saslData })),
+  authSaslStart: row(
+    68,
+    'AUTH_SASL_START',
+    struct({ mechanism: str, nil: flag, data: saslData }),
+    struct({ complete: flag, nil: flag, data: saslData }),
+  ),
+  authSaslStep: row(
+    69,
+    'AUTH_SASL_STEP',
+    struct({ nil: flag, data: saslData }),
+    struct({ complete: flag, nil: flag, data: saslData }),
+  ),
   authPolkit: row(70, 'AUTH_POLKIT', nothing, struct({ complete: flag })),
   nodeGetFreeMemory: row(102, 'NODE_GET_FREE_MEMORY', nothing, struct({ bytes: u64 })),
   domainIsActive: row(150, 'DOMAIN_IS_ACTIVE', domOnly, struct({ active: flag }), 'urgent'),
@@ -126,7 +147,12 @@ export const procedures = {
   domainDefineXmlFlags: row(350, 'DOMAIN_DEFINE_XML_FLAGS', xmlFlags, oneDomain),
   domainMigrateStartPostCopy: row(364, 'DOMAIN_MIGRATE_START_POST_COPY', domFlags, nothing, 'urgent'),
   domainMigrateGetMaxDowntime: row(387, 'DOMAIN_MIGRATE_GET_MAX_DOWNTIME', domFlags, struct({ downtimeMs: u64 })),
-  domainStartDirtyRateCalc: row(427, 'DOMAIN_START_DIRTY_RATE_CALC', struct({ dom: domain, seconds: i32, flags: u32 }), nothing),
+  domainStartDirtyRateCalc: row(
+    427,
+    'DOMAIN_START_DIRTY_RATE_CALC',
+    struct({ dom: domain, seconds: i32, flags: u32 }),
+    nothing,
+  ),
   domainAbortJobFlags: row(442, 'DOMAIN_ABORT_JOB_FLAGS', domFlags, nothing, 'urgent'),
 } as const;
 

@@ -1,4 +1,5 @@
-// The part of a HostSession that speaks of networks, interfaces of the host, network filters and secrets. It adds nothing to libvirt's
+// The part of a HostSession that speaks of networks, interfaces of the host, network filters and secrets. It adds
+// nothing to libvirt's
 // calls. A daemon without such a driver rejects with NO_SUPPORT.
 import type { CallOptions } from './connection.ts';
 import type { Procedure } from './procedure.ts';
@@ -36,7 +37,9 @@ export interface ResourceCalls {
 
 const everything = { needResults: 1, flags: 0 };
 
-export function resourceCalls(call: <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined) => Promise<R>): ResourceCalls {
+export function resourceCalls(
+  call: <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined) => Promise<R>,
+): ResourceCalls {
   return {
     networks: async (options) => (await call(p.connectListAllNetworks, everything, options)).nets,
     networkXml: async (net, options) => (await call(p.networkGetXmlDesc, { net, flags: 0 }, options)).xml,
@@ -46,8 +49,12 @@ export function resourceCalls(call: <A, R>(procedure: Procedure<A, R>, args: A, 
     networkDestroy: (net, options) => call(p.networkDestroy, { net }, options),
     networkUndefine: (net, options) => call(p.networkUndefine, { net }, options),
     networkSetAutostart: (net, autostart, options) => call(p.networkSetAutostart, { net, autostart }, options),
-    interfaces: async (options) => (await call(p.connectListAllInterfaces, everything, options)).interfaces.map(({ name }) => name),
-    nodeDevices: async (flags, options) => (await call(p.connectListAllNodeDevices, { ...everything, flags: flags ?? 0 }, options)).devices.map(({ name }) => name),
+    interfaces: async (options) =>
+      (await call(p.connectListAllInterfaces, everything, options)).interfaces.map(({ name }) => name),
+    nodeDevices: async (flags, options) =>
+      (await call(p.connectListAllNodeDevices, { ...everything, flags: flags ?? 0 }, options)).devices.map(
+        ({ name }) => name,
+      ),
     nodeDeviceXml: async (name, options) => (await call(p.nodeDeviceGetXmlDesc, { name, flags: 0 }, options)).xml,
     networkFilters: async (options) => (await call(p.connectListAllNwfilters, everything, options)).filters,
     networkFilterXml: async (filter, options) => (await call(p.nwfilterGetXmlDesc, { filter, flags: 0 }, options)).xml,

@@ -11,8 +11,13 @@ const pencil = { user: 'user', password: 'pencil' };
 test('SCRAM-SHA-256 as in the example of RFC 7677, section 3', async () => {
   const mechanism = scram('SCRAM-SHA-256', 'sha256', pencil, 'rOprNGfwEbeRWgbNEkqO');
   assert.equal(mechanism.first(), 'n,,n=user,r=rOprNGfwEbeRWgbNEkqO');
-  const proof = await mechanism.next('r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096');
-  assert.equal(proof, 'c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=');
+  const proof = await mechanism.next(
+    'r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096',
+  );
+  assert.equal(
+    proof,
+    'c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=',
+  );
   assert.equal(mechanism.finished, false);
   assert.equal(await mechanism.next('v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4='), undefined);
   assert.ok(mechanism.finished);
@@ -36,11 +41,15 @@ test('the strongest mechanism that both know', () => {
   assert.equal(chooseMechanism('GSSAPI,DIGEST-MD5', pencil), undefined);
 });
 
-test('names and passwords of libvirt\'s auth.conf', () => {
+test("names and passwords of libvirt's auth.conf", () => {
   const folder = mkdtempSync(join(tmpdir(), 'ferry-auth-'));
   try {
     const file = join(folder, 'auth.conf');
-    writeFileSync(file, '# comment\n[credentials-one]\nauthname=ann\npassword = a b=c\n[credentials-two]\nauthname=bob\npassword=x\n[auth-libvirt-h1]\ncredentials=one\n[auth-libvirt-default]\ncredentials=two\n');
+    writeFileSync(
+      file,
+      '# comment\n[credentials-one]\nauthname=ann\npassword = a ' +
+        'b=c\n[credentials-two]\nauthname=bob\npassword=x\n[auth-libvirt-h1]\ncredentials=one\n[auth-libvirt-default]\ncredentials=two\n',
+    );
     assert.deepEqual(credentialsFor('h1', file), { user: 'ann', password: 'a b=c' });
     assert.deepEqual(credentialsFor('h2', file), { user: 'bob', password: 'x' });
     writeFileSync(file, '[auth-libvirt-h1]\ncredentials=none\n');

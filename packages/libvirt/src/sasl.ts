@@ -1,5 +1,7 @@
-// SASL as libvirt carries it: SCRAM (RFC 5802, 7677), which proves both sides know the password without sending it, or PLAIN where the
-// connection is safe by itself. On bare TCP libvirt wants SASL to encrypt all that follows, which nothing here does: use TLS or SSH.
+// SASL as libvirt carries it: SCRAM (RFC 5802, 7677), which proves both sides know the password without sending it,
+// or PLAIN where the
+// connection is safe by itself. On bare TCP libvirt wants SASL to encrypt all that follows, which nothing here does:
+// use TLS or SSH.
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -22,20 +24,30 @@ export interface Mechanism {
 /** The best that both know, of a comma-separated list. */
 export function chooseMechanism(offered: string, { user, password }: Credentials): Mechanism | undefined {
   const names = offered.split(',').map((name) => name.trim().toUpperCase());
-  for (const [name, hash] of [['SCRAM-SHA-512', 'sha512'], ['SCRAM-SHA-256', 'sha256'], ['SCRAM-SHA-1', 'sha1']] as const) {
+  for (const [name, hash] of [
+    ['SCRAM-SHA-512', 'sha512'],
+    ['SCRAM-SHA-256', 'sha256'],
+    ['SCRAM-SHA-1', 'sha1'],
+  ] as const) {
     if (names.includes(name)) return scram(name, hash, { user, password }, randomBytes(24).toString('base64'));
   }
   return names.includes('PLAIN') ? plain({ user, password }) : undefined;
 }
 
-const plain = ({ user, password }: Credentials): Mechanism => ({ name: 'PLAIN', first: () => `\0${user}\0${password}`, next: async () => undefined, finished: true });
+const plain = ({ user, password }: Credentials): Mechanism => ({
+  name: 'PLAIN',
+  first: () => `\0${user}\0${password}`,
+  next: async () => undefined,
+  finished: true,
+});
 
 /** `nonce` is random, and an argument so that the RFC's example can be followed. */
 export function scram(name: string, hash: string, { user, password }: Credentials, nonce: string): Mechanism {
   const clientFirst = `n=${user.replaceAll('=', '=3D').replaceAll(',', '=2C')},r=${nonce}`;
   let signature: Buffer | undefined;
   let finished = false;
-  const fields = (text: string): ReadonlyMap<string, string> => new Map(text.split(',').map((part) => [part.slice(0, 1), part.slice(2)]));
+  const fields = (text: string): ReadonlyMap<string, string> =>
+    new Map(text.split(',').map((part) => [part.slice(0, 1), part.slice(2)]));
   const hmac = (key: Buffer, text: string): Buffer => createHmac(hash, key).update(text).digest();
   return {
     name,
@@ -44,14 +56,26 @@ export function scram(name: string, hash: string, { user, password }: Credential
       const given = fields(fromServer);
       if (signature !== undefined) {
         const proof = Buffer.from(given.get('v') ?? '', 'base64');
-        if (proof.length !== signature.length || !timingSafeEqual(proof, signature)) throw new Error(given.get('e') === undefined ? 'the server does not know the password' : `the server says ${given.get('e') ?? ''}`);
+        if (proof.length !== signature.length || !timingSafeEqual(proof, signature))
+          throw new Error(
+            given.get('e') === undefined
+              ? 'the server does not know the password'
+              : `the server says ${given.get('e') ?? ''}`,
+          );
         finished = true;
         return undefined;
       }
       const [both = '', salt = '', iterations] = [given.get('r'), given.get('s'), Number(given.get('i'))];
       // below, a listener could guess passwords; above, the server would keep us busy, if not this thread
-      if (!both.startsWith(nonce) || both === nonce || salt === '' || !(iterations >= 4096 && iterations <= 1_000_000)) throw new Error('the server does not speak SCRAM as it should');
-      const salted = await promisify(pbkdf2)(password.normalize('NFKC'), Buffer.from(salt, 'base64'), iterations, createHash(hash).digest().length, hash);
+      if (!both.startsWith(nonce) || both === nonce || salt === '' || !(iterations >= 4096 && iterations <= 1_000_000))
+        throw new Error('the server does not speak SCRAM as it should');
+      const salted = await promisify(pbkdf2)(
+        password.normalize('NFKC'),
+        Buffer.from(salt, 'base64'),
+        iterations,
+        createHash(hash).digest().length,
+        hash,
+      );
       const clientKey = hmac(salted, 'Client Key');
       const withoutProof = `c=biws,r=${both}`;
       const signed = `${clientFirst},${fromServer},${withoutProof}`;
@@ -66,7 +90,8 @@ export function scram(name: string, hash: string, { user, password }: Credential
 }
 
 /**
- * Name and password for a host, out of a file as libvirt's own clients read it (auth.conf: `[credentials-NAME]`, `[auth-libvirt-HOST]`
+ * Name and password for a host, out of a file as libvirt's own clients read it (auth.conf: `[credentials-NAME]`,
+ * `[auth-libvirt-HOST]`
  * or `[auth-libvirt-default]`). Undefined when it has none for this host. Throws ConnectError when it cannot be read.
  */
 export function credentialsFor(host: string, file: string): Credentials | undefined {
@@ -74,7 +99,12 @@ export function credentialsFor(host: string, file: string): Credentials | undefi
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new ConnectError('auth', `The file ${file} with names and passwords cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unknown'}).`, { cause: error });
+    throw new ConnectError(
+      'auth',
+      `The file ${file} with names and passwords cannot be read ` +
+        `(${error instanceof Error && 'code' in error ? String(error.code) : 'unknown'}).`,
+      { cause: error },
+    );
   }
   const groups = new Map<string, Map<string, string>>();
   let group = new Map<string, string>();

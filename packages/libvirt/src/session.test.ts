@@ -46,19 +46,26 @@ async function slowDaemon(): Promise<Server & { readonly calls: readonly Call[];
   };
 }
 
-const open = async (daemon: Server): ReturnType<typeof openHostSession> => await openHostSession(`qemu+tcp://127.0.0.1:${daemon.port}/system`);
-const isLost = (outcome: 'unknown' | 'not-started') => (error: unknown) => error instanceof ConnectionLostError && error.outcome === outcome;
+const open = async (daemon: Server): ReturnType<typeof openHostSession> =>
+  await openHostSession(`qemu+tcp://127.0.0.1:${daemon.port}/system`);
+const isLost = (outcome: 'unknown' | 'not-started') => (error: unknown) =>
+  error instanceof ConnectionLostError && error.outcome === outcome;
 
 test('an urgent call goes by the event connection when slow ones fill the other', async () => {
   await using daemon = await slowDaemon();
   await using session = await open(daemon);
   await session.subscribe();
   const slow = Array.from({ length: 5 }, () => session.domainXml(dom).catch((error: unknown) => error));
-  await until('four are under way', () => daemon.calls.filter(({ procedure }) => procedure === p.domainGetXmlDesc.number).length === 4);
+  await until(
+    'four are under way',
+    () => daemon.calls.filter(({ procedure }) => procedure === p.domainGetXmlDesc.number).length === 4,
+  );
   await session.domainAbortJob(dom);
   assert.deepEqual(daemon.calls.at(-1), { connection: 1, procedure: p.domainAbortJob.number });
   await session.close();
-  const outcomes = (await Promise.all(slow)).map((error) => (error instanceof ConnectionLostError ? error.outcome : error));
+  const outcomes = (await Promise.all(slow)).map((error) =>
+    error instanceof ConnectionLostError ? error.outcome : error,
+  );
   assert.deepEqual(outcomes, ['unknown', 'unknown', 'unknown', 'unknown', 'not-started']);
 });
 
@@ -66,7 +73,10 @@ test('a migration has a connection of its own; giving up the wait closes that an
   await using daemon = await slowDaemon();
   await using session = await open(daemon);
   const stop = new AbortController();
-  const lost = assert.rejects(session.domainMigratePeerToPeer(dom, migration, { signal: stop.signal }), isLost('unknown'));
+  const lost = assert.rejects(
+    session.domainMigratePeerToPeer(dom, migration, { signal: stop.signal }),
+    isLost('unknown'),
+  );
   await until('it is under way', () => daemon.calls.length === 1);
   assert.deepEqual(daemon.calls[0], { connection: 1, procedure: p.domainMigratePerform3Params.number });
   stop.abort();
@@ -93,7 +103,10 @@ test('closing the session ends the wait for a migration, outcome unknown', async
 test('a migration that cannot start says so, and sends nothing', async () => {
   await using daemon = await slowDaemon();
   await using session = await open(daemon);
-  await assert.rejects(session.domainMigratePeerToPeer(dom, { ...migration, destinationUri: 'qemu:///system' }), InvalidArgumentError);
+  await assert.rejects(
+    session.domainMigratePeerToPeer(dom, { ...migration, destinationUri: 'qemu:///system' }),
+    InvalidArgumentError,
+  );
   await assert.rejects(
     session.domainMigratePeerToPeer(dom, migration, { signal: AbortSignal.abort() }),
     (error) => error instanceof ConnectError && error.kind === 'cancelled',

@@ -1,5 +1,7 @@
-// Makes a HostSession out of connections: one for commands, one for events (opened with the first subscription), one for each
-// long call. It holds connections together and turns wire values into plain ones; it keeps no state of the host and never reconnects.
+// Makes a HostSession out of connections: one for commands, one for events (opened with the first subscription), one
+// for each
+// long call. It holds connections together and turns wire values into plain ones; it keeps no state of the host and
+// never reconnects.
 import type { CallOptions, Connection } from './connection.ts';
 import { VIR_CONNECT_GET_ALL_DOMAINS_STATS } from './constants.ts';
 import { ConnectionLostError } from './errors.ts';
@@ -57,7 +59,9 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
       if (reason !== undefined) closed.resolve(reason);
       // when the session is lost, a migration under way keeps its own connection until it ends
       const others = reason === undefined ? longCalls : [];
-      await Promise.all([commands, ...(feed === undefined ? [] : [feed.connection]), ...others].map((connection) => connection.close()));
+      await Promise.all(
+        [commands, ...(feed === undefined ? [] : [feed.connection]), ...others].map((connection) => connection.close()),
+      );
       closed.resolve(reason);
     }
     await closed.promise;
@@ -71,16 +75,21 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
   };
 
   const openFeed = async (): Promise<EventFeed> => {
-    const opened = await openEventFeed((onMessage) => openConnection(where, { ...common, signal: ending.signal, onMessage }), {
-      signal: ending.signal,
-    });
+    const opened = await openEventFeed(
+      (onMessage) => openConnection(where, { ...common, signal: ending.signal, onMessage }),
+      {
+        signal: ending.signal,
+      },
+    );
     if (over) await opened.connection.close();
     feed = opened;
     void opened.connection.closed.then(shut);
     return opened;
   };
 
-  const subscribe = async (options: SubscribeOptions = {}): Promise<{ readonly events: AsyncIterable<DomainEvent | EventGap> }> => {
+  const subscribe = async (
+    options: SubscribeOptions = {},
+  ): Promise<{ readonly events: AsyncIterable<DomainEvent | EventGap> }> => {
     if (over) throw sessionOver(where);
     feedOpening ??= openFeed().catch((error: unknown) => {
       feedOpening = undefined; // the next subscriber may try again
@@ -88,7 +97,9 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     });
     feedOpening.catch(() => {}); // a subscriber that has given up does not hear of it
     const ready = await unlessAborted(feedOpening, options.signal);
-    return { events: ready.subscribe({ queueLimit: options.queueLimit ?? DEFAULT_QUEUE_LIMIT, signal: options.signal }) };
+    return {
+      events: ready.subscribe({ queueLimit: options.queueLimit ?? DEFAULT_QUEUE_LIMIT, signal: options.signal }),
+    };
   };
 
   const openOwn = async (options: CallOptions | undefined): Promise<Connection> => {
@@ -99,7 +110,11 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     return connection;
   };
 
-  const onConnectionOfItsOwn = async <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined): Promise<R> => {
+  const onConnectionOfItsOwn = async <A, R>(
+    procedure: Procedure<A, R>,
+    args: A,
+    options: CallOptions | undefined,
+  ): Promise<R> => {
     const connection = await openOwn(options);
     try {
       if (over) throw sessionOver(where);
@@ -152,10 +167,13 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
       return records.map(({ dom, params }) => ({ domain: dom, params: toTypedParams(params) }));
     },
 
-    domainDefine: async (xml, flags, options) => (await call(p.domainDefineXmlFlags, { xml, flags: flags ?? 0 }, options)).dom,
+    domainDefine: async (xml, flags, options) =>
+      (await call(p.domainDefineXmlFlags, { xml, flags: flags ?? 0 }, options)).dom,
     domainUndefine: (dom, flags, options) => call(p.domainUndefineFlags, { dom, flags: flags ?? 0 }, options),
-    domainCreate: async (dom, flags, options) => (await call(p.domainCreateWithFlags, { dom, flags: flags ?? 0 }, options)).dom,
-    domainCreateXml: async (xml, flags, options) => (await call(p.domainCreateXml, { xml, flags: flags ?? 0 }, options)).dom,
+    domainCreate: async (dom, flags, options) =>
+      (await call(p.domainCreateWithFlags, { dom, flags: flags ?? 0 }, options)).dom,
+    domainCreateXml: async (xml, flags, options) =>
+      (await call(p.domainCreateXml, { xml, flags: flags ?? 0 }, options)).dom,
     domainDestroy: (dom, flags, options) => call(p.domainDestroyFlags, { dom, flags: flags ?? 0 }, options),
     domainSuspend: (dom, options) => call(p.domainSuspend, { dom }, options),
     domainResume: (dom, options) => call(p.domainResume, { dom }, options),
@@ -163,7 +181,8 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     domainAutostart: async (dom, options) => (await call(p.domainGetAutostart, { dom }, options)).autostart,
     domainSetAutostart: (dom, autostart, options) => call(p.domainSetAutostart, { dom, autostart }, options),
     domainManagedSave: (dom, flags, options) => call(p.domainManagedSave, { dom, flags: flags ?? 0 }, options),
-    domainHasManagedSave: async (dom, options) => (await call(p.domainHasManagedSaveImage, { dom, flags: 0 }, options)).result,
+    domainHasManagedSave: async (dom, options) =>
+      (await call(p.domainHasManagedSaveImage, { dom, flags: 0 }, options)).result,
     domainManagedSaveRemove: (dom, options) => call(p.domainManagedSaveRemove, { dom, flags: 0 }, options),
     domainBlockInfo: async (dom, path, options) => {
       const { allocation, capacity, physical } = await call(p.domainGetBlockInfo, { dom, path, flags: 0 }, options);
@@ -188,13 +207,27 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
         ? call(p.domainAbortJob, { dom }, options)
         : call(p.domainAbortJobFlags, { dom, flags }, options),
     domainSetMaxDowntime: async (dom, downtimeMs, options) =>
-      call(p.domainMigrateSetMaxDowntime, { dom, downtimeMs: toWireU64(downtimeMs, 'the downtime'), flags: 0 }, options),
+      call(
+        p.domainMigrateSetMaxDowntime,
+        { dom, downtimeMs: toWireU64(downtimeMs, 'the downtime'), flags: 0 },
+        options,
+      ),
     domainMaxDowntimeMs: async (dom, options) =>
-      toSafeNumber((await call(p.domainMigrateGetMaxDowntime, { dom, flags: 0 }, options)).downtimeMs, 'the largest downtime'),
+      toSafeNumber(
+        (await call(p.domainMigrateGetMaxDowntime, { dom, flags: 0 }, options)).downtimeMs,
+        'the largest downtime',
+      ),
     domainSetMaxSpeed: async (dom, mibPerSecond, flags, options) =>
-      call(p.domainMigrateSetMaxSpeed, { dom, mibPerSecond: toWireU64(mibPerSecond, 'the bandwidth'), flags: flags ?? 0 }, options),
+      call(
+        p.domainMigrateSetMaxSpeed,
+        { dom, mibPerSecond: toWireU64(mibPerSecond, 'the bandwidth'), flags: flags ?? 0 },
+        options,
+      ),
     domainMaxSpeedMiBPerSecond: async (dom, flags, options) =>
-      toSafeNumber((await call(p.domainMigrateGetMaxSpeed, { dom, flags: flags ?? 0 }, options)).mibPerSecond, 'the bandwidth'),
+      toSafeNumber(
+        (await call(p.domainMigrateGetMaxSpeed, { dom, flags: flags ?? 0 }, options)).mibPerSecond,
+        'the bandwidth',
+      ),
     domainStartPostCopy: (dom, options) => call(p.domainMigrateStartPostCopy, { dom, flags: 0 }, options),
     domainStartDirtyRate: (dom, seconds, mode, options) =>
       call(p.domainStartDirtyRateCalc, { dom, seconds, flags: mode ?? 0 }, options),
@@ -249,4 +282,3 @@ function sessionOver(where: LibvirtUri): ConnectionLostError {
 function version(number: bigint): string {
   return `${number / 1_000_000n}.${(number / 1000n) % 1000n}.${number % 1000n}`;
 }
-

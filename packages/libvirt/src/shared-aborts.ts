@@ -1,7 +1,11 @@
-// Many waits under one AbortSignal with one listener: a listener for each would make every end of a wait cost the number of the others.
+// Many waits under one AbortSignal with one listener: a listener for each would make every end of a wait cost the
+// number of the others.
 
 export interface SharedAborts {
-  /** Calls `onAbort` when the signal aborts, unless the returned function was called before. The signal must not have aborted yet. */
+  /**
+   * Calls `onAbort` when the signal aborts, unless the returned function was called before. The signal must not have
+   * aborted yet.
+   */
   add(signal: AbortSignal, onAbort: () => void): () => void;
 }
 

@@ -20,16 +20,27 @@ export interface SnapshotCalls {
   checkpointDelete(checkpoint: SnapshotRef, flags?: number, options?: CallOptions): Promise<void>;
 }
 
-export function snapshotCalls(call: <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined) => Promise<R>): SnapshotCalls {
+export function snapshotCalls(
+  call: <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined) => Promise<R>,
+): SnapshotCalls {
   return {
-    domainSnapshots: async (dom, flags, options) => (await call(p.domainListAllSnapshots, { dom, needResults: 1, flags: flags ?? 0 }, options)).snapshots,
-    snapshotXml: async (snapshot, flags, options) => (await call(p.domainSnapshotGetXmlDesc, { snapshot, flags: flags ?? 0 }, options)).xml,
-    snapshotIsCurrent: async (snapshot, options) => (await call(p.domainSnapshotIsCurrent, { snapshot, flags: 0 }, options)).current,
-    domainSnapshotCreate: async (dom, xml, flags, options) => (await call(p.domainSnapshotCreateXml, { dom, xml, flags: flags ?? 0 }, options)).snapshot,
-    snapshotDelete: (snapshot, flags, options) => call(p.domainSnapshotDelete, { snapshot, flags: flags ?? 0 }, options),
-    domainCheckpoints: async (dom, flags, options) => (await call(p.domainListAllCheckpoints, { dom, needResults: 1, flags: flags ?? 0 }, options)).snapshots,
-    checkpointXml: async (snapshot, flags, options) => (await call(p.domainCheckpointGetXmlDesc, { snapshot, flags: flags ?? 0 }, options)).xml,
-    domainCheckpointCreate: async (dom, xml, flags, options) => (await call(p.domainCheckpointCreateXml, { dom, xml, flags: flags ?? 0 }, options)).snapshot,
-    checkpointDelete: (snapshot, flags, options) => call(p.domainCheckpointDelete, { snapshot, flags: flags ?? 0 }, options),
+    domainSnapshots: async (dom, flags, options) =>
+      (await call(p.domainListAllSnapshots, { dom, needResults: 1, flags: flags ?? 0 }, options)).snapshots,
+    snapshotXml: async (snapshot, flags, options) =>
+      (await call(p.domainSnapshotGetXmlDesc, { snapshot, flags: flags ?? 0 }, options)).xml,
+    snapshotIsCurrent: async (snapshot, options) =>
+      (await call(p.domainSnapshotIsCurrent, { snapshot, flags: 0 }, options)).current,
+    domainSnapshotCreate: async (dom, xml, flags, options) =>
+      (await call(p.domainSnapshotCreateXml, { dom, xml, flags: flags ?? 0 }, options)).snapshot,
+    snapshotDelete: (snapshot, flags, options) =>
+      call(p.domainSnapshotDelete, { snapshot, flags: flags ?? 0 }, options),
+    domainCheckpoints: async (dom, flags, options) =>
+      (await call(p.domainListAllCheckpoints, { dom, needResults: 1, flags: flags ?? 0 }, options)).snapshots,
+    checkpointXml: async (snapshot, flags, options) =>
+      (await call(p.domainCheckpointGetXmlDesc, { snapshot, flags: flags ?? 0 }, options)).xml,
+    domainCheckpointCreate: async (dom, xml, flags, options) =>
+      (await call(p.domainCheckpointCreateXml, { dom, xml, flags: flags ?? 0 }, options)).snapshot,
+    checkpointDelete: (snapshot, flags, options) =>
+      call(p.domainCheckpointDelete, { snapshot, flags: flags ?? 0 }, options),
   };
 }

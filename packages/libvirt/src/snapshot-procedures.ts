@@ -1,4 +1,5 @@
-// The rows of procedures.ts that speak of a domain's snapshots and checkpoints, whose metadata a migration has to carry.
+// The rows of procedures.ts that speak of a domain's snapshots and checkpoints, whose metadata a migration has to
+// carry.
 import { row, slow } from './procedure.ts';
 import { domain, MAX_DOMAINS, snapshot, str } from './wire-types.ts';
 import { array, flag, i32, nothing, struct, u32 } from './xdr.ts';

@@ -23,7 +23,11 @@ test('what the host runs is a shell command line that any POSIX shell reads', ()
 });
 
 test('host and command come after --, so that neither is taken for an option', () => {
-  const args = sshArguments(ssh('qemu+ssh://root@[fd00::1]:2222/system'), { configFile: '/c', controlDirectory: '/d' }, { readOnly: false, timeoutMs: 1500 });
+  const args = sshArguments(
+    ssh('qemu+ssh://root@[fd00::1]:2222/system'),
+    { configFile: '/c', controlDirectory: '/d' },
+    { readOnly: false, timeoutMs: 1500 },
+  );
   assert.equal(args.at(-3), '--');
   assert.equal(args.at(-2), 'fd00::1');
   assert.deepEqual(args.slice(0, 2), ['-F', '/c']);
@@ -32,13 +36,38 @@ test('host and command come after --, so that neither is taken for an option', (
 });
 
 const complaints: readonly (readonly [said: string, kind: string, sentence: RegExp])[] = [
-  ['@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.', 'auth', /not the one that known_hosts has.*ssh-keygen -R/],
-  ['No ED25519 host key is known for h and you have requested strict checking.\r\nHost key verification failed.', 'auth', /host key is not known/],
-  ['ssh: Could not resolve hostname jump: Name or service not known\nkex_exchange_identification: Connection closed by remote host', 'not-found', /"jump" is unknown/],
-  ['ssh: connect to host jump port 22: Connection refused\r\nkex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535', 'refused', /jump port 22: connection refused/],
-  ['channel 0: open failed: connect failed: No route to host\nstdio forwarding failed', 'unreachable', /jump host does not reach it/],
+  [
+    '@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.',
+    'auth',
+    /not the one that known_hosts has.*ssh-keygen -R/,
+  ],
+  [
+    'No ED25519 host key is known for h and you have requested strict checking.\r\nHost key verification failed.',
+    'auth',
+    /host key is not known/,
+  ],
+  [
+    'ssh: Could not resolve hostname jump: Name or service not known\nkex_exchange_identification: Connection closed by remote host',
+    'not-found',
+    /"jump" is unknown/,
+  ],
+  [
+    'ssh: connect to host jump port 22: Connection refused\r\nkex_exchange_identification: Connection ' +
+      'closed by remote host\nConnection closed by UNKNOWN port 65535',
+    'refused',
+    /jump port 22: connection refused/,
+  ],
+  [
+    'channel 0: open failed: connect failed: No route to host\nstdio forwarding failed',
+    'unreachable',
+    /jump host does not reach it/,
+  ],
   ['root@h: Permission denied (publickey).', 'auth', /no key that ssh offers for root@h \(publickey\).*ssh-agent/],
-  ['virt-ssh-helper: cannot connect to \'/run/libvirt/libvirt-sock\': Failed to connect socket', 'refused', /daemon does not listen/],
+  [
+    "virt-ssh-helper: cannot connect to '/run/libvirt/libvirt-sock': Failed to connect socket",
+    'refused',
+    /daemon does not listen/,
+  ],
   ['', 'other', /said nothing/],
 ];
 for (const [said, kind, sentence] of complaints) {

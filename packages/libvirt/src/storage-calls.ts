@@ -1,4 +1,5 @@
-// The part of a HostSession that speaks of storage pools and volumes: it turns wire values into plain ones and adds nothing. What a
+// The part of a HostSession that speaks of storage pools and volumes: it turns wire values into plain ones and adds
+// nothing. What a
 // volume contains travels as a stream (volume-streams.ts).
 import type { CallOptions } from './connection.ts';
 import type { Procedure } from './procedure.ts';
@@ -49,9 +50,12 @@ export interface StorageCalls {
   volumeDelete(volume: VolumeRef, options?: CallOptions): Promise<void>;
 }
 
-export function storageCalls(call: <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined) => Promise<R>): StorageCalls {
+export function storageCalls(
+  call: <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined) => Promise<R>,
+): StorageCalls {
   return {
-    pools: async (flags, options) => (await call(p.connectListAllStoragePools, { needResults: 1, flags: flags ?? 0 }, options)).pools,
+    pools: async (flags, options) =>
+      (await call(p.connectListAllStoragePools, { needResults: 1, flags: flags ?? 0 }, options)).pools,
     poolByName: async (name, options) => (await call(p.storagePoolLookupByName, { name }, options)).pool,
     poolByVolume: async (volume, options) => (await call(p.storagePoolLookupByVolume, { volume }, options)).pool,
     poolInfo: async (pool, options) => {
@@ -65,10 +69,12 @@ export function storageCalls(call: <A, R>(procedure: Procedure<A, R>, args: A, o
       };
     },
     poolXml: async (pool, options) => (await call(p.storagePoolGetXmlDesc, { pool, flags: 0 }, options)).xml,
-    poolCreateXml: async (xml, flags, options) => (await call(p.storagePoolCreateXml, { xml, flags: flags ?? 0 }, options)).pool,
+    poolCreateXml: async (xml, flags, options) =>
+      (await call(p.storagePoolCreateXml, { xml, flags: flags ?? 0 }, options)).pool,
     poolDestroy: (pool, options) => call(p.storagePoolDestroy, { pool }, options),
     poolRefresh: (pool, options) => call(p.storagePoolRefresh, { pool, flags: 0 }, options),
-    volumes: async (pool, options) => (await call(p.storagePoolListAllVolumes, { pool, needResults: 1, flags: 0 }, options)).volumes,
+    volumes: async (pool, options) =>
+      (await call(p.storagePoolListAllVolumes, { pool, needResults: 1, flags: 0 }, options)).volumes,
     volumeByName: async (pool, name, options) => (await call(p.storageVolLookupByName, { pool, name }, options)).volume,
     volumeByPath: async (path, options) => (await call(p.storageVolLookupByPath, { path }, options)).volume,
     volumeInfo: async (volume, options) => {
@@ -80,7 +86,8 @@ export function storageCalls(call: <A, R>(procedure: Procedure<A, R>, args: A, o
       };
     },
     volumeXml: async (volume, options) => (await call(p.storageVolGetXmlDesc, { volume, flags: 0 }, options)).xml,
-    volumeCreateXml: async (pool, xml, flags, options) => (await call(p.storageVolCreateXml, { pool, xml, flags: flags ?? 0 }, options)).volume,
+    volumeCreateXml: async (pool, xml, flags, options) =>
+      (await call(p.storageVolCreateXml, { pool, xml, flags: flags ?? 0 }, options)).volume,
     volumeDelete: (volume, options) => call(p.storageVolDelete, { volume, flags: 0 }, options),
   };
 }

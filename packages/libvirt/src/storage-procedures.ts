@@ -1,4 +1,5 @@
-// The rows of procedures.ts that speak of storage pools and their volumes. Streams of volumes' contents are not among them.
+// The rows of procedures.ts that speak of storage pools and their volumes. Streams of volumes' contents are not among
+// them.
 import { row, slow } from './procedure.ts';
 import { MAX_DOMAINS, pool, str, volume } from './wire-types.ts';
 import { array, i32, nothing, struct, u32, u64 } from './xdr.ts';
@@ -16,7 +17,12 @@ export const storageProcedures = {
   storagePoolRefresh: slow(row(83, 'STORAGE_POOL_REFRESH', poolFlags, nothing)),
   storagePoolLookupByName: row(84, 'STORAGE_POOL_LOOKUP_BY_NAME', struct({ name: str }), onePool),
   storagePoolLookupByVolume: row(86, 'STORAGE_POOL_LOOKUP_BY_VOLUME', oneVolume, onePool),
-  storagePoolGetInfo: row(87, 'STORAGE_POOL_GET_INFO', poolOnly, struct({ state: i32, capacity: u64, allocation: u64, available: u64 })),
+  storagePoolGetInfo: row(
+    87,
+    'STORAGE_POOL_GET_INFO',
+    poolOnly,
+    struct({ state: i32, capacity: u64, allocation: u64, available: u64 }),
+  ),
   storagePoolGetXmlDesc: row(88, 'STORAGE_POOL_GET_XML_DESC', poolFlags, struct({ xml: str })),
   connectListAllStoragePools: row(
     281,

@@ -58,14 +58,30 @@ const brokeProtocol = (says: RegExp) => (error: unknown) =>
   error instanceof ConnectionLostError && error.cause instanceof ProtocolError && says.test(error.message);
 
 const { OK, CONTINUE } = FrameStatus;
-const bad: readonly { readonly name: string; readonly says: RegExp; readonly frames: readonly (readonly [number, (Uint8Array | undefined)?, number?])[] }[] = [
+const bad: readonly {
+  readonly name: string;
+  readonly says: RegExp;
+  readonly frames: readonly (readonly [number, (Uint8Array | undefined)?, number?])[];
+}[] = [
   { name: 'an end that was not asked for', says: /not asked for/, frames: [[OK]] },
   { name: 'a second reply', says: /second reply/, frames: [[OK, undefined, FrameType.REPLY]] },
   { name: 'data after the end', says: /after its end/, frames: [[CONTINUE], [CONTINUE, Buffer.from('x')]] },
-  { name: 'a hole after the end', says: /after its end/, frames: [[CONTINUE], [CONTINUE, HOLE_OF_7, FrameType.STREAM_HOLE]] },
+  {
+    name: 'a hole after the end',
+    says: /after its end/,
+    frames: [[CONTINUE], [CONTINUE, HOLE_OF_7, FrameType.STREAM_HOLE]],
+  },
   { name: 'an unknown status', says: /status 7/, frames: [[7, Buffer.from('x')]] },
-  { name: 'a negative hole', says: /a hole of -1 /, frames: [[CONTINUE, Buffer.from('ffffffffffffffff00000000', 'hex'), FrameType.STREAM_HOLE]] },
-  { name: 'a hole beyond exact numbers', says: /a hole of 9223372036854775807 /, frames: [[CONTINUE, Buffer.from('7fffffffffffffff00000000', 'hex'), FrameType.STREAM_HOLE]] },
+  {
+    name: 'a negative hole',
+    says: /a hole of -1 /,
+    frames: [[CONTINUE, Buffer.from('ffffffffffffffff00000000', 'hex'), FrameType.STREAM_HOLE]],
+  },
+  {
+    name: 'a hole beyond exact numbers',
+    says: /a hole of 9223372036854775807 /,
+    frames: [[CONTINUE, Buffer.from('7fffffffffffffff00000000', 'hex'), FrameType.STREAM_HOLE]],
+  },
   { name: 'a hole that is too short', says: /too early/, frames: [[CONTINUE, Buffer.alloc(8), FrameType.STREAM_HOLE]] },
   { name: 'an error that is none', says: /too early/, frames: [[FrameStatus.ERROR]] },
 ];
@@ -83,7 +99,10 @@ for (const { name, says, frames } of bad) {
 test('an upload is not done because the server says so before it was asked', async () => {
   for (const type of [FrameType.STREAM, FrameType.REPLY]) {
     const side = wired(upload);
-    const sending = assert.rejects(side.streams.volumeUpload(volume, hanging()), brokeProtocol(/not asked for|second reply/));
+    const sending = assert.rejects(
+      side.streams.volumeUpload(volume, hanging()),
+      brokeProtocol(/not asked for|second reply/),
+    );
     await opened(side);
     side.say(OK, undefined, type);
     await sending;
@@ -91,9 +110,15 @@ test('an upload is not done because the server says so before it was asked', asy
 });
 
 test('a frame of another serial or procedure is no part of the stream', async () => {
-  for (const header of [{ serial: 2, procedure: download.number }, { serial: 1, procedure: upload.number }]) {
+  for (const header of [
+    { serial: 2, procedure: download.number },
+    { serial: 1, procedure: upload.number },
+  ]) {
     const side = wired(download);
-    const reading = assert.rejects(Array.fromAsync(side.streams.volumeDownload(volume)), brokeProtocol(/nobody opened/));
+    const reading = assert.rejects(
+      Array.fromAsync(side.streams.volumeDownload(volume)),
+      brokeProtocol(/nobody opened/),
+    );
     await opened(side);
     side.peer.deliver(frameBytes({ ...header, type: FrameType.STREAM, status: CONTINUE }, Buffer.from('x')));
     await reading;
@@ -111,7 +136,13 @@ test('a source that hangs does not keep an upload that the server refused, whose
     const side = wired(upload);
     const stop = new AbortController();
     let asked = false;
-    const sending = side.streams.volumeUpload(volume, hanging(() => (asked = true)), { signal: stop.signal }).catch((error: unknown) => error);
+    const sending = side.streams
+      .volumeUpload(
+        volume,
+        hanging(() => (asked = true)),
+        { signal: stop.signal },
+      )
+      .catch((error: unknown) => error);
     await opened(side);
     await until('the source is asked', () => asked);
     end(side, stop);
@@ -149,7 +180,9 @@ test('very many very small pieces are held back too', async () => {
   const first = pieces.next();
   await opened(side);
   const thousand = Buffer.concat(
-    Array.from({ length: 1000 }, () => frameBytes({ procedure: download.number, serial: 1, type: FrameType.STREAM, status: CONTINUE }, Buffer.from('x'))),
+    Array.from({ length: 1000 }, () =>
+      frameBytes({ procedure: download.number, serial: 1, type: FrameType.STREAM, status: CONTINUE }, Buffer.from('x')),
+    ),
   );
   for (let index = 0; index < 40; index += 1) side.peer.deliver(thousand);
   await first;

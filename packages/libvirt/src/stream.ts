@@ -1,7 +1,11 @@
-// One data stream on a connection of its own: opened by a call, then frames of data and holes with that call's serial, ended by
-// an exchange of OKs. This is its state; frames come in from the connection and go out through it. What is streamed is not known here.
-// Back-pressure: `room` holds the connection's reading back while the consumer is behind, so memory stays bounded in both directions.
-// The end has to be agreed on: an OK that was not asked for, or data after the end, is a broken protocol and never a success.
+// One data stream on a connection of its own: opened by a call, then frames of data and holes with that call's
+// serial, ended by
+// an exchange of OKs. This is its state; frames come in from the connection and go out through it. What is streamed
+// is not known here.
+// Back-pressure: `room` holds the connection's reading back while the consumer is behind, so memory stays bounded in
+// both directions.
+// The end has to be agreed on: an OK that was not asked for, or data after the end, is a broken protocol and never a
+// success.
 import { InvalidArgumentError, LibvirtError, ProtocolError } from './errors.ts';
 import { FrameStatus, FrameType } from './frame.ts';
 import type { Frame } from './frame.ts';
@@ -9,7 +13,9 @@ import { errorPayload } from './wire-types.ts';
 import { XdrReader } from './xdr.ts';
 
 /** A piece of a stream. A hole is a run of zeros that takes no place. */
-export type StreamPiece = { readonly kind: 'data'; readonly bytes: Uint8Array } | { readonly kind: 'hole'; readonly lengthBytes: number };
+export type StreamPiece =
+  | { readonly kind: 'data'; readonly bytes: Uint8Array }
+  | { readonly kind: 'hole'; readonly lengthBytes: number };
 
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 /** What a waiting piece costs beside its bytes, so that very many very small ones are bounded too. */
@@ -30,7 +36,10 @@ export interface Stream {
   send(piece: StreamPiece): Promise<void>;
   /** Says that all is sent (or read), and waits until the server says so too. */
   finish(): Promise<void>;
-  /** Gives the stream up and waits, for a short while, until the server has let go of it. Never rejects; harmless at the end. */
+  /**
+   * Gives the stream up and waits, for a short while, until the server has let go of it. Never rejects; harmless at
+   * the end.
+   */
   abort(): Promise<void>;
   /** The promise's result, or the stream's failure if that comes first. One such wait at a time. */
   unlessFailed<T>(promise: Promise<T>): Promise<T>;
@@ -68,7 +77,8 @@ export function createStream(
   let interrupt: (() => void) | undefined;
   const over = Promise.withResolvers<void>();
 
-  const hasRoom = (): boolean => unreadBytes < MAX_UNREAD_BYTES || failure !== undefined || state === 'aborting' || state === 'over';
+  const hasRoom = (): boolean =>
+    unreadBytes < MAX_UNREAD_BYTES || failure !== undefined || state === 'aborting' || state === 'over';
   const stir = (): void => {
     wakeReader?.();
     wakeReader = undefined;
@@ -224,13 +234,15 @@ function readHole(payload: Uint8Array): StreamPiece {
   const flags = reader.u32();
   reader.end();
   const lengthBytes = Number(length);
-  if (!Number.isSafeInteger(lengthBytes) || lengthBytes < 0) throw new ProtocolError(`a hole of ${length} bytes in a stream`);
+  if (!Number.isSafeInteger(lengthBytes) || lengthBytes < 0)
+    throw new ProtocolError(`a hole of ${length} bytes in a stream`);
   if (flags !== 0) throw new ProtocolError(`a hole with the unknown flags ${flags}`);
   return { kind: 'hole', lengthBytes };
 }
 
 function holePayload(lengthBytes: number): Uint8Array {
-  if (!Number.isSafeInteger(lengthBytes) || lengthBytes < 0) throw new InvalidArgumentError(`a hole must have a whole number of bytes, not ${lengthBytes}`);
+  if (!Number.isSafeInteger(lengthBytes) || lengthBytes < 0)
+    throw new InvalidArgumentError(`a hole must have a whole number of bytes, not ${lengthBytes}`);
   const payload = Buffer.alloc(12);
   payload.writeBigInt64BE(BigInt(lengthBytes));
   return payload;

@@ -1,4 +1,5 @@
-// TLS to a daemon, as libvirt does it: both sides show a certificate, and the daemon says with one byte that it takes ours.
+// TLS to a daemon, as libvirt does it: both sides show a certificate, and the daemon says with one byte that it takes
+// ours.
 // Which of the many ways to fail it was is told by certificate and side; nothing can be switched off here.
 import { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -16,23 +17,42 @@ interface PkiFiles {
   readonly key: string;
 }
 
-/** The folder that was named, else those of the user, else those of the system (libvirt's documentation of TLS, "certificate locations"). */
+/**
+ * The folder that was named, else those of the user, else those of the system (libvirt's documentation of TLS,
+ * "certificate locations").
+ */
 export function pkiFiles(pkiPath: string | undefined): PkiFiles {
-  const flat = (folder: string): PkiFiles => ({ authority: join(folder, 'cacert.pem'), certificate: join(folder, 'clientcert.pem'), key: join(folder, 'clientkey.pem') });
+  const flat = (folder: string): PkiFiles => ({
+    authority: join(folder, 'cacert.pem'),
+    certificate: join(folder, 'clientcert.pem'),
+    key: join(folder, 'clientkey.pem'),
+  });
   if (pkiPath !== undefined) return flat(pkiPath);
   const own = flat(join(homedir(), '.pki', 'libvirt'));
   if (process.getuid?.() !== 0 && existsSync(own.certificate)) return own;
-  return { authority: '/etc/pki/CA/cacert.pem', certificate: '/etc/pki/libvirt/clientcert.pem', key: '/etc/pki/libvirt/private/clientkey.pem' };
+  return {
+    authority: '/etc/pki/CA/cacert.pem',
+    certificate: '/etc/pki/libvirt/clientcert.pem',
+    key: '/etc/pki/libvirt/private/clientkey.pem',
+  };
 }
 
-/** Begins a handshake; throws ConnectError when what it takes is not there. `secureConnect` tells that the daemon's certificate is good. */
+/**
+ * Begins a handshake; throws ConnectError when what it takes is not there. `secureConnect` tells that the daemon's
+ * certificate is good.
+ */
 export function beginTls(host: string, port: number, place: string, pkiPath: string | undefined): TLSSocket {
   const files = pkiFiles(pkiPath);
   const read = (file: string, what: string): Buffer => {
     try {
       return readFileSync(file);
     } catch (error) {
-      throw new ConnectError('auth', `${place}: ${what} is missing: ${file} cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unknown'}).`, { cause: error });
+      throw new ConnectError(
+        'auth',
+        `${place}: ${what} is missing: ${file} cannot be read ` +
+          `(${error instanceof Error && 'code' in error ? String(error.code) : 'unknown'}).`,
+        { cause: error },
+      );
     }
   };
   const options: ConnectionOptions & { readonly autoSelectFamily: true } = {
@@ -50,7 +70,11 @@ export function beginTls(host: string, port: number, place: string, pkiPath: str
   try {
     socket = connect(options);
   } catch (error) {
-    throw new ConnectError('auth', `${place}: ${files.certificate} and ${files.key} cannot be used: ${error instanceof Error ? error.message : String(error)}.`, { cause: error });
+    throw new ConnectError(
+      'auth',
+      `${place}: ${files.certificate} and ${files.key} cannot be used: ${error instanceof Error ? error.message : String(error)}.`,
+      { cause: error },
+    );
   }
   socket.setNoDelay(true);
   return socket;
@@ -72,19 +96,30 @@ const BY_CODE: Readonly<Record<string, string>> = {
 export function explainTls(error: NodeJS.ErrnoException, place: string): ConnectError | undefined {
   const code = error.code ?? '';
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return new ConnectError('auth', `${place}: the certificate of the host is made out for another name (${error.message.replace(/^.*?altnames: /s, '').trim()}). Use that name in the URI, or issue one for this name or address.`, { cause: error });
+    return new ConnectError(
+      'auth',
+      `${place}: the certificate of the host is made out for another name ` +
+        `(${error.message.replace(/^.*?altnames: /s, '').trim()}). Use that name in the URI, or issue one ` +
+        'for this name or address.',
+      { cause: error },
+    );
   }
   const known = BY_CODE[code];
   if (known !== undefined) return new ConnectError('auth', `${place}: ${known}.`, { cause: error });
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') return new ConnectError('not-libvirt', `${place} does not speak TLS: is the port right?`, { cause: error });
-  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return new ConnectError('auth', `${place}: the TLS handshake failed: ${error.message}.`, { cause: error });
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
+    return new ConnectError('not-libvirt', `${place} does not speak TLS: is the port right?`, { cause: error });
+  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_'))
+    return new ConnectError('auth', `${place}: the TLS handshake failed: ${error.message}.`, { cause: error });
   return undefined;
 }
 
 /** Why the daemon may not have taken our certificate: it closes without a word. */
 export function explainRefusal(place: string, pkiPath: string | undefined): ConnectError {
   const files = pkiFiles(pkiPath);
-  return new ConnectError('auth', `${place} does not take the certificate of this side (${files.certificate}): ${whyRefused(files)}.`);
+  return new ConnectError(
+    'auth',
+    `${place} does not take the certificate of this side (${files.certificate}): ${whyRefused(files)}.`,
+  );
 }
 
 function whyRefused(files: PkiFiles): string {
@@ -93,7 +128,8 @@ function whyRefused(files: PkiFiles): string {
     const authority = new X509Certificate(readFileSync(files.authority));
     if (Date.parse(own.validTo) < Date.now()) return `it has expired on ${own.validTo}`;
     if (Date.parse(own.validFrom) > Date.now()) return `it is not valid before ${own.validFrom}`;
-    if (!own.checkIssued(authority) || !own.verify(authority.publicKey)) return `it does not come from the authority in ${files.authority}`;
+    if (!own.checkIssued(authority) || !own.verify(authority.publicKey))
+      return `it does not come from the authority in ${files.authority}`;
     return `the host knows another authority, or its tls_allowed_dn_list has no ${own.subject.replaceAll('\n', ', ')}`;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -104,8 +140,10 @@ function whyRefused(files: PkiFiles): string {
 export type StreamWrite = (bytes: Uint8Array, left: () => void) => void;
 
 /**
- * Writes one frame per TLS record and the next when the one before has left. libvirtd 9.0 waits on the socket and not on what GnuTLS has
- * decrypted already: of two frames in one record it would not see the second until something else arrives (seen: 5 s, at the next ping).
+ * Writes one frame per TLS record and the next when the one before has left. libvirtd 9.0 waits on the socket and not
+ * on what GnuTLS has
+ * decrypted already: of two frames in one record it would not see the second until something else arrives (seen: 5 s,
+ * at the next ping).
  */
 export function frameWriter(socket: TLSSocket): StreamWrite {
   const waiting: { readonly frame: Uint8Array; readonly left: (() => void) | undefined }[] = [];
@@ -121,7 +159,7 @@ export function frameWriter(socket: TLSSocket): StreamWrite {
   };
   return (bytes, left) => {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       // frames begin with their length, which counts itself
       const length = Math.max(4, bytes.length - at < 4 ? bytes.length : view.getUint32(at));
       waiting.push({ frame: bytes.subarray(at, at + length), left: at + length < bytes.length ? undefined : left });

@@ -9,7 +9,11 @@ import type { Transport } from './transport.ts';
 import { parseUri } from './uri.ts';
 
 const connectTo = (server: Server): Promise<Transport> =>
-  connectTransport(parseUri(`qemu+tcp://127.0.0.1:${server.port}/system`), { signal: undefined, timeoutMs: 5000, readOnly: false });
+  connectTransport(parseUri(`qemu+tcp://127.0.0.1:${server.port}/system`), {
+    signal: undefined,
+    timeoutMs: 5000,
+    readOnly: false,
+  });
 
 test('a consumer that is behind slows the peer down and still gets every byte in order', async () => {
   const piece = 64 * 1024;
@@ -18,7 +22,8 @@ test('a consumer that is behind slows the peer down and still gets every byte in
   for (let offset = 0; offset < bytes.length; offset += 4096) bytes.writeUInt32BE(offset, offset);
   let written = 0;
   await using server = await serve((socket) => {
-    for (let index = 0; index < pieces; index++) socket.write(bytes.subarray(index * piece, (index + 1) * piece), () => (written += 1));
+    for (let index = 0; index < pieces; index++)
+      socket.write(bytes.subarray(index * piece, (index + 1) * piece), () => (written += 1));
     socket.end();
   });
   const transport = await connectTo(server);

@@ -1,4 +1,5 @@
-// A byte stream to a daemon: what a connection needs of it, and how each of the four comes about (unix socket, TCP, TLS, SSH).
+// A byte stream to a daemon: what a connection needs of it, and how each of the four comes about (unix socket, TCP,
+// TLS, SSH).
 // It carries bytes and knows nothing of frames.
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -21,8 +22,10 @@ export interface AccessSettings {
 }
 
 /**
- * Iterating yields what the peer sends, once, by one consumer: it ends when the peer closes and throws when the operating
- * system reports an error. `send` takes over the bytes, keeps their order and never waits. `close` may be called at any time,
+ * Iterating yields what the peer sends, once, by one consumer: it ends when the peer closes and throws when the
+ * operating
+ * system reports an error. `send` takes over the bytes, keeps their order and never waits. `close` may be called at
+ * any time,
  * more than once; iteration then ends.
  */
 export interface Transport extends AsyncIterable<Uint8Array> {
@@ -55,15 +58,29 @@ export async function connectTransport(uri: LibvirtUri, options: TransportOption
   switch (uri.transport) {
     case 'tcp':
       // autoSelectFamily tries all addresses of a name
-      return streamTransport(await opened(() => createConnection({ host: uri.host, port: uri.port, noDelay: true, autoSelectFamily: true }), 'connect', place, options));
+      return streamTransport(
+        await opened(
+          () => createConnection({ host: uri.host, port: uri.port, noDelay: true, autoSelectFamily: true }),
+          'connect',
+          place,
+          options,
+        ),
+      );
     case 'tls': {
-      const socket = await opened(() => beginTls(uri.host, uri.port, place, access?.pkiPath), 'secureConnect', place, options);
+      const socket = await opened(
+        () => beginTls(uri.host, uri.port, place, access?.pkiPath),
+        'secureConnect',
+        place,
+        options,
+      );
       await confirmed(socket, place, options, () => explainRefusal(place, access?.pkiPath));
       return streamTransport(socket, frameWriter(socket));
     }
     case 'ssh': {
       const stream = startSsh(uri, access?.ssh ?? {}, options, place);
-      return streamTransport(await confirmed(stream, place, options, () => new ConnectError('other', `${place}: ssh ended without a word.`)));
+      return streamTransport(
+        await confirmed(stream, place, options, () => new ConnectError('other', `${place}: ssh ended without a word.`)),
+      );
     }
     case 'unix': {
       const usual = (UNIX_SOCKETS[uri.driver] ?? []).map((path) => (options.readOnly ? `${path}-ro` : path));
@@ -81,13 +98,23 @@ export async function connectTransport(uri: LibvirtUri, options: TransportOption
   }
 }
 
-const opened = <S extends Duplex>(open: () => S, event: 'connect' | 'secureConnect', place: string, options: TransportOptions): Promise<S> => {
+const opened = <S extends Duplex>(
+  open: () => S,
+  event: 'connect' | 'secureConnect',
+  place: string,
+  options: TransportOptions,
+): Promise<S> => {
   if (options.signal?.aborted === true) return Promise.reject(cancelled(place, options.signal));
   return settled(open(), place, options, (socket, succeed) => void socket.once(event, succeed));
 };
 
 /** Waits for the byte by which the other side says that the way is open; what came with it stays in the stream. */
-const confirmed = <S extends Duplex>(stream: S, place: string, options: TransportOptions, refusal: () => ConnectError): Promise<S> =>
+const confirmed = <S extends Duplex>(
+  stream: S,
+  place: string,
+  options: TransportOptions,
+  refusal: () => ConnectError,
+): Promise<S> =>
   settled(stream, place, options, (from, succeed, fail) => {
     const onEnd = (): void => fail(refusal());
     from.once('end', onEnd);
@@ -96,17 +123,35 @@ const confirmed = <S extends Duplex>(stream: S, place: string, options: Transpor
       from.pause();
       from.off('end', onEnd);
       from.off('close', onEnd);
-      if (chunk[0] !== READY) return fail(new ConnectError('not-libvirt', `${place}: something else than libvirt answers, beginning with ${JSON.stringify(chunk.subarray(0, 40).toString('latin1'))} (over ssh: does the login shell print something?).`));
+      if (chunk[0] !== READY)
+        return fail(
+          new ConnectError(
+            'not-libvirt',
+            `${place}: something else than libvirt answers, beginning with ` +
+              `${JSON.stringify(chunk.subarray(0, 40).toString('latin1'))} (over ssh: does the login shell ` +
+              'print something?).',
+          ),
+        );
       if (chunk.length > 1) from.unshift(chunk.subarray(1));
       succeed();
     });
   });
 
 /** The stream once `wait` says that it is there; destroyed when it does not come about in time. */
-async function settled<S extends Duplex>(stream: S, place: string, options: TransportOptions, wait: (stream: S, succeed: () => void, fail: (error: ConnectError) => void) => void): Promise<S> {
+async function settled<S extends Duplex>(
+  stream: S,
+  place: string,
+  options: TransportOptions,
+  wait: (stream: S, succeed: () => void, fail: (error: ConnectError) => void) => void,
+): Promise<S> {
   return await new Promise<S>((resolve, reject) => {
     const timer = setTimeout(() => {
-      fail(new ConnectError('timeout', `${place} did not answer within ${options.timeoutMs} ms: the host may be down or a firewall drops the packets.`));
+      fail(
+        new ConnectError(
+          'timeout',
+          `${place} did not answer within ${options.timeoutMs} ms: the host may be down or a firewall drops the packets.`,
+        ),
+      );
     }, options.timeoutMs);
     const onAbort = (): void => fail(options.signal === undefined ? undefined : cancelled(place, options.signal));
     const onError = (error: NodeJS.ErrnoException): void => fail(explain(error, place));
@@ -139,7 +184,10 @@ function cancelled(place: string, signal: AbortSignal): ConnectError {
 }
 
 const KINDS: Readonly<Record<string, { readonly kind: ConnectErrorKind; readonly why: string }>> = {
-  ECONNREFUSED: { kind: 'refused', why: 'nothing listens there (is libvirtd running and listening on this port or socket?)' },
+  ECONNREFUSED: {
+    kind: 'refused',
+    why: 'nothing listens there (is libvirtd running and listening on this port or socket?)',
+  },
   ECONNRESET: { kind: 'refused', why: 'the connection was reset' },
   EHOSTUNREACH: { kind: 'unreachable', why: 'there is no route to the host' },
   ENETUNREACH: { kind: 'unreachable', why: 'there is no route to its network' },
@@ -169,7 +217,10 @@ const MAX_UNREAD_CHUNKS = 32;
 const FEW_BYTES = 64 * 1024;
 
 /** Wraps an open stream. Reading pauses while the consumer is behind. */
-function streamTransport(socket: Duplex, write: StreamWrite = (bytes, left) => void socket.write(bytes, () => left())): Transport {
+function streamTransport(
+  socket: Duplex,
+  write: StreamWrite = (bytes, left) => void socket.write(bytes, () => left()),
+): Transport {
   const chunks: Uint8Array[] = [];
   let unsentBytes = 0;
   const waiting: (() => void)[] = [];

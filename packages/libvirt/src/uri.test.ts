@@ -5,27 +5,126 @@ import { LibvirtUriError } from './errors.ts';
 import { parseUri } from './uri.ts';
 
 const accepted: readonly (readonly [string, object])[] = [
-  ['qemu:///system', { transport: 'unix', text: 'qemu:///system', serverUri: 'qemu:///system', driver: 'qemu', socket: undefined }],
-  ['qemu+unix:///system', { transport: 'unix', text: 'qemu+unix:///system', serverUri: 'qemu:///system', driver: 'qemu', socket: undefined }],
+  [
+    'qemu:///system',
+    { transport: 'unix', text: 'qemu:///system', serverUri: 'qemu:///system', driver: 'qemu', socket: undefined },
+  ],
+  [
+    'qemu+unix:///system',
+    { transport: 'unix', text: 'qemu+unix:///system', serverUri: 'qemu:///system', driver: 'qemu', socket: undefined },
+  ],
   [
     'qemu+unix:///session?socket=/run/user/1/libvirt/libvirt-sock',
-    { transport: 'unix', text: 'qemu+unix:///session?socket=/run/user/1/libvirt/libvirt-sock', serverUri: 'qemu:///session', driver: 'qemu', socket: '/run/user/1/libvirt/libvirt-sock' },
+    {
+      transport: 'unix',
+      text: 'qemu+unix:///session?socket=/run/user/1/libvirt/libvirt-sock',
+      serverUri: 'qemu:///session',
+      driver: 'qemu',
+      socket: '/run/user/1/libvirt/libvirt-sock',
+    },
   ],
   [
     'test+unix:///default?socket=%2Ftmp%2Fa%20b',
-    { transport: 'unix', text: 'test+unix:///default?socket=/tmp/a%20b', serverUri: 'test:///default', driver: 'test', socket: '/tmp/a b' },
+    {
+      transport: 'unix',
+      text: 'test+unix:///default?socket=/tmp/a%20b',
+      serverUri: 'test:///default',
+      driver: 'test',
+      socket: '/tmp/a b',
+    },
   ],
-  ['qemu+tcp://X1.Example/system', { transport: 'tcp', text: 'qemu+tcp://x1.example/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'x1.example', port: 16509 }],
-  ['qemu+tcp://10.0.0.1:16510/system', { transport: 'tcp', text: 'qemu+tcp://10.0.0.1:16510/system', serverUri: 'qemu:///system', driver: 'qemu', host: '10.0.0.1', port: 16510 }],
-  ['qemu+tcp://[fd00::1]/system', { transport: 'tcp', text: 'qemu+tcp://[fd00::1]/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'fd00::1', port: 16509 }],
-  ['qemu+tls://X1.example/system', { transport: 'tls', text: 'qemu+tls://x1.example/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'x1.example', port: 16514 }],
-  ['qemu://x1/system', { transport: 'tls', text: 'qemu+tls://x1/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'x1', port: 16514 }],
-  ['qemu+ssh://root@x1/system', { transport: 'ssh', text: 'qemu+ssh://root@x1/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'x1', port: undefined, user: 'root', socket: undefined }],
+  [
+    'qemu+tcp://X1.Example/system',
+    {
+      transport: 'tcp',
+      text: 'qemu+tcp://x1.example/system',
+      serverUri: 'qemu:///system',
+      driver: 'qemu',
+      host: 'x1.example',
+      port: 16509,
+    },
+  ],
+  [
+    'qemu+tcp://10.0.0.1:16510/system',
+    {
+      transport: 'tcp',
+      text: 'qemu+tcp://10.0.0.1:16510/system',
+      serverUri: 'qemu:///system',
+      driver: 'qemu',
+      host: '10.0.0.1',
+      port: 16510,
+    },
+  ],
+  [
+    'qemu+tcp://[fd00::1]/system',
+    {
+      transport: 'tcp',
+      text: 'qemu+tcp://[fd00::1]/system',
+      serverUri: 'qemu:///system',
+      driver: 'qemu',
+      host: 'fd00::1',
+      port: 16509,
+    },
+  ],
+  [
+    'qemu+tls://X1.example/system',
+    {
+      transport: 'tls',
+      text: 'qemu+tls://x1.example/system',
+      serverUri: 'qemu:///system',
+      driver: 'qemu',
+      host: 'x1.example',
+      port: 16514,
+    },
+  ],
+  [
+    'qemu://x1/system',
+    {
+      transport: 'tls',
+      text: 'qemu+tls://x1/system',
+      serverUri: 'qemu:///system',
+      driver: 'qemu',
+      host: 'x1',
+      port: 16514,
+    },
+  ],
+  [
+    'qemu+ssh://root@x1/system',
+    {
+      transport: 'ssh',
+      text: 'qemu+ssh://root@x1/system',
+      serverUri: 'qemu:///system',
+      driver: 'qemu',
+      host: 'x1',
+      port: undefined,
+      user: 'root',
+      socket: undefined,
+    },
+  ],
   [
     'qemu+ssh://[fd00::1]:2222/system?socket=/run/x-sock',
-    { transport: 'ssh', text: 'qemu+ssh://[fd00::1]:2222/system?socket=/run/x-sock', serverUri: 'qemu:///system', driver: 'qemu', host: 'fd00::1', port: 2222, user: undefined, socket: '/run/x-sock' },
+    {
+      transport: 'ssh',
+      text: 'qemu+ssh://[fd00::1]:2222/system?socket=/run/x-sock',
+      serverUri: 'qemu:///system',
+      driver: 'qemu',
+      host: 'fd00::1',
+      port: 2222,
+      user: undefined,
+      socket: '/run/x-sock',
+    },
   ],
-  ['qemu+tcp://[fd00::1]:17/system', { transport: 'tcp', text: 'qemu+tcp://[fd00::1]:17/system', serverUri: 'qemu:///system', driver: 'qemu', host: 'fd00::1', port: 17 }],
+  [
+    'qemu+tcp://[fd00::1]:17/system',
+    {
+      transport: 'tcp',
+      text: 'qemu+tcp://[fd00::1]:17/system',
+      serverUri: 'qemu:///system',
+      driver: 'qemu',
+      host: 'fd00::1',
+      port: 17,
+    },
+  ],
 ];
 
 for (const [text, expected] of accepted) {
@@ -55,10 +154,13 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['qemu+ssh://root@host/system?keyfile=/root/key', /IdentityFile/],
   ['qemu+ssh://root@host/system?no_verify=1', /"no_verify" is not accepted/],
   ['qemu+ssh://root@host/system?socket=/run/$(reboot)', /over ssh its socket must be/],
-  ["qemu+ssh://root@host/system?socket=/run/%27;reboot;%27", /over ssh its socket must be/],
+  ['qemu+ssh://root@host/system?socket=/run/%27;reboot;%27', /over ssh its socket must be/],
   ['qemu+ssh://host/session', /the socket must be given/],
   ['qemu+tls://host/system?no_verify=1', /"no_verify" is not accepted with tls; issue a certificate/],
-  ['qemu+tls://host/system?pkipath=/tmp', /"pkipath" is not accepted with tls; start the control plane with --pki-path/],
+  [
+    'qemu+tls://host/system?pkipath=/tmp',
+    /"pkipath" is not accepted with tls; start the control plane with --pki-path/,
+  ],
   ['qemu+tls://user@host/system', /user name does not go with tls/],
   ['qemu+ext:///system?command=/bin/sh', /transport "ext" is unknown/],
   ['qemu+unix://host/system', /no host/],
@@ -102,8 +204,32 @@ for (const [text, says] of refused) {
 }
 
 test('any text is a URI in normal form or a LibvirtUriError', () => {
-  const piece = fc.constantFrom('qemu', 'test', '+unix', '+tcp', '+ssh', '+tls', 'root@', '://', '/system', '/default', '?socket=', '/x', ':', '[', ']', '@', '&', '%2f', 'host', '1');
-  const text = fc.oneof(fc.string(), fc.array(piece, { maxLength: 10 }).map((parts) => parts.join('')));
+  const piece = fc.constantFrom(
+    'qemu',
+    'test',
+    '+unix',
+    '+tcp',
+    '+ssh',
+    '+tls',
+    'root@',
+    '://',
+    '/system',
+    '/default',
+    '?socket=',
+    '/x',
+    ':',
+    '[',
+    ']',
+    '@',
+    '&',
+    '%2f',
+    'host',
+    '1',
+  );
+  const text = fc.oneof(
+    fc.string(),
+    fc.array(piece, { maxLength: 10 }).map((parts) => parts.join('')),
+  );
   fc.assert(
     fc.property(text, (value) => {
       try {

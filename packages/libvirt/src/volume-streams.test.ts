@@ -25,30 +25,62 @@ const hole = (lengthBytes: number): Buffer => {
   return payload;
 };
 const empty = new Uint8Array(0);
-const failed = { code: 38, domain: 18, message: 'No space left on device', level: 2, str1: undefined, str2: undefined, str3: undefined, int1: 28, int2: -1 };
+const failed = {
+  code: 38,
+  domain: 18,
+  message: 'No space left on device',
+  level: 2,
+  str1: undefined,
+  str2: undefined,
+  str3: undefined,
+  int1: 28,
+  int2: -1,
+};
 const joined = (pieces: readonly StreamPiece[]): string => {
   const text: string[] = [];
-  for (const each of pieces) text.push(each.kind === 'hole' ? `<${each.lengthBytes}>` : Buffer.from(each.bytes).toString('latin1'));
+  for (const each of pieces)
+    text.push(each.kind === 'hole' ? `<${each.lengthBytes}>` : Buffer.from(each.bytes).toString('latin1'));
   return text.join('');
 };
 
 test('a download gives data and holes in order, also when they come with the reply or overtake it, however they are cut', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.nat({ max: 9 }), fc.array(fc.oneof(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 1_000_000 })), { maxLength: 8 }), fc.integer({ min: 1, max: 64 }), async (early, content, chunk) => {
-      const { peer, streams } = start();
-      const read = Array.fromAsync(streams.volumeDownload(volume));
-      await until('the call', () => peer.sent.length === 1);
-      const pieces = [
-        ...content.map((each) => (typeof each === 'number' ? piece(peer, download.number, FrameType.STREAM_HOLE, FrameStatus.CONTINUE, hole(each)) : piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, each))),
-        piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, empty),
-      ];
-      const bytes = Buffer.concat(pieces.toSpliced(early, 0, piece(peer, download.number, FrameType.REPLY, FrameStatus.OK, empty)));
-      for (let at = 0; at < bytes.length; at += chunk) peer.deliver(bytes.subarray(at, at + chunk));
-      await until('the farewell', () => peer.sent.length === 2);
-      assert.deepEqual([peer.sent[1]?.type, peer.sent[1]?.status, peer.sent[1]?.payload.length], [FrameType.STREAM, FrameStatus.OK, 0]);
-      peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.OK, empty));
-      assert.equal(joined(await read), content.map((each) => (typeof each === 'number' ? `<${each}>` : Buffer.from(each).toString('latin1'))).join(''));
-    }),
+    fc.asyncProperty(
+      fc.nat({ max: 9 }),
+      fc.array(fc.oneof(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 1_000_000 })), {
+        maxLength: 8,
+      }),
+      fc.integer({ min: 1, max: 64 }),
+      async (early, content, chunk) => {
+        const { peer, streams } = start();
+        const read = Array.fromAsync(streams.volumeDownload(volume));
+        await until('the call', () => peer.sent.length === 1);
+        const pieces = [
+          ...content.map((each) =>
+            typeof each === 'number'
+              ? piece(peer, download.number, FrameType.STREAM_HOLE, FrameStatus.CONTINUE, hole(each))
+              : piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, each),
+          ),
+          piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, empty),
+        ];
+        const bytes = Buffer.concat(
+          pieces.toSpliced(early, 0, piece(peer, download.number, FrameType.REPLY, FrameStatus.OK, empty)),
+        );
+        for (let at = 0; at < bytes.length; at += chunk) peer.deliver(bytes.subarray(at, at + chunk));
+        await until('the farewell', () => peer.sent.length === 2);
+        assert.deepEqual(
+          [peer.sent[1]?.type, peer.sent[1]?.status, peer.sent[1]?.payload.length],
+          [FrameType.STREAM, FrameStatus.OK, 0],
+        );
+        peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.OK, empty));
+        assert.equal(
+          joined(await read),
+          content
+            .map((each) => (typeof each === 'number' ? `<${each}>` : Buffer.from(each).toString('latin1')))
+            .join(''),
+        );
+      },
+    ),
     { numRuns: 60 },
   );
 });
@@ -58,7 +90,8 @@ test('megabytes that overtake the reply do not hold it back, and a stream withou
   const megabyte = new Uint8Array(1_048_576).fill(7);
   const read = Array.fromAsync(streams.volumeDownload(volume));
   await until('the call', () => peer.sent.length === 1);
-  for (let n = 0; n < 8; n += 1) peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, megabyte));
+  for (let n = 0; n < 8; n += 1)
+    peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, megabyte));
   peer.deliver(piece(peer, download.number, FrameType.REPLY, FrameStatus.OK, empty));
   peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, empty));
   await until('the farewell', () => peer.sent.length === 2);
@@ -68,7 +101,8 @@ test('megabytes that overtake the reply do not hold it back, and a stream withou
   const endless = start();
   const reading = Array.fromAsync(endless.streams.volumeDownload(volume));
   await until('the call', () => endless.peer.sent.length === 1);
-  for (let n = 0; n < 80; n += 1) endless.peer.deliver(piece(endless.peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, megabyte));
+  for (let n = 0; n < 80; n += 1)
+    endless.peer.deliver(piece(endless.peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, megabyte));
   await assert.rejects(reading, /without a reply/);
 });
 
@@ -91,21 +125,27 @@ test('an upload sends pieces of at most 256 KiB and waits for the end to be conf
   const data = new Uint8Array(600_000).fill(7);
   let done = false;
   const sending = streams
-    .volumeUpload(volume, (async function* (): AsyncGenerator<StreamPiece> {
-      yield { kind: 'data', bytes: data };
-      yield { kind: 'hole', lengthBytes: 5 };
-    })())
+    .volumeUpload(
+      volume,
+      (async function* (): AsyncGenerator<StreamPiece> {
+        yield { kind: 'data', bytes: data };
+        yield { kind: 'hole', lengthBytes: 5 };
+      })(),
+    )
     .then(() => (done = true));
   await until('the call', () => peer.sent.length === 1);
   peer.deliver(piece(peer, upload.number, FrameType.REPLY, FrameStatus.OK, empty));
   await until('the finish', () => peer.sent.at(-1)?.status === FrameStatus.OK && peer.sent.length > 1);
   const frames = peer.sent.slice(1, -1);
-  assert.deepEqual(frames.map(({ type, status, payload }) => [type, status, payload.length]), [
-    [FrameType.STREAM, FrameStatus.CONTINUE, 262_120],
-    [FrameType.STREAM, FrameStatus.CONTINUE, 262_120],
-    [FrameType.STREAM, FrameStatus.CONTINUE, 75_760],
-    [FrameType.STREAM_HOLE, FrameStatus.CONTINUE, 12],
-  ]);
+  assert.deepEqual(
+    frames.map(({ type, status, payload }) => [type, status, payload.length]),
+    [
+      [FrameType.STREAM, FrameStatus.CONTINUE, 262_120],
+      [FrameType.STREAM, FrameStatus.CONTINUE, 262_120],
+      [FrameType.STREAM, FrameStatus.CONTINUE, 75_760],
+      [FrameType.STREAM_HOLE, FrameStatus.CONTINUE, 12],
+    ],
+  );
   assert.equal(done, false);
   peer.deliver(piece(peer, upload.number, FrameType.STREAM, FrameStatus.OK, empty));
   await sending;
@@ -115,28 +155,37 @@ for (const type of [FrameType.STREAM, FrameType.REPLY]) {
   test(`an upload that the server refuses in the middle (frame type ${type}) rejects with its reason`, async () => {
     const { peer, streams } = start();
     let asked = 0;
-    const sending = streams.volumeUpload(volume, (async function* (): AsyncGenerator<StreamPiece> {
-      for (;;) {
-        asked += 1;
-        yield { kind: 'data', bytes: new Uint8Array(10) };
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    })());
+    const sending = streams.volumeUpload(
+      volume,
+      (async function* (): AsyncGenerator<StreamPiece> {
+        for (;;) {
+          asked += 1;
+          yield { kind: 'data', bytes: new Uint8Array(10) };
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      })(),
+    );
     await until('the call', () => peer.sent.length === 1);
     peer.deliver(piece(peer, upload.number, FrameType.REPLY, FrameStatus.OK, empty));
     await until('some data', () => asked > 2);
     peer.deliver(piece(peer, upload.number, type, FrameStatus.ERROR, encode(errorPayload, failed)));
-    await assert.rejects(sending, (error: unknown) => error instanceof LibvirtError && error.code === 38 && /No space left/.test(error.message));
+    await assert.rejects(
+      sending,
+      (error: unknown) => error instanceof LibvirtError && error.code === 38 && /No space left/.test(error.message),
+    );
     assert.equal(peer.sent.at(-1)?.status, FrameStatus.ERROR, 'the stream is given up');
   });
 }
 
-test('a source that fails gives the upload up, and its reason is the caller\'s', async () => {
+test("a source that fails gives the upload up, and its reason is the caller's", async () => {
   const { peer, streams } = start();
-  const sending = streams.volumeUpload(volume, (async function* (): AsyncGenerator<StreamPiece> {
-    yield { kind: 'data', bytes: new Uint8Array(10) };
-    throw new Error('the other host went away');
-  })());
+  const sending = streams.volumeUpload(
+    volume,
+    (async function* (): AsyncGenerator<StreamPiece> {
+      yield { kind: 'data', bytes: new Uint8Array(10) };
+      throw new Error('the other host went away');
+    })(),
+  );
   await until('the call', () => peer.sent.length === 1);
   peer.deliver(piece(peer, upload.number, FrameType.REPLY, FrameStatus.OK, empty));
   await assert.rejects(sending, /the other host went away/);
@@ -167,7 +216,8 @@ test('a consumer that does not read holds the connection back', async () => {
   await until('the call', () => peer.sent.length === 1);
   peer.deliver(piece(peer, download.number, FrameType.REPLY, FrameStatus.OK, empty));
   const megabyte = new Uint8Array(1_048_576);
-  for (let n = 0; n < 12; n += 1) peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, megabyte));
+  for (let n = 0; n < 12; n += 1)
+    peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, megabyte));
   await first;
   const before = peer.unread;
   assert.ok(before >= 5, `${before} pieces wait outside`);

@@ -19,20 +19,33 @@ export const streamProcedures = {
 
 export interface VolumeStreams {
   /**
-   * All of the volume's file, or `lengthBytes` of its beginning, holes as such. Leaving the loop early gives the stream up. Rejects with LibvirtError or
+   * All of the volume's file, or `lengthBytes` of its beginning, holes as such. Leaving the loop early gives the
+   * stream up. Rejects with LibvirtError or
    * ConnectionLostError; the signal ends it with ConnectionLostError too.
    */
-  volumeDownload(volume: VolumeRef, options?: CallOptions & { readonly lengthBytes?: number }): AsyncIterable<StreamPiece>;
+  volumeDownload(
+    volume: VolumeRef,
+    options?: CallOptions & { readonly lengthBytes?: number },
+  ): AsyncIterable<StreamPiece>;
   /** Replaces the volume's content from its beginning. Rejects when `pieces` does, and gives the stream up then. */
   volumeUpload(volume: VolumeRef, pieces: AsyncIterable<StreamPiece>, options?: CallOptions): Promise<void>;
 }
 
 export function volumeStreams(open: (options: CallOptions | undefined) => Promise<Connection>): VolumeStreams {
-  const argsOf = (ref: VolumeRef, lengthBytes = 0) => ({ volume: ref, offset: 0n, length: BigInt(lengthBytes), flags: SPARSE });
+  const argsOf = (ref: VolumeRef, lengthBytes = 0) => ({
+    volume: ref,
+    offset: 0n,
+    length: BigInt(lengthBytes),
+    flags: SPARSE,
+  });
   return {
     async *volumeDownload(ref, options) {
       await using connection = await open(options);
-      const stream = await connection.openStream(streamProcedures.storageVolDownload, argsOf(ref, options?.lengthBytes), options);
+      const stream = await connection.openStream(
+        streamProcedures.storageVolDownload,
+        argsOf(ref, options?.lengthBytes),
+        options,
+      );
       using _ = cancelledBy(stream, streamProcedures.storageVolDownload.name, options?.signal);
       try {
         yield* stream.pieces;
@@ -67,12 +80,21 @@ export function volumeStreams(open: (options: CallOptions | undefined) => Promis
 
 function* chunksOf(piece: StreamPiece): Generator<StreamPiece, void, undefined> {
   if (piece.kind === 'hole') return yield piece;
-  for (let at = 0; at < piece.bytes.length; at += CHUNK_BYTES) yield { kind: 'data', bytes: piece.bytes.subarray(at, at + CHUNK_BYTES) };
+  for (let at = 0; at < piece.bytes.length; at += CHUNK_BYTES)
+    yield { kind: 'data', bytes: piece.bytes.subarray(at, at + CHUNK_BYTES) };
 }
 
 function cancelledBy(stream: Stream, procedure: string, signal: AbortSignal | undefined): Disposable {
   const cancel = (): void =>
-    stream.cancel(new ConnectionLostError('unknown', 'cancelled', `${procedure} was cancelled in the middle of its stream.`, procedure, { cause: signal?.reason }));
+    stream.cancel(
+      new ConnectionLostError(
+        'unknown',
+        'cancelled',
+        `${procedure} was cancelled in the middle of its stream.`,
+        procedure,
+        { cause: signal?.reason },
+      ),
+    );
   if (signal?.aborted === true) cancel();
   signal?.addEventListener('abort', cancel, { once: true });
   return { [Symbol.dispose]: () => signal?.removeEventListener('abort', cancel) };

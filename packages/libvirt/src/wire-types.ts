@@ -168,7 +168,8 @@ export function toSafeNumber(value: bigint, what: string): number {
 
 /** A number for a 64-bit place on the wire. */
 export function toWireU64(value: number, what: string): bigint {
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError(`${what} must be a whole number from 0 on, not ${value}`);
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new InvalidArgumentError(`${what} must be a whole number from 0 on, not ${value}`);
   return BigInt(value);
 }
 
@@ -188,13 +189,24 @@ const errorOnWire = struct({
 
 /** Sentences, kept and shown: more than this is no sentence. */
 const MAX_ERROR_TEXT = 2_000;
-const shortened = <T extends string | undefined>(text: T): T | string => (text !== undefined && text.length > MAX_ERROR_TEXT ? `${text.slice(0, MAX_ERROR_TEXT)}…` : text);
+const shortened = <T extends string | undefined>(text: T): T | string =>
+  text !== undefined && text.length > MAX_ERROR_TEXT ? `${text.slice(0, MAX_ERROR_TEXT)}…` : text;
 
 /** The domain and network members are unused by libvirt and not kept; very long texts are cut. */
 export const errorPayload: Codec<LibvirtErrorFields> = {
   read: (r) => {
     const { code, domain: errorDomain, message, level, str1, str2, str3, int1, int2 } = errorOnWire.read(r);
-    return { code, domain: errorDomain, message: shortened(message ?? `libvirt error ${code} without a text`), level, str1: shortened(str1), str2: shortened(str2), str3: shortened(str3), int1, int2 };
+    return {
+      code,
+      domain: errorDomain,
+      message: shortened(message ?? `libvirt error ${code} without a text`),
+      level,
+      str1: shortened(str1),
+      str2: shortened(str2),
+      str3: shortened(str3),
+      int1,
+      int2,
+    };
   },
   write: (w, value) => errorOnWire.write(w, { ...value, dom: undefined, net: undefined }),
 };

@@ -7,7 +7,24 @@ import { procedures } from './procedures.ts';
 import { domain, errorPayload, toSafeNumber, toTypedParams, toWireU64, wireParams } from './wire-types.ts';
 import type { WireParam } from './wire-types.ts';
 import type { Codec } from './xdr.ts';
-import { array, charArray, decode, encode, f64, flag, i32, i64, opaque, optional, string, struct, u32, u64, uuid, XdrReader } from './xdr.ts';
+import {
+  array,
+  charArray,
+  decode,
+  encode,
+  f64,
+  flag,
+  i32,
+  i64,
+  opaque,
+  optional,
+  string,
+  struct,
+  u32,
+  u64,
+  uuid,
+  XdrReader,
+} from './xdr.ts';
 
 const text = fc.string({ unit: 'binary', maxLength: 40 }).map((value) => value.replaceAll('\0', ' '));
 const wellFormed = text.map((value) => value.toWellFormed());
@@ -16,7 +33,8 @@ const uint = fc.integer({ min: 0, max: 0xffff_ffff });
 const long = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
 const ulong = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 // decoded structures are ordinary objects
-const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> => fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
+const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+  fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
 const ref = record({ name: wellFormed, uuid: fc.uuid(), id: int });
 
 const param: fc.Arbitrary<WireParam> = fc.oneof(
@@ -41,9 +59,17 @@ function roundTrip<T>(name: string, codec: Codec<T>, values: fc.Arbitrary<T>): v
   });
 }
 
-roundTrip('numbers', struct({ a: u32, b: i32, c: u64, d: i64, e: f64, f: flag }), record({ a: uint, b: int, c: ulong, d: long, e: fc.double(), f: fc.boolean() }));
+roundTrip(
+  'numbers',
+  struct({ a: u32, b: i32, c: u64, d: i64, e: f64, f: flag }),
+  record({ a: uint, b: int, c: ulong, d: long, e: fc.double(), f: fc.boolean() }),
+);
 roundTrip('texts', array(string(400), 10), fc.array(wellFormed, { maxLength: 10 }));
-roundTrip('optional values', array(optional(string(400)), 10), fc.array(fc.option(wellFormed, { nil: undefined }), { maxLength: 10 }));
+roundTrip(
+  'optional values',
+  array(optional(string(400)), 10),
+  fc.array(fc.option(wellFormed, { nil: undefined }), { maxLength: 10 }),
+);
 roundTrip('typed parameters', wireParams(20), fc.array(param, { maxLength: 20 }));
 roundTrip('a domain', domain, ref);
 roundTrip('a char array', charArray(32), fc.string({ maxLength: 32, unit: 'grapheme-ascii' }));
@@ -75,7 +101,11 @@ test('opaque data comes back, with its padding', () => {
 
 test('garbage is a value or a ProtocolError for every result, event and error, and makes no list longer than its bytes', () => {
   const readers = [
-    ...Object.values(procedures).map(({ ret }) => (reader: XdrReader): unknown => ret.read(reader)),
+    ...Object.values(procedures).map(
+      ({ ret }) =>
+        (reader: XdrReader): unknown =>
+          ret.read(reader),
+    ),
     ...eventKinds.map(({ read }) => read),
     errorPayload.read,
   ];
@@ -142,7 +172,15 @@ test('64-bit parameters become numbers where that is exact; of a repeated name t
     { field: 'twice', kind: 'string', value: 'a' },
     { field: 'twice', kind: 'string', value: 'b' },
   ]);
-  assert.deepEqual([...params], [['small', 2 ** 53 - 1], ['large', 2n ** 53n], ['negative', -5], ['twice', 'a']]);
+  assert.deepEqual(
+    [...params],
+    [
+      ['small', 2 ** 53 - 1],
+      ['large', 2n ** 53n],
+      ['negative', -5],
+      ['twice', 'a'],
+    ],
+  );
   assert.equal(toSafeNumber(8_796_093_022_207n, 'the bandwidth'), 8_796_093_022_207);
   assert.throws(() => toSafeNumber(2n ** 53n, 'the bandwidth'), ProtocolError);
 });

@@ -1,7 +1,8 @@
 // XDR (RFC 4506) as libvirt uses it: big-endian, everything in units of four bytes.
 // A writer that grows, a reader that never reads past its end, and typed building blocks whose TypeScript types follow
 // from the schema. Pure: bytes in, plain data out. It knows nothing of frames, procedures or libvirt's objects, and it
-// never allocates more than the bytes at hand justify: every count is held against its limit, and memory grows with what is read.
+// never allocates more than the bytes at hand justify: every count is held against its limit, and memory grows with
+// what is read.
 import { InvalidArgumentError, ProtocolError } from './errors.ts';
 
 /** How one type is read and written. The reader throws ProtocolError, the writer InvalidArgumentError. */
@@ -47,7 +48,8 @@ export class XdrWriter {
   }
 
   u64(value: bigint): void {
-    if (BigInt.asUintN(64, value) !== value) throw new InvalidArgumentError(`${value} is not an unsigned 64-bit number`);
+    if (BigInt.asUintN(64, value) !== value)
+      throw new InvalidArgumentError(`${value} is not an unsigned 64-bit number`);
     const offset = this.#reserve(8);
     this.#view.setBigUint64(offset, value);
   }
@@ -78,14 +80,16 @@ export class XdrWriter {
   }
 
   opaque(bytes: Uint8Array, limit: number): void {
-    if (bytes.length > limit) throw new InvalidArgumentError(`${bytes.length} bytes are more than libvirt takes here (${limit})`);
+    if (bytes.length > limit)
+      throw new InvalidArgumentError(`${bytes.length} bytes are more than libvirt takes here (${limit})`);
     this.u32(bytes.length);
     this.fixed(bytes);
   }
 
   string(text: string, limit: number): void {
     const length = Buffer.byteLength(text);
-    if (length > limit) throw new InvalidArgumentError(`a text of ${length} bytes is longer than libvirt takes here (${limit})`);
+    if (length > limit)
+      throw new InvalidArgumentError(`a text of ${length} bytes is longer than libvirt takes here (${limit})`);
     // libvirt makes C strings of them: what follows a NUL would silently be lost there
     if (text.includes('\0')) throw new InvalidArgumentError('a text for libvirt must not have a NUL character in it');
     this.u32(length);
@@ -180,7 +184,9 @@ export class XdrReader {
     return text;
   }
 
-  /** The number of elements of a list; each of them takes bytes that have to be there, so nothing is allocated for it. */
+  /**
+   * The number of elements of a list; each of them takes bytes that have to be there, so nothing is allocated for it.
+   */
   count(limit: number): number {
     return this.#size(limit, 'a list');
   }
@@ -194,7 +200,8 @@ export class XdrReader {
   #advance(size: number): number {
     const offset = this.#offset;
     const next = offset + size;
-    if (next > this.#buffer.length) throw new ProtocolError(`a message ends ${next - this.#buffer.length} bytes too early`);
+    if (next > this.#buffer.length)
+      throw new ProtocolError(`a message ends ${next - this.#buffer.length} bytes too early`);
     this.#offset = next;
     return offset;
   }
@@ -256,7 +263,8 @@ export const charArray = (length: number): Codec<string> => ({
 export const chars = (maxLength: number): Codec<string> => ({
   read: (r) => {
     const length = r.u32();
-    if (length > maxLength) throw new ProtocolError(`${length} characters are announced, at most ${maxLength} are known`);
+    if (length > maxLength)
+      throw new ProtocolError(`${length} characters are announced, at most ${maxLength} are known`);
     return Buffer.from(Array.from({ length }, () => r.i32() & 0xff)).toString('utf8');
   },
   write: (w, value) => {
@@ -287,7 +295,8 @@ export const array = <T>(codec: Codec<T>, limit: number): Codec<readonly T[]> =>
     return list;
   },
   write: (w, value) => {
-    if (value.length > limit) throw new InvalidArgumentError(`${value.length} elements are more than libvirt takes here (${limit})`);
+    if (value.length > limit)
+      throw new InvalidArgumentError(`${value.length} elements are more than libvirt takes here (${limit})`);
     w.u32(value.length);
     for (const element of value) codec.write(w, element);
   },
@@ -296,7 +305,9 @@ export const array = <T>(codec: Codec<T>, limit: number): Codec<readonly T[]> =>
 type StructOf<F> = { readonly [K in keyof F]: F[K] extends Codec<infer T> ? T : never };
 
 /** Members in the order in which they are written down. */
-export function struct<F extends { readonly [K in keyof F]: Codec<F[K] extends Codec<infer T> ? T : never> }>(fields: F): Codec<StructOf<F>> {
+export function struct<F extends { readonly [K in keyof F]: Codec<F[K] extends Codec<infer T> ? T : never> }>(
+  fields: F,
+): Codec<StructOf<F>> {
   const entries = Object.entries(fields as unknown as Readonly<Record<string, Codec<unknown>>>);
   return {
     read: (r) => {

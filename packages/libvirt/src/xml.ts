@@ -1,6 +1,9 @@
-// Reads the XML that libvirt writes, and changes it in place. The text stays the truth: an element is a place in it, an edit replaces a
-// stretch of it, and what no edit touches is the same byte for byte. Hostile input is expected: the work is linear in the length, and
-// length, depth, the number of parts and of attributes of one element are capped; a document type is refused, so no entity beyond the
+// Reads the XML that libvirt writes, and changes it in place. The text stays the truth: an element is a place in it,
+// an edit replaces a
+// stretch of it, and what no edit touches is the same byte for byte. Hostile input is expected: the work is linear in
+// the length, and
+// length, depth, the number of parts and of attributes of one element are capped; a document type is refused, so no
+// entity beyond the
 // five of XML and numeric ones exists. It does not validate, and builds no text of its own.
 
 export class XmlError extends Error {
@@ -14,15 +17,26 @@ export interface XmlElement {
   readonly children: readonly XmlElement[];
   /** Text directly in the element, trimmed. */
   readonly text: string;
-  /** Where it is: from its `<`, after the `>` of its opening tag, from the `<` of its closing tag (the end when there is none), after its end. */
-  readonly span: { readonly start: number; readonly openEnd: number; readonly closeStart: number; readonly end: number };
+  /**
+   * Where it is: from its `<`, after the `>` of its opening tag, from the `<` of its closing tag (the end when there
+   * is none), after its end.
+   */
+  readonly span: {
+    readonly start: number;
+    readonly openEnd: number;
+    readonly closeStart: number;
+    readonly end: number;
+  };
 }
 
 /** The longest text that libvirt's protocol carries. */
 const maxLength = 4 * 1024 * 1024;
 /** That of libxml2, by which libvirt reads: what it takes, metadata of anybody's included, can be read here too. */
 const maxDepth = 256;
-/** Elements, attributes, comments and the like. The capabilities of a host with a thousand processors have some twenty thousand. */
+/**
+ * Elements, attributes, comments and the like. The capabilities of a host with a thousand processors have some twenty
+ * thousand.
+ */
 const maxParts = 65_536;
 const maxReferences = 32_768;
 /** libvirt's own have about ten. */
@@ -32,22 +46,31 @@ const named: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', qu
 function unescape(text: string): string {
   if (!text.includes('&')) return text;
   // what begins with & and is no reference is no XML
-  return text.replace(/&(?:#x([0-9a-fA-F]{1,6});|#([0-9]{1,7});|(\w+);)?/g, (whole, hex: string | undefined, decimal: string | undefined, name: string | undefined) => {
-    const value = name === undefined ? characterOf(hex === undefined ? Number(decimal) : Number.parseInt(hex, 16)) : named[name];
-    if (value === undefined) throw new XmlError(`unknown entity ${whole}`);
-    return value;
-  });
+  return text.replace(
+    /&(?:#x([0-9a-fA-F]{1,6});|#([0-9]{1,7});|(\w+);)?/g,
+    (whole, hex: string | undefined, decimal: string | undefined, name: string | undefined) => {
+      const value =
+        name === undefined ? characterOf(hex === undefined ? Number(decimal) : Number.parseInt(hex, 16)) : named[name];
+      if (value === undefined) throw new XmlError(`unknown entity ${whole}`);
+      return value;
+    },
+  );
 }
 
 /** Undefined for what is no character: beyond Unicode, or half of one. */
 function characterOf(code: number): string | undefined {
-  return Number.isNaN(code) || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff) ? undefined : String.fromCodePoint(code);
+  return Number.isNaN(code) || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)
+    ? undefined
+    : String.fromCodePoint(code);
 }
 
-const escapes: Readonly<Record<string, string>> = Object.fromEntries(Object.entries(named).map(([name, character]) => [character, `&${name};`]));
+const escapes: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(named).map(([name, character]) => [character, `&${name};`]),
+);
 
 /** Text as it may stand in an attribute or between tags. */
-export const escapeXml = (text: string): string => text.replace(/[&<>'"\n\t\r]/g, (each) => escapes[each] ?? `&#${each.codePointAt(0) ?? 0};`);
+export const escapeXml = (text: string): string =>
+  text.replace(/[&<>'"\n\t\r]/g, (each) => escapes[each] ?? `&#${each.codePointAt(0) ?? 0};`);
 
 /** One attribute: where its name begins, and its value without the quotes. */
 interface AttributeSpan {
@@ -74,7 +97,9 @@ class Element implements XmlElement {
   }
 
   get attributes(): ReadonlyMap<string, string> {
-    this.#attributes ??= new Map(this.written.map(({ name, from, to }) => [name, unescape(this.source.slice(from, to))]));
+    this.#attributes ??= new Map(
+      this.written.map(({ name, from, to }) => [name, unescape(this.source.slice(from, to))]),
+    );
     return this.#attributes;
   }
 
@@ -92,7 +117,12 @@ class Element implements XmlElement {
 
 /** Text between two elements, its comments and processing instructions left out. */
 const plainText = (text: string): string =>
-  text.includes('<') ? text.replace(/<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<!\[CDATA\[([\s\S]*?)\]\]>|([^<]+)/g, (_, cdata: string | undefined, plain: string | undefined) => cdata ?? unescape(plain ?? '')) : unescape(text);
+  text.includes('<')
+    ? text.replace(
+        /<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<!\[CDATA\[([\s\S]*?)\]\]>|([^<]+)/g,
+        (_, cdata: string | undefined, plain: string | undefined) => cdata ?? unescape(plain ?? ''),
+      )
+    : unescape(text);
 
 const nameAt = /[A-Za-z_:][\w.:-]*/y;
 const attributeAt = /\s+([A-Za-z_:][\w.:-]*)\s*=\s*(?:"([^"<]*)"|'([^'<]*)')/y;
@@ -126,7 +156,7 @@ export function parseXml(source: string): XmlElement {
     // told apart here and not when somebody asks
     if (piece.includes('&')) unescape(piece);
   };
-  for (let at = 0; at < source.length; ) {
+  for (let at = 0; at < source.length;) {
     const open = source.indexOf('<', at);
     if (open < 0) {
       text(at, source.length);
@@ -159,7 +189,12 @@ export function parseXml(source: string): XmlElement {
         if (names.size === maxAttributes || (parts += 1) > maxParts) fail(at, 'too many attributes');
         if (names.size === names.add(attribute).size) fail(at, `the attribute ${attribute.slice(0, 80)} stands twice`);
         const end = attributeAt.lastIndex;
-        written.push({ name: attribute, nameStart: at + whole.search(/\S/), from: end - 1 - value.length, to: end - 1 });
+        written.push({
+          name: attribute,
+          nameStart: at + whole.search(/\S/),
+          from: end - 1 - value.length,
+          to: end - 1,
+        });
         at = end;
       }
       const [, selfClosing] = matchAt(tagEndAt, source, at) ?? fail(at);
@@ -176,7 +211,8 @@ export function parseXml(source: string): XmlElement {
   return root;
 }
 
-export const xmlChild = (element: XmlElement | undefined, name: string): XmlElement | undefined => element?.children.find((each) => each.name === name);
+export const xmlChild = (element: XmlElement | undefined, name: string): XmlElement | undefined =>
+  element?.children.find((each) => each.name === name);
 /** Follows a path of child names, e.g. `xmlAt(root, 'host', 'cpu', 'arch')`. */
 export const xmlAt = (element: XmlElement | undefined, ...path: readonly string[]): XmlElement | undefined =>
   path.reduce<XmlElement | undefined>((at, name) => xmlChild(at, name), element);

@@ -46,7 +46,8 @@ export function answering(answer: (call: Frame) => Buffer | undefined): (socket:
   };
 }
 
-export const ok = (call: Frame, payload?: Buffer): Buffer => frameBytes({ procedure: call.procedure, serial: call.serial }, payload);
+export const ok = (call: Frame, payload?: Buffer): Buffer =>
+  frameBytes({ procedure: call.procedure, serial: call.serial }, payload);
 
 /** Opens like libvirtd; anything else is the test's. */
 export function opening(answer: (call: Frame) => Buffer | undefined): (call: Frame) => Buffer | undefined {

@@ -1,10 +1,17 @@
 // Our bytes against libvirt's: frames recorded between its own client library and daemon (see golden/capture.ts).
-// What the C client sent is decoded and encoded again, what the daemon sent likewise, and must be the same to the last byte.
+// What the C client sent is decoded and encoded again, what the daemon sent likewise, and must be the same to the
+// last byte.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { LibvirtError, VIR_DOMAIN_DIRTYRATE_MODE, VIR_DOMAIN_DIRTYRATE_STATUS, VIR_DOMAIN_EVENT, VIR_MIGRATE } from '../src/index.ts';
+import {
+  LibvirtError,
+  VIR_DOMAIN_DIRTYRATE_MODE,
+  VIR_DOMAIN_DIRTYRATE_STATUS,
+  VIR_DOMAIN_EVENT,
+  VIR_MIGRATE,
+} from '../src/index.ts';
 import { eventKinds } from '../src/events.ts';
 import type { DomainEvent } from '../src/events.ts';
 import { createFrameParser, FrameStatus, FrameType, Program } from '../src/frame.ts';
@@ -22,13 +29,16 @@ interface Golden {
 const golden = JSON.parse(readFileSync(join(import.meta.dirname, 'golden', 'frames.json'), 'utf8')) as Golden;
 const frames = golden.frames.map(({ from, what, hex }) => ({ from, what, frame: parse(Buffer.from(hex, 'hex')) }));
 const keyOf = (program: number, procedure: number): string => `${program}/${procedure}`;
-const byNumber = new Map(Object.values(procedures).map((procedure) => [keyOf(procedure.program, procedure.number), procedure]));
+const byNumber = new Map(
+  Object.values(procedures).map((procedure) => [keyOf(procedure.program, procedure.number), procedure]),
+);
 
 /** One byte at a time. */
 function parse(bytes: Buffer): Frame {
   const parser = createFrameParser();
   const parsed: Frame[] = [];
-  for (let offset = 0; offset < bytes.length; offset++) parser.push(bytes.subarray(offset, offset + 1), (frame) => parsed.push(frame));
+  for (let offset = 0; offset < bytes.length; offset++)
+    parser.push(bytes.subarray(offset, offset + 1), (frame) => parsed.push(frame));
   const [frame, ...others] = parsed;
   assert.ok(frame !== undefined && others.length === 0 && parser.pendingBytes === 0);
   return frame;
@@ -54,7 +64,9 @@ function events(): readonly DomainEvent[] {
 
 /** The first frame of this kind, read. */
 function first<T>(from: 'client' | 'server', what: string, codec: Codec<T>): T {
-  const found = frames.find((entry) => entry.from === from && entry.what === what) ?? assert.fail(`no ${what} among the golden frames`);
+  const found =
+    frames.find((entry) => entry.from === from && entry.what === what) ??
+    assert.fail(`no ${what} among the golden frames`);
   return again(codec, found.frame);
 }
 
@@ -74,11 +86,27 @@ test('every call and reply is written byte for byte as libvirt does', () => {
   assert.ok(checked > 100);
 });
 
-test('every procedure of the table is among them, but for passwords and polkit, which its daemon does not ask for, and what only root may do with filters', () => {
-  const called = new Set(frames.filter(({ from }) => from === 'client').map(({ frame }) => keyOf(frame.program, frame.procedure)));
-  const missing = Object.values(procedures).filter(({ program, number }) => !called.has(keyOf(program, number)));
-  assert.deepEqual(missing.map(({ name }) => name), ['NWFILTER_GET_XML_DESC', 'NWFILTER_UNDEFINE', 'AUTH_SASL_INIT', 'AUTH_SASL_START', 'AUTH_SASL_STEP', 'AUTH_POLKIT']);
-});
+test(
+  'every procedure of the table is among them, but for passwords and polkit, which its daemon does not ask ' +
+    'for, and what only root may do with filters',
+  () => {
+    const called = new Set(
+      frames.filter(({ from }) => from === 'client').map(({ frame }) => keyOf(frame.program, frame.procedure)),
+    );
+    const missing = Object.values(procedures).filter(({ program, number }) => !called.has(keyOf(program, number)));
+    assert.deepEqual(
+      missing.map(({ name }) => name),
+      [
+        'NWFILTER_GET_XML_DESC',
+        'NWFILTER_UNDEFINE',
+        'AUTH_SASL_INIT',
+        'AUTH_SASL_START',
+        'AUTH_SASL_STEP',
+        'AUTH_POLKIT',
+      ],
+    );
+  },
+);
 
 test('errors are read whole', () => {
   const errors = frames.filter(({ frame }) => frame.status === FrameStatus.ERROR);
@@ -93,11 +121,21 @@ test('errors are read whole', () => {
 });
 
 test('a migration asked of virsh and one asked of this package are the same bytes', () => {
-  const { dom, destinationUri, params, cookieIn, flags } = first('client', 'DOMAIN_MIGRATE_PERFORM3_PARAMS call', procedures.domainMigratePerform3Params.args);
+  const { dom, destinationUri, params, cookieIn, flags } = first(
+    'client',
+    'DOMAIN_MIGRATE_PERFORM3_PARAMS call',
+    procedures.domainMigratePerform3Params.args,
+  );
   assert.equal(dom.name, 'golden');
   assert.equal(cookieIn.length, 0);
-  const ours = { migrateUri: 'tcp://127.0.0.2', bandwidthMiBPerSecond: 64, migrateDisks: ['vda', 'vdb'], parallelConnections: 2 };
-  const byName = (list: readonly { readonly field: string }[]): unknown[] => list.toSorted((a, b) => (a.field < b.field ? -1 : 1));
+  const ours = {
+    migrateUri: 'tcp://127.0.0.2',
+    bandwidthMiBPerSecond: 64,
+    migrateDisks: ['vda', 'vdb'],
+    parallelConnections: 2,
+  };
+  const byName = (list: readonly { readonly field: string }[]): unknown[] =>
+    list.toSorted((a, b) => (a.field < b.field ? -1 : 1));
   assert.deepEqual(byName(toMigrateWireParams(ours)), byName(params));
   const { LIVE, PEER2PEER, PERSIST_DEST, PARALLEL, NON_SHARED_DISK } = VIR_MIGRATE;
   assert.equal(flags, LIVE | PEER2PEER | PERSIST_DEST | PARALLEL | NON_SHARED_DISK);
@@ -115,22 +153,39 @@ test('values with a meaning of their own', () => {
     cores: 2,
     threads: 2,
   });
-  assert.equal(first('client', 'DOMAIN_LOOKUP_BY_UUID call', procedures.domainLookupByUuid.args).uuid, '01234567-89ab-4cde-8f01-23456789abcd');
-  assert.deepEqual({ ...first('client', 'DOMAIN_SET_TIME call', procedures.domainSetTime.args), dom: undefined }, { dom: undefined, seconds: 1_700_000_000n, nanoseconds: 0, flags: 0 });
+  assert.equal(
+    first('client', 'DOMAIN_LOOKUP_BY_UUID call', procedures.domainLookupByUuid.args).uuid,
+    '01234567-89ab-4cde-8f01-23456789abcd',
+  );
+  assert.deepEqual(
+    { ...first('client', 'DOMAIN_SET_TIME call', procedures.domainSetTime.args), dom: undefined },
+    { dom: undefined, seconds: 1_700_000_000n, nanoseconds: 0, flags: 0 },
+  );
   const asked = first('client', 'QEMU_DOMAIN_MONITOR_COMMAND call', procedures.qemuDomainMonitorCommand.args);
   assert.deepEqual([asked.dom.name, asked.command, asked.flags], ['golden', '{"execute":"query-name"}', 0]);
   const answers = frames
     .filter(({ what }) => what === 'QEMU_DOMAIN_MONITOR_COMMAND reply')
     .map(({ frame }) => JSON.parse(decode(procedures.qemuDomainMonitorCommand.ret, frame.payload).result) as object);
-  assert.deepEqual(answers.map((answer) => ('return' in answer ? answer.return : 'error' in answer)), [{ name: 'golden' }, true], "QEMU's own no is an answer, too");
+  assert.deepEqual(
+    answers.map((answer) => ('return' in answer ? answer.return : 'error' in answer)),
+    [{ name: 'golden' }, true],
+    "QEMU's own no is an answer, too",
+  );
   const stats = frames
     .filter(({ what }) => what === 'CONNECT_GET_ALL_DOMAIN_STATS reply')
     .flatMap(({ frame }) => decode(procedures.connectGetAllDomainStats.ret, frame.payload).records)
     .map(({ params }) => toTypedParams(params));
   assert.ok(stats.some((params) => params.get('balloon.maximum') === 65_536));
   const measuring = stats.find((params) => params.has('dirtyrate.calc_status'));
-  assert.deepEqual(['calc_status', 'calc_period', 'calc_mode'].map((name) => measuring?.get(`dirtyrate.${name}`)), [VIR_DOMAIN_DIRTYRATE_STATUS.MEASURING, 1, 'page-sampling']);
-  const { seconds, flags } = first('client', 'DOMAIN_START_DIRTY_RATE_CALC call', procedures.domainStartDirtyRateCalc.args);
+  assert.deepEqual(
+    ['calc_status', 'calc_period', 'calc_mode'].map((name) => measuring?.get(`dirtyrate.${name}`)),
+    [VIR_DOMAIN_DIRTYRATE_STATUS.MEASURING, 1, 'page-sampling'],
+  );
+  const { seconds, flags } = first(
+    'client',
+    'DOMAIN_START_DIRTY_RATE_CALC call',
+    procedures.domainStartDirtyRateCalc.args,
+  );
   assert.deepEqual([seconds, flags], [1, VIR_DOMAIN_DIRTYRATE_MODE.PAGE_SAMPLING]);
 });
 
@@ -139,9 +194,16 @@ test('events: life cycle, iterations, metadata, device, and the statistics of a 
   const of = <T extends DomainEvent['type']>(type: T): readonly Extract<DomainEvent, { readonly type: T }>[] =>
     all.filter((event): event is Extract<DomainEvent, { readonly type: T }> => event.type === type);
   const { DEFINED, STARTED, SUSPENDED, STOPPED } = VIR_DOMAIN_EVENT;
-  for (const wanted of [DEFINED, STARTED, SUSPENDED, STOPPED]) assert.ok(of('lifecycle').some(({ event }) => event === wanted));
-  assert.deepEqual(of('migration-iteration').map(({ iteration }) => iteration), [1, 2]);
-  assert.deepEqual(of('device-added').map(({ device }) => device), ['ua-rng']);
+  for (const wanted of [DEFINED, STARTED, SUSPENDED, STOPPED])
+    assert.ok(of('lifecycle').some(({ event }) => event === wanted));
+  assert.deepEqual(
+    of('migration-iteration').map(({ iteration }) => iteration),
+    [1, 2],
+  );
+  assert.deepEqual(
+    of('device-added').map(({ device }) => device),
+    ['ua-rng'],
+  );
   assert.ok(of('metadata-change').some(({ namespaceUri }) => namespaceUri === 'urn:example:marker'));
   assert.ok(all.every(({ domain }) => domain.name === 'golden'));
   const [job] = of('job-completed');

@@ -1,6 +1,8 @@
-// A libvirtd of its own for tests, captures and benchmarks: sockets, state and configuration in a temporary folder, run as an
+// A libvirtd of its own for tests, captures and benchmarks: sockets, state and configuration in a temporary folder,
+// run as an
 // unprivileged user (nobody, when started by root) so that it shares nothing with a libvirt on the machine. It serves
-// test:///default and, unprivileged, qemu:///session. It ends by stop(), with this process, or by itself when unused for a minute.
+// test:///default and, unprivileged, qemu:///session. It ends by stop(), with this process, or by itself when unused
+// for a minute.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -47,19 +49,23 @@ export async function startPrivateLibvirtd(extraSettings: readonly string[] = []
     ...extraSettings,
   ];
   writeFileSync(config, `${settings.join('\n')}\n`);
-  const child = spawn('libvirtd', ['--listen', '--config', config, '--pid-file', join(directory, 'pid'), '--timeout', '60'], {
-    cwd: directory,
-    env: {
-      PATH: process.env['PATH'],
-      HOME: directory,
-      XDG_RUNTIME_DIR: run,
-      XDG_CONFIG_HOME: join(directory, 'config'),
-      XDG_CACHE_HOME: join(directory, 'cache'),
-      XDG_DATA_HOME: join(directory, 'data'),
+  const child = spawn(
+    'libvirtd',
+    ['--listen', '--config', config, '--pid-file', join(directory, 'pid'), '--timeout', '60'],
+    {
+      cwd: directory,
+      env: {
+        PATH: process.env['PATH'],
+        HOME: directory,
+        XDG_RUNTIME_DIR: run,
+        XDG_CONFIG_HOME: join(directory, 'config'),
+        XDG_CACHE_HOME: join(directory, 'cache'),
+        XDG_DATA_HOME: join(directory, 'data'),
+      },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      ...(asRoot ? { uid: NOBODY, gid: NOBODY } : {}),
     },
-    stdio: ['ignore', 'ignore', 'pipe'],
-    ...(asRoot ? { uid: NOBODY, gid: NOBODY } : {}),
-  });
+  );
   let log = '';
   child.stderr.on('data', (text: Buffer) => {
     log = (log + text.toString()).slice(-20_000);
@@ -99,11 +105,20 @@ export async function startPrivateLibvirtd(extraSettings: readonly string[] = []
     while (!((await answers({ path: socket })) && (await answers({ host: '127.0.0.1', port: tcpPort })))) {
       if (spawnError !== undefined) throw new Error('libvirtd cannot be started', { cause: spawnError });
       if (!isRunning(child)) throw new Error(`libvirtd ended at once:\n${log}`);
-      if (performance.now() > deadline) throw new Error(`libvirtd did not listen within ${START_TIMEOUT_MS} ms:\n${log}`);
+      if (performance.now() > deadline)
+        throw new Error(`libvirtd did not listen within ${START_TIMEOUT_MS} ms:\n${log}`);
       await delay(20);
     }
     const pid = Number(readFileSync(join(directory, 'pid'), 'utf8'));
-    return { socket, tcpPort, directory, pid, stop, [Symbol.asyncDispose]: stop, signal: (name) => void child.kill(name) };
+    return {
+      socket,
+      tcpPort,
+      directory,
+      pid,
+      stop,
+      [Symbol.asyncDispose]: stop,
+      signal: (name) => void child.kill(name),
+    };
   } catch (error) {
     await stop();
     throw error;
@@ -114,7 +129,9 @@ function isRunning(child: ChildProcess): boolean {
   return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 }
 
-async function answers(target: { readonly path: string } | { readonly host: string; readonly port: number }): Promise<boolean> {
+async function answers(
+  target: { readonly path: string } | { readonly host: string; readonly port: number },
+): Promise<boolean> {
   return await new Promise((resolve) => {
     const probe = createConnection(target);
     probe.once('connect', () => {

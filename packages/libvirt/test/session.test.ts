@@ -46,7 +46,16 @@ test('facts about the host', async () => {
   assert.match(await session.hypervisorVersion(), /^\d+\.\d+\.\d+$/);
   assert.match(await session.capabilities(), /^<capabilities>/);
   const node = await session.nodeInfo();
-  assert.deepEqual(node, { model: 'i686', memoryBytes: 3072 * 1024 ** 2, cpus: 16, mhz: 1400, nodes: 2, sockets: 2, cores: 2, threads: 2 });
+  assert.deepEqual(node, {
+    model: 'i686',
+    memoryBytes: 3072 * 1024 ** 2,
+    cpus: 16,
+    mhz: 1400,
+    nodes: 2,
+    sockets: 2,
+    cores: 2,
+    threads: 2,
+  });
   assert.ok((await session.freeMemoryBytes()) > 0);
 });
 
@@ -72,13 +81,22 @@ test('a domain from its definition to its end', async () => {
   const info = await session.domainInfo(started);
   assert.deepEqual(
     { ...info, cpuTimeNs: typeof info.cpuTimeNs },
-    { state: VIR_DOMAIN_STATE.RUNNING, maxMemoryBytes: 64 * 1024 ** 2, memoryBytes: 64 * 1024 ** 2, vcpus: 1, cpuTimeNs: 'bigint' },
+    {
+      state: VIR_DOMAIN_STATE.RUNNING,
+      maxMemoryBytes: 64 * 1024 ** 2,
+      memoryBytes: 64 * 1024 ** 2,
+      vcpus: 1,
+      cpuTimeNs: 'bigint',
+    },
   );
   assert.match(await session.domainXml(started), new RegExp(`<name>${name}</name>`));
   await session.domainShutdown(started);
   assert.equal(await state(), VIR_DOMAIN_STATE.SHUTOFF);
   await session.domainUndefine(defined, VIR_DOMAIN_UNDEFINE.MANAGED_SAVE);
-  await assert.rejects(session.domainByUuid(defined.uuid), (error) => error instanceof LibvirtError && error.code === VIR_ERR.NO_DOMAIN);
+  await assert.rejects(
+    session.domainByUuid(defined.uuid),
+    (error) => error instanceof LibvirtError && error.code === VIR_ERR.NO_DOMAIN,
+  );
 });
 
 test('a transient domain vanishes when it is destroyed', async () => {
@@ -94,7 +112,10 @@ test('metadata is kept, read back and removed', async () => {
   await session.domainSetMetadata(dom, { ...place, metadata: "<marker id='1'/>", key: 'm' });
   assert.match(await session.domainGetMetadata(dom, place), /^<marker id=['"]1['"]\/>$/);
   await session.domainSetMetadata(dom, { ...place, key: 'm' });
-  await assert.rejects(session.domainGetMetadata(dom, place), (error) => error instanceof LibvirtError && error.code === VIR_ERR.NO_DOMAIN_METADATA);
+  await assert.rejects(
+    session.domainGetMetadata(dom, place),
+    (error) => error instanceof LibvirtError && error.code === VIR_ERR.NO_DOMAIN_METADATA,
+  );
   await session.domainUndefine(dom);
 });
 
@@ -112,7 +133,11 @@ test('bulk statistics, of all and of some', async () => {
 
 test('what the test driver cannot do is said so by the server', async () => {
   const dom = await session.domainCreateXml(xmlOf(freshName()));
-  const migration = { destinationUri: 'qemu+tcp://192.0.2.1/system', flags: VIR_MIGRATE.LIVE, params: { bandwidthMiBPerSecond: 5 } };
+  const migration = {
+    destinationUri: 'qemu+tcp://192.0.2.1/system',
+    flags: VIR_MIGRATE.LIVE,
+    params: { bandwidthMiBPerSecond: 5 },
+  };
   const attempts = [
     session.domainJobStats(dom),
     session.domainAbortJob(dom, 1),
@@ -135,7 +160,11 @@ test('events are seen from the moment subscribe returns', async () => {
   const name = freshName();
   const dom = await session.domainDefine(xmlOf(name));
   await session.domainCreate(dom);
-  await session.domainSetMetadata(dom, { type: VIR_DOMAIN_METADATA.TITLE, metadata: 'a title', flags: VIR_DOMAIN_AFFECT.CURRENT });
+  await session.domainSetMetadata(dom, {
+    type: VIR_DOMAIN_METADATA.TITLE,
+    metadata: 'a title',
+    flags: VIR_DOMAIN_AFFECT.CURRENT,
+  });
   await session.domainDestroy(dom);
   await session.domainUndefine(dom);
   const seen: string[] = [];
@@ -172,7 +201,10 @@ test('a consumer that is behind gets a gap with the number of what it missed', a
     seen.push(event);
     if (event.type === 'gap') break;
   }
-  assert.deepEqual(seen.map(({ type }) => type), ['lifecycle', 'lifecycle', 'lifecycle', 'gap']);
+  assert.deepEqual(
+    seen.map(({ type }) => type),
+    ['lifecycle', 'lifecycle', 'lifecycle', 'gap'],
+  );
   assert.deepEqual(seen.at(-1), { type: 'gap', dropped: total - 3 });
 });
 
@@ -195,12 +227,18 @@ test('a read-only session may look but not touch', async () => {
   await using other = await openHostSession(uri, { readOnly: true });
   const [dom] = await other.domains();
   assert.ok(dom !== undefined);
-  await assert.rejects(other.domainDestroy(dom), (error) => error instanceof LibvirtError && error.code === VIR_ERR.OPERATION_DENIED);
+  await assert.rejects(
+    other.domainDestroy(dom),
+    (error) => error instanceof LibvirtError && error.code === VIR_ERR.OPERATION_DENIED,
+  );
 });
 
 test('a driver that the daemon does not have', async () => {
   const wrong = `qemu+unix:///system?socket=${daemon.socket}`;
-  await assert.rejects(openHostSession(wrong), (error) => error instanceof ConnectError && error.kind === 'open-refused');
+  await assert.rejects(
+    openHostSession(wrong),
+    (error) => error instanceof ConnectError && error.kind === 'open-refused',
+  );
 });
 
 test('a session that was closed is over for its events and calls', async () => {
@@ -210,7 +248,10 @@ test('a session that was closed is over for its events and calls', async () => {
   await other.close();
   assert.equal(await other.closed, undefined);
   assert.deepEqual(await Array.fromAsync(events), []);
-  await assert.rejects(other.hostname(), (error) => error instanceof ConnectionLostError && error.outcome === 'not-started');
+  await assert.rejects(
+    other.hostname(),
+    (error) => error instanceof ConnectionLostError && error.outcome === 'not-started',
+  );
   await assert.rejects(other.subscribe(), ConnectionLostError);
 });
 
@@ -220,7 +261,8 @@ test('a daemon that hangs is noticed by keepalive, and pauses shorter than that 
     daemon.signal('SIGSTOP');
     await assert.rejects(
       other.hostname(),
-      (error) => error instanceof ConnectionLostError && error.outcome === 'unknown' && error.reason === 'keepalive-timeout',
+      (error) =>
+        error instanceof ConnectionLostError && error.outcome === 'unknown' && error.reason === 'keepalive-timeout',
     );
     const reason = await other.closed;
     assert.ok(reason instanceof ConnectionLostError && reason.reason === 'keepalive-timeout');
@@ -252,7 +294,10 @@ test('a connection cut in the middle of calls: the session is over, and says so'
     await assert.rejects(items.next(), ConnectionLostError);
     const reason = await other.closed;
     assert.ok(reason instanceof ConnectionLostError && reason.reason !== 'closed');
-    await assert.rejects(other.hostname(), (error) => error instanceof ConnectionLostError && error.outcome === 'not-started');
+    await assert.rejects(
+      other.hostname(),
+      (error) => error instanceof ConnectionLostError && error.outcome === 'not-started',
+    );
     await until('the command connection is closed too', () => links.every((link) => link.destroyed));
   } finally {
     for (const link of links) link.destroy();

@@ -1,4 +1,5 @@
-// Volumes streamed from and to a libvirtd of its own (qemu:///session, a directory pool): what is sparse stays so, memory stays
+// Volumes streamed from and to a libvirtd of its own (qemu:///session, a directory pool): what is sparse stays so,
+// memory stays
 // bounded, a slow consumer does not cost the connection, and what fails says so.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -30,7 +31,10 @@ after(async () => {
 
 async function poolOf(): Promise<Awaited<ReturnType<HostSession['poolCreateXml']>>> {
   const known = (await session.pools()).find(({ name }) => name === 'streams');
-  return known ?? (await session.poolCreateXml(`<pool type='dir'><name>streams</name><target><path>${folder}</path></target></pool>`));
+  return (
+    known ??
+    (await session.poolCreateXml(`<pool type='dir'><name>streams</name><target><path>${folder}</path></target></pool>`))
+  );
 }
 const pathOf = (name: string): string => join(folder, name);
 async function makeVolume(name: string, sizeBytes: number): Promise<Awaited<ReturnType<HostSession['volumeByName']>>> {
@@ -39,7 +43,10 @@ async function makeVolume(name: string, sizeBytes: number): Promise<Awaited<Retu
     `<volume><name>${name}</name><capacity>${sizeBytes}</capacity><allocation>0</allocation><target><format type='raw'/></target></volume>`,
   );
 }
-const hashOf = (name: string): string => createHash('sha256').update(readFileSync(pathOf(name))).digest('hex');
+const hashOf = (name: string): string =>
+  createHash('sha256')
+    .update(readFileSync(pathOf(name)))
+    .digest('hex');
 /** A file with data here and there; beginning and end are holes. */
 function fillSparsely(name: string): void {
   const file = openSync(pathOf(name), 'r+');
@@ -83,7 +90,9 @@ test('a full volume larger than what is buffered, with a consumer that stops lon
   const place = join(impatient.directory, 'pool');
   mkdirSync(place);
   chmodSync(place, 0o777);
-  await using host = await openHostSession(`qemu+unix:///session?socket=${impatient.socket}`, { keepalive: { intervalMs: 500, count: 1 } });
+  await using host = await openHostSession(`qemu+unix:///session?socket=${impatient.socket}`, {
+    keepalive: { intervalMs: 500, count: 1 },
+  });
   const pool = await host.poolCreateXml(`<pool type='dir'><name>p</name><target><path>${place}</path></target></pool>`);
   const volume = await host.volumeCreateXml(
     pool,
@@ -100,7 +109,12 @@ test('a full volume larger than what is buffered, with a consumer that stops lon
     pieces += 1;
     if (pieces === 3) await delay(5000); // the pause itself is what is tested
   }
-  assert.equal(hash.digest('hex'), createHash('sha256').update(readFileSync(join(place, 'v'))).digest('hex'));
+  assert.equal(
+    hash.digest('hex'),
+    createHash('sha256')
+      .update(readFileSync(join(place, 'v')))
+      .digest('hex'),
+  );
 });
 
 test('a volume that is not there is refused in both directions, and the session goes on', async () => {
@@ -124,8 +138,11 @@ test('a source that fails ends the upload with its own error; an early leave and
   fillSparsely('half');
   for await (const _ of session.volumeDownload(volume)) break;
   const stop = new AbortController();
-  await assert.rejects(async () => {
-    for await (const _ of session.volumeDownload(volume, { signal: stop.signal })) stop.abort(new Error('enough'));
-  }, { name: 'ConnectionLostError' });
+  await assert.rejects(
+    async () => {
+      for await (const _ of session.volumeDownload(volume, { signal: stop.signal })) stop.abort(new Error('enough'));
+    },
+    { name: 'ConnectionLostError' },
+  );
   assert.equal((await session.volumeInfo(volume)).type, 0);
 });

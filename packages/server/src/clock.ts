@@ -1,6 +1,8 @@
 /**
- * The engine's clock on the machine's time and randomness. Time counts from the machine's start, so that a step of its clock (NTP, an operator) neither
- * makes a migration an hour longer nor ends its patience; the machine's clock says only where the counting began. Tests bring their own.
+ * The engine's clock on the machine's time and randomness. Time counts from the machine's start, so that a step of
+ * its clock (NTP, an operator) neither
+ * makes a migration an hour longer nor ends its patience; the machine's clock says only where the counting began.
+ * Tests bring their own.
  */
 import { randomInt, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -26,7 +28,11 @@ export interface Machine {
   readonly boot: string;
 }
 
-const thisMachine: Machine = { wallMs: () => Date.now(), sinceBootMs: () => Number(process.hrtime.bigint() / 1_000_000n), boot: bootOf() };
+const thisMachine: Machine = {
+  wallMs: () => Date.now(),
+  sinceBootMs: () => Number(process.hrtime.bigint() / 1_000_000n),
+  boot: bootOf(),
+};
 
 export function createClock(machine: Machine = thisMachine): Clock {
   const fromWall = (): TimeAnchor => ({ boot: machine.boot, offsetMs: machine.wallMs() - machine.sinceBootMs() });

@@ -43,12 +43,21 @@ export interface ServeArguments {
 export const parseServeArguments = (args: readonly string[]): ServeArguments | 'help' => {
   const values = read(args);
   if (values.help === true) return 'help';
-  const { 'data-dir': dataDir, listen, port, 'pki-path': pkiPath, 'ssh-config': sshConfig, 'auth-file': authFile } = values;
+  const {
+    'data-dir': dataDir,
+    listen,
+    port,
+    'pki-path': pkiPath,
+    'ssh-config': sshConfig,
+    'auth-file': authFile,
+  } = values;
   if (dataDir === '') throw usage('The option --data-dir needs a folder.');
   if (pkiPath !== undefined && !isThere(pkiPath)) throw usage(`The folder "${pkiPath}" of --pki-path is not there.`);
-  if (sshConfig !== undefined && !isThere(sshConfig)) throw usage(`The file "${sshConfig}" of --ssh-config is not there.`);
+  if (sshConfig !== undefined && !isThere(sshConfig))
+    throw usage(`The file "${sshConfig}" of --ssh-config is not there.`);
   if (authFile !== undefined && !isThere(authFile)) throw usage(`The file "${authFile}" of --auth-file is not there.`);
-  if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535)) throw usage(`"${port}" is not a port: it must be a number from 0 to 65535.`);
+  if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535))
+    throw usage(`"${port}" is not a port: it must be a number from 0 to 65535.`);
   return {
     dataDir: defaultDataDir(dataDir === undefined ? process.env : { FERRY_DATA_DIR: dataDir }),
     ...(listen === undefined ? {} : { host: listen }),
@@ -65,7 +74,15 @@ const read = (args: readonly string[]) => {
   try {
     return parseArgs({
       args: [...args],
-      options: { 'data-dir': { type: 'string' }, listen: { type: 'string' }, port: { type: 'string' }, 'pki-path': { type: 'string' }, 'ssh-config': { type: 'string' }, 'auth-file': { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        'data-dir': { type: 'string' },
+        listen: { type: 'string' },
+        port: { type: 'string' },
+        'pki-path': { type: 'string' },
+        'ssh-config': { type: 'string' },
+        'auth-file': { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
     }).values;
   } catch (error) {
     throw usage(error instanceof Error ? error.message.replace(/\. To specify.*$/s, '.') : String(error));
@@ -81,6 +98,12 @@ const usage = (message: string): FerryError => new UsageError('request-invalid',
 
 /** The two lines for stderr, and the exit code. */
 export const failureOf = (error: unknown): { readonly text: string; readonly exit: number } => {
-  if (error instanceof FerryError) return { text: `ferry: ${error.message}\n${error.remedy}\n`, exit: errorTable[error.code].exit };
-  return { text: `ferry: The control plane could not start: ${error instanceof Error ? error.message : String(error)}.\n${errorTable.internal.remedy}\n`, exit: exitCodes.failed };
+  if (error instanceof FerryError)
+    return { text: `ferry: ${error.message}\n${error.remedy}\n`, exit: errorTable[error.code].exit };
+  return {
+    text:
+      'ferry: The control plane could not start: ' +
+      `${error instanceof Error ? error.message : String(error)}.\n${errorTable.internal.remedy}\n`,
+    exit: exitCodes.failed,
+  };
 };

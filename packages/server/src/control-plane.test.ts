@@ -31,18 +31,32 @@ const fakeParts = (steps: string[]) => ({
     };
   },
 });
-const is = (code: string) => (error: unknown): boolean => error instanceof FerryError && error.code === code;
+const is =
+  (code: string) =>
+  (error: unknown): boolean =>
+    error instanceof FerryError && error.code === code;
 
 test('starts, leaves a note and a token for its owner only, and closes in order', async (context) => {
   const dataDir = join(await folder(context), 'deep', 'data');
   const steps: string[] = [];
   const server = await runControlPlane(fakeParts(steps), { dataDir, port: 0, log: silentLog });
   assert.match(server.url, /^http:\/\/127\.0\.0\.1:\d+$/);
-  assert.deepEqual(JSON.parse(await readFile(join(dataDir, 'server.json'), 'utf8')), { url: server.url, pid: process.pid });
-  for (const [path, mode] of [[dataDir, 0o700], [join(dataDir, 'token'), 0o600], [join(dataDir, 'server.json'), 0o600]] as const) assert.equal((await stat(path)).mode & 0o777, mode, path);
+  assert.deepEqual(JSON.parse(await readFile(join(dataDir, 'server.json'), 'utf8')), {
+    url: server.url,
+    pid: process.pid,
+  });
+  for (const [path, mode] of [
+    [dataDir, 0o700],
+    [join(dataDir, 'token'), 0o600],
+    [join(dataDir, 'server.json'), 0o600],
+  ] as const)
+    assert.equal((await stat(path)).mode & 0o777, mode, path);
   const token = (await readFile(join(dataDir, 'token'), 'utf8')).trim();
   assert.equal(Buffer.from(token, 'base64url').length, 32);
-  assert.equal((await fetch(`${server.url}/api/v1/version`, { headers: { authorization: `Bearer ${token}` } })).status, 200);
+  assert.equal(
+    (await fetch(`${server.url}/api/v1/version`, { headers: { authorization: `Bearer ${token}` } })).status,
+    200,
+  );
   await Promise.all([server.close(), server.close()]);
   assert.deepEqual(steps, ['stores', 'engine', 'engine closed', 'stores closed']);
   await assert.rejects(stat(join(dataDir, 'server.json')));
@@ -52,7 +66,10 @@ test('listens on loopback only, and touches nothing otherwise', async (context) 
   const dataDir = join(await folder(context), 'data');
   for (const host of ['0.0.0.0', '::', '192.0.2.1', 'example.org', '127.0.0.1.example.org', '']) {
     const steps: string[] = [];
-    await assert.rejects(runControlPlane(fakeParts(steps), { dataDir, host, port: 0, log: silentLog }), is('listen-refused'));
+    await assert.rejects(
+      runControlPlane(fakeParts(steps), { dataDir, host, port: 0, log: silentLog }),
+      is('listen-refused'),
+    );
     assert.deepEqual(steps, []);
   }
   await assert.rejects(stat(dataDir));
@@ -66,7 +83,10 @@ test('a taken port is told before the engine starts', async (context) => {
   const address = other.address();
   assert.ok(typeof address === 'object' && address !== null);
   const steps: string[] = [];
-  await assert.rejects(runControlPlane(fakeParts(steps), { dataDir: await folder(context), port: address.port, log: silentLog }), is('listen-taken'));
+  await assert.rejects(
+    runControlPlane(fakeParts(steps), { dataDir: await folder(context), port: address.port, log: silentLog }),
+    is('listen-taken'),
+  );
   assert.deepEqual(steps, ['stores', 'stores closed']);
 });
 
@@ -76,7 +96,11 @@ test('the local command line comes in by a socket in the folder, also in one wit
     const token = await readOrMakeToken(dataDir);
     const socket = await apiSocket(dataDir);
     try {
-      const asked = request({ socketPath: socket.path, path: '/api/v1/version', headers: { host: 'localhost', authorization: `Bearer ${token}` } }).end();
+      const asked = request({
+        socketPath: socket.path,
+        path: '/api/v1/version',
+        headers: { host: 'localhost', authorization: `Bearer ${token}` },
+      }).end();
       const [answer] = (await once(asked, 'response')) as [IncomingMessage];
       answer.resume();
       return answer.statusCode ?? 0;
@@ -103,7 +127,10 @@ test('a data folder that others own, can write to or can replace is refused, and
   await mkdir(dataDir, { mode: 0o700 });
   const refused = async (why: RegExp): Promise<void> => {
     const steps: string[] = [];
-    await assert.rejects(runControlPlane(fakeParts(steps), { dataDir, port: 0, log: silentLog }), (error) => is('store-unsafe')(error) && why.test(String(error)));
+    await assert.rejects(
+      runControlPlane(fakeParts(steps), { dataDir, port: 0, log: silentLog }),
+      (error) => is('store-unsafe')(error) && why.test(String(error)),
+    );
     assert.deepEqual(steps, []);
   };
   await chmod(dataDir, 0o770);
@@ -117,13 +144,16 @@ test('a data folder that others own, can write to or can replace is refused, and
   return refused(/belongs to the user 65534/);
 });
 
-test('a token that is a link, a pipe or somebody else\'s is refused at once, and what it leads to stays as it is', async (context) => {
+test("a token that is a link, a pipe or somebody else's is refused at once, and what it leads to stays as it is", async (context) => {
   const dataDir = await folder(context);
   const token = join(dataDir, 'token');
   const foreign = join(dataDir, 'foreign');
   await writeFile(foreign, 'x'.repeat(43), { mode: 0o644 });
   await symlink(foreign, token);
-  await assert.rejects(readOrMakeToken(dataDir), (error) => is('store-unsafe')(error) && /symbolic link/.test(String(error)));
+  await assert.rejects(
+    readOrMakeToken(dataDir),
+    (error) => is('store-unsafe')(error) && /symbolic link/.test(String(error)),
+  );
   assert.equal((await stat(foreign)).mode & 0o777, 0o644);
   await rm(token);
   execFileSync('mkfifo', [token]);
@@ -161,9 +191,17 @@ test('the data folder unless told otherwise', () => {
 
 test('the command line', () => {
   assert.equal(parseServeArguments(['--help']), 'help');
-  assert.deepEqual(parseServeArguments(['--data-dir', '/d', '--listen', '::1', '--port=0']), { dataDir: '/d', host: '::1', port: 0 });
+  assert.deepEqual(parseServeArguments(['--data-dir', '/d', '--listen', '::1', '--port=0']), {
+    dataDir: '/d',
+    host: '::1',
+    port: 0,
+  });
   for (const args of [['--port', 'x'], ['--port', '65536'], ['--nix'], ['extra'], ['--data-dir', '']]) {
-    assert.throws(() => parseServeArguments(args), (error) => failureOf(error).exit === 2 && failureOf(error).text.split('\n').length === 3, args.join(' '));
+    assert.throws(
+      () => parseServeArguments(args),
+      (error) => failureOf(error).exit === 2 && failureOf(error).text.split('\n').length === 3,
+      args.join(' '),
+    );
   }
   const locked = failureOf(new FerryError('store-locked', 'The store is locked.'));
   assert.equal(locked.exit, 10);

@@ -1,6 +1,7 @@
 /**
  * Life of the control plane in one process: folder, token, engine, HTTP, and all of it closed again in the reverse
- * order, also when the start fails half-way. What the engine is made of comes in as `parts`, so that tests need no host.
+ * order, also when the start fails half-way. What the engine is made of comes in as `parts`, so that tests need no
+ * host.
  */
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
@@ -18,7 +19,10 @@ export interface ServeOptions {
   /** 8790 unless given; 0 takes any free one. */
   readonly port?: number;
   readonly log: Log;
-  /** Aborts when the server is to be closed as soon as it has started: hosts that do not answer are waited for no longer. */
+  /**
+   * Aborts when the server is to be closed as soon as it has started: hosts that do not answer are waited for no
+   * longer.
+   */
   readonly hurry?: AbortSignal;
 }
 
@@ -81,7 +85,10 @@ export const runControlPlane = async (parts: Parts, options: ServeOptions): Prom
   }
 };
 
-/** The local command line comes in by a socket in the folder: who listens there is who may write there, which no port tells. */
+/**
+ * The local command line comes in by a socket in the folder: who listens there is who may write there, which no port
+ * tells.
+ */
 const listenInFolder = async (server: Server, dataDir: string): Promise<() => Promise<void>> => {
   const socket = await apiSocket(dataDir);
   // what a killed server left; the store's lock says that none runs

@@ -13,7 +13,9 @@ export interface DocsPage {
 type ErrorRows = Readonly<Record<string, { readonly status: number; readonly exit: number; readonly remedy: string }>>;
 
 export const docsPage = (document: OpenApiDocument, errors: ErrorRows): DocsPage => {
-  const operations = Object.entries(document.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })));
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
+  );
   const html = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${text(document.info.title)} API ${text(document.info.version)}</title><style>${css}</style></head><body>
@@ -26,12 +28,27 @@ export const docsPage = (document: OpenApiDocument, errors: ErrorRows): DocsPage
 export FERRY_TOKEN="$(cat DATA_FOLDER/token)"</pre>
 <p>Every refusal is a <a href="#schema-Problem">problem document</a> with a code, a sentence and the way out. The document behind this page is at <code>GET /openapi.json</code>.</p></section>
 ${operations.map(({ path, method, operation }) => operationSection(path, method, operation)).join('\n')}
-<section id="objects"><h2>Objects</h2>${Object.entries(document.components.schemas).map(([name, schema]) => `<h3 id="schema-${text(name)}">${text(name)}</h3>${description(schema)}${schemaBlock(schema)}`).join('\n')}</section>
-<section id="errors"><h2>Errors</h2><table><thead><tr><th>Code<th>Status<th>Exit code of the CLI<th>Way out</tr></thead><tbody>${Object.entries(errors).map(([code, row]) => `<tr id="error-${text(code)}"><td><code>${text(code)}</code><td>${row.status}<td>${row.exit}<td>${text(row.remedy)}</tr>`).join('')}</tbody></table></section>
+<section id="objects"><h2>Objects</h2>${Object.entries(document.components.schemas)
+    .map(
+      ([name, schema]) =>
+        `<h3 id="schema-${text(name)}">${text(name)}</h3>${description(schema)}${schemaBlock(schema)}`,
+    )
+    .join('\n')}</section>
+<section id="errors"><h2>Errors</h2><table><thead><tr><th>Code<th>Status<th>Exit code of the CLI<th>Way out</tr></thead><tbody>${Object.entries(
+    errors,
+  )
+    .map(
+      ([code, row]) =>
+        `<tr id="error-${text(code)}"><td><code>${text(code)}</code><td>${row.status}<td>${row.exit}<td>${text(row.remedy)}</tr>`,
+    )
+    .join('')}</tbody></table></section>
 </main></body></html>
 `;
   const hash = createHash('sha256').update(css).digest('base64');
-  return { html, contentSecurityPolicy: `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'` };
+  return {
+    html,
+    contentSecurityPolicy: `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+  };
 };
 
 const operationSection = (path: string, method: string, operation: OpenApiOperation): string => {
@@ -41,17 +58,31 @@ const operationSection = (path: string, method: string, operation: OpenApiOperat
   return `<section id="${text(operation.operationId)}"><h2><b class="${method}">${method}</b> <code>${text(path)}</code></h2><p>${text(operation.summary)}.</p>
 ${parameters.length === 0 ? '' : `<h3>Parameters</h3><table><tbody>${parameters.map((one) => `<tr><td><code>${text(one.name)}</code><td>${one.in}${one.required ? ', required' : ''}<td>${typeOf(one.schema)}<td>${text(one.description ?? '')}</tr>`).join('')}</tbody></table>`}
 ${body === undefined ? '' : `<h3>Body</h3><p>${typeOf(body)}</p>`}
-<h3>Answer</h3>${good.map(([status, response]) => `<p>${status}: ${Object.entries(response.content ?? {}).map(([type, { schema }]) => `${typeOf(schema)} as <code>${text(type)}</code>`).join('') || 'no body'}</p>`).join('')}
+<h3>Answer</h3>${good
+    .map(
+      ([status, response]) =>
+        `<p>${status}: ${
+          Object.entries(response.content ?? {})
+            .map(([type, { schema }]) => `${typeOf(schema)} as <code>${text(type)}</code>`)
+            .join('') || 'no body'
+        }</p>`,
+    )
+    .join('')}
 <h3>Errors</h3><p>${operation['x-ferry-errors'].map((code) => `<a href="#error-${code}"><code>${code}</code></a>`).join(' ')}</p>
 <h3>Example</h3><pre>${text(curl(path, method, operation))}</pre></section>`;
 };
 
 /** Values that make the examples read like a session. */
 const sample: Readonly<Record<string, string>> = { host: 'host1', vm: 'web1', migration: 'm-id' };
-const sampleBody: Readonly<Record<string, string>> = { hostAdd: '{"uri":"qemu+tcp://host1/system"}', migrationCreate: '{"vm":"web1","to":"host2"}' };
+const sampleBody: Readonly<Record<string, string>> = {
+  hostAdd: '{"uri":"qemu+tcp://host1/system"}',
+  migrationCreate: '{"vm":"web1","to":"host2"}',
+};
 
 const curl = (path: string, method: string, operation: OpenApiOperation): string => {
-  const stream = Object.values(operation.responses).some((response) => response.content?.['text/event-stream'] !== undefined);
+  const stream = Object.values(operation.responses).some(
+    (response) => response.content?.['text/event-stream'] !== undefined,
+  );
   const url = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => sample[name] ?? name);
   const body = sampleBody[operation.operationId];
   return [
@@ -67,7 +98,8 @@ const typeOf = (schema: JsonSchema): string => {
     const name = ref.slice(ref.lastIndexOf('/') + 1);
     return `<a href="#schema-${text(name)}">${text(name)}</a>`;
   }
-  if (Array.isArray(schema['enum'])) return schema['enum'].map((value) => `<code>${text(String(value))}</code>`).join(' | ');
+  if (Array.isArray(schema['enum']))
+    return schema['enum'].map((value) => `<code>${text(String(value))}</code>`).join(' | ');
   if (schema['const'] !== undefined) return `<code>${text(JSON.stringify(schema['const']))}</code>`;
   if (schema['type'] === 'array') return `list of ${typeOf(asSchema(schema['items']))}`;
   const limits = ['format', 'pattern', 'minimum', 'maximum', 'minLength', 'maxLength']
@@ -77,7 +109,8 @@ const typeOf = (schema: JsonSchema): string => {
 };
 
 const schemaBlock = (schema: JsonSchema): string => {
-  if (Array.isArray(schema['oneOf'])) return schema['oneOf'].map((one) => description(asSchema(one)) + schemaBlock(asSchema(one))).join('');
+  if (Array.isArray(schema['oneOf']))
+    return schema['oneOf'].map((one) => description(asSchema(one)) + schemaBlock(asSchema(one))).join('');
   const properties = Object.entries(asSchema(schema['properties']));
   const required: readonly unknown[] = Array.isArray(schema['required']) ? schema['required'] : [];
   if (properties.length === 0) return `<p>${typeOf(schema)}</p>`;
@@ -91,9 +124,12 @@ const schemaBlock = (schema: JsonSchema): string => {
     .join('')}</tbody></table>`;
 };
 
-const description = (schema: JsonSchema): string => (typeof schema['description'] === 'string' ? `<p>${text(schema['description'])}</p>` : '');
-const asSchema = (value: unknown): JsonSchema => (typeof value === 'object' && value !== null ? (value as JsonSchema) : {});
-const text = (raw: string): string => raw.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+const description = (schema: JsonSchema): string =>
+  typeof schema['description'] === 'string' ? `<p>${text(schema['description'])}</p>` : '';
+const asSchema = (value: unknown): JsonSchema =>
+  typeof value === 'object' && value !== null ? (value as JsonSchema) : {};
+const text = (raw: string): string =>
+  raw.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 
 const css = `:root{color-scheme:light dark;--line:light-dark(#d0d7de,#3d444d);--soft:light-dark(#f6f8fa,#161b22);--link:light-dark(#0550ae,#79b8ff)}
 body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:64rem;padding:1rem 1.5rem 4rem}

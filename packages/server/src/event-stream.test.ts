@@ -12,15 +12,19 @@ import { createHttpServer } from './http-server.ts';
 const token = 'T'.repeat(43);
 const deadline = { timeout: 20_000 };
 
-const listening = async (events: (after: number | undefined, signal: AbortSignal) => AsyncIterable<NumberedEvent>, pingMs = 15_000) => {
+const listening = async (
+  events: (after: number | undefined, signal: AbortSignal) => AsyncIterable<NumberedEvent>,
+  pingMs = 15_000,
+) => {
   const app = createHttpServer({ engine: fakeEngine({ events }), token, version: '1', log: silentLog, pingMs });
   const server = await app.listen({ host: '127.0.0.1', port: 0 });
   return { app, server, client: createClient({ server, token, clientName: 'test' }) };
 };
-const aborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) => {
-  if (signal.aborted) resolve();
-  else signal.addEventListener('abort', () => resolve(), { once: true });
-});
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 const vmEvent = (seq: number): NumberedEvent => ({ seq, at: 1_700_000_000_000, event: { type: 'vm', vm: sampleVm } });
 
 test('a line break never gets into an id', () => {
@@ -28,24 +32,28 @@ test('a line break never gets into an id', () => {
   assert.equal(encodeEvent({ id: '1', event: 'vm', data: 'a\nb' }), 'id: 1\nevent: vm\ndata: "a\\nb"\n\n');
 });
 
-test('events arrive on a real socket while the stream goes on; the source is told when the reader leaves', deadline, async () => {
-  let left: Promise<void> | undefined;
-  const { app, client } = await listening(async function* (after, signal) {
-    left = aborted(signal);
-    yield vmEvent((after ?? 0) + 1);
-    yield vmEvent((after ?? 0) + 2);
+test(
+  'events arrive on a real socket while the stream goes on; the source is told when the reader leaves',
+  deadline,
+  async () => {
+    let left: Promise<void> | undefined;
+    const { app, client } = await listening(async function* (after, signal) {
+      left = aborted(signal);
+      yield vmEvent((after ?? 0) + 1);
+      yield vmEvent((after ?? 0) + 2);
+      await left;
+    });
+    const seen: (string | undefined)[] = [];
+    for await (const event of client.stream('eventWatch', { lastEventId: '41' })) {
+      eventSchema.parse(event.data);
+      seen.push(event.id);
+      if (seen.length === 2) break;
+    }
+    assert.deepEqual(seen, ['42', '43']);
     await left;
-  });
-  const seen: (string | undefined)[] = [];
-  for await (const event of client.stream('eventWatch', { lastEventId: '41' })) {
-    eventSchema.parse(event.data);
-    seen.push(event.id);
-    if (seen.length === 2) break;
-  }
-  assert.deepEqual(seen, ['42', '43']);
-  await left;
-  await app.close();
-});
+    await app.close();
+  },
+);
 
 test('streams end when the server closes', deadline, async () => {
   const { app, client } = await listening(async function* (_after, signal) {
@@ -104,12 +112,21 @@ test('a reader that does not read holds the source back', deadline, async () => 
 
 test('failures of a call on a real socket are ApiErrors', deadline, async () => {
   const { app, server, client } = await listening(async function* () {});
-  await assert.rejects(client.call('vmShow', { params: { vm: 'nix' } }), (error) => error instanceof ApiError && error.code === 'vm-unknown' && error.exit === 6 && error.status === 404);
-  await assert.rejects(createClient({ server, token: 'x', clientName: 'test' }).call('vmList'), (error) => error instanceof ApiError && error.code === 'token-wrong' && error.exit === 9);
+  await assert.rejects(
+    client.call('vmShow', { params: { vm: 'nix' } }),
+    (error) => error instanceof ApiError && error.code === 'vm-unknown' && error.exit === 6 && error.status === 404,
+  );
+  await assert.rejects(
+    createClient({ server, token: 'x', clientName: 'test' }).call('vmList'),
+    (error) => error instanceof ApiError && error.code === 'token-wrong' && error.exit === 9,
+  );
   assert.equal((await client.call('vmList')).items[0]?.name, 'web1');
   assert.equal(await client.call('hostRemove', { params: { host: 'alpha' } }), undefined);
   await app.close();
-  await assert.rejects(client.call('vmList'), (error) => error instanceof ApiError && error.code === 'server-unreachable' && error.exit === 7);
+  await assert.rejects(
+    client.call('vmList'),
+    (error) => error instanceof ApiError && error.code === 'server-unreachable' && error.exit === 7,
+  );
 });
 
 test('an event is encoded once, however many read it', deadline, async () => {
@@ -126,7 +143,9 @@ test('an event is encoded once, however many read it', deadline, async () => {
         return 'alpha';
       },
     }),
-    token, version: '1', log: silentLog,
+    token,
+    version: '1',
+    log: silentLog,
   });
   const server = await app.listen({ host: '127.0.0.1', port: 0 });
   const client = createClient({ server, token, clientName: 'test' });
@@ -137,7 +156,10 @@ test('an event is encoded once, however many read it', deadline, async () => {
   const first = await read();
   const once = encoded;
   assert.ok(once > 0);
-  assert.deepEqual(await Promise.all(Array.from({ length: 20 }, read)), Array.from({ length: 20 }, () => first));
+  assert.deepEqual(
+    await Promise.all(Array.from({ length: 20 }, read)),
+    Array.from({ length: 20 }, () => first),
+  );
   assert.equal(encoded, once);
   await app.close();
 });

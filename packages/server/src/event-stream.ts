@@ -32,10 +32,16 @@ const oneLine = (text: string): string => {
 };
 
 /**
- * Writes until the source ends (a text is an event that is encoded already), the reader leaves or `signal` aborts, and ends the response. Rejects with what the
+ * Writes until the source ends (a text is an event that is encoded already), the reader leaves or `signal` aborts,
+ * and ends the response. Rejects with what the
  * source threw, unless the signal had aborted. `signal` must abort when the reader leaves.
  */
-export const writeEvents = async (response: ServerResponse, source: AsyncIterable<ServerSentEvent | string>, signal: AbortSignal, pingMs = 15_000): Promise<void> => {
+export const writeEvents = async (
+  response: ServerResponse,
+  source: AsyncIterable<ServerSentEvent | string>,
+  signal: AbortSignal,
+  pingMs = 15_000,
+): Promise<void> => {
   const ping = setInterval(() => {
     if (!response.writableNeedDrain && !response.writableEnded) response.write(': ping\n\n');
   }, pingMs);
@@ -49,7 +55,8 @@ export const writeEvents = async (response: ServerResponse, source: AsyncIterabl
     for (;;) {
       const { done, value } = await next;
       if (done === true || signal.aborted) break;
-      if (!response.write(typeof value === 'string' ? value : encodeEvent(value))) await once(response, 'drain', { signal });
+      if (!response.write(typeof value === 'string' ? value : encodeEvent(value)))
+        await once(response, 'drain', { signal });
       next = iterator.next();
     }
   } catch (error) {

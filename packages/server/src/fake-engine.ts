@@ -10,42 +10,135 @@ const raise = (message: string): never => {
 export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
 
 export const sampleHost: HostView = {
-  host: { id: hostId('h1'), name: 'alpha', uri: 'qemu+tcp://alpha/system', cluster: 'default', machineUuid: 'm-1', addedAt: 1_700_000_000_000 },
+  host: {
+    id: hostId('h1'),
+    name: 'alpha',
+    uri: 'qemu+tcp://alpha/system',
+    cluster: 'default',
+    machineUuid: 'm-1',
+    addedAt: 1_700_000_000_000,
+  },
   state: 'connected',
   facts: {
-    hostname: 'alpha', machineUuid: 'm-1', libvirtVersion: '9.0.0', qemuVersion: '7.2.0',
-    cpu: { arch: 'x86_64', model: 'EPYC', vendor: 'AMD', threads: 8 }, memoryBytes: 16 * 2 ** 30,
+    hostname: 'alpha',
+    machineUuid: 'm-1',
+    libvirtVersion: '9.0.0',
+    qemuVersion: '7.2.0',
+    cpu: { arch: 'x86_64', model: 'EPYC', vendor: 'AMD', threads: 8 },
+    memoryBytes: 16 * 2 ** 30,
   },
   freeMemoryBytes: 8 * 2 ** 30,
 };
-export const bareHost: HostView = { host: { ...sampleHost.host, id: hostId('h2'), name: 'beta' }, state: 'unreachable', stateDetail: 'connection refused' };
+export const bareHost: HostView = {
+  host: { ...sampleHost.host, id: hostId('h2'), name: 'beta' },
+  state: 'unreachable',
+  stateDetail: 'connection refused',
+};
 
 const instance: Instance = {
-  uuid: vmUuid('11111111-1111-4111-8111-111111111111'), name: 'web1', state: 'running', reason: 'booted', persistent: true,
-  memoryBytes: 2 ** 30, vcpus: 2, disks: [{ target: 'vda', device: 'disk', type: 'file', source: '/a.qcow2', format: 'qcow2', readOnly: false }, { target: 'sda', device: 'cdrom', type: 'file', readOnly: true }],
+  uuid: vmUuid('11111111-1111-4111-8111-111111111111'),
+  name: 'web1',
+  state: 'running',
+  reason: 'booted',
+  persistent: true,
+  memoryBytes: 2 ** 30,
+  vcpus: 2,
+  disks: [
+    { target: 'vda', device: 'disk', type: 'file', source: '/a.qcow2', format: 'qcow2', readOnly: false },
+    { target: 'sda', device: 'cdrom', type: 'file', readOnly: true },
+  ],
 };
 export const sampleVm: Vm = {
-  uuid: instance.uuid, name: 'web1', hostId: hostId('h1'), state: 'running', memoryBytes: 2 ** 30, vcpus: 2, disks: instance.disks,
-  instances: [{ hostId: hostId('h1'), role: 'authoritative', instance }], currentMigration: migrationId('m1'),
+  uuid: instance.uuid,
+  name: 'web1',
+  hostId: hostId('h1'),
+  state: 'running',
+  memoryBytes: 2 ** 30,
+  vcpus: 2,
+  disks: instance.disks,
+  instances: [{ hostId: hostId('h1'), role: 'authoritative', instance }],
+  currentMigration: migrationId('m1'),
 };
 const policy = resolvePolicy(presets.get('default') ?? raise('no default policy'), 'default');
 export const runningMigration: Migration = {
-  id: migrationId('m1'), name: 'web1-1', vm: { uuid: instance.uuid, name: 'web1' }, kind: 'live', origin: 'operator', actor: 'operator', client: 'cli',
-  request: { to: 'beta', maxBandwidthMiBPerSecond: 64 }, from: { id: hostId('h1'), name: 'alpha' }, to: { id: hostId('h2'), name: 'beta' },
-  phase: 'transferring', phases: [{ phase: 'queued', at: 1_700_000_000_000 }, { phase: 'transferring', at: 1_700_000_001_000 }],
-  progress: { percent: 40.5, processedBytes: 10, remainingBytes: 20, totalBytes: 30, dirtyBytesPerSecond: 1.5, throughputBytesPerSecond: 5, iteration: 1 },
+  id: migrationId('m1'),
+  name: 'web1-1',
+  vm: { uuid: instance.uuid, name: 'web1' },
+  kind: 'live',
+  origin: 'operator',
+  actor: 'operator',
+  client: 'cli',
+  request: { to: 'beta', maxBandwidthMiBPerSecond: 64 },
+  from: { id: hostId('h1'), name: 'alpha' },
+  to: { id: hostId('h2'), name: 'beta' },
+  phase: 'transferring',
+  phases: [
+    { phase: 'queued', at: 1_700_000_000_000 },
+    { phase: 'transferring', at: 1_700_000_001_000 },
+  ],
+  progress: {
+    percent: 40.5,
+    processedBytes: 10,
+    remainingBytes: 20,
+    totalBytes: 30,
+    dirtyBytesPerSecond: 1.5,
+    throughputBytesPerSecond: 5,
+    iteration: 1,
+  },
   policy,
-  decisions: [{ at: 1_700_000_001_500, action: { do: 'set-downtime', toMs: 200 }, step: 0, text: 'raising the pause budget', figures: { part: 'memory', iteration: 2, restBytes: 1, dirtyBytesPerSecond: 2, linkBytesPerSecond: 3, presentBytesPerSecond: 3, downtimeMs: 100, throttlePercent: 0, unchangedMs: 5, elapsedMs: 6, neededPauseMs: 150.5 } }],
+  decisions: [
+    {
+      at: 1_700_000_001_500,
+      action: { do: 'set-downtime', toMs: 200 },
+      step: 0,
+      text: 'raising the pause budget',
+      figures: {
+        part: 'memory',
+        iteration: 2,
+        restBytes: 1,
+        dirtyBytesPerSecond: 2,
+        linkBytesPerSecond: 3,
+        presentBytesPerSecond: 3,
+        downtimeMs: 100,
+        throttlePercent: 0,
+        unchangedMs: 5,
+        elapsedMs: 6,
+        neededPauseMs: 150.5,
+      },
+    },
+  ],
   evidence: {},
 };
 export const finishedMigration: Migration = {
-  ...runningMigration, phase: 'failed', outcome: 'failed', totalMs: 1234.5, downtimeMs: 12, transferredBytes: 30, vmIsNow: { host: 'alpha', state: 'running' }, adopted: true,
-  error: { code: 'migration-failed', message: 'It broke.', remedy: 'Mend it.', reasons: [{ code: 'x', message: 'y', remedy: 'z' }] },
+  ...runningMigration,
+  phase: 'failed',
+  outcome: 'failed',
+  totalMs: 1234.5,
+  downtimeMs: 12,
+  transferredBytes: 30,
+  vmIsNow: { host: 'alpha', state: 'running' },
+  adopted: true,
+  error: {
+    code: 'migration-failed',
+    message: 'It broke.',
+    remedy: 'Mend it.',
+    reasons: [{ code: 'x', message: 'y', remedy: 'z' }],
+  },
 };
 
 export const sampleLeftover: VolumeRecord = {
-  host: 'h1', hostName: 'alpha', path: '/pool/web1.qcow2', pool: 'default', name: 'web1.qcow2', vm: { uuid: instance.uuid, name: 'web1' },
-  migration: migrationId('m0'), at: 1_700_000_000_000, role: 'source', capacityBytes: 2 ** 30, allocationBytes: 2 ** 20, modified: '1.2',
+  host: 'h1',
+  hostName: 'alpha',
+  path: '/pool/web1.qcow2',
+  pool: 'default',
+  name: 'web1.qcow2',
+  vm: { uuid: instance.uuid, name: 'web1' },
+  migration: migrationId('m0'),
+  at: 1_700_000_000_000,
+  role: 'source',
+  capacityBytes: 2 ** 30,
+  allocationBytes: 2 ** 20,
+  modified: '1.2',
 };
 
 export interface FakeEngine extends Engine {
@@ -73,12 +166,35 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     vmCountOf: (id) => (id === 'h1' ? 1 : 0),
     changeHost: async (ref, settings) => note('changeHost', { ref, settings }, sampleHost),
     clusters: () => [{ cluster: { name: 'default', tls: true }, hosts: ['alpha'] }],
-    changeCluster: async (name, change) => note('changeCluster', change({ name, tls: true }), { cluster: change({ name, tls: true }), hosts: [] }),
+    changeCluster: async (name, change) =>
+      note('changeCluster', change({ name, tls: true }), { cluster: change({ name, tls: true }), hosts: [] }),
     removeCluster: async (name) => note('removeCluster', name, undefined),
     startPostCopy: async (ref) => note('startPostCopy', ref, find(ref)),
     pauseMigration: async (ref) => note('pauseMigration', ref, find(ref)),
-    migrationSamples: async (ref) => note('migrationSamples', ref, [{ at: 1_700_000_000_000, sample: { processedBytes: 1, remainingBytes: 2, totalBytes: 3, dirtyBytesPerSecond: 4, throughputBytesPerSecond: 5, iteration: 1, elapsedMs: 6 } }]),
-    inspection: async (ref) => note('inspection', ref, { migration: ref, at: 1_700_000_000_000, host: 'beta', log: 'qemu', volumes: ['/b'], notes: [] }),
+    migrationSamples: async (ref) =>
+      note('migrationSamples', ref, [
+        {
+          at: 1_700_000_000_000,
+          sample: {
+            processedBytes: 1,
+            remainingBytes: 2,
+            totalBytes: 3,
+            dirtyBytesPerSecond: 4,
+            throughputBytesPerSecond: 5,
+            iteration: 1,
+            elapsedMs: 6,
+          },
+        },
+      ]),
+    inspection: async (ref) =>
+      note('inspection', ref, {
+        migration: ref,
+        at: 1_700_000_000_000,
+        host: 'beta',
+        log: 'qemu',
+        volumes: ['/b'],
+        notes: [],
+      }),
     policies: {
       all: () => [...presets.values()],
       find: (name) => {
@@ -86,7 +202,8 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
         if (policy === undefined) throw new FerryError('policy-unknown', `There is no policy "${name}".`);
         return policy;
       },
-      put: async (name, content) => note('putPolicy', { name, content }, { ...content, name, version: 1, changedAt: 1_700_000_000_000 }),
+      put: async (name, content) =>
+        note('putPolicy', { name, content }, { ...content, name, version: 1, changedAt: 1_700_000_000_000 }),
       remove: async (name) => note('removePolicy', name, undefined),
       bindings: () => [{ label: 'tier=db', policy: 'nova' }],
       bind: async (label, policy) => note('bind', { label, policy }, undefined),
@@ -95,7 +212,16 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     labelVm: async (ref, change) => note('labelVm', { ref, change }, sampleVm),
     announceVm: async (ref) => note('announceVm', ref, sampleVm),
     settling: {
-      copies: async () => [{ host: 'alpha', role: 'authoritative', state: 'running', reason: 'booted', persistent: true, knowledge: ['It was here.'] }],
+      copies: async () => [
+        {
+          host: 'alpha',
+          role: 'authoritative',
+          state: 'running',
+          reason: 'booted',
+          persistent: true,
+          knowledge: ['It was here.'],
+        },
+      ],
       settle: async (ref, keep) => note('settle', { ref, keep }, sampleVm),
       remains: async () => [{ kind: 'half', host: 'beta', what: 'a half', remedy: 'Ended.', settles: true }],
       cleanup: async (ref) => note('cleanup', ref, []),
@@ -112,7 +238,24 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     migration: async (ref) => find(ref),
     startMigration: async (request, by) => note('startMigration', { request, by }, runningMigration),
     withOutside: (_uri, _signal, use) => use({ to: 'beta', toCluster: 'outside' }),
-    planMigration: async (request) => note('planMigration', request, { vm: { uuid: instance.uuid, name: 'web1' }, from: { id: hostId('h1'), name: 'alpha' }, to: { id: hostId('h2'), name: 'beta' }, kind: 'live', plan: { how: 'guest', live: true, persistence: 'permanent', disks: [{ target: 'vda', how: 'copy', path: '/a', targetPath: '/b' }], autostart: false, definition: { creates: [{ kind: 'network', name: 'lan' }] } }, policy, diff: ['-a', '+b'], differences: ['encryption: on in west, off in east'] }),
+    planMigration: async (request) =>
+      note('planMigration', request, {
+        vm: { uuid: instance.uuid, name: 'web1' },
+        from: { id: hostId('h1'), name: 'alpha' },
+        to: { id: hostId('h2'), name: 'beta' },
+        kind: 'live',
+        plan: {
+          how: 'guest',
+          live: true,
+          persistence: 'permanent',
+          disks: [{ target: 'vda', how: 'copy', path: '/a', targetPath: '/b' }],
+          autostart: false,
+          definition: { creates: [{ kind: 'network', name: 'lan' }] },
+        },
+        policy,
+        diff: ['-a', '+b'],
+        differences: ['encryption: on in west, off in east'],
+      }),
     abortMigration: async (ref) => note('abortMigration', ref, find(ref)),
     leftovers: async () => [sampleLeftover],
     purgeLeftover: async (host, path) => note('purgeLeftover', { host, path }, sampleLeftover),
@@ -126,7 +269,11 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       yield { at: 1_700_000_000_000, event: { type: 'migration', migration: runningMigration } };
       yield { seq: (afterSeq ?? 0) + 2, at: 1_700_000_000_000, event: { type: 'host', host: bareHost, vms: 0 } };
       yield { seq: (afterSeq ?? 0) + 3, at: 1_700_000_000_000, event: { type: 'host-removed', host: 'beta' } };
-      yield { seq: (afterSeq ?? 0) + 4, at: 1_700_000_000_000, event: { type: 'vm-removed', uuid: sampleVm.uuid, name: 'web1' } };
+      yield {
+        seq: (afterSeq ?? 0) + 4,
+        at: 1_700_000_000_000,
+        event: { type: 'vm-removed', uuid: sampleVm.uuid, name: 'web1' },
+      };
       yield { at: 1_700_000_000_000, event: { type: 'reset' } };
     },
     close: async () => {},

@@ -26,16 +26,21 @@ export const guard = (token: string): ((caller: Caller) => FerryError | undefine
     const { host, origin, authorization } = caller.headers;
     const own = ownAuthorities(caller.port);
     if (host === undefined || !own.includes(host.toLowerCase())) {
-      return new FerryError('origin-foreign', `The request names the host "${printable(host ?? '')}", which is not this server's loopback address.`);
+      return new FerryError(
+        'origin-foreign',
+        `The request names the host "${printable(host ?? '')}", which is not this server's loopback address.`,
+      );
     }
     if (origin !== undefined && !own.some((authority) => origin.toLowerCase() === `http://${authority}`)) {
       return new FerryError('origin-foreign', `The request comes from the foreign origin "${printable(origin)}".`);
     }
     if (isOpen(caller)) return undefined;
-    if (authorization === undefined || authorization === '') return new FerryError('token-missing', 'The request has no token.');
+    if (authorization === undefined || authorization === '')
+      return new FerryError('token-missing', 'The request has no token.');
     const [, sent] = /^Bearer +(\S+) *$/i.exec(authorization) ?? [];
     // Digests have one length, so that the comparison tells nothing about the token's.
-    if (sent === undefined || !timingSafeEqual(digest(sent), expected)) return new FerryError('token-wrong', 'The token of the request is not the one of this server.');
+    if (sent === undefined || !timingSafeEqual(digest(sent), expected))
+      return new FerryError('token-wrong', 'The token of the request is not the one of this server.');
     return undefined;
   };
 };

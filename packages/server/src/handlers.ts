@@ -4,11 +4,30 @@
  */
 import type { AnswerOf, CallName, ParsedOf, StreamName, VmJson } from '@ferry/api';
 import { apiBase } from '@ferry/api';
-import { FerryError, type Cluster, type MigrationRequest, type PolicyContent, type PolicyStep, type Vm } from '@ferry/core';
+import {
+  FerryError,
+  type Cluster,
+  type MigrationRequest,
+  type PolicyContent,
+  type PolicyStep,
+  type Vm,
+} from '@ferry/core';
 import type { Engine, NumberedEvent } from '@ferry/engine';
 import { encodeEvent } from './event-stream.ts';
 import type { ServerSentEvent } from './event-stream.ts';
-import { clusterJson, eventJson, hostJson, inspectionJson, leftoverJson, migrationJson, plannedJson, policyJson, present, samplesJson, vmJson } from './views.ts';
+import {
+  clusterJson,
+  eventJson,
+  hostJson,
+  inspectionJson,
+  leftoverJson,
+  migrationJson,
+  plannedJson,
+  policyJson,
+  present,
+  samplesJson,
+  vmJson,
+} from './views.ts';
 
 export interface HandlerContext {
   /** Name of the calling program: cli, console, ... */
@@ -24,8 +43,15 @@ export interface Answer<T> {
   readonly location?: string;
 }
 
-export type CallHandlers = { readonly [N in CallName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<Answer<AnswerOf<N>>> };
-export type StreamHandlers = { readonly [N in StreamName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<AsyncIterable<ServerSentEvent | string>> };
+export type CallHandlers = {
+  readonly [N in CallName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<Answer<AnswerOf<N>>>;
+};
+export type StreamHandlers = {
+  readonly [N in StreamName]: (
+    input: ParsedOf<N>,
+    context: HandlerContext,
+  ) => Promise<AsyncIterable<ServerSentEvent | string>>;
+};
 
 /** Who acts: the token is all that is known of a caller. */
 const actor = 'operator';
@@ -35,7 +61,9 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   const vmView = (vm: Vm): VmJson => vmJson(vm, nameOf, engine.policies.labelsOf(vm.uuid));
   return {
     versionShow: async () => ({ body: { version, api: 'v1' } }),
-    hostList: async () => ({ body: { items: engine.hosts().map((view) => hostJson(view, engine.vmCountOf(view.host.id))) } }),
+    hostList: async () => ({
+      body: { items: engine.hosts().map((view) => hostJson(view, engine.vmCountOf(view.host.id))) },
+    }),
     hostAdd: async ({ body }, { signal }) => {
       const view = await engine.addHost(present(body), signal);
       return { body: hostJson(view, engine.vmCountOf(view.host.id)), location: `${apiBase}/hosts/${view.host.id}` };
@@ -53,14 +81,18 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       return { body: hostJson(view, engine.vmCountOf(view.host.id)) };
     },
     clusterList: async () => ({ body: { items: engine.clusters().map(clusterJson) } }),
-    clusterChange: async ({ params, body }) => ({ body: clusterJson(await engine.changeCluster(params.cluster, (before) => mergePatch(before, body) as Cluster)) }),
+    clusterChange: async ({ params, body }) => ({
+      body: clusterJson(await engine.changeCluster(params.cluster, (before) => mergePatch(before, body) as Cluster)),
+    }),
     clusterRemove: async ({ params }) => {
       await engine.removeCluster(params.cluster);
       return { body: undefined };
     },
     policyList: async () => ({ body: { items: engine.policies.all().map(policyJson) } }),
     policyShow: async ({ params }) => ({ body: policyJson(engine.policies.find(params.policy)) }),
-    policyPut: async ({ params, body }) => ({ body: policyJson(await engine.policies.put(params.policy, policyOf(body))) }),
+    policyPut: async ({ params, body }) => ({
+      body: policyJson(await engine.policies.put(params.policy, policyOf(body))),
+    }),
     policyRemove: async ({ params }) => {
       await engine.policies.remove(params.policy);
       return { body: undefined };
@@ -72,46 +104,89 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     },
     vmList: async () => ({ body: { items: engine.vms().map((vm) => vmView(vm)) } }),
     vmShow: async ({ params }) => ({ body: vmView(engine.vm(params.vm)) }),
-    vmLabel: async ({ params, body }) => ({ body: vmView(await engine.labelVm(params.vm, { add: body.add ?? [], remove: body.remove ?? [] })) }),
+    vmLabel: async ({ params, body }) => ({
+      body: vmView(await engine.labelVm(params.vm, { add: body.add ?? [], remove: body.remove ?? [] })),
+    }),
     vmAnnounce: async ({ params }, { signal }) => ({ body: vmView(await engine.announceVm(params.vm, signal)) }),
-    vmCopies: async ({ params }, { signal }) => ({ body: { vm: engine.vm(params.vm).name, copies: (await engine.settling.copies(params.vm, signal)).map(({ knowledge, ...copy }) => ({ ...copy, knowledge: [...knowledge] })) } }),
-    vmSettle: async ({ params, body }, { signal }) => ({ body: vmView(await engine.settling.settle(params.vm, body.keep, signal)) }),
-    vmRemains: async ({ params }) => ({ body: { vm: engine.vm(params.vm).name, items: [...(await engine.settling.remains(params.vm))] } }),
-    vmCleanup: async ({ params }, { signal }) => ({ body: { vm: engine.vm(params.vm).name, items: [...(await engine.settling.cleanup(params.vm, signal))] } }),
+    vmCopies: async ({ params }, { signal }) => ({
+      body: {
+        vm: engine.vm(params.vm).name,
+        copies: (await engine.settling.copies(params.vm, signal)).map(({ knowledge, ...copy }) => ({
+          ...copy,
+          knowledge: [...knowledge],
+        })),
+      },
+    }),
+    vmSettle: async ({ params, body }, { signal }) => ({
+      body: vmView(await engine.settling.settle(params.vm, body.keep, signal)),
+    }),
+    vmRemains: async ({ params }) => ({
+      body: { vm: engine.vm(params.vm).name, items: [...(await engine.settling.remains(params.vm))] },
+    }),
+    vmCleanup: async ({ params }, { signal }) => ({
+      body: { vm: engine.vm(params.vm).name, items: [...(await engine.settling.cleanup(params.vm, signal))] },
+    }),
     migrationList: async ({ query }) => {
       const { state, vm, limit } = query;
-      const found = await engine.migrations({ ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }), ...(limit === undefined ? {} : { limit }) });
+      const found = await engine.migrations({
+        ...(state === undefined ? {} : { state }),
+        ...(vm === undefined ? {} : { vm }),
+        ...(limit === undefined ? {} : { limit }),
+      });
       return { body: { items: found.map(migrationJson) } };
     },
     migrationCreate: async ({ body }, { client, signal }) => {
-      const migration = await onTarget(engine, body, signal, (request) => engine.startMigration(request, { actor, client }));
+      const migration = await onTarget(engine, body, signal, (request) =>
+        engine.startMigration(request, { actor, client }),
+      );
       return { body: migrationJson(migration), location: `${apiBase}/migrations/${migration.id}` };
     },
-    migrationPlan: async ({ body }, { signal }) => ({ body: plannedJson(await onTarget(engine, body, signal, (request) => engine.planMigration(request, signal))) }),
+    migrationPlan: async ({ body }, { signal }) => ({
+      body: plannedJson(await onTarget(engine, body, signal, (request) => engine.planMigration(request, signal))),
+    }),
     migrationShow: async ({ params }) => ({ body: migrationJson(await engine.migration(params.migration)) }),
     leftoverList: async () => ({ body: { items: (await engine.leftovers()).map(leftoverJson) } }),
-    leftoverPurge: async ({ body }, { signal }) => ({ body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)) }),
-    migrationTune: async ({ params, body }, { signal }) => ({ body: migrationJson(await engine.tuneMigration(params.migration, present(body), signal)) }),
+    leftoverPurge: async ({ body }, { signal }) => ({
+      body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)),
+    }),
+    migrationTune: async ({ params, body }, { signal }) => ({
+      body: migrationJson(await engine.tuneMigration(params.migration, present(body), signal)),
+    }),
     migrationPause: async ({ params }) => ({ body: migrationJson(await engine.pauseMigration(params.migration)) }),
     migrationSamples: async ({ params }) => ({ body: samplesJson(await engine.migrationSamples(params.migration)) }),
     migrationInspect: async ({ params }) => ({ body: inspectionJson(await engine.inspection(params.migration)) }),
-    migrationPostCopy: async ({ params }, { signal }) => ({ body: migrationJson(await engine.startPostCopy(params.migration, signal)) }),
+    migrationPostCopy: async ({ params }, { signal }) => ({
+      body: migrationJson(await engine.startPostCopy(params.migration, signal)),
+    }),
     migrationAbort: async ({ params }) => ({ body: migrationJson(await engine.abortMigration(params.migration)) }),
   };
 };
 
 /** A URI becomes the host that it leads to. */
-const onTarget = <T>(engine: Engine, { toUri, ...body }: ParsedOf<'migrationCreate'>['body'], signal: AbortSignal, use: (request: MigrationRequest & { readonly vm: string }) => Promise<T>): Promise<T> => {
+const onTarget = <T>(
+  engine: Engine,
+  { toUri, ...body }: ParsedOf<'migrationCreate'>['body'],
+  signal: AbortSignal,
+  use: (request: MigrationRequest & { readonly vm: string }) => Promise<T>,
+): Promise<T> => {
   if (toUri === undefined) return use(requestOf(body));
-  if ((body.to ?? body.preferHost ?? body.toCluster) !== undefined) throw new FerryError('request-invalid', 'The field "toUri" of the body names the target; "to", "preferHost" and "toCluster" do not go with it.');
+  if ((body.to ?? body.preferHost ?? body.toCluster) !== undefined)
+    throw new FerryError(
+      'request-invalid',
+      'The field "toUri" of the body names the target; "to", "preferHost" and "toCluster" do not go with it.',
+    );
   const request = requestOf(body);
   return engine.withOutside(toUri, signal, (target) => use({ ...request, ...target }));
 };
 
 /** Fields that are not there are left out, in the steps too. */
-const policyOf = ({ steps, ...content }: ParsedOf<'policyPut'>['body']): PolicyContent => ({ ...present(content), steps: steps.map((step) => present<object>(step) as PolicyStep) });
+const policyOf = ({ steps, ...content }: ParsedOf<'policyPut'>['body']): PolicyContent => ({
+  ...present(content),
+  steps: steps.map((step) => present<object>(step) as PolicyStep),
+});
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** RFC 7396. */
 const mergePatch = (before: unknown, patch: object): object => {
@@ -124,7 +199,9 @@ const mergePatch = (before: unknown, patch: object): object => {
 };
 
 /** Throws FerryError `request-invalid` for fields that exclude each other. */
-const requestOf = (body: Omit<ParsedOf<'migrationCreate'>['body'], 'toUri'>): MigrationRequest & { readonly vm: string } => {
+const requestOf = (
+  body: Omit<ParsedOf<'migrationCreate'>['body'], 'toUri'>,
+): MigrationRequest & { readonly vm: string } => {
   const exclude = (one: string, other: string): never => {
     throw new FerryError('request-invalid', `The fields "${one}" and "${other}" of the body exclude each other.`);
   };
@@ -132,7 +209,11 @@ const requestOf = (body: Omit<ParsedOf<'migrationCreate'>['body'], 'toUri'>): Mi
   if (body.temporary === true && body.keepSource === true) exclude('temporary', 'keepSource');
   if (body.xml !== undefined && body.map !== undefined) exclude('xml', 'map');
   const { rescue, map, ...rest } = body;
-  return { ...present(rest), ...(rescue === undefined ? {} : { rescue: present(rescue) }), ...(map === undefined ? {} : { map: present(map) }) };
+  return {
+    ...present(rest),
+    ...(rescue === undefined ? {} : { rescue: present(rescue) }),
+    ...(map === undefined ? {} : { map: present(map) }),
+  };
 };
 
 export const streamHandlers = (engine: Engine): StreamHandlers => {
@@ -142,7 +223,11 @@ export const streamHandlers = (engine: Engine): StreamHandlers => {
     const known = texts.get(numbered);
     if (known !== undefined) return known;
     const { seq, at, event } = numbered;
-    const text = encodeEvent({ ...(seq === undefined ? {} : { id: String(seq) }), event: event.type, data: eventJson(event, at, (id) => engine.hostNameOf(id)) });
+    const text = encodeEvent({
+      ...(seq === undefined ? {} : { id: String(seq) }),
+      event: event.type,
+      data: eventJson(event, at, (id) => engine.hostNameOf(id)),
+    });
     texts.set(numbered, text);
     return text;
   };
@@ -150,7 +235,10 @@ export const streamHandlers = (engine: Engine): StreamHandlers => {
     migrationWatch: async ({ params }, { signal }) => {
       // Asked first, so that an unknown migration is refused before a stream begins.
       const { id } = await engine.migration(params.migration);
-      return map(engine.watchMigration(id, signal), (migration) => ({ event: 'migration', data: migrationJson(migration) }));
+      return map(engine.watchMigration(id, signal), (migration) => ({
+        event: 'migration',
+        data: migrationJson(migration),
+      }));
     },
     eventWatch: async ({ query }, { signal, lastEventId }) => {
       const after = seqOf(lastEventId ?? query.after);
@@ -161,7 +249,8 @@ export const streamHandlers = (engine: Engine): StreamHandlers => {
 
 const seqOf = (text: string | undefined): number | undefined => {
   if (text === undefined || text === '') return undefined;
-  if (!/^\d{1,15}$/.test(text)) throw new FerryError('request-invalid', 'The header "Last-Event-ID" is not the id of an event.');
+  if (!/^\d{1,15}$/.test(text))
+    throw new FerryError('request-invalid', 'The header "Last-Event-ID" is not the id of an event.');
   return Number(text);
 };
 

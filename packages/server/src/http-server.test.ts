@@ -10,7 +10,8 @@ import { createHttpServer } from './http-server.ts';
 
 const token = 'T'.repeat(43);
 const authorization = `Bearer ${token}`;
-const serverOf = (engine: Engine = fakeEngine()) => createHttpServer({ engine, token, version: '1.2.3', log: silentLog });
+const serverOf = (engine: Engine = fakeEngine()) =>
+  createHttpServer({ engine, token, version: '1.2.3', log: silentLog });
 
 const ask = async (options: InjectOptions, engine?: Engine) => {
   const app = serverOf(engine);
@@ -36,12 +37,28 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   hostRemove: { method: 'DELETE', url: '/hosts/alpha' },
   hostChange: { method: 'PATCH', url: '/hosts/alpha', payload: { migrationAddress: '10.0.0.1' } },
   clusterList: { url: '/clusters' },
-  clusterChange: { method: 'PATCH', url: '/clusters/east', payload: { migrationNetwork: '10.1.0.0/16', migrationPorts: { first: 50_000, last: 50_010 } } },
+  clusterChange: {
+    method: 'PATCH',
+    url: '/clusters/east',
+    payload: { migrationNetwork: '10.1.0.0/16', migrationPorts: { first: 50_000, last: 50_010 } },
+  },
   clusterRemove: { method: 'DELETE', url: '/clusters/east' },
   migrationTune: { method: 'PATCH', url: '/migrations/m1', payload: { maxBandwidthMiBPerSecond: 10 } },
   policyList: { url: '/policies' },
   policyShow: { url: '/policies/nova' },
-  policyPut: { method: 'PUT', url: '/policies/mine', payload: { description: 'mine', downtime: { initialMs: 100, limitMs: 200 }, steps: [{ when: 'elapsed', ms: 1_000, do: 'raise-downtime', toMs: 200 }], postCopy: 'never', singleCopy: 'guard', twoCopies: 'alarm', unknownSharing: 'refuse' } },
+  policyPut: {
+    method: 'PUT',
+    url: '/policies/mine',
+    payload: {
+      description: 'mine',
+      downtime: { initialMs: 100, limitMs: 200 },
+      steps: [{ when: 'elapsed', ms: 1_000, do: 'raise-downtime', toMs: 200 }],
+      postCopy: 'never',
+      singleCopy: 'guard',
+      twoCopies: 'alarm',
+      unknownSharing: 'refuse',
+    },
+  },
   policyRemove: { method: 'DELETE', url: '/policies/mine' },
   policyBindings: { url: '/policy-bindings' },
   policyBind: { method: 'POST', url: '/policy-bindings', payload: { label: 'tier=db', policy: 'nova' } },
@@ -57,13 +74,26 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   vmList: { url: '/vms' },
   vmShow: { url: '/vms/web1' },
   migrationList: { url: '/migrations?state=active&vm=web1&limit=5' },
-  migrationCreate: { method: 'POST', url: '/migrations', payload: { vm: 'web1', to: 'beta' }, headers: { 'ferry-client': 'cli' } },
-  migrationPlan: { method: 'POST', url: '/migrations/plan', payload: { vm: 'web1', map: { networks: { lan: 'lan2' }, graphicsListen: '::1' } } },
+  migrationCreate: {
+    method: 'POST',
+    url: '/migrations',
+    payload: { vm: 'web1', to: 'beta' },
+    headers: { 'ferry-client': 'cli' },
+  },
+  migrationPlan: {
+    method: 'POST',
+    url: '/migrations/plan',
+    payload: { vm: 'web1', map: { networks: { lan: 'lan2' }, graphicsListen: '::1' } },
+  },
   migrationShow: { url: '/migrations/m1' },
   migrationAbort: { method: 'POST', url: '/migrations/m1/abort' },
   migrationPostCopy: { method: 'POST', url: '/migrations/m1/postcopy' },
   leftoverList: { url: '/volumes/leftovers' },
-  leftoverPurge: { method: 'POST', url: '/volumes/leftovers/purge', payload: { host: 'alpha', path: '/pool/web1.qcow2' } },
+  leftoverPurge: {
+    method: 'POST',
+    url: '/volumes/leftovers/purge',
+    payload: { host: 'alpha', path: '/pool/web1.qcow2' },
+  },
   migrationWatch: { url: '/migrations/m1/watch' },
   eventWatch: { url: '/events' },
 };
@@ -100,13 +130,23 @@ test('what was parsed reaches the engine, the name of the client too', async () 
 });
 
 test('a cluster is patched: what is not named stays, null takes away', async () => {
-  const patch = async (payload: object): Promise<unknown> => (await ask({ method: 'PATCH', url: '/api/v1/clusters/east', payload })).json();
-  assert.deepEqual(await patch({ policy: 'nova', map: { networks: { a: 'b', c: null } } }), { name: 'east', tls: true, policy: 'nova', map: { networks: { a: 'b' } }, hosts: [] });
+  const patch = async (payload: object): Promise<unknown> =>
+    (await ask({ method: 'PATCH', url: '/api/v1/clusters/east', payload })).json();
+  assert.deepEqual(await patch({ policy: 'nova', map: { networks: { a: 'b', c: null } } }), {
+    name: 'east',
+    tls: true,
+    policy: 'nova',
+    map: { networks: { a: 'b' } },
+    hosts: [],
+  });
   assert.deepEqual(await patch({ tls: null }), { name: 'east', hosts: [] });
 });
 
 test('a made object is named by its location', async () => {
-  assert.equal((await ask({ ...good.migrationCreate, url: '/api/v1/migrations' })).headers.location, '/api/v1/migrations/m1');
+  assert.equal(
+    (await ask({ ...good.migrationCreate, url: '/api/v1/migrations' })).headers.location,
+    '/api/v1/migrations/m1',
+  );
   assert.equal((await ask({ ...good.hostAdd, url: '/api/v1/hosts' })).headers.location, '/api/v1/hosts/h1');
 });
 
@@ -117,9 +157,19 @@ test('names with odd characters travel in the path', async () => {
 test('every code of the error table becomes its problem document', async () => {
   for (const code of Object.keys(errorTable) as ErrorCode[]) {
     const reasons = [{ code: 'r', host: 'beta', message: 'm', remedy: 'w' }];
-    const problem = await askProblem({ url: '/api/v1/vms' }, fakeEngine({ vms: () => { throw new FerryError(code, 'It is so.', { reasons }); } }));
+    const problem = await askProblem(
+      { url: '/api/v1/vms' },
+      fakeEngine({
+        vms: () => {
+          throw new FerryError(code, 'It is so.', { reasons });
+        },
+      }),
+    );
     const { status, remedy, retriable } = errorTable[code];
-    assert.deepEqual([problem.code, problem.status, problem.remedy, problem.retriable, problem.detail, problem.reasons], [code, status, remedy, retriable, 'It is so.', reasons]);
+    assert.deepEqual(
+      [problem.code, problem.status, problem.remedy, problem.retriable, problem.detail, problem.reasons],
+      [code, status, remedy, retriable, 'It is so.', reasons],
+    );
     assert.equal(problem.type, `/docs#error-${code}`);
   }
 });
@@ -161,10 +211,23 @@ for (const url of ['/api/v1/vms', '/api/v1/events', '/openapi.json', '/nowhere',
 }
 
 test('foreign Host and Origin are refused, also for the reference page', async () => {
-  for (const headers of [{ host: 'ferry.example' }, { host: '127.0.0.1:9' }, { host: '10.0.0.1' }, { origin: 'http://evil.example' }, { origin: 'null' }, { origin: 'https://localhost' }]) {
-    for (const url of ['/docs', '/api/v1/vms']) assert.equal((await askProblem({ url, headers })).code, 'origin-foreign', JSON.stringify(headers));
+  for (const headers of [
+    { host: 'ferry.example' },
+    { host: '127.0.0.1:9' },
+    { host: '10.0.0.1' },
+    { origin: 'http://evil.example' },
+    { origin: 'null' },
+    { origin: 'https://localhost' },
+  ]) {
+    for (const url of ['/docs', '/api/v1/vms'])
+      assert.equal((await askProblem({ url, headers })).code, 'origin-foreign', JSON.stringify(headers));
   }
-  for (const headers of [{ host: '127.0.0.1' }, { host: 'LOCALHOST:80' }, { host: '[::1]' }, { origin: 'http://localhost' }]) {
+  for (const headers of [
+    { host: '127.0.0.1' },
+    { host: 'LOCALHOST:80' },
+    { host: '[::1]' },
+    { origin: 'http://localhost' },
+  ]) {
     assert.equal((await ask({ url: '/api/v1/vms', headers })).statusCode, 200, JSON.stringify(headers));
   }
 });
@@ -180,15 +243,54 @@ test('unknown paths and wrong methods', async () => {
 const badInput: readonly (readonly [string, InjectOptions, RegExp])[] = [
   ['no body', { method: 'POST', url: '/api/v1/hosts' }, /no body/],
   ['a missing field', { method: 'POST', url: '/api/v1/hosts', payload: {} }, /"uri" of the body/],
-  ['a field too many', { method: 'POST', url: '/api/v1/hosts', payload: { uri: 'test:///default', colour: 1 } }, /no field "colour"/],
-  ['not JSON', { method: 'POST', url: '/api/v1/hosts', payload: '{', headers: { 'content-type': 'application/json' } }, /not valid JSON/],
-  ['another type', { method: 'POST', url: '/api/v1/hosts', payload: 'uri=x', headers: { 'content-type': 'application/x-www-form-urlencoded' } }, /must be JSON/],
-  ['plain text', { method: 'POST', url: '/api/v1/hosts', payload: '{"uri":"test:///default"}', headers: { 'content-type': 'text/plain' } }, /must be JSON/],
+  [
+    'a field too many',
+    { method: 'POST', url: '/api/v1/hosts', payload: { uri: 'test:///default', colour: 1 } },
+    /no field "colour"/,
+  ],
+  [
+    'not JSON',
+    { method: 'POST', url: '/api/v1/hosts', payload: '{', headers: { 'content-type': 'application/json' } },
+    /not valid JSON/,
+  ],
+  [
+    'another type',
+    {
+      method: 'POST',
+      url: '/api/v1/hosts',
+      payload: 'uri=x',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    },
+    /must be JSON/,
+  ],
+  [
+    'plain text',
+    {
+      method: 'POST',
+      url: '/api/v1/hosts',
+      payload: '{"uri":"test:///default"}',
+      headers: { 'content-type': 'text/plain' },
+    },
+    /must be JSON/,
+  ],
   ['too large', { method: 'POST', url: '/api/v1/hosts', payload: { uri: 'x'.repeat(70_000) } }, /larger than 64 KiB/],
-  ['a prototype', { method: 'POST', url: '/api/v1/hosts', payload: '{"uri":"a","__proto__":{}}', headers: { 'content-type': 'application/json' } }, /not valid JSON/],
+  [
+    'a prototype',
+    {
+      method: 'POST',
+      url: '/api/v1/hosts',
+      payload: '{"uri":"a","__proto__":{}}',
+      headers: { 'content-type': 'application/json' },
+    },
+    /not valid JSON/,
+  ],
   ['a wrong query', { url: '/api/v1/migrations?limit=0' }, /"limit" of the query/],
   ['a query given twice', { url: '/api/v1/migrations?vm=a&vm=b' }, /"vm" of the query/],
-  ['both targets', { method: 'POST', url: '/api/v1/migrations', payload: { vm: 'a', to: 'b', preferHost: 'c' } }, /"to" and "preferHost"/],
+  [
+    'both targets',
+    { method: 'POST', url: '/api/v1/migrations', payload: { vm: 'a', to: 'b', preferHost: 'c' } },
+    /"to" and "preferHost"/,
+  ],
   ['a broken path', { url: '/api/v1/vms/%zz' }, /not a valid URL/],
   ['a long name', { url: `/api/v1/vms/${'x'.repeat(300)}` }, /"vm" of the path/],
   ['a wrong event id', { url: '/api/v1/events', headers: { 'last-event-id': '-1' } }, /Last-Event-ID/],
@@ -210,7 +312,13 @@ test('a broken path needs a token too', async () => {
 test('a defect is logged and not shown', async () => {
   const logged: unknown[] = [];
   const app = createHttpServer({
-    engine: fakeEngine({ vms: () => { throw new TypeError('secret detail'); } }), token, version: '1',
+    engine: fakeEngine({
+      vms: () => {
+        throw new TypeError('secret detail');
+      },
+    }),
+    token,
+    version: '1',
     log: { ...silentLog, error: (fields) => logged.push(fields) },
   });
   const response = await app.inject({ url: '/api/v1/vms', headers: { authorization } });
@@ -222,13 +330,26 @@ test('a defect is logged and not shown', async () => {
 
 test('kept events carry their ids, and replay starts after the one named', async () => {
   const engine = fakeEngine();
-  const ids = async (url: string, headers = {}) => (await ask({ url, headers }, engine)).body.split('\n').filter((line) => /^(id|event): /.test(line));
+  const ids = async (url: string, headers = {}) =>
+    (await ask({ url, headers }, engine)).body.split('\n').filter((line) => /^(id|event): /.test(line));
   assert.deepEqual(await ids('/api/v1/events', { 'last-event-id': '41' }), [
-    'id: 42', 'event: vm', 'event: migration', 'id: 43', 'event: host', 'id: 44', 'event: host-removed', 'id: 45', 'event: vm-removed', 'event: reset',
+    'id: 42',
+    'event: vm',
+    'event: migration',
+    'id: 43',
+    'event: host',
+    'id: 44',
+    'event: host-removed',
+    'id: 45',
+    'event: vm-removed',
+    'event: reset',
   ]);
   assert.equal((await ids('/api/v1/events?after=7'))[0], 'id: 8');
   assert.equal((await ids('/api/v1/events?after=7', { 'last-event-id': '9' }))[0], 'id: 10');
-  assert.deepEqual(engine.asked.map((one) => one.with), [41, 7, 9]);
+  assert.deepEqual(
+    engine.asked.map((one) => one.with),
+    [41, 7, 9],
+  );
 });
 
 test('watching an unknown migration is refused before a stream begins', async () => {
@@ -237,7 +358,11 @@ test('watching an unknown migration is refused before a stream begins', async ()
 
 test('the finished state is the last of a watched migration', async () => {
   const response = await ask({ url: '/api/v1/migrations/m1/watch' });
-  const last = response.body.split('\n').filter((line) => line.startsWith('data: ')).at(-1) ?? '';
+  const last =
+    response.body
+      .split('\n')
+      .filter((line) => line.startsWith('data: '))
+      .at(-1) ?? '';
   assert.equal(migrationSchema.parse(JSON.parse(last.slice(6))).outcome, 'failed');
   assert.throws(() => eventSchema.parse(JSON.parse(last.slice(6))));
 });

@@ -31,7 +31,10 @@ export interface HttpServerOptions {
   readonly idleLimit?: number;
 }
 
-/** A connection without a request may wait this long for one; an idle one is taken for a new one sooner, where there are very many. */
+/**
+ * A connection without a request may wait this long for one; an idle one is taken for a new one sooner, where there
+ * are very many.
+ */
 const idleMs = 10_000;
 /** How long the other side may take over the last words of a connection that ends. */
 const farewellMs = 1_000;
@@ -59,7 +62,8 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
 
   const refuse = (request: FastifyRequest, reply: FastifyReply, thrown: unknown): void => {
     const error = ferryErrorOf(thrown, stopping.signal.aborted);
-    if (error.code === 'internal') log.error({ method: request.method, path: pathOf(request.url), error: error.cause ?? error }, 'request failed');
+    if (error.code === 'internal')
+      log.error({ method: request.method, path: pathOf(request.url), error: error.cause ?? error }, 'request failed');
     const problem = problemOf(error);
     if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
     // Serialized here: fastify must not look for a schema of its own.
@@ -85,16 +89,29 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
   });
   app.addHook('onResponse', async (request, reply) => {
     if (request.method === 'GET') return;
-    log.info({ method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
+    log.info(
+      {
+        method: request.method,
+        path: pathOf(request.url),
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+      },
+      'request',
+    );
   });
   app.addHook('preClose', async () => stopping.abort(stoppingError()));
   app.setErrorHandler((error, request, reply) => refuse(request, reply, error));
   app.setNotFoundHandler((request, reply) => {
     const path = pathOf(request.url);
     const allowed = methodsOf(path);
-    if (allowed.length === 0) return refuse(request, reply, new FerryError('not-found', `There is nothing at ${path.slice(0, 200)}.`));
+    if (allowed.length === 0)
+      return refuse(request, reply, new FerryError('not-found', `There is nothing at ${path.slice(0, 200)}.`));
     reply.header('allow', allowed.join(', '));
-    return refuse(request, reply, new FerryError('method-not-allowed', `${request.method} is not possible at ${path.slice(0, 200)}.`));
+    return refuse(
+      request,
+      reply,
+      new FerryError('method-not-allowed', `${request.method} is not possible at ${path.slice(0, 200)}.`),
+    );
   });
 
   const calls = callHandlers(engine, options.version);
@@ -142,9 +159,15 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
   const document = openApiDocument(options.version);
   const openApiText = JSON.stringify(document);
   const page = docsPage(document, errorTable);
-  app.get('/openapi.json', async (_request, reply) => reply.header('content-type', 'application/json; charset=utf-8').send(openApiText));
+  app.get('/openapi.json', async (_request, reply) =>
+    reply.header('content-type', 'application/json; charset=utf-8').send(openApiText),
+  );
   app.get('/docs', async (_request, reply) =>
-    reply.header('content-type', 'text/html; charset=utf-8').header('content-security-policy', page.contentSecurityPolicy).header('referrer-policy', 'no-referrer').send(page.html),
+    reply
+      .header('content-type', 'text/html; charset=utf-8')
+      .header('content-security-policy', page.contentSecurityPolicy)
+      .header('referrer-policy', 'no-referrer')
+      .send(page.html),
   );
   return app;
 };
@@ -168,17 +191,26 @@ const callerOf = (request: FastifyRequest): Caller => ({
 /** Methods that the path has; empty when there is no such path. */
 const methodsOf = (path: string): readonly string[] => {
   if (path === '/docs' || path === '/openapi.json') return ['GET'];
-  const matches = operationNames().filter((name) => new RegExp(`^${apiBase}${routes[name].path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path));
+  const matches = operationNames().filter((name) =>
+    new RegExp(`^${apiBase}${routes[name].path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path),
+  );
   return [...new Set(matches.map((name) => routes[name].method))];
 };
 
-/** What is not HTTP, or does not come in time, gets an answer as short as it deserves: there is no request to refuse. The descriptor is not kept for it. */
+/**
+ * What is not HTTP, or does not come in time, gets an answer as short as it deserves: there is no request to refuse.
+ * The descriptor is not kept for it.
+ */
 const endBrokenRequest = (socket: Socket): void => {
   if (!socket.writable) {
     socket.destroy();
     return;
   }
   const body = JSON.stringify(problemOf(new FerryError('request-invalid', 'This is not a valid HTTP request.')));
-  socket.end(`HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: ${problemType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroy());
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: ${problemType}\r\ncontent-length: ` +
+      `${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    () => socket.destroy(),
+  );
   setTimeout(() => socket.destroy(), farewellMs).unref();
 };

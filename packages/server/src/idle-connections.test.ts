@@ -12,7 +12,13 @@ const token = 'T'.repeat(43);
 const deadline = { timeout: 20_000 };
 
 const listening = async (idleLimit?: number) => {
-  const app = createHttpServer({ engine: fakeEngine(), token, version: '1', log: silentLog, ...(idleLimit === undefined ? {} : { idleLimit }) });
+  const app = createHttpServer({
+    engine: fakeEngine(),
+    token,
+    version: '1',
+    log: silentLog,
+    ...(idleLimit === undefined ? {} : { idleLimit }),
+  });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
   // a client that never ends its side by itself
@@ -22,7 +28,10 @@ const listening = async (idleLimit?: number) => {
     await once(socket, 'connect');
     return socket;
   };
-  const connections = (): Promise<number> => new Promise((resolve, reject) => app.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))));
+  const connections = (): Promise<number> =>
+    new Promise((resolve, reject) =>
+      app.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+    );
   const untilConnections = async (count: number): Promise<void> => {
     while ((await connections()) !== count) await new Promise((resolve) => setTimeout(resolve, 10));
   };
@@ -30,22 +39,28 @@ const listening = async (idleLimit?: number) => {
 };
 
 // sooner than an idle one is looked after anyway
-test('a connection that was refused is destroyed, also when the other side does not end', { timeout: 8_000 }, async () => {
-  const { app, open, untilConnections } = await listening();
-  const sockets = await Promise.all(Array.from({ length: 20 }, open));
-  await untilConnections(20);
-  for (const socket of sockets) socket.write('nonsense\r\n\r\n');
-  await untilConnections(0);
-  for (const socket of sockets) socket.destroy();
-  await app.close();
-});
+test(
+  'a connection that was refused is destroyed, also when the other side does not end',
+  { timeout: 8_000 },
+  async () => {
+    const { app, open, untilConnections } = await listening();
+    const sockets = await Promise.all(Array.from({ length: 20 }, open));
+    await untilConnections(20);
+    for (const socket of sockets) socket.write('nonsense\r\n\r\n');
+    await untilConnections(0);
+    for (const socket of sockets) socket.destroy();
+    await app.close();
+  },
+);
 
 test('beyond the limit the one that waits longest goes; requests are answered', deadline, async () => {
   const { app, port, open, untilConnections } = await listening(5);
   const sockets: Socket[] = [];
   for (let index = 0; index < 40; index += 1) sockets.push(await open());
   await untilConnections(5);
-  const stream = await fetch(`http://127.0.0.1:${port}/api/v1/events`, { headers: { authorization: `Bearer ${token}` } });
+  const stream = await fetch(`http://127.0.0.1:${port}/api/v1/events`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
   assert.equal(stream.status, 200);
   const answer = await fetch(`http://127.0.0.1:${port}/api/v1/vms`, { headers: { authorization: `Bearer ${token}` } });
   assert.equal(answer.status, 200);

@@ -20,11 +20,21 @@ const parsePart = (place: string, schema: z.ZodType | undefined, value: unknown)
   if (value === undefined || value === null) throw new FerryError('request-invalid', `The request has no ${place}.`);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new FerryError('request-invalid', result.error.issues.slice(0, 5).map((issue) => sentenceOf(place, issue)).join(' '));
+  throw new FerryError(
+    'request-invalid',
+    result.error.issues
+      .slice(0, 5)
+      .map((issue) => sentenceOf(place, issue))
+      .join(' '),
+  );
 };
 
 const sentenceOf = (place: string, issue: z.core.$ZodIssue): string => {
-  if (issue.code === 'unrecognized_keys') return `The ${place} has no field ${issue.keys.slice(0, 5).map((key) => JSON.stringify(key.slice(0, 100))).join(', ')}.`;
+  if (issue.code === 'unrecognized_keys')
+    return `The ${place} has no field ${issue.keys
+      .slice(0, 5)
+      .map((key) => JSON.stringify(key.slice(0, 100)))
+      .join(', ')}.`;
   const field = issue.path.map(String).join('.');
   const subject = field === '' ? `The ${place}` : `The field "${field}" of the ${place}`;
   return `${subject} ${complaint(issue)}.`;
@@ -34,11 +44,15 @@ const sentenceOf = (place: string, issue: z.core.$ZodIssue): string => {
 function complaint(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.input === undefined ? 'is missing' : `must be ${issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`}`;
+      return issue.input === undefined
+        ? 'is missing'
+        : `must be ${issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`}`;
     case 'too_small':
       return issue.origin === 'string' ? 'must not be empty' : `must be at least ${String(issue.minimum)}`;
     case 'too_big':
-      return issue.origin === 'string' ? `must have at most ${String(issue.maximum)} characters` : `must be at most ${String(issue.maximum)}`;
+      return issue.origin === 'string'
+        ? `must have at most ${String(issue.maximum)} characters`
+        : `must be at most ${String(issue.maximum)}`;
     case 'invalid_value':
       return `must be one of ${issue.values.map(String).join(', ')}`;
     default:

@@ -18,7 +18,12 @@ export const problemOf = (error: FerryError): Problem => {
     code: error.code,
     remedy: row.remedy,
     retriable: row.retriable,
-    reasons: error.reasons.map((reason) => ({ code: reason.code, ...(reason.host === undefined ? {} : { host: reason.host }), message: reason.message, remedy: reason.remedy })),
+    reasons: error.reasons.map((reason) => ({
+      code: reason.code,
+      ...(reason.host === undefined ? {} : { host: reason.host }),
+      message: reason.message,
+      remedy: reason.remedy,
+    })),
   };
 };
 

@@ -25,13 +25,18 @@ export const serve = async (options: ServeOptions & AccessOptions): Promise<Runn
         const clock = createClock();
         const stores = openSqliteStores(dataDir, clock);
         const sockets = await socketDirectory(dataDir);
-        const hypervisor = libvirtHypervisor({ pkiPath: options.pkiPath, authFile: options.authFile, ssh: { configFile: options.sshConfig, controlDirectory: sockets.path } });
+        const hypervisor = libvirtHypervisor({
+          pkiPath: options.pkiPath,
+          authFile: options.authFile,
+          ssh: { configFile: options.sshConfig, controlDirectory: sockets.path },
+        });
         return {
           close: async () => {
             await stores.close();
             await sockets.remove();
           },
-          startEngine: (hurry) => startEngine({ hypervisor, stores, clock, log: options.log, ...(hurry === undefined ? {} : { hurry }) }),
+          startEngine: (hurry) =>
+            startEngine({ hypervisor, stores, clock, log: options.log, ...(hurry === undefined ? {} : { hurry }) }),
         };
       },
     },
@@ -42,7 +47,9 @@ export const serve = async (options: ServeOptions & AccessOptions): Promise<Runn
 const longestSocketDirectory = 48;
 
 /** Where connections to one host share one ssh: in the data folder, unless its path is too long for a socket. */
-async function socketDirectory(dataDir: string): Promise<{ readonly path: string; readonly remove: () => Promise<void> }> {
+async function socketDirectory(
+  dataDir: string,
+): Promise<{ readonly path: string; readonly remove: () => Promise<void> }> {
   const own = resolve(dataDir, 'ssh');
   const path = Buffer.byteLength(own) <= longestSocketDirectory ? own : await mkdtemp(join(tmpdir(), 'ferry-ssh-'));
   return { path, remove: () => rm(path, { recursive: true, force: true }) };

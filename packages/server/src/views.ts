@@ -2,8 +2,35 @@
  * From core's objects to the JSON of the API: times become RFC 3339, ids of hosts become names, what is absent stays
  * absent. It decides nothing and leaves out what is nobody's business outside: evidence, reasons of states, leases.
  */
-import type { ClusterJson, FerryEvent, HostJson, InspectionJson, LeftoverJson, MigrationJson, PlannedMigrationJson, PolicyJson, SamplesJson, VmJson } from '@ferry/api';
-import { otherMachineRemedy, policyText, type Decision, type DiskPlan, type ErrorReport, type HostView, type JobSample, type Migration, type Outlook, type Policy, type PolicyContent, type ResolvedPolicy, type TimeMs, type Vm, type VolumeRecord } from '@ferry/core';
+import type {
+  ClusterJson,
+  FerryEvent,
+  HostJson,
+  InspectionJson,
+  LeftoverJson,
+  MigrationJson,
+  PlannedMigrationJson,
+  PolicyJson,
+  SamplesJson,
+  VmJson,
+} from '@ferry/api';
+import {
+  otherMachineRemedy,
+  policyText,
+  type Decision,
+  type DiskPlan,
+  type ErrorReport,
+  type HostView,
+  type JobSample,
+  type Migration,
+  type Outlook,
+  type Policy,
+  type PolicyContent,
+  type ResolvedPolicy,
+  type TimeMs,
+  type Vm,
+  type VolumeRecord,
+} from '@ferry/core';
 import type { ClusterView, EngineEvent, Inspection, PlannedMigration } from '@ferry/engine';
 
 /** Name of a host by its id, also of one that has been removed. */
@@ -12,8 +39,11 @@ export type HostNames = (id: string) => string;
 const time = (at: TimeMs): string => new Date(at).toISOString();
 
 /** The fields of `object` that are there. */
-export const present = <T extends object>(object: T): { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & { [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined> } =>
-  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
+export const present = <T extends object>(
+  object: T,
+): { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+} => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
 
 /** `vms`: number of VMs whose authoritative instance is there. */
 export const hostJson = (view: HostView, vms: number): HostJson => {
@@ -27,8 +57,12 @@ export const hostJson = (view: HostView, vms: number): HostJson => {
     state: view.state,
     stateDetail: view.stateDetail,
     stateRemedy: view.state === 'other-machine' ? otherMachineRemedy(host) : undefined,
-    cpu: facts === undefined ? undefined : { arch: facts.cpu.arch, model: facts.cpu.model, vendor: facts.cpu.vendor, threads: facts.cpu.threads },
-    memory: facts === undefined ? undefined : present({ totalBytes: facts.memoryBytes, freeBytes: view.freeMemoryBytes }),
+    cpu:
+      facts === undefined
+        ? undefined
+        : { arch: facts.cpu.arch, model: facts.cpu.model, vendor: facts.cpu.vendor, threads: facts.cpu.threads },
+    memory:
+      facts === undefined ? undefined : present({ totalBytes: facts.memoryBytes, freeBytes: view.freeMemoryBytes }),
     libvirtVersion: facts?.libvirtVersion,
     qemuVersion: facts?.qemuVersion,
     vms,
@@ -36,12 +70,29 @@ export const hostJson = (view: HostView, vms: number): HostJson => {
   });
 };
 
-export const clusterJson = ({ cluster, hosts }: ClusterView): ClusterJson => ({ ...cluster, ...(cluster.map === undefined ? {} : { map: { ...cluster.map } }), hosts: [...hosts] });
+export const clusterJson = ({ cluster, hosts }: ClusterView): ClusterJson => ({
+  ...cluster,
+  ...(cluster.map === undefined ? {} : { map: { ...cluster.map } }),
+  hosts: [...hosts],
+});
 
 export const policyJson = ({ name, version, changedAt, ...content }: Policy): PolicyJson =>
-  present({ ...contentJson(content), name, version, preset: version === 0, changedAt: changedAt === undefined ? undefined : time(changedAt), text: policyText(content) });
+  present({
+    ...contentJson(content),
+    name,
+    version,
+    preset: version === 0,
+    changedAt: changedAt === undefined ? undefined : time(changedAt),
+    text: policyText(content),
+  });
 
-const contentJson = ({ steps, ...content }: PolicyContent): Omit<PolicyContent, 'steps'> & { steps: PolicyJson['steps'] } => ({ ...content, steps: steps.map((step) => ({ ...step })) });
+const contentJson = ({
+  steps,
+  ...content
+}: PolicyContent): Omit<PolicyContent, 'steps'> & { steps: PolicyJson['steps'] } => ({
+  ...content,
+  steps: steps.map((step) => ({ ...step })),
+});
 
 const resolvedJson = (policy: ResolvedPolicy): NonNullable<MigrationJson['policy']> => {
   const { name, version, from, changedAt: _changedAt, ...content } = policy;
@@ -49,13 +100,46 @@ const resolvedJson = (policy: ResolvedPolicy): NonNullable<MigrationJson['policy
 };
 
 const decisionJson = ({ at, action, step, text, figures }: Decision): NonNullable<MigrationJson['decisions']>[number] =>
-  present({ at: time(at), do: action.do === 'note' ? `note: ${action.what}` : action.do, toMs: action.do === 'set-downtime' ? action.toMs : undefined, step, text, figures });
+  present({
+    at: time(at),
+    do: action.do === 'note' ? `note: ${action.what}` : action.do,
+    toMs: action.do === 'set-downtime' ? action.toMs : undefined,
+    step,
+    text,
+    figures,
+  });
 
 export const samplesJson = (samples: readonly { readonly at: TimeMs; readonly sample: JobSample }[]): SamplesJson => ({
-  items: samples.map(({ at, sample: { iteration, remainingBytes, processedBytes, dirtyBytesPerSecond, throughputBytesPerSecond, throttlePercent } }) => present({ at: time(at), iteration, remainingBytes, processedBytes, dirtyBytesPerSecond, throughputBytesPerSecond, throttlePercent })),
+  items: samples.map(
+    ({
+      at,
+      sample: {
+        iteration,
+        remainingBytes,
+        processedBytes,
+        dirtyBytesPerSecond,
+        throughputBytesPerSecond,
+        throttlePercent,
+      },
+    }) =>
+      present({
+        at: time(at),
+        iteration,
+        remainingBytes,
+        processedBytes,
+        dirtyBytesPerSecond,
+        throughputBytesPerSecond,
+        throttlePercent,
+      }),
+  ),
 });
 
-export const inspectionJson = ({ at, volumes, notes, ...rest }: Inspection): InspectionJson => ({ ...rest, at: time(at), volumes: [...volumes], notes: [...notes] });
+export const inspectionJson = ({ at, volumes, notes, ...rest }: Inspection): InspectionJson => ({
+  ...rest,
+  at: time(at),
+  volumes: [...volumes],
+  notes: [...notes],
+});
 
 export const vmJson = (vm: Vm, nameOf: HostNames, labels: readonly string[] = []): VmJson =>
   present({
@@ -65,8 +149,25 @@ export const vmJson = (vm: Vm, nameOf: HostNames, labels: readonly string[] = []
     state: vm.state,
     memoryBytes: vm.memoryBytes,
     vcpus: vm.vcpus,
-    disks: vm.disks.map((disk) => present({ target: disk.target, device: disk.device, type: disk.type, source: disk.source, format: disk.format, readOnly: disk.readOnly })),
-    instances: vm.instances.map(({ hostId, role, instance }) => present({ host: nameOf(hostId), name: instance.name === vm.name ? undefined : instance.name, role, state: instance.state, persistent: instance.persistent })),
+    disks: vm.disks.map((disk) =>
+      present({
+        target: disk.target,
+        device: disk.device,
+        type: disk.type,
+        source: disk.source,
+        format: disk.format,
+        readOnly: disk.readOnly,
+      }),
+    ),
+    instances: vm.instances.map(({ hostId, role, instance }) =>
+      present({
+        host: nameOf(hostId),
+        name: instance.name === vm.name ? undefined : instance.name,
+        role,
+        state: instance.state,
+        persistent: instance.persistent,
+      }),
+    ),
     currentMigration: vm.currentMigration,
     labels: labels.length === 0 ? undefined : [...labels],
   });
@@ -89,11 +190,15 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     totalMs: migration.totalMs === undefined ? undefined : Math.round(migration.totalMs),
     downtimeMs: migration.downtimeMs === undefined ? undefined : Math.round(migration.downtimeMs),
     transferredBytes: migration.transferredBytes,
-    vmIsNow: migration.vmIsNow === undefined ? undefined : { host: migration.vmIsNow.host, state: migration.vmIsNow.state },
+    vmIsNow:
+      migration.vmIsNow === undefined ? undefined : { host: migration.vmIsNow.host, state: migration.vmIsNow.state },
     error: migration.error === undefined ? undefined : errorJson(migration.error),
     maxBandwidthMiBPerSecond: migration.request.maxBandwidthMiBPerSecond,
     maxDowntimeMs: migration.request.maxDowntimeMs,
-    proofOfDeath: migration.proofOfDeath === undefined ? undefined : { ...migration.proofOfDeath, at: time(migration.proofOfDeath.at) },
+    proofOfDeath:
+      migration.proofOfDeath === undefined
+        ? undefined
+        : { ...migration.proofOfDeath, at: time(migration.proofOfDeath.at) },
     how: migration.plan?.how,
     transfer: migration.plan?.transfer,
     creates: migration.plan?.definition?.creates?.map((each) => ({ ...each })),
@@ -102,7 +207,9 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     policy: migration.policy === undefined ? undefined : resolvedJson(migration.policy),
     deadlineAt: migration.deadlineAt === undefined ? undefined : time(migration.deadlineAt),
     decisions: migration.decisions?.map(decisionJson),
-    attempts: migration.attempts?.map(({ at, to, error }) => present({ at: time(at), to: to?.name, message: error.message })),
+    attempts: migration.attempts?.map(({ at, to, error }) =>
+      present({ at: time(at), to: to?.name, message: error.message }),
+    ),
     attention: migration.attention,
     adopted: migration.adopted,
   });
@@ -114,7 +221,17 @@ const outlookJson = ({ kind, text, remedies, ...figures }: Outlook): NonNullable
   ...(Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Math.round(value)])) as typeof figures),
 });
 
-export const plannedJson = ({ vm, from, to, kind, plan, policy, outlook, diff, differences }: PlannedMigration): PlannedMigrationJson =>
+export const plannedJson = ({
+  vm,
+  from,
+  to,
+  kind,
+  plan,
+  policy,
+  outlook,
+  diff,
+  differences,
+}: PlannedMigration): PlannedMigrationJson =>
   present({
     vm,
     from: from.name,
@@ -132,14 +249,34 @@ export const plannedJson = ({ vm, from, to, kind, plan, policy, outlook, diff, d
     differences: [...differences],
   });
 
-const movedDiskJson = ({ target, when, path, targetPath, how, proof, capacityBytes, allocationBytes, neededBytes, losses, volume }: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>
+const movedDiskJson = ({
+  target,
+  when,
+  path,
+  targetPath,
+  how,
+  proof,
+  capacityBytes,
+  allocationBytes,
+  neededBytes,
+  losses,
+  volume,
+}: DiskPlan): NonNullable<MigrationJson['disks']>[number] =>
   present({
     target,
     when,
     path,
     targetPath,
     how,
-    sharing: proof === undefined ? undefined : present({ verdict: proof.verdict, method: proof.method, at: proof.at === 0 ? undefined : time(proof.at), detail: proof.detail }),
+    sharing:
+      proof === undefined
+        ? undefined
+        : present({
+            verdict: proof.verdict,
+            method: proof.method,
+            at: proof.at === 0 ? undefined : time(proof.at),
+            detail: proof.detail,
+          }),
     sizeBytes: capacityBytes,
     allocatedBytes: allocationBytes,
     pool: volume?.pool,
@@ -182,7 +319,9 @@ const errorJson = (error: ErrorReport): NonNullable<MigrationJson['error']> => (
   code: error.code,
   message: error.message,
   remedy: error.remedy,
-  reasons: error.reasons.map((reason) => present({ code: reason.code, host: reason.host, message: reason.message, remedy: reason.remedy })),
+  reasons: error.reasons.map((reason) =>
+    present({ code: reason.code, host: reason.host, message: reason.message, remedy: reason.remedy }),
+  ),
 });
 
 export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): FerryEvent => {

@@ -1,4 +1,7 @@
-/** What every IntentStore must do, whatever it is made of. A driver's test calls this with a way to open an empty store. */
+/**
+ * What every IntentStore must do, whatever it is made of. A driver's test calls this with a way to open an empty
+ * store.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FerryError } from '@ferry/core';
@@ -37,19 +40,32 @@ export function intentConformance(driver: string, open: () => Promise<OpenIntent
   });
 
   on('list gives one prefix, in key order, and nothing that only looks like it', async ({ store }) => {
-    await store.commit(['h/2', 'h/1', 'h', 'hh/1', 'H/1', 'h%1'].map((key) => ({ op: 'put', key, value: key }) as const));
-    assert.deepEqual((await store.list('h/')).map(({ key }) => key), ['h/1', 'h/2']);
+    await store.commit(
+      ['h/2', 'h/1', 'h', 'hh/1', 'H/1', 'h%1'].map((key) => ({ op: 'put', key, value: key }) as const),
+    );
+    assert.deepEqual(
+      (await store.list('h/')).map(({ key }) => key),
+      ['h/1', 'h/2'],
+    );
   });
 
   on('of two guarded creations exactly one wins', async ({ store }) => {
-    const results = await Promise.all([1, 2].map((value) => store.commit([{ op: 'put', key: 'lock', value, ifRevision: 0 }])));
+    const results = await Promise.all(
+      [1, 2].map((value) => store.commit([{ op: 'put', key: 'lock', value, ifRevision: 0 }])),
+    );
     assert.equal(results.filter((result) => 'revision' in result).length, 1);
-    assert.deepEqual(results.find((result) => 'conflict' in result), { conflict: ['lock'] });
+    assert.deepEqual(
+      results.find((result) => 'conflict' in result),
+      { conflict: ['lock'] },
+    );
   });
 
   on('a failed guard changes nothing, also not the writes beside it', async ({ store }) => {
     await store.commit([{ op: 'put', key: 'a', value: 1 }]);
-    const result = await store.commit([{ op: 'put', key: 'b', value: 1 }, { op: 'delete', key: 'a', ifRevision: 99 }]);
+    const result = await store.commit([
+      { op: 'put', key: 'b', value: 1 },
+      { op: 'delete', key: 'a', ifRevision: 99 },
+    ]);
     assert.deepEqual(result, { conflict: ['a'] });
     assert.equal(await store.get('b'), undefined);
     assert.equal((await store.get('a'))?.value, 1);
@@ -57,7 +73,10 @@ export function intentConformance(driver: string, open: () => Promise<OpenIntent
 
   on('limits are refused: 65 writes, more than 256 KiB', async ({ store }) => {
     const many = Array.from({ length: 65 }, (_, index) => ({ op: 'put', key: `k${index}`, value: 1 }) as const);
-    await assert.rejects(store.commit(many), (error) => error instanceof FerryError && error.code === 'request-invalid');
+    await assert.rejects(
+      store.commit(many),
+      (error) => error instanceof FerryError && error.code === 'request-invalid',
+    );
     await assert.rejects(store.commit([{ op: 'put', key: 'big', value: 'x'.repeat(256 * 1024) }]), FerryError);
     assert.deepEqual(await store.list(''), []);
   });
@@ -69,7 +88,16 @@ export function intentConformance(driver: string, open: () => Promise<OpenIntent
     await store.commit([{ op: 'put', key: 'b/1', value: 3 }]);
     const taken = take(store.watch('a/', first.revision, new AbortController().signal), 2);
     await store.commit([{ op: 'delete', key: 'a/1' }]);
-    assert.deepEqual((await taken).map((change) => (change.type === 'put' ? `put ${change.entry.key}` : change.type === 'delete' ? `delete ${change.key}` : change.type)), ['put a/2', 'delete a/1']);
+    assert.deepEqual(
+      (await taken).map((change) =>
+        change.type === 'put'
+          ? `put ${change.entry.key}`
+          : change.type === 'delete'
+            ? `delete ${change.key}`
+            : change.type,
+      ),
+      ['put a/2', 'delete a/1'],
+    );
   });
 
   on('watch ends when its signal aborts', async ({ store }) => {
@@ -81,7 +109,10 @@ export function intentConformance(driver: string, open: () => Promise<OpenIntent
 
   on('an entry under a lease vanishes when the lease is not renewed', async ({ store, advance }) => {
     await store.lease('agent', 1_000);
-    await store.commit([{ op: 'put', key: 'live', value: 1, lease: 'agent' }, { op: 'put', key: 'stays', value: 1 }]);
+    await store.commit([
+      { op: 'put', key: 'live', value: 1, lease: 'agent' },
+      { op: 'put', key: 'stays', value: 1 },
+    ]);
     advance(900);
     await store.lease('agent', 1_000);
     advance(900);

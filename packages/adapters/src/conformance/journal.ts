@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Journal } from '@ferry/engine';
 
-export function journalConformance(driver: string, open: () => Promise<{ readonly journal: Journal; readonly close: () => Promise<void> }>): void {
+export function journalConformance(
+  driver: string,
+  open: () => Promise<{ readonly journal: Journal; readonly close: () => Promise<void> }>,
+): void {
   const on = (name: string, body: (journal: Journal) => Promise<void>): void => {
     test(`${driver}: ${name}`, async () => {
       const { journal, close } = await open();
@@ -25,10 +28,22 @@ export function journalConformance(driver: string, open: () => Promise<{ readonl
 
   on('reads by kind, subject, place and direction', async (journal) => {
     await journal.append([entry(1), entry(2, 'migration', 'm1'), entry(3, 'migration', 'm2'), entry(4)]);
-    assert.deepEqual((await journal.read({ kind: 'event' })).map(({ seq }) => seq), [1, 4]);
-    assert.deepEqual((await journal.read({ kind: 'migration', newestFirst: true })).map(({ subject }) => subject), ['m2', 'm1']);
-    assert.deepEqual((await journal.read({ subject: 'm1' })).map(({ data }) => data), [{ at: 2 }]);
-    assert.deepEqual((await journal.read({ afterSeq: 1, limit: 2 })).map(({ seq }) => seq), [2, 3]);
+    assert.deepEqual(
+      (await journal.read({ kind: 'event' })).map(({ seq }) => seq),
+      [1, 4],
+    );
+    assert.deepEqual(
+      (await journal.read({ kind: 'migration', newestFirst: true })).map(({ subject }) => subject),
+      ['m2', 'm1'],
+    );
+    assert.deepEqual(
+      (await journal.read({ subject: 'm1' })).map(({ data }) => data),
+      [{ at: 2 }],
+    );
+    assert.deepEqual(
+      (await journal.read({ afterSeq: 1, limit: 2 })).map(({ seq }) => seq),
+      [2, 3],
+    );
   });
 
   on('pruning drops old entries of one kind; numbers are not used again', async (journal) => {

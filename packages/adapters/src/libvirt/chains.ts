@@ -1,6 +1,8 @@
 /**
- * The images below a disk, as libvirt finds them when it starts a VM: those that the definition names, and from the last of them on what the
- * images themselves say, unless the definition says that the chain ends. It looks; what a chain means for a move is decided elsewhere.
+ * The images below a disk, as libvirt finds them when it starts a VM: those that the definition names, and from the
+ * last of them on what the
+ * images themselves say, unless the definition says that the chain ends. It looks; what a chain means for a move is
+ * decided elsewhere.
  */
 import { FerryError, type BackingImage } from '@ferry/core';
 import { xmlChild, type HostSession, type XmlElement } from '@ferry/libvirt';
@@ -25,15 +27,21 @@ export function namedChain(disk: XmlElement): NamedChain | undefined {
     if (source === undefined) return { images, ended: true };
     const path = source.attributes.get('file') ?? source.attributes.get('dev');
     const format = xmlChild(below, 'format')?.attributes.get('type');
-    if (path === undefined || images.push({ path, ...(format === undefined ? {} : { format }) }) > longestChain) return undefined;
+    if (path === undefined || images.push({ path, ...(format === undefined ? {} : { format }) }) > longestChain)
+      return undefined;
   }
   return { images, ended: false };
 }
 
 /** What the file at `path` lies above, nearest first, looked at anew; undefined when that cannot be told. */
-export async function imagesBelow(session: HostSession, pools: PoolLender, path: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined> {
+export async function imagesBelow(
+  session: HostSession,
+  pools: PoolLender,
+  path: string,
+  signal: AbortSignal,
+): Promise<readonly BackingImage[] | undefined> {
   const chain: BackingImage[] = [];
-  for (let at: string | undefined = path; at !== undefined; ) {
+  for (let at: string | undefined = path; at !== undefined;) {
     const xml = await imageXml(session, pools, at, signal);
     if (xml === undefined || chain.length >= longestChain) return undefined;
     const below = backingOf(xml);
@@ -45,7 +53,13 @@ export async function imagesBelow(session: HostSession, pools: PoolLender, path:
 }
 
 /** All images below the disk of this element, whose own file is at `source`. */
-export async function chainOfDisk(session: HostSession, pools: PoolLender, disk: XmlElement, source: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined> {
+export async function chainOfDisk(
+  session: HostSession,
+  pools: PoolLender,
+  disk: XmlElement,
+  source: string,
+  signal: AbortSignal,
+): Promise<readonly BackingImage[] | undefined> {
   const named = namedChain(disk);
   if (named === undefined || named.ended) return named?.images;
   const last = named.images.at(-1);
@@ -65,7 +79,12 @@ async function lentTo(pools: PoolLender, folder: string, signal: AbortSignal): R
 }
 
 /** libvirt's description of the file at this path, looked at anew; undefined where the host has none. */
-export async function imageXml(session: HostSession, pools: PoolLender, path: string, signal: AbortSignal): Promise<string | undefined> {
+export async function imageXml(
+  session: HostSession,
+  pools: PoolLender,
+  path: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   await using lent = await lentTo(pools, folderOf(path), signal);
   if (lent === undefined) return undefined;
   await refreshPool(session, lent.pool, signal);

@@ -1,12 +1,22 @@
 /**
- * The driver of the DefinitionDriver port: what a VM consists of, its definition, and the helper domain that carries the
+ * The driver of the DefinitionDriver port: what a VM consists of, its definition, and the helper domain that carries
+ * the
  * disks of one that is shut off. It describes and does as told.
  */
 import type { DiskFacts, NextStart, VmFacts, VmUuid } from '@ferry/core';
 import type { DefinitionDriver, HelperDomain, MigrationMarker } from '@ferry/engine';
 import {
-  escapeXml, LibvirtError, parseXml, VIR_DOMAIN_SNAPSHOT_LIST, VIR_DOMAIN_START, VIR_DOMAIN_XML, VIR_ERR, xmlChild,
-  type DomainRef, type HostSession, type XmlElement,
+  escapeXml,
+  LibvirtError,
+  parseXml,
+  VIR_DOMAIN_SNAPSHOT_LIST,
+  VIR_DOMAIN_START,
+  VIR_DOMAIN_XML,
+  VIR_ERR,
+  xmlChild,
+  type DomainRef,
+  type HostSession,
+  type XmlElement,
 } from '@ferry/libvirt';
 import { namedChain } from './chains.ts';
 import { diskReader, encryptionElement, identityOf } from './disk-facts.ts';
@@ -30,13 +40,23 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
   const describeNextStart = async (xml: string, now: readonly DiskFacts[], signal: AbortSignal): Promise<NextStart> => {
     const root = parseXml(xml);
     // libvirt tells sizes of what the guest has only
-    const disks = disksOf(root).map(async (disk) => now.find(({ target, source }) => source !== undefined && target === disk.target && source === disk.source) ?? describeDisk(undefined, disk, undefined, signal));
+    const disks = disksOf(root).map(
+      async (disk) =>
+        now.find(({ target, source }) => source !== undefined && target === disk.target && source === disk.source) ??
+        describeDisk(undefined, disk, undefined, signal),
+    );
     return { disks: await Promise.all(disks), needs: needsOf(root) };
   };
 
   /** How many snapshots there are, and which disks hold one inside their own image. */
-  const snapshotsOf = async (domain: DomainRef, signal: AbortSignal): Promise<{ readonly count: number; readonly external: boolean; readonly disks: ReadonlySet<string> }> => {
-    const snapshots = (await unlessUnsupported(() => session.domainSnapshots(domain, VIR_DOMAIN_SNAPSHOT_LIST.TOPOLOGICAL, { signal }))) ?? [];
+  const snapshotsOf = async (
+    domain: DomainRef,
+    signal: AbortSignal,
+  ): Promise<{ readonly count: number; readonly external: boolean; readonly disks: ReadonlySet<string> }> => {
+    const snapshots =
+      (await unlessUnsupported(() =>
+        session.domainSnapshots(domain, VIR_DOMAIN_SNAPSHOT_LIST.TOPOLOGICAL, { signal }),
+      )) ?? [];
     const disks = new Set<string>();
     let external = false;
     for (const snapshot of snapshots) {
@@ -51,9 +71,15 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
 
   const files = filesOf(session, pools);
   /** Those that are there. */
-  const stateFilesOf = async (domain: DomainRef, { nvram, tpm }: { readonly nvram: string; readonly tpm: boolean }, signal: AbortSignal): Promise<readonly string[]> => {
+  const stateFilesOf = async (
+    domain: DomainRef,
+    { nvram, tpm }: { readonly nvram: string; readonly tpm: boolean },
+    signal: AbortSignal,
+  ): Promise<readonly string[]> => {
     const paths = [savePath(domain.name), ...(nvram === '' ? [] : [nvram]), ...(tpm ? tpmPaths(domain.uuid) : [])];
-    const found = await inTurn(paths, async (path) => ((await files.look(path, signal)) === undefined ? undefined : path));
+    const found = await inTurn(paths, async (path) =>
+      (await files.look(path, signal)) === undefined ? undefined : path,
+    );
     return found.filter((path) => path !== undefined);
   };
 
@@ -67,13 +93,29 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         unlessUnsupported(() => session.domainCheckpoints(domain, 0, { signal })),
       ]);
       const [saved, autostart] = persistent
-        ? await Promise.all([domain.id < 0 ? session.domainHasManagedSave(domain, { signal }) : false, session.domainAutostart(domain, { signal })])
+        ? await Promise.all([
+            domain.id < 0 ? session.domainHasManagedSave(domain, { signal }) : false,
+            session.domainAutostart(domain, { signal }),
+          ])
         : [false, false];
       const root = parseXml(xml);
       const devices = xmlChild(root, 'devices')?.children ?? [];
       const nvram = nvramOf(root);
       const tpm = hasTpm(devices);
-      const disks = await Promise.all(disksOf(root).map((disk) => describeDisk(domain, disk, snapshots.disks.has(disk.target) ? 'snapshots' : (checkpoints?.length ?? 0) > 0 && disk.format === 'qcow2' ? 'checkpoints' : undefined, signal)));
+      const disks = await Promise.all(
+        disksOf(root).map((disk) =>
+          describeDisk(
+            domain,
+            disk,
+            snapshots.disks.has(disk.target)
+              ? 'snapshots'
+              : (checkpoints?.length ?? 0) > 0 && disk.format === 'qcow2'
+                ? 'checkpoints'
+                : undefined,
+            signal,
+          ),
+        ),
+      );
       const stateFiles = domain.id < 0 ? await stateFilesOf(domain, { nvram, tpm }, signal) : [];
       return {
         // libvirt does not see a file of saved memory that was put there, but starts from it
@@ -89,12 +131,25 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         externalSnapshots: snapshots.external,
         checkpoints: checkpoints?.length ?? 0,
         needs: needsOf(root),
-        ...(persistent && domain.id >= 0 ? { nextStart: await describeNextStart(await session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }), disks, signal) } : {}),
+        ...(persistent && domain.id >= 0
+          ? {
+              nextStart: await describeNextStart(
+                await session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }),
+                disks,
+                signal,
+              ),
+            }
+          : {}),
       };
     },
     async read(uuid, signal) {
-      // without what libvirt adds by itself: an older one may not know the name of it (the watchdog of q35, named from 9.1 on)
-      return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.INACTIVE | VIR_DOMAIN_XML.MIGRATABLE | VIR_DOMAIN_XML.SECURE, { signal });
+      // without what libvirt adds by itself: an older one may not know the name of it (the watchdog of q35, named
+      // from 9.1 on)
+      return session.domainXml(
+        await must(uuid, signal),
+        VIR_DOMAIN_XML.INACTIVE | VIR_DOMAIN_XML.MIGRATABLE | VIR_DOMAIN_XML.SECURE,
+        { signal },
+      );
     },
     async readMigratable(uuid, signal) {
       return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.MIGRATABLE | VIR_DOMAIN_XML.SECURE, { signal });
@@ -104,7 +159,8 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     },
     async dropSaved(uuid, signal) {
       const domain = await must(uuid, signal);
-      if (await session.domainHasManagedSave(domain, { signal })) await session.domainManagedSaveRemove(domain, { signal });
+      if (await session.domainHasManagedSave(domain, { signal }))
+        await session.domainManagedSaveRemove(domain, { signal });
       await files.remove(savePath(domain.name), signal);
     },
     async setAutostart(uuid, autostart, signal) {
@@ -121,7 +177,8 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
       } catch (error) {
         if (!(error instanceof LibvirtError) || error.code !== VIR_ERR.NO_DOMAIN) throw error;
         const own = await session.domainXml(await must(helper.vm, signal), VIR_DOMAIN_XML.INACTIVE, { signal });
-        const start = (cache: 'none' | 'writeback') => session.domainCreateXml(helperXml(helper, marker, cache, own), VIR_DOMAIN_START.PAUSED, { signal });
+        const start = (cache: 'none' | 'writeback') =>
+          session.domainCreateXml(helperXml(helper, marker, cache, own), VIR_DOMAIN_START.PAUSED, { signal });
         try {
           await start('none');
         } catch (refusal) {
@@ -135,23 +192,45 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
 }
 
 /** PCI and mediated devices, and network cards that are one. USB ones too: libvirt refuses all of them. */
-const isHostDevice = ({ name, attributes }: XmlElement): boolean => name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');
+const isHostDevice = ({ name, attributes }: XmlElement): boolean =>
+  name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');
 
-/** A raw file of a length that is no multiple of this cannot be written with direct I/O: QEMU takes it for read-only. */
+/**
+ * A raw file of a length that is no multiple of this cannot be written with direct I/O: QEMU takes it for read-only.
+ */
 const directIoBytes = 4096;
 
 /**
- * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of memory,
- * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the time; without QEMU's
- * threads for each piece of it, a raw one three quarters of that. `own`: the VM's definition, which knows the images below each disk,
+ * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of
+ * memory,
+ * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the
+ * time; without QEMU's
+ * threads for each piece of it, a raw one three quarters of that. `own`: the VM's definition, which knows the images
+ * below each disk,
  * and how it is encrypted.
  */
-export function helperXml({ uuid, name, disks, machine = 'pc' }: HelperDomain, marker: MigrationMarker, cache: 'none' | 'writeback', own: string): string {
-  const textOf = (element: XmlElement | undefined): string => (element === undefined ? '' : own.slice(element.span.start, element.span.end));
-  const more = new Map(disksOf(parseXml(own)).map(({ target, element }) => [target, `${textOf(xmlChild(element, 'backingStore'))}${textOf(encryptionElement(element))}`]));
-  const access = (format: string, sizeBytes: number): string => (cache === 'writeback' || (format === 'raw' && sizeBytes % directIoBytes !== 0) ? "cache='writeback'" : "cache='none' io='native'");
+export function helperXml(
+  { uuid, name, disks, machine = 'pc' }: HelperDomain,
+  marker: MigrationMarker,
+  cache: 'none' | 'writeback',
+  own: string,
+): string {
+  const textOf = (element: XmlElement | undefined): string =>
+    element === undefined ? '' : own.slice(element.span.start, element.span.end);
+  const more = new Map(
+    disksOf(parseXml(own)).map(({ target, element }) => [
+      target,
+      `${textOf(xmlChild(element, 'backingStore'))}${textOf(encryptionElement(element))}`,
+    ]),
+  );
+  const access = (format: string, sizeBytes: number): string =>
+    cache === 'writeback' || (format === 'raw' && sizeBytes % directIoBytes !== 0)
+      ? "cache='writeback'"
+      : "cache='none' io='native'";
   const disk = ({ target, of = '', path, format, sizeBytes }: HelperDomain['disks'][number]): string =>
-    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' ${access(format, sizeBytes)} discard='unmap'/><source file='${escapeXml(path)}'/>${more.get(of) ?? ''}<target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
+    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' ` +
+    `${access(format, sizeBytes)} discard='unmap'/><source ` +
+    `file='${escapeXml(path)}'/>${more.get(of) ?? ''}<target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
   return [
     `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
     `<metadata>${markerElement(marker)}</metadata>`,
@@ -175,10 +254,21 @@ export function describeDefinition(xml: string): VmFacts {
       const chain = disk.format === 'raw' ? { images: [], ended: true } : namedChain(element);
       const backing = chain?.images ?? [];
       const told = disk.source === undefined || chain?.ended === true || backing.at(-1)?.format === 'raw';
-      return { ...disk, backing, ...(told ? {} : { chainUnknown: true as const }), ...(identity === undefined ? {} : { identity }) };
+      return {
+        ...disk,
+        backing,
+        ...(told ? {} : { chainUnknown: true as const }),
+        ...(identity === undefined ? {} : { identity }),
+      };
     }),
     stateFiles: [],
-    statePlaces: statePlacesOf({ name: xmlChild(root, 'name')?.text ?? '', uuid: xmlChild(root, 'uuid')?.text ?? '', nvram: nvramOf(root), tpm: hasTpm(devices), persistent: true }),
+    statePlaces: statePlacesOf({
+      name: xmlChild(root, 'name')?.text ?? '',
+      uuid: xmlChild(root, 'uuid')?.text ?? '',
+      nvram: nvramOf(root),
+      tpm: hasTpm(devices),
+      persistent: true,
+    }),
     nvram: nvramOf(root) !== '',
     hostDevices: devices.filter(isHostDevice).length,
     snapshots: 0,

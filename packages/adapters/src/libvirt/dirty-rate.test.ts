@@ -4,9 +4,24 @@ import { LibvirtError, type TypedParams } from '@ferry/libvirt';
 import { measureDirtyRate, measuredRate } from './dirty-rate.ts';
 
 const domain = { name: 'web', uuid: 'aaaaaaaa-0000-4000-8000-000000000001', id: 1 };
-const params = (status: number, period: number, rate?: number): TypedParams => new Map<string, number>([['dirtyrate.calc_status', status], ['dirtyrate.calc_period', period], ...(rate === undefined ? [] : [['dirtyrate.megabytes_per_second', rate] as const])]);
+const params = (status: number, period: number, rate?: number): TypedParams =>
+  new Map<string, number>([
+    ['dirtyrate.calc_status', status],
+    ['dirtyrate.calc_period', period],
+    ...(rate === undefined ? [] : [['dirtyrate.megabytes_per_second', rate] as const]),
+  ]);
 const patience = () => AbortSignal.timeout(5_000);
-const refusal = new LibvirtError('DOMAIN_START_DIRTY_RATE_CALC', { code: 84, domain: 10, message: 'not supported', level: 2, str1: undefined, str2: undefined, str3: undefined, int1: 0, int2: 0 });
+const refusal = new LibvirtError('DOMAIN_START_DIRTY_RATE_CALC', {
+  code: 84,
+  domain: 10,
+  message: 'not supported',
+  level: 2,
+  str1: undefined,
+  str2: undefined,
+  str3: undefined,
+  int1: 0,
+  int2: 0,
+});
 
 test('a measurement counts once it is over, and only one over this time', () => {
   assert.equal(measuredRate(params(2, 3, 12), 3), 12 * 1_048_576);

@@ -1,17 +1,34 @@
 /**
- * How fast a guest writes memory, as QEMU measures it beside the running guest: it hashes some pages twice, so many seconds apart. The other modes of
+ * How fast a guest writes memory, as QEMU measures it beside the running guest: it hashes some pages twice, so many
+ * seconds apart. The other modes of
  * QEMU (dirty-bitmap, dirty-ring) are never asked for: both end QEMU 7.2 with SIGSEGV when the guest runs without KVM.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LibvirtError, VIR_DOMAIN_DIRTYRATE_MODE, VIR_DOMAIN_DIRTYRATE_STATUS, VIR_DOMAIN_STATS, type DomainRef, type HostSession, type TypedParams } from '@ferry/libvirt';
+import {
+  LibvirtError,
+  VIR_DOMAIN_DIRTYRATE_MODE,
+  VIR_DOMAIN_DIRTYRATE_STATUS,
+  VIR_DOMAIN_STATS,
+  type DomainRef,
+  type HostSession,
+  type TypedParams,
+} from '@ferry/libvirt';
 
 const lookEveryMs = 100;
 /** QEMU needs somewhat longer than it measures: it hashes the pages of a large guest twice. */
 const longestExtraMs = 5_000;
 const mib = 1_048_576;
 
-/** Bytes per second of unique pages; undefined where libvirt or QEMU cannot, or something else measures. Source: virDomainStartDirtyRateCalc, `dirtyrate.*` of the domain's statistics. */
-export async function measureDirtyRate(session: Pick<HostSession, 'domainStartDirtyRate' | 'domainStats'>, domain: DomainRef, seconds: number, signal: AbortSignal): Promise<number | undefined> {
+/**
+ * Bytes per second of unique pages; undefined where libvirt or QEMU cannot, or something else measures. Source:
+ * virDomainStartDirtyRateCalc, `dirtyrate.*` of the domain's statistics.
+ */
+export async function measureDirtyRate(
+  session: Pick<HostSession, 'domainStartDirtyRate' | 'domainStats'>,
+  domain: DomainRef,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   try {
     await session.domainStartDirtyRate(domain, seconds, VIR_DOMAIN_DIRTYRATE_MODE.PAGE_SAMPLING, { signal });
   } catch (error) {
@@ -19,7 +36,11 @@ export async function measureDirtyRate(session: Pick<HostSession, 'domainStartDi
     throw error;
   }
   await sleep(seconds * 1_000, undefined, { signal });
-  for (const since = performance.now(); performance.now() - since < longestExtraMs; await sleep(lookEveryMs, undefined, { signal })) {
+  for (
+    const since = performance.now();
+    performance.now() - since < longestExtraMs;
+    await sleep(lookEveryMs, undefined, { signal })
+  ) {
     const [record] = await session.domainStats({ doms: [domain], stats: VIR_DOMAIN_STATS.DIRTYRATE, signal });
     const rate = record === undefined ? undefined : measuredRate(record.params, seconds);
     if (rate !== undefined) return rate;
@@ -30,6 +51,8 @@ export async function measureDirtyRate(session: Pick<HostSession, 'domainStartDi
 /** Of a measurement over so many seconds that is over. */
 export function measuredRate(params: TypedParams, seconds: number): number | undefined {
   const rate = params.get('dirtyrate.megabytes_per_second');
-  const over = params.get('dirtyrate.calc_status') === VIR_DOMAIN_DIRTYRATE_STATUS.MEASURED && params.get('dirtyrate.calc_period') === seconds;
+  const over =
+    params.get('dirtyrate.calc_status') === VIR_DOMAIN_DIRTYRATE_STATUS.MEASURED &&
+    params.get('dirtyrate.calc_period') === seconds;
   return over && typeof rate === 'number' ? rate * mib : undefined;
 }

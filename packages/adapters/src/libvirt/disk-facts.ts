@@ -1,9 +1,18 @@
 /**
- * A disk of a domain as core's facts: where it is, what it holds, what it lies above, what names it on every host. It looks at the host as it has
+ * A disk of a domain as core's facts: where it is, what it holds, what it lies above, what names it on every host. It
+ * looks at the host as it has
  * to; nothing is decided here.
  */
 import { FerryError, hasParent, normalPath, tidyPath, type DiskFacts } from '@ferry/core';
-import { LibvirtError, parseXml, xmlAt, xmlChild, type DomainRef, type HostSession, type XmlElement } from '@ferry/libvirt';
+import {
+  LibvirtError,
+  parseXml,
+  xmlAt,
+  xmlChild,
+  type DomainRef,
+  type HostSession,
+  type XmlElement,
+} from '@ferry/libvirt';
 import { chainOfDisk, imageXml } from './chains.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { sizesOf } from './storage-xml.ts';
@@ -11,8 +20,16 @@ import type { disksOf } from './translate.ts';
 
 type DefinedDisk = ReturnType<typeof disksOf>[number];
 
-/** `domain`: absent for a disk that the guest does not have now, of which libvirt tells no sizes. `internal`: what is known to be inside its image. */
-export type DiskReader = (domain: DomainRef | undefined, disk: DefinedDisk, internal: DiskFacts['internal'], signal: AbortSignal) => Promise<DiskFacts>;
+/**
+ * `domain`: absent for a disk that the guest does not have now, of which libvirt tells no sizes. `internal`: what is
+ * known to be inside its image.
+ */
+export type DiskReader = (
+  domain: DomainRef | undefined,
+  disk: DefinedDisk,
+  internal: DiskFacts['internal'],
+  signal: AbortSignal,
+) => Promise<DiskFacts>;
 
 export function diskReader(session: HostSession, pools: PoolLender): DiskReader {
   /** What `ask` gives; undefined when libvirt says no. */
@@ -20,22 +37,34 @@ export function diskReader(session: HostSession, pools: PoolLender): DiskReader 
     try {
       return await ask();
     } catch (error) {
-      if (error instanceof LibvirtError || (error instanceof FerryError && error.code === 'volume-failed')) return undefined;
+      if (error instanceof LibvirtError || (error instanceof FerryError && error.code === 'volume-failed'))
+        return undefined;
       throw error;
     }
   };
 
   const volumeOf = (element: XmlElement, signal: AbortSignal) => {
     const attributes = xmlChild(element, 'source')?.attributes;
-    return perhaps(async () => session.volumeByName(await session.poolByName(attributes?.get('pool') ?? '', { signal }), attributes?.get('volume') ?? '', { signal }));
+    return perhaps(async () =>
+      session.volumeByName(
+        await session.poolByName(attributes?.get('pool') ?? '', { signal }),
+        attributes?.get('volume') ?? '',
+        { signal },
+      ),
+    );
   };
 
-  /** Two looks at a file that say the same of its changes are looks at one file; one that is written to is looked at a few times. */
+  /**
+   * Two looks at a file that say the same of its changes are looks at one file; one that is written to is looked at a
+   * few times.
+   */
   const isOneFile = async (path: string, other: string, signal: AbortSignal): Promise<boolean> => {
     const stamp = async (at: string): Promise<string | undefined> => {
       const volume = parseXml((await imageXml(session, pools, at, signal)) ?? '<volume/>');
       const [changed, written] = ['ctime', 'mtime'].map((time) => xmlAt(volume, 'target', 'timestamps', time)?.text);
-      return changed === undefined ? undefined : `${changed} ${written ?? ''} ${xmlChild(volume, 'physical')?.text ?? ''}`;
+      return changed === undefined
+        ? undefined
+        : `${changed} ${written ?? ''} ${xmlChild(volume, 'physical')?.text ?? ''}`;
     };
     for (let look = 0; look < 3; look += 1) {
       const [before, there, after] = [await stamp(path), await stamp(other), await stamp(path)];
@@ -46,7 +75,10 @@ export function diskReader(session: HostSession, pools: PoolLender): DiskReader 
   };
 
   /** One path for one file. Where a link may make two of them out of ".." the path stays as it is. */
-  const plainPath = async (path: string, signal: AbortSignal): Promise<{ readonly source: string; readonly written?: string }> => {
+  const plainPath = async (
+    path: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly source: string; readonly written?: string }> => {
     const source = tidyPath(path);
     if (!hasParent(source)) return { source };
     const folded = normalPath(source);
@@ -59,12 +91,26 @@ export function diskReader(session: HostSession, pools: PoolLender): DiskReader 
     const at = volume?.key ?? named;
     const place = at === undefined ? undefined : type === 'file' ? await plainPath(at, signal) : { source: at };
     const source = place?.source;
-    const info = domain === undefined || source === undefined || rest.target === '' ? undefined : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
+    const info =
+      domain === undefined || source === undefined || rest.target === ''
+        ? undefined
+        : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
     // libvirt does not look into pools for a domain that is shut off
-    const asked = info === undefined && volume !== undefined ? await perhaps(() => session.volumeXml(volume, { signal })) : undefined;
-    const sizes = info === undefined ? (asked === undefined ? undefined : sizesOf(asked)) : { capacityBytes: info.capacityBytes, allocationBytes: info.allocationBytes, fileBytes: info.physicalBytes };
+    const asked =
+      info === undefined && volume !== undefined
+        ? await perhaps(() => session.volumeXml(volume, { signal }))
+        : undefined;
+    const sizes =
+      info === undefined
+        ? asked === undefined
+          ? undefined
+          : sizesOf(asked)
+        : { capacityBytes: info.capacityBytes, allocationBytes: info.allocationBytes, fileBytes: info.physicalBytes };
     const identity = identityOf(element, type, source);
-    const chain = type !== 'file' || source === undefined || rest.format === 'raw' ? [] : await chainOfDisk(session, pools, element, source, signal);
+    const chain =
+      type !== 'file' || source === undefined || rest.format === 'raw'
+        ? []
+        : await chainOfDisk(session, pools, element, source, signal);
     const encryption = encryptionOf(element);
     const cache = xmlChild(element, 'driver')?.attributes.get('cache');
     return {
@@ -83,7 +129,8 @@ export function diskReader(session: HostSession, pools: PoolLender): DiskReader 
 }
 
 /** Where the definition says how the image is encrypted: at the disk, or at its source. */
-export const encryptionElement = (disk: XmlElement): XmlElement | undefined => xmlChild(disk, 'encryption') ?? xmlAt(disk, 'source', 'encryption');
+export const encryptionElement = (disk: XmlElement): XmlElement | undefined =>
+  xmlChild(disk, 'encryption') ?? xmlAt(disk, 'source', 'encryption');
 
 function encryptionOf(disk: XmlElement): DiskFacts['encryption'] {
   const element = encryptionElement(disk);
@@ -91,7 +138,11 @@ function encryptionOf(disk: XmlElement): DiskFacts['encryption'] {
   const secret = xmlChild(element, 'secret')?.attributes;
   const uuid = secret?.get('uuid');
   const usage = secret?.get('usage');
-  return { format: element.attributes.get('format') ?? '', ...(uuid === undefined ? {} : { secretUuid: uuid }), ...(usage === undefined ? {} : { secretUsage: usage }) };
+  return {
+    format: element.attributes.get('format') ?? '',
+    ...(uuid === undefined ? {} : { secretUuid: uuid }),
+    ...(usage === undefined ? {} : { secretUsage: usage }),
+  };
 }
 
 /** What names the same storage on every host: an export by network name, a WWN or another id of the device itself. */
@@ -99,7 +150,10 @@ export function identityOf(disk: XmlElement, type: string, source: string | unde
   if (type === 'network') {
     const element = xmlChild(disk, 'source');
     const hosts = (element?.children ?? []).filter(({ name }) => name === 'host');
-    const local = hosts.some(({ attributes }) => attributes.get('transport') === 'unix' || /^(localhost|127\.|::1$)/.test(attributes.get('name') ?? ''));
+    const local = hosts.some(
+      ({ attributes }) =>
+        attributes.get('transport') === 'unix' || /^(localhost|127\.|::1$)/.test(attributes.get('name') ?? ''),
+    );
     if (local) return undefined;
     return `${element?.attributes.get('protocol') ?? ''}:${hosts.map(({ attributes }) => `${attributes.get('name') ?? ''}:${attributes.get('port') ?? ''}`).join(',')}/${element?.attributes.get('name') ?? ''}`;
   }

@@ -1,9 +1,20 @@
 /**
- * The one place where failures of the libvirt client become FerryErrors and CallFailures: each kind has its code and its sentence. What is none of
+ * The one place where failures of the libvirt client become FerryErrors and CallFailures: each kind has its code and
+ * its sentence. What is none of
  * them stays as it is: it is a defect, and shall look like one. The client's own sentences name host and port already.
  */
 import { FerryError, type CallFailure, type ErrorCode } from '@ferry/core';
-import { ConnectError, ConnectionLostError, InvalidArgumentError, LibvirtError, LibvirtUriError, ProtocolError, VIR_ERR, XmlError, type ConnectErrorKind } from '@ferry/libvirt';
+import {
+  ConnectError,
+  ConnectionLostError,
+  InvalidArgumentError,
+  LibvirtError,
+  LibvirtUriError,
+  ProtocolError,
+  VIR_ERR,
+  XmlError,
+  type ConnectErrorKind,
+} from '@ferry/libvirt';
 
 const connectCodes: Readonly<Record<ConnectErrorKind, ErrorCode>> = {
   refused: 'host-unreachable',
@@ -21,39 +32,57 @@ const connectCodes: Readonly<Record<ConnectErrorKind, ErrorCode>> = {
 /** What libvirt's own numbers mean beyond a plain no. */
 const libvirtCodes: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
   [VIR_ERR.NO_DOMAIN, 'vm-unknown'],
-  ...[VIR_ERR.NO_SUPPORT, VIR_ERR.OPERATION_UNSUPPORTED, VIR_ERR.ARGUMENT_UNSUPPORTED, VIR_ERR.CONFIG_UNSUPPORTED].map((code) => [code, 'host-unsupported'] as const),
-  ...[VIR_ERR.OPERATION_DENIED, VIR_ERR.ACCESS_DENIED, VIR_ERR.AUTH_FAILED, VIR_ERR.AUTH_UNAVAILABLE].map((code) => [code, 'host-auth-refused'] as const),
-  ...[VIR_ERR.OPERATION_TIMEOUT, VIR_ERR.AGENT_UNRESPONSIVE, VIR_ERR.RESOURCE_BUSY].map((code) => [code, 'host-timed-out'] as const),
+  ...[VIR_ERR.NO_SUPPORT, VIR_ERR.OPERATION_UNSUPPORTED, VIR_ERR.ARGUMENT_UNSUPPORTED, VIR_ERR.CONFIG_UNSUPPORTED].map(
+    (code) => [code, 'host-unsupported'] as const,
+  ),
+  ...[VIR_ERR.OPERATION_DENIED, VIR_ERR.ACCESS_DENIED, VIR_ERR.AUTH_FAILED, VIR_ERR.AUTH_UNAVAILABLE].map(
+    (code) => [code, 'host-auth-refused'] as const,
+  ),
+  ...[VIR_ERR.OPERATION_TIMEOUT, VIR_ERR.AGENT_UNRESPONSIVE, VIR_ERR.RESOURCE_BUSY].map(
+    (code) => [code, 'host-timed-out'] as const,
+  ),
 ]);
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 const sentence = (text: string): string => (/[.!?…]$/.test(text) ? text : `${text}.`);
 
-/** `place`: how people know the host, where the sentence does not say it. What is no failure of the client comes back as it is. */
+/**
+ * `place`: how people know the host, where the sentence does not say it. What is no failure of the client comes back
+ * as it is.
+ */
 export function hostFailure(place: string, error: unknown): unknown {
   if (error instanceof FerryError) return error;
   const failure = (code: ErrorCode, text: string): FerryError => new FerryError(code, sentence(text), { cause: error });
-  if (error instanceof LibvirtError) return failure(libvirtCodes.get(error.code) ?? 'host-refused', `${place}: ${error.message}`);
+  if (error instanceof LibvirtError)
+    return failure(libvirtCodes.get(error.code) ?? 'host-refused', `${place}: ${error.message}`);
   if (error instanceof ConnectionLostError) return lossOf(error, failure);
   if (error instanceof ConnectError) return failure(connectCodes[error.kind], error.message);
-  if (error instanceof LibvirtUriError) return failure(error.unsupported ? 'uri-unsupported' : 'uri-invalid', error.message);
+  if (error instanceof LibvirtUriError)
+    return failure(error.unsupported ? 'uri-unsupported' : 'uri-invalid', error.message);
   if (error instanceof InvalidArgumentError) return failure('request-invalid', `${place}: ${error.message}`);
-  if (error instanceof ProtocolError || error instanceof XmlError) return failure('host-answer-invalid', `What ${place} answers cannot be read: ${error.message}`);
-  if (error instanceof Error && error.name === 'TimeoutError') return failure('host-timed-out', `${place} did not answer in time`);
+  if (error instanceof ProtocolError || error instanceof XmlError)
+    return failure('host-answer-invalid', `What ${place} answers cannot be read: ${error.message}`);
+  if (error instanceof Error && error.name === 'TimeoutError')
+    return failure('host-timed-out', `${place} did not answer in time`);
   return error;
 }
 
 function lossOf(error: ConnectionLostError, failure: (code: ErrorCode, text: string) => FerryError): FerryError {
   const { reason, cause, message } = error;
   if (reason === 'cancelled' && cause instanceof FerryError) return cause;
-  if (reason === 'timeout' || (cause instanceof Error && cause.name === 'TimeoutError')) return failure('host-timed-out', message);
+  if (reason === 'timeout' || (cause instanceof Error && cause.name === 'TimeoutError'))
+    return failure('host-timed-out', message);
   if (reason === 'protocol-error') return failure('host-answer-invalid', message);
   return failure(error.outcome === 'not-started' ? 'host-unreachable' : 'host-connection-lost', message);
 }
 
 export function connectFailure(uri: string, error: unknown): FerryError {
   const known = hostFailure(uri, error);
-  return known instanceof FerryError ? known : new FerryError('host-unreachable', `${uri} does not answer as a libvirt host: ${textOf(error)}`, { cause: error });
+  return known instanceof FerryError
+    ? known
+    : new FerryError('host-unreachable', `${uri} does not answer as a libvirt host: ${textOf(error)}`, {
+        cause: error,
+      });
 }
 
 /** `refused` only where nothing can still be on its way. */
@@ -98,7 +127,8 @@ export function translated<T extends object>(place: string, port: T): T {
   return Object.fromEntries(wrapped) as T;
 }
 
-const isStream = (value: unknown): value is AsyncIterable<unknown> => typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+const isStream = (value: unknown): value is AsyncIterable<unknown> =>
+  typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 
 async function* streamOf(stream: AsyncIterable<unknown>, translate: (error: unknown) => never): AsyncGenerator {
   try {

@@ -18,7 +18,12 @@ export interface FakeDomains {
 export const uuidOf = (index: number): string => `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
 
 const names = new Map(Object.entries(p).map(([name, { number }]) => [number, name]));
-const disks = Array.from({ length: 6 }, (_, index) => `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/pool/d${index}.qcow2'/><target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/></disk>`).join('\n');
+const disks = Array.from(
+  { length: 6 },
+  (_, index) =>
+    `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source ` +
+    `file='/pool/d${index}.qcow2'/><target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/></disk>`,
+).join('\n');
 
 /** Definitions are answered a turn later, so that those asked for together are seen together. */
 export async function serveDomains(count: number): Promise<FakeDomains> {
@@ -38,23 +43,50 @@ export async function serveDomains(count: number): Promise<FakeDomains> {
         return ok(call, encode(p.connectListAllDomains.ret, { domains: all, count }));
       case 'connectGetAllDomainStats': {
         const { doms } = p.connectGetAllDomainStats.args.read(args);
-        const records = doms.map((dom) => ({ dom, params: [{ field: 'state.state', kind: 'int', value: states[indexOf(dom.uuid)] ?? 0 }, { field: 'state.reason', kind: 'int', value: 1 }, { field: 'balloon.maximum', kind: 'ullong', value: 1024n }] as const }));
+        const records = doms.map((dom) => ({
+          dom,
+          params: [
+            { field: 'state.state', kind: 'int', value: states[indexOf(dom.uuid)] ?? 0 },
+            { field: 'state.reason', kind: 'int', value: 1 },
+            { field: 'balloon.maximum', kind: 'ullong', value: 1024n },
+          ] as const,
+        }));
         return ok(call, encode(p.connectGetAllDomainStats.ret, { records }));
       }
       case 'domainGetXmlDesc': {
         const { dom } = p.domainGetXmlDesc.args.read(args);
-        const xml = definitions.get(indexOf(dom.uuid)) ?? `<domain><name>${dom.name}</name><uuid>${dom.uuid}</uuid><memory unit='KiB'>1024</memory><vcpu>1</vcpu><devices>${disks}</devices></domain>`;
+        const xml =
+          definitions.get(indexOf(dom.uuid)) ??
+          `<domain><name>${dom.name}</name><uuid>${dom.uuid}</uuid><memory unit='KiB'>1024</memory>` +
+            `<vcpu>1</vcpu><devices>${disks}</devices></domain>`;
         return ok(call, encode(p.domainGetXmlDesc.ret, { xml }));
       }
       case 'connectGetHostname':
         return ok(call, encode(p.connectGetHostname.ret, { hostname: 'big' }));
       case 'connectGetCapabilities':
-        return ok(call, encode(p.connectGetCapabilities.ret, { xml: '<capabilities><host><uuid>u-big</uuid><cpu><arch>x86_64</arch></cpu></host></capabilities>' }));
+        return ok(
+          call,
+          encode(p.connectGetCapabilities.ret, {
+            xml: '<capabilities><host><uuid>u-big</uuid><cpu><arch>x86_64</arch></cpu></host></capabilities>',
+          }),
+        );
       case 'connectGetLibVersion':
       case 'connectGetVersion':
         return ok(call, encode(p.connectGetVersion.ret, { version: 9_000_000n }));
       case 'nodeGetInfo':
-        return ok(call, encode(p.nodeGetInfo.ret, { model: 'x86_64', memoryKiB: 1_048_576n, cpus: 4, mhz: 0, nodes: 1, sockets: 1, cores: 4, threads: 1 }));
+        return ok(
+          call,
+          encode(p.nodeGetInfo.ret, {
+            model: 'x86_64',
+            memoryKiB: 1_048_576n,
+            cpus: 4,
+            mhz: 0,
+            nodes: 1,
+            sockets: 1,
+            cores: 4,
+            threads: 1,
+          }),
+        );
       case 'nodeGetFreeMemory':
         return ok(call, encode(p.nodeGetFreeMemory.ret, { bytes: 1_000_000n }));
       case 'connectListAllNodeDevices':

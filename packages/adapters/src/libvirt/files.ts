@@ -1,5 +1,6 @@
 /**
- * The driver of the HostFiles port: a file is a volume of a pool on its folder, lent for as long as it is read or written. A file is only made
+ * The driver of the HostFiles port: a file is a volume of a pool on its folder, lent for as long as it is read or
+ * written. A file is only made
  * where there is none: libvirt opens it exclusively.
  */
 import { FerryError } from '@ferry/core';
@@ -26,7 +27,9 @@ export function filesOf(session: HostSession, pools: PoolLender): HostFiles {
     async look(path, signal): Promise<FileFacts | undefined> {
       const found = await withVolume(path, signal, lookAnew);
       await using _ = found?.lent;
-      return found?.volume === undefined ? undefined : { path, ...fileFactsOf(await session.volumeXml(found.volume, { signal })) };
+      return found?.volume === undefined
+        ? undefined
+        : { path, ...fileFactsOf(await session.volumeXml(found.volume, { signal })) };
     },
     async *read(path, signal) {
       const found = await withVolume(path, signal);
@@ -41,7 +44,9 @@ export function filesOf(session: HostSession, pools: PoolLender): HostFiles {
       const taken = () => new FerryError('volume-exists', `${path} is there already.`);
       if ((await volumeNamed(session, lent.pool, fileOf(path), signal)) !== undefined) throw taken();
       const permissions = `<permissions><owner>${owner}</owner><group>${group}</group><mode>${escapeXml(mode)}</mode></permissions>`;
-      const xml = `<volume><name>${escapeXml(fileOf(path))}</name><capacity unit='bytes'>${sizeBytes}</capacity><allocation>0</allocation><target><format type='raw'/>${permissions}</target></volume>`;
+      const xml =
+        `<volume><name>${escapeXml(fileOf(path))}</name><capacity unit='bytes'>${sizeBytes}</capacity>` +
+        `<allocation>0</allocation><target><format type='raw'/>${permissions}</target></volume>`;
       try {
         await session.volumeCreateXml(lent.pool, xml, 0, { signal });
       } catch (error) {
@@ -64,4 +69,5 @@ export function filesOf(session: HostSession, pools: PoolLender): HostFiles {
 }
 
 const EEXIST = 17;
-const isSystemError = (error: unknown, errno: number): boolean => error instanceof LibvirtError && error.code === VIR_ERR.SYSTEM_ERROR && error.int1 === errno;
+const isSystemError = (error: unknown, errno: number): boolean =>
+  error instanceof LibvirtError && error.code === VIR_ERR.SYSTEM_ERROR && error.int1 === errno;

@@ -3,13 +3,26 @@ import { test } from 'node:test';
 import { hasAgent } from './guest.ts';
 
 const domain = (...devices: readonly string[]): string => `<domain><devices>${devices.join('')}</devices></domain>`;
-const channel = (name: string, state: string): string => `<channel type='unix'><source mode='bind'/><target type='virtio' name='${name}'${state}/></channel>`;
+const channel = (name: string, state: string): string =>
+  `<channel type='unix'><source mode='bind'/><target type='virtio' name='${name}'${state}/></channel>`;
 
 test('an agent is there when something in the guest has its channel open', () => {
   const open = " state='connected'";
   assert.equal(hasAgent(domain(channel('com.redhat.spice.0', open), channel('org.qemu.guest_agent.0', open))), true);
-  assert.equal(hasAgent(domain(channel('com.redhat.spice.0', open), channel('org.qemu.guest_agent.0', " state='disconnected'"))), false);
-  assert.equal(hasAgent(domain(channel('org.qemu.guest_agent.0', ''))), false, 'shut off, or a libvirt that does not tell');
-  assert.equal(hasAgent(domain("<console type='pty'><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></console>")), false);
+  assert.equal(
+    hasAgent(domain(channel('com.redhat.spice.0', open), channel('org.qemu.guest_agent.0', " state='disconnected'"))),
+    false,
+  );
+  assert.equal(
+    hasAgent(domain(channel('org.qemu.guest_agent.0', ''))),
+    false,
+    'shut off, or a libvirt that does not tell',
+  );
+  assert.equal(
+    hasAgent(
+      domain("<console type='pty'><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></console>"),
+    ),
+    false,
+  );
   assert.equal(hasAgent('<domain/>'), false);
 });

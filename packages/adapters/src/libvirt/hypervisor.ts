@@ -5,8 +5,19 @@
 import type { CallFailure, InstanceView, VmUuid } from '@ferry/core';
 import type { HostFiles, HostLink, Hypervisor, MigrationDriver, PerformRequest } from '@ferry/engine';
 import {
-  LibvirtError, openHostSession, parseUri, placeOf, VIR_DOMAIN_AFFECT, VIR_DOMAIN_JOB, VIR_DOMAIN_JOB_STATS, VIR_DOMAIN_METADATA, VIR_DOMAIN_MIGRATE_MAX_SPEED, VIR_DOMAIN_UNDEFINE,
-  type AccessSettings, type DomainRef, type HostSession,
+  LibvirtError,
+  openHostSession,
+  parseUri,
+  placeOf,
+  VIR_DOMAIN_AFFECT,
+  VIR_DOMAIN_JOB,
+  VIR_DOMAIN_JOB_STATS,
+  VIR_DOMAIN_METADATA,
+  VIR_DOMAIN_MIGRATE_MAX_SPEED,
+  VIR_DOMAIN_UNDEFINE,
+  type AccessSettings,
+  type DomainRef,
+  type HostSession,
 } from '@ferry/libvirt';
 import { callFailure, connectFailure, hostFailure, translated } from './failure.ts';
 import { definitionsOf, describeDefinition } from './definitions.ts';
@@ -48,19 +59,25 @@ function linkOf(session: HostSession): HostLink {
     storage: translated(place, storageOf(session, pools)),
     files: translated(place, filesOf(session, pools)),
     resources: translated(place, resourcesOf(session)),
-    takesAnother: async (signal) => session.takesAnother({ signal }).catch((error: unknown) => {
-      throw hostFailure(place, error);
-    }),
+    takesAnother: async (signal) =>
+      session.takesAnother({ signal }).catch((error: unknown) => {
+        throw hostFailure(place, error);
+      }),
     closed: session.closed,
     close: () => session.close(),
   };
 }
 
-const find = (session: HostSession, uuid: VmUuid, signal: AbortSignal): Promise<DomainRef | undefined> => ifThere(() => session.domainByUuid(uuid, { signal }));
+const find = (session: HostSession, uuid: VmUuid, signal: AbortSignal): Promise<DomainRef | undefined> =>
+  ifThere(() => session.domainByUuid(uuid, { signal }));
 
 function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
   const must = async (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
-  const withSource = async (request: PerformRequest, signal: AbortSignal, move: (domain: DomainRef) => Promise<{ readonly failure?: CallFailure }>) => {
+  const withSource = async (
+    request: PerformRequest,
+    signal: AbortSignal,
+    move: (domain: DomainRef) => Promise<{ readonly failure?: CallFailure }>,
+  ) => {
     let domain: DomainRef;
     try {
       domain = await must(request.uuid, signal);
@@ -85,17 +102,27 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
         { signal },
       );
     },
-    perform: (request, signal) => withSource(request, signal, (domain) => performPeerToPeer(session, domain, request, signal)),
-    recover: (request, signal) => withSource(request, signal, (domain) => recoverPeerToPeer(session, domain, request, signal)),
+    perform: (request, signal) =>
+      withSource(request, signal, (domain) => performPeerToPeer(session, domain, request, signal)),
+    recover: (request, signal) =>
+      withSource(request, signal, (domain) => recoverPeerToPeer(session, domain, request, signal)),
     async openSide(request, side, signal) {
       return openDirectSide(session, side === 'source' ? await must(request.uuid, signal) : undefined, request, signal);
     },
-    async tune(uuid, { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, maxDowntimeMs }, signal) {
+    async tune(
+      uuid,
+      { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, maxDowntimeMs },
+      signal,
+    ) {
       const domain = await must(uuid, signal);
       const bandwidth = maxBandwidthMiBPerSecond ?? memoryBandwidthMiBPerSecond;
       if (bandwidth !== undefined) await session.domainSetMaxSpeed(domain, bandwidth, 0, { signal });
-      if (postCopyBandwidthMiBPerSecond !== undefined) await session.domainSetMaxSpeed(domain, postCopyBandwidthMiBPerSecond, VIR_DOMAIN_MIGRATE_MAX_SPEED.POSTCOPY, { signal });
-      if (maxBandwidthMiBPerSecond !== undefined && (await copiesDisks(session, domain, signal))) await limitCopies(session, domain, maxBandwidthMiBPerSecond, signal);
+      if (postCopyBandwidthMiBPerSecond !== undefined)
+        await session.domainSetMaxSpeed(domain, postCopyBandwidthMiBPerSecond, VIR_DOMAIN_MIGRATE_MAX_SPEED.POSTCOPY, {
+          signal,
+        });
+      if (maxBandwidthMiBPerSecond !== undefined && (await copiesDisks(session, domain, signal)))
+        await limitCopies(session, domain, maxBandwidthMiBPerSecond, signal);
       if (maxDowntimeMs !== undefined) await session.domainSetMaxDowntime(domain, maxDowntimeMs, { signal });
     },
     async startPostCopy(uuid, signal) {
@@ -127,17 +154,27 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
     },
     async sample(uuid, signal) {
       const domain = await find(session, uuid, signal);
-      return domain === undefined ? undefined : ifThere(async () => sampleOf(await session.domainJobStats(domain, 0, { signal })));
+      return domain === undefined
+        ? undefined
+        : ifThere(async () => sampleOf(await session.domainJobStats(domain, 0, { signal })));
     },
     async observe(uuid, signal): Promise<InstanceView> {
       const domain = await find(session, uuid, signal);
       if (domain === undefined) return { kind: 'absent' };
-      const seen = await ifThere(() => Promise.all([session.domainState(domain, { signal }), session.domainIsPersistent(domain, { signal })]));
+      const seen = await ifThere(() =>
+        Promise.all([session.domainState(domain, { signal }), session.domainIsPersistent(domain, { signal })]),
+      );
       if (seen === undefined) return { kind: 'absent' };
       const [at, persistent] = seen;
       const moving = await migrating(session, domain, signal);
       const job = domain.id < 0 || moving ? undefined : await completedJob(session, domain, signal);
-      return { kind: 'present', ...stateOf(at.state, at.reason), persistent, migrating: moving, ...(job === undefined ? {} : { completed: job }) };
+      return {
+        kind: 'present',
+        ...stateOf(at.state, at.reason),
+        persistent,
+        migrating: moving,
+        ...(job === undefined ? {} : { completed: job }),
+      };
     },
     async abortJob(uuid, signal) {
       await session.domainAbortJob(await must(uuid, signal), 0, { signal });
@@ -146,7 +183,11 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
       const domain = await must(uuid, signal);
       if (what === 'process') await session.domainDestroy(domain, 0, { signal });
       else {
-        await session.domainUndefine(domain, VIR_DOMAIN_UNDEFINE.MANAGED_SAVE | VIR_DOMAIN_UNDEFINE.KEEP_NVRAM | VIR_DOMAIN_UNDEFINE.KEEP_TPM, { signal });
+        await session.domainUndefine(
+          domain,
+          VIR_DOMAIN_UNDEFINE.MANAGED_SAVE | VIR_DOMAIN_UNDEFINE.KEEP_NVRAM | VIR_DOMAIN_UNDEFINE.KEEP_TPM,
+          { signal },
+        );
         // a file of saved memory that libvirt did not know of would come back with the next VM of this name
         await files.remove(savePath(domain.name), signal);
       }
@@ -154,7 +195,10 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
   };
 }
 
-/** Statistics are refused for an incoming or inactive domain (OPERATION_UNSUPPORTED, OPERATION_INVALID): no job to tell of. */
+/**
+ * Statistics are refused for an incoming or inactive domain (OPERATION_UNSUPPORTED, OPERATION_INVALID): no job to
+ * tell of.
+ */
 async function jobStats(session: HostSession, domain: DomainRef, flags: number, signal: AbortSignal) {
   try {
     return await session.domainJobStats(domain, flags, { signal });
@@ -171,7 +215,12 @@ async function copiesDisks(session: HostSession, domain: DomainRef, signal: Abor
 }
 
 async function completedJob(session: HostSession, domain: DomainRef, signal: AbortSignal) {
-  const stats = await jobStats(session, domain, VIR_DOMAIN_JOB_STATS.COMPLETED | VIR_DOMAIN_JOB_STATS.KEEP_COMPLETED, signal);
+  const stats = await jobStats(
+    session,
+    domain,
+    VIR_DOMAIN_JOB_STATS.COMPLETED | VIR_DOMAIN_JOB_STATS.KEEP_COMPLETED,
+    signal,
+  );
   return stats === undefined ? undefined : completedOf(stats);
 }
 

@@ -3,7 +3,10 @@
 /** As many as one connection has in flight. */
 const atOnce = 4;
 
-/** What `work` makes of each item, in the items' order. The first failure ends it; what has begun by then is waited for by nobody. */
+/**
+ * What `work` makes of each item, in the items' order. The first failure ends it; what has begun by then is waited
+ * for by nobody.
+ */
 export async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<readonly R[]> {
   const results: R[] = [];
   const rest = items.entries();

@@ -9,30 +9,51 @@ import { inventoryOf } from './inventory.ts';
 
 const count = 2_000;
 
-test('each domain is read by one call, four at a time, and again only when something tells that it has changed', { timeout: 60_000 }, async () => {
-  const daemon = await serveDomains(count);
-  await using _ = daemon.server;
-  await using session = await openHostSession(`qemu+tcp://127.0.0.1:${daemon.server.port}/system`);
-  const inventory = inventoryOf(session);
-  const { signal } = new AbortController();
-  let mostListeners = 0;
-  const watching = setInterval(() => (mostListeners = Math.max(mostListeners, getEventListeners(signal, 'abort').length)), 1);
-  const first = await inventory.instances(signal);
-  clearInterval(watching);
-  assert.equal(first.length, count);
-  assert.deepEqual([first[7]?.uuid, first[7]?.state, first[7]?.disks.length, first[7]?.memoryBytes], [uuidOf(7), 'running', 6, 1_048_576]);
-  assert.deepEqual([...daemon.calls], [['connectListAllDomains', 2], ['connectGetAllDomainStats', Math.ceil(count / 256)], ['domainGetXmlDesc', count]]);
-  assert.ok(daemon.mostAtOnce() <= 4, `${daemon.mostAtOnce()} definitions at once`);
-  assert.ok(mostListeners <= 1, `${mostListeners} listeners on one signal`);
+test(
+  'each domain is read by one call, four at a time, and again only when something tells that it has changed',
+  { timeout: 60_000 },
+  async () => {
+    const daemon = await serveDomains(count);
+    await using _ = daemon.server;
+    await using session = await openHostSession(`qemu+tcp://127.0.0.1:${daemon.server.port}/system`);
+    const inventory = inventoryOf(session);
+    const { signal } = new AbortController();
+    let mostListeners = 0;
+    const watching = setInterval(
+      () => (mostListeners = Math.max(mostListeners, getEventListeners(signal, 'abort').length)),
+      1,
+    );
+    const first = await inventory.instances(signal);
+    clearInterval(watching);
+    assert.equal(first.length, count);
+    assert.deepEqual(
+      [first[7]?.uuid, first[7]?.state, first[7]?.disks.length, first[7]?.memoryBytes],
+      [uuidOf(7), 'running', 6, 1_048_576],
+    );
+    assert.deepEqual(
+      [...daemon.calls],
+      [
+        ['connectListAllDomains', 2],
+        ['connectGetAllDomainStats', Math.ceil(count / 256)],
+        ['domainGetXmlDesc', count],
+      ],
+    );
+    assert.ok(daemon.mostAtOnce() <= 4, `${daemon.mostAtOnce()} definitions at once`);
+    assert.ok(mostListeners <= 1, `${mostListeners} listeners on one signal`);
 
-  daemon.calls.clear();
-  daemon.states[7] = 5;
-  const second = await inventory.instances(signal);
-  assert.equal(daemon.calls.get('domainGetXmlDesc'), 1);
-  assert.equal(second.find(({ uuid }) => uuid === uuidOf(7))?.state, 'shut-off');
-  const firstBy = new Map(first.map((each) => [each.uuid, each]));
-  assert.equal(second.filter((each) => firstBy.get(each.uuid) === each).length, count - 1, 'what has not changed is the same object');
-});
+    daemon.calls.clear();
+    daemon.states[7] = 5;
+    const second = await inventory.instances(signal);
+    assert.equal(daemon.calls.get('domainGetXmlDesc'), 1);
+    assert.equal(second.find(({ uuid }) => uuid === uuidOf(7))?.state, 'shut-off');
+    const firstBy = new Map(first.map((each) => [each.uuid, each]));
+    assert.equal(
+      second.filter((each) => firstBy.get(each.uuid) === each).length,
+      count - 1,
+      'what has not changed is the same object',
+    );
+  },
+);
 
 test('while a large host is read, others have their turns', { timeout: 60_000 }, async () => {
   const daemon = await serveDomains(count);
@@ -57,7 +78,14 @@ test('one definition that cannot be read costs the other VMs of the host nothing
   daemon.definitions.set(2, "<domain><memory unit='KiB'>18446744073709551615</memory><vcpu>x</vcpu></domain>");
   await using session = await openHostSession(`qemu+tcp://127.0.0.1:${daemon.server.port}/system`);
   const instances = await inventoryOf(session).instances(new AbortController().signal);
-  assert.deepEqual(instances.map(({ name, state, memoryBytes, vcpus }) => [name, state, memoryBytes, vcpus]), [['vm0', 'running', 1_048_576, 1], ['vm1', 'running', 0, 0], ['vm2', 'running', Number.MAX_SAFE_INTEGER, 0]]);
+  assert.deepEqual(
+    instances.map(({ name, state, memoryBytes, vcpus }) => [name, state, memoryBytes, vcpus]),
+    [
+      ['vm0', 'running', 1_048_576, 1],
+      ['vm1', 'running', 0, 0],
+      ['vm2', 'running', Number.MAX_SAFE_INTEGER, 0],
+    ],
+  );
 });
 
 test('in turn: results in order, four at once, and the first failure ends it', async () => {
@@ -71,10 +99,19 @@ test('in turn: results in order, four at once, and the first failure ends it', a
     return item * 2;
   };
   const items = Array.from({ length: 20 }, (_, index) => index);
-  assert.deepEqual(await inTurn(items, work), items.map((item) => item * 2));
+  assert.deepEqual(
+    await inTurn(items, work),
+    items.map((item) => item * 2),
+  );
   assert.equal(most, 4);
   let begun = 0;
-  await assert.rejects(inTurn(Array.from({ length: 100 }, (_, index) => index), (item) => (begun += 1, work(item))), /twenty/);
+  await assert.rejects(
+    inTurn(
+      Array.from({ length: 100 }, (_, index) => index),
+      (item) => ((begun += 1), work(item)),
+    ),
+    /twenty/,
+  );
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.ok(begun < 30, `${begun} were begun`);
 });

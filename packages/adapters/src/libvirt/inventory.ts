@@ -1,12 +1,26 @@
 /**
- * The driver of the HostInventory port: what a host is and which domains it has. A host may have 16,384 of them, so the cost of each is constant:
- * a few calls speak of all or of many, and a definition is read once and again only where something tells that it may have changed.
+ * The driver of the HostInventory port: what a host is and which domains it has. A host may have 16,384 of them, so
+ * the cost of each is constant:
+ * a few calls speak of all or of many, and a definition is read once and again only where something tells that it may
+ * have changed.
  */
 import { vmUuid, type Instance } from '@ferry/core';
 import type { HostChange, HostInventory } from '@ferry/engine';
 import {
-  LibvirtError, VIR_CONNECT_LIST_NODE_DEVICES, VIR_DOMAIN_EVENT, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_STATS, VIR_ERR, VIR_LIST_DOMAINS, XmlError,
-  type DomainEvent, type DomainRef, type EventGap, type HostSession, type TypedParams,
+  LibvirtError,
+  VIR_CONNECT_LIST_NODE_DEVICES,
+  VIR_DOMAIN_EVENT,
+  VIR_DOMAIN_EVENT_RESUMED,
+  VIR_DOMAIN_EVENT_SUSPENDED,
+  VIR_DOMAIN_STATS,
+  VIR_ERR,
+  VIR_LIST_DOMAINS,
+  XmlError,
+  type DomainEvent,
+  type DomainRef,
+  type EventGap,
+  type HostSession,
+  type TypedParams,
 } from '@ferry/libvirt';
 import { inTurn } from './in-turn.ts';
 import { factsOf, instanceOf, linkSpeedOf, machineUuidOf } from './translate.ts';
@@ -35,13 +49,19 @@ interface KnownInstance {
 export function inventoryOf(session: HostSession): HostInventory {
   let known = new Map<string, KnownInstance>();
 
-  const read = (domain: DomainRef, at: { readonly state: number; readonly reason: number }, persistent: boolean, signal: AbortSignal): Promise<Instance | undefined> =>
+  const read = (
+    domain: DomainRef,
+    at: { readonly state: number; readonly reason: number },
+    persistent: boolean,
+    signal: AbortSignal,
+  ): Promise<Instance | undefined> =>
     ifThere(async () => {
       const xml = await session.domainXml(domain, 0, { signal });
       try {
         return instanceOf(domain, at, persistent, xml);
       } catch (error) {
-        // one definition that cannot be read costs the other VMs of the host nothing; a move reads it again, and is refused with the reason
+        // one definition that cannot be read costs the other VMs of the host nothing; a move reads it again, and is
+        // refused with the reason
         if (error instanceof XmlError) return instanceOf(domain, at, persistent, '<domain/>');
         throw error;
       }
@@ -50,28 +70,56 @@ export function inventoryOf(session: HostSession): HostInventory {
   return {
     async facts(signal) {
       const [hostname, capabilities, libvirt, qemu, node, freeMemoryBytes, linkMbit] = await Promise.all([
-        session.hostname({ signal }), session.capabilities({ signal }), session.libvirtVersion({ signal }),
-        session.hypervisorVersion({ signal }), session.nodeInfo({ signal }), session.freeMemoryBytes({ signal }), fastestLink(session, signal),
+        session.hostname({ signal }),
+        session.capabilities({ signal }),
+        session.libvirtVersion({ signal }),
+        session.hypervisorVersion({ signal }),
+        session.nodeInfo({ signal }),
+        session.freeMemoryBytes({ signal }),
+        fastestLink(session, signal),
       ]);
-      return { ...factsOf(hostname, capabilities, { libvirt, qemu }, node), freeMemoryBytes, ...(linkMbit === undefined ? {} : { linkMbit }) };
+      return {
+        ...factsOf(hostname, capabilities, { libvirt, qemu }, node),
+        freeMemoryBytes,
+        ...(linkMbit === undefined ? {} : { linkMbit }),
+      };
     },
     async machineUuid(signal) {
-      const [hostname, capabilities] = await Promise.all([session.hostname({ signal }), session.capabilities({ signal })]);
+      const [hostname, capabilities] = await Promise.all([
+        session.hostname({ signal }),
+        session.capabilities({ signal }),
+      ]);
       return machineUuidOf(hostname, capabilities);
     },
     freeMemory: (signal) => session.freeMemoryBytes({ signal }),
     async instances(signal) {
       const domains = await session.domains(0, { signal });
-      const persistent = new Set((await session.domains(VIR_LIST_DOMAINS.PERSISTENT, { signal })).map(({ uuid }) => uuid));
+      const persistent = new Set(
+        (await session.domains(VIR_LIST_DOMAINS.PERSISTENT, { signal })).map(({ uuid }) => uuid),
+      );
       const next: typeof known = new Map();
       for (let at = 0; at < domains.length; at += statsAtOnce) {
-        const stats = await session.domainStats({ doms: domains.slice(at, at + statsAtOnce), stats: VIR_DOMAIN_STATS.STATE | VIR_DOMAIN_STATS.BALLOON, signal });
-        const looked = stats.map(({ domain, params }) => ({ domain, params, print: printOf(domain, params, persistent.has(domain.uuid)), before: known.get(domain.uuid) }));
+        const stats = await session.domainStats({
+          doms: domains.slice(at, at + statsAtOnce),
+          stats: VIR_DOMAIN_STATS.STATE | VIR_DOMAIN_STATS.BALLOON,
+          signal,
+        });
+        const looked = stats.map(({ domain, params }) => ({
+          domain,
+          params,
+          print: printOf(domain, params, persistent.has(domain.uuid)),
+          before: known.get(domain.uuid),
+        }));
         for (const { domain, before, print } of looked) if (before?.print === print) next.set(domain.uuid, before);
         await inTurn(
           looked.filter(({ before, print }) => before?.print !== print),
           async ({ domain, params, print }) => {
-            const instance = await read(domain, { state: Number(params.get('state.state') ?? 0), reason: Number(params.get('state.reason') ?? 0) }, persistent.has(domain.uuid), signal);
+            const instance = await read(
+              domain,
+              { state: Number(params.get('state.state') ?? 0), reason: Number(params.get('state.reason') ?? 0) },
+              persistent.has(domain.uuid),
+              signal,
+            );
             if (instance !== undefined) next.set(domain.uuid, { print, instance });
           },
         );
@@ -83,7 +131,10 @@ export function inventoryOf(session: HostSession): HostInventory {
       known.delete(uuid);
       return ifThere(async () => {
         const domain = await session.domainByUuid(uuid, { signal });
-        const [at, persistent] = await Promise.all([session.domainState(domain, { signal }), session.domainIsPersistent(domain, { signal })]);
+        const [at, persistent] = await Promise.all([
+          session.domainState(domain, { signal }),
+          session.domainIsPersistent(domain, { signal }),
+        ]);
         return read(domain, at, persistent, signal);
       });
     },
@@ -120,7 +171,17 @@ async function* changesOf(events: AsyncIterable<DomainEvent | EventGap>): AsyncG
 
 function changeOf(event: DomainEvent): HostChange {
   const uuid = vmUuid(event.domain.uuid);
-  if (event.type === 'lifecycle' && event.event === VIR_DOMAIN_EVENT.SUSPENDED && event.detail === VIR_DOMAIN_EVENT_SUSPENDED.MIGRATED) return { type: 'migration-suspended', uuid };
-  if (event.type === 'lifecycle' && event.event === VIR_DOMAIN_EVENT.RESUMED && (event.detail === VIR_DOMAIN_EVENT_RESUMED.MIGRATED || event.detail === VIR_DOMAIN_EVENT_RESUMED.POSTCOPY)) return { type: 'migration-resumed', uuid };
+  if (
+    event.type === 'lifecycle' &&
+    event.event === VIR_DOMAIN_EVENT.SUSPENDED &&
+    event.detail === VIR_DOMAIN_EVENT_SUSPENDED.MIGRATED
+  )
+    return { type: 'migration-suspended', uuid };
+  if (
+    event.type === 'lifecycle' &&
+    event.event === VIR_DOMAIN_EVENT.RESUMED &&
+    (event.detail === VIR_DOMAIN_EVENT_RESUMED.MIGRATED || event.detail === VIR_DOMAIN_EVENT_RESUMED.POSTCOPY)
+  )
+    return { type: 'migration-resumed', uuid };
   return { type: 'domain', uuid };
 }

@@ -1,10 +1,20 @@
 /**
- * How libvirt is told to move a domain: flags and parameters out of a request, and the two ways to carry it out (the source's daemon drives,
+ * How libvirt is told to move a domain: flags and parameters out of a request, and the two ways to carry it out (the
+ * source's daemon drives,
  * or the caller does, call by call). It decides nothing; failures are data.
  */
 import type { CallFailure } from '@ferry/core';
 import type { DirectSide, Handover, PerformRequest } from '@ferry/engine';
-import { LibvirtError, VIR_DOMAIN_STATE, VIR_ERR, VIR_ERR_DOMAIN, VIR_MIGRATE, type DomainRef, type HostSession, type MigrateParams } from '@ferry/libvirt';
+import {
+  LibvirtError,
+  VIR_DOMAIN_STATE,
+  VIR_ERR,
+  VIR_ERR_DOMAIN,
+  VIR_MIGRATE,
+  type DomainRef,
+  type HostSession,
+  type MigrateParams,
+} from '@ferry/libvirt';
 import { callFailure } from './failure.ts';
 
 function flagsOf({ live, persist, undefineSource, copyDisks, topOnly, vouched, transfer }: PerformRequest): number {
@@ -15,7 +25,10 @@ function flagsOf({ live, persist, undefineSource, copyDisks, topOnly, vouched, t
     when(persist, VIR_MIGRATE.PERSIST_DEST) |
     when(undefineSource, VIR_MIGRATE.UNDEFINE_SOURCE) |
     // without a list libvirt would copy every disk it takes for local
-    when(copyDisks.length > 0, (topOnly ? VIR_MIGRATE.NON_SHARED_INC : VIR_MIGRATE.NON_SHARED_DISK) | VIR_MIGRATE.NON_SHARED_SYNCHRONOUS_WRITES) |
+    when(
+      copyDisks.length > 0,
+      (topOnly ? VIR_MIGRATE.NON_SHARED_INC : VIR_MIGRATE.NON_SHARED_DISK) | VIR_MIGRATE.NON_SHARED_SYNCHRONOUS_WRITES,
+    ) |
     when(vouched, VIR_MIGRATE.UNSAFE) |
     when(transfer.tls, VIR_MIGRATE.TLS) |
     when(transfer.tunnelled, VIR_MIGRATE.TUNNELLED) |
@@ -28,7 +41,13 @@ function flagsOf({ live, persist, undefineSource, copyDisks, topOnly, vouched, t
   );
 }
 
-const paramsOf = ({ maxBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, copyDisks, transfer, definition }: PerformRequest): MigrateParams => ({
+const paramsOf = ({
+  maxBandwidthMiBPerSecond,
+  postCopyBandwidthMiBPerSecond,
+  copyDisks,
+  transfer,
+  definition,
+}: PerformRequest): MigrateParams => ({
   bandwidthMiBPerSecond: maxBandwidthMiBPerSecond,
   postcopyBandwidthMiBPerSecond: postCopyBandwidthMiBPerSecond,
   ...(copyDisks.length > 0 ? { migrateDisks: copyDisks, disksPort: transfer.disksPort } : {}),
@@ -36,16 +55,31 @@ const paramsOf = ({ maxBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, cop
   listenAddress: transfer.listenAddress,
   tlsDestination: transfer.tlsName,
   parallelConnections: transfer.parallelConnections,
-  ...(transfer.throttle === undefined ? {} : { autoConvergeInitialPercent: transfer.throttle.initialPercent, autoConvergeIncrementPercent: transfer.throttle.incrementPercent }),
+  ...(transfer.throttle === undefined
+    ? {}
+    : {
+        autoConvergeInitialPercent: transfer.throttle.initialPercent,
+        autoConvergeIncrementPercent: transfer.throttle.incrementPercent,
+      }),
   compression: transfer.compression === undefined ? undefined : [transfer.compression],
   destinationXml: definition?.live,
   persistentXml: definition?.persistent,
 });
 
 /** Lets the source's daemon do it. Resolves when the call has ended. */
-export async function performPeerToPeer(session: HostSession, domain: DomainRef, request: PerformRequest, signal: AbortSignal, more = 0): Promise<{ readonly failure?: CallFailure }> {
+export async function performPeerToPeer(
+  session: HostSession,
+  domain: DomainRef,
+  request: PerformRequest,
+  signal: AbortSignal,
+  more = 0,
+): Promise<{ readonly failure?: CallFailure }> {
   try {
-    await session.domainMigratePeerToPeer(domain, { destinationUri: request.destinationUri, flags: flagsOf(request) | more, params: paramsOf(request) }, { signal });
+    await session.domainMigratePeerToPeer(
+      domain,
+      { destinationUri: request.destinationUri, flags: flagsOf(request) | more, params: paramsOf(request) },
+      { signal },
+    );
     return {};
   } catch (error) {
     return { failure: notReached(error) ? { ...callFailure(error), notReached: true } : callFailure(error) };
@@ -53,30 +87,61 @@ export async function performPeerToPeer(session: HostSession, domain: DomainRef,
 }
 
 /**
- * Lets the source's daemon take up again what broke in post-copy; the flags must be those that it was begun with. QEMU still has its limit: one
+ * Lets the source's daemon take up again what broke in post-copy; the flags must be those that it was begun with.
+ * QEMU still has its limit: one
  * given again would undo what an operator sets while the call waits for the link.
  */
-export async function recoverPeerToPeer(session: HostSession, domain: DomainRef, request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }> {
+export async function recoverPeerToPeer(
+  session: HostSession,
+  domain: DomainRef,
+  request: PerformRequest,
+  signal: AbortSignal,
+): Promise<{ readonly failure?: CallFailure }> {
   const { postCopyBandwidthMiBPerSecond: _, ...again } = request;
-  const { failure } = await performPeerToPeer(session, domain, again, signal, VIR_MIGRATE.POSTCOPY | VIR_MIGRATE.POSTCOPY_RESUME);
+  const { failure } = await performPeerToPeer(
+    session,
+    domain,
+    again,
+    signal,
+    VIR_MIGRATE.POSTCOPY | VIR_MIGRATE.POSTCOPY_RESUME,
+  );
   if (failure === undefined) return {};
   return { failure: isStillRunning(failure) ? { ...failure, stillRunning: true } : failure };
 }
 
-/** libvirt has one code for everything that is not possible now: the sentences of qemu_migration.c tell these apart, where the daemon speaks English. */
+/**
+ * libvirt has one code for everything that is not possible now: the sentences of qemu_migration.c tell these apart,
+ * where the daemon speaks English.
+ */
 const isStillRunning = ({ libvirtCode, message }: CallFailure): boolean =>
-  libvirtCode === VIR_ERR.OPERATION_INVALID && /migration is still running|actively monitored by another thread|has not failed|already in progress/.test(message);
+  libvirtCode === VIR_ERR.OPERATION_INVALID &&
+  /migration is still running|actively monitored by another thread|has not failed|already in progress/.test(message);
 
 /** The source's daemon did not get to the target's; the same error may come later, when a connection is lost. */
 const notReached = (error: unknown): boolean =>
-  error instanceof LibvirtError && error.domain === VIR_ERR_DOMAIN.RPC && (error.code === VIR_ERR.SYSTEM_ERROR || error.code === VIR_ERR.AUTH_FAILED || error.code === VIR_ERR.AUTH_UNAVAILABLE);
+  error instanceof LibvirtError &&
+  error.domain === VIR_ERR_DOMAIN.RPC &&
+  (error.code === VIR_ERR.SYSTEM_ERROR ||
+    error.code === VIR_ERR.AUTH_FAILED ||
+    error.code === VIR_ERR.AUTH_UNAVAILABLE);
 
 /** One host's side of a migration that the engine drives. `domain` on the source only. */
-export async function openDirectSide(session: HostSession, domain: DomainRef | undefined, request: PerformRequest, signal: AbortSignal): Promise<DirectSide> {
+export async function openDirectSide(
+  session: HostSession,
+  domain: DomainRef | undefined,
+  request: PerformRequest,
+  signal: AbortSignal,
+): Promise<DirectSide> {
   const side = await session.openMigrationSide({ signal });
   const stepOf = ({ paused, xml, uri, name, cookie }: Handover, more: MigrateParams = {}) => ({
     flags: flagsOf(request) | (paused ? VIR_MIGRATE.PAUSED : 0),
-    params: { ...paramsOf(request), destinationXml: xml, ...(uri === undefined ? {} : { migrateUri: uri }), destinationName: name, ...more },
+    params: {
+      ...paramsOf(request),
+      destinationXml: xml,
+      ...(uri === undefined ? {} : { migrateUri: uri }),
+      destinationName: name,
+      ...more,
+    },
     cookie,
   });
   const own = (): DomainRef => {
@@ -87,7 +152,11 @@ export async function openDirectSide(session: HostSession, domain: DomainRef | u
     async begin() {
       const { state } = await session.domainState(own(), { signal });
       const paused = state === VIR_DOMAIN_STATE.PAUSED;
-      const { xml, cookie } = await side.begin(own(), { flags: flagsOf(request), params: paramsOf(request) }, { signal });
+      const { xml, cookie } = await side.begin(
+        own(),
+        { flags: flagsOf(request), params: paramsOf(request) },
+        { signal },
+      );
       return { xml, cookie, paused, name: own().name };
     },
     async prepare(handover) {

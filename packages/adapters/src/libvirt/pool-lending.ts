@@ -1,9 +1,19 @@
 /**
- * Lends a storage pool on a folder: the host's own active pool of files there, or a transient one that is gone afterwards.
+ * Lends a storage pool on a folder: the host's own active pool of files there, or a transient one that is gone
+ * afterwards.
  * It is how Ferry reaches a folder without an agent.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { escapeXml, LibvirtError, VIR_ERR, VIR_STORAGE_POOL_CREATE, VIR_STORAGE_POOL_STATE, type HostSession, type PoolRef, type VolumeRef } from '@ferry/libvirt';
+import {
+  escapeXml,
+  LibvirtError,
+  VIR_ERR,
+  VIR_STORAGE_POOL_CREATE,
+  VIR_STORAGE_POOL_STATE,
+  type HostSession,
+  type PoolRef,
+  type VolumeRef,
+} from '@ferry/libvirt';
 import { FerryError, normalPath, type PoolFacts } from '@ferry/core';
 import { inTurn } from './in-turn.ts';
 import { poolOf } from './storage-xml.ts';
@@ -18,14 +28,20 @@ const lentName = 'ferry-look-';
 export const isLent = (pool: { readonly name: string }): boolean => pool.name.startsWith(lentName);
 export const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
 export const fileOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
-export const isCode = (error: unknown, ...codes: readonly number[]): boolean => error instanceof LibvirtError && codes.includes(error.code);
+export const isCode = (error: unknown, ...codes: readonly number[]): boolean =>
+  error instanceof LibvirtError && codes.includes(error.code);
 
 export async function everyPool(session: HostSession, signal: AbortSignal): Promise<readonly KnownPool[]> {
   const refs = await session.pools(0, { signal });
   const read = await inTurn(refs, async (ref): Promise<KnownPool | undefined> => {
     try {
       const [xml, info] = await Promise.all([session.poolXml(ref, { signal }), session.poolInfo(ref, { signal })]);
-      return { ...poolOf(xml), ref, active: info.state !== VIR_STORAGE_POOL_STATE.INACTIVE, availableBytes: info.availableBytes };
+      return {
+        ...poolOf(xml),
+        ref,
+        active: info.state !== VIR_STORAGE_POOL_STATE.INACTIVE,
+        availableBytes: info.availableBytes,
+      };
     } catch (error) {
       // gone, or stopped and about to go, since it was listed
       if (isCode(error, VIR_ERR.NO_STORAGE_POOL, VIR_ERR.OPERATION_INVALID)) return undefined;
@@ -35,7 +51,12 @@ export async function everyPool(session: HostSession, signal: AbortSignal): Prom
   return read.filter((each) => each !== undefined);
 }
 
-export async function volumeNamed(session: HostSession, pool: PoolRef, name: string, signal: AbortSignal): Promise<VolumeRef | undefined> {
+export async function volumeNamed(
+  session: HostSession,
+  pool: PoolRef,
+  name: string,
+  signal: AbortSignal,
+): Promise<VolumeRef | undefined> {
   try {
     return await session.volumeByName(pool, name, { signal });
   } catch (error) {
@@ -56,14 +77,22 @@ export async function refreshPool(session: HostSession, pool: PoolRef, signal: A
 const busyTries = 20;
 const busyMs = 100;
 
-/** The same for those who write or delete by what they see: what a busy pool knew before is not good enough. Rejects with `volume-failed`. */
+/**
+ * The same for those who write or delete by what they see: what a busy pool knew before is not good enough. Rejects
+ * with `volume-failed`.
+ */
 export async function lookAnew(session: HostSession, pool: PoolRef, signal: AbortSignal): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await session.poolRefresh(pool, { signal });
     } catch (error) {
       if (!isCode(error, VIR_ERR.INTERNAL_ERROR, VIR_ERR.OPERATION_INVALID)) throw error;
-      if (tries === busyTries) throw new FerryError('volume-failed', `The pool ${pool.name} does not let its folder be looked at: ${(error as Error).message}`, { cause: error });
+      if (tries === busyTries)
+        throw new FerryError(
+          'volume-failed',
+          `The pool ${pool.name} does not let its folder be looked at: ${(error as Error).message}`,
+          { cause: error },
+        );
       await sleep(busyMs, undefined, { signal });
     }
   }
@@ -71,16 +100,23 @@ export async function lookAnew(session: HostSession, pool: PoolRef, signal: Abor
 
 const ENOENT = 2;
 const ENOTDIR = 20;
-const isNoFolder = (error: unknown): boolean => error instanceof LibvirtError && error.code === VIR_ERR.SYSTEM_ERROR && (error.int1 === ENOENT || error.int1 === ENOTDIR);
+const isNoFolder = (error: unknown): boolean =>
+  error instanceof LibvirtError &&
+  error.code === VIR_ERR.SYSTEM_ERROR &&
+  (error.int1 === ENOENT || error.int1 === ENOTDIR);
 
 export interface PoolLender {
   /**
-   * The pool to use and the way to give it back; undefined: the host has no such folder (`build` makes it). Rejects with `volume-failed` where it
+   * The pool to use and the way to give it back; undefined: the host has no such folder (`build` makes it). Rejects
+   * with `volume-failed` where it
    * cannot be looked into.
    */
-  lend(folder: string, options: { readonly build?: boolean }, signal: AbortSignal): Promise<(AsyncDisposable & { readonly pool: PoolRef }) | undefined>;
+  lend(
+    folder: string,
+    options: { readonly build?: boolean },
+    signal: AbortSignal,
+  ): Promise<(AsyncDisposable & { readonly pool: PoolRef }) | undefined>;
 }
-
 
 /** One for each session: libvirt takes one pool per folder, so those who look at the same folder at once share it. */
 export function poolLender(session: HostSession): PoolLender {
@@ -90,7 +126,13 @@ export function poolLender(session: HostSession): PoolLender {
   let made = 0;
 
   /** `at`: the folder as libvirt is to know it. */
-  const open = async (folder: string, at: string, build: boolean, left: PoolRef | undefined, signal: AbortSignal): Promise<PoolRef | undefined> => {
+  const open = async (
+    folder: string,
+    at: string,
+    build: boolean,
+    left: PoolRef | undefined,
+    signal: AbortSignal,
+  ): Promise<PoolRef | undefined> => {
     // one that an earlier control plane had no time to give back
     if (left !== undefined) return left;
     await closing.get(folder);
@@ -100,14 +142,18 @@ export function poolLender(session: HostSession): PoolLender {
     } catch (error) {
       if (!build && isNoFolder(error)) return undefined;
       if (!(error instanceof LibvirtError)) throw error;
-      throw new FerryError('volume-failed', `The folder ${folder} cannot be looked into: ${error.message}`, { cause: error });
+      throw new FerryError('volume-failed', `The folder ${folder} cannot be looked into: ${error.message}`, {
+        cause: error,
+      });
     }
   };
 
   return {
     async lend(named, options, signal) {
       const folder = normalPath(named);
-      const every = (await everyPool(session, signal)).filter(({ ofFiles, path }) => ofFiles && path !== undefined && normalPath(path) === folder);
+      const every = (await everyPool(session, signal)).filter(
+        ({ ofFiles, path }) => ofFiles && path !== undefined && normalPath(path) === folder,
+      );
       const here = every.filter(({ active }) => active);
       const own = here.find((pool) => !isLent(pool));
       if (own !== undefined) return { pool: own.ref, [Symbol.asyncDispose]: () => Promise.resolve() };
@@ -124,7 +170,10 @@ export function poolLender(session: HostSession): PoolLender {
         lent.delete(folder);
         if (pool === undefined) return;
         // a daemon that went away keeps it: whoever looks into this folder next finds it and gives it back
-        const closed = session.poolDestroy(pool).catch(() => undefined).finally(() => closing.delete(folder));
+        const closed = session
+          .poolDestroy(pool)
+          .catch(() => undefined)
+          .finally(() => closing.delete(folder));
         closing.set(folder, closed);
         await closed;
       };

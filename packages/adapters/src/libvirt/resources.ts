@@ -1,5 +1,6 @@
 /**
- * The driver of the ResourceDriver port: what a host has beside storage that definitions name. It looks and does as told.
+ * The driver of the ResourceDriver port: what a host has beside storage that definitions name. It looks and does as
+ * told.
  */
 import { FerryError } from '@ferry/core';
 import type { HostResources, ResourceRef, SecretFacts } from '@ferry/core';
@@ -11,21 +12,35 @@ import { inTurn } from './in-turn.ts';
 /** VIR_SECRET_USAGE_TYPE as written in definitions. */
 const usageTypes = ['', 'volume', 'ceph', 'iscsi', 'tls', 'vtpm'];
 
-const namesOf = ({ uuid, usageType, usageId }: SecretRef): readonly string[] => [`uuid:${uuid}`, ...(usageId === '' ? [] : [`${usageTypes[usageType] ?? ''}:${usageId}`])];
+const namesOf = ({ uuid, usageType, usageId }: SecretRef): readonly string[] => [
+  `uuid:${uuid}`,
+  ...(usageId === '' ? [] : [`${usageTypes[usageType] ?? ''}:${usageId}`]),
+];
 
 export function resourcesOf(session: HostSession): ResourceDriver {
   const found = <T>(what: T | undefined, { kind, name }: ResourceRef): T => {
     if (what === undefined) throw new FerryError('host-refused', `There is no ${kind} ${name}.`);
     return what;
   };
-  const network = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.networks({ signal })).find((each) => each.name === name);
-  const filter = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.networkFilters({ signal })).find((each) => each.name === name);
-  const secret = async ({ name }: ResourceRef, signal: AbortSignal) => (await session.secrets({ signal })).find((each) => namesOf(each).includes(name));
+  const network = async ({ name }: ResourceRef, signal: AbortSignal) =>
+    (await session.networks({ signal })).find((each) => each.name === name);
+  const filter = async ({ name }: ResourceRef, signal: AbortSignal) =>
+    (await session.networkFilters({ signal })).find((each) => each.name === name);
+  const secret = async ({ name }: ResourceRef, signal: AbortSignal) =>
+    (await session.secrets({ signal })).find((each) => namesOf(each).includes(name));
   /** Its value is asked for only to learn whether there is one: libvirt has no other call for that. */
-  const secretFacts = async (ref: SecretRef, asked: readonly string[], signal: AbortSignal): Promise<readonly (readonly [string, SecretFacts])[]> => {
+  const secretFacts = async (
+    ref: SecretRef,
+    asked: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly (readonly [string, SecretFacts])[]> => {
     const names = namesOf(ref);
     const [, usage] = names;
-    const facts: SecretFacts = { uuid: ref.uuid, ...(usage === undefined ? {} : { usage }), value: names.some((name) => asked.includes(name)) ? await valueOf(ref, signal) : 'not-asked' };
+    const facts: SecretFacts = {
+      uuid: ref.uuid,
+      ...(usage === undefined ? {} : { usage }),
+      value: names.some((name) => asked.includes(name)) ? await valueOf(ref, signal) : 'not-asked',
+    };
     return names.map((name) => [name, facts] as const);
   };
   const valueOf = async (ref: SecretRef, signal: AbortSignal): Promise<SecretFacts['value']> => {
@@ -34,17 +49,26 @@ export function resourcesOf(session: HostSession): ResourceDriver {
       return 'there';
     } catch (error) {
       if (error instanceof LibvirtError && error.code === VIR_ERR.NO_SECRET) return 'none';
-      if (error instanceof LibvirtError && (error.code === VIR_ERR.INVALID_SECRET || error.code === VIR_ERR.OPERATION_DENIED)) return 'private';
+      if (
+        error instanceof LibvirtError &&
+        (error.code === VIR_ERR.INVALID_SECRET || error.code === VIR_ERR.OPERATION_DENIED)
+      )
+        return 'private';
       throw error;
     }
   };
   return {
     async look(asked, signal): Promise<HostResources> {
       const [networks, interfaces, filters, secrets] = await Promise.all([
-        unlessUnsupported(() => session.networks({ signal })), unlessUnsupported(() => session.interfaces({ signal })),
-        unlessUnsupported(() => session.networkFilters({ signal })), unlessUnsupported(() => session.secrets({ signal })),
+        unlessUnsupported(() => session.networks({ signal })),
+        unlessUnsupported(() => session.interfaces({ signal })),
+        unlessUnsupported(() => session.networkFilters({ signal })),
+        unlessUnsupported(() => session.secrets({ signal })),
       ]);
-      const active = await inTurn(networks ?? [], async (net) => [net.name, await session.networkIsActive(net, { signal })] as const);
+      const active = await inTurn(
+        networks ?? [],
+        async (net) => [net.name, await session.networkIsActive(net, { signal })] as const,
+      );
       return {
         networks: new Map(active),
         ...(interfaces === undefined ? {} : { interfaces: new Set(interfaces) }),
@@ -60,7 +84,10 @@ export function resourcesOf(session: HostSession): ResourceDriver {
           return { xml: await session.networkFilterXml(found(await filter(ref, signal), ref), { signal }) };
         case 'secret': {
           const there = found(await secret(ref, signal), ref);
-          return { xml: await session.secretXml(there, { signal }), value: await session.secretValue(there, { signal }) };
+          return {
+            xml: await session.secretXml(there, { signal }),
+            value: await session.secretValue(there, { signal }),
+          };
         }
       }
     },

@@ -1,15 +1,35 @@
 /**
- * What a definition names, and the same definition with other names: every byte that is not named in the plan stays. Pure.
+ * What a definition names, and the same definition with other names: every byte that is not named in the plan stays.
+ * Pure.
  */
-import { tidyPath, type BackingImage, type DefinitionNeeds, type DefinitionPlan, type OwnDefinition } from '@ferry/core';
-import { editXml, escapeXml, parseXml, withAttribute, withoutAttribute, withoutElement, xmlAt, xmlChild, type XmlEdit, type XmlElement } from '@ferry/libvirt';
+import {
+  tidyPath,
+  type BackingImage,
+  type DefinitionNeeds,
+  type DefinitionPlan,
+  type OwnDefinition,
+} from '@ferry/core';
+import {
+  editXml,
+  escapeXml,
+  parseXml,
+  withAttribute,
+  withoutAttribute,
+  withoutElement,
+  xmlAt,
+  xmlChild,
+  type XmlEdit,
+  type XmlElement,
+} from '@ferry/libvirt';
 import { pathsOf, tiesOf } from './host-ties.ts';
 
 const devicesOf = (root: XmlElement): readonly XmlElement[] => xmlChild(root, 'devices')?.children ?? [];
 const typeOf = (device: XmlElement): string => device.attributes.get('type') ?? '';
 
 /** What a network card names of its host. A running guest's card in a network shows the bridge behind it, too. */
-function cardSource(card: XmlElement): { readonly source: XmlElement; readonly attribute: 'network' | 'bridge'; readonly name: string } | undefined {
+function cardSource(
+  card: XmlElement,
+): { readonly source: XmlElement; readonly attribute: 'network' | 'bridge'; readonly name: string } | undefined {
   const source = xmlChild(card, 'source');
   const attribute = source?.attributes.has('network') === true ? 'network' : 'bridge';
   const name = source?.attributes.get(attribute);
@@ -32,13 +52,20 @@ export function needsOf(root: XmlElement): DefinitionNeeds {
 /** Secrets of disks (authentication, encryption), and of an encrypted TPM. */
 function secretsIn(element: XmlElement): readonly (string | undefined)[] {
   const { attributes, name, children } = element;
-  const uuid = name === 'secret' ? attributes.get('uuid') : name === 'encryption' ? attributes.get('secret') : undefined;
+  const uuid =
+    name === 'secret' ? attributes.get('uuid') : name === 'encryption' ? attributes.get('secret') : undefined;
   const usage = name === 'secret' ? attributes.get('usage') : undefined;
-  const own = uuid === undefined ? (usage === undefined ? undefined : `${attributes.get('type') ?? ''}:${usage}`) : `uuid:${uuid.toLowerCase()}`;
+  const own =
+    uuid === undefined
+      ? usage === undefined
+        ? undefined
+        : `${attributes.get('type') ?? ''}:${usage}`
+      : `uuid:${uuid.toLowerCase()}`;
   return [own, ...children.flatMap(secretsIn)];
 }
 
-const unique = (names: readonly (string | undefined)[]): readonly string[] => [...new Set(names.filter((name) => name !== undefined && name !== ''))] as readonly string[];
+const unique = (names: readonly (string | undefined)[]): readonly string[] =>
+  [...new Set(names.filter((name) => name !== undefined && name !== ''))] as readonly string[];
 
 /** Throws XmlError when it is no XML. */
 export function rewriteDefinition(xml: string, plan: DefinitionPlan): string {
@@ -79,9 +106,18 @@ const targetOf = (disk: XmlElement): string => xmlChild(disk, 'target')?.attribu
 /** One that names no images, where it need not, stays without a word on them. */
 function chainEdits(disk: XmlElement, source: XmlElement, chain: readonly BackingImage[]): readonly XmlEdit[] {
   const named = xmlChild(disk, 'backingStore');
-  if (chain.length === 0) return xmlChild(named, 'source') === undefined || named === undefined ? [] : [{ from: named.span.start, to: named.span.end, text: '<backingStore/>' }];
+  if (chain.length === 0)
+    return xmlChild(named, 'source') === undefined || named === undefined
+      ? []
+      : [{ from: named.span.start, to: named.span.end, text: '<backingStore/>' }];
   const at = named?.span ?? { start: source.span.end, end: source.span.end };
-  return [{ from: at.start, to: at.end, text: chain.reduceRight((below, image) => `${backingXml(image)}${below}</backingStore>`, '<backingStore/>') }];
+  return [
+    {
+      from: at.start,
+      to: at.end,
+      text: chain.reduceRight((below, image) => `${backingXml(image)}${below}</backingStore>`, '<backingStore/>'),
+    },
+  ];
 }
 
 function backingXml({ path, format = 'raw' }: BackingImage): string {
@@ -89,7 +125,11 @@ function backingXml({ path, format = 'raw' }: BackingImage): string {
   return `<backingStore type='${type}'><format type='${escapeXml(format)}'/><source ${attribute}='${escapeXml(path)}'/>`;
 }
 
-function sourceEdits(disk: XmlElement, source: XmlElement, { disks = {}, pools = {}, volumePools = {} }: DefinitionPlan): readonly XmlEdit[] {
+function sourceEdits(
+  disk: XmlElement,
+  source: XmlElement,
+  { disks = {}, pools = {}, volumePools = {} }: DefinitionPlan,
+): readonly XmlEdit[] {
   const pool = volumePools[targetOf(disk)] ?? pools[source.attributes.get('pool') ?? ''];
   if (typeOf(disk) === 'volume') return pool === undefined ? [] : [withAttribute(source, 'pool', pool)];
   const to = disks[targetOf(disk)];
@@ -99,10 +139,15 @@ function sourceEdits(disk: XmlElement, source: XmlElement, { disks = {}, pools =
 }
 
 function graphicsEdits(graphics: XmlElement, address: string): readonly XmlEdit[] {
-  const listens = graphics.children.filter(({ name, attributes }) => name === 'listen' && attributes.get('type') === 'address');
+  const listens = graphics.children.filter(
+    ({ name, attributes }) => name === 'listen' && attributes.get('type') === 'address',
+  );
   // without a network address of its own, as with a socket or none, there is nothing to change
   if (graphics.children.some(({ name }) => name === 'listen') && listens.length === 0) return [];
-  return [withAttribute(graphics, 'listen', address), ...listens.map((listen) => withAttribute(listen, 'address', address))];
+  return [
+    withAttribute(graphics, 'listen', address),
+    ...listens.map((listen) => withAttribute(listen, 'address', address)),
+  ];
 }
 
 /** Throws XmlError when it is no XML. */
@@ -117,7 +162,12 @@ export function identityOfDefinition(xml: string): OwnDefinition {
       disks.flatMap((disk) => {
         const source = xmlChild(disk, 'source')?.attributes;
         const file = source?.get('file');
-        const at = (file === undefined ? undefined : tidyPath(file)) ?? source?.get('dev') ?? (source?.has('pool') === true ? `${source.get('pool')}/${source.get('volume') ?? ''}` : source?.get('protocol'));
+        const at =
+          (file === undefined ? undefined : tidyPath(file)) ??
+          source?.get('dev') ??
+          (source?.has('pool') === true
+            ? `${source.get('pool')}/${source.get('volume') ?? ''}`
+            : source?.get('protocol'));
         return at === undefined ? [] : [[xmlChild(disk, 'target')?.attributes.get('dev') ?? '', at]];
       }),
     ),

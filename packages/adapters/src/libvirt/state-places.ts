@@ -4,13 +4,32 @@ import { xmlAt, type XmlElement } from '@ferry/libvirt';
 
 /** Where libvirt's QEMU driver of the system keeps the memory of a saved VM, and the TPM state of either version. */
 export const savePath = (name: string): string => `/var/lib/libvirt/qemu/save/${name}.save`;
-export const tpmPaths = (uuid: string): readonly string[] => [`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`, `/var/lib/libvirt/swtpm/${uuid}/tpm1.2/tpm-00.permall`];
+export const tpmPaths = (uuid: string): readonly string[] => [
+  `/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`,
+  `/var/lib/libvirt/swtpm/${uuid}/tpm1.2/tpm-00.permall`,
+];
 
 /** File of the UEFI variables; empty where they are no file, or there are none. */
-export const nvramOf = (root: XmlElement): string => xmlAt(root, 'os', 'nvram', 'source')?.attributes.get('file') ?? xmlAt(root, 'os', 'nvram')?.text ?? '';
-export const hasTpm = (devices: readonly XmlElement[]): boolean => devices.some(({ name, children }) => name === 'tpm' && children.some((backend) => backend.attributes.get('type') === 'emulator'));
+export const nvramOf = (root: XmlElement): string =>
+  xmlAt(root, 'os', 'nvram', 'source')?.attributes.get('file') ?? xmlAt(root, 'os', 'nvram')?.text ?? '';
+export const hasTpm = (devices: readonly XmlElement[]): boolean =>
+  devices.some(
+    ({ name, children }) => name === 'tpm' && children.some((backend) => backend.attributes.get('type') === 'emulator'),
+  );
 
-export function statePlacesOf({ name, uuid, nvram, tpm, persistent }: { readonly name: string; readonly uuid: string; readonly nvram: string; readonly tpm: boolean; readonly persistent: boolean }): VmFacts['statePlaces'] {
+export function statePlacesOf({
+  name,
+  uuid,
+  nvram,
+  tpm,
+  persistent,
+}: {
+  readonly name: string;
+  readonly uuid: string;
+  readonly nvram: string;
+  readonly tpm: boolean;
+  readonly persistent: boolean;
+}): VmFacts['statePlaces'] {
   return [
     // libvirt saves the memory of VMs that it has a definition of
     ...(persistent ? [{ path: savePath(name), what: 'memory' as const }] : []),

@@ -12,7 +12,11 @@ export function poolOf(xml: string): Pick<PoolFacts, 'name' | 'path'> & { readon
   const pool = parseXml(xml);
   const ofFiles = poolsOfFiles.includes(pool.attributes.get('type') ?? '');
   const path = xmlAt(pool, 'target', 'path')?.text;
-  return { name: xmlChild(pool, 'name')?.text ?? '', ofFiles, ...(ofFiles && path !== undefined ? { path: tidyPath(path) } : {}) };
+  return {
+    name: xmlChild(pool, 'name')?.text ?? '',
+    ofFiles,
+    ...(ofFiles && path !== undefined ? { path: tidyPath(path) } : {}),
+  };
 }
 
 /** Numbers in a volume's XML are bytes; `modified` is `mtime` with its fraction. */
@@ -33,19 +37,39 @@ export function volumeOf(pool: string, xml: string): VolumeFacts {
 }
 
 /** Of a volume that is an image file. */
-export function sizesOf(xml: string): { readonly capacityBytes: number; readonly allocationBytes: number; readonly fileBytes: number } {
+export function sizesOf(xml: string): {
+  readonly capacityBytes: number;
+  readonly allocationBytes: number;
+  readonly fileBytes: number;
+} {
   const volume = parseXml(xml);
   const figure = (name: string): number => Number(xmlChild(volume, name)?.text ?? 0);
   return { capacityBytes: figure('capacity'), allocationBytes: figure('allocation'), fileBytes: figure('physical') };
 }
 
 /** A sparse volume to be made. */
-export function volumeXml({ name, format, capacityBytes, backing, layout, encryption }: Parameters<HostStorage['createVolume']>[0]): string {
-  const base = backing === undefined ? '' : `<backingStore><path>${escapeXml(backing.path)}</path><format type='${escapeXml(backing.format)}'/></backingStore>`;
+export function volumeXml({
+  name,
+  format,
+  capacityBytes,
+  backing,
+  layout,
+  encryption,
+}: Parameters<HostStorage['createVolume']>[0]): string {
+  const base =
+    backing === undefined
+      ? ''
+      : `<backingStore><path>${escapeXml(backing.path)}</path><format type='${escapeXml(backing.format)}'/></backingStore>`;
   const features = `${layout?.lazyRefcounts === true ? '<lazy_refcounts/>' : ''}${layout?.extendedL2 === true ? '<extended_l2/>' : ''}`;
   const asQcow2 = `<compat>${layout?.compat ?? '1.1'}</compat>${layout === undefined ? '' : `<clusterSize unit='B'>${layout.clusterBytes}</clusterSize>`}${features === '' ? '' : `<features>${features}</features>`}`;
-  const secret = encryption?.secretUuid === undefined ? `usage='${escapeXml(encryption?.secretUsage ?? '')}'` : `uuid='${escapeXml(encryption.secretUuid)}'`;
-  const key = encryption === undefined ? '' : `<encryption format='${escapeXml(encryption.format)}'><secret type='passphrase' ${secret}/></encryption>`;
+  const secret =
+    encryption?.secretUuid === undefined
+      ? `usage='${escapeXml(encryption?.secretUsage ?? '')}'`
+      : `uuid='${escapeXml(encryption.secretUuid)}'`;
+  const key =
+    encryption === undefined
+      ? ''
+      : `<encryption format='${escapeXml(encryption.format)}'><secret type='passphrase' ${secret}/></encryption>`;
   return [
     `<volume><name>${escapeXml(name)}</name><capacity unit='bytes'>${capacityBytes}</capacity><allocation>0</allocation>`,
     `<target><format type='${escapeXml(format)}'/>${format === 'qcow2' ? asQcow2 : ''}${key}</target>${base}</volume>`,
@@ -71,7 +95,10 @@ export function fileFactsOf(xml: string): Omit<FileFacts, 'path'> {
 export function seenFileOf(xml: string): SeenFile {
   const volume = parseXml(xml);
   const [seconds = '0', fraction = ''] = (xmlAt(volume, 'target', 'timestamps', 'ctime')?.text ?? '0').split('.');
-  return { sizeBytes: Number(xmlChild(volume, 'physical')?.text ?? 0), changedNs: BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0').slice(0, 9)) };
+  return {
+    sizeBytes: Number(xmlChild(volume, 'physical')?.text ?? 0),
+    changedNs: BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0').slice(0, 9)),
+  };
 }
 
 /** The image that this volume lies above. */

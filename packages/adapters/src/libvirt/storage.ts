@@ -1,5 +1,6 @@
 /**
- * The driver of the HostStorage port: volumes and pools of one host. It looks and does as told; what a volume is good for
+ * The driver of the HostStorage port: volumes and pools of one host. It looks and does as told; what a volume is good
+ * for
  * is decided elsewhere.
  */
 import { FerryError, type SeenFile, type VolumeFacts } from '@ferry/core';
@@ -14,14 +15,23 @@ import { seenFileOf, sizesOf, volumeOf, volumeXml } from './storage-xml.ts';
 export function storageOf(session: HostSession, pools: PoolLender): HostStorage {
   return {
     async pools(signal) {
-      return (await everyPool(session, signal)).filter((pool) => !isLent(pool)).map(({ name, path, active, availableBytes }) => ({ name, active, availableBytes, ...(path === undefined ? {} : { path }) }));
+      return (await everyPool(session, signal))
+        .filter((pool) => !isLent(pool))
+        .map(({ name, path, active, availableBytes }) => ({
+          name,
+          active,
+          availableBytes,
+          ...(path === undefined ? {} : { path }),
+        }));
     },
     async volumeAt(path, signal): Promise<VolumeFacts | undefined> {
       await using lent = await pools.lend(folderOf(path), {}, signal);
       if (lent === undefined) return undefined;
       await lookAnew(session, lent.pool, signal);
       const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);
-      return volume === undefined ? undefined : volumeOf(isLent(lent.pool) ? '' : lent.pool.name, await session.volumeXml(volume, { signal }));
+      return volume === undefined
+        ? undefined
+        : volumeOf(isLent(lent.pool) ? '' : lent.pool.name, await session.volumeXml(volume, { signal }));
     },
     async imageAt(path, format, signal) {
       await using lent = await pools.lend(folderOf(path), {}, signal);
@@ -30,14 +40,16 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       const volume = await volumeNamed(session, lent.pool, fileOf(path), signal);
       if (volume === undefined) return undefined;
       const { allocationBytes } = sizesOf(await session.volumeXml(volume, { signal }));
-      const qcow2 = format === 'qcow2' ? qcow2Facts(await beginningOf(session, volume, headerBytes, signal)) : undefined;
+      const qcow2 =
+        format === 'qcow2' ? qcow2Facts(await beginningOf(session, volume, headerBytes, signal)) : undefined;
       return { allocationBytes, ...(qcow2 === undefined ? {} : { qcow2 }) };
     },
     imagesBelow: (path, signal) => imagesBelow(session, pools, path, signal),
     async fileAt(path, signal): Promise<SeenFile | undefined> {
       await using lent = await pools.lend(folderOf(path), {}, signal);
       if (lent === undefined) return undefined;
-      // libvirt looks at a volume that it knows anew when it is asked for its XML; the whole folder only where it has to
+      // libvirt looks at a volume that it knows anew when it is asked for its XML; the whole folder only where it has
+      // to
       const known = await volumeNamed(session, lent.pool, fileOf(path), signal);
       const seen = known === undefined ? undefined : await session.volumeXml(known, { signal }).catch(() => undefined);
       if (seen !== undefined) return seenFileOf(seen);
@@ -64,10 +76,20 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       const make = (): Promise<unknown> => session.volumeCreateXml(ref, xml, 0, { signal });
       try {
         // QEMU measures how long a key takes, and gives up on a busy host
-        await make().catch((error: unknown) => (isCode(error, VIR_ERR.INTERNAL_ERROR) && /accurate CPU usage/.test(String(error)) ? make() : Promise.reject(error)));
+        await make().catch((error: unknown) =>
+          isCode(error, VIR_ERR.INTERNAL_ERROR) && /accurate CPU usage/.test(String(error))
+            ? make()
+            : Promise.reject(error),
+        );
       } catch (error) {
-        if (isCode(error, VIR_ERR.STORAGE_VOL_EXIST)) throw new FerryError('volume-exists', `The pool ${pool} has a volume ${name} already.`, { cause: error });
-        if (error instanceof LibvirtError) throw new FerryError('volume-failed', `The volume ${name} could not be made in the pool ${pool}: ${error.message}`, { cause: error });
+        if (isCode(error, VIR_ERR.STORAGE_VOL_EXIST))
+          throw new FerryError('volume-exists', `The pool ${pool} has a volume ${name} already.`, { cause: error });
+        if (error instanceof LibvirtError)
+          throw new FerryError(
+            'volume-failed',
+            `The volume ${name} could not be made in the pool ${pool}: ${error.message}`,
+            { cause: error },
+          );
         throw error;
       }
     },
@@ -76,7 +98,13 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       if (lent === undefined) return { folder: false, found: false };
       const { pool } = lent;
       if (action === 'leave') {
-        await session.volumeCreateXml(pool, `<volume><name>${escapeXml(name)}</name><capacity unit='bytes'>512</capacity><allocation>0</allocation><target><format type='raw'/></target></volume>`, 0, { signal });
+        await session.volumeCreateXml(
+          pool,
+          `<volume><name>${escapeXml(name)}</name><capacity unit='bytes'>512</capacity>` +
+            `<allocation>0</allocation><target><format type='raw'/></target></volume>`,
+          0,
+          { signal },
+        );
         return { folder: true, found: true };
       }
       await refreshPool(session, pool, signal);
@@ -87,12 +115,18 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
   };
 }
 
-async function beginningOf(session: HostSession, volume: VolumeRef, lengthBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+async function beginningOf(
+  session: HostSession,
+  volume: VolumeRef,
+  lengthBytes: number,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   const bytes = new Uint8Array(lengthBytes);
   let at = 0;
   // to its end, which the daemon sets at this length
   for await (const piece of session.volumeDownload(volume, { signal, lengthBytes })) {
-    if (piece.kind === 'data') bytes.set(piece.bytes.subarray(0, Math.max(0, lengthBytes - at)), Math.min(at, lengthBytes));
+    if (piece.kind === 'data')
+      bytes.set(piece.bytes.subarray(0, Math.max(0, lengthBytes - at)), Math.min(at, lengthBytes));
     at += piece.kind === 'data' ? piece.bytes.length : piece.lengthBytes;
   }
   return bytes;

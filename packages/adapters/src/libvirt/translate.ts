@@ -1,10 +1,28 @@
 /**
  * libvirt's numbers and XML as core's words. Pure: no call is made here.
  */
-import { vmUuid, type CompletedJob, type Disk, type DomainState, type HostFacts, type Instance, type JobSample, type StateReason } from '@ferry/core';
 import {
-  parseXml, VIR_DOMAIN_JOB, VIR_DOMAIN_PAUSED_REASON, VIR_DOMAIN_RUNNING_REASON, VIR_DOMAIN_SHUTOFF_REASON, VIR_DOMAIN_STATE, xmlAt, xmlChild,
-  type DomainRef, type TypedParams, type XmlElement,
+  vmUuid,
+  type CompletedJob,
+  type Disk,
+  type DomainState,
+  type HostFacts,
+  type Instance,
+  type JobSample,
+  type StateReason,
+} from '@ferry/core';
+import {
+  parseXml,
+  VIR_DOMAIN_JOB,
+  VIR_DOMAIN_PAUSED_REASON,
+  VIR_DOMAIN_RUNNING_REASON,
+  VIR_DOMAIN_SHUTOFF_REASON,
+  VIR_DOMAIN_STATE,
+  xmlAt,
+  xmlChild,
+  type DomainRef,
+  type TypedParams,
+  type XmlElement,
 } from '@ferry/libvirt';
 
 const states: Readonly<Record<number, DomainState>> = {
@@ -38,18 +56,27 @@ const reasons: Readonly<Record<number, Readonly<Record<number, StateReason>>>> =
   },
 };
 
-export const stateOf = (state: number, reason: number): { readonly state: DomainState; readonly reason: StateReason } => ({
+export const stateOf = (
+  state: number,
+  reason: number,
+): { readonly state: DomainState; readonly reason: StateReason } => ({
   state: states[state] ?? 'no-state',
   reason: reasons[state]?.[reason] ?? 'other',
 });
 
-const devices: Readonly<Record<string, Disk['device']>> = { disk: 'disk', cdrom: 'cdrom', floppy: 'floppy', lun: 'lun' };
+const devices: Readonly<Record<string, Disk['device']>> = {
+  disk: 'disk',
+  cdrom: 'cdrom',
+  floppy: 'floppy',
+  lun: 'lun',
+};
 
 function diskOf(element: XmlElement): Disk {
   const type = element.attributes.get('type') ?? 'file';
   const source = xmlChild(element, 'source');
   const attribute = (name: string) => source?.attributes.get(name);
-  const network = attribute('protocol') === undefined ? undefined : `${attribute('protocol')}:${attribute('name') ?? ''}`;
+  const network =
+    attribute('protocol') === undefined ? undefined : `${attribute('protocol')}:${attribute('name') ?? ''}`;
   const volume = attribute('pool') === undefined ? undefined : `${attribute('pool')}/${attribute('volume') ?? ''}`;
   const from = attribute('file') ?? attribute('dev') ?? volume ?? network ?? attribute('dir') ?? attribute('path');
   const format = xmlChild(element, 'driver')?.attributes.get('type');
@@ -65,9 +92,14 @@ function diskOf(element: XmlElement): Disk {
 
 /** Every disk of a definition, with the element it was read from. */
 export const disksOf = (domain: XmlElement): readonly (Disk & { readonly element: XmlElement })[] =>
-  (xmlChild(domain, 'devices')?.children ?? []).filter(({ name }) => name === 'disk').map((element) => ({ ...diskOf(element), element }));
+  (xmlChild(domain, 'devices')?.children ?? [])
+    .filter(({ name }) => name === 'disk')
+    .map((element) => ({ ...diskOf(element), element }));
 
-/** libvirt lets a shut-off VM have up to 2^63 bytes, of which a number holds 2^53: more than any host has, all the same. */
+/**
+ * libvirt lets a shut-off VM have up to 2^63 bytes, of which a number holds 2^53: more than any host has, all the
+ * same.
+ */
 function countOf(text: string | undefined, unit = 1): number {
   const count = Number(text ?? 0) * unit;
   return Number.isFinite(count) && count > 0 ? Math.min(Math.round(count), Number.MAX_SAFE_INTEGER) : 0;
@@ -83,21 +115,42 @@ export function definitionOf(xml: string): Pick<Instance, 'memoryBytes' | 'disks
   };
 }
 
-export function instanceOf(domain: DomainRef, at: { readonly state: number; readonly reason: number }, persistent: boolean, xml: string): Instance {
-  return { uuid: vmUuid(domain.uuid), name: domain.name, ...stateOf(at.state, at.reason), persistent, ...definitionOf(xml) };
+export function instanceOf(
+  domain: DomainRef,
+  at: { readonly state: number; readonly reason: number },
+  persistent: boolean,
+  xml: string,
+): Instance {
+  return {
+    uuid: vmUuid(domain.uuid),
+    name: domain.name,
+    ...stateOf(at.state, at.reason),
+    persistent,
+    ...definitionOf(xml),
+  };
 }
 
 /** Of the host's capabilities; a daemon that gives none is known by its host's name. */
-export const machineUuidOf = (hostname: string, capabilities: string): string => xmlChild(xmlChild(parseXml(capabilities), 'host'), 'uuid')?.text ?? hostname;
+export const machineUuidOf = (hostname: string, capabilities: string): string =>
+  xmlChild(xmlChild(parseXml(capabilities), 'host'), 'uuid')?.text ?? hostname;
 
 /** Of full virtualisation on this architecture; `pc` and the like stand for another one on each host. */
 function machinesOf(capabilities: XmlElement, arch: string): readonly string[] {
-  const guests = capabilities.children.filter((guest) => guest.name === 'guest' && xmlChild(guest, 'os_type')?.text === 'hvm').map((guest) => xmlChild(guest, 'arch'));
+  const guests = capabilities.children
+    .filter((guest) => guest.name === 'guest' && xmlChild(guest, 'os_type')?.text === 'hvm')
+    .map((guest) => xmlChild(guest, 'arch'));
   const own = guests.find((each) => each?.attributes.get('name') === arch);
-  return (own?.children ?? []).filter(({ name, attributes }) => name === 'machine' && !attributes.has('canonical')).map(({ text }) => text);
+  return (own?.children ?? [])
+    .filter(({ name, attributes }) => name === 'machine' && !attributes.has('canonical'))
+    .map(({ text }) => text);
 }
 
-export function factsOf(hostname: string, capabilities: string, versions: { readonly libvirt: string; readonly qemu: string }, node: { readonly cpus: number; readonly memoryBytes: number }): HostFacts {
+export function factsOf(
+  hostname: string,
+  capabilities: string,
+  versions: { readonly libvirt: string; readonly qemu: string },
+  node: { readonly cpus: number; readonly memoryBytes: number },
+): HostFacts {
   const root = parseXml(capabilities);
   const host = xmlChild(root, 'host');
   const cpu = xmlChild(host, 'cpu');
@@ -106,7 +159,12 @@ export function factsOf(hostname: string, capabilities: string, versions: { read
     machineUuid: machineUuidOf(hostname, capabilities),
     libvirtVersion: versions.libvirt,
     qemuVersion: versions.qemu,
-    cpu: { arch: xmlAt(cpu, 'arch')?.text ?? '', model: xmlAt(cpu, 'model')?.text ?? '', vendor: xmlAt(cpu, 'vendor')?.text ?? '', threads: node.cpus },
+    cpu: {
+      arch: xmlAt(cpu, 'arch')?.text ?? '',
+      model: xmlAt(cpu, 'model')?.text ?? '',
+      vendor: xmlAt(cpu, 'vendor')?.text ?? '',
+      threads: node.cpus,
+    },
     memoryBytes: node.memoryBytes,
     machines: machinesOf(root, xmlAt(cpu, 'arch')?.text ?? ''),
   };
@@ -115,7 +173,13 @@ export function factsOf(hostname: string, capabilities: string, versions: { read
 const figure = (params: TypedParams, name: string): number => Number(params.get(name) ?? 0);
 
 /** A running migration job's figures; undefined for no job or one of another kind. */
-export function sampleOf({ type, params }: { readonly type: number; readonly params: TypedParams }): JobSample | undefined {
+export function sampleOf({
+  type,
+  params,
+}: {
+  readonly type: number;
+  readonly params: TypedParams;
+}): JobSample | undefined {
   if (type !== VIR_DOMAIN_JOB.BOUNDED && type !== VIR_DOMAIN_JOB.UNBOUNDED) return undefined;
   return {
     processedBytes: figure(params, 'data_processed'),
@@ -125,15 +189,34 @@ export function sampleOf({ type, params }: { readonly type: number; readonly par
     throughputBytesPerSecond: figure(params, 'memory_bps') + figure(params, 'disk_bps'),
     iteration: figure(params, 'memory_iteration'),
     elapsedMs: figure(params, 'time_elapsed'),
-    ...(params.has('memory_total') ? { memory: { totalBytes: figure(params, 'memory_total'), remainingBytes: figure(params, 'memory_remaining'), sentBytes: figure(params, 'memory_processed') } } : {}),
-    ...(figure(params, 'disk_total') > 0 ? { disk: { totalBytes: figure(params, 'disk_total'), remainingBytes: figure(params, 'disk_remaining') } } : {}),
+    ...(params.has('memory_total')
+      ? {
+          memory: {
+            totalBytes: figure(params, 'memory_total'),
+            remainingBytes: figure(params, 'memory_remaining'),
+            sentBytes: figure(params, 'memory_processed'),
+          },
+        }
+      : {}),
+    ...(figure(params, 'disk_total') > 0
+      ? { disk: { totalBytes: figure(params, 'disk_total'), remainingBytes: figure(params, 'disk_remaining') } }
+      : {}),
     throttlePercent: figure(params, 'auto_converge_throttle'),
     postCopyFaults: figure(params, 'memory_postcopy_requests'),
   };
 }
 
-/** What was sent for the memory; of disks libvirt counts the places it passed, empty ones too, so they are left out here. */
-export function completedOf({ type, params }: { readonly type: number; readonly params: TypedParams }): CompletedJob | undefined {
+/**
+ * What was sent for the memory; of disks libvirt counts the places it passed, empty ones too, so they are left out
+ * here.
+ */
+export function completedOf({
+  type,
+  params,
+}: {
+  readonly type: number;
+  readonly params: TypedParams;
+}): CompletedJob | undefined {
   if (type !== VIR_DOMAIN_JOB.COMPLETED) return undefined;
   return { downtimeMs: figure(params, 'downtime'), transferredBytes: figure(params, 'memory_processed') };
 }

@@ -1,9 +1,19 @@
 /**
- * Which files the definitions of a host name, and which images their chains lead to: running or not, both definitions, snapshots too. What a
+ * Which files the definitions of a host name, and which images their chains lead to: running or not, both
+ * definitions, snapshots too. What a
  * use means for a move is decided elsewhere.
  */
 import { FerryError, normalPath, vmUuid, type FileRole, type FileUse, type HostUses } from '@ferry/core';
-import { LibvirtError, parseXml, VIR_DOMAIN_XML, VIR_ERR, xmlChild, type DomainRef, type HostSession, type XmlElement } from '@ferry/libvirt';
+import {
+  LibvirtError,
+  parseXml,
+  VIR_DOMAIN_XML,
+  VIR_ERR,
+  xmlChild,
+  type DomainRef,
+  type HostSession,
+  type XmlElement,
+} from '@ferry/libvirt';
 import { longestChain, namedChain } from './chains.ts';
 import { unlessUnsupported } from './failure.ts';
 import { everyPool, fileOf, folderOf, isCode, lookAnew, volumeNamed, type PoolLender } from './pool-lending.ts';
@@ -17,14 +27,18 @@ type Named = Omit<FileUse, 'vm'> & { /** What lies below is to be read from the 
 
 export async function filesInUse(session: HostSession, pools: PoolLender, signal: AbortSignal): Promise<HostUses> {
   const domains = await session.domains(0, { signal });
-  const folders = new Map((await everyPool(session, signal)).flatMap(({ name, path }) => (path === undefined ? [] : [[name, path] as const])));
+  const folders = new Map(
+    (await everyPool(session, signal)).flatMap(({ name, path }) => (path === undefined ? [] : [[name, path] as const])),
+  );
   await using images = imageReader(session, pools, signal);
   const files: FileUse[] = [];
   const untold: { readonly vm: FileUse['vm']; readonly path: string }[] = [];
 
   const ask = async (domain: DomainRef): Promise<void> => {
     const vm = { uuid: vmUuid(domain.uuid), name: domain.name };
-    const named = (await definitionsOf(session, domain, signal)).flatMap(({ xml, live }) => namedIn(parseXml(xml), live, folders));
+    const named = (await definitionsOf(session, domain, signal)).flatMap(({ xml, live }) =>
+      namedIn(parseXml(xml), live, folders),
+    );
     const implied = [savePath(domain.name), ...tpmPaths(domain.uuid)].map((path): Named => ({ path, as: 'state' }));
     for (const { chained, ...file } of [...named, ...implied]) {
       files.push({ ...file, path: normalPath(file.path), vm });
@@ -34,7 +48,8 @@ export async function filesInUse(session: HostSession, pools: PoolLender, signal
       for (const path of below ?? []) files.push({ path: normalPath(path), as: 'base', vm });
     }
   };
-  for (let at = 0; at < domains.length; at += atOnce) await Promise.all(domains.slice(at, at + atOnce).map((domain) => unlessGone(() => ask(domain))));
+  for (let at = 0; at < domains.length; at += atOnce)
+    await Promise.all(domains.slice(at, at + atOnce).map((domain) => unlessGone(() => ask(domain))));
   return { files, untold };
 }
 
@@ -48,11 +63,16 @@ async function unlessGone(ask: () => Promise<void>): Promise<void> {
 }
 
 /** Of a domain that runs both; those in its snapshots, too. */
-async function definitionsOf(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<readonly { readonly xml: string; readonly live: boolean }[]> {
+async function definitionsOf(
+  session: HostSession,
+  domain: DomainRef,
+  signal: AbortSignal,
+): Promise<readonly { readonly xml: string; readonly live: boolean }[]> {
   const runs = domain.id >= 0;
   const found = [{ xml: await session.domainXml(domain, 0, { signal }), live: runs }];
   if (runs) found.push({ xml: await session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }), live: false });
-  for (const snapshot of (await unlessUnsupported(() => session.domainSnapshots(domain, 0, { signal }))) ?? []) found.push({ xml: await session.snapshotXml(snapshot, 0, { signal }), live: false });
+  for (const snapshot of (await unlessUnsupported(() => session.domainSnapshots(domain, 0, { signal }))) ?? [])
+    found.push({ xml: await session.snapshotXml(snapshot, 0, { signal }), live: false });
   return found;
 }
 
@@ -62,7 +82,9 @@ const isPath = (text: string | undefined): text is string => text?.startsWith('/
 function namedIn(root: XmlElement, live: boolean, folders: ReadonlyMap<string, string>): readonly Named[] {
   const within = (element: XmlElement, as: FileRole, more: Partial<Named> = {}): readonly Named[] => [
     ...[...element.attributes.values(), element.text].filter(isPath).map((path) => ({ path, as, ...more })),
-    ...element.children.flatMap((child) => (child.name === 'backingStore' ? within(child, 'base') : within(child, as, more))),
+    ...element.children.flatMap((child) =>
+      child.name === 'backingStore' ? within(child, 'base') : within(child, as, more),
+    ),
   ];
   const ofDisk = (disk: XmlElement): readonly Named[] => {
     const source = xmlChild(disk, 'source');
@@ -74,17 +96,26 @@ function namedIn(root: XmlElement, live: boolean, folders: ReadonlyMap<string, s
       ...(xmlChild(disk, 'readonly') === undefined ? {} : { readOnly: true as const }),
       ...(xmlChild(disk, 'shareable') === undefined ? {} : { shareable: true as const }),
       // a domain that runs tells its chain itself
-      ...((xmlChild(disk, 'driver')?.attributes.get('type') ?? 'raw') === 'raw' || (live && namedChain(disk)?.ended === true) ? {} : { chained: true as const }),
+      ...((xmlChild(disk, 'driver')?.attributes.get('type') ?? 'raw') === 'raw' ||
+      (live && namedChain(disk)?.ended === true)
+        ? {}
+        : { chained: true as const }),
     };
     const own = source === undefined ? [] : [...[...source.attributes.values()].filter(isPath), ...volume];
     return [
       ...own.map((path) => ({ path, as: 'disk' as const, ...more })),
-      ...disk.children.flatMap((child) => (child.name === 'source' ? child.children.flatMap((each) => within(each, 'disk')) : within(child, child.name === 'backingStore' ? 'base' : 'disk'))),
+      ...disk.children.flatMap((child) =>
+        child.name === 'source'
+          ? child.children.flatMap((each) => within(each, 'disk'))
+          : within(child, child.name === 'backingStore' ? 'base' : 'disk'),
+      ),
     ];
   };
   return root.children.flatMap((child): readonly Named[] => {
-    if (child.name === 'devices') return child.children.flatMap((device) => (device.name === 'disk' ? ofDisk(device) : within(device, 'other')));
-    if (child.name === 'os') return child.children.flatMap((each) => within(each, each.name === 'nvram' ? 'state' : 'other'));
+    if (child.name === 'devices')
+      return child.children.flatMap((device) => (device.name === 'disk' ? ofDisk(device) : within(device, 'other')));
+    if (child.name === 'os')
+      return child.children.flatMap((each) => within(each, each.name === 'nvram' ? 'state' : 'other'));
     if (child.name === 'domain' || child.name === 'inactiveDomain') return namedIn(child, false, folders);
     // of a snapshot: the images made by it
     if (root.name === 'domainsnapshot' && child.name === 'disks') return child.children.flatMap(ofDisk);
@@ -95,7 +126,10 @@ function namedIn(root: XmlElement, live: boolean, folders: ReadonlyMap<string, s
 /** Reads chains out of images, each image once; the folders are lent until all are read. */
 function imageReader(session: HostSession, pools: PoolLender, signal: AbortSignal) {
   const lent = new AsyncDisposableStack();
-  type Look = { readonly kind: 'image'; readonly below: string | undefined } | { readonly kind: 'none' } | { readonly kind: 'untold' };
+  type Look =
+    | { readonly kind: 'image'; readonly below: string | undefined }
+    | { readonly kind: 'none' }
+    | { readonly kind: 'untold' };
   const folders = new Map<string, ReturnType<PoolLender['lend']>>();
   const looks = new Map<string, Promise<Look>>();
 
@@ -128,7 +162,7 @@ function imageReader(session: HostSession, pools: PoolLender, signal: AbortSigna
     /** Nearest first; undefined when that cannot be told. */
     async below(top: string): Promise<readonly string[] | undefined> {
       const chain: string[] = [];
-      for (let at: string | undefined = normalPath(top); at !== undefined; ) {
+      for (let at: string | undefined = normalPath(top); at !== undefined;) {
         const look: Promise<Look> = looks.get(at) ?? read(at);
         looks.set(at, look);
         const seen = await look;

@@ -8,7 +8,10 @@ const letters = '0123456789abcdefghijklmnopqrstuvwxyz';
 
 export interface VirtualClock extends Clock, Disposable {}
 
-export function virtualClock({ startMs, seed = 1 }: { readonly startMs?: number; readonly seed?: number } = {}): VirtualClock {
+export function virtualClock({
+  startMs,
+  seed = 1,
+}: { readonly startMs?: number; readonly seed?: number } = {}): VirtualClock {
   let draws = 0;
   const random = (limit: number): number => Math.floor(drawn(seed, (draws += 1)) * limit);
   const hex = (length: number): string => Array.from({ length }, () => random(16).toString(16)).join('');

@@ -35,7 +35,8 @@ export function simulatedDriver(world: SimulatedWorld, host: SimulatedHost): Mig
   const leaving = (uuid: VmUuid): Job => {
     find(uuid);
     const job = world.jobOf(host, uuid);
-    if (job === undefined || job.from !== host) throw new Error('Requested operation is not valid: no migration job is active');
+    if (job === undefined || job.from !== host)
+      throw new Error('Requested operation is not valid: no migration job is active');
     return job;
   };
   /** The guest ends here, and with it what was to move it before it runs elsewhere. */
@@ -57,35 +58,64 @@ export function simulatedDriver(world: SimulatedWorld, host: SimulatedHost): Mig
     async perform(request, signal) {
       const domain = find(request.uuid);
       const target = world.byUri(request.destinationUri);
-      if (target?.reachable !== true) return { failure: { outcome: 'refused', message: `unable to connect to server at '${request.destinationUri}'`, notReached: true } };
-      if (world.jobOf(host, request.uuid) !== undefined) return { failure: { outcome: 'refused', message: 'another migration job is already running' } };
+      if (target?.reachable !== true)
+        return {
+          failure: {
+            outcome: 'refused',
+            message: `unable to connect to server at '${request.destinationUri}'`,
+            notReached: true,
+          },
+        };
+      if (world.jobOf(host, request.uuid) !== undefined)
+        return { failure: { outcome: 'refused', message: 'another migration job is already running' } };
       const there = target.domains.get(request.uuid);
-      if (there !== undefined && there.state !== 'shut-off') return { failure: { outcome: 'refused', message: `domain '${domain.name}' is already active on ${target.name}` } };
-      const missing = domain.disks.find(({ target: device, path }) => request.copyDisks.includes(device) && request.definition === undefined && !target.volumes.has(path));
-      if (missing !== undefined) return { failure: { outcome: 'refused', message: `cannot precreate storage for disk ${missing.target}` } };
+      if (there !== undefined && there.state !== 'shut-off')
+        return {
+          failure: { outcome: 'refused', message: `domain '${domain.name}' is already active on ${target.name}` },
+        };
+      const missing = domain.disks.find(
+        ({ target: device, path }) =>
+          request.copyDisks.includes(device) && request.definition === undefined && !target.volumes.has(path),
+      );
+      if (missing !== undefined)
+        return { failure: { outcome: 'refused', message: `cannot precreate storage for disk ${missing.target}` } };
       return result(world.begin(request, host, target), signal);
     },
     async openSide() {
       throw new Error('simulated hosts reach each other: there is no direct mode');
     },
-    async tune(uuid, { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, maxDowntimeMs }) {
+    async tune(
+      uuid,
+      { maxBandwidthMiBPerSecond, memoryBandwidthMiBPerSecond, postCopyBandwidthMiBPerSecond, maxDowntimeMs },
+    ) {
       const domain = find(uuid);
       const bandwidth = maxBandwidthMiBPerSecond ?? memoryBandwidthMiBPerSecond;
-      const limits = { ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }), ...(maxDowntimeMs === undefined ? {} : { downtimeMs: maxDowntimeMs }) };
-      const inPostCopy = postCopyBandwidthMiBPerSecond === undefined ? {} : { postCopyBytesPerSecond: postCopyBandwidthMiBPerSecond * mib };
+      const limits = {
+        ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
+        ...(maxDowntimeMs === undefined ? {} : { downtimeMs: maxDowntimeMs }),
+      };
+      const inPostCopy =
+        postCopyBandwidthMiBPerSecond === undefined
+          ? {}
+          : { postCopyBytesPerSecond: postCopyBandwidthMiBPerSecond * mib };
       Object.assign(domain.limits, limits);
       const job = world.jobOf(host, uuid);
       if (job?.from === host) world.steer(job, (transfer) => tune(transfer, { ...limits, ...inPostCopy }));
     },
     async startPostCopy(uuid) {
       const job = leaving(uuid);
-      if (job.request.transfer.postCopy !== true) throw new Error('Requested operation is not valid: post-copy was not enabled');
+      if (job.request.transfer.postCopy !== true)
+        throw new Error('Requested operation is not valid: post-copy was not enabled');
       world.steer(job, (transfer) => startPostCopy(transfer, job.link.latencyMs));
     },
     async recover({ uuid }, signal) {
       const job = leaving(uuid);
-      if (!job.broken) return { failure: { outcome: 'refused', message: 'QEMU reports migration is still running', stillRunning: true } };
-      if (!world.carries(job)) return { failure: { outcome: 'refused', message: 'unable to connect to the target', notReached: true } };
+      if (!job.broken)
+        return {
+          failure: { outcome: 'refused', message: 'QEMU reports migration is still running', stillRunning: true },
+        };
+      if (!world.carries(job))
+        return { failure: { outcome: 'refused', message: 'unable to connect to the target', notReached: true } };
       world.again(job);
       return result(job, signal);
     },
@@ -139,11 +169,19 @@ export function simulatedDriver(world: SimulatedWorld, host: SimulatedHost): Mig
       if (domain === undefined) return { kind: 'absent' };
       const { state, reason, persistent, completed } = domain;
       const job = world.jobOf(host, uuid);
-      return { kind: 'present', state, reason, persistent, migrating: job !== undefined && !job.broken, ...(completed === undefined ? {} : { completed }) };
+      return {
+        kind: 'present',
+        state,
+        reason,
+        persistent,
+        migrating: job !== undefined && !job.broken,
+        ...(completed === undefined ? {} : { completed }),
+      };
     },
     async abortJob(uuid) {
       const job = leaving(uuid);
-      if (job.transfer.phase === 'post-copy') throw new Error('Requested operation is not valid: cannot abort migration in post-copy mode');
+      if (job.transfer.phase === 'post-copy')
+        throw new Error('Requested operation is not valid: cannot abort migration in post-copy mode');
       world.steer(job, abort);
     },
     async remove(uuid, what) {

@@ -1,13 +1,32 @@
 /**
- * Hosts and guests of the simulated fleet, and the migrations between them over virtual time. It behaves as libvirt was seen to: which state
+ * Hosts and guests of the simulated fleet, and the migrations between them over virtual time. It behaves as libvirt
+ * was seen to: which state
  * each side shows in which phase, when the call ends, what is left behind. No decision about a migration is made here.
  */
-import { vmUuid, type CallFailure, type CompletedJob, type DomainState, type StateReason, type VmUuid, type VolumeFacts } from '@ferry/core';
+import {
+  vmUuid,
+  type CallFailure,
+  type CompletedJob,
+  type DomainState,
+  type StateReason,
+  type VmUuid,
+  type VolumeFacts,
+} from '@ferry/core';
 import type { Clock, HostChange, PerformRequest } from '@ferry/engine';
 import { createWatchers, type Watchers } from './changes.ts';
 import { capacityAt, fairShares, nextChange, windowMs, type Link } from './link.ts';
 import type { GuestMemory } from './memory.ts';
-import { abort, advance, beginTransfer, guestRuns, isOver, pauseGuest, wants, type Transfer, type TransferSettings } from './transfer.ts';
+import {
+  abort,
+  advance,
+  beginTransfer,
+  guestRuns,
+  isOver,
+  pauseGuest,
+  wants,
+  type Transfer,
+  type TransferSettings,
+} from './transfer.ts';
 
 export interface SimulatedDisk {
   /** Device, e.g. `vda`. */
@@ -90,11 +109,18 @@ export interface SimulatedWorld {
   tell(host: SimulatedHost, uuid: VmUuid, type?: Exclude<HostChange['type'], 'gap'>): void;
 }
 
-/** A link that is silent for so long breaks the stream: libvirt's keepalive and QEMU's connection, as they were seen to, ms. */
+/**
+ * A link that is silent for so long breaks the stream: libvirt's keepalive and QEMU's connection, as they were seen
+ * to, ms.
+ */
 const silenceMs = 28_500;
 const mib = 1_048_576;
 
-export function createWorld(clock: Clock, hosts: ReadonlyMap<string, SimulatedHost>, linkOf: (from: string, to: string) => Link): SimulatedWorld {
+export function createWorld(
+  clock: Clock,
+  hosts: ReadonlyMap<string, SimulatedHost>,
+  linkOf: (from: string, to: string) => Link,
+): SimulatedWorld {
   const startMs = clock.now();
   const jobs = new Set<Job>();
   let doneMs = 0;
@@ -108,7 +134,11 @@ export function createWorld(clock: Clock, hosts: ReadonlyMap<string, SimulatedHo
     show(job, before, tell);
     if (isOver(transfer) && !isOver(before)) {
       jobs.delete(job);
-      job.call.resolve(transfer.phase === 'done' ? undefined : { outcome: 'refused', message: 'operation aborted: migration out job: canceled by client' });
+      job.call.resolve(
+        transfer.phase === 'done'
+          ? undefined
+          : { outcome: 'refused', message: 'operation aborted: migration out job: canceled by client' },
+      );
     }
   };
 
@@ -131,7 +161,10 @@ export function createWorld(clock: Clock, hosts: ReadonlyMap<string, SimulatedHo
     for (const link of new Set([...jobs].map((job) => job.link))) {
       const capacity = capacityAt(link, atMs);
       const users = [...jobs].filter((job) => job.link === link && !job.broken);
-      const shares = fairShares(capacity, users.map(({ transfer }) => wants(transfer)));
+      const shares = fairShares(
+        capacity,
+        users.map(({ transfer }) => wants(transfer)),
+      );
       for (const [index, job] of users.entries()) {
         set(job, advance(job.transfer, ms, shares[index] ?? 0, link.latencyMs));
         if (capacity > 0) delete job.silentSinceMs;
@@ -159,7 +192,10 @@ export function createWorld(clock: Clock, hosts: ReadonlyMap<string, SimulatedHo
   };
 
   return {
-    hosts, nowMs, catchUp, tell,
+    hosts,
+    nowMs,
+    catchUp,
+    tell,
     byUri: (uri) => [...hosts.values()].find((host) => host.uri === uri),
     jobOf: (host, uuid) => [...jobs].find((job) => job.domain.uuid === uuid && (job.from === host || job.to === host)),
     begin(request, from, to) {
@@ -169,15 +205,44 @@ export function createWorld(clock: Clock, hosts: ReadonlyMap<string, SimulatedHo
       const ran = domain.state === 'running';
       const held = ran && !request.live;
       const disks = domain.disks.filter(({ target }) => request.copyDisks.includes(target));
-      const cap = request.maxBandwidthMiBPerSecond === undefined ? domain.limits.bandwidthBytesPerSecond : request.maxBandwidthMiBPerSecond * mib;
-      const inPostCopy = request.postCopyBandwidthMiBPerSecond === undefined ? {} : { postCopyBytesPerSecond: request.postCopyBandwidthMiBPerSecond * mib };
-      const settings = { downtimeMs: domain.limits.downtimeMs, ...(cap === undefined ? {} : { bandwidthBytesPerSecond: cap }), ...inPostCopy, ...(request.transfer.throttle === undefined ? {} : { throttle: request.transfer.throttle }) };
+      const cap =
+        request.maxBandwidthMiBPerSecond === undefined
+          ? domain.limits.bandwidthBytesPerSecond
+          : request.maxBandwidthMiBPerSecond * mib;
+      const inPostCopy =
+        request.postCopyBandwidthMiBPerSecond === undefined
+          ? {}
+          : { postCopyBytesPerSecond: request.postCopyBandwidthMiBPerSecond * mib };
+      const settings = {
+        downtimeMs: domain.limits.downtimeMs,
+        ...(cap === undefined ? {} : { bandwidthBytesPerSecond: cap }),
+        ...inPostCopy,
+        ...(request.transfer.throttle === undefined ? {} : { throttle: request.transfer.throttle }),
+      };
       const memory = ran ? domain.memory : { ...domain.memory, sets: [] };
       const begun = beginTransfer({ memory, disks, deviceMs: domain.deviceMs }, settings);
       const transfer = held ? pauseGuest(begun) : begun;
-      const incoming: SimulatedDomain = { ...domain, disks: arrivingDisks(request, domain), state: 'paused', reason: 'migration', persistent: to.domains.get(domain.uuid)?.persistent ?? false };
+      const incoming: SimulatedDomain = {
+        ...domain,
+        disks: arrivingDisks(request, domain),
+        state: 'paused',
+        reason: 'migration',
+        persistent: to.domains.get(domain.uuid)?.persistent ?? false,
+      };
       if (held) Object.assign(domain, { state: 'paused', reason: 'migration' });
-      const job: Job = { request, from, to, domain, incoming, link: linkOf(from.name, to.name), ran, transfer, suspended: false, broken: false, call: Promise.withResolvers() };
+      const job: Job = {
+        request,
+        from,
+        to,
+        domain,
+        incoming,
+        link: linkOf(from.name, to.name),
+        ran,
+        transfer,
+        suspended: false,
+        broken: false,
+        call: Promise.withResolvers(),
+      };
       to.domains.set(domain.uuid, incoming);
       jobs.add(job);
       tell(to, domain.uuid);
@@ -200,7 +265,8 @@ export function createWorld(clock: Clock, hosts: ReadonlyMap<string, SimulatedHo
 }
 
 /** The disks as the target's definition names them. */
-const arrivingDisks = ({ definition }: PerformRequest, { disks }: SimulatedDomain): readonly SimulatedDisk[] => (definition === undefined ? disks : (JSON.parse(definition.live) as Pick<SimulatedDomain, 'disks'>).disks);
+const arrivingDisks = ({ definition }: PerformRequest, { disks }: SimulatedDomain): readonly SimulatedDisk[] =>
+  definition === undefined ? disks : (JSON.parse(definition.live) as Pick<SimulatedDomain, 'disks'>).disks;
 
 /** What both hosts show of the VM once the transfer has come to another phase. */
 function show(job: Job, before: Transfer, tell: SimulatedWorld['tell']): void {
@@ -212,7 +278,8 @@ function show(job: Job, before: Transfer, tell: SimulatedWorld['tell']): void {
     Object.assign(incoming, runs ? { state: 'running', reason } : { state: 'paused', reason: 'user' });
     if (runs) tell(to, uuid, 'migration-resumed');
   };
-  if (phase === 'post-copy' && guestRuns(transfer) && !(before.phase === 'post-copy' && guestRuns(before))) arrives('post-copy');
+  if (phase === 'post-copy' && guestRuns(transfer) && !(before.phase === 'post-copy' && guestRuns(before)))
+    arrives('post-copy');
   if (phase === before.phase) return;
   switch (phase) {
     case 'switching':
@@ -227,10 +294,14 @@ function show(job: Job, before: Transfer, tell: SimulatedWorld['tell']): void {
       if (domain.reason === 'migration') Object.assign(domain, { state: 'running', reason: 'migration-canceled' });
       break;
     case 'done':
-      incoming.completed = { downtimeMs: Math.round(transfer.downtimeMs), transferredBytes: Math.round(transfer.sentBytes) };
+      incoming.completed = {
+        downtimeMs: Math.round(transfer.downtimeMs),
+        transferredBytes: Math.round(transfer.sentBytes),
+      };
       incoming.persistent ||= request.persist;
       arrives('migrated');
-      if (domain.persistent && !request.undefineSource) Object.assign(domain, { state: 'shut-off', reason: 'migrated' });
+      if (domain.persistent && !request.undefineSource)
+        Object.assign(domain, { state: 'shut-off', reason: 'migrated' });
       else from.domains.delete(uuid);
       break;
     case 'disks':
@@ -240,9 +311,20 @@ function show(job: Job, before: Transfer, tell: SimulatedWorld['tell']): void {
   for (const host of [from, to]) tell(host, uuid);
 }
 
-export const createHost = (spec: Pick<SimulatedHost, 'name'> & Partial<Pick<SimulatedHost, 'uri' | 'memoryBytes' | 'linkMbit' | 'sharedFolders'>>): SimulatedHost => ({
-  name: spec.name, uri: spec.uri ?? `qemu+tcp://${spec.name}/system`, memoryBytes: spec.memoryBytes ?? 64 * 1_024 * mib, ...(spec.linkMbit === undefined ? {} : { linkMbit: spec.linkMbit }),
-  sharedFolders: spec.sharedFolders ?? [], domains: new Map(), volumes: new Map(), watchers: createWatchers(), connections: new Set(), reachable: true,
+export const createHost = (
+  spec: Pick<SimulatedHost, 'name'> &
+    Partial<Pick<SimulatedHost, 'uri' | 'memoryBytes' | 'linkMbit' | 'sharedFolders'>>,
+): SimulatedHost => ({
+  name: spec.name,
+  uri: spec.uri ?? `qemu+tcp://${spec.name}/system`,
+  memoryBytes: spec.memoryBytes ?? 64 * 1_024 * mib,
+  ...(spec.linkMbit === undefined ? {} : { linkMbit: spec.linkMbit }),
+  sharedFolders: spec.sharedFolders ?? [],
+  domains: new Map(),
+  volumes: new Map(),
+  watchers: createWatchers(),
+  connections: new Set(),
+  reachable: true,
 });
 
 export interface GuestSpec {
@@ -257,6 +339,24 @@ export interface GuestSpec {
   readonly agent?: boolean;
 }
 
-export const createDomain = ({ uuid, name, memory, deviceMs = 20, disks = [], state = 'running', agent = false }: GuestSpec): SimulatedDomain => ({
-  uuid: vmUuid(uuid), name, memory, deviceMs, disks, state, reason: state === 'running' ? 'booted' : state === 'paused' ? 'user' : 'other', persistent: true, autostart: false, agent, limits: { downtimeMs: 300 },
+export const createDomain = ({
+  uuid,
+  name,
+  memory,
+  deviceMs = 20,
+  disks = [],
+  state = 'running',
+  agent = false,
+}: GuestSpec): SimulatedDomain => ({
+  uuid: vmUuid(uuid),
+  name,
+  memory,
+  deviceMs,
+  disks,
+  state,
+  reason: state === 'running' ? 'booted' : state === 'paused' ? 'user' : 'other',
+  persistent: true,
+  autostart: false,
+  agent,
+  limits: { downtimeMs: 300 },
 });

@@ -1,5 +1,6 @@
 /**
- * Runs the grid of policies and prints it as lines of JSON: one per contender, then the verdict. `--quick` takes every third cell. For
+ * Runs the grid of policies and prints it as lines of JSON: one per contender, then the verdict. `--quick` takes
+ * every third cell. For
  * bench/src/converge-simulated.ts, which uses the product from outside.
  */
 import { parseArgs } from 'node:util';

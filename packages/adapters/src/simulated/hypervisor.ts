@@ -1,11 +1,21 @@
 /**
- * A fleet that is nowhere: the engine's hypervisor port over simulated hosts, guests and links. Definitions are JSON in place of XML, with
- * what a simulated guest has. For planning, comparing policies and tests; it has no direct mode, no snapshots and no files beside disks.
+ * A fleet that is nowhere: the engine's hypervisor port over simulated hosts, guests and links. Definitions are JSON
+ * in place of XML, with
+ * what a simulated guest has. For planning, comparing policies and tests; it has no direct mode, no snapshots and no
+ * files beside disks.
  */
 import { FerryError, noNeeds, vmUuid, type Instance, type VmFacts } from '@ferry/core';
 import type { Clock, DefinitionDriver, HostInventory, HostLink, Hypervisor } from '@ferry/engine';
 import { simulatedDriver } from './driver.ts';
-import { createDomain, createHost, createWorld, type GuestSpec, type SimulatedDomain, type SimulatedHost, type SimulatedWorld } from './fleet.ts';
+import {
+  createDomain,
+  createHost,
+  createWorld,
+  type GuestSpec,
+  type SimulatedDomain,
+  type SimulatedHost,
+  type SimulatedWorld,
+} from './fleet.ts';
 import { steadyLink, type Link } from './link.ts';
 import { putVolume, simulatedFiles, simulatedStorage } from './storage.ts';
 
@@ -16,7 +26,10 @@ export interface SimulatedFleetOptions {
   readonly clock: Clock;
   readonly hosts: readonly Parameters<typeof createHost>[0][];
   readonly guests: readonly GuestSpec[];
-  /** Between two hosts, by their names; one link may serve many, who share it then. One link of 1 GiB/s for all by default. */
+  /**
+   * Between two hosts, by their names; one link may serve many, who share it then. One link of 1 GiB/s for all by
+   * default.
+   */
   readonly links?: (from: string, to: string) => Link;
 }
 
@@ -53,11 +66,21 @@ export function simulatedHypervisor({ clock, hosts: specs, guests, links }: Simu
       describeDefinition: (json) => factsOf(read(json)),
       identityOfDefinition: (json) => {
         const { uuid, name, disks } = read(json);
-        return { uuid, name, disks: Object.fromEntries(disks.map(({ target, path }) => [target, path])), needs: noNeeds };
+        return {
+          uuid,
+          name,
+          disks: Object.fromEntries(disks.map(({ target, path }) => [target, path])),
+          needs: noNeeds,
+        };
       },
       rewriteDefinition: (json, { disks = {} }) => {
         const domain = read(json);
-        return JSON.stringify({ ...domain, disks: domain.disks.flatMap((disk) => (disks[disk.target] === null ? [] : [{ ...disk, path: disks[disk.target] ?? disk.path }])) });
+        return JSON.stringify({
+          ...domain,
+          disks: domain.disks.flatMap((disk) =>
+            disks[disk.target] === null ? [] : [{ ...disk, path: disks[disk.target] ?? disk.path }],
+          ),
+        });
       },
     },
     cutOff(name) {
@@ -73,12 +96,46 @@ export function simulatedHypervisor({ clock, hosts: specs, guests, links }: Simu
 const read = (json: string): SimulatedDomain => JSON.parse(json) as SimulatedDomain;
 
 const factsOf = ({ autostart, persistent, disks }: SimulatedDomain): VmFacts => ({
-  saved: false, autostart, persistent, stateFiles: [], statePlaces: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
-  disks: disks.map(({ target, path, capacityBytes, bytes }) => ({ target, device: 'disk', type: 'file', source: path, format: 'raw', readOnly: false, capacityBytes, allocationBytes: bytes, backing: [] })),
+  saved: false,
+  autostart,
+  persistent,
+  stateFiles: [],
+  statePlaces: [],
+  nvram: false,
+  hostDevices: 0,
+  snapshots: 0,
+  externalSnapshots: false,
+  checkpoints: 0,
+  needs: noNeeds,
+  disks: disks.map(({ target, path, capacityBytes, bytes }) => ({
+    target,
+    device: 'disk',
+    type: 'file',
+    source: path,
+    format: 'raw',
+    readOnly: false,
+    capacityBytes,
+    allocationBytes: bytes,
+    backing: [],
+  })),
 });
 
 const instanceOf = ({ uuid, name, state, reason, persistent, memory, disks }: SimulatedDomain): Instance => ({
-  uuid, name, state, reason, persistent, memoryBytes: memory.totalBytes, vcpus, disks: disks.map(({ target, path }) => ({ target, device: 'disk', type: 'file', source: path, format: 'raw', readOnly: false })),
+  uuid,
+  name,
+  state,
+  reason,
+  persistent,
+  memoryBytes: memory.totalBytes,
+  vcpus,
+  disks: disks.map(({ target, path }) => ({
+    target,
+    device: 'disk',
+    type: 'file',
+    source: path,
+    format: 'raw',
+    readOnly: false,
+  })),
 });
 
 function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
@@ -96,7 +153,12 @@ function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
     migration: simulatedDriver(world, host),
     definitions: definitionsOf(world, host),
     storage: simulatedStorage(world.hosts, host),
-    resources: { look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Map() }), read: async () => ({ xml: '' }), create: async () => {}, remove: async () => {} },
+    resources: {
+      look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Map() }),
+      read: async () => ({ xml: '' }),
+      create: async () => {},
+      remove: async () => {},
+    },
     files: simulatedFiles(world.hosts, host),
   };
 }
@@ -108,7 +170,10 @@ function answers(world: SimulatedWorld, host: SimulatedHost): void {
 
 function inventoryOf(world: SimulatedWorld, host: SimulatedHost): HostInventory {
   const freeMemoryBytes = (): number => {
-    const used = [...host.domains.values()].reduce((sum, { state, memory }) => sum + (state === 'shut-off' ? 0 : memory.totalBytes), 0);
+    const used = [...host.domains.values()].reduce(
+      (sum, { state, memory }) => sum + (state === 'shut-off' ? 0 : memory.totalBytes),
+      0,
+    );
     return Math.max(0, host.memoryBytes - used);
   };
   return {
@@ -119,8 +184,14 @@ function inventoryOf(world: SimulatedWorld, host: SimulatedHost): HostInventory 
     async facts() {
       answers(world, host);
       return {
-        hostname: host.name, machineUuid: `simulated-${host.name}`, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: 'simulated', vendor: '', threads: 64 },
-        memoryBytes: host.memoryBytes, freeMemoryBytes: freeMemoryBytes(), ...(host.linkMbit === undefined ? {} : { linkMbit: host.linkMbit }),
+        hostname: host.name,
+        machineUuid: `simulated-${host.name}`,
+        libvirtVersion: '9.0.0',
+        qemuVersion: '7.2.0',
+        cpu: { arch: 'x86_64', model: 'simulated', vendor: '', threads: 64 },
+        memoryBytes: host.memoryBytes,
+        freeMemoryBytes: freeMemoryBytes(),
+        ...(host.linkMbit === undefined ? {} : { linkMbit: host.linkMbit }),
       };
     },
     async machineUuid() {
@@ -154,14 +225,25 @@ function definitionsOf(world: SimulatedWorld, host: SimulatedHost): DefinitionDr
     describe: async (uuid) => factsOf(find(uuid)),
     async filesInUse() {
       answers(world, host);
-      return { files: [...host.domains.values()].flatMap(({ uuid, name, disks }) => disks.map(({ path }) => ({ path, as: 'disk' as const, vm: { uuid, name } }))), untold: [] };
+      return {
+        files: [...host.domains.values()].flatMap(({ uuid, name, disks }) =>
+          disks.map(({ path }) => ({ path, as: 'disk' as const, vm: { uuid, name } })),
+        ),
+        untold: [],
+      };
     },
     read: async (uuid) => JSON.stringify(find(uuid)),
     readMigratable: async (uuid) => JSON.stringify(find(uuid)),
     async write(json) {
       answers(world, host);
       const domain = read(json);
-      host.domains.set(domain.uuid, { ...domain, state: 'shut-off', reason: 'other', persistent: true, autostart: false });
+      host.domains.set(domain.uuid, {
+        ...domain,
+        state: 'shut-off',
+        reason: 'other',
+        persistent: true,
+        autostart: false,
+      });
       world.tell(host, domain.uuid);
     },
     dropSaved: async () => {},
@@ -178,8 +260,24 @@ function definitionsOf(world: SimulatedWorld, host: SimulatedHost): DefinitionDr
     async startHelper({ uuid, name, disks }) {
       answers(world, host);
       if (host.domains.has(uuid)) return;
-      const held = disks.map(({ target, path, sizeBytes }) => ({ target, path, capacityBytes: sizeBytes, bytes: host.volumes.get(path)?.allocationBytes ?? sizeBytes, writeBytesPerSecond: 0 }));
-      host.domains.set(uuid, { ...createDomain({ uuid, name, host: host.name, memory: { totalBytes: 1_048_576, sets: [] }, disks: held, state: 'paused' }), persistent: false });
+      const held = disks.map(({ target, path, sizeBytes }) => ({
+        target,
+        path,
+        capacityBytes: sizeBytes,
+        bytes: host.volumes.get(path)?.allocationBytes ?? sizeBytes,
+        writeBytesPerSecond: 0,
+      }));
+      host.domains.set(uuid, {
+        ...createDomain({
+          uuid,
+          name,
+          host: host.name,
+          memory: { totalBytes: 1_048_576, sets: [] },
+          disks: held,
+          state: 'paused',
+        }),
+        persistent: false,
+      });
       world.tell(host, uuid);
     },
   };

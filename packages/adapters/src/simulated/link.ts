@@ -1,10 +1,14 @@
 /**
- * A network link of the simulated fleet: what it carries as a function of virtual time, and how the transfers on it share that. Pure; its
+ * A network link of the simulated fleet: what it carries as a function of virtual time, and how the transfers on it
+ * share that. Pure; its
  * fluctuation is drawn from a seed, so the same link at the same time always carries the same.
  */
 
 export interface Link {
-  /** What it carries, bytes per second, from `fromMs` of virtual time on; in order. Before the first entry it carries what that says. */
+  /**
+   * What it carries, bytes per second, from `fromMs` of virtual time on; in order. Before the first entry it carries
+   * what that says.
+   */
   readonly capacity: readonly { readonly fromMs: number; readonly bytesPerSecond: number }[];
   /** One way, ms. */
   readonly latencyMs: number;
@@ -12,15 +16,23 @@ export interface Link {
   readonly noise?: { readonly share: number; readonly seed: number };
 }
 
-/** Length of a piece of time within which a link carries the same, ms; also the window over which QEMU estimates its bandwidth. */
+/**
+ * Length of a piece of time within which a link carries the same, ms; also the window over which QEMU estimates its
+ * bandwidth.
+ */
 export const windowMs = 100;
 
-export const steadyLink = (bytesPerSecond: number, latencyMs = 0.2): Link => ({ capacity: [{ fromMs: 0, bytesPerSecond }], latencyMs });
+export const steadyLink = (bytesPerSecond: number, latencyMs = 0.2): Link => ({
+  capacity: [{ fromMs: 0, bytesPerSecond }],
+  latencyMs,
+});
 
 /** Bytes per second at this moment. */
 export function capacityAt({ capacity, noise }: Link, atMs: number): number {
   const { bytesPerSecond = 0 } = capacity.findLast(({ fromMs }) => fromMs <= atMs) ?? capacity[0] ?? {};
-  return noise === undefined ? bytesPerSecond : bytesPerSecond * (1 - noise.share * drawn(noise.seed, Math.floor(atMs / windowMs)));
+  return noise === undefined
+    ? bytesPerSecond
+    : bytesPerSecond * (1 - noise.share * drawn(noise.seed, Math.floor(atMs / windowMs)));
 }
 
 /** The next moment at which the link may carry something else. */

@@ -1,7 +1,10 @@
 /**
- * A guest's memory under migration: working sets that are written at their own rates, what of each is still to be sent, and what was written
- * since QEMU last read the dirty log. Pure. A set is swept evenly, so in T seconds min(bytes, rate * T) of it become dirty
- * (Akoush et al., MASCOTS'10). What was written last is written again last, so unsent pages and newly written ones are the same only as far as
+ * A guest's memory under migration: working sets that are written at their own rates, what of each is still to be
+ * sent, and what was written
+ * since QEMU last read the dirty log. Pure. A set is swept evenly, so in T seconds min(bytes, rate * T) of it become
+ * dirty
+ * (Akoush et al., MASCOTS'10). What was written last is written again last, so unsent pages and newly written ones
+ * are the same only as far as
  * the set is too small for both.
  */
 
@@ -19,7 +22,8 @@ export interface GuestMemory {
 }
 
 /** Bytes of the pages that are written within this time, each counted once: U(T). */
-export const writtenWithin = ({ sets }: GuestMemory, seconds: number): number => sum(sets.map(({ bytes, dirtyBytesPerSecond }) => Math.min(bytes, dirtyBytesPerSecond * seconds)));
+export const writtenWithin = ({ sets }: GuestMemory, seconds: number): number =>
+  sum(sets.map(({ bytes, dirtyBytesPerSecond }) => Math.min(bytes, dirtyBytesPerSecond * seconds)));
 
 /** Bytes to send, for the sets in their order; `still` is what nobody writes. */
 export interface Unsent {
@@ -34,7 +38,11 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
 export const contentBytes = ({ totalBytes, zeroBytes = 0 }: GuestMemory): number => totalBytes - zeroBytes;
 export const workingBytes = ({ sets }: GuestMemory): number => sum(sets.map(({ bytes }) => bytes));
 
-export const everything = (memory: GuestMemory): Unsent => ({ still: Math.max(0, contentBytes(memory) - workingBytes(memory)), zero: memory.zeroBytes ?? 0, sets: memory.sets.map(({ bytes }) => bytes) });
+export const everything = (memory: GuestMemory): Unsent => ({
+  still: Math.max(0, contentBytes(memory) - workingBytes(memory)),
+  zero: memory.zeroBytes ?? 0,
+  sets: memory.sets.map(({ bytes }) => bytes),
+});
 
 /** Bytes that have to travel; zero pages do not. */
 export const toSend = ({ still, sets }: Unsent): number => still + sum(sets);
@@ -49,11 +57,22 @@ export function sendSome(unsent: Unsent, bytes: number): Unsent {
 }
 
 /** `dirtied` after so many seconds more. `speed`: 1 for a guest that is not slowed down, 0 for a paused one. */
-export const dirtySome = ({ sets }: GuestMemory, dirtied: readonly number[], seconds: number, speed: number): readonly number[] =>
-  sets.map(({ bytes, dirtyBytesPerSecond }, index) => Math.min(bytes, (dirtied[index] ?? 0) + dirtyBytesPerSecond * speed * seconds));
+export const dirtySome = (
+  { sets }: GuestMemory,
+  dirtied: readonly number[],
+  seconds: number,
+  speed: number,
+): readonly number[] =>
+  sets.map(({ bytes, dirtyBytesPerSecond }, index) =>
+    Math.min(bytes, (dirtied[index] ?? 0) + dirtyBytesPerSecond * speed * seconds),
+  );
 
 /** The dirty log is read: what is to be sent now, and how much of it is new. */
-export function synchronise({ sets }: GuestMemory, unsent: Unsent, dirtied: readonly number[]): { readonly unsent: Unsent; readonly newBytes: number } {
+export function synchronise(
+  { sets }: GuestMemory,
+  unsent: Unsent,
+  dirtied: readonly number[],
+): { readonly unsent: Unsent; readonly newBytes: number } {
   const merged = sets.map(({ bytes }, index) => Math.min(bytes, (unsent.sets[index] ?? 0) + (dirtied[index] ?? 0)));
   return { unsent: { ...unsent, sets: merged }, newBytes: sum(merged) - sum(unsent.sets) };
 }

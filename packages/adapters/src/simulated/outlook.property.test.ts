@@ -11,9 +11,18 @@ const watchMs = 1_800_000;
 const mib = 1_048_576;
 const ferry = presets.get('default') ?? assert.fail('no default');
 /** Takes no measure at all. */
-const leavesAlone = (initialMs: number): Policy => ({ ...ferry, name: 'none', downtime: { initialMs, limitMs: initialMs }, steps: [], postCopy: 'never' });
+const leavesAlone = (initialMs: number): Policy => ({
+  ...ferry,
+  name: 'none',
+  downtime: { initialMs, limitMs: initialMs },
+  steps: [],
+  postCopy: 'never',
+});
 /** What an exact instrument would read. */
-const reading = (memory: GuestMemory, seconds: number) => ({ seconds, bytesPerSecond: writtenWithin(memory, seconds) / seconds });
+const reading = (memory: GuestMemory, seconds: number) => ({
+  seconds,
+  bytesPerSecond: writtenWithin(memory, seconds) / seconds,
+});
 
 test('property: what is told beforehand of a guest that stays as it is comes true', () => {
   const seen = { converges: 0, 'at-risk': 0, 'does-not-converge': 0, unknown: 0 };
@@ -21,7 +30,18 @@ test('property: what is told beforehand of a guest that stays as it is comes tru
     fc.property(anySituation, fc.constantFrom(100, 300, 1_000), ({ rate, guest, steady }, budgetMs) => {
       const policy = leavesAlone(budgetMs);
       const { memory } = guest;
-      const { kind, text, latestMs = 0 } = outlook({ readings: [reading(memory, 1), reading(memory, 3)], memoryBytes: memory.totalBytes, diskBytes: 0, bandwidthBytesPerSecond: rate, policy, mayPostCopy: false });
+      const {
+        kind,
+        text,
+        latestMs = 0,
+      } = outlook({
+        readings: [reading(memory, 1), reading(memory, 3)],
+        memoryBytes: memory.totalBytes,
+        diskBytes: 0,
+        bandwidthBytesPerSecond: rate,
+        policy,
+        mayPostCopy: false,
+      });
       seen[kind] += 1;
       const { end, totalMs } = run({ guest, link: steady, policy, recoverable: false, watchMs });
       const told = `${Math.round(rate / mib)} MiB/s; ${text}\n${end} after ${Math.round(totalMs)} ms\n${JSON.stringify(guest)}`;

@@ -1,10 +1,33 @@
 /**
- * One simulated migration from its begin to its end under a policy, steered by core's convergence engine in the way a migration's step does:
- * a sample is followed, a decision is taken, the decision is carried out at once. Pure; for property tests and for the grid of policies.
+ * One simulated migration from its begin to its end under a policy, steered by core's convergence engine in the way a
+ * migration's step does:
+ * a sample is followed, a decision is taken, the decision is carried out at once. Pure; for property tests and for
+ * the grid of policies.
  */
-import { decide, follow, progressOf, type Course, type Decision, type JobSample, type MigrationProgress, type PolicyContent } from '@ferry/core';
+import {
+  decide,
+  follow,
+  progressOf,
+  type Course,
+  type Decision,
+  type JobSample,
+  type MigrationProgress,
+  type PolicyContent,
+} from '@ferry/core';
 import { capacityAt, nextChange, type Link } from './link.ts';
-import { abort, advance, beginTransfer, isOver, pauseGuest, releaseThrottle, sampleOf, startPostCopy, tune, type GuestModel, type Transfer } from './transfer.ts';
+import {
+  abort,
+  advance,
+  beginTransfer,
+  isOver,
+  pauseGuest,
+  releaseThrottle,
+  sampleOf,
+  startPostCopy,
+  tune,
+  type GuestModel,
+  type Transfer,
+} from './transfer.ts';
 
 export interface RunInput {
   readonly guest: GuestModel;
@@ -49,10 +72,29 @@ const mib = 1_048_576;
 /** Shutting a guest down and starting it elsewhere, ms. */
 const restartMs = 30_000;
 
-export function run({ guest, link, policy, recoverable, toldBytesPerSecond, unlimitedPostCopy, watchMs }: RunInput): Run {
+export function run({
+  guest,
+  link,
+  policy,
+  recoverable,
+  toldBytesPerSecond,
+  unlimitedPostCopy,
+  watchMs,
+}: RunInput): Run {
   const mayPostCopy = policy.postCopy === 'allowed' || (policy.postCopy === 'if-recoverable' && recoverable);
-  const cap = policy.bandwidthMiBPerSecond !== undefined ? policy.bandwidthMiBPerSecond * mib : policy.linkShare === undefined || toldBytesPerSecond === undefined ? undefined : policy.linkShare * toldBytesPerSecond;
-  let transfer = beginTransfer(guest, { downtimeMs: policy.downtime.initialMs, ...(cap === undefined ? {} : { bandwidthBytesPerSecond: cap, ...(unlimitedPostCopy === true ? {} : { postCopyBytesPerSecond: cap }) }), ...(policy.throttle === undefined ? {} : { throttle: policy.throttle }) });
+  const cap =
+    policy.bandwidthMiBPerSecond !== undefined
+      ? policy.bandwidthMiBPerSecond * mib
+      : policy.linkShare === undefined || toldBytesPerSecond === undefined
+        ? undefined
+        : policy.linkShare * toldBytesPerSecond;
+  let transfer = beginTransfer(guest, {
+    downtimeMs: policy.downtime.initialMs,
+    ...(cap === undefined
+      ? {}
+      : { bandwidthBytesPerSecond: cap, ...(unlimitedPostCopy === true ? {} : { postCopyBytesPerSecond: cap }) }),
+    ...(policy.throttle === undefined ? {} : { throttle: policy.throttle }),
+  });
   const sizeBytes = guest.memory.totalBytes + (guest.disks ?? []).reduce((sum, { bytes }) => sum + bytes, 0);
   const decisions: Decision[] = [];
   const looks: Look[] = [];
@@ -61,7 +103,11 @@ export function run({ guest, link, policy, recoverable, toldBytesPerSecond, unli
   let downtimeMs = policy.downtime.initialMs;
   let highestThrottle = 0;
   let poweredOff = false;
-  for (let lookMs = 0; !isOver(transfer) && transfer.elapsedMs < watchMs; lookMs += lookMs < firstMs ? lookEveryMs.first : lookEveryMs.later) {
+  for (
+    let lookMs = 0;
+    !isOver(transfer) && transfer.elapsedMs < watchMs;
+    lookMs += lookMs < firstMs ? lookEveryMs.first : lookEveryMs.later
+  ) {
     transfer = upTo(transfer, lookMs, link);
     highestThrottle = Math.max(highestThrottle, transfer.throttlePercent);
     if (isOver(transfer)) break;
@@ -71,7 +117,19 @@ export function run({ guest, link, policy, recoverable, toldBytesPerSecond, unli
     looks.push({ atMs: lookMs, sample, progress, linkBytesPerSecond: capacityAt(link, lookMs) });
     // a switch is told by an event, and after it nothing is steered
     if (transfer.phase !== 'disks' && transfer.phase !== 'pre-copy') continue;
-    const decision = decide(policy, course, { downtimeMs, sizeBytes, mayPostCopy, paused: transfer.pausedMs !== undefined, decisions, ...(policy.deadlineMs === undefined ? {} : { deadlineAt: policy.deadlineMs }) }, lookMs);
+    const decision = decide(
+      policy,
+      course,
+      {
+        downtimeMs,
+        sizeBytes,
+        mayPostCopy,
+        paused: transfer.pausedMs !== undefined,
+        decisions,
+        ...(policy.deadlineMs === undefined ? {} : { deadlineAt: policy.deadlineMs }),
+      },
+      lookMs,
+    );
     if (decision === undefined) continue;
     decisions.push(decision);
     if (decision.action.do === 'set-downtime') downtimeMs = decision.action.toMs;
@@ -80,9 +138,29 @@ export function run({ guest, link, policy, recoverable, toldBytesPerSecond, unli
   }
   const { elapsedMs, phase, pausedMs, faults, sentBytes } = transfer;
   const postCopied = decisions.some(({ action }) => action.do === 'post-copy');
-  const end = phase === 'aborted' ? (poweredOff ? 'powered-off' : 'given-up') : phase !== 'done' ? 'unfinished' : postCopied ? 'post-copy' : pausedMs === undefined ? 'pre-copy' : 'paused';
+  const end =
+    phase === 'aborted'
+      ? poweredOff
+        ? 'powered-off'
+        : 'given-up'
+      : phase !== 'done'
+        ? 'unfinished'
+        : postCopied
+          ? 'post-copy'
+          : pausedMs === undefined
+            ? 'pre-copy'
+            : 'paused';
   const extraMs = poweredOff ? restartMs : 0;
-  return { end, totalMs: elapsedMs + extraMs, downtimeMs: poweredOff ? restartMs : phase === 'done' ? transfer.downtimeMs : 0, highestThrottle, faults, sentBytes, decisions, looks };
+  return {
+    end,
+    totalMs: elapsedMs + extraMs,
+    downtimeMs: poweredOff ? restartMs : phase === 'done' ? transfer.downtimeMs : 0,
+    highestThrottle,
+    faults,
+    sentBytes,
+    decisions,
+    looks,
+  };
 }
 
 /** `untilMs`: of virtual time, which begins with the transfer. */
@@ -90,7 +168,12 @@ function upTo(before: Transfer, untilMs: number, link: Link): Transfer {
   let transfer = before;
   while (!isOver(transfer) && transfer.elapsedMs < untilMs - 1e-6) {
     const at = transfer.elapsedMs;
-    transfer = advance(transfer, Math.max(1e-3, Math.min(untilMs, nextChange(link, at)) - at), capacityAt(link, at), link.latencyMs);
+    transfer = advance(
+      transfer,
+      Math.max(1e-3, Math.min(untilMs, nextChange(link, at)) - at),
+      capacityAt(link, at),
+      link.latencyMs,
+    );
   }
   return transfer;
 }

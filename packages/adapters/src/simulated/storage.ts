@@ -1,4 +1,7 @@
-/** Storage of a simulated host: one pool of files for its own folder, and one for each folder that it shares with others. */
+/**
+ * Storage of a simulated host: one pool of files for its own folder, and one for each folder that it shares with
+ * others.
+ */
 import { FerryError } from '@ferry/core';
 import type { HostFiles, HostStorage } from '@ferry/engine';
 import type { SimulatedHost } from './fleet.ts';
@@ -7,7 +10,14 @@ export const ownFolder = '/pool';
 const roomBytes = 1e15;
 
 /** What every host sees of shared folders lies on all hosts that have the folder. */
-const seenBy = (hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost, folder: string): readonly SimulatedHost[] => (host.sharedFolders.includes(folder) ? [...hosts.values()].filter(({ sharedFolders }) => sharedFolders.includes(folder)) : [host]);
+const seenBy = (
+  hosts: ReadonlyMap<string, SimulatedHost>,
+  host: SimulatedHost,
+  folder: string,
+): readonly SimulatedHost[] =>
+  host.sharedFolders.includes(folder)
+    ? [...hosts.values()].filter(({ sharedFolders }) => sharedFolders.includes(folder))
+    : [host];
 
 const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
@@ -42,7 +52,8 @@ export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host
       answers();
       const path = `${folderNamed(pool)}/${name}`;
       if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
-      for (const each of seenBy(hosts, host, folderNamed(pool))) each.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
+      for (const each of seenBy(hosts, host, folderNamed(pool)))
+        each.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
     },
     async marker(action, folder, name) {
       answers();
@@ -50,7 +61,15 @@ export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host
       if (!folders.includes(folder)) return { folder: false, found: false };
       if (action === 'find') return { folder: true, found: host.volumes.has(path) };
       for (const each of seenBy(hosts, host, folder)) {
-        if (action === 'leave') each.volumes.set(path, { pool: nameOf(folder), name, path, format: 'raw', capacityBytes: 0, allocationBytes: 0 });
+        if (action === 'leave')
+          each.volumes.set(path, {
+            pool: nameOf(folder),
+            name,
+            path,
+            format: 'raw',
+            capacityBytes: 0,
+            allocationBytes: 0,
+          });
         else each.volumes.delete(path);
       }
       return { folder: true, found: true };
@@ -67,7 +86,17 @@ export function simulatedFiles(hosts: ReadonlyMap<string, SimulatedHost>, host: 
     async look(path) {
       answers();
       const volume = host.volumes.get(path);
-      return volume === undefined ? undefined : { path, sizeBytes: volume.capacityBytes, owner: 0, group: 0, mode: '0600', allocationBytes: volume.allocationBytes, ...(volume.modified === undefined ? {} : { modified: volume.modified }) };
+      return volume === undefined
+        ? undefined
+        : {
+            path,
+            sizeBytes: volume.capacityBytes,
+            owner: 0,
+            group: 0,
+            mode: '0600',
+            allocationBytes: volume.allocationBytes,
+            ...(volume.modified === undefined ? {} : { modified: volume.modified }),
+          };
     },
     async *read() {
       // nothing belongs to a guest beside its disks
@@ -82,7 +111,20 @@ export function simulatedFiles(hosts: ReadonlyMap<string, SimulatedHost>, host: 
 }
 
 /** The volume of a guest's disk is there before the guest is. */
-export function putVolume(hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost, disk: { readonly path: string; readonly capacityBytes: number; readonly bytes: number }): void {
+export function putVolume(
+  hosts: ReadonlyMap<string, SimulatedHost>,
+  host: SimulatedHost,
+  disk: { readonly path: string; readonly capacityBytes: number; readonly bytes: number },
+): void {
   const folder = folderOf(disk.path);
-  for (const each of seenBy(hosts, host, folder)) each.volumes.set(disk.path, { pool: folder === ownFolder ? 'default' : folder.slice(1).replaceAll('/', '-'), name: disk.path.slice(folder.length + 1), path: disk.path, format: 'raw', capacityBytes: disk.capacityBytes, allocationBytes: disk.bytes, modified: 'old' });
+  for (const each of seenBy(hosts, host, folder))
+    each.volumes.set(disk.path, {
+      pool: folder === ownFolder ? 'default' : folder.slice(1).replaceAll('/', '-'),
+      name: disk.path.slice(folder.length + 1),
+      path: disk.path,
+      format: 'raw',
+      capacityBytes: disk.capacityBytes,
+      allocationBytes: disk.bytes,
+      modified: 'old',
+    });
 }

@@ -1,19 +1,36 @@
 /**
- * What the default policy makes of real migrations: libvirt's figures as they were recorded from lab guests by "script/bench converge --traces",
+ * What the default policy makes of real migrations: libvirt's figures as they were recorded from lab guests by
+ * "script/bench converge --traces",
  * fed to the engine as if they came now. The first line of each file says what it is.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { decide, follow, presets, progressOf, type Course, type Decision, type JobSample, type MigrationProgress } from '@ferry/core';
+import {
+  decide,
+  follow,
+  presets,
+  progressOf,
+  type Course,
+  type Decision,
+  type JobSample,
+  type MigrationProgress,
+} from '@ferry/core';
 
 const folder = join(import.meta.dirname, 'traces');
 const samplesOf = (name: string): readonly JobSample[] =>
-  readFileSync(join(folder, `${name}.jsonl`), 'utf8').trim().split('\n').slice(1).map((line) => JSON.parse(line) as JobSample);
+  readFileSync(join(folder, `${name}.jsonl`), 'utf8')
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((line) => JSON.parse(line) as JobSample);
 
 /** Replays the trace. Measures do not act on it, so only what is decided first is telling. */
-function replay(name: string, policyName = 'default'): { readonly decisions: readonly Decision[]; readonly progress: readonly MigrationProgress[] } {
+function replay(
+  name: string,
+  policyName = 'default',
+): { readonly decisions: readonly Decision[]; readonly progress: readonly MigrationProgress[] } {
   const policy = presets.get(policyName);
   assert.ok(policy);
   let course: Course | undefined;
@@ -24,12 +41,24 @@ function replay(name: string, policyName = 'default'): { readonly decisions: rea
     course = follow(course, sample, now);
     progress.push(progressOf(sample, progress.at(-1), { course, budgetMs: policy.downtime.initialMs, now }));
     const set = decisions.findLast(({ action }) => action.do === 'set-downtime')?.action;
-    const decision = decide(policy, course, { downtimeMs: set?.do === 'set-downtime' ? set.toMs : policy.downtime.initialMs, sizeBytes: sample.totalBytes, mayPostCopy: policy.postCopy !== 'never', paused: false, decisions }, now);
+    const decision = decide(
+      policy,
+      course,
+      {
+        downtimeMs: set?.do === 'set-downtime' ? set.toMs : policy.downtime.initialMs,
+        sizeBytes: sample.totalBytes,
+        mayPostCopy: policy.postCopy !== 'never',
+        paused: false,
+        decisions,
+      },
+      now,
+    );
     if (decision !== undefined) decisions = [...decisions, decision];
   }
   return { decisions, progress };
 }
-const done = ({ decisions }: { readonly decisions: readonly Decision[] }): readonly string[] => decisions.map(({ action }) => (action.do === 'note' ? `note ${action.what}` : action.do));
+const done = ({ decisions }: { readonly decisions: readonly Decision[] }): readonly string[] =>
+  decisions.map(({ action }) => (action.do === 'note' ? `note ${action.what}` : action.do));
 
 test('one that converges is left alone', () => {
   assert.deepEqual(done(replay('converging')), []);
@@ -41,7 +70,10 @@ test('one that dirties more than the link carries goes to post-copy, in the firs
 
 test('a hot set that takes less than half a second gets the pause that it needs first, within the limit', () => {
   const { decisions } = replay('hot-set');
-  assert.deepEqual(decisions.slice(0, 1).map(({ action }) => action.do), ['set-downtime']);
+  assert.deepEqual(
+    decisions.slice(0, 1).map(({ action }) => action.do),
+    ['set-downtime'],
+  );
   for (const { action } of decisions) if (action.do === 'set-downtime') assert.ok(action.toMs <= 500);
 });
 
@@ -60,9 +92,14 @@ test('disks that are copied in time are nothing to speak of', () => {
 });
 
 test('no policy gives a transfer up that ends by itself, nor does anything to its guest but allow a longer pause', () => {
-  for (const name of ['converging', 'disk-copy']) for (const policyName of presets.keys()) {
-    assert.deepEqual(done(replay(name, policyName)).filter((action) => action !== 'set-downtime'), [], `${name} under ${policyName}`);
-  }
+  for (const name of ['converging', 'disk-copy'])
+    for (const policyName of presets.keys()) {
+      assert.deepEqual(
+        done(replay(name, policyName)).filter((action) => action !== 'set-downtime'),
+        [],
+        `${name} under ${policyName}`,
+      );
+    }
 });
 
 test('throttling that ends a migration in the end is left alone', () => {
@@ -78,7 +115,8 @@ test('the end lies within what was told of the time left, since the second pass 
     // decisions of the default have no part in it: the budget was libvirt's own
     for (const [index, { etaEarliestMs, etaLatestMs }] of replay(name, 'kubevirt').progress.entries()) {
       const sample = samples[index];
-      if (sample === undefined || sample.iteration < 2 || etaEarliestMs === undefined || etaLatestMs === undefined) continue;
+      if (sample === undefined || sample.iteration < 2 || etaEarliestMs === undefined || etaLatestMs === undefined)
+        continue;
       told += 1;
       held += sample.elapsedMs + etaEarliestMs <= endMs + 1_000 && endMs <= sample.elapsedMs + etaLatestMs ? 1 : 0;
     }
@@ -87,10 +125,16 @@ test('the end lies within what was told of the time left, since the second pass 
 });
 
 test('progress of every trace never runs backwards', () => {
-  const names = readdirSync(folder).filter((file) => file.endsWith('.jsonl')).map((file) => file.replace('.jsonl', ''));
+  const names = readdirSync(folder)
+    .filter((file) => file.endsWith('.jsonl'))
+    .map((file) => file.replace('.jsonl', ''));
   assert.ok(names.length >= 8);
   for (const name of names) {
     const percents = replay(name).progress.map(({ percent }) => percent);
-    assert.deepEqual(percents, percents.toSorted((a, b) => a - b), name);
+    assert.deepEqual(
+      percents,
+      percents.toSorted((a, b) => a - b),
+      name,
+    );
   }
 });

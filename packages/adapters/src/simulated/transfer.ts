@@ -1,13 +1,25 @@
 /**
- * One migration of one guest as QEMU 7.2 does it, advanced by virtual time: mirrors, passes over the memory, throttling, the switchover, post-copy.
- * Pure: `(transfer, time, what the link gives) -> transfer`. Only what a control plane can see or steer is here: no pages, no devices.
- * Source: migration/migration.c (migration_iteration_run, migration_update_counters) and migration/ram.c (ram_save_pending, migration_bitmap_sync,
+ * One migration of one guest as QEMU 7.2 does it, advanced by virtual time: mirrors, passes over the memory,
+ * throttling, the switchover, post-copy.
+ * Pure: `(transfer, time, what the link gives) -> transfer`. Only what a control plane can see or steer is here: no
+ * pages, no devices.
+ * Source: migration/migration.c (migration_iteration_run, migration_update_counters) and migration/ram.c
+ * (ram_save_pending, migration_bitmap_sync,
  * migration_trigger_throttle) of QEMU 7.2.
  */
 import type { JobSample } from '@ferry/core';
 import { copySome, startMirror, writesOf, type DiskModel, type Mirror } from './disks.ts';
 import { windowMs } from './link.ts';
-import { dirtySome, everything, remaining, sendSome, synchronise, toSend, type GuestMemory, type Unsent } from './memory.ts';
+import {
+  dirtySome,
+  everything,
+  remaining,
+  sendSome,
+  synchronise,
+  toSend,
+  type GuestMemory,
+  type Unsent,
+} from './memory.ts';
 
 export interface GuestModel {
   readonly memory: GuestMemory;
@@ -75,14 +87,34 @@ const almostNothing = 1e-6;
 export function beginTransfer(guest: GuestModel, settings: TransferSettings): Transfer {
   const mirrors = (guest.disks ?? []).map(startMirror);
   return {
-    guest, settings, mirrors, phase: mirrors.every(({ ready }) => ready) ? 'pre-copy' : 'disks', elapsedMs: 0, unsent: everything(guest.memory), dirtied: guest.memory.sets.map(() => 0), sentBytes: 0, iteration: 1,
-    estimateBytesPerSecond: 0, dirtyBytesPerSecond: 0, window: { startedMs: 0, sentBytes: 0 }, lookMs: 0, rates: { sinceMs: 0, sentBytes: 0, newBytes: 0 }, throttlePercent: 0, busyReads: 0, fixedMs: 0, downtimeMs: 0, faults: 0,
+    guest,
+    settings,
+    mirrors,
+    phase: mirrors.every(({ ready }) => ready) ? 'pre-copy' : 'disks',
+    elapsedMs: 0,
+    unsent: everything(guest.memory),
+    dirtied: guest.memory.sets.map(() => 0),
+    sentBytes: 0,
+    iteration: 1,
+    estimateBytesPerSecond: 0,
+    dirtyBytesPerSecond: 0,
+    window: { startedMs: 0, sentBytes: 0 },
+    lookMs: 0,
+    rates: { sinceMs: 0, sentBytes: 0, newBytes: 0 },
+    throttlePercent: 0,
+    busyReads: 0,
+    fixedMs: 0,
+    downtimeMs: 0,
+    faults: 0,
   };
 }
 
 export const isOver = ({ phase }: Transfer): boolean => phase === 'done' || phase === 'aborted';
 /** The guest runs, here or there. */
-export const guestRuns = ({ phase, pausedMs, fixedMs }: Transfer): boolean => phase === 'aborted' || phase === 'done' || (pausedMs === undefined && phase !== 'switching' && !(phase === 'post-copy' && fixedMs > 0));
+export const guestRuns = ({ phase, pausedMs, fixedMs }: Transfer): boolean =>
+  phase === 'aborted' ||
+  phase === 'done' ||
+  (pausedMs === undefined && phase !== 'switching' && !(phase === 'post-copy' && fixedMs > 0));
 
 /** What it would take of a link, bytes per second. The limit is not for the switch, and post-copy has its own. */
 export function wants({ phase, settings, mirrors, pausedMs }: Transfer): number {
@@ -110,7 +142,14 @@ function piece(transfer: Transfer, ms: number, rate: number, latencyMs: number):
     case 'disks':
       return copyDisks(transfer, Math.min(ms, windowMs), rate);
     case 'pre-copy':
-      return look(send(transfer, ms, Math.max(rate * 0.1, rate - (transfer.pausedMs === undefined ? writesOf(transfer.mirrors) : 0))), latencyMs);
+      return look(
+        send(
+          transfer,
+          ms,
+          Math.max(rate * 0.1, rate - (transfer.pausedMs === undefined ? writesOf(transfer.mirrors) : 0)),
+        ),
+        latencyMs,
+      );
     case 'switching':
     case 'post-copy':
       return finish(transfer, ms, rate, latencyMs);
@@ -121,34 +160,64 @@ function piece(transfer: Transfer, ms: number, rate: number, latencyMs: number):
 }
 
 function copyDisks(transfer: Transfer, ms: number, rate: number): Transfer {
-  const mirrors = copySome(transfer.mirrors, ms / 1_000, rate, { synchronous: transfer.settings.synchronousWrites === true, writes: transfer.pausedMs === undefined ? 1 : 0 });
+  const mirrors = copySome(transfer.mirrors, ms / 1_000, rate, {
+    synchronous: transfer.settings.synchronousWrites === true,
+    writes: transfer.pausedMs === undefined ? 1 : 0,
+  });
   const elapsedMs = transfer.elapsedMs + ms;
   if (!mirrors.every(({ ready }) => ready)) return { ...transfer, mirrors, elapsedMs };
-  return { ...transfer, mirrors, elapsedMs, phase: 'pre-copy', window: { startedMs: elapsedMs, sentBytes: 0 }, lookMs: elapsedMs + lookAfter(transfer), rates: { ...transfer.rates, sinceMs: elapsedMs } };
+  return {
+    ...transfer,
+    mirrors,
+    elapsedMs,
+    phase: 'pre-copy',
+    window: { startedMs: elapsedMs, sentBytes: 0 },
+    lookMs: elapsedMs + lookAfter(transfer),
+    rates: { ...transfer.rates, sinceMs: elapsedMs },
+  };
 }
 
-const lookAfter = ({ settings }: Transfer): number => (settings.bandwidthBytesPerSecond === undefined ? sendingMs : windowMs);
+const lookAfter = ({ settings }: Transfer): number =>
+  settings.bandwidthBytesPerSecond === undefined ? sendingMs : windowMs;
 
 /** Sends until the next look, the end of the window, or the end of what there is. */
 function send(transfer: Transfer, ms: number, rate: number): Transfer {
   const { guest, unsent, window, elapsedMs, pausedMs, throttlePercent } = transfer;
   const rest = toSend(unsent);
-  const tookMs = Math.max(almostNothing, Math.min(ms, window.startedMs + windowMs - elapsedMs, Math.max(almostNothing, transfer.lookMs - elapsedMs), rate > 0 ? (rest / rate) * 1_000 : Infinity));
+  const tookMs = Math.max(
+    almostNothing,
+    Math.min(
+      ms,
+      window.startedMs + windowMs - elapsedMs,
+      Math.max(almostNothing, transfer.lookMs - elapsedMs),
+      rate > 0 ? (rest / rate) * 1_000 : Infinity,
+    ),
+  );
   const bytes = Math.min(rest, (rate * tookMs) / 1_000);
   const now = elapsedMs + tookMs;
   const sentBytes = transfer.sentBytes + bytes;
   const windowSent = window.sentBytes + bytes;
   const windowOver = now >= window.startedMs + windowMs - almostNothing;
   return {
-    ...transfer, elapsedMs: now, sentBytes,
+    ...transfer,
+    elapsedMs: now,
+    sentBytes,
     unsent: sendSome(unsent, bytes),
-    dirtied: dirtySome(guest.memory, transfer.dirtied, tookMs / 1_000, pausedMs === undefined ? 1 - throttlePercent / 100 : 0),
+    dirtied: dirtySome(
+      guest.memory,
+      transfer.dirtied,
+      tookMs / 1_000,
+      pausedMs === undefined ? 1 - throttlePercent / 100 : 0,
+    ),
     window: windowOver ? { startedMs: now, sentBytes: 0 } : { ...window, sentBytes: windowSent },
     ...(windowOver ? { estimateBytesPerSecond: (windowSent * 1_000) / (now - window.startedMs) } : {}),
   };
 }
 
-/** QEMU's main question: does the rest fit into the pause? If so the dirty log is read, and if it still does, the guest is stopped. */
+/**
+ * QEMU's main question: does the rest fit into the pause? If so the dirty log is read, and if it still does, the
+ * guest is stopped.
+ */
 function look(transfer: Transfer, latencyMs: number): Transfer {
   const { unsent, elapsedMs, estimateBytesPerSecond, settings } = transfer;
   if (elapsedMs < transfer.lookMs - almostNothing && remaining(unsent) > 1) return transfer;
@@ -157,7 +226,12 @@ function look(transfer: Transfer, latencyMs: number): Transfer {
   if (remaining(unsent) > Math.max(1, fits)) return looked;
   const read = readDirtyLog(looked);
   if (remaining(read.unsent) > Math.max(1, fits)) return read;
-  return { ...read, phase: 'switching', stoppedMs: read.pausedMs ?? elapsedMs, fixedMs: (transfer.guest.deviceMs ?? usualDeviceMs) + 2 * latencyMs };
+  return {
+    ...read,
+    phase: 'switching',
+    stoppedMs: read.pausedMs ?? elapsedMs,
+    fixedMs: (transfer.guest.deviceMs ?? usualDeviceMs) + 2 * latencyMs,
+  };
 }
 
 function readDirtyLog(transfer: Transfer): Transfer {
@@ -167,14 +241,28 @@ function readDirtyLog(transfer: Transfer): Transfer {
   const counted = { ...rates, newBytes: rates.newBytes + newBytes };
   const ms = elapsedMs - rates.sinceMs;
   if (ms <= ratesMs) return { ...read, rates: counted };
-  return { ...throttled(read, counted.newBytes > busyShare * (sentBytes - rates.sentBytes)), dirtyBytesPerSecond: (counted.newBytes * 1_000) / ms, rates: { sinceMs: elapsedMs, sentBytes, newBytes: 0 } };
+  return {
+    ...throttled(read, counted.newBytes > busyShare * (sentBytes - rates.sentBytes)),
+    dirtyBytesPerSecond: (counted.newBytes * 1_000) / ms,
+    rates: { sinceMs: elapsedMs, sentBytes, newBytes: 0 },
+  };
 }
 
 function throttled(transfer: Transfer, busy: boolean): Transfer {
-  const { settings: { throttle }, throttlePercent } = transfer;
+  const {
+    settings: { throttle },
+    throttlePercent,
+  } = transfer;
   if (throttle === undefined || !busy) return transfer;
   if (transfer.busyReads === 0) return { ...transfer, busyReads: 1 };
-  return { ...transfer, busyReads: 0, throttlePercent: throttlePercent === 0 ? throttle.initialPercent : Math.min(mostThrottle, throttlePercent + throttle.incrementPercent) };
+  return {
+    ...transfer,
+    busyReads: 0,
+    throttlePercent:
+      throttlePercent === 0
+        ? throttle.initialPercent
+        : Math.min(mostThrottle, throttlePercent + throttle.incrementPercent),
+  };
 }
 
 /** The guest is stopped, or runs on the target already: the rest follows, and nothing is dirtied any more. */
@@ -193,28 +281,62 @@ function finish(transfer: Transfer, ms: number, rate: number, latencyMs: number)
   if (rest < 1) return done(transfer);
   const tookMs = Math.max(almostNothing, Math.min(ms, rate > 0 ? (rest / rate) * 1_000 : Infinity));
   const bytes = Math.min(rest, (rate * tookMs) / 1_000);
-  const faults = transfer.phase === 'post-copy' && transfer.pausedMs === undefined ? transfer.faults + faultsIn(transfer, tookMs, latencyMs) : transfer.faults;
-  return { ...transfer, elapsedMs: elapsedMs + tookMs, sentBytes: transfer.sentBytes + bytes, unsent: sendSome(unsent, bytes), estimateBytesPerSecond: rate, faults };
+  const faults =
+    transfer.phase === 'post-copy' && transfer.pausedMs === undefined
+      ? transfer.faults + faultsIn(transfer, tookMs, latencyMs)
+      : transfer.faults;
+  return {
+    ...transfer,
+    elapsedMs: elapsedMs + tookMs,
+    sentBytes: transfer.sentBytes + bytes,
+    unsent: sendSome(unsent, bytes),
+    estimateBytesPerSecond: rate,
+    faults,
+  };
 }
 
-const done = (transfer: Transfer): Transfer => ({ ...transfer, phase: 'done', unsent: { ...transfer.unsent, zero: 0 }, throttlePercent: 0 });
+const done = (transfer: Transfer): Transfer => ({
+  ...transfer,
+  phase: 'done',
+  unsent: { ...transfer.unsent, zero: 0 },
+  throttlePercent: 0,
+});
 
-/** Pages that the guest waits for: what it touches that is not there yet, no faster than a page can be asked for and come. */
+/**
+ * Pages that the guest waits for: what it touches that is not there yet, no faster than a page can be asked for and
+ * come.
+ */
 function faultsIn({ guest: { memory }, unsent }: Transfer, ms: number, latencyMs: number): number {
-  const touched = memory.sets.reduce((total, { bytes, dirtyBytesPerSecond }, index) => total + (bytes <= 0 ? 0 : ((dirtyBytesPerSecond / pageBytes) * (unsent.sets[index] ?? 0)) / bytes), 0);
+  const touched = memory.sets.reduce(
+    (total, { bytes, dirtyBytesPerSecond }, index) =>
+      total + (bytes <= 0 ? 0 : ((dirtyBytesPerSecond / pageBytes) * (unsent.sets[index] ?? 0)) / bytes),
+    0,
+  );
   return Math.min((touched * ms) / 1_000, ms / (2 * latencyMs + 0.05));
 }
 
-export const tune = (transfer: Transfer, settings: Partial<Pick<TransferSettings, 'downtimeMs' | 'bandwidthBytesPerSecond' | 'postCopyBytesPerSecond'>>): Transfer => ({ ...transfer, settings: { ...transfer.settings, ...settings } });
+export const tune = (
+  transfer: Transfer,
+  settings: Partial<Pick<TransferSettings, 'downtimeMs' | 'bandwidthBytesPerSecond' | 'postCopyBytesPerSecond'>>,
+): Transfer => ({ ...transfer, settings: { ...transfer.settings, ...settings } });
 
 /** From within pre-copy; elsewhere nothing happens. */
 export function startPostCopy(transfer: Transfer, latencyMs: number): Transfer {
   if (transfer.phase !== 'pre-copy') return transfer;
-  return { ...readDirtyLog(transfer), phase: 'post-copy', stoppedMs: transfer.pausedMs ?? transfer.elapsedMs, fixedMs: (transfer.guest.deviceMs ?? usualDeviceMs) + 2 * latencyMs, throttlePercent: 0 };
+  return {
+    ...readDirtyLog(transfer),
+    phase: 'post-copy',
+    stoppedMs: transfer.pausedMs ?? transfer.elapsedMs,
+    fixedMs: (transfer.guest.deviceMs ?? usualDeviceMs) + 2 * latencyMs,
+    throttlePercent: 0,
+  };
 }
 
 /** The guest is held; it runs again where it arrives. */
-export const pauseGuest = (transfer: Transfer): Transfer => (transfer.pausedMs !== undefined || isOver(transfer) || transfer.phase === 'post-copy' ? transfer : { ...transfer, pausedMs: transfer.elapsedMs });
+export const pauseGuest = (transfer: Transfer): Transfer =>
+  transfer.pausedMs !== undefined || isOver(transfer) || transfer.phase === 'post-copy'
+    ? transfer
+    : { ...transfer, pausedMs: transfer.elapsedMs };
 
 /** The guest's own pause ends: somebody resumed it before it had arrived. */
 export function resumeGuest(transfer: Transfer): Transfer {
@@ -229,10 +351,24 @@ export function releaseThrottle(transfer: Transfer): Transfer {
 }
 
 /** The guest runs on where it was; refused once it runs elsewhere. */
-export const abort = (transfer: Transfer): Transfer => (transfer.phase === 'post-copy' || isOver(transfer) ? transfer : { ...resumeGuest(transfer), phase: 'aborted', throttlePercent: 0 });
+export const abort = (transfer: Transfer): Transfer =>
+  transfer.phase === 'post-copy' || isOver(transfer)
+    ? transfer
+    : { ...resumeGuest(transfer), phase: 'aborted', throttlePercent: 0 };
 
 /** libvirt tells so until QEMU has begun. */
-const nothingYet: JobSample = { processedBytes: 0, remainingBytes: 0, totalBytes: 0, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 0, iteration: 0, elapsedMs: 0, memory: { totalBytes: 0, remainingBytes: 0, sentBytes: 0 }, throttlePercent: 0, postCopyFaults: 0 };
+const nothingYet: JobSample = {
+  processedBytes: 0,
+  remainingBytes: 0,
+  totalBytes: 0,
+  dirtyBytesPerSecond: 0,
+  throughputBytesPerSecond: 0,
+  iteration: 0,
+  elapsedMs: 0,
+  memory: { totalBytes: 0, remainingBytes: 0, sentBytes: 0 },
+  throttlePercent: 0,
+  postCopyFaults: 0,
+};
 
 /** As libvirt tells it. */
 export function sampleOf(transfer: Transfer): JobSample {
@@ -240,12 +376,29 @@ export function sampleOf(transfer: Transfer): JobSample {
   const { phase, mirrors, unsent, guest, sentBytes, elapsedMs } = transfer;
   const diskLeft = mirrors.reduce((total, { leftBytes }) => total + leftBytes, 0);
   const diskCopied = mirrors.reduce((total, { copiedBytes }) => total + copiedBytes, 0);
-  const memory = phase === 'disks' ? undefined : { totalBytes: guest.memory.totalBytes, remainingBytes: Math.round(remaining(unsent)), sentBytes: Math.round(sentBytes) };
-  const disk = mirrors.length === 0 ? undefined : { totalBytes: Math.round(diskLeft + diskCopied), remainingBytes: Math.round(diskLeft) };
+  const memory =
+    phase === 'disks'
+      ? undefined
+      : {
+          totalBytes: guest.memory.totalBytes,
+          remainingBytes: Math.round(remaining(unsent)),
+          sentBytes: Math.round(sentBytes),
+        };
+  const disk =
+    mirrors.length === 0
+      ? undefined
+      : { totalBytes: Math.round(diskLeft + diskCopied), remainingBytes: Math.round(diskLeft) };
   return {
-    processedBytes: (memory?.sentBytes ?? 0) + Math.round(diskCopied), remainingBytes: (memory?.remainingBytes ?? 0) + Math.round(diskLeft), totalBytes: (memory?.totalBytes ?? 0) + (disk?.totalBytes ?? 0),
-    dirtyBytesPerSecond: Math.round(transfer.dirtyBytesPerSecond), throughputBytesPerSecond: Math.round(transfer.estimateBytesPerSecond), iteration: phase === 'disks' ? 0 : transfer.iteration, elapsedMs: Math.round(elapsedMs),
-    ...(memory === undefined ? {} : { memory }), ...(disk === undefined ? {} : { disk }),
-    throttlePercent: transfer.throttlePercent, postCopyFaults: Math.round(transfer.faults),
+    processedBytes: (memory?.sentBytes ?? 0) + Math.round(diskCopied),
+    remainingBytes: (memory?.remainingBytes ?? 0) + Math.round(diskLeft),
+    totalBytes: (memory?.totalBytes ?? 0) + (disk?.totalBytes ?? 0),
+    dirtyBytesPerSecond: Math.round(transfer.dirtyBytesPerSecond),
+    throughputBytesPerSecond: Math.round(transfer.estimateBytesPerSecond),
+    iteration: phase === 'disks' ? 0 : transfer.iteration,
+    elapsedMs: Math.round(elapsedMs),
+    ...(memory === undefined ? {} : { memory }),
+    ...(disk === undefined ? {} : { disk }),
+    throttlePercent: transfer.throttlePercent,
+    postCopyFaults: Math.round(transfer.faults),
   };
 }

@@ -19,14 +19,16 @@ export interface OpenDatabase {
 const headerBytes = 100;
 
 /**
- * Throws FerryError `store-newer` for a file of a newer version and `store-broken` for one that is no whole file, without writing to it. Whatever else
+ * Throws FerryError `store-newer` for a file of a newer version and `store-broken` for one that is no whole file,
+ * without writing to it. Whatever else
  * is wrong shows when it is opened.
  */
 export function lookAtDatabase(path: string): void {
   if (!existsSync(path)) return;
   if (!lstatSync(path).isFile()) throw new FerryError('store-broken', `${path} is not a regular file.`);
   // SQLite itself takes such a file for one that another process is at work on
-  if (isCutOff(path)) throw new FerryError('store-broken', `${path} is cut off: it is shorter than its own header says.`);
+  if (isCutOff(path))
+    throw new FerryError('store-broken', `${path} is cut off: it is shorter than its own header says.`);
   let version = 0;
   try {
     const database = new DatabaseSync(path, { readOnly: true });
@@ -67,7 +69,8 @@ export function hasRows(path: string, tableName: string): boolean {
   }
 }
 
-const newer = (path: string, version: number): FerryError => new FerryError('store-newer', `${path} has schema version ${version}; this Ferry knows ${schemaVersion}.`);
+const newer = (path: string, version: number): FerryError =>
+  new FerryError('store-newer', `${path} has schema version ${version}; this Ferry knows ${schemaVersion}.`);
 
 /** Throws FerryError `store-locked`, `store-newer` or `store-broken`; none of them changes the file. */
 export function openDatabase({ path, schema, synchronous }: OpenDatabase): DatabaseSync {
@@ -79,7 +82,10 @@ export function openDatabase({ path, schema, synchronous }: OpenDatabase): Datab
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA busy_timeout = 0;');
     const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
     if (version > schemaVersion) throw newer(path, version);
-    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; BEGIN EXCLUSIVE; ${schema}; PRAGMA user_version = ${schemaVersion}; COMMIT;`);
+    database.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; BEGIN EXCLUSIVE; ${schema}; ` +
+        `PRAGMA user_version = ${schemaVersion}; COMMIT;`,
+    );
     return database;
   } catch (error) {
     database?.close();
@@ -92,7 +98,8 @@ const SQLITE = { BUSY: 5, LOCKED: 6, READONLY: 8, FULL: 13 } as const;
 
 /** What is wrong with the store when SQLite refuses. Anything else that was thrown stays what it is. */
 export function storeFailure(path: string, error: unknown): unknown {
-  if (error instanceof UnreadableRowError) return new FerryError('store-broken', `${path} is damaged: ${error.message}.`, { cause: error });
+  if (error instanceof UnreadableRowError)
+    return new FerryError('store-broken', `${path} is damaged: ${error.message}.`, { cause: error });
   if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return error;
   switch (error.errcode & 0xff) {
     case SQLITE.BUSY:
@@ -126,10 +133,13 @@ export function tellingFailures<T extends object>(path: string, store: T): T {
   };
   const wrapped = Object.entries(store).map(([name, method]: [string, unknown]) => {
     if (typeof method !== 'function') return [name, method];
-    return [name, (...args: unknown[]): unknown => {
-      const outcome: unknown = method.apply(store, args);
-      return outcome instanceof Promise ? outcome.catch(tell) : outcome;
-    }];
+    return [
+      name,
+      (...args: unknown[]): unknown => {
+        const outcome: unknown = method.apply(store, args);
+        return outcome instanceof Promise ? outcome.catch(tell) : outcome;
+      },
+    ];
   });
   return Object.fromEntries(wrapped) as T;
 }

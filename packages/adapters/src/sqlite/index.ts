@@ -23,7 +23,11 @@ export function openSqliteStores(directory: string, clock: { now(): number }): S
   try {
     // all are looked at before the first is opened for writing: a refusal leaves everything as it is
     for (const file of files) lookAtDatabase(join(directory, file));
-    const [intentsFile, journalFile, inventoryFile] = files.map((file) => join(directory, file)) as [string, string, string];
+    const [intentsFile, journalFile, inventoryFile] = files.map((file) => join(directory, file)) as [
+      string,
+      string,
+      string,
+    ];
     refuseLostIntents(intentsFile, journalFile);
     const intents = tellingFailures(intentsFile, keep(openIntents(intentsFile, clock)));
     const journal = tellingFailures(journalFile, keep(openJournal(journalFile)));
@@ -35,9 +39,16 @@ export function openSqliteStores(directory: string, clock: { now(): number }): S
   }
 }
 
-/** A journal is written only once there are intents: without them the hosts and running migrations that Ferry knew would be forgotten without a word. */
+/**
+ * A journal is written only once there are intents: without them the hosts and running migrations that Ferry knew
+ * would be forgotten without a word.
+ */
 function refuseLostIntents(intents: string, journal: string): void {
   const there = existsSync(intents);
   if ((there && statSync(intents).size > 0) || !hasRows(journal, 'journal')) return;
-  throw new FerryError('store-broken', `${intents} is ${there ? 'empty' : 'missing'}, and ${journal} beside it is not: the hosts and migrations that Ferry knew are lost. To begin anew on purpose, move the journal away too.`);
+  throw new FerryError(
+    'store-broken',
+    `${intents} is ${there ? 'empty' : 'missing'}, and ${journal} beside it is not: the hosts and ` +
+      'migrations that Ferry knew are lost. To begin anew on purpose, move the journal away too.',
+  );
 }

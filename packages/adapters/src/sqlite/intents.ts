@@ -27,25 +27,42 @@ export function openIntents(path: string, clock: { now(): number }): SqliteInten
   const database: DatabaseSync = openDatabase({ path, schema, synchronous: 'FULL' });
   const statement = {
     get: database.prepare('SELECT key, value, revision FROM intents WHERE key = ?'),
-    list: database.prepare('SELECT key, value, revision FROM intents WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key'),
-    put: database.prepare('INSERT INTO intents VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision, lease = excluded.lease'),
+    list: database.prepare(
+      'SELECT key, value, revision FROM intents WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key',
+    ),
+    put: database.prepare(
+      'INSERT INTO intents VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, ' +
+        'revision = excluded.revision, lease = excluded.lease',
+    ),
     remove: database.prepare('DELETE FROM intents WHERE key = ?'),
     revision: database.prepare('SELECT revision FROM counter'),
     setRevision: database.prepare('UPDATE counter SET revision = ?'),
     change: database.prepare('INSERT INTO changes (revision, key, value) VALUES (?, ?, ?)'),
     compact: database.prepare('DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?'),
-    changes: database.prepare('SELECT revision, key, value FROM changes WHERE revision > ?1 AND revision <= (SELECT max(revision) FROM (SELECT revision FROM changes WHERE revision > ?1 ORDER BY seq LIMIT 1000)) ORDER BY seq'),
+    changes: database.prepare(
+      'SELECT revision, key, value FROM changes WHERE revision > ?1 AND revision <= (SELECT ' +
+        'max(revision) FROM (SELECT revision FROM changes WHERE revision > ?1 ORDER BY seq LIMIT 1000)) ' +
+        'ORDER BY seq',
+    ),
     oldest: database.prepare('SELECT min(revision) AS revision FROM changes'),
-    expired: database.prepare('SELECT intents.key FROM intents JOIN leases ON leases.id = intents.lease WHERE leases.expires_at <= ?'),
+    expired: database.prepare(
+      'SELECT intents.key FROM intents JOIN leases ON leases.id = intents.lease WHERE leases.expires_at <= ?',
+    ),
     dropLeases: database.prepare('DELETE FROM leases WHERE expires_at <= ?'),
-    lease: database.prepare('INSERT INTO leases VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at'),
+    lease: database.prepare(
+      'INSERT INTO leases VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at',
+    ),
   };
   const waiting = new Set<() => void>();
   const wake = (): void => {
     for (const each of waiting) each();
     waiting.clear();
   };
-  const entryOf = (row: Record<string, unknown>): IntentEntry => ({ key: String(row['key']), value: readRow(`the entry ${String(row['key'])}`, () => JSON.parse(String(row['value'])) as unknown), revision: Number(row['revision']) });
+  const entryOf = (row: Record<string, unknown>): IntentEntry => ({
+    key: String(row['key']),
+    value: readRow(`the entry ${String(row['key'])}`, () => JSON.parse(String(row['value'])) as unknown),
+    revision: Number(row['revision']),
+  });
   const currentRevision = (): number => Number(statement.revision.get()?.['revision'] ?? 0);
   const get = (key: string): IntentEntry | undefined => {
     const row = statement.get.get(key);
@@ -87,10 +104,15 @@ export function openIntents(path: string, clock: { now(): number }): SqliteInten
     },
     async commit(writes) {
       expire();
-      if (writes.length > maxWrites) throw new FerryError('request-invalid', `A transaction has ${writes.length} writes; ${maxWrites} is the most.`);
-      const prepared = writes.map((write) => (write.op === 'put' ? { ...write, text: encode(write.key, write.value) } : write));
+      if (writes.length > maxWrites)
+        throw new FerryError('request-invalid', `A transaction has ${writes.length} writes; ${maxWrites} is the most.`);
+      const prepared = writes.map((write) =>
+        write.op === 'put' ? { ...write, text: encode(write.key, write.value) } : write,
+      );
       const result = transaction(database, () => {
-        const conflict = prepared.filter(({ key, ifRevision }) => ifRevision !== undefined && (get(key)?.revision ?? 0) !== ifRevision).map(({ key }) => key);
+        const conflict = prepared
+          .filter(({ key, ifRevision }) => ifRevision !== undefined && (get(key)?.revision ?? 0) !== ifRevision)
+          .map(({ key }) => key);
         return conflict.length > 0 ? { conflict } : { revision: apply(prepared) };
       });
       wake();
@@ -146,6 +168,7 @@ const nextWrite = (waiting: Set<() => void>, signal: AbortSignal): Promise<void>
 function encode(key: string, value: unknown): string {
   const text = JSON.stringify(value);
   if (text === undefined) throw new FerryError('request-invalid', `The value of ${key} is no JSON.`);
-  if (Buffer.byteLength(text) > maxValueBytes) throw new FerryError('request-invalid', `The value of ${key} is larger than ${maxValueBytes} bytes.`);
+  if (Buffer.byteLength(text) > maxValueBytes)
+    throw new FerryError('request-invalid', `The value of ${key} is larger than ${maxValueBytes} bytes.`);
   return text;
 }

@@ -1,6 +1,8 @@
 /**
- * The InventoryCache on SQLite: the last report of each host as one compressed document, and the last definition of each VM, stored
- * once per content. Losing the reports costs a look at the hosts; losing the definitions costs the rescue of VMs whose host is dead.
+ * The InventoryCache on SQLite: the last report of each host as one compressed document, and the last definition of
+ * each VM, stored
+ * once per content. Losing the reports costs a look at the hosts; losing the definitions costs the rescue of VMs
+ * whose host is dead.
  */
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -25,16 +27,24 @@ export interface SqliteInventory extends InventoryCache {
 
 export function openInventory(path: string): SqliteInventory {
   const database = openDatabase({ path, schema, synchronous: 'NORMAL' });
-  const put = database.prepare('INSERT INTO reports VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET report = excluded.report');
+  const put = database.prepare(
+    'INSERT INTO reports VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET report = excluded.report',
+  );
   const all = database.prepare('SELECT host, report FROM reports');
   const remove = database.prepare('DELETE FROM reports WHERE host = ?');
   const putContent = database.prepare('INSERT INTO contents VALUES (?, ?) ON CONFLICT (digest) DO NOTHING');
-  const putDefinition = database.prepare('INSERT INTO definitions VALUES (?, ?, ?, ?) ON CONFLICT (uuid, host) DO UPDATE SET at = excluded.at, digest = excluded.digest');
-  const oneDefinition = database.prepare('SELECT at, xml FROM definitions JOIN contents USING (digest) WHERE uuid = ? AND host = ?');
+  const putDefinition = database.prepare(
+    'INSERT INTO definitions VALUES (?, ?, ?, ?) ON CONFLICT (uuid, host) DO UPDATE SET at = excluded.at, digest = excluded.digest',
+  );
+  const oneDefinition = database.prepare(
+    'SELECT at, xml FROM definitions JOIN contents USING (digest) WHERE uuid = ? AND host = ?',
+  );
   const removeDefinitions = database.prepare('DELETE FROM definitions WHERE host = ?');
   const digestOf = database.prepare('SELECT digest FROM definitions WHERE uuid = ? AND host = ?');
   const digestsOf = database.prepare('SELECT DISTINCT digest FROM definitions WHERE host = ?');
-  const removeUnused = database.prepare('DELETE FROM contents WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM definitions WHERE digest = ?1)');
+  const removeUnused = database.prepare(
+    'DELETE FROM contents WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM definitions WHERE digest = ?1)',
+  );
   return {
     async save(host, report) {
       put.run(host, await promisify(gzip)(await encode(report), { level: 1 }));
@@ -68,7 +78,12 @@ export function openInventory(path: string): SqliteInventory {
       const row = oneDefinition.get(uuid, host);
       const packed = row?.['xml'];
       if (!(packed instanceof Uint8Array)) return undefined;
-      return { uuid, host, at: Number(row?.['at']), xml: readRow(`the definition of ${uuid}`, () => gunzipSync(packed).toString()) };
+      return {
+        uuid,
+        host,
+        at: Number(row?.['at']),
+        xml: readRow(`the definition of ${uuid}`, () => gunzipSync(packed).toString()),
+      };
     },
     close: () => database.close(),
   };

@@ -17,17 +17,23 @@ export interface SqliteJournal extends Journal {
 export function openJournal(path: string): SqliteJournal {
   const database = openDatabase({ path, schema, synchronous: 'NORMAL' });
   const insert = database.prepare('INSERT INTO journal (at, kind, subject, data) VALUES (?, ?, ?, ?)');
-  const bounds = database.prepare(`SELECT coalesce((SELECT min(seq) FROM journal), 0) AS first, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0) AS last`);
+  const bounds = database.prepare(
+    'SELECT coalesce((SELECT min(seq) FROM journal), 0) AS first, coalesce((SELECT seq FROM ' +
+      `sqlite_sequence WHERE name = 'journal'), 0) AS last`,
+  );
   const prune = database.prepare('DELETE FROM journal WHERE kind = ? AND at < ?');
   const select = (order: 'ASC' | 'DESC') =>
-    database.prepare(`SELECT * FROM journal WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR subject = ?2) AND seq > ?3 ORDER BY seq ${order} LIMIT ?4`);
+    database.prepare(
+      `SELECT * FROM journal WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR subject = ?2) AND seq > ?3 ORDER BY seq ${order} LIMIT ?4`,
+    );
   const ascending = select('ASC');
   const descending = select('DESC');
   return {
     async append(entries) {
       const last = transaction(database, () => {
         let last = 0;
-        for (const { at, kind, subject, data } of entries) last = Number(insert.run(at, kind, subject, JSON.stringify(data)).lastInsertRowid);
+        for (const { at, kind, subject, data } of entries)
+          last = Number(insert.run(at, kind, subject, JSON.stringify(data)).lastInsertRowid);
         return last;
       });
       // who appends much, one batch after the other, lets others have their turn
@@ -36,9 +42,13 @@ export function openJournal(path: string): SqliteJournal {
     },
     async read({ kind, subject, afterSeq = 0, newestFirst = false, limit = defaultLimit }) {
       const rows = (newestFirst ? descending : ascending).all(kind ?? null, subject ?? null, afterSeq, limit);
-      return rows.map(
-        (row): JournalEntry => ({ seq: Number(row['seq']), at: Number(row['at']), kind: String(row['kind']), subject: String(row['subject']), data: readRow(`the entry ${String(row['seq'])}`, () => JSON.parse(String(row['data'])) as unknown) }),
-      );
+      return rows.map((row): JournalEntry => ({
+        seq: Number(row['seq']),
+        at: Number(row['at']),
+        kind: String(row['kind']),
+        subject: String(row['subject']),
+        data: readRow(`the entry ${String(row['seq'])}`, () => JSON.parse(String(row['data'])) as unknown),
+      }));
     },
     async bounds() {
       const row = bounds.get();

@@ -20,7 +20,8 @@ const folder = () => {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 };
 const clock = { now: () => 0 };
-const fails = (code: ErrorCode, path: string) => (error: unknown) => error instanceof FerryError && error.code === code && error.message.includes(path);
+const fails = (code: ErrorCode, path: string) => (error: unknown) =>
+  error instanceof FerryError && error.code === code && error.message.includes(path);
 
 intentConformance('sqlite', async () => {
   const { path } = folder();
@@ -50,7 +51,16 @@ journalConformance('sqlite', async () => {
 
 test('sqlite: the inventory is kept over a restart, per host', async () => {
   using at = folder();
-  const instance = { uuid: vmUuid('A'), name: 'web', state: 'running', reason: 'booted', persistent: true, memoryBytes: 1, vcpus: 1, disks: [] } as const;
+  const instance = {
+    uuid: vmUuid('A'),
+    name: 'web',
+    state: 'running',
+    reason: 'booted',
+    persistent: true,
+    memoryBytes: 1,
+    vcpus: 1,
+    disks: [],
+  } as const;
   const first = openSqliteStores(at.path, clock);
   await first.inventory.save('h1', { instances: [instance] });
   await first.inventory.save('h2', { instances: [] });
@@ -84,7 +94,10 @@ test('sqlite: data of a newer version is refused and left as it is', () => {
 test('sqlite: a file that is no database is refused and left as it is', () => {
   using at = folder();
   const file = join(at.path, 'journal.sqlite');
-  writeFileSync(file, 'this is no database, and it is longer than a header of one hundred bytes so that it is looked at as one, which fails');
+  writeFileSync(
+    file,
+    'this is no database, and it is longer than a header of one hundred bytes so that it is looked at as one, which fails',
+  );
   assert.throws(() => openSqliteStores(at.path, clock), fails('store-broken', file));
   assert.match(readFileSync(file, 'utf8'), /^this is no database/);
 });

@@ -23,8 +23,16 @@ export const hostOperations = {
     answer: hostSchema,
     status: 201,
     errors: [
-      'request-invalid', 'uri-invalid', 'uri-unsupported', ...hostErrors, 'host-not-libvirt', 'host-auth-refused',
-      'host-duplicate', 'host-name-invalid', 'host-name-taken', 'store-conflict',
+      'request-invalid',
+      'uri-invalid',
+      'uri-unsupported',
+      ...hostErrors,
+      'host-not-libvirt',
+      'host-auth-refused',
+      'host-duplicate',
+      'host-name-invalid',
+      'host-name-taken',
+      'store-conflict',
     ],
   },
   hostShow: {

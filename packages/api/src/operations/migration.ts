@@ -7,7 +7,9 @@ import { samplesSchema } from '../schemas/transfer.ts';
 import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
-const migrationParams = z.strictObject({ migration: ref('Name, id, or an unambiguous beginning of the id of a migration') });
+const migrationParams = z.strictObject({
+  migration: ref('Name, id, or an unambiguous beginning of the id of a migration'),
+});
 const migrationRefErrors = ['request-invalid', 'migration-unknown', 'migration-ambiguous'] as const;
 
 export const migrationOperations = {
@@ -28,16 +30,42 @@ export const migrationOperations = {
     answer: migrationSchema,
     status: 201,
     errors: [
-      'request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', ...hostErrors, 'host-not-libvirt',
-      'host-auth-refused', 'vm-already-migrating', 'policy-unknown', 'migration-refused', 'store-conflict',
+      'request-invalid',
+      'uri-invalid',
+      'uri-unsupported',
+      'vm-unknown',
+      'vm-ambiguous',
+      'host-unknown',
+      'host-ambiguous',
+      ...hostErrors,
+      'host-not-libvirt',
+      'host-auth-refused',
+      'vm-already-migrating',
+      'policy-unknown',
+      'migration-refused',
+      'store-conflict',
     ],
   },
   migrationPlan: {
-    summary: 'What a migration would do: the target, the way, the disks, the changes of the definition. Nothing is touched',
+    summary:
+      'What a migration would do: the target, the way, the disks, the changes of the definition. Nothing is touched',
     body: migrationCreateSchema,
     answer: plannedMigrationSchema,
     status: 200,
-    errors: ['request-invalid', 'uri-invalid', 'uri-unsupported', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', ...hostErrors, 'host-not-libvirt', 'host-auth-refused', 'policy-unknown', 'migration-refused'],
+    errors: [
+      'request-invalid',
+      'uri-invalid',
+      'uri-unsupported',
+      'vm-unknown',
+      'vm-ambiguous',
+      'host-unknown',
+      'host-ambiguous',
+      ...hostErrors,
+      'host-not-libvirt',
+      'host-auth-refused',
+      'policy-unknown',
+      'migration-refused',
+    ],
   },
   migrationShow: {
     summary: 'One migration',
@@ -54,7 +82,8 @@ export const migrationOperations = {
     errors: [...migrationRefErrors, 'migration-finished', 'migration-past-return', 'store-conflict'],
   },
   migrationTune: {
-    summary: 'Change the limits of a migration; they act at once on one that runs, on its memory and on each disk that is being copied',
+    summary:
+      'Change the limits of a migration; they act at once on one that runs, on its memory and on each disk that is being copied',
     params: migrationParams,
     body: migrationTuneSchema,
     answer: migrationSchema,
@@ -83,14 +112,23 @@ export const migrationOperations = {
     errors: [...migrationRefErrors, 'inspection-none'],
   },
   migrationPostCopy: {
-    summary: 'Switch a running migration to post-copy: the guest runs on the target, its pages follow, and nothing is rolled back from then on',
+    summary:
+      'Switch a running migration to post-copy: the guest runs on the target, its pages follow, and nothing is rolled back from then on',
     params: migrationParams,
     answer: migrationSchema,
     status: 202,
-    errors: [...migrationRefErrors, 'migration-finished', 'migration-not-transferring', 'post-copy-not-allowed', ...hostErrors, 'store-conflict'],
+    errors: [
+      ...migrationRefErrors,
+      'migration-finished',
+      'migration-not-transferring',
+      'post-copy-not-allowed',
+      ...hostErrors,
+      'store-conflict',
+    ],
   },
   migrationWatch: {
-    summary: 'A migration as it goes: its present state first, then each change; the stream ends after the finished state',
+    summary:
+      'A migration as it goes: its present state first, then each change; the stream ends after the finished state',
     params: migrationParams,
     stream: migrationSchema,
     status: 200,

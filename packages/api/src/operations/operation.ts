@@ -18,7 +18,15 @@ export interface Operation {
 }
 
 /** What asking a host may end in. */
-export const hostErrors = ['host-unreachable', 'host-other-machine', 'host-refused', 'host-unsupported', 'host-timed-out', 'host-connection-lost', 'host-answer-invalid'] as const satisfies readonly ErrorCode[];
+export const hostErrors = [
+  'host-unreachable',
+  'host-other-machine',
+  'host-refused',
+  'host-unsupported',
+  'host-timed-out',
+  'host-connection-lost',
+  'host-answer-invalid',
+] as const satisfies readonly ErrorCode[];
 
 /** Something of the fleet as an operator names it. */
 export const ref = (description: string) => z.string().min(1).max(255).meta({ description });

@@ -2,7 +2,14 @@
 import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
 import { vmLabelSchema } from '../schemas/policy.ts';
-import { leftoverPurgeSchema, leftoverSchema, vmCopiesSchema, vmRemainsSchema, vmSchema, vmSettleSchema } from '../schemas/vm.ts';
+import {
+  leftoverPurgeSchema,
+  leftoverSchema,
+  vmCopiesSchema,
+  vmRemainsSchema,
+  vmSchema,
+  vmSettleSchema,
+} from '../schemas/vm.ts';
 import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
@@ -50,7 +57,18 @@ export const vmOperations = {
     body: vmSettleSchema,
     answer: vmSchema,
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous', ...hostErrors, 'vm-not-in-conflict', 'vm-already-migrating', 'copy-needed', 'copies-not-apart'],
+    errors: [
+      'request-invalid',
+      'vm-unknown',
+      'vm-ambiguous',
+      'host-unknown',
+      'host-ambiguous',
+      ...hostErrors,
+      'vm-not-in-conflict',
+      'vm-already-migrating',
+      'copy-needed',
+      'copies-not-apart',
+    ],
   },
   vmRemains: {
     summary: 'What interrupted migrations left of a VM',
@@ -64,7 +82,15 @@ export const vmOperations = {
     params: vmParams,
     answer: vmRemainsSchema,
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', ...hostErrors, 'vm-already-migrating', 'volume-changed', 'volume-failed'],
+    errors: [
+      'request-invalid',
+      'vm-unknown',
+      'vm-ambiguous',
+      ...hostErrors,
+      'vm-already-migrating',
+      'volume-changed',
+      'volume-failed',
+    ],
   },
   leftoverList: {
     summary: 'Volumes that moves left behind, oldest first',
@@ -77,6 +103,15 @@ export const vmOperations = {
     body: leftoverPurgeSchema,
     answer: leftoverSchema,
     status: 200,
-    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', ...hostErrors, 'volume-unknown', 'volume-changed', 'volume-failed', 'vm-already-migrating'],
+    errors: [
+      'request-invalid',
+      'host-unknown',
+      'host-ambiguous',
+      ...hostErrors,
+      'volume-unknown',
+      'volume-changed',
+      'volume-failed',
+      'vm-already-migrating',
+    ],
   },
 } as const satisfies Partial<Record<OperationName, Operation>>;

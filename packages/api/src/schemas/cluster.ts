@@ -1,25 +1,43 @@
 /** Clusters: their settings, and the map of names that definitions are rewritten by on the way to another host. */
 import { z } from 'zod';
 
-const names = (what: string) => z.record(z.string().min(1).max(1024), z.string().min(1).max(1024)).optional().meta({ description: what });
+const names = (what: string) =>
+  z.record(z.string().min(1).max(1024), z.string().min(1).max(1024)).optional().meta({ description: what });
 export const definitionMapSchema = z
   .strictObject({
     networks: names("libvirt's networks and the host's bridges: source to target"),
     pools: names('Storage pools'),
     paths: names('Files and folders; what lies below goes along'),
-    graphicsListen: z.string().max(255).regex(/^[\w.:-]+$/).optional().meta({ description: "Address on which the target's consoles listen" }),
+    graphicsListen: z
+      .string()
+      .max(255)
+      .regex(/^[\w.:-]+$/)
+      .optional()
+      .meta({ description: "Address on which the target's consoles listen" }),
   })
   .meta({ id: 'DefinitionMap', description: 'What stands for the names of the source on the target' });
 
 const port = () => z.number().int().min(1024).max(65_535);
 const clusterSettings = {
-  migrationNetwork: z.string().max(64).optional().meta({ description: 'As in 10.1.0.0/16: migration data goes to an address in it' }),
-  migrationPorts: z.strictObject({ first: port(), last: port() }).optional().meta({ description: "Ports on the target for migration data, in place of libvirt's own" }),
+  migrationNetwork: z
+    .string()
+    .max(64)
+    .optional()
+    .meta({ description: 'As in 10.1.0.0/16: migration data goes to an address in it' }),
+  migrationPorts: z
+    .strictObject({ first: port(), last: port() })
+    .optional()
+    .meta({ description: "Ports on the target for migration data, in place of libvirt's own" }),
   tls: z.boolean().optional().meta({ description: 'Migration data is encrypted unless asked otherwise' }),
   map: definitionMapSchema.optional(),
   policy: z.string().min(1).max(63).optional().meta({ description: 'Name of the policy for VMs that leave its hosts' }),
 };
-const changedNames = (what: string) => z.record(z.string().min(1).max(1024), z.string().min(1).max(1024).nullable()).nullable().optional().meta({ description: what });
+const changedNames = (what: string) =>
+  z
+    .record(z.string().min(1).max(1024), z.string().min(1).max(1024).nullable())
+    .nullable()
+    .optional()
+    .meta({ description: what });
 export const clusterChangeSchema = z
   .strictObject({
     migrationNetwork: clusterSettings.migrationNetwork.nullable(),
@@ -36,8 +54,14 @@ export const clusterChangeSchema = z
       .nullable()
       .optional(),
   })
-  .meta({ id: 'ClusterChange', description: 'A merge patch (RFC 7396): what is absent stays as it is, null takes away a setting or an entry of a map' });
-export const clusterSchema = z.object({ name: z.string(), hosts: z.array(z.string()), ...clusterSettings }).meta({ id: 'Cluster' });
+  .meta({
+    id: 'ClusterChange',
+    description:
+      'A merge patch (RFC 7396): what is absent stays as it is, null takes away a setting or an entry of a map',
+  });
+export const clusterSchema = z
+  .object({ name: z.string(), hosts: z.array(z.string()), ...clusterSettings })
+  .meta({ id: 'Cluster' });
 
 export type ClusterJson = z.infer<typeof clusterSchema>;
 export type ClusterChange = z.infer<typeof clusterChangeSchema>;

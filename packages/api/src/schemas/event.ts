@@ -12,7 +12,9 @@ export const eventSchema = z
     z.object({ type: z.literal('host-removed'), at: time(), host: z.string() }),
     z.object({ type: z.literal('vm'), at: time(), vm: vmSchema }),
     z.object({ type: z.literal('vm-removed'), at: time(), uuid: z.string(), name: z.string() }),
-    z.object({ type: z.literal('alarm'), at: time(), code: z.string(), vm: z.string(), message: z.string() }).meta({ description: 'Something that a person has to put right now' }),
+    z
+      .object({ type: z.literal('alarm'), at: time(), code: z.string(), vm: z.string(), message: z.string() })
+      .meta({ description: 'Something that a person has to put right now' }),
     z.object({ type: z.literal('reset'), at: time() }).meta({ description: 'Events were lost: read everything again' }),
   ])
   .meta({ id: 'Event' });

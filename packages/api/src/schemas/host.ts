@@ -2,7 +2,9 @@
 import { z } from 'zod';
 import { bytes, nameText, time } from './parts.ts';
 
-export const hostStateSchema = z.enum(['connecting', 'connected', 'unreachable', 'other-machine']).meta({ description: '"other-machine": what answers at its address is not the machine that was added' });
+export const hostStateSchema = z
+  .enum(['connecting', 'connected', 'unreachable', 'other-machine'])
+  .meta({ description: '"other-machine": what answers at its address is not the machine that was added' });
 
 export const hostSchema = z
   .object({
@@ -25,14 +27,19 @@ export const hostSchema = z
 
 const hostSettings = {
   cluster: nameText().optional().meta({ description: '"default" unless given' }),
-  migrationAddress: z.union([z.ipv4(), z.ipv6(), z.literal('')], 'It must be an IP address, or empty for none').optional().meta({ description: 'IP address where migration data reaches the host; empty for none' }),
+  migrationAddress: z
+    .union([z.ipv4(), z.ipv6(), z.literal('')], 'It must be an IP address, or empty for none')
+    .optional()
+    .meta({ description: 'IP address where migration data reaches the host; empty for none' }),
 };
 
 export const hostAddSchema = z
   .strictObject({ uri: z.string().min(1).max(1024), name: nameText().optional(), ...hostSettings })
   .meta({ id: 'HostAdd' });
 
-export const hostChangeSchema = z.strictObject(hostSettings).meta({ id: 'HostChange', description: 'What is absent stays as it is' });
+export const hostChangeSchema = z
+  .strictObject(hostSettings)
+  .meta({ id: 'HostChange', description: 'What is absent stays as it is' });
 
 export type HostJson = z.infer<typeof hostSchema>;
 export type HostAdd = z.infer<typeof hostAddSchema>;

@@ -1,4 +1,6 @@
-/** Migrations: the plan of one, the durable object with all that is known of it, and what was kept of a failed target. */
+/**
+ * Migrations: the plan of one, the durable object with all that is known of it, and what was kept of a failed target.
+ */
 import { z } from 'zod';
 import { reasonSchema } from './common.ts';
 import { kindSchema } from './migration-request.ts';
@@ -7,18 +9,38 @@ import { policyContentShape } from './policy.ts';
 import { decisionSchema, outlookSchema, progressSchema, transferSchema } from './transfer.ts';
 import { domainStateSchema } from './vm.ts';
 
-export const phaseSchema = z.enum(['queued', 'checking', 'preparing', 'transferring', 'switching', 'post-copy', 'verifying', 'cleaning', 'succeeded', 'failed', 'cancelled']);
+export const phaseSchema = z.enum([
+  'queued',
+  'checking',
+  'preparing',
+  'transferring',
+  'switching',
+  'post-copy',
+  'verifying',
+  'cleaning',
+  'succeeded',
+  'failed',
+  'cancelled',
+]);
 export const outcomeSchema = z.enum(['succeeded', 'failed', 'cancelled']);
 
 const movedDiskSchema = z
   .object({
     target: z.string(),
-    when: z.enum(['now', 'next-start']).optional().meta({ description: 'Only the definition of the running guest has it, or only that for its next start' }),
+    when: z
+      .enum(['now', 'next-start'])
+      .optional()
+      .meta({ description: 'Only the definition of the running guest has it, or only that for its next start' }),
     path: z.string().optional(),
     targetPath: z.string().optional().meta({ description: 'On the target, when it is another one there' }),
     how: z.enum(['none', 'shared', 'copy', 'file', 'eject']),
     sharing: z
-      .object({ verdict: z.enum(['shared', 'separate', 'unknown', 'other-file']), method: z.enum(['marker', 'identity', 'operator', 'none']), at: time().optional(), detail: z.string().optional() })
+      .object({
+        verdict: z.enum(['shared', 'separate', 'unknown', 'other-file']),
+        method: z.enum(['marker', 'identity', 'operator', 'none']),
+        at: time().optional(),
+        detail: z.string().optional(),
+      })
       .optional()
       .meta({ description: 'How it is known whether both hosts have this storage' }),
     sizeBytes: bytes().optional(),
@@ -30,11 +52,21 @@ const movedDiskSchema = z
   .meta({ id: 'MovedDisk' });
 
 const resolvedPolicySchema = z
-  .object({ name: z.string(), version: z.number().int(), from: z.enum(['migration', 'vm', 'cluster', 'default']), text: z.string(), ...policyContentShape })
+  .object({
+    name: z.string(),
+    version: z.number().int(),
+    from: z.enum(['migration', 'vm', 'cluster', 'default']),
+    text: z.string(),
+    ...policyContentShape,
+  })
   .meta({ id: 'ResolvedPolicy', description: 'What the migration goes by, as it was when it was asked for' });
-const howSchema = z.enum(['guest', 'helper', 'definition', 'stored-definition']).meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' });
+const howSchema = z
+  .enum(['guest', 'helper', 'definition', 'stored-definition'])
+  .meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' });
 const persistenceSchema = z.enum(['permanent', 'temporary', 'keep-source', 'transient']);
-const resourceSchema = z.object({ kind: z.enum(['network', 'filter', 'secret']), name: z.string() }).meta({ id: 'Resource', description: 'Made on the target before the VM comes' });
+const resourceSchema = z
+  .object({ kind: z.enum(['network', 'filter', 'secret']), name: z.string() })
+  .meta({ id: 'Resource', description: 'Made on the target before the VM comes' });
 
 export const plannedMigrationSchema = z
   .object({
@@ -74,7 +106,9 @@ export const migrationSchema = z
     downtimeMs: milliseconds().optional(),
     transferredBytes: bytes().optional(),
     vmIsNow: z.object({ host: z.string(), state: domainStateSchema }).optional(),
-    error: z.object({ code: z.string(), message: z.string(), remedy: z.string(), reasons: z.array(reasonSchema) }).optional(),
+    error: z
+      .object({ code: z.string(), message: z.string(), remedy: z.string(), reasons: z.array(reasonSchema) })
+      .optional(),
     maxBandwidthMiBPerSecond: z.number().int().optional(),
     maxDowntimeMs: milliseconds().optional(),
     proofOfDeath: z
@@ -89,14 +123,25 @@ export const migrationSchema = z
     policy: resolvedPolicySchema.optional(),
     deadlineAt: time().optional(),
     decisions: z.array(decisionSchema).optional(),
-    attempts: z.array(z.object({ at: time(), to: z.string().optional(), message: z.string() })).optional().meta({ description: 'Attempts before this one' }),
+    attempts: z
+      .array(z.object({ at: time(), to: z.string().optional(), message: z.string() }))
+      .optional()
+      .meta({ description: 'Attempts before this one' }),
     attention: z.string().optional().meta({ description: 'What an operator should know now' }),
     adopted: z.boolean().optional().meta({ description: 'A restarted control plane took this transfer over' }),
   })
   .meta({ id: 'Migration' });
 
 export const inspectionSchema = z
-  .object({ migration: z.string(), at: time(), host: z.string(), log: z.string().optional(), definition: z.string().optional(), volumes: z.array(z.string()), notes: z.array(z.string()) })
+  .object({
+    migration: z.string(),
+    at: time(),
+    host: z.string(),
+    log: z.string().optional(),
+    definition: z.string().optional(),
+    volumes: z.array(z.string()),
+    notes: z.array(z.string()),
+  })
   .meta({ id: 'Inspection', description: 'What was kept of a failed target' });
 
 export type PlannedMigrationJson = z.infer<typeof plannedMigrationSchema>;

@@ -2,7 +2,17 @@
 import { z } from 'zod';
 import { bytes, time } from './parts.ts';
 
-export const domainStateSchema = z.enum(['running', 'blocked', 'paused', 'shutting-down', 'shut-off', 'crashed', 'pm-suspended', 'no-state', 'unknown']);
+export const domainStateSchema = z.enum([
+  'running',
+  'blocked',
+  'paused',
+  'shutting-down',
+  'shut-off',
+  'crashed',
+  'pm-suspended',
+  'no-state',
+  'unknown',
+]);
 
 export const diskSchema = z.object({
   target: z.string(),
@@ -51,7 +61,13 @@ export const vmCopiesSchema = z
     ),
   })
   .meta({ id: 'VmCopies', description: 'Every instance of a VM with what is known of it' });
-export const vmSettleSchema = z.strictObject({ keep: z.string().min(1).max(255).meta({ description: 'Host whose copy stays; active ones elsewhere are ended, definitions elsewhere are parked' }) }).meta({ id: 'VmSettle' });
+export const vmSettleSchema = z
+  .strictObject({
+    keep: z.string().min(1).max(255).meta({
+      description: 'Host whose copy stays; active ones elsewhere are ended, definitions elsewhere are parked',
+    }),
+  })
+  .meta({ id: 'VmSettle' });
 
 export const vmRemainsSchema = z
   .object({
@@ -76,14 +92,21 @@ export const leftoverSchema = z
     vm: z.object({ uuid: z.string(), name: z.string() }),
     migration: z.string(),
     at: time(),
-    role: z.enum(['source', 'target']).meta({ description: '"source": what a finished copy left; "target": what an unfinished one left' }),
-    what: z.enum(['media', 'state']).optional().meta({ description: '"media": an image that nobody writes; "state": UEFI variables, TPM state or saved memory. Absent: a disk' }),
+    role: z
+      .enum(['source', 'target'])
+      .meta({ description: '"source": what a finished copy left; "target": what an unfinished one left' }),
+    what: z.enum(['media', 'state']).optional().meta({
+      description:
+        '"media": an image that nobody writes; "state": UEFI variables, TPM state or saved memory. Absent: a disk',
+    }),
     sizeBytes: bytes(),
     allocatedBytes: bytes().optional(),
   })
   .meta({ id: 'Leftover', description: 'A file that a move left behind' });
 
-export const leftoverPurgeSchema = z.strictObject({ host: z.string().min(1).max(255), path: z.string().min(1).max(4096) }).meta({ id: 'LeftoverPurge' });
+export const leftoverPurgeSchema = z
+  .strictObject({ host: z.string().min(1).max(255), path: z.string().min(1).max(4096) })
+  .meta({ id: 'LeftoverPurge' });
 
 export type VmJson = z.infer<typeof vmSchema>;
 export type LeftoverJson = z.infer<typeof leftoverSchema>;

@@ -12,8 +12,12 @@ const ports = (text: string): { readonly first: number; readonly last: number } 
   if (first === undefined || last === undefined) throw new InvalidArgumentError('It takes a range as in 50000-50063.');
   return { first: Number(first), last: Number(last) };
 };
-const changedMap = ({ map }: ReturnType<typeof mapOf>): Pick<ClusterChange, 'map'> => (map === undefined ? {} : { map: { ...map, ...(map.graphicsListen === undefined ? {} : { graphicsListen: map.graphicsListen || null }) } });
-const portText = (range: ClusterJson['migrationPorts']): string | undefined => (range === undefined ? undefined : `${range.first}-${range.last}`);
+const changedMap = ({ map }: ReturnType<typeof mapOf>): Pick<ClusterChange, 'map'> =>
+  map === undefined
+    ? {}
+    : { map: { ...map, ...(map.graphicsListen === undefined ? {} : { graphicsListen: map.graphicsListen || null }) } };
+const portText = (range: ClusterJson['migrationPorts']): string | undefined =>
+  range === undefined ? undefined : `${range.first}-${range.last}`;
 const tlsText = (tls: boolean | undefined): string | undefined => (tls === undefined ? undefined : tls ? 'on' : 'off');
 
 const clusterText = (cluster: ClusterJson): string =>
@@ -24,7 +28,14 @@ const clusterText = (cluster: ClusterJson): string =>
     ['migration ports', portText(cluster.migrationPorts)],
     ['tls', tlsText(cluster.tls)],
     ['policy', cluster.policy],
-    ...(['networks', 'pools', 'paths'] as const).map((what): [string, string | undefined] => [`maps ${what}`, cluster.map?.[what] === undefined ? undefined : Object.entries(cluster.map[what]).map(([from, to]) => `${from} = ${to}`).join(', ')]),
+    ...(['networks', 'pools', 'paths'] as const).map((what): [string, string | undefined] => [
+      `maps ${what}`,
+      cluster.map?.[what] === undefined
+        ? undefined
+        : Object.entries(cluster.map[what])
+            .map(([from, to]) => `${from} = ${to}`)
+            .join(', '),
+    ]),
     ['consoles listen on', cluster.map?.graphicsListen],
   ]);
 
@@ -43,27 +54,57 @@ export function clusterCommands(program: Command): void {
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('clusterList');
-      output.result(items, (safe) => table(['name', 'hosts', 'migration network', 'ports', 'tls'], safe.map((each) => [each.name, each.hosts.join(', '), each.migrationNetwork, portText(each.migrationPorts), tlsText(each.tls)])));
+      output.result(items, (safe) =>
+        table(
+          ['name', 'hosts', 'migration network', 'ports', 'tls'],
+          safe.map((each) => [
+            each.name,
+            each.hosts.join(', '),
+            each.migrationNetwork,
+            portText(each.migrationPorts),
+            tlsText(each.tls),
+          ]),
+        ),
+      );
     });
   mapOptions(cluster.command('set <cluster>'), changedPairs)
-    .description('make a cluster, or change the settings that are named; "" takes a setting away, as SOURCE= does an entry of a map')
+    .description(
+      'make a cluster, or change the settings that are named; "" takes a setting away, as SOURCE= does an entry of a map',
+    )
     .option('--migration-network <cidr>', 'migration data goes to an address in this network')
-    .option('--migration-ports <first-last>', "ports on the target for migration data, in place of libvirt's own", ports)
-    .addOption(new Option('--tls <on|off>', 'whether migration data is encrypted unless asked otherwise').choices(['on', 'off', '']))
+    .option(
+      '--migration-ports <first-last>',
+      "ports on the target for migration data, in place of libvirt's own",
+      ports,
+    )
+    .addOption(
+      new Option('--tls <on|off>', 'whether migration data is encrypted unless asked otherwise').choices([
+        'on',
+        'off',
+        '',
+      ]),
+    )
     .option('--policy <policy>', 'policy for VMs that leave its hosts ("ferry policy list")')
-    .action(async (name: string, { migrationNetwork, migrationPorts, tls, policy, ...maps }: SetOptions, command: Command) => {
-      const { client, output } = contextOf(command);
-      const body: ClusterChange = {
-        ...(migrationNetwork === undefined ? {} : { migrationNetwork: migrationNetwork || null }),
-        ...(migrationPorts === undefined ? {} : { migrationPorts: migrationPorts || null }),
-        ...(tls === undefined ? {} : { tls: tls === '' ? null : tls === 'on' }),
-        ...(policy === undefined ? {} : { policy: policy || null }),
-        ...changedMap(mapOf(maps)),
-      };
-      if (Object.keys(body).length === 0) command.error('Give what is to be changed: see "ferry cluster set --help".');
-      const changed = await client().call('clusterChange', { params: { cluster: name }, body });
-      output.result(changed, (safe) => clusterText(safe));
-    });
+    .action(
+      async (
+        name: string,
+        { migrationNetwork, migrationPorts, tls, policy, ...maps }: SetOptions,
+        command: Command,
+      ) => {
+        const { client, output } = contextOf(command);
+        const body: ClusterChange = {
+          ...(migrationNetwork === undefined ? {} : { migrationNetwork: migrationNetwork || null }),
+          ...(migrationPorts === undefined ? {} : { migrationPorts: migrationPorts || null }),
+          ...(tls === undefined ? {} : { tls: tls === '' ? null : tls === 'on' }),
+          ...(policy === undefined ? {} : { policy: policy || null }),
+          ...changedMap(mapOf(maps)),
+        };
+        if (Object.keys(body).length === 0)
+          command.error('Give what is to be changed: see "ferry cluster set --help".');
+        const changed = await client().call('clusterChange', { params: { cluster: name }, body });
+        output.result(changed, (safe) => clusterText(safe));
+      },
+    );
   cluster
     .command('remove <cluster>')
     .description('forget a cluster that has no hosts')

@@ -9,7 +9,10 @@ import { formatTime } from '../output/format.ts';
 const eventText = (event: FerryEvent): string => {
   switch (event.type) {
     case 'migration':
-      return `migration ${event.migration.id} of ${event.migration.vm.name}: ${event.migration.phase}${event.migration.progress === undefined ? '' : ` ${event.migration.progress.percent} %`}`;
+      return (
+        `migration ${event.migration.id} of ${event.migration.vm.name}: ` +
+        `${event.migration.phase}${event.migration.progress === undefined ? '' : ` ${event.migration.progress.percent} %`}`
+      );
     case 'host':
       return `host ${event.host.name}: ${event.host.state}`;
     case 'host-removed':
@@ -37,11 +40,22 @@ export function eventCommands(program: Command): void {
       const ending = new AbortController();
       process.once('SIGINT', () => ending.abort());
       try {
-        for await (const { id, data } of client().stream('eventWatch', { signal: ending.signal, ...(after === undefined ? {} : { lastEventId: after }) })) {
-          output.line(id === undefined ? data : { id, ...data }, (safe) => `${formatTime(safe.at)}  ${eventText(safe)}`);
+        for await (const { id, data } of client().stream('eventWatch', {
+          signal: ending.signal,
+          ...(after === undefined ? {} : { lastEventId: after }),
+        })) {
+          output.line(
+            id === undefined ? data : { id, ...data },
+            (safe) => `${formatTime(safe.at)}  ${eventText(safe)}`,
+          );
         }
         // the server ended it; one that was told to stop ends its streams so
-        throw new ApiError({ code: 'server-stopping', status: 0, message: 'The control plane ended the stream of events.', remedy: errorTable['server-stopping'].remedy });
+        throw new ApiError({
+          code: 'server-stopping',
+          status: 0,
+          message: 'The control plane ended the stream of events.',
+          remedy: errorTable['server-stopping'].remedy,
+        });
       } catch (error) {
         if (!ending.signal.aborted) throw error;
         process.exitCode = exitCodes.detached;

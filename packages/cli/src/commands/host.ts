@@ -15,7 +15,12 @@ const hostText = (host: HostJson): string =>
     ['state', host.state],
     ['why', host.stateDetail],
     ['way out', host.stateRemedy],
-    ['cpu', host.cpu === undefined ? undefined : `${host.cpu.threads} x ${host.cpu.vendor} ${host.cpu.model} (${host.cpu.arch})`],
+    [
+      'cpu',
+      host.cpu === undefined
+        ? undefined
+        : `${host.cpu.threads} x ${host.cpu.vendor} ${host.cpu.model} (${host.cpu.arch})`,
+    ],
     ['memory', host.memory === undefined ? undefined : formatBytes(host.memory.totalBytes)],
     ['free', host.memory?.freeBytes === undefined ? undefined : formatBytes(host.memory.freeBytes)],
     ['libvirt', host.libvirtVersion],
@@ -29,7 +34,10 @@ interface HostSettings {
   readonly migrationAddress?: string;
 }
 /** Commander's options carry the global ones too. */
-const settingsOf = ({ cluster, migrationAddress }: HostSettings): HostSettings => ({ ...(cluster === undefined ? {} : { cluster }), ...(migrationAddress === undefined ? {} : { migrationAddress }) });
+const settingsOf = ({ cluster, migrationAddress }: HostSettings): HostSettings => ({
+  ...(cluster === undefined ? {} : { cluster }),
+  ...(migrationAddress === undefined ? {} : { migrationAddress }),
+});
 
 export function hostCommands(program: Command): void {
   const host = program.command('host').description('hosts of the fleet');
@@ -41,8 +49,17 @@ export function hostCommands(program: Command): void {
     .option('--migration-address <ip>', 'where migration data reaches it')
     .action(async (uri: string, { name, ...settings }: HostSettings & { readonly name?: string }, command: Command) => {
       const { client, output } = contextOf(command);
-      const added = await client().call('hostAdd', { body: { uri, ...(name === undefined ? {} : { name }), ...settingsOf(settings) } });
-      output.result(added, (safe) => `added ${safe.name} (${safe.uri}), ${safe.state === 'connected' ? `libvirt ${safe.libvirtVersion ?? '?'}, ${safe.vms} VM(s)` : `but it is not connected${safe.stateDetail === undefined ? '' : `: ${safe.stateDetail}`}`}`);
+      const added = await client().call('hostAdd', {
+        body: { uri, ...(name === undefined ? {} : { name }), ...settingsOf(settings) },
+      });
+      output.result(
+        added,
+        (safe) =>
+          `added ${safe.name} (${safe.uri}), ` +
+          (safe.state === 'connected'
+            ? `libvirt ${safe.libvirtVersion ?? '?'}, ${safe.vms} VM(s)`
+            : `but it is not connected${safe.stateDetail === undefined ? '' : `: ${safe.stateDetail}`}`),
+      );
     });
   host
     .command('list')
@@ -53,7 +70,15 @@ export function hostCommands(program: Command): void {
       output.result(items, (safe) =>
         table(
           ['name', 'state', 'vms', 'free memory', 'libvirt', 'qemu', 'uri'],
-          safe.map((each) => [each.name, each.state, each.vms, each.memory?.freeBytes === undefined ? undefined : formatBytes(each.memory.freeBytes), each.libvirtVersion, each.qemuVersion, each.uri]),
+          safe.map((each) => [
+            each.name,
+            each.state,
+            each.vms,
+            each.memory?.freeBytes === undefined ? undefined : formatBytes(each.memory.freeBytes),
+            each.libvirtVersion,
+            each.qemuVersion,
+            each.uri,
+          ]),
         ),
       );
     });

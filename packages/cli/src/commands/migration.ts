@@ -30,12 +30,19 @@ export function migrationCommands(program: Command): void {
     .action(async ({ active, finished, vm }: ListOptions, command: Command) => {
       const { client, output } = contextOf(command);
       const state = active === true ? 'active' : finished === true ? 'finished' : undefined;
-      const { items } = await client().call('migrationList', { query: { ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }) } });
+      const { items } = await client().call('migrationList', {
+        query: { ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }) },
+      });
       output.result(items, (safe) =>
         table(
           ['id', 'vm', 'kind', 'from', 'to', 'phase', 'progress', 'total', 'downtime', 'started'],
           safe.map((each) => [
-            each.id, each.vm.name, each.kind, each.from, each.to, each.phase,
+            each.id,
+            each.vm.name,
+            each.kind,
+            each.from,
+            each.to,
+            each.phase,
             each.progress === undefined ? undefined : `${each.progress.percent} %`,
             each.totalMs === undefined ? undefined : formatDuration(each.totalMs),
             each.downtimeMs === undefined ? undefined : formatDuration(each.downtimeMs),
@@ -50,12 +57,31 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const shown = await client().call('migrationShow', { params: { migration: ref } });
-      output.result(shown, (safe) => [
-        migrationText(safe),
-        table(['phase', 'at'], safe.phases.map((each) => [each.phase, formatTime(each.at)])),
-        ...(safe.attempts === undefined ? [] : [table(['attempt to', 'at', 'ended'], safe.attempts.map((each) => [each.to, formatTime(each.at), each.message]))]),
-        ...(safe.decisions === undefined || safe.decisions.length === 0 ? [] : [table(['decided at', 'what and why'], safe.decisions.map((each) => [formatTime(each.at), each.text]))]),
-      ].join('\n\n'));
+      output.result(shown, (safe) =>
+        [
+          migrationText(safe),
+          table(
+            ['phase', 'at'],
+            safe.phases.map((each) => [each.phase, formatTime(each.at)]),
+          ),
+          ...(safe.attempts === undefined
+            ? []
+            : [
+                table(
+                  ['attempt to', 'at', 'ended'],
+                  safe.attempts.map((each) => [each.to, formatTime(each.at), each.message]),
+                ),
+              ]),
+          ...(safe.decisions === undefined || safe.decisions.length === 0
+            ? []
+            : [
+                table(
+                  ['decided at', 'what and why'],
+                  safe.decisions.map((each) => [formatTime(each.at), each.text]),
+                ),
+              ]),
+        ].join('\n\n'),
+      );
     });
   migration
     .command('watch <migration>')
@@ -71,21 +97,40 @@ export function migrationCommands(program: Command): void {
     .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
     .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at', wholeNumber('ms'))
     .option('--deadline <time>', 'end it one way or the other by then: seconds from now, or as in 10m', duration)
-    .option('--quickly-finish', 'take the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms')
-    .action(async (ref: string, { maxBandwidthMb, maxDowntimeMs, deadline, quicklyFinish }: SetOptions, command: Command) => {
-      const { client, output } = contextOf(command);
-      const body = { ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }), ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }), ...(deadline === undefined ? {} : { deadlineMs: deadline }), ...(quicklyFinish === undefined ? {} : { quicklyFinish }) };
-      if (Object.keys(body).length === 0) command.error('Give what is to be changed: --max-bandwidth-mb, --max-downtime-ms, --deadline or --quickly-finish.');
-      const changed = await client().call('migrationTune', { params: { migration: ref }, body });
-      output.result(changed, (safe) => migrationText(safe));
-    });
+    .option(
+      '--quickly-finish',
+      'take the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms',
+    )
+    .action(
+      async (ref: string, { maxBandwidthMb, maxDowntimeMs, deadline, quicklyFinish }: SetOptions, command: Command) => {
+        const { client, output } = contextOf(command);
+        const body = {
+          ...(maxBandwidthMb === undefined ? {} : { maxBandwidthMiBPerSecond: maxBandwidthMb }),
+          ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }),
+          ...(deadline === undefined ? {} : { deadlineMs: deadline }),
+          ...(quicklyFinish === undefined ? {} : { quicklyFinish }),
+        };
+        if (Object.keys(body).length === 0)
+          command.error(
+            'Give what is to be changed: --max-bandwidth-mb, --max-downtime-ms, --deadline or --quickly-finish.',
+          );
+        const changed = await client().call('migrationTune', { params: { migration: ref }, body });
+        output.result(changed, (safe) => migrationText(safe));
+      },
+    );
   migration
     .command('postcopy <migration>')
-    .description('switch a running migration to post-copy: the guest runs on the target, its pages follow; there is no way back')
+    .description(
+      'switch a running migration to post-copy: the guest runs on the target, its pages follow; there is no way back',
+    )
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const switched = await client().call('migrationPostCopy', { params: { migration: ref } });
-      output.result(switched, (safe) => `${safe.vm.name} runs on ${safe.to ?? 'the target'}; see how its pages follow with "ferry migration watch ${safe.id}"`);
+      output.result(
+        switched,
+        (safe) =>
+          `${safe.vm.name} runs on ${safe.to ?? 'the target'}; see how its pages follow with "ferry migration watch ${safe.id}"`,
+      );
     });
   migration
     .command('pause <migration>')
@@ -101,7 +146,19 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('migrationSamples', { params: { migration: ref } });
-      output.result(items, (safe) => table(['at', 'pass', 'left', 'sent', 'guest writes', 'link'], safe.map((each) => [formatTime(each.at), each.iteration, formatBytes(each.remainingBytes), formatBytes(each.processedBytes), `${formatBytes(each.dirtyBytesPerSecond)}/s`, `${formatBytes(each.throughputBytesPerSecond)}/s`])));
+      output.result(items, (safe) =>
+        table(
+          ['at', 'pass', 'left', 'sent', 'guest writes', 'link'],
+          safe.map((each) => [
+            formatTime(each.at),
+            each.iteration,
+            formatBytes(each.remainingBytes),
+            formatBytes(each.processedBytes),
+            `${formatBytes(each.dirtyBytesPerSecond)}/s`,
+            `${formatBytes(each.throughputBytesPerSecond)}/s`,
+          ]),
+        ),
+      );
     });
   migration
     .command('inspect <migration>')
@@ -109,7 +166,17 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const kept = await client().call('migrationInspect', { params: { migration: ref } });
-      output.result(kept, (safe) => [`on ${safe.host}, ${formatTime(safe.at)}`, ...safe.notes, ...safe.volumes.map((path) => `volume ${path}`), '', safe.log ?? '', '', safe.definition ?? ''].join('\n'));
+      output.result(kept, (safe) =>
+        [
+          `on ${safe.host}, ${formatTime(safe.at)}`,
+          ...safe.notes,
+          ...safe.volumes.map((path) => `volume ${path}`),
+          '',
+          safe.log ?? '',
+          '',
+          safe.definition ?? '',
+        ].join('\n'),
+      );
     });
   migration
     .command('cleanup <vm>')
@@ -118,7 +185,14 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, { yes }: { readonly yes?: true }, command: Command) => {
       const { client, output } = contextOf(command);
       const { vm, items } = await client().call(yes === true ? 'vmCleanup' : 'vmRemains', { params: { vm: ref } });
-      output.result({ vm, items }, (safe) => (safe.items.length === 0 ? `nothing is left over of ${safe.vm}` : table(['host', 'what', yes === true ? 'done' : 'with --yes'], safe.items.map((each) => [each.host, each.what, each.remedy]))));
+      output.result({ vm, items }, (safe) =>
+        safe.items.length === 0
+          ? `nothing is left over of ${safe.vm}`
+          : table(
+              ['host', 'what', yes === true ? 'done' : 'with --yes'],
+              safe.items.map((each) => [each.host, each.what, each.remedy]),
+            ),
+      );
     });
   migration
     .command('abort <migration>')
@@ -126,6 +200,9 @@ export function migrationCommands(program: Command): void {
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const asked = await client().call('migrationAbort', { params: { migration: ref } });
-      output.result(asked, (safe) => `abort of ${safe.id} requested; see how it ends with "ferry migration watch ${safe.id}"`);
+      output.result(
+        asked,
+        (safe) => `abort of ${safe.id} requested; see how it ends with "ferry migration watch ${safe.id}"`,
+      );
     });
 }

@@ -7,7 +7,9 @@ import { fields, table } from '../output/table.ts';
 
 const stepText = (step: PolicyJson['steps'][number]): string => {
   const { when, do: measure, ...figures } = step;
-  const text = Object.entries(figures).map(([name, value]) => `${name} ${String(value)}`).join(', ');
+  const text = Object.entries(figures)
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .join(', ');
   return `${when}: ${measure}${text === '' ? '' : ` (${text})`}`;
 };
 
@@ -20,22 +22,39 @@ const policyText = (policy: PolicyJson): string =>
       ['may do', policy.text],
       ['post-copy', policy.postCopy],
       ['patience', policy.patience],
-      ['retry', policy.retry === undefined ? 'never' : `${policy.retry.attempts} times, ${policy.retry.delayMs / 1_000} s apart`],
+      [
+        'retry',
+        policy.retry === undefined
+          ? 'never'
+          : `${policy.retry.attempts} times, ${policy.retry.delayMs / 1_000} s apart`,
+      ],
       ['single copy', policy.singleCopy],
       ['two copies', policy.twoCopies],
       ['unknown sharing', policy.unknownSharing],
     ]),
     '',
-    table(['', 'when: what'], policy.steps.map((step, index) => [String(index), stepText(step)])),
+    table(
+      ['', 'when: what'],
+      policy.steps.map((step, index) => [String(index), stepText(step)]),
+    ),
   ].join('\n');
 
 /** The file's policy; what `ferry policy show -o json` adds to it is left out. */
 function contentOf(file: string): PolicyPut {
   try {
-    const { name: _name, version: _version, changedAt: _changedAt, preset: _preset, text: _text, ...content } = JSON.parse(readFileSync(file === '-' ? 0 : file, 'utf8')) as PolicyJson;
+    const {
+      name: _name,
+      version: _version,
+      changedAt: _changedAt,
+      preset: _preset,
+      text: _text,
+      ...content
+    } = JSON.parse(readFileSync(file === '-' ? 0 : file, 'utf8')) as PolicyJson;
     return content;
   } catch (error) {
-    throw new InvalidArgumentError(`The file cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw new InvalidArgumentError(
+      `The file cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 
@@ -50,7 +69,18 @@ export function policyCommands(program: Command): void {
       const bindings = (await client().call('policyBindings')).items;
       output.result({ policies: items, bindings }, (safe) =>
         [
-          table(['name', 'version', 'is', 'labels'], safe.policies.map((each) => [each.name, each.preset ? 'preset' : String(each.version), each.description, safe.bindings.filter((one) => one.policy === each.name).map(({ label }) => label).join(', ')])),
+          table(
+            ['name', 'version', 'is', 'labels'],
+            safe.policies.map((each) => [
+              each.name,
+              each.preset ? 'preset' : String(each.version),
+              each.description,
+              safe.bindings
+                .filter((one) => one.policy === each.name)
+                .map(({ label }) => label)
+                .join(', '),
+            ]),
+          ),
         ].join('\n'),
       );
     });
@@ -84,7 +114,12 @@ export function policyCommands(program: Command): void {
     .action(async (label: string, name: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('policyBind', { body: { label, policy: name } });
-      output.result(items, (safe) => table(['label', 'policy'], safe.map((each) => [each.label, each.policy])));
+      output.result(items, (safe) =>
+        table(
+          ['label', 'policy'],
+          safe.map((each) => [each.label, each.policy]),
+        ),
+      );
     });
   policy
     .command('unbind <label>')
@@ -92,6 +127,11 @@ export function policyCommands(program: Command): void {
     .action(async (label: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('policyBind', { body: { label } });
-      output.result(items, (safe) => table(['label', 'policy'], safe.map((each) => [each.label, each.policy])));
+      output.result(items, (safe) =>
+        table(
+          ['label', 'policy'],
+          safe.map((each) => [each.label, each.policy]),
+        ),
+      );
     });
 }

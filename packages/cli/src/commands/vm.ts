@@ -10,7 +10,8 @@ import { formatBytes } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
 
 /** A VM that has to be settled is seen in every list. */
-const stateText = ({ state, instances }: VmJson): string => (instances.some(({ role }) => role === 'conflict') ? `${state}, in conflict` : state);
+const stateText = ({ state, instances }: VmJson): string =>
+  instances.some(({ role }) => role === 'conflict') ? `${state}, in conflict` : state;
 
 const vmText = (vm: VmJson): string =>
   [
@@ -24,11 +25,55 @@ const vmText = (vm: VmJson): string =>
       ['labels', vm.labels?.join(', ')],
       ['migration', vm.currentMigration],
     ]),
-    ...(vm.disks.length === 0 ? [] : ['', table(['disk', 'device', 'type', 'format', 'source'], vm.disks.map((disk) => [disk.target, disk.device, disk.type, disk.format, disk.source]))]),
-    ...(vm.instances.length < 2 ? [] : ['', table(['instance on', 'role', 'state', 'definition'], vm.instances.map((each) => [each.host, each.role, each.state, `${each.persistent === false ? 'transient' : 'persistent'}${each.name === undefined ? '' : `, as ${each.name}`}`]))]),
+    ...(vm.disks.length === 0
+      ? []
+      : [
+          '',
+          table(
+            ['disk', 'device', 'type', 'format', 'source'],
+            vm.disks.map((disk) => [disk.target, disk.device, disk.type, disk.format, disk.source]),
+          ),
+        ]),
+    ...(vm.instances.length < 2
+      ? []
+      : [
+          '',
+          table(
+            ['instance on', 'role', 'state', 'definition'],
+            vm.instances.map((each) => [
+              each.host,
+              each.role,
+              each.state,
+              `${each.persistent === false ? 'transient' : 'persistent'}${each.name === undefined ? '' : `, as ${each.name}`}`,
+            ]),
+          ),
+        ]),
   ].join('\n');
 
-interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'toUri' | 'preferHost' | 'toCluster' | 'kind' | 'policy' | 'quicklyFinish' | 'maxDowntimeMs' | 'tunnelled' | 'compression' | 'zeroCopy' | 'temporary' | 'keepSource' | 'deleteSourceDisks' | 'useExistingVolumes' | 'assumeShared' | 'createMissing' | 'autoStart'> {
+interface MigrateOptions
+  extends
+    MapOptions,
+    Pick<
+      MigrationCreate,
+      | 'to'
+      | 'toUri'
+      | 'preferHost'
+      | 'toCluster'
+      | 'kind'
+      | 'policy'
+      | 'quicklyFinish'
+      | 'maxDowntimeMs'
+      | 'tunnelled'
+      | 'compression'
+      | 'zeroCopy'
+      | 'temporary'
+      | 'keepSource'
+      | 'deleteSourceDisks'
+      | 'useExistingVolumes'
+      | 'assumeShared'
+      | 'createMissing'
+      | 'autoStart'
+    > {
   readonly direct?: true;
   readonly peerToPeer?: true;
   readonly enableTls?: true;
@@ -48,11 +93,46 @@ interface MigrateOptions extends MapOptions, Pick<MigrationCreate, 'to' | 'toUri
 }
 
 /** Fields that go as they are. */
-const plainFields = ['to', 'toUri', 'preferHost', 'toCluster', 'kind', 'policy', 'quicklyFinish', 'maxDowntimeMs', 'tunnelled', 'compression', 'zeroCopy', 'temporary', 'keepSource', 'deleteSourceDisks', 'useExistingVolumes', 'assumeShared', 'createMissing', 'autoStart'] as const;
+const plainFields = [
+  'to',
+  'toUri',
+  'preferHost',
+  'toCluster',
+  'kind',
+  'policy',
+  'quicklyFinish',
+  'maxDowntimeMs',
+  'tunnelled',
+  'compression',
+  'zeroCopy',
+  'temporary',
+  'keepSource',
+  'deleteSourceDisks',
+  'useExistingVolumes',
+  'assumeShared',
+  'createMissing',
+  'autoStart',
+] as const;
 
 function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
-  const plain = Object.fromEntries(plainFields.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
-  const { direct, peerToPeer, enableTls, disableTls, parallel, postcopy, deadline, keepDestGuestOnFailed, maxBandwidthMb, xml, copyMedia, ejectMedia, hostIsDead } = options;
+  const plain = Object.fromEntries(
+    plainFields.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+  );
+  const {
+    direct,
+    peerToPeer,
+    enableTls,
+    disableTls,
+    parallel,
+    postcopy,
+    deadline,
+    keepDestGuestOnFailed,
+    maxBandwidthMb,
+    xml,
+    copyMedia,
+    ejectMedia,
+    hostIsDead,
+  } = options;
   return {
     vm,
     ...plain,
@@ -70,9 +150,25 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   };
 }
 
-const whenText = ({ how, when }: PlannedMigrationJson['disks'][number]): string => (when === undefined ? how : `${how}, ${when === 'now' ? 'until it stops' : 'from its next start on'}`);
+const whenText = ({ how, when }: PlannedMigrationJson['disks'][number]): string =>
+  when === undefined ? how : `${how}, ${when === 'now' ? 'until it stops' : 'from its next start on'}`;
 
-const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outlook, disks, creates, diff, differences, unchecked }: PlannedMigrationJson): string =>
+const planText = ({
+  vm,
+  from,
+  to,
+  kind,
+  how,
+  persistence,
+  transfer,
+  policy,
+  outlook,
+  disks,
+  creates,
+  diff,
+  differences,
+  unchecked,
+}: PlannedMigrationJson): string =>
   [
     fields([
       ['vm', vm.name],
@@ -84,9 +180,20 @@ const planText = ({ vm, from, to, kind, how, persistence, transfer, policy, outl
       ['data', transfer === undefined ? undefined : travelText(transfer)],
       ['policy', `${policy.name}: ${policy.text}`],
       ['outlook', outlook?.text],
-      ['makes there', creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', ')],
+      [
+        'makes there',
+        creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', '),
+      ],
     ]),
-    ...(disks.length === 0 ? [] : ['', table(['disk', 'how', 'from', 'to'], disks.map((disk) => [disk.target, whenText(disk), disk.path, disk.targetPath ?? disk.path]))]),
+    ...(disks.length === 0
+      ? []
+      : [
+          '',
+          table(
+            ['disk', 'how', 'from', 'to'],
+            disks.map((disk) => [disk.target, whenText(disk), disk.path, disk.targetPath ?? disk.path]),
+          ),
+        ]),
     ...(unchecked.length === 0 ? [] : ['', 'Not known:', ...unchecked]),
     ...disks.flatMap(({ target, losses = [] }) => losses.map((loss) => `The copy of ${target} does not keep ${loss}.`)),
     ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
@@ -97,7 +204,9 @@ const contentOf = (file: string): string => {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new InvalidArgumentError(`The file cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw new InvalidArgumentError(
+      `The file cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 };
 
@@ -111,7 +220,18 @@ export function vmCommands(program: Command): void {
       const all = (await client().call('vmList')).items;
       const items = host === undefined ? all : all.filter((each) => each.host === host);
       output.result(items, (safe) =>
-        table(['name', 'state', 'host', 'memory', 'vcpus', 'migration', 'uuid'], safe.map((each) => [each.name, stateText(each), each.host, formatBytes(each.memoryBytes), each.vcpus, each.currentMigration, each.uuid])),
+        table(
+          ['name', 'state', 'host', 'memory', 'vcpus', 'migration', 'uuid'],
+          safe.map((each) => [
+            each.name,
+            stateText(each),
+            each.host,
+            formatBytes(each.memoryBytes),
+            each.vcpus,
+            each.currentMigration,
+            each.uuid,
+          ]),
+        ),
       );
     });
   vm.command('show <vm>')
@@ -125,7 +245,10 @@ export function vmCommands(program: Command): void {
     .description('add labels (tier=db) to a VM, take others away (tier=db-)')
     .action(async (ref: string, labels: readonly string[], _: object, command: Command) => {
       const { client, output } = contextOf(command);
-      const body = { add: labels.filter((label) => !label.endsWith('-')), remove: labels.filter((label) => label.endsWith('-')).map((label) => label.slice(0, -1)) };
+      const body = {
+        add: labels.filter((label) => !label.endsWith('-')),
+        remove: labels.filter((label) => label.endsWith('-')).map((label) => label.slice(0, -1)),
+      };
       const labelled = await client().call('vmLabel', { params: { vm: ref }, body });
       output.result(labelled, (safe) => `${safe.name}: ${safe.labels?.join(', ') ?? 'no labels'}`);
     });
@@ -138,7 +261,10 @@ export function vmCommands(program: Command): void {
     });
   vm.command('settle <vm>')
     .description('show what is known of each copy of a VM; with --keep, end or park all but one')
-    .option('--keep <host>', 'the copy that stays; others that are active are ended at once, definitions elsewhere are parked')
+    .option(
+      '--keep <host>',
+      'the copy that stays; others that are active are ended at once, definitions elsewhere are parked',
+    )
     .action(async (ref: string, { keep }: { readonly keep?: string }, command: Command) => {
       const { client, output } = contextOf(command);
       if (keep !== undefined) {
@@ -146,47 +272,95 @@ export function vmCommands(program: Command): void {
         return output.result(settled, (safe) => vmText(safe));
       }
       const { copies, ...rest } = await client().call('vmCopies', { params: { vm: ref } });
-      return output.result({ ...rest, copies }, (safe) => safe.copies.map((copy) => [`${copy.host}: ${copy.state} (${copy.reason}), ${copy.role}`, ...copy.knowledge.map((line) => `  ${line}`)].join('\n')).join('\n'));
+      return output.result({ ...rest, copies }, (safe) =>
+        safe.copies
+          .map((copy) =>
+            [
+              `${copy.host}: ${copy.state} (${copy.reason}), ${copy.role}`,
+              ...copy.knowledge.map((line) => `  ${line}`),
+            ].join('\n'),
+          )
+          .join('\n'),
+      );
     });
   mapOptions(vm.command('migrate <vm>'))
     .description('move a VM to another host; Ctrl-C detaches, the migration goes on')
     .addOption(new Option('--to <host>', 'this host or none').conflicts('preferHost'))
     .option('--prefer-host <host>', 'try this host first, another suited one otherwise')
-    .addOption(new Option('--kind <kind>', 'instead of the kind that fits the state of the VM').choices(['live', 'suspended', 'cold', 'configuration']))
-    .addOption(new Option('--to-uri <uri>', 'a host by its libvirt URI, which need not be of the fleet').conflicts(['to', 'preferHost', 'toCluster']))
+    .addOption(
+      new Option('--kind <kind>', 'instead of the kind that fits the state of the VM').choices([
+        'live',
+        'suspended',
+        'cold',
+        'configuration',
+      ]),
+    )
+    .addOption(
+      new Option('--to-uri <uri>', 'a host by its libvirt URI, which need not be of the fleet').conflicts([
+        'to',
+        'preferHost',
+        'toCluster',
+      ]),
+    )
     .option('--to-cluster <cluster>', 'into this cluster')
     .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
-    .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at, in place of the policy\'s', wholeNumber('ms'))
+    .option(
+      '--max-downtime-ms <ms>',
+      "longest pause for the switchover that QEMU aims at, in place of the policy's",
+      wholeNumber('ms'),
+    )
     .option('--policy <policy>', 'in place of the one that its labels or its cluster select ("ferry policy list")')
     .option('--deadline <time>', 'end it one way or the other by then: seconds, or as in 10m', duration)
-    .option('--quickly-finish', 'take the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms')
-    .option('--keep-dest-guest-on-failed', 'keep what a failed target leaves for a look at it ("ferry migration inspect")')
-    .addOption(new Option('--direct', 'Ferry drives; the hosts need not reach each other\'s daemons').conflicts('peerToPeer'))
+    .option(
+      '--quickly-finish',
+      'take the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms',
+    )
+    .option(
+      '--keep-dest-guest-on-failed',
+      'keep what a failed target leaves for a look at it ("ferry migration inspect")',
+    )
+    .addOption(
+      new Option('--direct', "Ferry drives; the hosts need not reach each other's daemons").conflicts('peerToPeer'),
+    )
     .option('--peer-to-peer', "the source's daemon drives")
-    .addOption(new Option('--enable-tls', 'memory and disks travel encrypted, the peer verified').conflicts('disableTls'))
+    .addOption(
+      new Option('--enable-tls', 'memory and disks travel encrypted, the peer verified').conflicts('disableTls'),
+    )
     .option('--disable-tls', 'not encrypted, whatever the cluster says')
     .option('--tunnelled', 'through the connection of the two daemons')
     .option('--parallel <n>', 'connections for memory', wholeNumber('connections'))
     .option('--postcopy', 'allow "ferry migration postcopy" while it runs')
     .addOption(new Option('--compression <method>').choices(['xbzrle', 'zlib', 'zstd']))
     .option('--zero-copy', 'send memory without copying it first')
-    .addOption(new Option('--temporary', 'when it shuts down on the target, the VM is its source\'s again').conflicts('keepSource'))
+    .addOption(
+      new Option('--temporary', "when it shuts down on the target, the VM is its source's again").conflicts(
+        'keepSource',
+      ),
+    )
     .option('--keep-source', 'the source keeps a parked definition, autostart off')
     .option('--delete-source-disks', 'delete copied disks on the source once the target is verified')
     .option('--use-existing-volumes', 'copy into volumes prepared on the target, of the same format and size')
     .option('--assume-shared', 'you know that storage whose sharing cannot be told is shared')
     .option('--auto-start', 'start a VM that was shut off once it is on the target')
     .option('--rescue-mode', "the VM's host is down: start it elsewhere from the stored definition")
-    .option('--host-is-dead <statement>', 'with --rescue-mode: how you know that the host is dead; kept with your name and the time')
+    .option(
+      '--host-is-dead <statement>',
+      'with --rescue-mode: how you know that the host is dead; kept with your name and the time',
+    )
     .option('--xml <file>', "the definition for the target, in place of the VM's own", contentOf)
-    .addOption(new Option('--copy-media', 'images of drives that only the source has are copied').conflicts('ejectMedia'))
+    .addOption(
+      new Option('--copy-media', 'images of drives that only the source has are copied').conflicts('ejectMedia'),
+    )
     .option('--eject-media', 'drives with an image that only the source has arrive empty')
     .option('--create-missing', 'networks, filters and secrets that the target lacks are made there as on the source')
     .option('--dry-run', 'show what would happen and what changes in the definition; touch nothing')
     .option('--detach', 'print the id of the migration and return')
     .action(async (ref: string, options: MigrateOptions, command: Command) => {
       const { rescueMode, hostIsDead, dryRun, detach } = options;
-      if ((rescueMode === true) !== (hostIsDead !== undefined)) command.error('--rescue-mode and --host-is-dead go together: without your word that the host is dead nothing is started twice.');
+      if ((rescueMode === true) !== (hostIsDead !== undefined))
+        command.error(
+          '--rescue-mode and --host-is-dead go together: without your word that the host is dead nothing is started twice.',
+        );
       const context = contextOf(command);
       const body = requestOf(ref, options);
       if (dryRun === true) {

@@ -1,4 +1,6 @@
-/** Values as people read them: IEC sizes, durations, local times. What comes from a host is made safe for a terminal. */
+/**
+ * Values as people read them: IEC sizes, durations, local times. What comes from a host is made safe for a terminal.
+ */
 import { eastAsianWidth } from 'get-east-asian-width';
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
@@ -22,9 +24,14 @@ export function formatDuration(ms: number): string {
 
 export const formatTime = (rfc3339: string): string => new Date(rfc3339).toLocaleString('sv-SE');
 
-/** Control characters, which could move the cursor or colour the terminal, and the marks that turn the direction of text, as visible escapes. */
+/**
+ * Control characters, which could move the cursor or colour the terminal, and the marks that turn the direction of
+ * text, as visible escapes.
+ */
 const escapeControls = (text: string, kept: string): string =>
-  text.replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, (each) => (kept.includes(each) ? each : `\\u${(each.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`));
+  text.replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, (each) =>
+    kept.includes(each) ? each : `\\u${(each.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
+  );
 
 export const printable = (text: string): string => escapeControls(text, '');
 
@@ -34,19 +41,24 @@ export const printableLines = (text: string): string => escapeControls(text, '\n
 /** Fields whose text has lines of its own. */
 const ofSeveralLines: readonly string[] = ['log', 'definition'];
 
-/** The same answer with every text in it made safe for a terminal: names come from hosts, and hosts accept any character. */
+/**
+ * The same answer with every text in it made safe for a terminal: names come from hosts, and hosts accept any
+ * character.
+ */
 export function terminalSafe<T>(value: T, field = ''): T {
   const safe = (each: unknown, name: string): unknown => {
     if (typeof each === 'string') return (ofSeveralLines.includes(name) ? printableLines : printable)(each);
     if (Array.isArray(each)) return each.map((one) => safe(one, name));
-    if (typeof each === 'object' && each !== null) return Object.fromEntries(Object.entries(each).map(([key, one]) => [printable(key), safe(one, key)]));
+    if (typeof each === 'object' && each !== null)
+      return Object.fromEntries(Object.entries(each).map(([key, one]) => [printable(key), safe(one, key)]));
     return each;
   };
   return safe(value, field) as T;
 }
 
 /** JSON in which no text has a character that a terminal obeys: the same values, written as escapes. */
-export const safeJson = (value: unknown, indent?: number): string => escapeControls(JSON.stringify(value, undefined, indent), '\n');
+export const safeJson = (value: unknown, indent?: number): string =>
+  escapeControls(JSON.stringify(value, undefined, indent), '\n');
 
 /** Columns that a text takes on a terminal: a Chinese character two, an accent of its own none. */
 export function displayWidth(text: string): number {
@@ -56,7 +68,8 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-export const padToWidth = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - displayWidth(text)));
+export const padToWidth = (text: string, width: number): string =>
+  text + ' '.repeat(Math.max(0, width - displayWidth(text)));
 
 /** As much of the text as fits. */
 export function cutToWidth(text: string, width: number): string {

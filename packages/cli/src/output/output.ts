@@ -1,4 +1,6 @@
-/** How one invocation prints: the API's objects as JSON, or text for people. Results go to stdout, all else to stderr. */
+/**
+ * How one invocation prints: the API's objects as JSON, or text for people. Results go to stdout, all else to stderr.
+ */
 import { ApiError } from '@ferry/api/client';
 import { exitCodes, type ExitCode } from '@ferry/api/errors';
 import { printable, printableLines, safeJson, terminalSafe } from './format.ts';
@@ -14,22 +16,27 @@ export interface Output {
 
 export const createOutput = (json: boolean): Output => ({
   json,
-  result: (value, text) => void process.stdout.write(`${json ? safeJson(value, 2) : printableLines(text(terminalSafe(value)))}\n`),
-  line: (value, text) => void process.stdout.write(`${json ? safeJson(value) : printableLines(text(terminalSafe(value)))}\n`),
+  result: (value, text) =>
+    void process.stdout.write(`${json ? safeJson(value, 2) : printableLines(text(terminalSafe(value)))}\n`),
+  line: (value, text) =>
+    void process.stdout.write(`${json ? safeJson(value) : printableLines(text(terminalSafe(value)))}\n`),
   note: (text) => void process.stderr.write(`${printableLines(text)}\n`),
 });
 
 /** Wrong use, for a script that reads JSON; the sentence itself is on stderr already. */
-export const usageJson = (message: string): string => `${JSON.stringify({ code: 'usage', status: 0, detail: message, remedy: 'Run with --help to see what there is.', reasons: [] })}\n`;
+export const usageJson = (message: string): string =>
+  `${JSON.stringify({ code: 'usage', status: 0, detail: message, remedy: 'Run with --help to see what there is.', reasons: [] })}\n`;
 
 /** Says what went wrong, each reason and the way out; never a stack trace. Returns the exit code. */
 export function reportFailure(error: unknown, json: boolean): ExitCode {
   const failure = error instanceof ApiError ? error : undefined;
   const message = error instanceof Error ? error.message : String(error);
   const lines = [`error: ${printable(message)}`];
-  for (const { host, message: reason, remedy } of failure?.reasons ?? []) lines.push(`  ${host === undefined ? '' : `${printable(host)}: `}${printable(reason)} (${printable(remedy)})`);
+  for (const { host, message: reason, remedy } of failure?.reasons ?? [])
+    lines.push(`  ${host === undefined ? '' : `${printable(host)}: `}${printable(reason)} (${printable(remedy)})`);
   // reasons bring their own ways out
-  if (failure !== undefined && failure.remedy !== '' && failure.reasons.length === 0) lines.push(`hint: ${printable(failure.remedy)}`);
+  if (failure !== undefined && failure.remedy !== '' && failure.reasons.length === 0)
+    lines.push(`hint: ${printable(failure.remedy)}`);
   process.stderr.write(`${lines.join('\n')}\n`);
   if (json && failure !== undefined) {
     const { code, status, remedy, reasons } = failure;

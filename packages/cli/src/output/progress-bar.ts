@@ -21,7 +21,11 @@ export function progressLine(migration: MigrationJson, columns: number): string 
   ];
   for (const width of barWidths) {
     for (let count = details.length; count >= Math.min(details.length, 1); count -= 1) {
-      const line = [`${head} ${bar(progress.percent, width)}${String(progress.percent).padStart(3)} %`, ...details.slice(0, count), phase].join('  ');
+      const line = [
+        `${head} ${bar(progress.percent, width)}${String(progress.percent).padStart(3)} %`,
+        ...details.slice(0, count),
+        phase,
+      ].join('  ');
       if (displayWidth(line) <= room) return line;
       // a shorter bar is less of a loss than figures, until it is gone
       if (width === barWidths[0] && count === details.length) break;

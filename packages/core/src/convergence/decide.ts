@@ -1,12 +1,23 @@
 /**
- * What a policy has done about a transfer that does not come to its end: `(policy, course, situation, now) -> decision`. A pure function over
- * figures; the engine carries the decision out and stores it with them. It waits for the boundary of a pass before it judges what a measure
+ * What a policy has done about a transfer that does not come to its end: `(policy, course, situation, now) ->
+ * decision`. A pure function over
+ * figures; the engine carries the decision out and stores it with them. It waits for the boundary of a pass before it
+ * judges what a measure
  * has changed, and it does nothing that the policy does not name.
  */
 import type { TimeMs } from '../ids.ts';
 import type { Measure, MeasureName, PolicyContent, PolicyStep } from '../policy/policy.ts';
 import { recentRate, secondsOf, type Course } from './course.ts';
-import { canCarry, forecast, isLinkSlow, linkRate, memoryPasses, neededPauseMs, patientSince, stalledPasses } from './forecast.ts';
+import {
+  canCarry,
+  forecast,
+  isLinkSlow,
+  linkRate,
+  memoryPasses,
+  neededPauseMs,
+  patientSince,
+  stalledPasses,
+} from './forecast.ts';
 import { decisionText, type Figures } from './words.ts';
 
 /** What is done, or only said. */
@@ -16,7 +27,10 @@ export type Action =
   /** Throttling that changed nothing is taken back. */
   | { readonly do: 'release-throttle' }
   | { readonly do: 'note'; readonly what: Note };
-/** `operator`, `refused`, `resumed`: somebody's word, a host's no to a measure, a broken post-copy that goes on; no figures led to them. `outlook`: said before the transfer began. */
+/**
+ * `operator`, `refused`, `resumed`: somebody's word, a host's no to a measure, a broken post-copy that goes on; no
+ * figures led to them. `outlook`: said before the transfer began.
+ */
 export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused' | 'resumed' | 'outlook';
 
 export interface Decision {
@@ -57,30 +71,54 @@ const ofMemory: readonly MeasureName[] = ['raise-downtime', 'double-downtime', '
 
 export function decide(policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): Decision | undefined {
   const figures = figuresOf(course, situation, now);
-  const make = (action: Action, step?: number): Decision => ({ at: now, action, ...(step === undefined ? {} : { step }), figures, text: decisionText(action, figures, step === undefined ? undefined : policy.steps[step]) });
+  const make = (action: Action, step?: number): Decision => ({
+    at: now,
+    action,
+    ...(step === undefined ? {} : { step }),
+    figures,
+    text: decisionText(action, figures, step === undefined ? undefined : policy.steps[step]),
+  });
   const useless = throttleUseless(course, now) && !has(situation, 'release-throttle');
   if (useless) return make({ do: 'release-throttle' });
   for (const [index, step] of policy.steps.entries()) {
-    if ((situation.noGuestRuns === true && step.do !== 'abort') || isOver(step, index, situation) || !isDue(step, policy, course, situation, now)) continue;
+    if (
+      (situation.noGuestRuns === true && step.do !== 'abort') ||
+      isOver(step, index, situation) ||
+      !isDue(step, policy, course, situation, now)
+    )
+      continue;
     const action = actionOf(step, policy, course, situation, now);
     if (action !== undefined) return make(action, index);
   }
   return noteOf(course, situation, now, make);
 }
 
-const has = ({ decisions }: Situation, what: Action['do']): boolean => decisions.some(({ action }) => action.do === what);
-const noted = ({ decisions }: Situation, what: Note): boolean => decisions.some(({ action }) => action.do === 'note' && action.what === what);
+const has = ({ decisions }: Situation, what: Action['do']): boolean =>
+  decisions.some(({ action }) => action.do === what);
+const noted = ({ decisions }: Situation, what: Note): boolean =>
+  decisions.some(({ action }) => action.do === 'note' && action.what === what);
 
-function noteOf(course: Course, situation: Situation, now: TimeMs, make: (action: Action) => Decision): Decision | undefined {
-  if (course.part === 'disks') return now - course.best.at >= disksStalledMs && !noted(situation, 'disks-stalled') ? make({ do: 'note', what: 'disks-stalled' }) : undefined;
+function noteOf(
+  course: Course,
+  situation: Situation,
+  now: TimeMs,
+  make: (action: Action) => Decision,
+): Decision | undefined {
+  if (course.part === 'disks')
+    return now - course.best.at >= disksStalledMs && !noted(situation, 'disks-stalled')
+      ? make({ do: 'note', what: 'disks-stalled' })
+      : undefined;
   if (isLinkSlow(course, now) && !noted(situation, 'link-slow')) return make({ do: 'note', what: 'link-slow' });
   if (situation.paused || noted(situation, 'no-way') || !settled(course, situation, now)) return undefined;
   const ahead = forecast(course, situation.downtimeMs, now);
-  return ahead.kind === 'never' || (ahead.kind === 'ends' && isLate(endsAt(course, ahead, now), situation)) ? make({ do: 'note', what: 'no-way' }) : undefined;
+  return ahead.kind === 'never' || (ahead.kind === 'ends' && isLate(endsAt(course, ahead, now), situation))
+    ? make({ do: 'note', what: 'no-way' })
+    : undefined;
 }
 
 /** When it ends by itself. */
-const endsAt = (course: Course, { inMs }: { readonly inMs: number }, now: TimeMs): TimeMs => (memoryPasses(course).at(-1)?.startedAt ?? now) + inMs;
+const endsAt = (course: Course, { inMs }: { readonly inMs: number }, now: TimeMs): TimeMs =>
+  (memoryPasses(course).at(-1)?.startedAt ?? now) + inMs;
 const isLate = (at: TimeMs, { deadlineAt }: Situation): boolean => deadlineAt !== undefined && at > deadlineAt;
 
 function figuresOf(course: Course, situation: Situation, now: TimeMs): Figures {
@@ -106,7 +144,8 @@ function figuresOf(course: Course, situation: Situation, now: TimeMs): Figures {
 
 /** Taken already. A measure that can be taken again is never over. */
 const isOver = (step: PolicyStep, index: number, { decisions, paused }: Situation): boolean =>
-  (step.do === 'pause' && paused) || (step.do !== 'fit-downtime' && step.do !== 'double-downtime' && decisions.some((each) => each.step === index));
+  (step.do === 'pause' && paused) ||
+  (step.do !== 'fit-downtime' && step.do !== 'double-downtime' && decisions.some((each) => each.step === index));
 
 /** What a measure changes takes a moment to be seen, ms. */
 const effectMs = 1_500;
@@ -114,7 +153,11 @@ const effectMs = 1_500;
 /** A pass that began after the last measure is under way: what the measure changed can be seen. */
 function settled(course: Course, { decisions }: Situation, now: TimeMs): boolean {
   const last = decisions.findLast(({ action }) => action.do !== 'note');
-  return last === undefined || course.part === 'disks' || ((memoryPasses(course).at(-1)?.iteration ?? 0) > last.figures.iteration && now - last.at >= effectMs);
+  return (
+    last === undefined ||
+    course.part === 'disks' ||
+    ((memoryPasses(course).at(-1)?.iteration ?? 0) > last.figures.iteration && now - last.at >= effectMs)
+  );
 }
 
 function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): boolean {
@@ -126,45 +169,81 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
       if (ahead.kind !== 'ends') return ahead.kind === 'never';
       const endsMs = endsAt(course, ahead, now);
       const [first] = passes;
-      const patientUntilMs = first === undefined ? 0 : patientSince(course, now) + (policy.patience ?? usualPatience) * secondsOf(first) * 1_000;
+      const patientUntilMs =
+        first === undefined
+          ? 0
+          : patientSince(course, now) + (policy.patience ?? usualPatience) * secondsOf(first) * 1_000;
       return (endsMs > now + leastPatienceMs && endsMs > patientUntilMs) || isLate(endsMs, situation);
     }
     case 'passes':
       return (passes.at(-1)?.iteration ?? 0) > step.count + 1;
     case 'stalled':
       // a measure that is repeated gets as many passes to show what it changed
-      return stalledPasses(course, now, situation.decisions.findLast((each) => each.step === policy.steps.indexOf(step))?.at) >= step.passes;
+      return (
+        stalledPasses(
+          course,
+          now,
+          situation.decisions.findLast((each) => each.step === policy.steps.indexOf(step))?.at,
+        ) >= step.passes
+      );
     case 'elapsed':
       // before the memory's turn nobody knows how large it is
-      return (step.msPerGib === undefined || passes.length > 0) && now - course.startedAt >= Math.max(step.ms ?? 0, ((step.msPerGib ?? 0) * situation.sizeBytes) / gib);
+      return (
+        (step.msPerGib === undefined || passes.length > 0) &&
+        now - course.startedAt >= Math.max(step.ms ?? 0, ((step.msPerGib ?? 0) * situation.sizeBytes) / gib)
+      );
     case 'no-progress':
       return now - course.best.at >= step.ms;
     case 'throttled':
-      return passes.filter(({ throttlePercent }) => throttlePercent >= step.percent).length > step.passes || has(situation, 'release-throttle');
+      return (
+        passes.filter(({ throttlePercent }) => throttlePercent >= step.percent).length > step.passes ||
+        has(situation, 'release-throttle')
+      );
     case 'deadline':
       return situation.deadlineAt !== undefined && now >= situation.deadlineAt;
   }
 }
 
 /**
- * A guest that dirties all of its set in each pass is read as dirtying what the link carries, however fast it is: below this much throttling, in
+ * A guest that dirties all of its set in each pass is read as dirtying what the link carries, however fast it is:
+ * below this much throttling, in
  * percent, such a reading proves nothing (a recorded guest was read so up to 40 % and converged at 80 %).
  */
 const tellingThrottle = 60;
 
 /** Two steps of throttling in a row that left the guest dirtying as before. */
 function throttleUseless(course: Course, now: TimeMs): boolean {
-  const steps = memoryPasses(course).filter((pass, index, all) => index === 0 || pass.throttlePercent !== all[index - 1]?.throttlePercent);
+  const steps = memoryPasses(course).filter(
+    (pass, index, all) => index === 0 || pass.throttlePercent !== all[index - 1]?.throttlePercent,
+  );
   const [before, , after] = steps.slice(-3);
   // a pass carries what the one before it dirtied
   const dirtied = memoryPasses(course).at(-1);
-  if (before === undefined || after === undefined || dirtied === undefined || steps.length < 3 || dirtied.iteration <= after.iteration || after.throttlePercent <= before.throttlePercent) return false;
+  if (
+    before === undefined ||
+    after === undefined ||
+    dirtied === undefined ||
+    steps.length < 3 ||
+    dirtied.iteration <= after.iteration ||
+    after.throttlePercent <= before.throttlePercent
+  )
+    return false;
   const saturated = Math.abs(dirtied.dirtyBytesPerSecond / linkRate(course, now) - 1) < 0.15;
-  return before.dirtyBytesPerSecond > 0 && dirtied.dirtyBytesPerSecond >= 0.9 * before.dirtyBytesPerSecond && (!saturated || after.throttlePercent >= tellingThrottle);
+  return (
+    before.dirtyBytesPerSecond > 0 &&
+    dirtied.dirtyBytesPerSecond >= 0.9 * before.dirtyBytesPerSecond &&
+    (!saturated || after.throttlePercent >= tellingThrottle)
+  );
 }
 
 /** Undefined: it cannot be taken, or not now. */
-function actionOf(step: PolicyStep, policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): Action | undefined {
+function actionOf(
+  step: PolicyStep,
+  policy: PolicyContent,
+  course: Course,
+  situation: Situation,
+  now: TimeMs,
+): Action | undefined {
   const { limitMs } = policy.downtime;
   if (course.part === 'disks' && ofMemory.includes(step.do)) return undefined;
   switch (step.do) {

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { follow, withNewRate } from './course.ts';
 import { look, mib, watched, type ExamplePass } from './example-course.ts';
-import { canCarry, forecast, honestRests, isLinkSlow, linkRate, neededPauseMs, patientSince, stalledPasses } from './forecast.ts';
+import {
+  canCarry,
+  forecast,
+  honestRests,
+  isLinkSlow,
+  linkRate,
+  neededPauseMs,
+  patientSince,
+  stalledPasses,
+} from './forecast.ts';
 
 const ahead = (passes: readonly ExamplePass[], budgetMs = 300) => {
   const { course, now } = watched(passes);
@@ -34,7 +43,8 @@ test('what fits into the pause ends at once', () => {
 });
 
 test('short passes that gain nothing for seconds do not end, whatever their figures promise', () => {
-  const short = (count: number): ExamplePass[] => Array.from({ length: count }, () => ({ rest: 25, seconds: 1, link: 100 }));
+  const short = (count: number): ExamplePass[] =>
+    Array.from({ length: count }, () => ({ rest: 25, seconds: 1, link: 100 }));
   assert.equal(ahead([{ rest: 400 }, ...short(3)]).kind, 'ends');
   assert.equal(ahead([{ rest: 400 }, ...short(8)]).kind, 'ends', 'QEMU counts a gain: looked at for longer');
   assert.equal(ahead([{ rest: 400 }, ...short(12)]).kind, 'never', 'QEMU would have switched');
@@ -43,7 +53,11 @@ test('short passes that gain nothing for seconds do not end, whatever their figu
 test('a pass on a slow link says nothing of the guest', () => {
   const slow = [{ rest: 1_000 }, { rest: 300, link: 20 }, { rest: 450, seconds: 2 }];
   const { course, now } = watched(slow);
-  assert.deepEqual(honestRests(course, now).map(({ pass }) => pass.iteration), [2], 'the rest after pass 2 is left out');
+  assert.deepEqual(
+    honestRests(course, now).map(({ pass }) => pass.iteration),
+    [2],
+    'the rest after pass 2 is left out',
+  );
   assert.deepEqual(forecast(course, 300, now), { kind: 'unknown', because: 'link' });
 });
 
@@ -53,22 +67,43 @@ test('a link at two thirds is not taken for a guest that became busier', () => {
 });
 
 test('the link is slow when it gives much less than it did, and what it gave is told for a minute', () => {
-  const { course, now } = watched([{ rest: 4_000, seconds: 10 }, { rest: 3_000, link: 30, seconds: 20 }]);
+  const { course, now } = watched([
+    { rest: 4_000, seconds: 10 },
+    { rest: 3_000, link: 30, seconds: 20 },
+  ]);
   assert.equal(isLinkSlow(course, now), true);
   assert.equal(Math.round(linkRate(course, now) / mib), 100);
-  const { course: later, now: then } = watched([{ rest: 4_000, seconds: 10 }, { rest: 9_000, link: 30, seconds: 90 }, { rest: 100, link: 30 }, { rest: 100, link: 30 }]);
+  const { course: later, now: then } = watched([
+    { rest: 4_000, seconds: 10 },
+    { rest: 9_000, link: 30, seconds: 90 },
+    { rest: 100, link: 30 },
+    { rest: 100, link: 30 },
+  ]);
   assert.equal(isLinkSlow(later, then), false);
   assert.equal(Math.round(linkRate(later, then) / mib), 30);
 });
 
-test('nothing irreversible on a link that is down or has just slowed down; after two minutes it is taken as it is, unless it gives next to nothing', () => {
-  const carries = (link: number, seconds: number): boolean => {
-    const { course, now } = watched([{ rest: 4_000, seconds: 10 }, { rest: 100_000, link, seconds }]);
-    return canCarry(course, now);
-  };
-  assert.deepEqual([100, 70, 40, 10, 0].map((link) => carries(link, 20)), [true, true, false, false, false]);
-  assert.deepEqual([100, 70, 40, 10, 0].map((link) => carries(link, 150)), [true, true, true, false, false]);
-});
+test(
+  'nothing irreversible on a link that is down or has just slowed down; after two minutes it is taken as ' +
+    'it is, unless it gives next to nothing',
+  () => {
+    const carries = (link: number, seconds: number): boolean => {
+      const { course, now } = watched([
+        { rest: 4_000, seconds: 10 },
+        { rest: 100_000, link, seconds },
+      ]);
+      return canCarry(course, now);
+    };
+    assert.deepEqual(
+      [100, 70, 40, 10, 0].map((link) => carries(link, 20)),
+      [true, true, false, false, false],
+    );
+    assert.deepEqual(
+      [100, 70, 40, 10, 0].map((link) => carries(link, 150)),
+      [true, true, true, false, false],
+    );
+  },
+);
 
 test('time that a slow link took is not held against the guest', () => {
   const since = (...passes: readonly ExamplePass[]) => {
@@ -76,20 +111,35 @@ test('time that a slow link took is not held against the guest', () => {
     return patientSince(course, now);
   };
   assert.equal(since({ rest: 1_000 }, { rest: 500 }, { rest: 250 }), 10_000, 'the end of the first pass');
-  assert.equal(since({ rest: 1_000 }, { rest: 500, link: 50 }, { rest: 500 }, { rest: 250 }), 20_000, 'the end of the slow one');
+  assert.equal(
+    since({ rest: 1_000 }, { rest: 500, link: 50 }, { rest: 500 }, { rest: 250 }),
+    20_000,
+    'the end of the slow one',
+  );
 });
 
 test('a rate that the operator lowered is no slow link', () => {
   const { course, now } = watched([{ rest: 4_000, seconds: 30 }]);
   const lowered = withNewRate(course, now);
   let next = lowered;
-  for (let second = 1; second <= 3; second += 1) next = follow(next, look({ iteration: 1, rest: 1_000 - second * 5, sent: 3_000 + second * 5, link: 5 }), now + second * 1_000);
-  assert.deepEqual([isLinkSlow(next, now + 3_000), canCarry(next, now + 3_000), Math.round(linkRate(next, now + 3_000) / mib)], [false, true, 5]);
+  for (let second = 1; second <= 3; second += 1)
+    next = follow(
+      next,
+      look({ iteration: 1, rest: 1_000 - second * 5, sent: 3_000 + second * 5, link: 5 }),
+      now + second * 1_000,
+    );
+  assert.deepEqual(
+    [isLinkSlow(next, now + 3_000), canCarry(next, now + 3_000), Math.round(linkRate(next, now + 3_000) / mib)],
+    [false, true, 5],
+  );
 });
 
 test('a link that went down a moment ago does not carry, though its last five seconds were good on the whole', () => {
   const { course, now } = watched([{ rest: 4_000, seconds: 10 }]);
-  const down = [1, 2].reduce((each, second) => follow(each, look({ iteration: 1, rest: 3_000, sent: 1_000 }), now + second * 1_000), course);
+  const down = [1, 2].reduce(
+    (each, second) => follow(each, look({ iteration: 1, rest: 3_000, sent: 1_000 }), now + second * 1_000),
+    course,
+  );
   assert.equal(canCarry(down, now + 2_000), false);
 });
 
@@ -105,8 +155,33 @@ test('stalled passes are counted from the best one; those on a slowed link are n
     const { course, now } = watched(passes);
     return stalledPasses(course, now);
   };
-  assert.equal(count([{ rest: 1_000 }, { rest: 500 }, { rest: 490 }, { rest: 510 }, { rest: 500 }]), 3, '490 is no gain');
+  assert.equal(
+    count([{ rest: 1_000 }, { rest: 500 }, { rest: 490 }, { rest: 510 }, { rest: 500 }]),
+    3,
+    '490 is no gain',
+  );
   assert.equal(count([{ rest: 1_000 }, { rest: 500 }, { rest: 500 }, { rest: 400 }]), 0);
-  assert.equal(count([{ rest: 1_000 }, { rest: 50 }, { rest: 30 }, { rest: 20, link: 2 }, { rest: 300 }, { rest: 250 }, { rest: 200 }]), 0, 'what a break of the link left is no loss');
-  assert.equal(count([{ rest: 1_000 }, { rest: 500, link: 50 }, { rest: 800, link: 50 }, { rest: 700, link: 50 }, { rest: 700, link: 50, seconds: 1 }]), 0);
+  assert.equal(
+    count([
+      { rest: 1_000 },
+      { rest: 50 },
+      { rest: 30 },
+      { rest: 20, link: 2 },
+      { rest: 300 },
+      { rest: 250 },
+      { rest: 200 },
+    ]),
+    0,
+    'what a break of the link left is no loss',
+  );
+  assert.equal(
+    count([
+      { rest: 1_000 },
+      { rest: 500, link: 50 },
+      { rest: 800, link: 50 },
+      { rest: 700, link: 50 },
+      { rest: 700, link: 50, seconds: 1 },
+    ]),
+    0,
+  );
 });

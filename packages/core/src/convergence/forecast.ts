@@ -1,7 +1,10 @@
 /**
- * Tells from a transfer's course how it will go on by itself. A pass leaves what the guest dirtied while it was sent, so passes shrink by the
- * ratio of dirtying to sending. Since a guest dirties the same pages again, that ratio only grows as passes become shorter: a first pass that
- * left as much as it sent proves that pre-copy cannot end (performance notes of Clark et al., NSDI'05, and of Akoush et al., MASCOTS'10).
+ * Tells from a transfer's course how it will go on by itself. A pass leaves what the guest dirtied while it was sent,
+ * so passes shrink by the
+ * ratio of dirtying to sending. Since a guest dirties the same pages again, that ratio only grows as passes become
+ * shorter: a first pass that
+ * left as much as it sent proves that pre-copy cannot end (performance notes of Clark et al., NSDI'05, and of Akoush
+ * et al., MASCOTS'10).
  */
 import { rateOf, recentRate, secondsOf, gainShare, slowShare, type Course, type Pass } from './course.ts';
 import type { TimeMs } from '../ids.ts';
@@ -22,17 +25,27 @@ const endlessPasses = 5;
 const endlessMs = 4_000;
 /** From this length on a pass is measured well by looks half a second to a second apart. */
 const measuredSeconds = 5;
-/** Passes count as stalled only on a link that gives this share of what it gave: below it, they take longer and leave more. */
+/**
+ * Passes count as stalled only on a link that gives this share of what it gave: below it, they take longer and leave
+ * more.
+ */
 const wholeShare = 0.85;
 
 export const memoryPasses = ({ passes }: Course): readonly Pass[] => passes.filter(({ iteration }) => iteration > 0);
 
-/** What the link gives when nothing disturbs it, bytes per second: the best of late, also from within a pass. 0 before anything is known. */
+/**
+ * What the link gives when nothing disturbs it, bytes per second: the best of late, also from within a pass. 0 before
+ * anything is known.
+ */
 export function linkRate(course: Course, now: TimeMs): number {
   const passes = memoryPasses(course);
   const { fastest } = course;
   const measured = passes.filter((pass, index) => index >= passes.length - 2 || pass.lastAt > now - linkMemoryMs);
-  return Math.max(recentRate(course) ?? 0, fastest !== undefined && fastest.at > now - linkMemoryMs ? fastest.bytesPerSecond : 0, ...measured.filter((pass) => secondsOf(pass) >= 1 || passes.length > 1).map(rateOf));
+  return Math.max(
+    recentRate(course) ?? 0,
+    fastest !== undefined && fastest.at > now - linkMemoryMs ? fastest.bytesPerSecond : 0,
+    ...measured.filter((pass) => secondsOf(pass) >= 1 || passes.length > 1).map(rateOf),
+  );
 }
 
 /** The link gives much less than it did. */
@@ -43,23 +56,39 @@ export function isLinkSlow(course: Course, now: TimeMs): boolean {
 
 /** A pass at this share of the link's best was sent at its full rate. */
 const fullShare = 0.93;
-/** Time after which a link that has become slower is taken as it is, ms; and the share of its best below which it never is. */
+/**
+ * Time after which a link that has become slower is taken as it is, ms; and the share of its best below which it
+ * never is.
+ */
 const newLinkMs = 120_000;
 const leastShare = 0.2;
 
-/** The link carries what is left: nothing that cannot be taken back begins on one that is down, has just slowed down, or gives next to nothing. */
+/**
+ * The link carries what is left: nothing that cannot be taken back begins on one that is down, has just slowed down,
+ * or gives next to nothing.
+ */
 export function canCarry(course: Course, now: TimeMs): boolean {
   const { fastest } = course;
   const present = Math.min(recentRate(course) ?? 0, recentRate(course, 1_500) ?? 0);
   if (present <= 0 || fastest === undefined) return false;
-  return present >= slowShare * fastest.bytesPerSecond || (now - fastest.at >= newLinkMs && present >= leastShare * fastest.bytesPerSecond);
+  return (
+    present >= slowShare * fastest.bytesPerSecond ||
+    (now - fastest.at >= newLinkMs && present >= leastShare * fastest.bytesPerSecond)
+  );
 }
 
 /** The pass was sent at less than the link's rate, so the guest had more time to dirty what it left. */
 const wasSlow = (pass: Pass, link: number, share: number): boolean => rateOf(pass) < share * link;
 
-/** Rests of the last passes, each with the pass that led to it; those after a slow pass, sent at less than `share` of the link's rate, say nothing. */
-export function honestRests(course: Course, now: TimeMs, share: number = slowShare): readonly { readonly before: Pass; readonly pass: Pass }[] {
+/**
+ * Rests of the last passes, each with the pass that led to it; those after a slow pass, sent at less than `share` of
+ * the link's rate, say nothing.
+ */
+export function honestRests(
+  course: Course,
+  now: TimeMs,
+  share: number = slowShare,
+): readonly { readonly before: Pass; readonly pass: Pass }[] {
   const passes = memoryPasses(course);
   const link = linkRate(course, now);
   return passes.flatMap((pass, index) => {
@@ -68,7 +97,10 @@ export function honestRests(course: Course, now: TimeMs, share: number = slowSha
   });
 }
 
-/** When pre-copy last had a fresh start: the end of its first pass, or of the last one since that the link slowed down. */
+/**
+ * When pre-copy last had a fresh start: the end of its first pass, or of the last one since that the link slowed
+ * down.
+ */
 export function patientSince(course: Course, now: TimeMs): TimeMs {
   const passes = memoryPasses(course);
   const link = linkRate(course, now);
@@ -81,7 +113,8 @@ export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecas
   const rests = honestRests(course, now);
   const last = rests.at(-1);
   if (memoryPasses(course).length < 2) return { kind: 'unknown', because: 'first-pass' };
-  if (last === undefined || last.pass !== memoryPasses(course).at(-1) || isLinkSlow(course, now)) return { kind: 'unknown', because: 'link' };
+  if (last === undefined || last.pass !== memoryPasses(course).at(-1) || isLinkSlow(course, now))
+    return { kind: 'unknown', because: 'link' };
   const link = linkRate(course, now);
   if (link <= 0) return { kind: 'unknown', because: 'link' };
   const target = (link * budgetMs) / 1_000;
@@ -95,22 +128,32 @@ export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecas
 }
 
 /**
- * What the guest dirties while a byte goes over. Concave: what a pass left, per second of it and byte of the link, is the least that shorter
+ * What the guest dirties while a byte goes over. Concave: what a pass left, per second of it and byte of the link, is
+ * the least that shorter
  * ones will leave. Of a pass that lasted but a few looks its length is not known well, and QEMU's own count is better.
  */
 function ratioOf(rests: ReturnType<typeof honestRests>, best: number): number {
   const { before, pass } = rests.at(-1) ?? {};
   if (before === undefined || pass === undefined) return 0;
   const seconds = secondsOf(before);
-  // the best of many noisy rates is somewhat more than the link gives; the pass's own is right where it was not slowed down
+  // the best of many noisy rates is somewhat more than the link gives; the pass's own is right where it was not
+  // slowed down
   const own = rateOf(before);
   const link = own >= fullShare * best ? own : best;
-  if (seconds < measuredSeconds) return pass.dirtyBytesPerSecond > 0 ? pass.dirtyBytesPerSecond / link : pass.restBytes / Math.max(seconds * link, before.restBytes);
+  if (seconds < measuredSeconds)
+    return pass.dirtyBytesPerSecond > 0
+      ? pass.dirtyBytesPerSecond / link
+      : pass.restBytes / Math.max(seconds * link, before.restBytes);
   const atFull = Math.min(1, own / link);
-  return Math.max(pass.restBytes / (seconds * link), rests.length >= 2 ? (pass.restBytes / before.restBytes) * atFull : 0);
+  return Math.max(
+    pass.restBytes / (seconds * link),
+    rests.length >= 2 ? (pass.restBytes / before.restBytes) * atFull : 0,
+  );
 }
 
-/** Passes in a row, up to the last, that left no less than the best before them; only those that began after `since`. */
+/**
+ * Passes in a row, up to the last, that left no less than the best before them; only those that began after `since`.
+ */
 export function stalledPasses(course: Course, now: TimeMs, since: TimeMs = -Infinity): number {
   return stalled(course, now).filter(({ startedAt }) => startedAt > since).length;
 }
@@ -129,7 +172,10 @@ function stalled(course: Course, now: TimeMs): readonly Pass[] {
   return without;
 }
 
-/** Short passes go on and on: by the figures the rest would fit, or shrink, and it does not. Where QEMU counts a clear gain, looks must be wrong for longer. */
+/**
+ * Short passes go on and on: by the figures the rest would fit, or shrink, and it does not. Where QEMU counts a clear
+ * gain, looks must be wrong for longer.
+ */
 function isStalled(course: Course, ratio: number, now: TimeMs): boolean {
   const passes = stalled(course, now);
   const doubt = ratio < fullShare ? 2 : 1;
@@ -141,25 +187,32 @@ const manyPasses = 5;
 const manyPerSecond = 4;
 
 /**
- * Length of the last passes, ms, where many of them have followed each other within the last second or two: each has found more than fits into the
+ * Length of the last passes, ms, where many of them have followed each other within the last second or two: each has
+ * found more than fits into the
  * pause, or QEMU would have switched. Undefined where passes can be looked at.
  */
 export function shortPassMs(course: Course): number | undefined {
   const passes = memoryPasses(course);
   const last = passes.at(-1);
-  const first = last === undefined ? undefined : passes.findLast(({ startedAt }) => last.startedAt - startedAt >= 1_000);
+  const first =
+    last === undefined ? undefined : passes.findLast(({ startedAt }) => last.startedAt - startedAt >= 1_000);
   if (last === undefined || first === undefined) return undefined;
   const count = last.iteration - first.iteration;
   const ms = last.startedAt - first.startedAt;
   return count >= manyPasses && count >= (manyPerSecond * ms) / 1_000 ? ms / count : undefined;
 }
 
-/** Pause that the smallest of the last rests would take, ms; undefined while nothing can be told. `budgetMs`: the pause that QEMU may make now. */
+/**
+ * Pause that the smallest of the last rests would take, ms; undefined while nothing can be told. `budgetMs`: the
+ * pause that QEMU may make now.
+ */
 export function neededPauseMs(course: Course, now: TimeMs, budgetMs: number): number | undefined {
   const link = linkRate(course, now);
   // QEMU ends a pass when what is left fits; so a short one began with that and what was sent in it
   const shortMs = shortPassMs(course);
   if (shortMs !== undefined) return budgetMs + shortMs;
-  const rests = honestRests(course, now).slice(-3).map(({ pass }) => pass.restBytes);
+  const rests = honestRests(course, now)
+    .slice(-3)
+    .map(({ pass }) => pass.restBytes);
   return rests.length === 0 || link <= 0 ? undefined : (Math.min(...rests) / link) * 1_000;
 }

@@ -6,7 +6,16 @@ import { lasting, mib, pause } from './units.ts';
 
 /** `why`: nothing can be told. */
 export function outlookText(outlook: Omit<Outlook, 'text'>, policy: Policy, sizeBytes: number, why?: string): string {
-  const { kind, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, budgetMs, inMs = 0, latestMs = 0, pauseMs = 0, remedies } = outlook;
+  const {
+    kind,
+    dirtyBytesPerSecond = 0,
+    bandwidthBytesPerSecond = 0,
+    budgetMs,
+    inMs = 0,
+    latestMs = 0,
+    pauseMs = 0,
+    remedies,
+  } = outlook;
   const writes = `the guest writes ${mib(dirtyBytesPerSecond)} MiB/s`;
   const has = `${writes}, the migration has ${mib(bandwidthBytesPerSecond)}`;
   const ends = `pre-copy would end after about ${lasting(inMs)}, ${lasting(latestMs)} at most, sooner where memory is empty`;
@@ -17,9 +26,16 @@ export function outlookText(outlook: Omit<Outlook, 'text'>, policy: Policy, size
     case 'converges':
       return `${has}: ${ends}`;
     case 'at-risk':
-      return outlook.pauseMs === undefined ? `${has}: ${ends}, too late; ${next}` : `${has}: pre-copy may not end by itself, it could take a pause of up to ${pause(pauseMs)} and may take ${pause(budgetMs)}; if so, ${next}`;
+      return outlook.pauseMs === undefined
+        ? `${has}: ${ends}, too late; ${next}`
+        : `${has}: pre-copy may not end by itself, it could take a pause of up to ${pause(pauseMs)} and ` +
+            `may take ${pause(budgetMs)}; if so, ${next}`;
     case 'does-not-converge':
-      return `${writes}, ${(dirtyBytesPerSecond / bandwidthBytesPerSecond).toFixed(1)} times the ${mib(bandwidthBytesPerSecond)} of this migration: pre-copy will not end by itself, it would take a pause of ${pause(pauseMs)} or more and may take ${pause(budgetMs)}; ${next}`;
+      return (
+        `${writes}, ${(dirtyBytesPerSecond / bandwidthBytesPerSecond).toFixed(1)} times the ` +
+        `${mib(bandwidthBytesPerSecond)} of this migration: pre-copy will not end by itself, it would take ` +
+        `a pause of ${pause(pauseMs)} or more and may take ${pause(budgetMs)}; ${next}`
+      );
   }
 }
 

@@ -1,8 +1,12 @@
 /**
- * What can be told of a live migration before it begins: whether pre-copy will end at the bandwidth that it has, and if not, what the policy will
- * do about it. Pure. A reading is the share of the memory that was written within a period, so two periods give two points of the curve
- * U(T), the bytes that a pass of T seconds leaves. U is concave (the same pages are written again), hence pre-copy ends just when a pass as
- * long as the pause budget leaves less than it sends. It says nothing of the guest's future: the transfer itself is watched by decide.ts.
+ * What can be told of a live migration before it begins: whether pre-copy will end at the bandwidth that it has, and
+ * if not, what the policy will
+ * do about it. Pure. A reading is the share of the memory that was written within a period, so two periods give two
+ * points of the curve
+ * U(T), the bytes that a pass of T seconds leaves. U is concave (the same pages are written again), hence pre-copy
+ * ends just when a pass as
+ * long as the pause budget leaves less than it sends. It says nothing of the guest's future: the transfer itself is
+ * watched by decide.ts.
  */
 import type { Policy } from '../policy/policy.ts';
 import { outlookText } from './outlook-words.ts';
@@ -70,14 +74,36 @@ interface Point {
 type Curve = (seconds: number) => number;
 
 export function outlook(input: OutlookInput): Outlook {
-  const { readings, problem, memoryBytes, diskBytes, countedDiskBytes = diskBytes, bandwidthBytesPerSecond: link, policy, mayPostCopy } = input;
+  const {
+    readings,
+    problem,
+    memoryBytes,
+    diskBytes,
+    countedDiskBytes = diskBytes,
+    bandwidthBytesPerSecond: link,
+    policy,
+    mayPostCopy,
+  } = input;
   const budgetMs = Math.max(1, policy.downtime.initialMs);
   const points = pointsOf(readings, memoryBytes);
   const [first] = points;
-  const known = { budgetMs, ...(first === undefined ? {} : { dirtyBytesPerSecond: first.bytes / first.seconds }), ...(link === undefined ? {} : { bandwidthBytesPerSecond: link }) };
-  const say = (rest: Omit<Outlook, 'text' | 'budgetMs'>, why?: string): Outlook => ({ ...known, ...rest, text: outlookText({ ...known, ...rest }, policy, memoryBytes + diskBytes, why) });
-  if (first === undefined) return say({ kind: 'unknown', remedies: [] }, problem ?? 'the host cannot measure what the guest writes');
-  if (link === undefined || link <= 0) return say({ kind: 'unknown', remedies: [] }, 'this migration has no limit of bandwidth, and the speed of the link is not known');
+  const known = {
+    budgetMs,
+    ...(first === undefined ? {} : { dirtyBytesPerSecond: first.bytes / first.seconds }),
+    ...(link === undefined ? {} : { bandwidthBytesPerSecond: link }),
+  };
+  const say = (rest: Omit<Outlook, 'text' | 'budgetMs'>, why?: string): Outlook => ({
+    ...known,
+    ...rest,
+    text: outlookText({ ...known, ...rest }, policy, memoryBytes + diskBytes, why),
+  });
+  if (first === undefined)
+    return say({ kind: 'unknown', remedies: [] }, problem ?? 'the host cannot measure what the guest writes');
+  if (link === undefined || link <= 0)
+    return say(
+      { kind: 'unknown', remedies: [] },
+      'this migration has no limit of bandwidth, and the speed of the link is not known',
+    );
   const sizeBytes = memoryBytes + diskBytes;
   const { low, middle, high } = curvesOf(points, memoryBytes);
   const remedies = (needed: number): readonly Remedy[] => remediesOf(policy, needed, sizeBytes, mayPostCopy);
@@ -87,36 +113,55 @@ export function outlook(input: OutlookInput): Outlook {
   }
   const most = pauseMs(high, safeShare * link, memoryBytes);
   if (most > budgetMs) return say({ kind: 'at-risk', pauseMs: most, remedies: remedies(most) });
-  const endsIn = (bytes: number, curve: Curve, rate: number): number => (countedDiskBytes / rate) * 1_000 + transferMs(bytes, curve, rate, budgetMs);
+  const endsIn = (bytes: number, curve: Curve, rate: number): number =>
+    (countedDiskBytes / rate) * 1_000 + transferMs(bytes, curve, rate, budgetMs);
   const inMs = endsIn(memoryBytes, middle, link);
   const late = inMs > givenUpAfterMs(policy, sizeBytes);
-  const times = { earliestMs: endsIn(points.at(-1)?.bytes ?? 0, low, link), inMs, latestMs: endsIn(memoryBytes, high, usedShare * link) };
+  const times = {
+    earliestMs: endsIn(points.at(-1)?.bytes ?? 0, low, link),
+    inMs,
+    latestMs: endsIn(memoryBytes, high, usedShare * link),
+  };
   return say({ kind: late ? 'at-risk' : 'converges', ...times, remedies: late ? remedies(Infinity) : [] });
 }
 
-/** Points of a concave curve; readings that contradict that are taken for what is nearest to them. The longer one saw more, and counts. */
+/**
+ * Points of a concave curve; readings that contradict that are taken for what is nearest to them. The longer one saw
+ * more, and counts.
+ */
 function pointsOf(readings: readonly DirtyReading[], memoryBytes: number): readonly Point[] {
-  const [a, b] = readings.map(({ seconds, bytesPerSecond }) => ({ seconds, bytes: Math.min(memoryBytes, seconds * bytesPerSecond) })).sort((x, y) => x.seconds - y.seconds);
+  const [a, b] = readings
+    .map(({ seconds, bytesPerSecond }) => ({ seconds, bytes: Math.min(memoryBytes, seconds * bytesPerSecond) }))
+    .sort((x, y) => x.seconds - y.seconds);
   if (a === undefined || b === undefined || b.seconds === a.seconds) return a === undefined ? [] : [a];
   return [{ ...a, bytes: Math.min(b.bytes, Math.max(a.bytes, (b.bytes * a.seconds) / b.seconds)) }, b];
 }
 
 /** The least that agrees with the points: straight lines from nothing to each, and no more than the last. */
-const leastOf = (points: readonly Point[]): Curve => (seconds) => {
-  let before: Point = { seconds: 0, bytes: 0 };
-  for (const point of points) {
-    if (seconds <= point.seconds) return before.bytes + ((point.bytes - before.bytes) * (seconds - before.seconds)) / (point.seconds - before.seconds);
-    before = point;
-  }
-  return before.bytes;
-};
+const leastOf =
+  (points: readonly Point[]): Curve =>
+  (seconds) => {
+    let before: Point = { seconds: 0, bytes: 0 };
+    for (const point of points) {
+      if (seconds <= point.seconds)
+        return (
+          before.bytes + ((point.bytes - before.bytes) * (seconds - before.seconds)) / (point.seconds - before.seconds)
+        );
+      before = point;
+    }
+    return before.bytes;
+  };
 
-/** The most: the line through the two points goes on both ways. A single one may have been reached at once, or lie on a line from nothing. */
+/**
+ * The most: the line through the two points goes on both ways. A single one may have been reached at once, or lie on
+ * a line from nothing.
+ */
 function mostOf(points: readonly Point[], memoryBytes: number): Curve {
   const [a, b] = points;
   if (a === undefined) return () => memoryBytes;
   const slope = b === undefined ? a.bytes / a.seconds : (b.bytes - a.bytes) / (b.seconds - a.seconds);
-  return (seconds) => Math.min(memoryBytes, b === undefined && seconds < a.seconds ? a.bytes : a.bytes + slope * (seconds - a.seconds));
+  return (seconds) =>
+    Math.min(memoryBytes, b === undefined && seconds < a.seconds ? a.bytes : a.bytes + slope * (seconds - a.seconds));
 }
 
 /** What the guest may write at least, as it looks, and at most. */
@@ -133,7 +178,10 @@ function curvesOf(points: readonly Point[], memoryBytes: number): Readonly<Recor
   };
 }
 
-/** Length of the passes that leave as much as they send, at which pre-copy stays; 0 when they go on shrinking. Whole ms. */
+/**
+ * Length of the passes that leave as much as they send, at which pre-copy stays; 0 when they go on shrinking. Whole
+ * ms.
+ */
 function pauseMs(curve: Curve, rate: number, memoryBytes: number): number {
   const whole = memoryBytes / rate;
   if (curve(whole) >= rate * whole) return Math.round(whole * 1_000);

@@ -1,4 +1,7 @@
-/** One look at a running transfer, in bytes; source: virDomainGetJobStats on the source (docs of the typed parameters `memory_*`, `disk_*`). */
+/**
+ * One look at a running transfer, in bytes; source: virDomainGetJobStats on the source (docs of the typed parameters
+ * `memory_*`, `disk_*`).
+ */
 export interface JobSample {
   /** Memory and disks together. */
   readonly processedBytes: number;

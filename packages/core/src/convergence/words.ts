@@ -28,10 +28,21 @@ export function decisionText(action: Action, figures: Figures, step: PolicyStep 
   return `${situationText(figures)}: ${why(step, figures)}${actionText(action, figures)}`;
 }
 
-function situationText({ part, iteration, restBytes, dirtyBytesPerSecond, linkBytesPerSecond, presentBytesPerSecond, throttlePercent }: Figures): string {
+function situationText({
+  part,
+  iteration,
+  restBytes,
+  dirtyBytesPerSecond,
+  linkBytesPerSecond,
+  presentBytesPerSecond,
+  throttlePercent,
+}: Figures): string {
   if (part === 'disks') return `disks: ${mib(restBytes)} MiB left, the link gives ${mib(presentBytesPerSecond)} MiB/s`;
   const throttled = throttlePercent > 0 ? `, slowed down by ${throttlePercent} %` : '';
-  return `iteration ${iteration}: ${mib(restBytes)} MiB left, guest writes ${mib(dirtyBytesPerSecond)} MiB/s${throttled}, link gives ${mib(linkBytesPerSecond)}`;
+  return (
+    `iteration ${iteration}: ${mib(restBytes)} MiB left, guest writes ${mib(dirtyBytesPerSecond)} ` +
+    `MiB/s${throttled}, link gives ${mib(linkBytesPerSecond)}`
+  );
 }
 
 function why(step: PolicyStep | undefined, { unchangedMs, elapsedMs, neededPauseMs, endsInMs }: Figures): string {
@@ -43,8 +54,11 @@ function why(step: PolicyStep | undefined, { unchangedMs, elapsedMs, neededPause
     case 'deadline':
       return 'the deadline has come, ';
     case 'forecast':
-      if (endsInMs !== undefined && step.do !== 'fit-downtime') return `by itself it would take ${seconds(endsInMs)} more, `;
-      return neededPauseMs === undefined ? '' : `the least that is left would take a pause of ${pause(neededPauseMs)}, `;
+      if (endsInMs !== undefined && step.do !== 'fit-downtime')
+        return `by itself it would take ${seconds(endsInMs)} more, `;
+      return neededPauseMs === undefined
+        ? ''
+        : `the least that is left would take a pause of ${pause(neededPauseMs)}, `;
     case 'stalled':
       return `${step.passes} passes gained nothing, `;
     case 'passes':
@@ -76,15 +90,23 @@ function actionText(action: Action, figures: Figures): string {
 function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, unchangedMs, endsInMs }: Figures): string {
   switch (what) {
     case 'link-slow':
-      return `the link gives ${mib(presentBytesPerSecond)} MiB/s now, it gave ${mib(linkBytesPerSecond)}; waiting for it, the guest is not the cause`;
+      return (
+        `the link gives ${mib(presentBytesPerSecond)} MiB/s now, it gave ${mib(linkBytesPerSecond)}; ` +
+        'waiting for it, the guest is not the cause'
+      );
     case 'disks-stalled':
-      return presentBytesPerSecond > 0 ? `no less for ${seconds(unchangedMs)}, the guest writes as fast as its disks are copied` : `nothing has moved for ${seconds(unchangedMs)}`;
+      return presentBytesPerSecond > 0
+        ? `no less for ${seconds(unchangedMs)}, the guest writes as fast as its disks are copied`
+        : `nothing has moved for ${seconds(unchangedMs)}`;
     case 'operator':
     case 'refused':
     case 'resumed':
     case 'outlook':
       return what;
     case 'no-way':
-      return `${endsInMs === undefined ? 'it does not end by itself' : `by itself it would take ${seconds(endsInMs)} more, longer than its deadline allows`}, and the policy names nothing that would help now`;
+      return (
+        `${endsInMs === undefined ? 'it does not end by itself' : `by itself it would take ${seconds(endsInMs)} more, longer than its deadline allows`}, ` +
+        'and the policy names nothing that would help now'
+      );
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Which queued migrations may begin. Each peer-to-peer migration holds one worker of the source's daemon for its whole
- * duration (20 by default), so the number that leave one host at a time is limited. One that was told to wait for room on a host stays in the
+ * duration (20 by default), so the number that leave one host at a time is limited. One that was told to wait for
+ * room on a host stays in the
  * queue until that host has it.
  */
 import type { HostId, TimeMs } from '../ids.ts';
@@ -13,7 +14,11 @@ export const outgoingPerHost = 8;
 export type RoomOf = (id: HostId) => Room | undefined;
 
 /** Queued migrations to admit now, oldest first; those that wait for their next attempt are not among them. */
-export function admissible(active: readonly Migration[], now: TimeMs, { limit = outgoingPerHost, roomOf = () => undefined }: { readonly limit?: number; readonly roomOf?: RoomOf } = {}): readonly Migration[] {
+export function admissible(
+  active: readonly Migration[],
+  now: TimeMs,
+  { limit = outgoingPerHost, roomOf = () => undefined }: { readonly limit?: number; readonly roomOf?: RoomOf } = {},
+): readonly Migration[] {
   const busy = new Map<string, number>();
   for (const { phase, from } of active) if (phase !== 'queued') busy.set(from.id, (busy.get(from.id) ?? 0) + 1);
   const left = new Map<HostId, Room | undefined>();
@@ -29,7 +34,8 @@ export function admissible(active: readonly Migration[], now: TimeMs, { limit = 
       return room === undefined || (room.ports >= ports && room.memoryBytes >= memoryBytes);
     });
     const room = found === undefined ? undefined : roomLeft(found.host);
-    if (found !== undefined && room !== undefined) left.set(found.host, { ports: room.ports - found.ports, memoryBytes: room.memoryBytes - found.memoryBytes });
+    if (found !== undefined && room !== undefined)
+      left.set(found.host, { ports: room.ports - found.ports, memoryBytes: room.memoryBytes - found.memoryBytes });
     return found !== undefined;
   };
   return [...active]

@@ -1,5 +1,6 @@
 /**
- * Another try after one that left the VM where it was: another way to send the bytes, another host, or cold once the policy had the guest
+ * Another try after one that left the VM where it was: another way to send the bytes, another host, or cold once the
+ * policy had the guest
  * shut down. Each only when it is known how the one before ended.
  */
 import { errorReport, type ErrorCode, type Reason } from '../errors.ts';
@@ -16,11 +17,16 @@ const lookEveryMs = 500;
 export const noTransfer: TransferPlan = { mode: 'peer-to-peer', modeReason: '' };
 
 /** QEMU did not even begin: a job of libvirt's is there before, and its figures are all nothing. */
-const nothingSent = ({ progress, evidence, abortRequestedAt }: Migration): boolean => (progress?.totalBytes ?? 0) === 0 && abortRequestedAt === undefined && evidence.gaveUp === undefined;
+const nothingSent = ({ progress, evidence, abortRequestedAt }: Migration): boolean =>
+  (progress?.totalBytes ?? 0) === 0 && abortRequestedAt === undefined && evidence.gaveUp === undefined;
 
 /** The source's daemon could not even begin, and nobody asked for it to be the one. */
 export const directInstead = (migration: Migration): boolean =>
-  migration.plan?.transfer?.mode === 'peer-to-peer' && migration.request.mode === undefined && migration.plan.transfer.tunnelled !== true && nothingSent(migration) && migration.evidence.performEnded?.failure?.notReached === true;
+  migration.plan?.transfer?.mode === 'peer-to-peer' &&
+  migration.request.mode === undefined &&
+  migration.plan.transfer.tunnelled !== true &&
+  nothingSent(migration) &&
+  migration.evidence.performEnded?.failure?.notReached === true;
 
 /** Why a host said no before anything was sent. */
 export const refusalOf = (migration: Migration): string | undefined => {
@@ -28,67 +34,140 @@ export const refusalOf = (migration: Migration): string | undefined => {
   return nothingSent(migration) && failure?.outcome === 'refused' ? failure.message : undefined;
 };
 
-/** Only the policy wanted post-copy to be possible, and it is what a host cannot do. A name, a port or a device is in the way without it, too. */
+/**
+ * Only the policy wanted post-copy to be possible, and it is what a host cannot do. A name, a port or a device is in
+ * the way without it, too.
+ */
 export const preCopyInstead = (migration: Migration): boolean =>
-  migration.plan?.transfer?.postCopy === true && migration.request.postCopy !== true && /post-?copy|userfault/i.test(refusalOf(migration)?.replaceAll(migration.vm.name, '') ?? '');
+  migration.plan?.transfer?.postCopy === true &&
+  migration.request.postCopy !== true &&
+  /post-?copy|userfault/i.test(refusalOf(migration)?.replaceAll(migration.vm.name, '') ?? '');
 
-export function performAgain({ plan, ...migration }: Migration, transfer: TransferPlan, now: TimeMs, ...first: MigrationEffect[]): Step {
+export function performAgain(
+  { plan, ...migration }: Migration,
+  transfer: TransferPlan,
+  now: TimeMs,
+  ...first: MigrationEffect[]
+): Step {
   const { performEnded: _performEnded, verdictSince: _verdictSince, ...evidence } = migration.evidence;
   const next: Migration = { ...migration, evidence, ...(plan === undefined ? {} : { plan: { ...plan, transfer } }) };
-  return { migration: enterPhase(next, 'transferring', now), effects: [...first, { type: 'perform' }, { type: 'observe', afterMs: lookEveryMs }] };
+  return {
+    migration: enterPhase(next, 'transferring', now),
+    effects: [...first, { type: 'perform' }, { type: 'observe', afterMs: lookEveryMs }],
+  };
 }
 
 export function goDirect(migration: Migration, now: TimeMs): Step {
   const message = migration.evidence.performEnded?.failure?.message ?? '';
   const { postCopy: _postCopy, handover: _handover, ...transfer } = migration.plan?.transfer ?? noTransfer;
-  return performAgain(migration, { ...transfer, mode: 'direct', modeReason: `${migration.from.name} does not reach ${migration.to?.name ?? 'the target'}: ${message}` }, now, { type: 'note-not-reached', message });
+  return performAgain(
+    migration,
+    {
+      ...transfer,
+      mode: 'direct',
+      modeReason: `${migration.from.name} does not reach ${migration.to?.name ?? 'the target'}: ${message}`,
+    },
+    now,
+    { type: 'note-not-reached', message },
+  );
 }
 
 export function withoutPostCopy(migration: Migration, now: TimeMs): Step {
   const { postCopy: _postCopy, ...transfer } = migration.plan?.transfer ?? noTransfer;
   const why = migration.evidence.performEnded?.failure?.message ?? '';
-  return performAgain(told(migration, { do: 'note', what: 'refused' }, `it could not begin (${why}): once more without post-copy`, now), transfer, now);
+  return performAgain(
+    told(migration, { do: 'note', what: 'refused' }, `it could not begin (${why}): once more without post-copy`, now),
+    transfer,
+    now,
+  );
 }
 
 /** The policy wants the guest shut down: asked first, ended when it does not hear. */
 export function shutDown(migration: Migration, now: TimeMs): Step {
   const { poweredOffAt } = migration.evidence;
   const look: MigrationEffect = { type: 'observe', afterMs: lookEveryMs };
-  if (poweredOffAt === undefined) return { migration: { ...migration, evidence: { ...migration.evidence, poweredOffAt: now } }, effects: [{ type: 'shut-down-source' }, look] };
+  if (poweredOffAt === undefined)
+    return {
+      migration: { ...migration, evidence: { ...migration.evidence, poweredOffAt: now } },
+      effects: [{ type: 'shut-down-source' }, look],
+    };
   return { migration, effects: now - poweredOffAt > shutdownMs ? [{ type: 'remove-source-process' }, look] : [look] };
 }
 
 /** What comes after a failure, if anything does. */
-export function nextAttempt(before: Migration, now: TimeMs, error: { readonly code: ErrorCode; readonly message: string; readonly reasons?: readonly Reason[] } | undefined): Step | undefined {
+export function nextAttempt(
+  before: Migration,
+  now: TimeMs,
+  error: { readonly code: ErrorCode; readonly message: string; readonly reasons?: readonly Reason[] } | undefined,
+): Step | undefined {
   const { plan, course: _course, decisions, to, notBefore: _notBefore, ...migration } = before;
   const { poweredOffAt, gaveUp } = before.evidence;
   const kept = { ...migration, ...(decisions === undefined ? {} : { decisions }) };
   if (poweredOffAt !== undefined && before.request.kind !== 'cold' && before.vmIsNow?.host === before.from.name) {
-    const request = { ...before.request, kind: 'cold' as const, autoStart: true, ...(to === undefined ? {} : { to: to.name }) };
-    return { migration: enterPhase({ ...kept, request, evidence: { poweredOffAt } }, 'checking', now), effects: [{ type: 'check' }] };
+    const request = {
+      ...before.request,
+      kind: 'cold' as const,
+      autoStart: true,
+      ...(to === undefined ? {} : { to: to.name }),
+    };
+    return {
+      migration: enterPhase({ ...kept, request, evidence: { poweredOffAt } }, 'checking', now),
+      effects: [{ type: 'check' }],
+    };
   }
-  const stayed = before.vmIsNow?.host === before.from.name && !(before.vmIsNow.state === 'paused' && plan?.live === true);
+  const stayed =
+    before.vmIsNow?.host === before.from.name && !(before.vmIsNow.state === 'paused' && plan?.live === true);
   const again = error?.code === 'migration-failed' || error?.code === 'migration-interrupted';
-  if (error === undefined || !again || !stayed || gaveUp !== undefined || poweredOffAt !== undefined || before.abortRequestedAt !== undefined) return undefined;
+  if (
+    error === undefined ||
+    !again ||
+    !stayed ||
+    gaveUp !== undefined ||
+    poweredOffAt !== undefined ||
+    before.abortRequestedAt !== undefined
+  )
+    return undefined;
   const attempts = before.attempts ?? [];
   const { retry } = before.policy ?? {};
   if (retry === undefined ? !elsewhere(before) : attempts.length >= retry.attempts) return undefined;
-  const attempt = { at: now, ...(to === undefined ? {} : { to }), error: errorReport(error.code, error.message, error.reasons) };
-  return { migration: enterPhase({ ...kept, attempts: [...attempts, attempt], notBefore: now + (retry?.delayMs ?? 0), evidence: {} }, 'queued', now), effects: [] };
+  const attempt = {
+    at: now,
+    ...(to === undefined ? {} : { to }),
+    error: errorReport(error.code, error.message, error.reasons),
+  };
+  return {
+    migration: enterPhase(
+      { ...kept, attempts: [...attempts, attempt], notBefore: now + (retry?.delayMs ?? 0), evidence: {} },
+      'queued',
+      now,
+    ),
+    effects: [],
+  };
 }
 
 /** However many hosts there are: what fails on so many of them is not theirs. */
 const hostsTried = 3;
 
-/** What a policy says of it goes before this: the target did not take the VM, nothing was sent, and the operator did not name this one. The next suited host may. */
+/**
+ * What a policy says of it goes before this: the target did not take the VM, nothing was sent, and the operator did
+ * not name this one. The next suited host may.
+ */
 function elsewhere(migration: Migration): boolean {
   const { phases, to, request, attempts = [] } = migration;
   const since = phases.slice(phases.findLastIndex(({ phase }) => phase === 'preparing'));
-  return to !== undefined && request.to === undefined && attempts.length < hostsTried && (refusalOf(migration) !== undefined || !since.some(({ phase }) => phase === 'transferring'));
+  return (
+    to !== undefined &&
+    request.to === undefined &&
+    attempts.length < hostsTried &&
+    (refusalOf(migration) !== undefined || !since.some(({ phase }) => phase === 'transferring'))
+  );
 }
 
 /** No host is left after attempts that failed: how the last one did says more than that. */
-export function outOfHosts(migration: Migration, reasons: readonly Reason[]): { readonly code: ErrorCode; readonly message: string; readonly reasons: readonly Reason[] } | undefined {
+export function outOfHosts(
+  migration: Migration,
+  reasons: readonly Reason[],
+): { readonly code: ErrorCode; readonly message: string; readonly reasons: readonly Reason[] } | undefined {
   const last = migration.attempts?.at(-1);
   if (last === undefined || !reasons.some(({ code }) => code === 'target-tried')) return undefined;
   return { code: last.error.code, message: last.error.message, reasons: [...last.error.reasons, ...reasons] };

@@ -9,26 +9,46 @@ import { absent, half, observed, plan, play, running, sending, silent, toTransfe
 
 const copying: MigrationPlan = { ...plan, disks: [{ target: 'vda', how: 'copy' as const }] };
 /** A look at the figures each second, from this second to that; the rest in MiB. */
-const looks = (from: number, to: number, rest: (second: number) => number): readonly At[] => Array.from({ length: to - from }, (_, index): At => [(from + index) * 1_000, { type: 'sampled', sample: diskLook(rest(from + index)) }]);
+const looks = (from: number, to: number, rest: (second: number) => number): readonly At[] =>
+  Array.from({ length: to - from }, (_, index): At => [
+    (from + index) * 1_000,
+    { type: 'sampled', sample: diskLook(rest(from + index)) },
+  ]);
 const seen = (at: number, target: InstanceView, source = sending): At => [at, observed(source, target)];
 /** 10 MiB/s until second 10, nothing from then on. */
 const stalled = (until: number): readonly At[] => looks(1, until + 1, (second) => Math.max(900, 1_000 - second * 10));
 const at = 10_000 + silentCopyMs;
-const done = (events: readonly At[], chosen = copying): { readonly effects: readonly string[]; readonly migration: Migration } => {
+const done = (
+  events: readonly At[],
+  chosen = copying,
+): { readonly effects: readonly string[]; readonly migration: Migration } => {
   const { effects, migration } = play([...toTransfer(chosen), ...events]);
   return { effects: effects.filter((each) => each === 'abort-job' || each === 'cut-copies'), migration };
 };
 
 test('a copy that stands still while its target does not answer is cut, and the move ends where it was', () => {
-  const { effects, migration } = done([...stalled(28), seen(at, silent), seen(at + abortPatienceMs - 1, silent), seen(at + abortPatienceMs, silent)]);
+  const { effects, migration } = done([
+    ...stalled(28),
+    seen(at, silent),
+    seen(at + abortPatienceMs - 1, silent),
+    seen(at + abortPatienceMs, silent),
+  ]);
   assert.deepEqual(effects, ['cut-copies', 'cut-copies'], 'again where it did not help');
   assert.equal(migration.decisions?.at(-1)?.text, 'nothing has moved for 18 s and host2 does not answer, giving up');
-  const ended = done([...stalled(28), seen(at, silent), [at + 1_000, { type: 'perform-ended', failure: { outcome: 'refused', message: 'client socket is closed' } }], seen(at + 2_000, silent, running), seen(at + 3_000, absent, running), seen(at + 6_000, absent, running)]).migration;
+  const ended = done([
+    ...stalled(28),
+    seen(at, silent),
+    [at + 1_000, { type: 'perform-ended', failure: { outcome: 'refused', message: 'client socket is closed' } }],
+    seen(at + 2_000, silent, running),
+    seen(at + 3_000, absent, running),
+    seen(at + 6_000, absent, running),
+  ]).migration;
   assert.equal(ended.evidence.ending?.error?.code, 'migration-failed');
 });
 
 test('the target is looked at as soon as the copy has stood still for so long', () => {
-  const looked = (until: number): number => play([...toTransfer(copying), ...stalled(until)]).last.filter(({ type }) => type === 'observe').length;
+  const looked = (until: number): number =>
+    play([...toTransfer(copying), ...stalled(until)]).last.filter(({ type }) => type === 'observe').length;
   assert.deepEqual([looked(27), looked(28), looked(29)], [0, 1, 0]);
 });
 
@@ -49,10 +69,18 @@ test('told to end: a copy that moves by libvirt, one that stands still by cuttin
   const abort = (when: number): At => [when, { type: 'abort-requested' }];
   assert.deepEqual(done([...moving, abort(9_500)]).effects, ['abort-job']);
   assert.deepEqual(done([...stalled(13), abort(13_500)]).effects, ['cut-copies']);
-  assert.deepEqual(done([...moving, abort(9_500), seen(9_500 + abortPatienceMs, silent)]).effects, ['abort-job', 'cut-copies']);
+  assert.deepEqual(done([...moving, abort(9_500), seen(9_500 + abortPatienceMs, silent)]).effects, [
+    'abort-job',
+    'cut-copies',
+  ]);
 });
 
 test('a control plane that comes back to a copy it has told to end cuts it first, too', () => {
-  const { effects } = done([...stalled(13), [13_500, { type: 'abort-requested' }], [14_000, { type: 'recovered' }], seen(14_500, half)]);
+  const { effects } = done([
+    ...stalled(13),
+    [13_500, { type: 'abort-requested' }],
+    [14_000, { type: 'recovered' }],
+    seen(14_500, half),
+  ]);
   assert.deepEqual(effects, ['cut-copies', 'cut-copies', 'cut-copies']);
 });

@@ -1,5 +1,6 @@
 /**
- * What a definition needs of its host beside storage, and what has to be other on the target: names of networks, bridges, pools and
+ * What a definition needs of its host beside storage, and what has to be other on the target: names of networks,
+ * bridges, pools and
  * paths. Pure; the XML itself is changed by a driver, which is told here what to change.
  */
 import type { Reason } from '../errors.ts';
@@ -64,22 +65,40 @@ export function joinMaps(defaults: DefinitionMap | undefined, wishes: Definition
     return Object.keys(joined).length === 0 ? {} : { [name]: joined };
   };
   const graphicsListen = wishes?.graphicsListen ?? defaults?.graphicsListen;
-  return { ...join('networks'), ...join('pools'), ...join('paths'), ...(graphicsListen === undefined ? {} : { graphicsListen }) };
+  return {
+    ...join('networks'),
+    ...join('pools'),
+    ...join('paths'),
+    ...(graphicsListen === undefined ? {} : { graphicsListen }),
+  };
 }
 
 /** Pairs of a path on the source and the one on the target, longest first; paths below go along. */
 export type Places = readonly (readonly [from: string, to: string])[];
 
 /** A pool stands for its folder. A pool that is missing is a reason. */
-export function placesOf(map: DefinitionMap, source: { readonly name: string; readonly pools: readonly PoolFacts[] }, target: { readonly name: string; readonly pools: readonly PoolFacts[] }): { readonly places: Places; readonly reasons: readonly Reason[] } {
+export function placesOf(
+  map: DefinitionMap,
+  source: { readonly name: string; readonly pools: readonly PoolFacts[] },
+  target: { readonly name: string; readonly pools: readonly PoolFacts[] },
+): { readonly places: Places; readonly reasons: readonly Reason[] } {
   const reasons: Reason[] = [];
-  const places = Object.entries(map.paths ?? {}).map(([from, to]): readonly [string, string] => [tidyPath(from), tidyPath(to)]);
+  const places = Object.entries(map.paths ?? {}).map(([from, to]): readonly [string, string] => [
+    tidyPath(from),
+    tidyPath(to),
+  ]);
   for (const [from, to] of Object.entries(map.pools ?? {})) {
     const here = source.pools.find(({ name }) => name === from)?.path;
     const there = target.pools.find(({ name }) => name === to)?.path;
     // a pool that the source does not have is none of this VM's
     if (here === undefined) continue;
-    if (there === undefined) reasons.push({ code: 'map-pool-missing', host: target.name, message: `${target.name} has no pool of files named ${to}, to which ${from} is mapped.`, remedy: `Make it, or map ${from} to another one: ${target.pools.map(({ name }) => name).join(', ') || 'it has none'}.` });
+    if (there === undefined)
+      reasons.push({
+        code: 'map-pool-missing',
+        host: target.name,
+        message: `${target.name} has no pool of files named ${to}, to which ${from} is mapped.`,
+        remedy: `Make it, or map ${from} to another one: ${target.pools.map(({ name }) => name).join(', ') || 'it has none'}.`,
+      });
     else places.push([here, there]);
   }
   return { places: places.sort(([a], [b]) => b.length - a.length), reasons };
@@ -118,31 +137,93 @@ export interface DefinitionInput extends DiskEdits {
 }
 
 /** What is to be changed (undefined: nothing) and made, or every reason why the target does not take the definition. */
-export function planDefinition({ vm, needs, map, source, target, resources, sourceSecrets, createMissing, disks, chains, volumePools, nextStart, ownXml }: DefinitionInput): { readonly definition: DefinitionPlan | undefined; readonly reasons: readonly Reason[]; readonly unchecked: readonly string[] } {
+export function planDefinition({
+  vm,
+  needs,
+  map,
+  source,
+  target,
+  resources,
+  sourceSecrets,
+  createMissing,
+  disks,
+  chains,
+  volumePools,
+  nextStart,
+  ownXml,
+}: DefinitionInput): {
+  readonly definition: DefinitionPlan | undefined;
+  readonly reasons: readonly Reason[];
+  readonly unchecked: readonly string[];
+} {
   const reasons: Reason[] = [];
   const unchecked: string[] = [];
   const creates: ResourceRef[] = [];
-  const networks = Object.fromEntries([...needs.networks, ...needs.bridges].flatMap((name) => (map.networks?.[name] === undefined || map.networks[name] === name ? [] : [[name, map.networks[name]]])));
+  const networks = Object.fromEntries(
+    [...needs.networks, ...needs.bridges].flatMap((name) =>
+      map.networks?.[name] === undefined || map.networks[name] === name ? [] : [[name, map.networks[name]]],
+    ),
+  );
   const named = (name: string): string => networks[name] ?? name;
   /** As the VM's own definition says it. */
   const original = (name: string): string => Object.entries(networks).find(([, to]) => to === name)?.[0] ?? name;
   const missing = (kind: ResourceRef['kind'], name: string, what: string, remedy: string): void => {
     // what is mapped exists on the source under another name, if at all
     if (createMissing && !Object.values(networks).includes(name)) creates.push({ kind, name });
-    else reasons.push({ code: `${kind}-missing`, host: target, message: `${target} has no ${what}, which ${vm} needs.`, remedy });
+    else
+      reasons.push({
+        code: `${kind}-missing`,
+        host: target,
+        message: `${target} has no ${what}, which ${vm} needs.`,
+        remedy,
+      });
   };
   if (resources !== undefined) {
     const known = [...resources.networks.keys()].sort().join(', ') || 'it has none';
     for (const name of new Set(needs.networks.map(named))) {
       const active = resources.networks.get(name);
-      if (active === undefined) missing('network', name, `network ${name}`, `Map it with --map-network ${original(name)}=NAME (${target} has: ${known})${original(name) === name ? ', or make it with --create-missing' : ''}.`);
-      else if (!active) reasons.push({ code: 'network-inactive', host: target, message: `The network ${name} on ${target} is not active, and ${vm} needs it.`, remedy: `On ${target}: virsh net-start ${name}` });
+      if (active === undefined)
+        missing(
+          'network',
+          name,
+          `network ${name}`,
+          `Map it with --map-network ${original(name)}=NAME (${target} has: ` +
+            `${known})${original(name) === name ? ', or make it with --create-missing' : ''}.`,
+        );
+      else if (!active)
+        reasons.push({
+          code: 'network-inactive',
+          host: target,
+          message: `The network ${name} on ${target} is not active, and ${vm} needs it.`,
+          remedy: `On ${target}: virsh net-start ${name}`,
+        });
     }
     for (const name of new Set(needs.bridges.map(named))) {
-      if (resources.interfaces?.has(name) === false) reasons.push({ code: 'bridge-missing', host: target, message: `${target} has no bridge ${name}, which ${vm} needs.`, remedy: `Make it there, or map it with --map-network ${original(name)}=BRIDGE.` });
+      if (resources.interfaces?.has(name) === false)
+        reasons.push({
+          code: 'bridge-missing',
+          host: target,
+          message: `${target} has no bridge ${name}, which ${vm} needs.`,
+          remedy: `Make it there, or map it with --map-network ${original(name)}=BRIDGE.`,
+        });
     }
-    for (const name of needs.filters) if (!resources.filters.has(name)) missing('filter', name, `network filter ${name}`, 'Define it there (virsh nwfilter-define), or make it with --create-missing.');
-    const secrets = planSecrets({ vm, needed: needs.secrets, source, target, here: sourceSecrets, there: resources.secrets, createMissing });
+    for (const name of needs.filters)
+      if (!resources.filters.has(name))
+        missing(
+          'filter',
+          name,
+          `network filter ${name}`,
+          'Define it there (virsh nwfilter-define), or make it with --create-missing.',
+        );
+    const secrets = planSecrets({
+      vm,
+      needed: needs.secrets,
+      source,
+      target,
+      here: sourceSecrets,
+      there: resources.secrets,
+      createMissing,
+    });
     reasons.push(...secrets.reasons);
     creates.push(...secrets.creates.map((name) => ({ kind: 'secret' as const, name })));
     unchecked.push(...secrets.unchecked);
@@ -153,7 +234,9 @@ export function planDefinition({ vm, needs, map, source, target, resources, sour
     ...(Object.keys(disks).length === 0 ? {} : { disks }),
     ...(Object.keys(chains).length === 0 ? {} : { chains }),
     ...(Object.keys(volumePools).length === 0 ? {} : { volumePools }),
-    ...(nextStart === undefined || JSON.stringify(nextStart) === JSON.stringify({ disks, chains, volumePools }) ? {} : { nextStart }),
+    ...(nextStart === undefined || JSON.stringify(nextStart) === JSON.stringify({ disks, chains, volumePools })
+      ? {}
+      : { nextStart }),
     ...(map.graphicsListen === undefined ? {} : { graphicsListen: map.graphicsListen }),
     ...(ownXml ? { ownXml: true as const } : {}),
     ...(creates.length === 0 ? {} : { creates }),
@@ -166,7 +249,11 @@ export function mapReasons(vm: string, needs: DefinitionNeeds, asked: Definition
   const own = [...needs.networks, ...needs.bridges].sort();
   return Object.keys(asked?.networks ?? {})
     .filter((name) => !own.includes(name))
-    .map((name) => ({ code: 'map-network-unknown', message: `${vm} has no card on a network or bridge named ${name}, so there is nothing to map.`, remedy: own.length === 0 ? 'Omit --map-network.' : `It has: ${own.join(', ')}.` }));
+    .map((name) => ({
+      code: 'map-network-unknown',
+      message: `${vm} has no card on a network or bridge named ${name}, so there is nothing to map.`,
+      remedy: own.length === 0 ? 'Omit --map-network.' : `It has: ${own.join(', ')}.`,
+    }));
 }
 
 /** Lines that differ, as `-` and `+`, in order; passwords are not shown. */
@@ -182,8 +269,9 @@ export function lineDiff(before: string, after: string): readonly string[] {
     }
   }
   const lines: string[] = [];
-  const say = (sign: string, line: string): void => void lines.push(`${sign}${line.replace(/passwd=('[^']*'|"[^"]*")/g, "passwd='***'")}`);
-  for (let i = 0, j = 0; i < a.length || j < b.length; ) {
+  const say = (sign: string, line: string): void =>
+    void lines.push(`${sign}${line.replace(/passwd=('[^']*'|"[^"]*")/g, "passwd='***'")}`);
+  for (let i = 0, j = 0; i < a.length || j < b.length;) {
     if (i < a.length && j < b.length && a[i] === b[j]) [i, j] = [i + 1, j + 1];
     else if (i < a.length && (j === b.length || at(i + 1, j) >= at(i, j + 1))) say('-', a[i++] ?? '');
     else say('+', b[j++] ?? '');

@@ -1,5 +1,6 @@
 /**
- * What ties a VM to its host beside disks, cards and secrets: files and folders of the host that its definition names, and devices with which QEMU moves
+ * What ties a VM to its host beside disks, cards and secrets: files and folders of the host that its definition
+ * names, and devices with which QEMU moves
  * no running guest. Pure.
  */
 import type { Reason } from '../errors.ts';
@@ -23,31 +24,52 @@ export type PathThere = 'there' | 'missing' | 'unknown';
 /** What QEMU or libvirt refuses of a running guest. */
 export function tieReasons(vm: string, ties: readonly Tie[]): readonly Reason[] {
   return ties.flatMap((tie): readonly Reason[] => {
-    const refuse = (code: string, what: string): readonly Reason[] => [{ code, message: `${vm} has ${what}, with which QEMU moves no running guest.`, remedy: `Shut ${vm} down and move it cold, or detach it first.` }];
+    const refuse = (code: string, what: string): readonly Reason[] => [
+      {
+        code,
+        message: `${vm} has ${what}, with which QEMU moves no running guest.`,
+        remedy: `Shut ${vm} down and move it cold, or detach it first.`,
+      },
+    ];
     switch (tie.kind) {
       case '9p':
       case 'virtiofs':
         return refuse('vm-shared-folder', `a folder of its host (${tie.name}, by ${tie.kind})`);
       case 'shmem':
         // its owner's memory travels with it
-        return tie.model !== 'ivshmem' && tie.role === 'master' ? [] : refuse('vm-shared-memory', `shared memory of its host (${tie.name}, ${tie.model}${tie.role === '' ? '' : `, ${tie.role}`})`);
+        return tie.model !== 'ivshmem' && tie.role === 'master'
+          ? []
+          : refuse(
+              'vm-shared-memory',
+              `shared memory of its host (${tie.name}, ${tie.model}${tie.role === '' ? '' : `, ${tie.role}`})`,
+            );
     }
   });
 }
 
 /** Every path that the target is known to lack, and what nobody knows. */
-export function planPaths(vm: string, paths: readonly HostPath[], seen: ReadonlyMap<string, PathThere>, target: string): { readonly reasons: readonly Reason[]; readonly unchecked: readonly string[] } {
+export function planPaths(
+  vm: string,
+  paths: readonly HostPath[],
+  seen: ReadonlyMap<string, PathThere>,
+  target: string,
+): { readonly reasons: readonly Reason[]; readonly unchecked: readonly string[] } {
   const reasons = paths
     .filter(({ path }) => seen.get(path) === 'missing')
     .map(({ path, kind, what }): Reason => ({
       code: `${kind === 'folder' ? 'folder' : 'file'}-missing`,
       host: target,
       message: `${target} has no ${path} (${what}), which ${vm} needs to start.`,
-      remedy: kind === 'folder' ? `Make the folder there with what belongs in it, or choose another host.` : `Put the same file there, or choose another host.`,
+      remedy:
+        kind === 'folder'
+          ? `Make the folder there with what belongs in it, or choose another host.`
+          : `Put the same file there, or choose another host.`,
     }));
   const unchecked = paths.flatMap(({ path, kind, what }) => {
     if (kind === 'device' || seen.get(path) === 'unknown') return [`whether ${target} has ${path} (${what})`];
-    return kind === 'folder' && seen.get(path) === 'there' && what.startsWith('folder') ? [`whether ${path} on ${target} holds the same (${what})`] : [];
+    return kind === 'folder' && seen.get(path) === 'there' && what.startsWith('folder')
+      ? [`whether ${path} on ${target} holds the same (${what})`]
+      : [];
   });
   return { reasons, unchecked };
 }

@@ -3,15 +3,32 @@ import { test } from 'node:test';
 import { layoutOf, lossesOf, spaceFor, type Qcow2Facts } from './images.ts';
 
 const mib = 1_048_576;
-const usual: Qcow2Facts = { clusterBytes: 65_536, compat: '1.1', lazyRefcounts: false, extendedL2: false, dataFile: false, refcountBits: 16, zstd: false, snapshots: 0 };
+const usual: Qcow2Facts = {
+  clusterBytes: 65_536,
+  compat: '1.1',
+  lazyRefcounts: false,
+  extendedL2: false,
+  dataFile: false,
+  refcountBits: 16,
+  zstd: false,
+  snapshots: 0,
+};
 
 test('an ordinary image loses nothing; what no volume of libvirt is made with is told', () => {
   assert.deepEqual(lossesOf(usual, true), []);
-  assert.deepEqual(lossesOf({ ...usual, clusterBytes: 4096, extendedL2: true, compat: '0.10', lazyRefcounts: true }, true), []);
+  assert.deepEqual(
+    lossesOf({ ...usual, clusterBytes: 4096, extendedL2: true, compat: '0.10', lazyRefcounts: true }, true),
+    [],
+  );
   assert.equal(lossesOf({ ...usual, clusterBytes: 4096, extendedL2: true }, false).length, 2);
   assert.deepEqual(lossesOf(usual, false), []);
   assert.equal(lossesOf({ ...usual, dataFile: true, refcountBits: 1, zstd: true }, true).length, 3);
-  assert.deepEqual(layoutOf({ ...usual, clusterBytes: 512, lazyRefcounts: true }), { clusterBytes: 512, compat: '1.1', lazyRefcounts: true, extendedL2: false });
+  assert.deepEqual(layoutOf({ ...usual, clusterBytes: 512, lazyRefcounts: true }), {
+    clusterBytes: 512,
+    compat: '1.1',
+    lazyRefcounts: true,
+    extendedL2: false,
+  });
 });
 
 test('room for a whole chain, for data as scattered as clusters allow, and never for more than the disk is large', () => {

@@ -4,7 +4,13 @@ import * as fc from 'fast-check';
 import type { DomainState, StateReason } from '../model.ts';
 import { handoverOf, judge, type InstanceView } from './judge.ts';
 
-const at = (state: DomainState, reason: StateReason = 'other', migrating = false): InstanceView => ({ kind: 'present', state, reason, persistent: true, migrating });
+const at = (state: DomainState, reason: StateReason = 'other', migrating = false): InstanceView => ({
+  kind: 'present',
+  state,
+  reason,
+  persistent: true,
+  migrating,
+});
 const absent: InstanceView = { kind: 'absent' };
 const off = at('shut-off');
 const half = at('paused', 'migration');
@@ -33,16 +39,39 @@ test('the table', () => {
     [{ kind: 'unreachable', message: 'x' }, at('running'), 'unknown'],
     [at('running'), { kind: 'unreachable', message: 'x' }, 'unknown'],
   ];
-  for (const [source, target, verdict] of rows) assert.equal(judge(source, target).kind, verdict, JSON.stringify([source, target]));
+  for (const [source, target, verdict] of rows)
+    assert.equal(judge(source, target).kind, verdict, JSON.stringify([source, target]));
 });
 
 test('safety: moved only when nothing of the source can run; post-copy and silence are never anything else', () => {
-  const states: readonly DomainState[] = ['running', 'blocked', 'paused', 'shutting-down', 'shut-off', 'crashed', 'pm-suspended', 'no-state', 'unknown'];
-  const reasons: readonly StateReason[] = ['booted', 'migrated', 'migration', 'migration-canceled', 'post-copy', 'post-copy-failed', 'user', 'saved', 'other'];
+  const states: readonly DomainState[] = [
+    'running',
+    'blocked',
+    'paused',
+    'shutting-down',
+    'shut-off',
+    'crashed',
+    'pm-suspended',
+    'no-state',
+    'unknown',
+  ];
+  const reasons: readonly StateReason[] = [
+    'booted',
+    'migrated',
+    'migration',
+    'migration-canceled',
+    'post-copy',
+    'post-copy-failed',
+    'user',
+    'saved',
+    'other',
+  ];
   const view = fc.oneof(
     fc.constant(absent),
     fc.constant<InstanceView>({ kind: 'unreachable', message: 'x' }),
-    fc.record({ state: fc.constantFrom(...states), reason: fc.constantFrom(...reasons), migrating: fc.boolean() }).map(({ state, reason, migrating }) => at(state, reason, migrating)),
+    fc
+      .record({ state: fc.constantFrom(...states), reason: fc.constantFrom(...reasons), migrating: fc.boolean() })
+      .map(({ state, reason, migrating }) => at(state, reason, migrating)),
   );
   fc.assert(
     fc.property(view, view, (source, target) => {
@@ -50,8 +79,14 @@ test('safety: moved only when nothing of the source can run; post-copy and silen
       if (source.kind === 'unreachable' || target.kind === 'unreachable') return assert.equal(kind, 'unknown');
       const postCopy = [source, target].some((each) => each.kind === 'present' && each.reason.startsWith('post-copy'));
       if (postCopy) return assert.match(kind, /^post-copy/);
-      if (kind === 'moved') assert.ok(source.kind === 'absent' || (source.kind === 'present' && !['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(source.state)));
-      if (kind === 'stale-source') assert.ok(source.kind === 'present' && source.state === 'paused' && source.reason === 'migration');
+      if (kind === 'moved')
+        assert.ok(
+          source.kind === 'absent' ||
+            (source.kind === 'present' &&
+              !['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(source.state)),
+        );
+      if (kind === 'stale-source')
+        assert.ok(source.kind === 'present' && source.state === 'paused' && source.reason === 'migration');
       return undefined;
     }),
     { numRuns: 2_000 },
@@ -61,12 +96,27 @@ test('safety: moved only when nothing of the source can run; post-copy and silen
 test('a target that is held has not run: it is released once the source is gone, and removed where the source goes on', () => {
   const held = at('paused', 'user');
   const verdict = (source: InstanceView): string => judge(source, held, { held: true }).kind;
-  assert.deepEqual([absent, off, at('running', 'migration-canceled'), half, at('running', 'booted', true)].map(verdict), ['arrived-held', 'arrived-held', 'leftover-target', 'leftover-target', 'in-progress']);
+  assert.deepEqual(
+    [absent, off, at('running', 'migration-canceled'), half, at('running', 'booted', true)].map(verdict),
+    ['arrived-held', 'arrived-held', 'leftover-target', 'leftover-target', 'in-progress'],
+  );
   assert.equal(judge(absent, held).kind, 'moved', 'one that was paused before is not held');
 });
 
 test('what the target of a direct move tells: only what cannot have run lets the source go on', () => {
-  const of = (target: InstanceView, answered: boolean, keepsDefinition = true): string => handoverOf(target, { answered, keepsDefinition });
-  assert.deepEqual([of(at('running', 'migrated'), false), of(at('paused', 'user'), false), of(half, false), of({ kind: 'unreachable', message: '' }, false)], ['arrived', 'arrived', 'waits', 'waits']);
-  assert.deepEqual([of(absent, true), of(off, true), of(absent, false), of(absent, false, false), of(off, false)], ['stayed', 'stayed', 'stayed', 'unclear', 'unclear']);
+  const of = (target: InstanceView, answered: boolean, keepsDefinition = true): string =>
+    handoverOf(target, { answered, keepsDefinition });
+  assert.deepEqual(
+    [
+      of(at('running', 'migrated'), false),
+      of(at('paused', 'user'), false),
+      of(half, false),
+      of({ kind: 'unreachable', message: '' }, false),
+    ],
+    ['arrived', 'arrived', 'waits', 'waits'],
+  );
+  assert.deepEqual(
+    [of(absent, true), of(off, true), of(absent, false), of(absent, false, false), of(off, false)],
+    ['stayed', 'stayed', 'stayed', 'unclear', 'unclear'],
+  );
 });

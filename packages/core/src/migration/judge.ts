@@ -59,18 +59,31 @@ const runs = (view: InstanceView): boolean =>
   view.kind === 'present' && ['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(view.state);
 const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
 /** Paused by libvirt for the switchover of a pre-copy, which leaves no page behind. */
-export const isHalf = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused' && view.reason === 'migration';
-const isOff = (view: InstanceView): boolean => view.kind === 'absent' || (view.kind === 'present' && ['shut-off', 'crashed'].includes(view.state));
+export const isHalf = (view: InstanceView): boolean =>
+  view.kind === 'present' && view.state === 'paused' && view.reason === 'migration';
+const isOff = (view: InstanceView): boolean =>
+  view.kind === 'absent' || (view.kind === 'present' && ['shut-off', 'crashed'].includes(view.state));
 const isMigrating = (view: InstanceView): boolean => view.kind === 'present' && view.migrating;
 
 /**
  * `held`: a target that arrives paused has not run yet, and does so only when it is released.
  * Source of the table: the states libvirt's QEMU driver was observed to leave behind, fault by fault (docs/decisions).
  */
-export function judge(source: InstanceView, target: InstanceView, { held = false }: { readonly held?: boolean } = {}): Verdict {
-  if (source.kind === 'unreachable') return { kind: 'unknown', message: `the source host does not answer: ${source.message}` };
-  if (target.kind === 'unreachable') return { kind: 'unknown', message: `the target host does not answer: ${target.message}` };
-  if (isPostCopy(source) || isPostCopy(target)) return { kind: [source, target].some((view) => view.kind === 'present' && view.reason === 'post-copy-failed') ? 'post-copy-broken' : 'post-copy' };
+export function judge(
+  source: InstanceView,
+  target: InstanceView,
+  { held = false }: { readonly held?: boolean } = {},
+): Verdict {
+  if (source.kind === 'unreachable')
+    return { kind: 'unknown', message: `the source host does not answer: ${source.message}` };
+  if (target.kind === 'unreachable')
+    return { kind: 'unknown', message: `the target host does not answer: ${target.message}` };
+  if (isPostCopy(source) || isPostCopy(target))
+    return {
+      kind: [source, target].some((view) => view.kind === 'present' && view.reason === 'post-copy-failed')
+        ? 'post-copy-broken'
+        : 'post-copy',
+    };
   const isWaiting = (view: InstanceView): boolean => isHalf(view) || (held && isPaused(view));
   if (runs(target)) {
     if (isOff(source)) return { kind: 'moved' };
@@ -89,11 +102,16 @@ export function judge(source: InstanceView, target: InstanceView, { held = false
 }
 
 /**
- * What the target of a direct move tells after it was told to run: nothing is decided while it `waits`, and `unclear` is left paused on the
- * source. `answered`: the target said no, so it has not run. Otherwise it may have run and stopped again: only where its definition would
+ * What the target of a direct move tells after it was told to run: nothing is decided while it `waits`, and `unclear`
+ * is left paused on the
+ * source. `answered`: the target said no, so it has not run. Otherwise it may have run and stopped again: only where
+ * its definition would
  * have stayed (`keepsDefinition`) does its absence say that it has not.
  */
-export function handoverOf(target: InstanceView, { answered, keepsDefinition }: { readonly answered: boolean; readonly keepsDefinition: boolean }): 'arrived' | 'stayed' | 'unclear' | 'waits' {
+export function handoverOf(
+  target: InstanceView,
+  { answered, keepsDefinition }: { readonly answered: boolean; readonly keepsDefinition: boolean },
+): 'arrived' | 'stayed' | 'unclear' | 'waits' {
   if (target.kind === 'unreachable' || isHalf(target)) return 'waits';
   if (!isOff(target)) return 'arrived';
   return answered || (target.kind === 'absent' && keepsDefinition) ? 'stayed' : 'unclear';

@@ -3,7 +3,17 @@ import { test } from 'node:test';
 import type { DomainState, MigrationKind } from '../model.ts';
 import { chooseKind } from './kind.ts';
 
-const states: readonly DomainState[] = ['running', 'blocked', 'paused', 'shutting-down', 'shut-off', 'crashed', 'pm-suspended', 'no-state', 'unknown'];
+const states: readonly DomainState[] = [
+  'running',
+  'blocked',
+  'paused',
+  'shutting-down',
+  'shut-off',
+  'crashed',
+  'pm-suspended',
+  'no-state',
+  'unknown',
+];
 const kinds: readonly MigrationKind[] = ['live', 'suspended', 'cold', 'configuration'];
 const choose = (state: DomainState, asked?: MigrationKind, saved = false): string => {
   const chosen = chooseKind({ name: 'web', state, saved }, asked);
@@ -11,7 +21,9 @@ const choose = (state: DomainState, asked?: MigrationKind, saved = false): strin
 };
 
 test('the kind that fits the state, unless another one fits too', () => {
-  const table = Object.fromEntries(states.map((state) => [state, [choose(state), ...kinds.filter((kind) => choose(state, kind) === kind)].join(' ')]));
+  const table = Object.fromEntries(
+    states.map((state) => [state, [choose(state), ...kinds.filter((kind) => choose(state, kind) === kind)].join(' ')]),
+  );
   assert.deepEqual(table, {
     running: 'live live suspended',
     blocked: 'live live suspended',
@@ -27,7 +39,8 @@ test('the kind that fits the state, unless another one fits too', () => {
 
 test('a saved VM takes its memory along, whatever is asked', () => {
   assert.equal(choose('shut-off', undefined, true), 'suspended');
-  for (const kind of ['live', 'cold', 'configuration'] as const) assert.equal(choose('shut-off', kind, true), 'kind-unfit');
+  for (const kind of ['live', 'cold', 'configuration'] as const)
+    assert.equal(choose('shut-off', kind, true), 'kind-unfit');
 });
 
 test('a refusal names the state as the operator knows it', () => {

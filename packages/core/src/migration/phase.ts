@@ -3,5 +3,7 @@ import type { TimeMs } from '../ids.ts';
 import type { Migration, MigrationPhase } from '../model.ts';
 
 export function enterPhase(migration: Migration, phase: MigrationPhase, now: TimeMs): Migration {
-  return migration.phase === phase ? migration : { ...migration, phase, phases: [...migration.phases, { phase, at: now }] };
+  return migration.phase === phase
+    ? migration
+    : { ...migration, phase, phases: [...migration.phases, { phase, at: now }] };
 }

@@ -1,12 +1,16 @@
 /**
- * How a move is carried out: what travels and how, what changes in the definition, what happens to each disk. Decided at the checks, stored
+ * How a move is carried out: what travels and how, what changes in the definition, what happens to each disk. Decided
+ * at the checks, stored
  * before anything is done, shown to people.
  */
 import type { HostId, VmUuid } from '../ids.ts';
 import type { StatePlace } from './ownership.ts';
 import type { BackingImage, DiskPlan } from './storage.ts';
 
-/** `peer-to-peer`: the source's daemon drives. `direct`: Ferry does, and the hosts need not reach each other's daemons. */
+/**
+ * `peer-to-peer`: the source's daemon drives. `direct`: Ferry does, and the hosts need not reach each other's
+ * daemons.
+ */
 export type TransferMode = 'peer-to-peer' | 'direct';
 export type Compression = 'xbzrle' | 'zlib' | 'zstd';
 
@@ -29,7 +33,10 @@ export interface TransferPlan {
   readonly postCopy?: true;
   /** From the policy: a limit of its own, or, where nothing but memory travels, its share of the link. */
   readonly bandwidthMiBPerSecond?: number;
-  /** The policy's share of the link where disks are copied too: for the memory alone, see `withMemoryLimit` in steer.ts. */
+  /**
+   * The policy's share of the link where disks are copied too: for the memory alone, see `withMemoryLimit` in
+   * steer.ts.
+   */
   readonly memoryBandwidthMiBPerSecond?: number;
   /** QEMU may slow the guest down. */
   readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };
@@ -51,7 +58,10 @@ export interface DefinitionPlan {
   readonly volumePools?: Readonly<Record<string, string>>;
   /** New sources by target device; null ejects. */
   readonly disks?: Readonly<Record<string, string | null>>;
-  /** The images below a disk by target device, nearest first; with none the definition says that there are none, if it names any. */
+  /**
+   * The images below a disk by target device, nearest first; with none the definition says that there are none, if it
+   * names any.
+   */
   readonly chains?: Readonly<Record<string, readonly BackingImage[]>>;
   /** Both in the definition for the next start, where they are not the same. */
   readonly nextStart?: Pick<DefinitionPlan, 'disks' | 'chains' | 'volumePools'>;
@@ -71,7 +81,8 @@ export function forNextStart(plan: DefinitionPlan): DefinitionPlan {
 export interface MigrationPlan {
   /**
    * `guest`: libvirt moves the guest itself. `helper`: a paused domain that holds only the disks moves in its place.
-   * `definition`: nothing but the definition travels. `stored-definition`: not even that, it comes from Ferry's own store.
+   * `definition`: nothing but the definition travels. `stored-definition`: not even that, it comes from Ferry's own
+   * store.
    */
   readonly how: 'guest' | 'helper' | 'definition' | 'stored-definition';
   /** The guest runs while its memory is copied. */
@@ -108,4 +119,5 @@ export interface RoomNeeded {
 }
 
 /** Disks go over to the target's own storage. */
-export const hasCopies = (plan: MigrationPlan | undefined): boolean => plan?.disks.some(({ how }) => how === 'copy') === true;
+export const hasCopies = (plan: MigrationPlan | undefined): boolean =>
+  plan?.disks.some(({ how }) => how === 'copy') === true;

@@ -27,10 +27,28 @@ export interface ProgressView {
   readonly postCopy?: boolean;
 }
 
-export function progressOf(sample: JobSample, last: MigrationProgress | undefined, { course, budgetMs = 300, now = 0, postCopy = false }: ProgressView = {}): MigrationProgress {
-  const { remainingBytes, totalBytes, dirtyBytesPerSecond, throughputBytesPerSecond, iteration, throttlePercent, postCopyFaults } = sample;
+export function progressOf(
+  sample: JobSample,
+  last: MigrationProgress | undefined,
+  { course, budgetMs = 300, now = 0, postCopy = false }: ProgressView = {},
+): MigrationProgress {
+  const {
+    remainingBytes,
+    totalBytes,
+    dirtyBytesPerSecond,
+    throughputBytesPerSecond,
+    iteration,
+    throttlePercent,
+    postCopyFaults,
+  } = sample;
   const start = postCopy ? (last?.postCopyFrom ?? { percent: last?.percent ?? 0, remainingBytes }) : undefined;
-  const percent = Math.max(last?.percent ?? 0, Math.min(highestRunningPercent, start === undefined ? percentDone(totalBytes, remainingBytes) : percentSince(start, remainingBytes)));
+  const percent = Math.max(
+    last?.percent ?? 0,
+    Math.min(
+      highestRunningPercent,
+      start === undefined ? percentDone(totalBytes, remainingBytes) : percentSince(start, remainingBytes),
+    ),
+  );
   return {
     percent,
     // libvirt counts what was sent again, which makes more of it than there is
@@ -54,20 +72,32 @@ const sentOf = ({ memory }: JobSample, last: MigrationProgress | undefined): Pic
   return sentBytes === undefined ? {} : { sentBytes };
 };
 
-const percentDone = (totalBytes: number, remainingBytes: number): number => (totalBytes > 0 ? Math.floor((1 - remainingBytes / totalBytes) * 100) : 0);
+const percentDone = (totalBytes: number, remainingBytes: number): number =>
+  totalBytes > 0 ? Math.floor((1 - remainingBytes / totalBytes) * 100) : 0;
 
 /** The rest of the way is the rest of the memory: passes before had brought the percentage where it was. */
-const percentSince = ({ percent, remainingBytes: first }: NonNullable<MigrationProgress['postCopyFrom']>, remainingBytes: number): number =>
-  first > 0 ? percent + Math.floor((100 - percent) * (1 - Math.min(1, remainingBytes / first))) : percent;
+const percentSince = (
+  { percent, remainingBytes: first }: NonNullable<MigrationProgress['postCopyFrom']>,
+  remainingBytes: number,
+): number => (first > 0 ? percent + Math.floor((100 - percent) * (1 - Math.min(1, remainingBytes / first))) : percent);
 
 /** Time left with the earliest and the latest it may be; nothing where nothing is gained. */
-function etaOf({ remainingBytes, dirtyBytesPerSecond, throughputBytesPerSecond, postCopyFaults = 0 }: JobSample, course: Course | undefined, budgetMs: number, now: TimeMs): Pick<MigrationProgress, 'etaMs' | 'etaEarliestMs' | 'etaLatestMs'> {
+function etaOf(
+  { remainingBytes, dirtyBytesPerSecond, throughputBytesPerSecond, postCopyFaults = 0 }: JobSample,
+  course: Course | undefined,
+  budgetMs: number,
+  now: TimeMs,
+): Pick<MigrationProgress, 'etaMs' | 'etaEarliestMs' | 'etaLatestMs'> {
   const ahead = course === undefined ? undefined : forecast(course, budgetMs, now);
   const pass = course?.passes.at(-1);
   // in post-copy nothing is dirtied any more
   if (postCopyFaults > 0 && course !== undefined) {
     const onlyMs = Math.round((remainingBytes / Math.max(1, linkRate(course, now))) * 1_000);
-    return { etaMs: onlyMs, etaEarliestMs: Math.round(onlyMs * (1 - forecastMargin)), etaLatestMs: Math.round(onlyMs * (1 + forecastMargin)) + lookMs };
+    return {
+      etaMs: onlyMs,
+      etaEarliestMs: Math.round(onlyMs * (1 - forecastMargin)),
+      etaLatestMs: Math.round(onlyMs * (1 + forecastMargin)) + lookMs,
+    };
   }
   if (ahead?.kind === 'never') return {};
   if (course !== undefined && ahead?.kind === 'ends' && pass !== undefined) {
@@ -76,7 +106,11 @@ function etaOf({ remainingBytes, dirtyBytesPerSecond, throughputBytesPerSecond, 
     const left = Math.max(earliest, ahead.inMs - secondsOf(pass) * 1_000);
     // the pages that are written most are left over: passes may shrink less than the last ones did, down to not at all
     const again = (pass.restBytes / link) * 1_000 * passesMore;
-    return { etaMs: Math.round(left), etaEarliestMs: Math.round(earliest), etaLatestMs: Math.round(Math.max(left + ahead.inMs * forecastMargin, earliest + again)) + lookMs };
+    return {
+      etaMs: Math.round(left),
+      etaEarliestMs: Math.round(earliest),
+      etaLatestMs: Math.round(Math.max(left + ahead.inMs * forecastMargin, earliest + again)) + lookMs,
+    };
   }
   // before the first pass is over nobody knows how fast the guest writes
   const rate = throughputBytesPerSecond > 0 ? throughputBytesPerSecond : pass === undefined ? 0 : rateOf(pass);

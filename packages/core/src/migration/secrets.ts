@@ -1,5 +1,6 @@
 /**
- * The secrets that a definition names: whether the target has each with a value, and whether it can be made there as on the source. Pure.
+ * The secrets that a definition names: whether the target has each with a value, and whether it can be made there as
+ * on the source. Pure.
  */
 import type { Reason } from '../errors.ts';
 
@@ -8,7 +9,10 @@ export interface SecretFacts {
   readonly uuid: string;
   /** What it is for, as `TYPE:ID`; libvirt takes one secret for it. */
   readonly usage?: string;
-  /** `private`: libvirt gives its value to nobody, so whether it has one cannot be told. `not-asked`: nobody wanted to know. */
+  /**
+   * `private`: libvirt gives its value to nobody, so whether it has one cannot be told. `not-asked`: nobody wanted to
+   * know.
+   */
   readonly value: 'there' | 'none' | 'private' | 'not-asked';
 }
 
@@ -26,30 +30,64 @@ export interface SecretInput {
   readonly createMissing: boolean;
 }
 
-export function planSecrets({ vm, needed, source, target, here, there, createMissing }: SecretInput): { readonly reasons: readonly Reason[]; readonly creates: readonly string[]; readonly unchecked: readonly string[] } {
+export function planSecrets({ vm, needed, source, target, here, there, createMissing }: SecretInput): {
+  readonly reasons: readonly Reason[];
+  readonly creates: readonly string[];
+  readonly unchecked: readonly string[];
+} {
   const reasons: Reason[] = [];
   const creates: string[] = [];
   const unchecked: string[] = [];
-  const refuse = (code: string, message: string, remedy: string): void => void reasons.push({ code, host: target, message, remedy });
+  const refuse = (code: string, message: string, remedy: string): void =>
+    void reasons.push({ code, host: target, message, remedy });
   for (const name of needed) {
     const present = there.get(name);
     if (present !== undefined) {
-      if (present.value === 'none') refuse('secret-no-value', `The secret ${name} on ${target} has no value, and ${vm} needs it.`, `On ${target}: virsh secret-set-value ${present.uuid}`);
-      else if (present.value === 'private') unchecked.push(`whether the secret ${name} on ${target} has the right value: it is private there`);
+      if (present.value === 'none')
+        refuse(
+          'secret-no-value',
+          `The secret ${name} on ${target} has no value, and ${vm} needs it.`,
+          `On ${target}: virsh secret-set-value ${present.uuid}`,
+        );
+      else if (present.value === 'private')
+        unchecked.push(`whether the secret ${name} on ${target} has the right value: it is private there`);
       continue;
     }
     const own = here?.get(name);
     const taken = own?.usage === undefined ? undefined : there.get(own.usage);
     if (own?.usage !== undefined && taken !== undefined) {
-      refuse('secret-usage-taken', `${target} has another secret (${taken.uuid}) for ${own.usage}, and takes only one; ${vm} needs ${name}.`, `Undefine the other one if nobody needs it (virsh secret-undefine ${taken.uuid}), or name secrets by their usage in the definition of ${vm}.`);
+      refuse(
+        'secret-usage-taken',
+        `${target} has another secret (${taken.uuid}) for ${own.usage}, and takes only one; ${vm} needs ${name}.`,
+        `Undefine the other one if nobody needs it (virsh secret-undefine ${taken.uuid}), or name ` +
+          `secrets by their usage in the definition of ${vm}.`,
+      );
     } else if (createMissing && own?.value === 'private') {
-      refuse('secret-private', `The secret ${name} is private on ${source}: its value cannot be read, so it cannot be made on ${target}, where ${vm} needs it.`, byHand(source));
+      refuse(
+        'secret-private',
+        `The secret ${name} is private on ${source}: its value cannot be read, so it cannot be made on ${target}, where ${vm} needs it.`,
+        byHand(source),
+      );
     } else if (createMissing && (own?.value === 'none' || (here !== undefined && own === undefined))) {
-      refuse('secret-no-value', `The secret ${name} has no value on ${source}${own === undefined ? ', and is not defined there' : ''}, so it cannot be made on ${target}, where ${vm} needs it.`, own === undefined ? byHand(source) : `On ${source}: virsh secret-set-value ${own.uuid}`);
+      refuse(
+        'secret-no-value',
+        `The secret ${name} has no value on ` +
+          `${source}${own === undefined ? ', and is not defined there' : ''}, so it cannot be made on ` +
+          `${target}, where ${vm} needs it.`,
+        own === undefined ? byHand(source) : `On ${source}: virsh secret-set-value ${own.uuid}`,
+      );
     } else if (createMissing) creates.push(name);
-    else refuse('secret-missing', `${target} has no secret ${name}, which ${vm} needs.`, own?.value === 'private' ? byHand(source) : `Define it there as on ${source} (virsh secret-define, secret-set-value), or make it with --create-missing.`);
+    else
+      refuse(
+        'secret-missing',
+        `${target} has no secret ${name}, which ${vm} needs.`,
+        own?.value === 'private'
+          ? byHand(source)
+          : `Define it there as on ${source} (virsh secret-define, secret-set-value), or make it with --create-missing.`,
+      );
   }
   return { reasons, creates, unchecked };
 }
 
-const byHand = (source: string): string => `Define it there as on ${source} and give it its value by hand (virsh secret-define, secret-set-value).`;
+const byHand = (source: string): string =>
+  `Define it there as on ${source} and give it its value by hand (virsh secret-define, secret-set-value).`;

@@ -1,5 +1,6 @@
 /**
- * What the policy makes of a running transfer: takes a sample in, asks the convergence engine, and turns its decision into effects. What was
+ * What the policy makes of a running transfer: takes a sample in, asks the convergence engine, and turns its decision
+ * into effects. What was
  * decided is on the migration before it is carried out, so a restart does not decide it again.
  */
 import { follow, withNewRate, type Course } from '../convergence/course.ts';
@@ -16,27 +17,62 @@ import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './tellin
 
 export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step {
   const course = follow(before.course, sample, now);
-  const seen = withMemoryLimit({ ...before, course, progress: progressOf(withMemory(before, sample), before.progress, { course, budgetMs: budgetOf(before), now, postCopy: before.phase === 'post-copy' }) }, sample, now);
+  const seen = withMemoryLimit(
+    {
+      ...before,
+      course,
+      progress: progressOf(withMemory(before, sample), before.progress, {
+        course,
+        budgetMs: budgetOf(before),
+        now,
+        postCopy: before.phase === 'post-copy',
+      }),
+    },
+    sample,
+    now,
+  );
   const { migration, effects } = steered(seen.migration, course, sample, now);
   return { migration, effects: [...seen.effects, ...effects] };
 }
 
 /**
- * The memory's share of the link is told once disks are on their way: a limit that libvirt has at the begin is each disk's, too, and QEMU counts
- * what a disk does not hold as if it were sent. A later one is the memory's alone (libvirt 9.0, qemuDomainMigrateSetMaxSpeed).
+ * The memory's share of the link is told once disks are on their way: a limit that libvirt has at the begin is each
+ * disk's, too, and QEMU counts
+ * what a disk does not hold as if it were sent. A later one is the memory's alone (libvirt 9.0,
+ * qemuDomainMigrateSetMaxSpeed).
  */
 function withMemoryLimit(migration: Migration, { totalBytes }: JobSample, now: TimeMs): Step {
   const share = migration.plan?.transfer?.memoryBandwidthMiBPerSecond;
-  if (share === undefined || totalBytes === 0 || migration.request.maxBandwidthMiBPerSecond !== undefined || migration.evidence.memoryLimitedAt !== undefined) return { migration, effects: [] };
-  return { migration: { ...migration, evidence: { ...migration.evidence, memoryLimitedAt: now } }, effects: [{ type: 'tune', limits: { memoryBandwidthMiBPerSecond: share } }] };
+  if (
+    share === undefined ||
+    totalBytes === 0 ||
+    migration.request.maxBandwidthMiBPerSecond !== undefined ||
+    migration.evidence.memoryLimitedAt !== undefined
+  )
+    return { migration, effects: [] };
+  return {
+    migration: { ...migration, evidence: { ...migration.evidence, memoryLimitedAt: now } },
+    effects: [{ type: 'tune', limits: { memoryBandwidthMiBPerSecond: share } }],
+  };
 }
 
 function steered(migration: Migration, course: Course, sample: JobSample, now: TimeMs): Step {
-  if (migration.phase !== 'transferring' || migration.policy === undefined || migration.evidence.gaveUp !== undefined || migration.abortRequestedAt !== undefined) return { migration, effects: [] };
+  if (
+    migration.phase !== 'transferring' ||
+    migration.policy === undefined ||
+    migration.evidence.gaveUp !== undefined ||
+    migration.abortRequestedAt !== undefined
+  )
+    return { migration, effects: [] };
   const { plan, evidence, deadlineAt } = migration;
   const situation: Situation = {
-    downtimeMs: budgetOf(migration), sizeBytes: sizeOf(migration, sample), mayPostCopy: plan?.transfer?.postCopy === true, paused: evidence.pausedAt !== undefined, decisions: ofThisAttempt(migration),
-    ...(plan?.how === 'guest' && plan.live ? {} : { noGuestRuns: true as const }), ...(deadlineAt === undefined ? {} : { deadlineAt }),
+    downtimeMs: budgetOf(migration),
+    sizeBytes: sizeOf(migration, sample),
+    mayPostCopy: plan?.transfer?.postCopy === true,
+    paused: evidence.pausedAt !== undefined,
+    decisions: ofThisAttempt(migration),
+    ...(plan?.how === 'guest' && plan.live ? {} : { noGuestRuns: true as const }),
+    ...(deadlineAt === undefined ? {} : { deadlineAt }),
   };
   const decision = decide(migration.policy, course, situation, now);
   return decision === undefined ? { migration, effects: [] } : taken(migration, decision, now);
@@ -44,18 +80,28 @@ function steered(migration: Migration, course: Course, sample: JobSample, now: T
 
 /** While disks are copied libvirt does not speak of the memory that comes after them. */
 function withMemory({ plan, memoryBytes = 0 }: Migration, sample: JobSample): JobSample {
-  const toCome = plan?.how === 'guest' && (sample.disk?.totalBytes ?? 0) > 0 && (sample.memory?.totalBytes ?? 0) === 0 ? memoryBytes : 0;
-  return toCome === 0 ? sample : { ...sample, totalBytes: sample.totalBytes + toCome, remainingBytes: sample.remainingBytes + toCome };
+  const toCome =
+    plan?.how === 'guest' && (sample.disk?.totalBytes ?? 0) > 0 && (sample.memory?.totalBytes ?? 0) === 0
+      ? memoryBytes
+      : 0;
+  return toCome === 0
+    ? sample
+    : { ...sample, totalBytes: sample.totalBytes + toCome, remainingBytes: sample.remainingBytes + toCome };
 }
 
 /** Memory and what the copied disks hold, bytes; 0 before libvirt tells. */
-const sizeOf = ({ plan, memoryBytes }: Migration, sample: JobSample): number => (memoryBytes ?? sample.memory?.totalBytes ?? sample.totalBytes) + (plan?.disks ?? []).reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
+const sizeOf = ({ plan, memoryBytes }: Migration, sample: JobSample): number =>
+  (memoryBytes ?? sample.memory?.totalBytes ?? sample.totalBytes) +
+  (plan?.disks ?? []).reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
 
 /** What a decision changes on the migration, and what has to be done for it. */
 export function taken(before: Migration, decision: Decision, now: TimeMs): Step {
   const migration = withDecision(before, decision);
   const { action, text } = decision;
-  const withEvidence = (evidence: Partial<Migration['evidence']>, ...effects: MigrationEffect[]): Step => ({ migration: { ...migration, evidence: { ...migration.evidence, ...evidence } }, effects });
+  const withEvidence = (evidence: Partial<Migration['evidence']>, ...effects: MigrationEffect[]): Step => ({
+    migration: { ...migration, evidence: { ...migration.evidence, ...evidence } },
+    effects,
+  });
   switch (action.do) {
     case 'set-downtime':
       return { migration, effects: [{ type: 'tune', limits: { maxDowntimeMs: action.toMs } }] };
@@ -69,15 +115,26 @@ export function taken(before: Migration, decision: Decision, now: TimeMs): Step 
       return withEvidence({ gaveUp: { text, at: now } }, stopTransfer(before));
     case 'power-off':
       // a transient domain is nothing any more once it is shut off
-      return before.plan?.persistence === 'transient' ? withEvidence({ gaveUp: { text, at: now } }, stopTransfer(before)) : withEvidence({ gaveUp: { text, at: now, powerOff: true } }, stopTransfer(before));
+      return before.plan?.persistence === 'transient'
+        ? withEvidence({ gaveUp: { text, at: now } }, stopTransfer(before))
+        : withEvidence({ gaveUp: { text, at: now, powerOff: true } }, stopTransfer(before));
     case 'note':
       return { migration, effects: [] };
   }
 }
 
 /** What was told before the transfer began, with the figures that led to it. */
-export function foretold(migration: Migration, { text, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, pauseMs }: Outlook, now: TimeMs): Migration {
-  const figures = { ...noFigures(migration), dirtyBytesPerSecond, linkBytesPerSecond: bandwidthBytesPerSecond, ...(pauseMs === undefined ? {} : { neededPauseMs: pauseMs }) };
+export function foretold(
+  migration: Migration,
+  { text, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, pauseMs }: Outlook,
+  now: TimeMs,
+): Migration {
+  const figures = {
+    ...noFigures(migration),
+    dirtyBytesPerSecond,
+    linkBytesPerSecond: bandwidthBytesPerSecond,
+    ...(pauseMs === undefined ? {} : { neededPauseMs: pauseMs }),
+  };
   return withDecision(migration, { at: now, action: { do: 'note', what: 'outlook' }, figures, text });
 }
 
@@ -90,8 +147,19 @@ export function withLimits(before: Migration, limits: Limits, now: TimeMs): Migr
   // a pause that was named is the longest, also of one that finishes quickly
   const named = maxDowntimeMs ?? (quicklyFinish ? before.request.maxDowntimeMs : undefined);
   const { policy: old } = before;
-  const policy = old === undefined ? undefined : resolvePolicy(old, old.from, { ...limits, quicklyFinish, ...(named === undefined ? {} : { maxDowntimeMs: named }) });
-  let migration: Migration = { ...before, request: { ...before.request, ...limits }, ...(policy === undefined ? {} : { policy }) };
+  const policy =
+    old === undefined
+      ? undefined
+      : resolvePolicy(old, old.from, {
+          ...limits,
+          quicklyFinish,
+          ...(named === undefined ? {} : { maxDowntimeMs: named }),
+        });
+  let migration: Migration = {
+    ...before,
+    request: { ...before.request, ...limits },
+    ...(policy === undefined ? {} : { policy }),
+  };
   const say = (text: string, action: Action = { do: 'note', what: 'operator' }): void => {
     migration = told(migration, action, `the operator ${text}`, now);
   };
@@ -99,11 +167,13 @@ export function withLimits(before: Migration, limits: Limits, now: TimeMs): Migr
     migration = { ...migration, deadlineAt: now + deadlineMs };
     say(`set the deadline: ${Math.round(deadlineMs / 1_000)} s from now`);
   }
-  if (quicklyFinish && policy !== undefined) say(`wants it to finish quickly: with a pause of up to ${policy.downtime.limitMs} ms`);
+  if (quicklyFinish && policy !== undefined)
+    say(`wants it to finish quickly: with a pause of up to ${policy.downtime.limitMs} ms`);
   if (maxBandwidthMiBPerSecond !== undefined) {
     if (migration.course !== undefined) migration = { ...migration, course: withNewRate(migration.course, now) };
     say(`set the bandwidth: ${maxBandwidthMiBPerSecond} MiB/s`);
   }
-  if (maxDowntimeMs !== undefined) say(`set the pause budget: ${maxDowntimeMs} ms`, { do: 'set-downtime', toMs: maxDowntimeMs });
+  if (maxDowntimeMs !== undefined)
+    say(`set the pause budget: ${maxDowntimeMs} ms`, { do: 'set-downtime', toMs: maxDowntimeMs });
   return migration;
 }

@@ -21,11 +21,22 @@ export const fresh: Migration = {
 };
 export const to = { id: hostId('h2'), name: 'host2' };
 export const plan: MigrationPlan = { how: 'guest', live: true, persistence: 'permanent', disks: [], autostart: false };
-export const present = (state: 'running' | 'paused' | 'shut-off', reason: StateReason, migrating = false): InstanceView => ({ kind: 'present', state, reason, persistent: true, migrating });
+export const present = (
+  state: 'running' | 'paused' | 'shut-off',
+  reason: StateReason,
+  migrating = false,
+): InstanceView => ({ kind: 'present', state, reason, persistent: true, migrating });
 export const absent: InstanceView = { kind: 'absent' };
 export const silent: InstanceView = { kind: 'unreachable', message: 'no answer' };
 export const running = present('running', 'booted');
-export const arrived: InstanceView = { kind: 'present', state: 'running', reason: 'migrated', persistent: true, migrating: false, completed: { downtimeMs: 20, transferredBytes: 5 } };
+export const arrived: InstanceView = {
+  kind: 'present',
+  state: 'running',
+  reason: 'migrated',
+  persistent: true,
+  migrating: false,
+  completed: { downtimeMs: 20, transferredBytes: 5 },
+};
 export const half = present('paused', 'migration');
 export const sending = present('running', 'booted', true);
 
@@ -33,7 +44,10 @@ export const sending = present('running', 'booted', true);
 export type At = readonly [number, MigrationEvent];
 
 /** Feeds events; returns the migration and every effect. */
-export function play(events: readonly At[], start: Migration = fresh): { migration: Migration; effects: MigrationEffect['type'][]; last: readonly MigrationEffect[] } {
+export function play(
+  events: readonly At[],
+  start: Migration = fresh,
+): { migration: Migration; effects: MigrationEffect['type'][]; last: readonly MigrationEffect[] } {
   let migration = start;
   let last: readonly MigrationEffect[] = [];
   const effects: MigrationEffect['type'][] = [];
@@ -51,6 +65,16 @@ export const toTransfer = (chosen: MigrationPlan = plan): readonly At[] => [
   [2, { type: 'checked', result: { kind: 'chosen', to, move: 'live', plan: chosen } }],
   [3, { type: 'prepared' }],
 ];
-export const observed = (source: InstanceView, target: InstanceView): MigrationEvent => ({ type: 'observed', source, target });
-export const lost: MigrationEvent = { type: 'perform-ended', failure: { outcome: 'unknown', message: 'client socket is closed' } };
-export const refused: MigrationEvent = { type: 'perform-ended', failure: { outcome: 'refused', message: 'no route to host' } };
+export const observed = (source: InstanceView, target: InstanceView): MigrationEvent => ({
+  type: 'observed',
+  source,
+  target,
+});
+export const lost: MigrationEvent = {
+  type: 'perform-ended',
+  failure: { outcome: 'unknown', message: 'client socket is closed' },
+};
+export const refused: MigrationEvent = {
+  type: 'perform-ended',
+  failure: { outcome: 'refused', message: 'no route to host' },
+};

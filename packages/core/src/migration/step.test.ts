@@ -4,18 +4,51 @@ import * as fc from 'fast-check';
 import { migrationPhases, type Migration } from '../model.ts';
 import { judge, type InstanceView } from './judge.ts';
 import type { MigrationPlan } from './plan.ts';
-import { absent, arrived, fresh, half, lost, observed, plan, play, present, refused, running, sending, silent, to, toTransfer as transferring, type At } from './step-fixture.ts';
+import {
+  absent,
+  arrived,
+  fresh,
+  half,
+  lost,
+  observed,
+  plan,
+  play,
+  present,
+  refused,
+  running,
+  sending,
+  silent,
+  to,
+  toTransfer as transferring,
+  type At,
+} from './step-fixture.ts';
 import { step, type MigrationEvent } from './step.ts';
 import { settleMs, staleSourceAfterMs } from './verdicts.ts';
 
 const toTransfer: readonly At[] = transferring();
 
 test('the main way ends succeeded, with the figures of the target and where the VM is', () => {
-  const { migration, effects } = play([...toTransfer, [100, observed(sending, half)], [200, { type: 'switching' }], [300, { type: 'perform-ended' }], [310, observed(absent, arrived)], [320, { type: 'cleaned' }]]);
+  const { migration, effects } = play([
+    ...toTransfer,
+    [100, observed(sending, half)],
+    [200, { type: 'switching' }],
+    [300, { type: 'perform-ended' }],
+    [310, observed(absent, arrived)],
+    [320, { type: 'cleaned' }],
+  ]);
   assert.equal(migration.outcome, 'succeeded');
-  assert.deepEqual(migration.phases.map(({ phase }) => phase), ['queued', 'checking', 'preparing', 'transferring', 'switching', 'verifying', 'cleaning', 'succeeded']);
-  assert.deepEqual([migration.totalMs, migration.downtimeMs, migration.transferredBytes, migration.vmIsNow], [320, 20, 5, { host: 'host2', state: 'running' }]);
-  assert.deepEqual(effects.filter((effect) => effect !== 'observe'), ['check', 'prepare', 'perform', 'clean']);
+  assert.deepEqual(
+    migration.phases.map(({ phase }) => phase),
+    ['queued', 'checking', 'preparing', 'transferring', 'switching', 'verifying', 'cleaning', 'succeeded'],
+  );
+  assert.deepEqual(
+    [migration.totalMs, migration.downtimeMs, migration.transferredBytes, migration.vmIsNow],
+    [320, 20, 5, { host: 'host2', state: 'running' }],
+  );
+  assert.deepEqual(
+    effects.filter((effect) => effect !== 'observe'),
+    ['check', 'prepare', 'perform', 'clean'],
+  );
 });
 
 test('a running guest moved suspended is paused for the whole transfer, a paused one for nothing more', () => {
@@ -32,13 +65,21 @@ test('a running guest moved suspended is paused for the whole transfer, a paused
 });
 
 test('a call that fails although the VM moved is a success', () => {
-  const { migration } = play([...toTransfer, [300, lost], [310, observed(absent, arrived)], [320, { type: 'cleaned' }]]);
+  const { migration } = play([
+    ...toTransfer,
+    [300, lost],
+    [310, observed(absent, arrived)],
+    [320, { type: 'cleaned' }],
+  ]);
   assert.equal(migration.outcome, 'succeeded');
 });
 
 test('a refused call with the VM where it was fails at once and says so', () => {
   const { migration } = play([...toTransfer, [300, refused], [310, observed(running, absent)]]);
-  assert.deepEqual([migration.outcome, migration.error?.code, migration.vmIsNow], ['failed', 'migration-failed', { host: 'host1', state: 'running' }]);
+  assert.deepEqual(
+    [migration.outcome, migration.error?.code, migration.vmIsNow],
+    ['failed', 'migration-failed', { host: 'host1', state: 'running' }],
+  );
   assert.match(migration.error?.message ?? '', /stayed on host1: no route to host/);
 });
 
@@ -50,16 +91,33 @@ test('a call of unknown outcome is not believed to have failed until that has he
 });
 
 test('lost reply at the switchover: the stale source is removed, and the move is a success', () => {
-  const waiting = play([...toTransfer, [100, { type: 'switching' }], [200, observed(half, arrived)], [200 + staleSourceAfterMs - 1, observed(half, arrived)]]);
+  const waiting = play([
+    ...toTransfer,
+    [100, { type: 'switching' }],
+    [200, observed(half, arrived)],
+    [200 + staleSourceAfterMs - 1, observed(half, arrived)],
+  ]);
   assert.ok(!waiting.effects.includes('remove-source-process'), 'libvirt gets its time first');
   const guarded = play([[200 + staleSourceAfterMs, observed(half, arrived)]], waiting.migration);
   assert.ok(guarded.effects.includes('remove-source-process'));
-  const ended = play([[4_000, lost], [4_100, observed(present('shut-off', 'other'), arrived)], [4_200, { type: 'cleaned' }]], guarded.migration);
+  const ended = play(
+    [
+      [4_000, lost],
+      [4_100, observed(present('shut-off', 'other'), arrived)],
+      [4_200, { type: 'cleaned' }],
+    ],
+    guarded.migration,
+  );
   assert.equal(ended.migration.outcome, 'succeeded');
 });
 
 test('two running copies are told, and nothing is removed', () => {
-  const { migration, effects } = play([...toTransfer, [300, lost], [310, observed(running, arrived)], [810, observed(running, arrived)]]);
+  const { migration, effects } = play([
+    ...toTransfer,
+    [300, lost],
+    [310, observed(running, arrived)],
+    [810, observed(running, arrived)],
+  ]);
   assert.equal(migration.error?.code, 'vm-two-copies');
   assert.ok(!effects.some((effect) => effect.startsWith('remove')));
 });
@@ -67,7 +125,16 @@ test('two running copies are told, and nothing is removed', () => {
 test('a source that answered before the switch and a target that answered after it are no two copies', () => {
   const crossed = play([...toTransfer, [300, { type: 'perform-ended' }], [310, observed(sending, arrived)]]);
   assert.deepEqual([crossed.migration.outcome, crossed.last.at(-1)?.type], [undefined, 'observe']);
-  assert.equal(play([[810, observed(absent, arrived)], [820, { type: 'cleaned' }]], crossed.migration).migration.outcome, 'succeeded');
+  assert.equal(
+    play(
+      [
+        [810, observed(absent, arrived)],
+        [820, { type: 'cleaned' }],
+      ],
+      crossed.migration,
+    ).migration.outcome,
+    'succeeded',
+  );
 });
 
 test('abort: at once before the transfer, by libvirt during it, ignored after the move', () => {
@@ -75,36 +142,103 @@ test('abort: at once before the transfer, by libvirt during it, ignored after th
   const during = play([...toTransfer, [100, { type: 'abort-requested' }]]);
   assert.deepEqual(during.last, [{ type: 'abort-job' }, { type: 'observe', afterMs: 500 }]);
   // nothing to abort yet for libvirt: it is told again once its job is seen
-  const early = play([[600, observed(running, absent)], [1_100, observed(sending, half)]], during.migration);
+  const early = play(
+    [
+      [600, observed(running, absent)],
+      [1_100, observed(sending, half)],
+    ],
+    during.migration,
+  );
   assert.deepEqual(early.last, [{ type: 'abort-job' }, { type: 'observe', afterMs: 500 }]);
   assert.deepEqual(play([...toTransfer, [600, observed(sending, half)]]).last, [{ type: 'observe', afterMs: 5_000 }]);
-  assert.equal(play([[200, refused], [210, observed(running, absent)]], during.migration).migration.outcome, 'cancelled');
-  const moved = play([...toTransfer, [300, { type: 'perform-ended' }], [310, observed(absent, arrived)], [311, { type: 'abort-requested' }], [320, { type: 'cleaned' }]]);
+  assert.equal(
+    play(
+      [
+        [200, refused],
+        [210, observed(running, absent)],
+      ],
+      during.migration,
+    ).migration.outcome,
+    'cancelled',
+  );
+  const moved = play([
+    ...toTransfer,
+    [300, { type: 'perform-ended' }],
+    [310, observed(absent, arrived)],
+    [311, { type: 'abort-requested' }],
+    [320, { type: 'cleaned' }],
+  ]);
   assert.equal(moved.migration.outcome, 'succeeded');
 });
 
 test('restart in every phase: what is safe is done again, a transfer is only looked at', () => {
-  const after = (phase: Migration['phase']) => step({ ...fresh, phase, to }, { type: 'recovered' }, 9).effects.map(({ type }) => type);
-  assert.deepEqual(migrationPhases.map((phase) => [phase, after(phase)]), [
-    ['queued', []], ['checking', ['check']], ['preparing', ['prepare']], ['transferring', ['observe']], ['switching', ['observe']], ['post-copy', ['observe']],
-    ['verifying', ['observe']], ['cleaning', ['clean']], ['succeeded', []], ['failed', []], ['cancelled', []],
-  ]);
+  const after = (phase: Migration['phase']) =>
+    step({ ...fresh, phase, to }, { type: 'recovered' }, 9).effects.map(({ type }) => type);
+  assert.deepEqual(
+    migrationPhases.map((phase) => [phase, after(phase)]),
+    [
+      ['queued', []],
+      ['checking', ['check']],
+      ['preparing', ['prepare']],
+      ['transferring', ['observe']],
+      ['switching', ['observe']],
+      ['post-copy', ['observe']],
+      ['verifying', ['observe']],
+      ['cleaning', ['clean']],
+      ['succeeded', []],
+      ['failed', []],
+      ['cancelled', []],
+    ],
+  );
 });
 
-const views = fc.constantFrom(absent, silent, running, sending, arrived, half, present('paused', 'user'), present('paused', 'post-copy'), present('paused', 'post-copy-failed'), present('running', 'post-copy'), present('shut-off', 'migrated'));
+const views = fc.constantFrom(
+  absent,
+  silent,
+  running,
+  sending,
+  arrived,
+  half,
+  present('paused', 'user'),
+  present('paused', 'post-copy'),
+  present('paused', 'post-copy-failed'),
+  present('running', 'post-copy'),
+  present('shut-off', 'migrated'),
+);
 const anyEvent: fc.Arbitrary<MigrationEvent> = fc.oneof(
   fc.constantFrom<MigrationEvent>(
-    { type: 'admitted' }, { type: 'recovered' }, { type: 'switching' }, { type: 'abort-requested' }, { type: 'cleaned' }, { type: 'prepared' }, { type: 'perform-ended' }, lost, refused,
+    { type: 'admitted' },
+    { type: 'recovered' },
+    { type: 'switching' },
+    { type: 'abort-requested' },
+    { type: 'cleaned' },
+    { type: 'prepared' },
+    { type: 'perform-ended' },
+    lost,
+    refused,
     { type: 'checked', result: { kind: 'chosen', to, move: 'live', plan } },
   ),
   { weight: 2, arbitrary: fc.tuple(views, views).map(([source, target]) => observed(source, target)) },
-  fc.tuple(fc.nat(1_000), fc.nat(1_000)).map(([remainingBytes, extra]): MigrationEvent => ({ type: 'sampled', sample: { processedBytes: 1, remainingBytes, totalBytes: remainingBytes + extra, dirtyBytesPerSecond: 1, throughputBytesPerSecond: 2, iteration: 1, elapsedMs: 1 } })),
+  fc.tuple(fc.nat(1_000), fc.nat(1_000)).map(([remainingBytes, extra]): MigrationEvent => ({
+    type: 'sampled',
+    sample: {
+      processedBytes: 1,
+      remainingBytes,
+      totalBytes: remainingBytes + extra,
+      dirtyBytesPerSecond: 1,
+      throughputBytesPerSecond: 2,
+      iteration: 1,
+      elapsedMs: 1,
+    },
+  })),
 );
 /** Random lives: half of them begin inside the transfer, where it matters. */
-const lives = fc.tuple(fc.boolean(), fc.array(fc.tuple(fc.nat(4_000), anyEvent), { maxLength: 40 })).map(([inside, tail]) => {
-  let now = 10;
-  return [...(inside ? toTransfer : []), ...tail.map(([pause, event]) => [(now += pause), event] as const)];
-});
+const lives = fc
+  .tuple(fc.boolean(), fc.array(fc.tuple(fc.nat(4_000), anyEvent), { maxLength: 40 }))
+  .map(([inside, tail]) => {
+    let now = 10;
+    return [...(inside ? toTransfer : []), ...tail.map(([pause, event]) => [(now += pause), event] as const)];
+  });
 const runs = { numRuns: 3_000 };
 
 test('safety: the source is removed only when the target runs and the source is a finished pre-copy half', () => {
@@ -116,11 +250,20 @@ test('safety: the source is removed only when the target runs and the source is 
         if (next.effects.some(({ type }) => type === 'remove-source-process')) {
           assert.ok(event.type === 'observed');
           assert.equal(judge(event.source, event.target).kind, 'stale-source');
-          assert.ok(event.source.kind === 'present' && event.source.state === 'paused' && event.source.reason === 'migration');
-          assert.ok(event.target.kind === 'present' && event.target.state === 'running' && event.target.reason !== 'post-copy');
+          assert.ok(
+            event.source.kind === 'present' && event.source.state === 'paused' && event.source.reason === 'migration',
+          );
+          assert.ok(
+            event.target.kind === 'present' && event.target.state === 'running' && event.target.reason !== 'post-copy',
+          );
         }
         if (next.effects.some(({ type }) => type === 'remove-target-process')) {
-          assert.ok(event.type === 'observed' && event.target.kind === 'present' && event.target.state === 'paused' && event.target.reason === 'migration');
+          assert.ok(
+            event.type === 'observed' &&
+              event.target.kind === 'present' &&
+              event.target.state === 'paused' &&
+              event.target.reason === 'migration',
+          );
           assert.ok(event.source.kind === 'present' && !event.source.migrating && event.source.reason !== 'migration');
         }
         migration = next.migration;
@@ -131,7 +274,10 @@ test('safety: the source is removed only when the target runs and the source is 
 });
 
 test('safety: the call that moves the VM is made at most once', () => {
-  fc.assert(fc.property(lives, (life) => assert.ok(play(life).effects.filter((effect) => effect === 'perform').length <= 1)), runs);
+  fc.assert(
+    fc.property(lives, (life) => assert.ok(play(life).effects.filter((effect) => effect === 'perform').length <= 1)),
+    runs,
+  );
 });
 
 test('safety: an outcome is final, phases are stored once each, and success needs the VM seen on the target', () => {
@@ -170,70 +316,168 @@ test('progress never runs backwards and is 100 only at a success', () => {
   );
 });
 
-const planned = (transfer: NonNullable<MigrationPlan['transfer']>, more: Partial<MigrationPlan> = {}): readonly (readonly [number, MigrationEvent])[] => [
+const planned = (
+  transfer: NonNullable<MigrationPlan['transfer']>,
+  more: Partial<MigrationPlan> = {},
+): readonly (readonly [number, MigrationEvent])[] => [
   [1, { type: 'admitted' }],
   [2, { type: 'checked', result: { kind: 'chosen', to, move: 'live', plan: { ...plan, ...more, transfer } } }],
   [3, { type: 'prepared' }],
 ];
 const peerToPeer = { mode: 'peer-to-peer', modeReason: '' } as const;
 const direct = { mode: 'direct', modeReason: '' } as const;
-const notReached: MigrationEvent = { type: 'perform-ended', failure: { outcome: 'refused', message: 'no route to host', notReached: true } };
+const notReached: MigrationEvent = {
+  type: 'perform-ended',
+  failure: { outcome: 'refused', message: 'no route to host', notReached: true },
+};
 
 test('daemons that do not reach each other: the same migration goes on directly, unless somebody asked for the other way', () => {
-  const way: readonly (readonly [number, MigrationEvent])[] = [[300, notReached], [310, observed(running, absent)]];
+  const way: readonly (readonly [number, MigrationEvent])[] = [
+    [300, notReached],
+    [310, observed(running, absent)],
+  ];
   const { migration, effects } = play([...planned(peerToPeer), ...way]);
-  assert.deepEqual([migration.outcome, migration.phase, migration.plan?.transfer], [undefined, 'transferring', { mode: 'direct', modeReason: 'host1 does not reach host2: no route to host' }]);
+  assert.deepEqual(
+    [migration.outcome, migration.phase, migration.plan?.transfer],
+    [undefined, 'transferring', { mode: 'direct', modeReason: 'host1 does not reach host2: no route to host' }],
+  );
   assert.deepEqual(effects.filter((effect) => effect !== 'observe').slice(-2), ['note-not-reached', 'perform']);
-  assert.equal(play([...planned(peerToPeer), ...way], { ...fresh, request: { to: 'host2', mode: 'peer-to-peer' } }).migration.outcome, 'failed');
-  assert.equal(play([...planned(peerToPeer), [200, { type: 'abort-requested' }], ...way]).migration.outcome, 'cancelled');
+  assert.equal(
+    play([...planned(peerToPeer), ...way], { ...fresh, request: { to: 'host2', mode: 'peer-to-peer' } }).migration
+      .outcome,
+    'failed',
+  );
+  assert.equal(
+    play([...planned(peerToPeer), [200, { type: 'abort-requested' }], ...way]).migration.outcome,
+    'cancelled',
+  );
   // the same error in the middle of a transfer is another matter
-  const sampled: MigrationEvent = { type: 'sampled', sample: { processedBytes: 1, remainingBytes: 1, totalBytes: 2, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 1, iteration: 1, elapsedMs: 1 } };
+  const sampled: MigrationEvent = {
+    type: 'sampled',
+    sample: {
+      processedBytes: 1,
+      remainingBytes: 1,
+      totalBytes: 2,
+      dirtyBytesPerSecond: 0,
+      throughputBytesPerSecond: 1,
+      iteration: 1,
+      elapsedMs: 1,
+    },
+  };
   assert.equal(play([...planned(peerToPeer), [200, sampled], ...way]).migration.outcome, 'failed');
 });
 
 test('a direct move that lost its driver: the source is resumed only where the target cannot have run', () => {
-  const left = (before: readonly (readonly [number, MigrationEvent])[], more: Partial<MigrationPlan> = {}): readonly string[] =>
-    play([...planned(direct, more), ...before, [500, { type: 'recovered' }], [510, observed(half, absent)], [510 + settleMs, observed(half, absent)]]).effects;
+  const left = (
+    before: readonly (readonly [number, MigrationEvent])[],
+    more: Partial<MigrationPlan> = {},
+  ): readonly string[] =>
+    play([
+      ...planned(direct, more),
+      ...before,
+      [500, { type: 'recovered' }],
+      [510, observed(half, absent)],
+      [510 + settleMs, observed(half, absent)],
+    ]).effects;
   assert.ok(left([]).includes('resume-source'), 'the target was not told to run');
   assert.ok(left([[400, { type: 'handing-over' }]]).includes('resume-source'), 'its definition would have stayed');
-  assert.ok(!left([[400, { type: 'handing-over' }]], { persistence: 'transient' }).includes('resume-source'), 'it may have run, and be gone');
+  assert.ok(
+    !left([[400, { type: 'handing-over' }]], { persistence: 'transient' }).includes('resume-source'),
+    'it may have run, and be gone',
+  );
   const kept = present('shut-off', 'other');
-  const ran = play([...planned(direct), [400, { type: 'handing-over' }], [500, { type: 'recovered' }], [510, observed(half, kept)], [510 + settleMs, observed(half, kept)]]);
+  const ran = play([
+    ...planned(direct),
+    [400, { type: 'handing-over' }],
+    [500, { type: 'recovered' }],
+    [510, observed(half, kept)],
+    [510 + settleMs, observed(half, kept)],
+  ]);
   assert.ok(!ran.effects.includes('resume-source'), 'it ran there and was shut down');
 });
 
 test('a peer-to-peer move whose daemon was lost at the switchover: the same, and not while the daemon may still resume it', () => {
-  const left = (more: Partial<MigrationPlan>, source: InstanceView = half): readonly string[] => play([...planned(peerToPeer, more), [500, lost], [510, observed(source, absent)], [510 + settleMs, observed(source, absent)]]).effects;
+  const left = (more: Partial<MigrationPlan>, source: InstanceView = half): readonly string[] =>
+    play([
+      ...planned(peerToPeer, more),
+      [500, lost],
+      [510, observed(source, absent)],
+      [510 + settleMs, observed(source, absent)],
+    ]).effects;
   assert.ok(left({}).includes('resume-source'), 'its definition would have stayed');
   assert.ok(!left({}, { ...half, migrating: true } as InstanceView).includes('resume-source'), 'its job still runs');
   assert.ok(!left({ persistence: 'temporary' }).includes('resume-source'), 'it may have run, and be gone');
 });
 
 test("the memory's share of the link is told once, when disks are on their way, and not where the operator named a limit", () => {
-  const sharing = { ...plan, transfer: { mode: 'peer-to-peer' as const, modeReason: '', memoryBandwidthMiBPerSecond: 107 } };
-  const sampled = (totalBytes: number): MigrationEvent => ({ type: 'sampled', sample: { processedBytes: 0, remainingBytes: totalBytes, totalBytes, dirtyBytesPerSecond: 0, throughputBytesPerSecond: 1, iteration: 0, elapsedMs: 1, disk: { totalBytes, remainingBytes: totalBytes } } });
+  const sharing = {
+    ...plan,
+    transfer: { mode: 'peer-to-peer' as const, modeReason: '', memoryBandwidthMiBPerSecond: 107 },
+  };
+  const sampled = (totalBytes: number): MigrationEvent => ({
+    type: 'sampled',
+    sample: {
+      processedBytes: 0,
+      remainingBytes: totalBytes,
+      totalBytes,
+      dirtyBytesPerSecond: 0,
+      throughputBytesPerSecond: 1,
+      iteration: 0,
+      elapsedMs: 1,
+      disk: { totalBytes, remainingBytes: totalBytes },
+    },
+  });
   const way: readonly At[] = [...transferring(sharing), [10, sampled(0)]];
   assert.ok(!play(way).effects.includes('tune'), 'libvirt would take it for the disks, too');
   const told = play([...way, [20, sampled(100)]]);
   assert.deepEqual(told.last, [{ type: 'tune', limits: { memoryBandwidthMiBPerSecond: 107 } }]);
-  assert.equal(play([...way, [20, sampled(100)], [30, sampled(100)]]).effects.filter((each) => each === 'tune').length, 1);
-  assert.ok(!play([...way, [20, sampled(100)]], { ...fresh, request: { maxBandwidthMiBPerSecond: 5 } }).effects.includes('tune'));
+  assert.equal(
+    play([...way, [20, sampled(100)], [30, sampled(100)]]).effects.filter((each) => each === 'tune').length,
+    1,
+  );
+  assert.ok(
+    !play([...way, [20, sampled(100)]], { ...fresh, request: { maxBandwidthMiBPerSecond: 5 } }).effects.includes(
+      'tune',
+    ),
+  );
 });
 
 test('told to wait: back in the queue with the reason, judged again when admitted, and nothing of it stays', () => {
   const needs = [{ host: to.id, ports: 1, memoryBytes: 5 }];
   const reasons = [{ code: 'migration-ports', host: 'host2', message: 'Others have the ports.', remedy: '' }];
-  const waiting = play([[1, { type: 'admitted' }], [2, { type: 'checked', result: { kind: 'waits', to, move: 'live', plan, reasons, on: needs } }]]).migration;
-  assert.deepEqual([waiting.phase, waiting.waitsFor, waiting.attention, waiting.plan, waiting.to], ['queued', needs, 'It waits: Others have the ports.', undefined, undefined]);
+  const waiting = play([
+    [1, { type: 'admitted' }],
+    [2, { type: 'checked', result: { kind: 'waits', to, move: 'live', plan, reasons, on: needs } }],
+  ]).migration;
+  assert.deepEqual(
+    [waiting.phase, waiting.waitsFor, waiting.attention, waiting.plan, waiting.to],
+    ['queued', needs, 'It waits: Others have the ports.', undefined, undefined],
+  );
   const again = play([[3_000, { type: 'admitted' }]], waiting);
-  assert.deepEqual([again.effects, again.migration.waitsFor, again.migration.attention], [['check'], undefined, undefined]);
+  assert.deepEqual(
+    [again.effects, again.migration.waitsFor, again.migration.attention],
+    [['check'], undefined, undefined],
+  );
   assert.equal(play([[3_000, { type: 'abort-requested' }]], waiting).migration.outcome, 'cancelled');
 });
 
 test('a refusal tells where the hosts show the VM, which need not be where it was when it was asked for', () => {
   const asked = { ...fresh, vmIsNow: { host: 'host1', state: 'running' as const } };
   const result = { kind: 'refused' as const, reasons: [] };
-  const end = (vmIsNow: 'nowhere' | { host: string; state: 'running' }) => play([[1, { type: 'admitted' }], [2, { type: 'checked', result, vmIsNow }]], asked).migration;
-  assert.deepEqual([end('nowhere').vmIsNow, end({ host: 'host3', state: 'running' }).vmIsNow], [undefined, { host: 'host3', state: 'running' }]);
-  assert.deepEqual(play([[1, { type: 'abort-requested', vmIsNow: { host: 'host3', state: 'running' } }]], asked).migration.vmIsNow, { host: 'host3', state: 'running' });
+  const end = (vmIsNow: 'nowhere' | { host: string; state: 'running' }) =>
+    play(
+      [
+        [1, { type: 'admitted' }],
+        [2, { type: 'checked', result, vmIsNow }],
+      ],
+      asked,
+    ).migration;
+  assert.deepEqual(
+    [end('nowhere').vmIsNow, end({ host: 'host3', state: 'running' }).vmIsNow],
+    [undefined, { host: 'host3', state: 'running' }],
+  );
+  assert.deepEqual(
+    play([[1, { type: 'abort-requested', vmIsNow: { host: 'host3', state: 'running' } }]], asked).migration.vmIsNow,
+    { host: 'host3', state: 'running' },
+  );
 });

@@ -27,7 +27,10 @@ export type MigrationEvent =
   | { readonly type: 'recovered' }
   /** `vmIsNow`: what the hosts show; undefined: nowhere. */
   | { readonly type: 'checked'; readonly result: CheckResult; readonly vmIsNow?: Migration['vmIsNow'] | 'nowhere' }
-  /** Other ports of the target for a transfer that could not begin because somebody has those it was given; undefined: none is left. */
+  /**
+   * Other ports of the target for a transfer that could not begin because somebody has those it was given; undefined:
+   * none is left.
+   */
   | { readonly type: 'ports-chosen'; readonly transfer?: TransferPlan }
   /** Told before the transfer begins, where its policy may not end it. */
   | { readonly type: 'foretold'; readonly outlook: Outlook }
@@ -37,7 +40,13 @@ export type MigrationEvent =
   | { readonly type: 'switching'; readonly what?: 'paused' | 'runs' }
   /** Direct mode: the memory is over, and the target is told to run next. */
   | { readonly type: 'handing-over' }
-  | { readonly type: 'limits-changed'; readonly limits: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'> }
+  | {
+      readonly type: 'limits-changed';
+      readonly limits: Pick<
+        MigrationRequest,
+        'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'
+      >;
+    }
   | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
   | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
   /** `vmIsNow`: what the hosts show, for one that has not begun. */
@@ -47,24 +56,42 @@ export type MigrationEvent =
   /** The operator has the guest paused until it has arrived. */
   | { readonly type: 'pause-requested' }
   /** A measure of the policy, or an operator's, was not taken: the host says why. */
-  | { readonly type: 'measure-refused'; readonly measure: 'post-copy' | 'pause-guest' | 'tune' | 'release-throttle'; readonly message: string }
+  | {
+      readonly type: 'measure-refused';
+      readonly measure: 'post-copy' | 'pause-guest' | 'tune' | 'release-throttle';
+      readonly message: string;
+    }
   /** The attempt to resume a broken post-copy is over. */
   | { readonly type: 'recover-ended'; readonly failure?: CallFailure }
   /** What follows a move is tried again and again. */
   | { readonly type: 'cleaning-fails'; readonly message: string }
-  /** What follows a move, or takes back a failed one, is done. `failure`: something in it did not work; `moved` tells where the VM is. */
-  | { readonly type: 'cleaned'; readonly failure?: { readonly message: string; readonly moved: boolean }; readonly vmIsNow?: Migration['vmIsNow']; readonly copiedBytes?: number };
+  /**
+   * What follows a move, or takes back a failed one, is done. `failure`: something in it did not work; `moved` tells
+   * where the VM is.
+   */
+  | {
+      readonly type: 'cleaned';
+      readonly failure?: { readonly message: string; readonly moved: boolean };
+      readonly vmIsNow?: Migration['vmIsNow'];
+      readonly copiedBytes?: number;
+    };
 
 export type MigrationEffect =
   | { readonly type: 'check' }
   | { readonly type: 'prepare' }
   | { readonly type: 'perform' }
   | { readonly type: 'abort-job' }
-  | { readonly type: 'tune'; readonly limits: { readonly maxDowntimeMs: number } | { readonly memoryBandwidthMiBPerSecond: number } }
+  | {
+      readonly type: 'tune';
+      readonly limits: { readonly maxDowntimeMs: number } | { readonly memoryBandwidthMiBPerSecond: number };
+    }
   | { readonly type: 'post-copy' }
   | { readonly type: 'pause-guest' }
   | { readonly type: 'release-throttle' }
-  /** The connections over which disks are copied are cut first, then libvirt is told to end the job: writes of the guest that wait for a dead copy go on. */
+  /**
+   * The connections over which disks are copied are cut first, then libvirt is told to end the job: writes of the
+   * guest that wait for a dead copy go on.
+   */
   | { readonly type: 'cut-copies' }
   /** Resumes a broken post-copy. */
   | { readonly type: 'recover' }
@@ -96,7 +123,9 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
   if (migration.outcome !== undefined) return stay(migration);
   switch (event.type) {
     case 'admitted':
-      return migration.phase === 'queued' ? stay(enterPhase(withoutWait(migration), 'checking', now), { type: 'check' }) : stay(migration);
+      return migration.phase === 'queued'
+        ? stay(enterPhase(withoutWait(migration), 'checking', now), { type: 'check' })
+        : stay(migration);
     case 'recovered':
       return recovered(migration);
     case 'checked':
@@ -109,39 +138,77 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
     case 'prepared':
       if (migration.phase !== 'preparing') return stay(migration);
       if (event.failure !== undefined) {
-        return end(migration, 'failed', now, { code: 'migration-failed', message: `Preparing the move of ${migration.vm.name} failed: ${event.failure.message}` });
+        return end(migration, 'failed', now, {
+          code: 'migration-failed',
+          message: `Preparing the move of ${migration.vm.name} failed: ${event.failure.message}`,
+        });
       }
-      if (migration.plan?.how === 'definition' || migration.plan?.how === 'stored-definition') return stay(enterPhase(migration, 'cleaning', now), { type: 'clean' });
-      return stay(enterPhase(migration, 'transferring', now), { type: 'perform' }, { type: 'observe', afterMs: observeTransferEveryMs });
+      if (migration.plan?.how === 'definition' || migration.plan?.how === 'stored-definition')
+        return stay(enterPhase(migration, 'cleaning', now), { type: 'clean' });
+      return stay(
+        enterPhase(migration, 'transferring', now),
+        { type: 'perform' },
+        { type: 'observe', afterMs: observeTransferEveryMs },
+      );
     case 'sampled':
       return underway(migration.phase) ? withLook(migration, sampled(migration, event.sample, now)) : stay(migration);
     case 'switching':
       return switching(migration, event.what, now);
     case 'handing-over':
-      return underway(migration.phase) ? stay(enterPhase({ ...migration, evidence: { ...migration.evidence, handedOverAt: now } }, 'switching', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
+      return underway(migration.phase)
+        ? stay(enterPhase({ ...migration, evidence: { ...migration.evidence, handedOverAt: now } }, 'switching', now), {
+            type: 'observe',
+            afterMs: observeEveryMs,
+          })
+        : stay(migration);
     case 'perform-ended': {
       if (!underway(migration.phase) || migration.evidence.performEnded !== undefined) return stay(migration);
       const performEnded = event.failure === undefined ? { at: now } : { at: now, failure: event.failure };
-      return stay(enterPhase({ ...migration, evidence: { ...migration.evidence, performEnded } }, 'verifying', now), { type: 'observe', afterMs: 0 });
+      return stay(enterPhase({ ...migration, evidence: { ...migration.evidence, performEnded } }, 'verifying', now), {
+        type: 'observe',
+        afterMs: 0,
+      });
     }
     case 'observed':
       return underway(migration.phase) ? observed(migration, event, now) : stay(migration);
     case 'post-copy-started':
-      return underway(migration.phase) ? stay(enterPhase(migration, 'post-copy', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
+      return underway(migration.phase)
+        ? stay(enterPhase(migration, 'post-copy', now), { type: 'observe', afterMs: observeEveryMs })
+        : stay(migration);
     case 'limits-changed':
       return stay(withLimits(migration, event.limits, now));
     case 'pause-requested':
       return migration.phase === 'transferring' && migration.evidence.pausedAt === undefined
-        ? stay(told({ ...migration, evidence: { ...migration.evidence, pausedAt: now } }, { do: 'pause' }, 'the operator had the guest paused until it has arrived', now), { type: 'pause-guest' })
+        ? stay(
+            told(
+              { ...migration, evidence: { ...migration.evidence, pausedAt: now } },
+              { do: 'pause' },
+              'the operator had the guest paused until it has arrived',
+              now,
+            ),
+            { type: 'pause-guest' },
+          )
         : stay(migration);
     case 'measure-refused':
       return stay(measureRefused(migration, event, now));
     case 'recover-ended':
-      return underway(migration.phase) ? stay(recoverEnded(migration, event.failure, now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
+      return underway(migration.phase)
+        ? stay(recoverEnded(migration, event.failure, now), { type: 'observe', afterMs: observeEveryMs })
+        : stay(migration);
     case 'abort-requested':
-      return abort(migration.plan === undefined && event.vmIsNow !== undefined ? placed(migration, event.vmIsNow) : migration, now);
+      return abort(
+        migration.plan === undefined && event.vmIsNow !== undefined ? placed(migration, event.vmIsNow) : migration,
+        now,
+      );
     case 'cleaning-fails':
-      return stay(migration.phase === 'cleaning' ? { ...migration, attention: `What follows the move of ${migration.vm.name} does not work yet, and is tried again: ${event.message}` } : migration);
+      return stay(
+        migration.phase === 'cleaning'
+          ? {
+              ...migration,
+              attention: `What follows the move of ${migration.vm.name} does not work yet, and is tried again: ${event.message}`,
+            }
+          : migration,
+      );
     case 'cleaned':
       return migration.phase === 'cleaning' ? cleaned(migration, event, now) : stay(migration);
   }
@@ -156,14 +223,28 @@ function placed(before: Migration, vmIsNow: NonNullable<Migration['vmIsNow']> | 
 function checked(migration: Migration, result: CheckResult, now: TimeMs): Step {
   switch (result.kind) {
     case 'refused':
-      return end(migration, 'failed', now, outOfHosts(migration, result.reasons) ?? { code: 'migration-refused', message: `${migration.vm.name} cannot be moved: ${result.reasons[0]?.message ?? ''}`, reasons: result.reasons });
+      return end(
+        migration,
+        'failed',
+        now,
+        outOfHosts(migration, result.reasons) ?? {
+          code: 'migration-refused',
+          message: `${migration.vm.name} cannot be moved: ${result.reasons[0]?.message ?? ''}`,
+          reasons: result.reasons,
+        },
+      );
     case 'waits': {
-      // it is admitted when one of the hosts has room; not at once, should what is counted there not be what the checks found
+      // it is admitted when one of the hosts has room; not at once, should what is counted there not be what the
+      // checks found
       const attention = `It waits: ${result.reasons.map(({ message }) => message).join(' ')}`;
-      return stay(enterPhase({ ...migration, waitsFor: result.on, attention, notBefore: now + waitAgainMs }, 'queued', now));
+      return stay(
+        enterPhase({ ...migration, waitsFor: result.on, attention, notBefore: now + waitAgainMs }, 'queued', now),
+      );
     }
     case 'chosen':
-      return stay(enterPhase({ ...migration, to: result.to, kind: result.move, plan: result.plan }, 'preparing', now), { type: 'prepare' });
+      return stay(enterPhase({ ...migration, to: result.to, kind: result.move, plan: result.plan }, 'preparing', now), {
+        type: 'prepare',
+      });
   }
 }
 const waitAgainMs = 1_000;
@@ -173,15 +254,24 @@ function withoutWait(migration: Migration): Migration {
   return waitsFor === undefined ? migration : rest;
 }
 
-const withLook = (before: Migration, { migration, effects }: Step): Step => (fellSilent(before, migration) ? stay(migration, ...effects, { type: 'observe', afterMs: 0 }) : { migration, effects });
+const withLook = (before: Migration, { migration, effects }: Step): Step =>
+  fellSilent(before, migration) ? stay(migration, ...effects, { type: 'observe', afterMs: 0 }) : { migration, effects };
 
 function switching(before: Migration, what: 'paused' | 'runs' | undefined, now: TimeMs): Step {
   if (!underway(before.phase)) return stay(before);
   const { seen = {} } = before.evidence;
   // at the end of post-copy the target says once more that it runs
-  const migration = what === undefined || (what === 'paused' ? seen.pausedAt : seen.runsAt) !== undefined ? before : { ...before, evidence: { ...before.evidence, seen: { ...seen, [what === 'paused' ? 'pausedAt' : 'runsAt']: now } } };
+  const migration =
+    what === undefined || (what === 'paused' ? seen.pausedAt : seen.runsAt) !== undefined
+      ? before
+      : {
+          ...before,
+          evidence: { ...before.evidence, seen: { ...seen, [what === 'paused' ? 'pausedAt' : 'runsAt']: now } },
+        };
   // a guest that we paused does not tell of the switch any more
-  return migration.phase === 'transferring' && migration.evidence.pausedAt === undefined ? stay(enterPhase(migration, 'switching', now), { type: 'observe', afterMs: observeEveryMs }) : stay(migration);
+  return migration.phase === 'transferring' && migration.evidence.pausedAt === undefined
+    ? stay(enterPhase(migration, 'switching', now), { type: 'observe', afterMs: observeEveryMs })
+    : stay(migration);
 }
 
 function recovered(migration: Migration): Step {
@@ -194,7 +284,11 @@ function recovered(migration: Migration): Step {
     case 'switching':
     case 'post-copy':
     case 'verifying':
-      return stay({ ...migration, adopted: true, evidence: untried(migration.evidence) }, { type: 'observe', afterMs: 0 }, ...unfinished(migration));
+      return stay(
+        { ...migration, adopted: true, evidence: untried(migration.evidence) },
+        { type: 'observe', afterMs: 0 },
+        ...unfinished(migration),
+      );
     case 'cleaning':
       return stay(migration, { type: migration.evidence.ending === undefined ? 'clean' : 'undo' });
     case 'queued':
@@ -207,7 +301,11 @@ function recovered(migration: Migration): Step {
 
 /** What was stored and perhaps not done any more before the restart; doing it twice changes nothing. */
 function unfinished(migration: Migration): readonly MigrationEffect[] {
-  const { phase, abortRequestedAt, evidence: { gaveUp, pausedAt, poweredOffAt } } = migration;
+  const {
+    phase,
+    abortRequestedAt,
+    evidence: { gaveUp, pausedAt, poweredOffAt },
+  } = migration;
   if (phase === 'post-copy') return [];
   if (poweredOffAt !== undefined) return [{ type: 'shut-down-source' }];
   if (abortRequestedAt !== undefined || gaveUp !== undefined) return [stopTransfer(migration)];
@@ -224,5 +322,7 @@ function untried({ broken, ...evidence }: Migration['evidence']): Migration['evi
 function abort(migration: Migration, now: TimeMs): Step {
   if (migration.phase === 'cleaning') return stay(migration);
   const marked = { ...migration, abortRequestedAt: migration.abortRequestedAt ?? now };
-  return underway(migration.phase) ? stay(marked, stopTransfer(migration), { type: 'observe', afterMs: observeEveryMs }) : end(marked, 'cancelled', now);
+  return underway(migration.phase)
+    ? stay(marked, stopTransfer(migration), { type: 'observe', afterMs: observeEveryMs })
+    : end(marked, 'cancelled', now);
 }

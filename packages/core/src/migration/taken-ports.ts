@@ -1,5 +1,6 @@
 /**
- * A transfer that could not begin because something that is no migration of Ferry's uses its port on the target: the next port of the cluster's range is
+ * A transfer that could not begin because something that is no migration of Ferry's uses its port on the target: the
+ * next port of the cluster's range is
  * tried, each once. Which ports are free is counted where all migrations are known (room.ts).
  */
 import type { TimeMs } from '../ids.ts';
@@ -11,18 +12,30 @@ import type { Step } from './step.ts';
 import { told } from './telling.ts';
 import { portsOf } from './transfer.ts';
 
-/** A port of the cluster's range that no migration has is used by somebody else on the target. Which one: QEMU names the server of the disks. */
+/**
+ * A port of the cluster's range that no migration has is used by somebody else on the target. Which one: QEMU names
+ * the server of the disks.
+ */
 export function portTaken(migration: Migration): number | undefined {
   const refusal = refusalOf(migration) ?? '';
   if (!/address already in use/i.test(refusal)) return undefined;
   const transfer = migration.plan?.transfer;
-  const [port] = portsOf({ ...noTransfer, ...(transfer?.migrateUri === undefined ? {} : { migrateUri: transfer.migrateUri }) });
+  const [port] = portsOf({
+    ...noTransfer,
+    ...(transfer?.migrateUri === undefined ? {} : { migrateUri: transfer.migrateUri }),
+  });
   return /nbd/i.test(refusal.replaceAll(migration.vm.name, '')) ? transfer?.disksPort : port;
 }
 
 /** The port is left alone from now on, by this migration and by others while it lasts. */
 export function chooseOtherPorts(migration: Migration, port: number): Step {
-  return { migration: { ...migration, evidence: { ...migration.evidence, portsBusy: [...new Set([...(migration.evidence.portsBusy ?? []), port])] } }, effects: [{ type: 'choose-ports' }] };
+  return {
+    migration: {
+      ...migration,
+      evidence: { ...migration.evidence, portsBusy: [...new Set([...(migration.evidence.portsBusy ?? []), port])] },
+    },
+    effects: [{ type: 'choose-ports' }],
+  };
 }
 
 export function withOtherPorts(migration: Migration, transfer: TransferPlan | undefined, now: TimeMs): Step {
@@ -30,7 +43,19 @@ export function withOtherPorts(migration: Migration, transfer: TransferPlan | un
   const busy = (migration.evidence.portsBusy ?? []).join(', ');
   if (transfer === undefined) {
     const { message } = stayedError(migration, 'stayed') ?? { message: '' };
-    return end(migration, 'failed', now, { code: 'migration-failed', message: `${message} (the ports ${busy} of ${target} are used by something else there, and none of the cluster's range is left)` });
+    return end(migration, 'failed', now, {
+      code: 'migration-failed',
+      message: `${message} (the ports ${busy} of ${target} are used by something else there, and none of the cluster's range is left)`,
+    });
   }
-  return performAgain(told(migration, { do: 'note', what: 'refused' }, `something else on ${target} uses the port ${busy}: once more on ${portsOf(transfer).join(' and ')}`, now), transfer, now);
+  return performAgain(
+    told(
+      migration,
+      { do: 'note', what: 'refused' },
+      `something else on ${target} uses the port ${busy}: once more on ${portsOf(transfer).join(' and ')}`,
+      now,
+    ),
+    transfer,
+    now,
+  );
 }

@@ -8,8 +8,14 @@ const decisionsKept = 64;
 /** QEMU's own, where no policy says otherwise. */
 const usualPauseMs = 300;
 
-/** What was decided in an earlier attempt says nothing of this one: its passes are counted anew, and its target knows nothing of it. */
-export function ofThisAttempt({ decisions = [], attempts = [] }: Pick<Migration, 'decisions' | 'attempts'>): readonly Decision[] {
+/**
+ * What was decided in an earlier attempt says nothing of this one: its passes are counted anew, and its target knows
+ * nothing of it.
+ */
+export function ofThisAttempt({
+  decisions = [],
+  attempts = [],
+}: Pick<Migration, 'decisions' | 'attempts'>): readonly Decision[] {
   const since = attempts.at(-1)?.at;
   return since === undefined ? decisions : decisions.filter(({ at }) => at > since);
 }
@@ -21,9 +27,24 @@ export function budgetOf(migration: Pick<Migration, 'policy' | 'decisions' | 'at
   return last?.do === 'set-downtime' ? last.toMs : (policy?.downtime.initialMs ?? usualPauseMs);
 }
 
-export const withDecision = (migration: Migration, decision: Decision): Migration => ({ ...migration, decisions: [...(migration.decisions ?? []), decision].slice(-decisionsKept) });
+export const withDecision = (migration: Migration, decision: Decision): Migration => ({
+  ...migration,
+  decisions: [...(migration.decisions ?? []), decision].slice(-decisionsKept),
+});
 
-export const noFigures = (migration: Migration): Figures => ({ part: 'memory', iteration: migration.progress?.iteration ?? 0, restBytes: migration.progress?.remainingBytes ?? 0, dirtyBytesPerSecond: 0, linkBytesPerSecond: 0, presentBytesPerSecond: 0, downtimeMs: budgetOf(migration), throttlePercent: 0, unchangedMs: 0, elapsedMs: 0 });
+export const noFigures = (migration: Migration): Figures => ({
+  part: 'memory',
+  iteration: migration.progress?.iteration ?? 0,
+  restBytes: migration.progress?.remainingBytes ?? 0,
+  dirtyBytesPerSecond: 0,
+  linkBytesPerSecond: 0,
+  presentBytesPerSecond: 0,
+  downtimeMs: budgetOf(migration),
+  throttlePercent: 0,
+  unchangedMs: 0,
+  elapsedMs: 0,
+});
 
 /** Something that no figures led to: an operator's word, or a measure that a host refused. */
-export const told = (migration: Migration, action: Action, text: string, now: TimeMs): Migration => withDecision(migration, { at: now, action, figures: noFigures(migration), text });
+export const told = (migration: Migration, action: Action, text: string, now: TimeMs): Migration =>
+  withDecision(migration, { at: now, action, figures: noFigures(migration), text });

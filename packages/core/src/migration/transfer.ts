@@ -1,5 +1,6 @@
 /**
- * How the bytes of a move travel: who drives, by which address and ports, encrypted, compressed, over how many connections.
+ * How the bytes of a move travel: who drives, by which address and ports, encrypted, compressed, over how many
+ * connections.
  * Pure; wishes that do not go together, or that a host does not know, are reasons.
  */
 import type { Reason } from '../errors.ts';
@@ -46,54 +47,155 @@ export function addressOf(uri: string): string | undefined {
 }
 
 /** `waits`: what other migrations have now, and will give back. */
-export function planTransfer(input: TransferInput): { readonly transfer: TransferPlan; readonly reasons: readonly Reason[]; readonly waits: readonly Reason[]; readonly ports: number } {
+export function planTransfer(input: TransferInput): {
+  readonly transfer: TransferPlan;
+  readonly reasons: readonly Reason[];
+  readonly waits: readonly Reason[];
+  readonly ports: number;
+} {
   const { source, target, cluster, sourceCluster, request, copies, live, peerRefusal } = input;
   const host = target.host.name;
   const reasons: Reason[] = [];
-  const refuse = (code: string, message: string, remedy: string): void => void reasons.push({ code, host, message, remedy });
+  const refuse = (code: string, message: string, remedy: string): void =>
+    void reasons.push({ code, host, message, remedy });
 
   const chosen = chooseMode(input);
-  if (chosen.mode === 'peer-to-peer' && !isNetworkUri(target.host.uri)) refuse('target-not-addressable', `${host} was added as ${target.host.uri}, by which other hosts cannot reach it.`, 'Leave --peer-to-peer away, or add the host by its network address, e.g. qemu+tls://ADDRESS/system.');
+  if (chosen.mode === 'peer-to-peer' && !isNetworkUri(target.host.uri))
+    refuse(
+      'target-not-addressable',
+      `${host} was added as ${target.host.uri}, by which other hosts cannot reach it.`,
+      'Leave --peer-to-peer away, or add the host by its network address, e.g. qemu+tls://ADDRESS/system.',
+    );
 
   // what either cluster asks for holds
   const tls = request.tls ?? (cluster.tls === true || sourceCluster?.tls === true);
   if (request.tunnelled === true) {
-    if (chosen.mode === 'direct') refuse('tunnelled-direct', `A tunnelled migration goes through the daemons of both hosts, so ${source.host.name} has to reach ${host}${peerRefusal === undefined ? '' : `, which it does not: ${peerRefusal.message}`}.`, 'Use --enable-tls, or let the hosts reach each other.');
-    if (copies) refuse('tunnelled-copies', `Disks that are copied to ${host} cannot go through a tunnel.`, 'Use --enable-tls instead, which covers memory and disks.');
-    if (request.parallelConnections !== undefined) refuse('tunnelled-parallel', 'A tunnel is one connection.', 'Leave --parallel or --tunnelled away.');
-    if (tls) refuse('tunnelled-tls', 'A tunnel is as safe as the connection of the daemons; TLS of its own does not go with it.', 'Leave --tunnelled or --enable-tls away.');
+    if (chosen.mode === 'direct')
+      refuse(
+        'tunnelled-direct',
+        `A tunnelled migration goes through the daemons of both hosts, so ${source.host.name} has to ` +
+          `reach ${host}${peerRefusal === undefined ? '' : `, which it does not: ${peerRefusal.message}`}.`,
+        'Use --enable-tls, or let the hosts reach each other.',
+      );
+    if (copies)
+      refuse(
+        'tunnelled-copies',
+        `Disks that are copied to ${host} cannot go through a tunnel.`,
+        'Use --enable-tls instead, which covers memory and disks.',
+      );
+    if (request.parallelConnections !== undefined)
+      refuse('tunnelled-parallel', 'A tunnel is one connection.', 'Leave --parallel or --tunnelled away.');
+    if (tls)
+      refuse(
+        'tunnelled-tls',
+        'A tunnel is as safe as the connection of the daemons; TLS of its own does not go with it.',
+        'Leave --tunnelled or --enable-tls away.',
+      );
   }
-  const older = (than: number): readonly string[] => [source, target].filter((view) => view.facts !== undefined && versionOf(view.facts.libvirtVersion) < than).map((view) => `${view.host.name} (libvirt ${view.facts?.libvirtVersion ?? '?'})`);
-  if (request.compression === 'xbzrle' && request.parallelConnections !== undefined) refuse('compression-parallel', 'xbzrle does not go with several connections.', 'Use --compression zstd, or leave --parallel away.');
+  const older = (than: number): readonly string[] =>
+    [source, target]
+      .filter((view) => view.facts !== undefined && versionOf(view.facts.libvirtVersion) < than)
+      .map((view) => `${view.host.name} (libvirt ${view.facts?.libvirtVersion ?? '?'})`);
+  if (request.compression === 'xbzrle' && request.parallelConnections !== undefined)
+    refuse(
+      'compression-parallel',
+      'xbzrle does not go with several connections.',
+      'Use --compression zstd, or leave --parallel away.',
+    );
   if (request.compression === 'zlib' || request.compression === 'zstd') {
-    if (request.parallelConnections === undefined) refuse('compression-single', `${request.compression} needs several connections.`, 'Add --parallel 2, or use --compression xbzrle.');
-    for (const each of older(9_004_000)) refuse('compression-unsupported', `${each} does not know ${request.compression}, which came with libvirt 9.4.`, 'Use --compression xbzrle, or none.');
+    if (request.parallelConnections === undefined)
+      refuse(
+        'compression-single',
+        `${request.compression} needs several connections.`,
+        'Add --parallel 2, or use --compression xbzrle.',
+      );
+    for (const each of older(9_004_000))
+      refuse(
+        'compression-unsupported',
+        `${each} does not know ${request.compression}, which came with libvirt 9.4.`,
+        'Use --compression xbzrle, or none.',
+      );
   }
   if (request.zeroCopy === true) {
-    if (request.parallelConnections === undefined) refuse('zero-copy-single', 'Zero copy needs several connections.', 'Add --parallel 2.');
-    if (tls || request.compression !== undefined) refuse('zero-copy-changed', 'Zero copy sends memory as it is: neither encrypted nor compressed.', 'Leave --zero-copy away.');
-    for (const each of older(8_005_000)) refuse('zero-copy-unsupported', `${each} does not know zero copy, which came with libvirt 8.5.`, 'Leave --zero-copy away.');
+    if (request.parallelConnections === undefined)
+      refuse('zero-copy-single', 'Zero copy needs several connections.', 'Add --parallel 2.');
+    if (tls || request.compression !== undefined)
+      refuse(
+        'zero-copy-changed',
+        'Zero copy sends memory as it is: neither encrypted nor compressed.',
+        'Leave --zero-copy away.',
+      );
+    for (const each of older(8_005_000))
+      refuse(
+        'zero-copy-unsupported',
+        `${each} does not know zero copy, which came with libvirt 8.5.`,
+        'Leave --zero-copy away.',
+      );
   }
 
   if (request.postCopy === true) {
-    if (!live) refuse('post-copy-unfit', 'Only a guest that runs while it moves can be switched to post-copy.', 'Leave --postcopy away.');
-    if (chosen.mode === 'direct') refuse('post-copy-direct', `Post-copy needs the hosts to drive the migration among themselves${peerRefusal === undefined ? '' : `, and ${source.host.name} does not reach ${host}: ${peerRefusal.message}`}.`, 'Let the hosts reach each other, or leave --postcopy away.');
-    if (request.tunnelled === true) refuse('post-copy-tunnelled', 'Post-copy does not go through a tunnel.', 'Leave --tunnelled or --postcopy away.');
-    if (request.parallelConnections !== undefined) refuse('post-copy-parallel', 'QEMU does not do post-copy over several connections.', 'Leave --parallel or --postcopy away.');
+    if (!live)
+      refuse(
+        'post-copy-unfit',
+        'Only a guest that runs while it moves can be switched to post-copy.',
+        'Leave --postcopy away.',
+      );
+    if (chosen.mode === 'direct')
+      refuse(
+        'post-copy-direct',
+        'Post-copy needs the hosts to drive the migration among ' +
+          `themselves${peerRefusal === undefined ? '' : `, and ${source.host.name} does not reach ${host}: ${peerRefusal.message}`}.`,
+        'Let the hosts reach each other, or leave --postcopy away.',
+      );
+    if (request.tunnelled === true)
+      refuse('post-copy-tunnelled', 'Post-copy does not go through a tunnel.', 'Leave --tunnelled or --postcopy away.');
+    if (request.parallelConnections !== undefined)
+      refuse(
+        'post-copy-parallel',
+        'QEMU does not do post-copy over several connections.',
+        'Leave --parallel or --postcopy away.',
+      );
   }
 
-  const address = target.host.migrationAddress ?? (cluster.migrationNetwork === undefined ? undefined : addressOf(target.host.uri));
-  if (cluster.migrationNetwork !== undefined && (address === undefined || !isInNetwork(address, cluster.migrationNetwork))) {
-    refuse('migration-network', `${host} has no address in ${cluster.migrationNetwork}, the migration network of the cluster ${cluster.name}${address === undefined ? '' : `; it has ${address}`}.`, `Give it one: ferry host set ${host} --migration-address ADDRESS.`);
+  const address =
+    target.host.migrationAddress ?? (cluster.migrationNetwork === undefined ? undefined : addressOf(target.host.uri));
+  if (
+    cluster.migrationNetwork !== undefined &&
+    (address === undefined || !isInNetwork(address, cluster.migrationNetwork))
+  ) {
+    refuse(
+      'migration-network',
+      `${host} has no address in ${cluster.migrationNetwork}, the migration network of the cluster ` +
+        `${cluster.name}${address === undefined ? '' : `; it has ${address}`}.`,
+      `Give it one: ferry host set ${host} --migration-address ADDRESS.`,
+    );
   }
   const needed = portsNeeded(input);
   const range = cluster.migrationPorts;
-  if (range !== undefined && range.last - range.first + 1 < needed) refuse('migration-ports', `The cluster ${cluster.name} has the migration ports ${range.first} to ${range.last}, and this move needs ${needed}.`, 'Give the cluster a wider range: ferry cluster set NAME --migration-ports FIRST-LAST.');
+  if (range !== undefined && range.last - range.first + 1 < needed)
+    refuse(
+      'migration-ports',
+      `The cluster ${cluster.name} has the migration ports ${range.first} to ${range.last}, and this move needs ${needed}.`,
+      'Give the cluster a wider range: ferry cluster set NAME --migration-ports FIRST-LAST.',
+    );
   const reached = reachedAs(target.host, chosen.mode);
   const ports = choosePorts(input, { address, reached }, needed);
   // its certificate is held against the name that libvirt itself would take
   const tlsName = tls && address === undefined && reached !== undefined ? target.facts?.hostname : undefined;
-  const waits: readonly Reason[] = ports === 'none' ? [{ code: 'migration-ports', host, message: `This move needs ${needed === 1 ? 'a port' : `${needed} ports`} of ${host} from ${range?.first ?? 0} to ${range?.last ?? 0}, and other migrations have ${range === undefined || range.last === range.first ? 'it' : 'them'}.`, remedy: 'It begins when one of them has ended; a wider range lets more of them go at once.' }] : [];
+  const waits: readonly Reason[] =
+    ports === 'none'
+      ? [
+          {
+            code: 'migration-ports',
+            host,
+            message:
+              `This move needs ${needed === 1 ? 'a port' : `${needed} ports`} of ${host} from ` +
+              `${range?.first ?? 0} to ${range?.last ?? 0}, and other migrations have ` +
+              `${range === undefined || range.last === range.first ? 'it' : 'them'}.`,
+            remedy: 'It begins when one of them has ended; a wider range lets more of them go at once.',
+          },
+        ]
+      : [];
   return {
     transfer: {
       ...chosen,
@@ -113,10 +215,20 @@ export function planTransfer(input: TransferInput): { readonly transfer: Transfe
 /** Of a cluster's range: one for the guest, one for its disks; a tunnel takes none. */
 const portsNeeded = ({ request, copies }: TransferInput): number => (request.tunnelled === true ? 0 : copies ? 2 : 1);
 
-function chooseMode({ source, target, request, peerRefusal }: TransferInput): Pick<TransferPlan, 'mode' | 'modeReason'> {
+function chooseMode({
+  source,
+  target,
+  request,
+  peerRefusal,
+}: TransferInput): Pick<TransferPlan, 'mode' | 'modeReason'> {
   if (request.mode !== undefined) return { mode: request.mode, modeReason: 'asked for' };
-  if (!isNetworkUri(target.host.uri)) return { mode: 'direct', modeReason: `other hosts cannot reach ${target.host.uri}` };
-  if (peerRefusal !== undefined) return { mode: 'direct', modeReason: `${source.host.name} did not reach ${target.host.name} when it last tried: ${peerRefusal.message}` };
+  if (!isNetworkUri(target.host.uri))
+    return { mode: 'direct', modeReason: `other hosts cannot reach ${target.host.uri}` };
+  if (peerRefusal !== undefined)
+    return {
+      mode: 'direct',
+      modeReason: `${source.host.name} did not reach ${target.host.name} when it last tried: ${peerRefusal.message}`,
+    };
   return { mode: 'peer-to-peer', modeReason: `${target.host.name} can be reached by ${target.host.uri}` };
 }
 
@@ -131,9 +243,15 @@ function wayOfMemory(input: TransferInput, mode: TransferPlan['mode']): WayOfMem
   const { request, policy, live } = input;
   const several = request.parallelConnections;
   const single = request.tunnelled !== true && several === undefined && request.zeroCopy !== true;
-  const ofPolicy = live && mode === 'peer-to-peer' && single && request.compression === undefined && (policy?.postCopy === 'allowed' || (policy?.postCopy === 'if-recoverable' && canRecoverPostCopy(input)));
+  const ofPolicy =
+    live &&
+    mode === 'peer-to-peer' &&
+    single &&
+    request.compression === undefined &&
+    (policy?.postCopy === 'allowed' || (policy?.postCopy === 'if-recoverable' && canRecoverPostCopy(input)));
   const postCopy = request.postCopy === true || (ofPolicy && request.postCopy !== false);
-  const compression = request.compression ?? (live && single && policy?.compression === 'xbzrle' ? policy.compression : undefined);
+  const compression =
+    request.compression ?? (live && single && policy?.compression === 'xbzrle' ? policy.compression : undefined);
   return {
     ...(postCopy ? { postCopy: true as const } : {}),
     ...(compression === undefined ? {} : { compression }),
@@ -145,10 +263,17 @@ function wayOfMemory(input: TransferInput, mode: TransferPlan['mode']): WayOfMem
 }
 
 /**
- * The policy's own limit, or its share of the slower host's link; nothing where no host tells how fast that is. The share keeps the pause of a
+ * The policy's own limit, or its share of the slower host's link; nothing where no host tells how fast that is. The
+ * share keeps the pause of a
  * running guest short, so it holds for nothing else.
  */
-function bandwidthOf({ source, target, policy, live, copies }: TransferInput): Pick<TransferPlan, 'bandwidthMiBPerSecond' | 'memoryBandwidthMiBPerSecond'> {
+function bandwidthOf({
+  source,
+  target,
+  policy,
+  live,
+  copies,
+}: TransferInput): Pick<TransferPlan, 'bandwidthMiBPerSecond' | 'memoryBandwidthMiBPerSecond'> {
   if (policy?.bandwidthMiBPerSecond !== undefined) return { bandwidthMiBPerSecond: policy.bandwidthMiBPerSecond };
   const links = [source, target].flatMap(({ facts }) => facts?.linkMbit ?? []);
   if (!live || policy?.linkShare === undefined || links.length === 0) return {};
@@ -159,7 +284,8 @@ function bandwidthOf({ source, target, policy, live, copies }: TransferInput): P
 const mbitPerMib = 8.388_608;
 
 /** Both daemons know how to resume a broken post-copy. */
-const canRecoverPostCopy = ({ source, target }: Pick<TransferInput, 'source' | 'target'>): boolean => [source, target].every(({ facts }) => versionOf(facts?.libvirtVersion) >= 8_005_000);
+const canRecoverPostCopy = ({ source, target }: Pick<TransferInput, 'source' | 'target'>): boolean =>
+  [source, target].every(({ facts }) => versionOf(facts?.libvirtVersion) >= 8_005_000);
 
 /** As the policy says; else one for each 10 Gbit/s of the slower host. */
 function connectionsOf({ source, target, request, policy }: TransferInput): Pick<TransferPlan, 'parallelConnections'> {
@@ -171,8 +297,10 @@ function connectionsOf({ source, target, request, policy }: TransferInput): Pick
 }
 
 /**
- * Where the source reaches the target by what Ferry knows: the address in its URI, or the name by which the source's daemon reaches it anyway. The name
- * that the target gives itself, which libvirt takes, may mean nothing to the source, or its own loopback. A name for ssh is its configuration's.
+ * Where the source reaches the target by what Ferry knows: the address in its URI, or the name by which the source's
+ * daemon reaches it anyway. The name
+ * that the target gives itself, which libvirt takes, may mean nothing to the source, or its own loopback. A name for
+ * ssh is its configuration's.
  */
 function reachedAs({ uri }: HostView['host'], mode: TransferPlan['mode']): string | undefined {
   if (!isNetworkUri(uri)) return undefined;
@@ -180,7 +308,11 @@ function reachedAs({ uri }: HostView['host'], mode: TransferPlan['mode']): strin
 }
 
 /** Undefined: libvirt's own range, at the address that it takes by itself. */
-function choosePorts({ target, cluster, copies, portsInUse }: TransferInput, { address, reached }: Readonly<Record<'address' | 'reached', string | undefined>>, needed: number): Pick<TransferPlan, 'migrateUri' | 'listenAddress' | 'disksPort'> | 'none' | undefined {
+function choosePorts(
+  { target, cluster, copies, portsInUse }: TransferInput,
+  { address, reached }: Readonly<Record<'address' | 'reached', string | undefined>>,
+  needed: number,
+): Pick<TransferPlan, 'migrateUri' | 'listenAddress' | 'disksPort'> | 'none' | undefined {
   const free = freePorts(cluster, portsInUse);
   if (free !== undefined && free.length < needed) return 'none';
   const [port, disksPort] = free ?? [];
@@ -196,13 +328,22 @@ function choosePorts({ target, cluster, copies, portsInUse }: TransferInput, { a
 }
 
 /**
- * Told to listen everywhere, QEMU is content with IPv6 where something else has the port of IPv4, and the source would send the guest's memory to that.
+ * Told to listen everywhere, QEMU is content with IPv6 where something else has the port of IPv4, and the source
+ * would send the guest's memory to that.
  */
-const ofFamily = (host: string, port: number | undefined): Pick<TransferPlan, 'listenAddress'> => (port !== undefined && /^\d+(\.\d+){3}$/.test(host) ? { listenAddress: '0.0.0.0' } : {});
+const ofFamily = (host: string, port: number | undefined): Pick<TransferPlan, 'listenAddress'> =>
+  port !== undefined && /^\d+(\.\d+){3}$/.test(host) ? { listenAddress: '0.0.0.0' } : {};
 
 /** Undefined: the cluster has no range of its own. */
-export const freePorts = ({ migrationPorts: range }: Cluster, inUse: readonly number[]): readonly number[] | undefined =>
-  range === undefined ? undefined : Array.from({ length: range.last - range.first + 1 }, (_, index) => range.first + index).filter((port) => !inUse.includes(port));
+export const freePorts = (
+  { migrationPorts: range }: Cluster,
+  inUse: readonly number[],
+): readonly number[] | undefined =>
+  range === undefined
+    ? undefined
+    : Array.from({ length: range.last - range.first + 1 }, (_, index) => range.first + index).filter(
+        (port) => !inUse.includes(port),
+      );
 
 /** The same plan on other ports; undefined when there are not enough. */
 export function onOtherPorts(transfer: TransferPlan, free: readonly number[]): TransferPlan | undefined {
@@ -218,21 +359,33 @@ export function onOtherPorts(transfer: TransferPlan, free: readonly number[]): T
 /** What another cluster does otherwise, in words; empty within one. */
 export function clusterDifferences(from: Cluster, to: Cluster): readonly string[] {
   if (from.name === to.name) return [];
-  const range = ({ migrationPorts }: Cluster): string => (migrationPorts === undefined ? "libvirt's own" : `${migrationPorts.first}-${migrationPorts.last}`);
-  const maps = ({ map }: Cluster): string => [...(['networks', 'pools', 'paths'] as const).flatMap((what) => Object.entries(map?.[what] ?? {}).map(([a, b]) => `${a} = ${b}`)), ...(map?.graphicsListen === undefined ? [] : [`consoles on ${map.graphicsListen}`])].join(', ') || 'none';
+  const range = ({ migrationPorts }: Cluster): string =>
+    migrationPorts === undefined ? "libvirt's own" : `${migrationPorts.first}-${migrationPorts.last}`;
+  const maps = ({ map }: Cluster): string =>
+    [
+      ...(['networks', 'pools', 'paths'] as const).flatMap((what) =>
+        Object.entries(map?.[what] ?? {}).map(([a, b]) => `${a} = ${b}`),
+      ),
+      ...(map?.graphicsListen === undefined ? [] : [`consoles on ${map.graphicsListen}`]),
+    ].join(', ') || 'none';
   const sides: readonly (readonly [what: string, of: (cluster: Cluster) => string])[] = [
     ['migration network', ({ migrationNetwork }) => migrationNetwork ?? 'any'],
     ['migration ports', range],
     ['encryption', ({ tls }) => (tls === true ? 'on' : 'off')],
     ['maps for what comes in', maps],
   ];
-  return sides.flatMap(([what, of]) => (of(from) === of(to) ? [] : [`${what}: ${of(from)} in ${from.name}, ${of(to)} in ${to.name}`]));
+  return sides.flatMap(([what, of]) =>
+    of(from) === of(to) ? [] : [`${what}: ${of(from)} in ${from.name}, ${of(to)} in ${to.name}`],
+  );
 }
 
 /** Ports of the target that this plan uses. */
 export function portsOf(transfer: TransferPlan | undefined): readonly number[] {
   const port = /:(\d+)$/.exec(transfer?.migrateUri ?? '')?.[1];
-  return [...(port === undefined ? [] : [Number(port)]), ...(transfer?.disksPort === undefined ? [] : [transfer.disksPort])];
+  return [
+    ...(port === undefined ? [] : [Number(port)]),
+    ...(transfer?.disksPort === undefined ? [] : [transfer.disksPort]),
+  ];
 }
 
 /** As libvirt counts: 9.4.0 is 9004000. */

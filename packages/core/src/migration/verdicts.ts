@@ -1,5 +1,6 @@
 /**
- * What follows from a look at both hosts: the verdict of judge.ts, how long it has held, and whether anything can still come of the call that
+ * What follows from a look at both hosts: the verdict of judge.ts, how long it has held, and whether anything can
+ * still come of the call that
  * moves the VM. Each case is one rule; the safety rules of the design outrank all of them.
  */
 import type { TimeMs } from '../ids.ts';
@@ -17,11 +18,15 @@ import { chooseOtherPorts, portTaken } from './taken-ports.ts';
 
 /** Between two looks at both hosts while something is still to happen. */
 export const observeEveryMs = 500;
-/** The same while libvirt transfers and will tell of the switch and of the end: each look takes time of the daemons that the guests need. */
+/**
+ * The same while libvirt transfers and will tell of the switch and of the end: each look takes time of the daemons
+ * that the guests need.
+ */
 export const observeTransferEveryMs = 5_000;
 /**
  * How long the target must have been running, with the source still paused for the switch, before the source is taken
- * for stale. libvirt itself needs up to 2 s to end it; a source resumes by itself after its keepalive time (30 s by default).
+ * for stale. libvirt itself needs up to 2 s to end it; a source resumes by itself after its keepalive time (30 s by
+ * default).
  */
 export const staleSourceAfterMs = 2_500;
 /** After the target was told to run. */
@@ -31,18 +36,43 @@ export const settleMs = 3_000;
 
 const stay = (migration: Migration, ...effects: MigrationEffect[]): Step => ({ migration, effects });
 
-export function observed(before: Migration, { source, target }: { readonly source: InstanceView; readonly target: InstanceView }, now: TimeMs): Step {
-  const verdict = judge(source, target, { held: before.plan?.transfer?.handover === true && before.evidence.releasedAt === undefined });
-  const verdictSince = before.evidence.verdictSince?.verdict === verdict.kind ? before.evidence.verdictSince : { verdict: verdict.kind, at: now };
+export function observed(
+  before: Migration,
+  { source, target }: { readonly source: InstanceView; readonly target: InstanceView },
+  now: TimeMs,
+): Step {
+  const verdict = judge(source, target, {
+    held: before.plan?.transfer?.handover === true && before.evidence.releasedAt === undefined,
+  });
+  const verdictSince =
+    before.evidence.verdictSince?.verdict === verdict.kind
+      ? before.evidence.verdictSince
+      : { verdict: verdict.kind, at: now };
   const targetRuns = ['moved', 'stale-source', 'two-copies'].includes(verdict.kind);
-  const evidence = { ...before.evidence, verdictSince, ...(targetRuns && before.evidence.targetRunningSince === undefined ? { targetRunningSince: now } : {}) };
+  const evidence = {
+    ...before.evidence,
+    verdictSince,
+    ...(targetRuns && before.evidence.targetRunningSince === undefined ? { targetRunningSince: now } : {}),
+  };
   const migration = withNotBegun({ ...before, evidence }, now);
   const dead = withDeadCopy(migration, { source, target }, now);
   if (dead !== undefined) return stay(dead, { type: 'cut-copies' }, { type: 'observe', afterMs: observeEveryMs });
-  return decide(migration, verdict, { held: now - verdictSince.at, ended: evidence.performEnded !== undefined, completed: completedOf(target) ?? completedOf(source), target, source }, now);
+  return decide(
+    migration,
+    verdict,
+    {
+      held: now - verdictSince.at,
+      ended: evidence.performEnded !== undefined,
+      completed: completedOf(target) ?? completedOf(source),
+      target,
+      source,
+    },
+    now,
+  );
 }
 
-const completedOf = (view: InstanceView): CompletedJob | undefined => (view.kind === 'present' ? view.completed : undefined);
+const completedOf = (view: InstanceView): CompletedJob | undefined =>
+  view.kind === 'present' ? view.completed : undefined;
 
 interface Look {
   /** ms for which this verdict has held. */
@@ -58,7 +88,8 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
   /** We still wait for the performing call: it ends the transfer, not a look in between. */
   const performing = !look.ended && migration.adopted !== true;
   const aborting = migration.abortRequestedAt !== undefined || migration.evidence.gaveUp !== undefined;
-  const afterMs = performing && migration.phase === 'transferring' && !aborting ? observeTransferEveryMs : observeEveryMs;
+  const afterMs =
+    performing && migration.phase === 'transferring' && !aborting ? observeTransferEveryMs : observeEveryMs;
   const again = (...effects: MigrationEffect[]) => stay(migration, ...effects, { type: 'observe', afterMs });
   /** libvirt answered the call, so nothing of it can still be on its way. */
   const known = look.ended && migration.evidence.performEnded?.failure?.outcome !== 'unknown';
@@ -69,21 +100,47 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
       // the first abort may have come before libvirt had begun its job, and libvirt does not remember it
       return aborting && migration.phase === 'transferring' ? again(stopTransfer(migration)) : again();
     case 'post-copy':
-      return stay(enterPhase(withoutAttention(migration), 'post-copy', now), { type: 'observe', afterMs: observeEveryMs });
+      return stay(enterPhase(withoutAttention(migration), 'post-copy', now), {
+        type: 'observe',
+        afterMs: observeEveryMs,
+      });
     case 'post-copy-broken':
-      if ((isGone(look.target) || isGone(look.source)) && look.held >= settleMs) return finish(withPlace(migration, isGone(look.source) ? look.target : look.source, isGone(look.source)), 'failed', now, { code: 'post-copy-lost', message: lostText(migration, look.source) });
+      if ((isGone(look.target) || isGone(look.source)) && look.held >= settleMs)
+        return finish(
+          withPlace(migration, isGone(look.source) ? look.target : look.source, isGone(look.source)),
+          'failed',
+          now,
+          { code: 'post-copy-lost', message: lostText(migration, look.source) },
+        );
       return resumeBroken(migration, look.ended || migration.adopted === true, now);
     case 'arrived-held':
       // stored before it is done; repeated until it runs
-      return look.ended || migration.adopted === true ? stay({ ...migration, evidence: { ...migration.evidence, releasedAt: now } }, { type: 'release-target' }, { type: 'observe', afterMs: releaseLookMs }) : again();
+      return look.ended || migration.adopted === true
+        ? stay(
+            { ...migration, evidence: { ...migration.evidence, releasedAt: now } },
+            { type: 'release-target' },
+            { type: 'observe', afterMs: releaseLookMs },
+          )
+        : again();
     case 'moved': {
       if (performing && look.held < settleMs) return again();
       const state = look.target.kind === 'present' ? look.target.state : 'unknown';
       // told to run, and it did not: told again
-      if ((migration.evidence.releasedAt ?? migration.evidence.pausedAt) !== undefined && state === 'paused' && migration.plan?.live === true) return again({ type: 'release-target' });
+      if (
+        (migration.evidence.releasedAt ?? migration.evidence.pausedAt) !== undefined &&
+        state === 'paused' &&
+        migration.plan?.live === true
+      )
+        return again({ type: 'release-target' });
       const figures = { ...look.completed, ...pauseOf(migration, look.completed, now) };
       // a helper carried the disks; the VM itself follows in the clean-up
-      const moved = { ...migration, ...figures, ...(migration.plan?.helper === undefined ? { vmIsNow: { host: migration.to?.name ?? '', state } } : { downtimeMs: 0 }) };
+      const moved = {
+        ...migration,
+        ...figures,
+        ...(migration.plan?.helper === undefined
+          ? { vmIsNow: { host: migration.to?.name ?? '', state } }
+          : { downtimeMs: 0 }),
+      };
       return stay(enterPhase(moved, 'cleaning', now), { type: 'clean' });
     }
     case 'stale-source':
@@ -98,28 +155,61 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
       if (verdict.kind === 'stayed' && preCopyInstead(migration)) return withoutPostCopy(migration, now);
       const taken = verdict.kind === 'stayed' ? portTaken(migration) : undefined;
       if (taken !== undefined) return chooseOtherPorts(migration, taken);
-      if (migration.evidence.gaveUp?.powerOff === true && verdict.kind === 'stayed' && (known || look.held >= settleMs)) return shutDown(migration, now);
-      return known || look.held >= settleMs ? end(withPlace(migration, look.source), migration.abortRequestedAt === undefined ? 'failed' : 'cancelled', now, stayedError(migration, verdict.kind)) : again();
+      if (migration.evidence.gaveUp?.powerOff === true && verdict.kind === 'stayed' && (known || look.held >= settleMs))
+        return shutDown(migration, now);
+      return known || look.held >= settleMs
+        ? end(
+            withPlace(migration, look.source),
+            migration.abortRequestedAt === undefined ? 'failed' : 'cancelled',
+            now,
+            stayedError(migration, verdict.kind),
+          )
+        : again();
     }
     case 'paused-on-source':
       if (performing || look.held < settleMs) return again();
       if (mayResumeSource(migration, look.target)) return again({ type: 'resume-source' });
-      return end(withPlace(migration, look.source), 'failed', now, { code: 'migration-failed', message: `${migration.vm.name} is paused on ${migration.from.name} and was not moved: ${failureText(migration)}` });
+      return end(withPlace(migration, look.source), 'failed', now, {
+        code: 'migration-failed',
+        message: `${migration.vm.name} is paused on ${migration.from.name} and was not moved: ${failureText(migration)}`,
+      });
     case 'two-copies':
       // one host may have answered before the switch and the other after it: only a second look proves two
       if (look.held === 0 || (look.held < settleMs && !look.ended)) return again();
-      if (migration.policy?.twoCopies === 'suspend-both' && migration.attention === undefined) return stay({ ...migration, attention: 'Two copies were running; both are paused until it is settled which one is right.' }, { type: 'suspend-both' }, { type: 'observe', afterMs: observeEveryMs });
-      return finish(migration, 'failed', now, { code: 'vm-two-copies', message: `${migration.vm.name} is active on ${migration.from.name} and on ${migration.to?.name ?? 'the target'}.` });
+      if (migration.policy?.twoCopies === 'suspend-both' && migration.attention === undefined)
+        return stay(
+          {
+            ...migration,
+            attention: 'Two copies were running; both are paused until it is settled which one is right.',
+          },
+          { type: 'suspend-both' },
+          { type: 'observe', afterMs: observeEveryMs },
+        );
+      return finish(migration, 'failed', now, {
+        code: 'vm-two-copies',
+        message: `${migration.vm.name} is active on ${migration.from.name} and on ${migration.to?.name ?? 'the target'}.`,
+      });
     case 'gone':
       if (look.held < settleMs) return again();
-      if (migration.plan?.helper !== undefined) return end(migration, migration.abortRequestedAt === undefined ? 'failed' : 'cancelled', now, stayedError(migration, 'stayed'));
-      return finish(migration, 'failed', now, { code: 'vm-lost', message: `${migration.vm.name} is neither on ${migration.from.name} nor on ${migration.to?.name ?? 'the target'}.` });
+      if (migration.plan?.helper !== undefined)
+        return end(
+          migration,
+          migration.abortRequestedAt === undefined ? 'failed' : 'cancelled',
+          now,
+          stayedError(migration, 'stayed'),
+        );
+      return finish(migration, 'failed', now, {
+        code: 'vm-lost',
+        message: `${migration.vm.name} is neither on ${migration.from.name} nor on ${migration.to?.name ?? 'the target'}.`,
+      });
   }
 }
 
 /**
- * libvirt leaves a source paused when its client, or its daemon, is lost around the switchover. In a direct move only Ferry tells the target to
- * run, and stores that before. Otherwise, or once it was told to, a target without the VM has not run it where its definition would have stayed.
+ * libvirt leaves a source paused when its client, or its daemon, is lost around the switchover. In a direct move only
+ * Ferry tells the target to
+ * run, and stores that before. Otherwise, or once it was told to, a target without the VM has not run it where its
+ * definition would have stayed.
  */
 function mayResumeSource({ plan, evidence, vmIsNow }: Migration, target: InstanceView): boolean {
   if (plan?.transfer === undefined) return false;
@@ -130,15 +220,26 @@ function mayResumeSource({ plan, evidence, vmIsNow }: Migration, target: Instanc
 }
 
 /** The target has a definition from the moment its guest may run. */
-export const keepsDefinition = ({ persistence }: Pick<MigrationPlan, 'persistence'>): boolean => persistence === 'permanent' || persistence === 'keep-source';
+export const keepsDefinition = ({ persistence }: Pick<MigrationPlan, 'persistence'>): boolean =>
+  persistence === 'permanent' || persistence === 'keep-source';
 
-/** QEMU's own figure counts the switch only: not the pause of a guest that moves suspended, is paused on the way, or waits to be released. */
-function pauseOf({ plan, vmIsNow, phases, evidence: { pausedAt, releasedAt, seen } }: Migration, completed: CompletedJob | undefined, now: TimeMs): { readonly downtimeMs?: number } {
+/**
+ * QEMU's own figure counts the switch only: not the pause of a guest that moves suspended, is paused on the way, or
+ * waits to be released.
+ */
+function pauseOf(
+  { plan, vmIsNow, phases, evidence: { pausedAt, releasedAt, seen } }: Migration,
+  completed: CompletedJob | undefined,
+  now: TimeMs,
+): { readonly downtimeMs?: number } {
   if (pausedAt !== undefined) return { downtimeMs: now - pausedAt };
   const switching = phases.findLast(({ phase }) => phase === 'switching')?.at;
   if (releasedAt !== undefined && switching !== undefined) return { downtimeMs: Math.max(0, now - switching) };
   const since = phases.findLast(({ phase }) => phase === 'transferring')?.at;
-  if (plan?.how === 'guest' && !plan.live && vmIsNow?.state === 'running' && since !== undefined) return { downtimeMs: now - since };
+  if (plan?.how === 'guest' && !plan.live && vmIsNow?.state === 'running' && since !== undefined)
+    return { downtimeMs: now - since };
   // libvirt keeps no figure of a post-copy; its events tell
-  return completed === undefined && seen?.pausedAt !== undefined && seen.runsAt !== undefined ? { downtimeMs: Math.max(0, seen.runsAt - seen.pausedAt) } : {};
+  return completed === undefined && seen?.pausedAt !== undefined && seen.runsAt !== undefined
+    ? { downtimeMs: Math.max(0, seen.runsAt - seen.pausedAt) }
+    : {};
 }

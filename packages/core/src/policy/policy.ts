@@ -1,6 +1,8 @@
 /**
- * A policy: how far a migration may go to come to its end, as data. Which measures there are and when one is due is told here;
- * whether that moment has come is decided by convergence/decide.ts. A policy is resolved once, at the checks, and kept on the migration.
+ * A policy: how far a migration may go to come to its end, as data. Which measures there are and when one is due is
+ * told here;
+ * whether that moment has come is decided by convergence/decide.ts. A policy is resolved once, at the checks, and
+ * kept on the migration.
  */
 import type { Compression } from '../migration/plan.ts';
 import type { TimeMs } from '../ids.ts';
@@ -44,11 +46,16 @@ export type PolicyStep = Trigger & Measure;
 export interface PolicyContent {
   /** In one sentence, for people. */
   readonly description: string;
-  /** Pause of the guest for the switchover that QEMU aims at, ms: at first, and the most that any step may make of it. */
+  /**
+   * Pause of the guest for the switchover that QEMU aims at, ms: at first, and the most that any step may make of it.
+   */
   readonly downtime: { readonly initialMs: number; readonly limitMs: number };
   /** In the order in which they are tried. A step that is due but cannot be taken is passed over. */
   readonly steps: readonly PolicyStep[];
-  /** Pre-copy is given up by `forecast` when all that comes after the first pass would take longer than this many times that pass. */
+  /**
+   * Pre-copy is given up by `forecast` when all that comes after the first pass would take longer than this many
+   * times that pass.
+   */
   readonly patience?: number;
   /** QEMU slows the guest's CPUs down when it dirties memory too fast; percent. */
   readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };
@@ -58,14 +65,18 @@ export interface PolicyContent {
   readonly connections?: number;
   /** MiB/s for memory and disks each. */
   readonly bandwidthMiBPerSecond?: number;
-  /** Share of the slower host's link, above 0 up to 1, where the hosts tell its speed; `bandwidthMiBPerSecond` goes before it. */
+  /**
+   * Share of the slower host's link, above 0 up to 1, where the hosts tell its speed; `bandwidthMiBPerSecond` goes
+   * before it.
+   */
   readonly linkShare?: number;
   /** ms from the request on. */
   readonly deadlineMs?: number;
   /** After a failure whose outcome is known and that left the VM where it was. */
   readonly retry?: { readonly attempts: number; readonly delayMs: number };
   /**
-   * What keeps a VM from running twice when libvirt's last reply is lost. `guard`: Ferry watches both hosts and removes the proven stale
+   * What keeps a VM from running twice when libvirt's last reply is lost. `guard`: Ferry watches both hosts and
+   * removes the proven stale
    * source. `handover`: the target starts paused and is released once the source is gone.
    */
   readonly singleCopy: 'guard' | 'handover';
@@ -94,33 +105,68 @@ export function policyProblems(policy: PolicyContent): readonly string[] {
   const { downtime, steps, postCopy, throttle, linkShare, deadlineMs, compression, connections } = policy;
   const problems: string[] = [];
   const check = (fine: boolean, sentence: string): void => void (fine ? undefined : problems.push(sentence));
-  check(downtime.initialMs <= downtime.limitMs, `The pause budget begins with ${downtime.initialMs} ms, above its limit of ${downtime.limitMs} ms.`);
+  check(
+    downtime.initialMs <= downtime.limitMs,
+    `The pause budget begins with ${downtime.initialMs} ms, above its limit of ${downtime.limitMs} ms.`,
+  );
   check(downtime.limitMs <= mostMs, `QEMU takes a pause budget of ${mostMs} ms at most.`);
   for (const step of steps) {
-    if (step.do === 'raise-downtime') check(step.toMs <= downtime.limitMs, `A step raises the pause budget to ${step.toMs} ms, above its limit of ${downtime.limitMs} ms.`);
-    if (step.when === 'elapsed') check((step.ms ?? 0) + (step.msPerGib ?? 0) > 0, 'A step with "elapsed" needs "ms" or "msPerGib".');
-    if (step.when === 'throttled') check(throttle !== undefined, 'A step waits for throttling, which the policy does not allow.');
+    if (step.do === 'raise-downtime')
+      check(
+        step.toMs <= downtime.limitMs,
+        `A step raises the pause budget to ${step.toMs} ms, above its limit of ${downtime.limitMs} ms.`,
+      );
+    if (step.when === 'elapsed')
+      check((step.ms ?? 0) + (step.msPerGib ?? 0) > 0, 'A step with "elapsed" needs "ms" or "msPerGib".');
+    if (step.when === 'throttled')
+      check(throttle !== undefined, 'A step waits for throttling, which the policy does not allow.');
   }
-  check(!steps.some((step) => step.do === 'post-copy') || postCopy !== 'never', 'A step goes to post-copy, which "postCopy" forbids.');
+  check(
+    !steps.some((step) => step.do === 'post-copy') || postCopy !== 'never',
+    'A step goes to post-copy, which "postCopy" forbids.',
+  );
   check(connections === undefined || postCopy === 'never', 'QEMU does not do post-copy over several connections.');
   check(compression !== 'xbzrle' || connections === undefined, 'xbzrle does not go with several connections.');
-  check(compression === undefined || compression === 'xbzrle' || connections !== undefined, `${compression ?? ''} needs several connections.`);
-  check(linkShare === undefined || (linkShare > 0 && linkShare <= 1), 'The share of the link is above 0 and at most 1.');
+  check(
+    compression === undefined || compression === 'xbzrle' || connections !== undefined,
+    `${compression ?? ''} needs several connections.`,
+  );
+  check(
+    linkShare === undefined || (linkShare > 0 && linkShare <= 1),
+    'The share of the link is above 0 and at most 1.',
+  );
   check(deadlineMs === undefined || deadlineMs > 0, 'A deadline lies ahead.');
   return problems;
 }
 
 /** The policy takes this measure, if it comes to that. */
-export const allows = ({ steps }: Pick<PolicyContent, 'steps'>, measure: MeasureName): boolean => steps.some((step) => step.do === measure);
+export const allows = ({ steps }: Pick<PolicyContent, 'steps'>, measure: MeasureName): boolean =>
+  steps.some((step) => step.do === measure);
 
 const measureText: Readonly<Record<MeasureName, string>> = {
-  'raise-downtime': 'raises the pause budget', 'double-downtime': 'doubles the pause budget', 'fit-downtime': 'raises the pause budget to what is needed', 'post-copy': 'goes to post-copy', pause: 'pauses the guest', 'power-off': 'shuts the guest down and moves it cold', abort: 'gives up',
+  'raise-downtime': 'raises the pause budget',
+  'double-downtime': 'doubles the pause budget',
+  'fit-downtime': 'raises the pause budget to what is needed',
+  'post-copy': 'goes to post-copy',
+  pause: 'pauses the guest',
+  'power-off': 'shuts the guest down and moves it cold',
+  abort: 'gives up',
 };
 
 /** What the policy may do to a guest, in words. */
 export function policyText(policy: PolicyContent): string {
   const { downtime, steps, throttle, bandwidthMiBPerSecond, linkShare } = policy;
   const measures = [...new Set(steps.map((step) => measureText[step.do]))];
-  const bandwidth = bandwidthMiBPerSecond !== undefined ? `${bandwidthMiBPerSecond} MiB/s` : linkShare !== undefined ? `${Math.round(linkShare * 100)} % of the slower host's link` : 'no limit of bandwidth';
-  return [`pauses of ${downtime.initialMs}${downtime.limitMs > downtime.initialMs ? ` to ${downtime.limitMs}` : ''} ms`, bandwidth, ...(throttle === undefined ? [] : ['throttles the guest']), ...measures].join('; ');
+  const bandwidth =
+    bandwidthMiBPerSecond !== undefined
+      ? `${bandwidthMiBPerSecond} MiB/s`
+      : linkShare !== undefined
+        ? `${Math.round(linkShare * 100)} % of the slower host's link`
+        : 'no limit of bandwidth';
+  return [
+    `pauses of ${downtime.initialMs}${downtime.limitMs > downtime.initialMs ? ` to ${downtime.limitMs}` : ''} ms`,
+    bandwidth,
+    ...(throttle === undefined ? [] : ['throttles the guest']),
+    ...measures,
+  ].join('; ');
 }

@@ -34,7 +34,13 @@ export function fakeFleet(clock: Clock): FakeFleet {
     return host;
   };
   const nameOf = (host: FakeHost): string => [...hosts].find(([, each]) => each === host)?.[0] ?? '?';
-  const surroundings: FakeSurroundings = { clock, next, byUri, nameOf, note: (host, call) => void calls.push(`${nameOf(host)} ${call}`) };
+  const surroundings: FakeSurroundings = {
+    clock,
+    next,
+    byUri,
+    nameOf,
+    note: (host, call) => void calls.push(`${nameOf(host)} ${call}`),
+  };
 
   return {
     hosts,
@@ -54,7 +60,24 @@ export function fakeFleet(clock: Clock): FakeFleet {
       },
     },
     add(name) {
-      const host: FakeHost = { uri: uriOf(name), machineUuid: `machine-${name}`, domains: new Map(), volumes: new Map(), ownFiles: new Map(), watchers: new Set(), migrating: new Set(), reachable: true, slowMs: 0, freeMemoryBytes: 4e9, hangs: false, full: false, sticky: false, older: false, san: 'one', drop: () => {} };
+      const host: FakeHost = {
+        uri: uriOf(name),
+        machineUuid: `machine-${name}`,
+        domains: new Map(),
+        volumes: new Map(),
+        ownFiles: new Map(),
+        watchers: new Set(),
+        migrating: new Set(),
+        reachable: true,
+        slowMs: 0,
+        freeMemoryBytes: 4e9,
+        hangs: false,
+        full: false,
+        sticky: false,
+        older: false,
+        san: 'one',
+        drop: () => {},
+      };
       hosts.set(name, host);
       return host;
     },
@@ -72,7 +95,16 @@ export function fakeFleet(clock: Clock): FakeFleet {
       if (host === undefined) throw new Error(`no host ${name}`);
       const whole: FakeDomain = { state: 'running', reason: 'booted', persistent: true, autostart: false, ...domain };
       host.domains.set(whole.uuid, whole);
-      if (whole.disk !== undefined && folderOf(whole.disk) === '/pool') host.volumes.set(whole.disk, { pool: 'default', name: whole.disk.slice('/pool/'.length), path: whole.disk, format: 'raw', capacityBytes: 1_000, allocationBytes: 500, modified: 'old' });
+      if (whole.disk !== undefined && folderOf(whole.disk) === '/pool')
+        host.volumes.set(whole.disk, {
+          pool: 'default',
+          name: whole.disk.slice('/pool/'.length),
+          path: whole.disk,
+          format: 'raw',
+          capacityBytes: 1_000,
+          allocationBytes: 500,
+          modified: 'old',
+        });
       tell(host, whole.uuid);
     },
   };

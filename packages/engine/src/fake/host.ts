@@ -1,5 +1,13 @@
 /** What a fake host has, and what its drivers need of the fleet around it. */
-import { FerryError, vmUuid, type CallFailure, type DomainState, type SeenFile, type StateReason, type VolumeFacts } from '@ferry/core';
+import {
+  FerryError,
+  vmUuid,
+  type CallFailure,
+  type DomainState,
+  type SeenFile,
+  type StateReason,
+  type VolumeFacts,
+} from '@ferry/core';
 import type { Clock, HostChange } from '../ports.ts';
 import type { Queue } from '../queue.ts';
 

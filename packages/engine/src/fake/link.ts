@@ -2,12 +2,29 @@
 import { FerryError, noNeeds, vmUuid, type Instance, type VmFacts } from '@ferry/core';
 import type { HostChange, HostLink } from '../ports.ts';
 import { boundedQueue } from '../queue.ts';
-import { domainOn, mustAnswer, mustSpeak, tell, type FakeDomain, type FakeHost, type FakeSurroundings } from './host.ts';
+import {
+  domainOn,
+  mustAnswer,
+  mustSpeak,
+  tell,
+  type FakeDomain,
+  type FakeHost,
+  type FakeSurroundings,
+} from './host.ts';
 import { fakeMigrationDriver } from './migration-driver.ts';
 
 const instanceOf = ({ uuid, name, state, reason, persistent, disk }: FakeDomain): Instance => ({
-  uuid: vmUuid(uuid), name, state, reason, persistent, memoryBytes: 256 * 1_048_576, vcpus: 1,
-  disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: 'file', source: disk, format: 'raw', readOnly: false }],
+  uuid: vmUuid(uuid),
+  name,
+  state,
+  reason,
+  persistent,
+  memoryBytes: 256 * 1_048_576,
+  vcpus: 1,
+  disks:
+    disk === undefined
+      ? []
+      : [{ target: 'vda', device: 'disk', type: 'file', source: disk, format: 'raw', readOnly: false }],
 });
 
 export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLink {
@@ -29,7 +46,15 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
     inventory: {
       async facts() {
         mustAnswer(host);
-        return { hostname: nameOf(host), machineUuid: host.machineUuid, libvirtVersion: '9.0.0', qemuVersion: '7.2.0', cpu: { arch: 'x86_64', model: '', vendor: '', threads: 2 }, memoryBytes: 4e9, freeMemoryBytes: host.freeMemoryBytes };
+        return {
+          hostname: nameOf(host),
+          machineUuid: host.machineUuid,
+          libvirtVersion: '9.0.0',
+          qemuVersion: '7.2.0',
+          cpu: { arch: 'x86_64', model: '', vendor: '', threads: 2 },
+          memoryBytes: 4e9,
+          freeMemoryBytes: host.freeMemoryBytes,
+        };
       },
       async freeMemory(signal) {
         await mustSpeak(host, clock, signal);
@@ -66,13 +91,40 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
       async describe(uuid): Promise<VmFacts> {
         const { disk, autostart, persistent } = find(uuid);
         return {
-          saved: false, autostart, persistent, stateFiles: [], statePlaces: [], nvram: false, hostDevices: 0, snapshots: 0, externalSnapshots: false, checkpoints: 0, needs: noNeeds,
-          disks: disk === undefined ? [] : [{ target: 'vda', device: 'disk', type: disk.startsWith('/dev/') ? 'block' : 'file', source: disk, format: 'raw', readOnly: false, capacityBytes: 1_000, allocationBytes: 500, backing: [] }],
+          saved: false,
+          autostart,
+          persistent,
+          stateFiles: [],
+          statePlaces: [],
+          nvram: false,
+          hostDevices: 0,
+          snapshots: 0,
+          externalSnapshots: false,
+          checkpoints: 0,
+          needs: noNeeds,
+          disks:
+            disk === undefined
+              ? []
+              : [
+                  {
+                    target: 'vda',
+                    device: 'disk',
+                    type: disk.startsWith('/dev/') ? 'block' : 'file',
+                    source: disk,
+                    format: 'raw',
+                    readOnly: false,
+                    capacityBytes: 1_000,
+                    allocationBytes: 500,
+                    backing: [],
+                  },
+                ],
         };
       },
       async filesInUse() {
         mustAnswer(host);
-        const files = [...host.domains.values()].flatMap(({ uuid, name, disk }) => (disk === undefined ? [] : [{ path: disk, as: 'disk' as const, vm: { uuid: vmUuid(uuid), name } }]));
+        const files = [...host.domains.values()].flatMap(({ uuid, name, disk }) =>
+          disk === undefined ? [] : [{ path: disk, as: 'disk' as const, vm: { uuid: vmUuid(uuid), name } }],
+        );
         return { files, untold: [] };
       },
       read: async (uuid) => JSON.stringify(find(uuid)),
@@ -82,7 +134,13 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         if (host.older && !('portable' in (JSON.parse(xml) as object))) throw new Error('unknown watchdog model');
         note(host, 'define');
         const domain = JSON.parse(xml) as FakeDomain;
-        host.domains.set(domain.uuid, { ...domain, state: 'shut-off', reason: 'other', persistent: true, autostart: false });
+        host.domains.set(domain.uuid, {
+          ...domain,
+          state: 'shut-off',
+          reason: 'other',
+          persistent: true,
+          autostart: false,
+        });
         tell(host, domain.uuid);
       },
       dropSaved: async () => {},
@@ -101,7 +159,15 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         mustAnswer(host);
         note(host, 'start helper');
         const [disk] = disks;
-        host.domains.set(uuid, { uuid, name, state: 'paused', reason: 'user', persistent: false, autostart: false, ...(disk === undefined ? {} : { disk: disk.path }) });
+        host.domains.set(uuid, {
+          uuid,
+          name,
+          state: 'paused',
+          reason: 'user',
+          persistent: false,
+          autostart: false,
+          ...(disk === undefined ? {} : { disk: disk.path }),
+        });
       },
     },
     storage: {
@@ -119,7 +185,10 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         mustAnswer(host);
         const own = host.ownFiles.get(path);
         if (own === 'none') return undefined;
-        return own ?? (path.startsWith('/shared/') || host.volumes.has(path) ? { sizeBytes: 1_000, changedNs: 1n } : undefined);
+        return (
+          own ??
+          (path.startsWith('/shared/') || host.volumes.has(path) ? { sizeBytes: 1_000, changedNs: 1n } : undefined)
+        );
       },
       async createVolume({ pool, name, capacityBytes, format }) {
         mustAnswer(host);
@@ -138,7 +207,17 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
       async look(path) {
         mustAnswer(host);
         const volume = host.volumes.get(path);
-        return volume === undefined ? undefined : { path, sizeBytes: volume.capacityBytes, owner: 0, group: 0, mode: '0600', allocationBytes: volume.allocationBytes, ...(volume.modified === undefined ? {} : { modified: volume.modified }) };
+        return volume === undefined
+          ? undefined
+          : {
+              path,
+              sizeBytes: volume.capacityBytes,
+              owner: 0,
+              group: 0,
+              mode: '0600',
+              allocationBytes: volume.allocationBytes,
+              ...(volume.modified === undefined ? {} : { modified: volume.modified }),
+            };
       },
       async *read() {
         // what is in a file does not matter here
@@ -147,7 +226,15 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         mustAnswer(host);
         if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there already.`);
         note(host, `create ${path}`);
-        host.volumes.set(path, { pool: '', name: path.slice(path.lastIndexOf('/') + 1), path, format: 'raw', capacityBytes: sizeBytes, allocationBytes: 0, modified: 'made' });
+        host.volumes.set(path, {
+          pool: '',
+          name: path.slice(path.lastIndexOf('/') + 1),
+          path,
+          format: 'raw',
+          capacityBytes: sizeBytes,
+          allocationBytes: 0,
+          modified: 'made',
+        });
       },
       fill: async (path) => note(host, `fill ${path}`),
       async remove(path) {

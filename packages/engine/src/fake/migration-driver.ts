@@ -1,4 +1,6 @@
-/** The migration port of a fake host: a guest is on the other host once its time is over, whoever still waits for it. */
+/**
+ * The migration port of a fake host: a guest is on the other host once its time is over, whoever still waits for it.
+ */
 import type { InstanceView } from '@ferry/core';
 import type { DirectSide, MigrationDriver } from '../ports.ts';
 import { domainOn, mustAnswer, tell, type FakeDomain, type FakeHost, type FakeSurroundings } from './host.ts';
@@ -7,7 +9,13 @@ export function fakeMigrationDriver(host: FakeHost, { clock, next, byUri, note }
   const find = (uuid: string): FakeDomain => domainOn(host, uuid);
 
   /** Carries the domain over after its time, whoever still waits for it. */
-  const carry = async (to: FakeHost, uuid: string, persist: boolean, keepSource: boolean, copied: boolean): Promise<void> => {
+  const carry = async (
+    to: FakeHost,
+    uuid: string,
+    persist: boolean,
+    keepSource: boolean,
+    copied: boolean,
+  ): Promise<void> => {
     const domain = host.domains.get(uuid);
     if (domain === undefined) return;
     const was = domain.state;
@@ -15,8 +23,22 @@ export function fakeMigrationDriver(host: FakeHost, { clock, next, byUri, note }
     await clock.sleep(next.durationMs);
     if (!host.migrating.delete(uuid) || !next.moves) return;
     tell(host, uuid, 'migration-suspended');
-    to.domains.set(uuid, { ...domain, state: was, reason: was === 'running' ? 'migrated' : 'user', persistent: persist });
-    if (copied && domain.disk !== undefined) to.volumes.set(domain.disk, { pool: 'default', name: 'd', path: domain.disk, format: 'raw', capacityBytes: 1_000, allocationBytes: 500, modified: 'new' });
+    to.domains.set(uuid, {
+      ...domain,
+      state: was,
+      reason: was === 'running' ? 'migrated' : 'user',
+      persistent: persist,
+    });
+    if (copied && domain.disk !== undefined)
+      to.volumes.set(domain.disk, {
+        pool: 'default',
+        name: 'd',
+        path: domain.disk,
+        format: 'raw',
+        capacityBytes: 1_000,
+        allocationBytes: 500,
+        modified: 'new',
+      });
     if (keepSource && domain.persistent) Object.assign(domain, { state: 'shut-off', reason: 'migrated' });
     else host.domains.delete(uuid);
     tell(host, uuid);
@@ -85,7 +107,17 @@ export function fakeMigrationDriver(host: FakeHost, { clock, next, byUri, note }
     },
     async sample(uuid) {
       mustAnswer(host);
-      return host.migrating.has(uuid) ? { processedBytes: 50, remainingBytes: 50, totalBytes: 100, dirtyBytesPerSecond: 1, throughputBytesPerSecond: 10, iteration: 1, elapsedMs: 1 } : undefined;
+      return host.migrating.has(uuid)
+        ? {
+            processedBytes: 50,
+            remainingBytes: 50,
+            totalBytes: 100,
+            dirtyBytesPerSecond: 1,
+            throughputBytesPerSecond: 10,
+            iteration: 1,
+            elapsedMs: 1,
+          }
+        : undefined;
     },
     async observe(uuid): Promise<InstanceView> {
       if (host.slowMs > 0) await clock.sleep(host.slowMs);
@@ -93,7 +125,14 @@ export function fakeMigrationDriver(host: FakeHost, { clock, next, byUri, note }
       const domain = host.domains.get(uuid);
       if (domain === undefined) return { kind: 'absent' };
       const { state, reason, persistent } = domain;
-      return { kind: 'present', state, reason, persistent, migrating: host.migrating.has(uuid), ...(reason === 'migrated' && state === 'running' ? { completed: { downtimeMs: 7, transferredBytes: 99 } } : {}) };
+      return {
+        kind: 'present',
+        state,
+        reason,
+        persistent,
+        migrating: host.migrating.has(uuid),
+        ...(reason === 'migrated' && state === 'running' ? { completed: { downtimeMs: 7, transferredBytes: 99 } } : {}),
+      };
     },
     async abortJob(uuid) {
       note(host, 'abort');

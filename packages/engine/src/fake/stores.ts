@@ -10,15 +10,23 @@ export function memoryStores(options: { readonly beforeCommit?: () => void } = {
   return {
     intents: {
       get: async (key) => entries.get(key),
-      list: async (prefix) => [...entries.values()].filter(({ key }) => key.startsWith(prefix)).sort((a, b) => (a.key < b.key ? -1 : 1)),
+      list: async (prefix) =>
+        [...entries.values()].filter(({ key }) => key.startsWith(prefix)).sort((a, b) => (a.key < b.key ? -1 : 1)),
       async commit(writes) {
         options.beforeCommit?.();
-        const conflict = writes.filter(({ key, ifRevision }) => ifRevision !== undefined && (entries.get(key)?.revision ?? 0) !== ifRevision).map(({ key }) => key);
+        const conflict = writes
+          .filter(({ key, ifRevision }) => ifRevision !== undefined && (entries.get(key)?.revision ?? 0) !== ifRevision)
+          .map(({ key }) => key);
         if (conflict.length > 0) return { conflict };
         revision += 1;
         // as a store would: what is kept is a copy
         for (const write of writes) {
-          if (write.op === 'put') entries.set(write.key, { key: write.key, value: JSON.parse(JSON.stringify(write.value)) as unknown, revision });
+          if (write.op === 'put')
+            entries.set(write.key, {
+              key: write.key,
+              value: JSON.parse(JSON.stringify(write.value)) as unknown,
+              revision,
+            });
           else entries.delete(write.key);
         }
         return { revision };
@@ -35,7 +43,12 @@ export function memoryStores(options: { readonly beforeCommit?: () => void } = {
         return journal.length;
       },
       async read({ kind, subject, afterSeq = 0, newestFirst = false, limit = 1_000 }) {
-        const found = journal.filter((each) => (kind === undefined || each.kind === kind) && (subject === undefined || each.subject === subject) && each.seq > afterSeq);
+        const found = journal.filter(
+          (each) =>
+            (kind === undefined || each.kind === kind) &&
+            (subject === undefined || each.subject === subject) &&
+            each.seq > afterSeq,
+        );
         return (newestFirst ? found.toReversed() : found).slice(0, limit);
       },
       bounds: async () => ({ first: journal.length === 0 ? 0 : 1, last: journal.length }),
