@@ -5,7 +5,7 @@ import { startEngine } from './engine.ts';
 import type { Engine } from './facade.ts';
 import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from './fake/fleet.ts';
 import { memoryStores } from './fake/stores.ts';
-import type { Stores } from './ports.ts';
+import type { Stores } from './ports/ports.ts';
 
 const by = { actor: 'operator', client: 'test' };
 const web = { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' };

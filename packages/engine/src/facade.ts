@@ -17,10 +17,10 @@ import type {
   Vm,
   VolumeRecord,
 } from '@ferry/core';
-import type { Inspection } from './inspection.ts';
-import type { Policies } from './policies.ts';
-import type { TransferLimits } from './ports.ts';
-import type { Settle } from './settle.ts';
+import type { Inspection } from './migration/effects/inspection.ts';
+import type { Policies } from './settings/policies.ts';
+import type { TransferLimits } from './ports/ports.ts';
+import type { Settle } from './fleet/settle.ts';
 
 export type EngineEvent =
   | { readonly type: 'migration'; readonly migration: Migration }

@@ -1,6 +1,6 @@
 export * from './engine.ts';
 export * from './facade.ts';
-export type { Inspection } from './inspection.ts';
-export * from './ports.ts';
-export type { Copy, Remain } from './settle.ts';
-export * from './virtual-time.ts';
+export type { Inspection } from './migration/effects/inspection.ts';
+export * from './ports/ports.ts';
+export type { Copy, Remain } from './fleet/settle.ts';
+export * from './time/virtual-time.ts';

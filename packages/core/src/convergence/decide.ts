@@ -5,9 +5,9 @@
  * judges what a measure
  * has changed, and it does nothing that the policy does not name.
  */
-import type { TimeMs } from '../ids.ts';
+import type { TimeMs } from '../model/ids.ts';
 import type { Measure, MeasureName, PolicyContent, PolicyStep } from '../policy/policy.ts';
-import { recentRate, secondsOf, type Course } from './course.ts';
+import { recentRate, secondsOf, type Course } from './transfer-history.ts';
 import {
   canCarry,
   forecast,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { follow, withNewRate } from './course.ts';
-import { look, mib, watched, type ExamplePass } from './example-course.ts';
+import { follow, withNewRate } from './transfer-history.ts';
+import { look, mib, watched, type ExamplePass } from './example-history.ts';
 import {
   canCarry,
   forecast,

@@ -6,8 +6,8 @@
  * left as much as it sent proves that pre-copy cannot end (performance notes of Clark et al., NSDI'05, and of Akoush
  * et al., MASCOTS'10).
  */
-import { rateOf, recentRate, secondsOf, gainShare, slowShare, type Course, type Pass } from './course.ts';
-import type { TimeMs } from '../ids.ts';
+import { rateOf, recentRate, secondsOf, gainShare, slowShare, type Course, type Pass } from './transfer-history.ts';
+import type { TimeMs } from '../model/ids.ts';
 
 export type Forecast =
   /** Too early to tell, or the link is not as it was. */

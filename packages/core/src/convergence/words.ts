@@ -1,6 +1,6 @@
 /** Decisions in words, each with the figures that led to it. */
 import type { PolicyStep } from '../policy/policy.ts';
-import type { Part } from './course.ts';
+import type { Part } from './transfer-history.ts';
 import type { Action, Note } from './decide.ts';
 import { mib, pause, seconds } from './units.ts';
 

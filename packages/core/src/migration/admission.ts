@@ -4,9 +4,9 @@
  * room on a host stays in the
  * queue until that host has it.
  */
-import type { HostId, TimeMs } from '../ids.ts';
-import type { Migration } from '../model.ts';
-import type { Room } from './room.ts';
+import type { HostId, TimeMs } from '../model/ids.ts';
+import type { Migration } from '../model/model.ts';
+import type { Room } from '../planning/room.ts';
 
 export const outgoingPerHost = 8;
 

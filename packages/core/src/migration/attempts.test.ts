@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { JobSample } from '../convergence/sample.ts';
-import type { Migration } from '../model.ts';
+import type { Migration } from '../model/model.ts';
 import type { PolicyContent, PolicyStep } from '../policy/policy.ts';
 import { presets } from '../policy/presets.ts';
 import { resolvePolicy } from '../policy/resolve.ts';

@@ -4,11 +4,11 @@
  * shut down. Each only when it is known how the one before ended.
  */
 import { errorReport, type ErrorCode, type Reason } from '../errors.ts';
-import type { TimeMs } from '../ids.ts';
-import type { Migration } from '../model.ts';
-import type { TransferPlan } from './plan.ts';
+import type { TimeMs } from '../model/ids.ts';
+import type { Migration } from '../model/model.ts';
+import type { TransferPlan } from '../model/plan.ts';
 import { enterPhase } from './phase.ts';
-import { told } from './telling.ts';
+import { told } from './decision-log.ts';
 import type { MigrationEffect, Step } from './step.ts';
 
 /** How long a guest that is asked to shut down has for it. */

@@ -6,13 +6,13 @@
  * can ask that QEMU for anything any more. So the connections are cut before libvirt is told to end, and before it
  * gives up by itself.
  */
-import { stoodStillMs } from '../convergence/course.ts';
-import type { TimeMs } from '../ids.ts';
-import type { Migration } from '../model.ts';
+import { stoodStillMs } from '../convergence/transfer-history.ts';
+import type { TimeMs } from '../model/ids.ts';
+import type { Migration } from '../model/model.ts';
 import type { InstanceView } from './judge.ts';
-import { hasCopies } from './plan.ts';
+import { hasCopies } from '../model/plan.ts';
 import type { MigrationEffect } from './step.ts';
-import { told } from './telling.ts';
+import { told } from './decision-log.ts';
 
 /**
  * A copy that stands still for so long, to a target that does not answer, is given up. Shorter cuts are outlasted;

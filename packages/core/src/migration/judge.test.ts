@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import type { DomainState, StateReason } from '../model.ts';
+import type { DomainState, StateReason } from '../model/model.ts';
 import { handoverOf, judge, type InstanceView } from './judge.ts';
 
 const at = (state: DomainState, reason: StateReason = 'other', migrating = false): InstanceView => ({

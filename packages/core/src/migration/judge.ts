@@ -3,7 +3,7 @@
  * result of a call nor the text of an error. Pre-copy and post-copy follow different rules, since a source in post-copy
  * holds the only copy of pages. Pure; what to do about a verdict is decided in step.ts.
  */
-import type { DomainState, StateReason } from '../model.ts';
+import type { DomainState, StateReason } from '../model/model.ts';
 
 /** Figures libvirt keeps of a completed job. */
 export interface CompletedJob {

@@ -4,8 +4,8 @@
  * hangs), and neither an abort nor a policy ends that, since there is no job yet. What it waits for, and who can end
  * it, is said. Pure.
  */
-import type { TimeMs } from '../ids.ts';
-import type { Migration } from '../model.ts';
+import type { TimeMs } from '../model/ids.ts';
+import type { Migration } from '../model/model.ts';
 
 /** libvirt begins within a second or two where both daemons answer. */
 const notBegunMs = 15_000;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import type { MigrationProgress } from '../model.ts';
-import { look, watched } from '../convergence/example-course.ts';
+import type { MigrationProgress } from '../model/model.ts';
+import { look, watched } from '../convergence/example-history.ts';
 import type { JobSample } from '../convergence/sample.ts';
 import { finalProgress, progressOf } from './progress.ts';
 

@@ -3,17 +3,17 @@
  * into effects. What was
  * decided is on the migration before it is carried out, so a restart does not decide it again.
  */
-import { follow, withNewRate, type Course } from '../convergence/course.ts';
+import { follow, withNewRate, type Course } from '../convergence/transfer-history.ts';
 import { decide, type Action, type Decision, type Situation } from '../convergence/decide.ts';
-import type { Outlook } from '../convergence/outlook.ts';
+import type { Outlook } from '../prediction/prediction.ts';
 import type { JobSample } from '../convergence/sample.ts';
-import type { TimeMs } from '../ids.ts';
-import type { Migration, MigrationRequest } from '../model.ts';
+import type { TimeMs } from '../model/ids.ts';
+import type { Migration, MigrationRequest } from '../model/model.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import { stopTransfer } from './dead-copy.ts';
 import { progressOf } from './progress.ts';
 import type { MigrationEffect, Step } from './step.ts';
-import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './telling.ts';
+import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './decision-log.ts';
 
 export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step {
   const course = follow(before.course, sample, now);

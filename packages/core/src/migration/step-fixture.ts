@@ -1,8 +1,8 @@
 /** For tests of what a migration does: a migration, what hosts may say of it, and a player of events. */
-import { hostId, migrationId, vmUuid } from '../ids.ts';
-import type { Migration, StateReason } from '../model.ts';
+import { hostId, migrationId, vmUuid } from '../model/ids.ts';
+import type { Migration, StateReason } from '../model/model.ts';
 import type { InstanceView } from './judge.ts';
-import type { MigrationPlan } from './plan.ts';
+import type { MigrationPlan } from '../model/plan.ts';
 import { step, type MigrationEffect, type MigrationEvent } from './step.ts';
 
 export const fresh: Migration = {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { migrationPhases, type Migration } from '../model.ts';
+import { migrationPhases, type Migration } from '../model/model.ts';
 import { judge, type InstanceView } from './judge.ts';
-import type { MigrationPlan } from './plan.ts';
+import type { MigrationPlan } from '../model/plan.ts';
 import {
   absent,
   arrived,

@@ -4,21 +4,21 @@
  * both hosts; an action whose outcome is unknown is never repeated. What libvirt says of the instances decides
  * (judge.ts); the end of the performing call only prompts the look.
  */
-import type { Outlook } from '../convergence/outlook.ts';
+import type { Outlook } from '../prediction/prediction.ts';
 import type { JobSample } from '../convergence/sample.ts';
-import type { TimeMs } from '../ids.ts';
-import type { CallFailure, Migration, MigrationRequest } from '../model.ts';
+import type { TimeMs } from '../model/ids.ts';
+import type { CallFailure, Migration, MigrationRequest } from '../model/model.ts';
 import { outOfHosts } from './attempts.ts';
-import { measureRefused, recoverEnded } from './broken.ts';
-import type { CheckResult } from './checks.ts';
+import { measureRefused, recoverEnded } from './post-copy-recovery.ts';
+import type { CheckResult } from '../planning/checks.ts';
 import { fellSilent, stopTransfer } from './dead-copy.ts';
-import { cleaned, end, underway } from './ending.ts';
+import { cleaned, end, underway } from './finish.ts';
 import type { InstanceView } from './judge.ts';
 import { enterPhase } from './phase.ts';
-import type { TransferPlan } from './plan.ts';
+import type { TransferPlan } from '../model/plan.ts';
 import { foretold, sampled, withLimits } from './steer.ts';
 import { withOtherPorts } from './taken-ports.ts';
-import { told } from './telling.ts';
+import { told } from './decision-log.ts';
 import { observed, observeEveryMs, observeTransferEveryMs } from './verdicts.ts';
 
 export type MigrationEvent =

@@ -3,14 +3,14 @@
  * next port of the cluster's range is
  * tried, each once. Which ports are free is counted where all migrations are known (room.ts).
  */
-import type { TimeMs } from '../ids.ts';
-import type { Migration } from '../model.ts';
+import type { TimeMs } from '../model/ids.ts';
+import type { Migration } from '../model/model.ts';
 import { noTransfer, performAgain, refusalOf } from './attempts.ts';
-import { end, stayedError } from './ending.ts';
-import type { TransferPlan } from './plan.ts';
+import { end, stayedError } from './finish.ts';
+import type { TransferPlan } from '../model/plan.ts';
 import type { Step } from './step.ts';
-import { told } from './telling.ts';
-import { portsOf } from './transfer.ts';
+import { told } from './decision-log.ts';
+import { portsOf } from '../planning/transfer.ts';
 
 /**
  * A port of the cluster's range that no migration has is used by somebody else on the target. Which one: QEMU names

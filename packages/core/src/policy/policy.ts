@@ -4,8 +4,8 @@
  * whether that moment has come is decided by convergence/decide.ts. A policy is resolved once, at the checks, and
  * kept on the migration.
  */
-import type { Compression } from '../migration/plan.ts';
-import type { TimeMs } from '../ids.ts';
+import type { Compression } from '../model/plan.ts';
+import type { TimeMs } from '../model/ids.ts';
 
 /** When a step is due. */
 export type Trigger =

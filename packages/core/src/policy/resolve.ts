@@ -1,5 +1,5 @@
 /** Which policy a migration goes by, and what the operator's own words make of it. */
-import type { MigrationRequest } from '../model.ts';
+import type { MigrationRequest } from '../model/model.ts';
 import { defaultPolicyName } from './presets.ts';
 import type { Policy, PolicyStep, ResolvedPolicy } from './policy.ts';
 

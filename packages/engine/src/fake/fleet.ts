@@ -3,8 +3,8 @@
  * virtual time. It proves nothing about real hosts.
  */
 import { FerryError, noNeeds } from '@ferry/core';
-import type { Clock, Hypervisor, Log } from '../ports.ts';
-import { virtualTime } from '../virtual-time.ts';
+import type { Clock, Hypervisor, Log } from '../ports/ports.ts';
+import { virtualTime } from '../time/virtual-time.ts';
 import { tell, type FakeDomain, type FakeHost, type FakeSurroundings, type NextMove } from './host.ts';
 import { fakeLink } from './link.ts';
 

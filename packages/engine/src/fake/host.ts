@@ -8,8 +8,8 @@ import {
   type StateReason,
   type VolumeFacts,
 } from '@ferry/core';
-import type { Clock, HostChange } from '../ports.ts';
-import type { Queue } from '../queue.ts';
+import type { Clock, HostChange } from '../ports/ports.ts';
+import type { Queue } from '../events/bounded-queue.ts';
 
 export interface FakeDomain {
   readonly uuid: string;

@@ -1,7 +1,7 @@
 /** The connection to a fake host: everything but migrations. */
 import { FerryError, noNeeds, vmUuid, type Instance, type VmFacts } from '@ferry/core';
-import type { HostChange, HostLink } from '../ports.ts';
-import { boundedQueue } from '../queue.ts';
+import type { HostChange, HostLink } from '../ports/ports.ts';
+import { boundedQueue } from '../events/bounded-queue.ts';
 import {
   domainOn,
   mustAnswer,

@@ -2,7 +2,7 @@
  * The migration port of a fake host: a guest is on the other host once its time is over, whoever still waits for it.
  */
 import type { InstanceView } from '@ferry/core';
-import type { DirectSide, MigrationDriver } from '../ports.ts';
+import type { DirectSide, MigrationDriver } from '../ports/ports.ts';
 import { domainOn, mustAnswer, tell, type FakeDomain, type FakeHost, type FakeSurroundings } from './host.ts';
 
 export function fakeMigrationDriver(host: FakeHost, { clock, next, byUri, note }: FakeSurroundings): MigrationDriver {

@@ -1,5 +1,5 @@
 /** The stores of the engine in memory, for its tests. */
-import type { IntentEntry, JournalEntry, StoredDefinition, Stores } from '../ports.ts';
+import type { IntentEntry, JournalEntry, StoredDefinition, Stores } from '../ports/ports.ts';
 
 /** `beforeCommit` may throw, as a full disk would. */
 export function memoryStores(options: { readonly beforeCommit?: () => void } = {}): Stores {

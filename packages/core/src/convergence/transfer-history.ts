@@ -1,0 +1,194 @@
+/**
+ * The course of a transfer so far: what the samples told, kept short enough to be stored with the migration. One
+ * entry per pass over the
+ * memory, since figures from inside of a pass only tell how far it is. Pure: `(course, sample, now) -> course`.
+ */
+import type { TimeMs } from '../model/ids.ts';
+import type { JobSample } from './sample.ts';
+
+/** One pass over the memory; `iteration` 0 is the copying of disks that comes before. */
+export interface Pass {
+  readonly iteration: number;
+  readonly startedAt: TimeMs;
+  /** Of the last sample in it; of a pass that is over, when the next was first seen. */
+  readonly lastAt: TimeMs;
+  /** What was to be sent when it began, as well as can be told. */
+  readonly restBytes: number;
+  /** Counters of what was sent, at its begin and at `lastAt`. */
+  readonly sentFrom: number;
+  readonly sentTo: number;
+  /** What libvirt gives for the rate; for passes too short to measure. */
+  readonly reportedBytesPerSecond: number;
+  /** Newly dirtied per second in the pass before this one. */
+  readonly dirtyBytesPerSecond: number;
+  readonly throttlePercent: number;
+}
+
+export type Part = 'disks' | 'memory';
+
+export interface Course {
+  readonly startedAt: TimeMs;
+  readonly part: Part;
+  readonly passes: readonly Pass[];
+  /** The last samples, in short, oldest first. */
+  readonly recent: readonly { readonly at: TimeMs; readonly sentBytes: number; readonly restBytes: number }[];
+  /** The smallest rest of this part, and when it was first seen. */
+  readonly best: { readonly bytes: number; readonly at: TimeMs };
+  /**
+   * The most that the link has given the memory, bytes per second over a second or more, and when it last gave about
+   * as much.
+   */
+  readonly fastest?: { readonly bytesPerSecond: number; readonly at: TimeMs };
+}
+
+const passesKept = 24;
+const samplesKept = 24;
+/** Time over which the present rate is told, ms. */
+const recentMs = 5_000;
+const leastMs = 1_000;
+/** Figures have noise: a rest is smaller when it is so by this share. */
+export const gainShare = 0.04;
+/** What is sent for the first time counts down: there so much less is a gain, however much is left. */
+const firstPassGainBytes = 4_194_304;
+/** Below this share of what the link gave, it is the link that is slow and not the guest that is busy. */
+export const slowShare = 0.6;
+
+const partOf = ({ memory, disk }: JobSample): Part =>
+  (disk?.totalBytes ?? 0) > 0 && (memory?.sentBytes ?? 0) === 0 ? 'disks' : 'memory';
+
+/** libvirt gives zeros until QEMU has begun; they tell nothing but the time. */
+const begun = ({ memory, disk, totalBytes }: JobSample): boolean =>
+  (memory?.totalBytes ?? totalBytes) > 0 || (disk?.totalBytes ?? 0) > 0;
+
+export function follow(before: Course | undefined, sample: JobSample, now: TimeMs): Course {
+  if (!begun(sample))
+    return (
+      before ?? {
+        startedAt: now,
+        part: 'memory',
+        passes: [],
+        recent: [],
+        best: { bytes: Number.MAX_SAFE_INTEGER, at: now },
+      }
+    );
+  const part = partOf(sample);
+  const { memory, disk } = sample;
+  const restBytes = part === 'disks' ? (disk?.remainingBytes ?? 0) : (memory?.remainingBytes ?? sample.remainingBytes);
+  const sentBytes =
+    part === 'disks'
+      ? (disk?.totalBytes ?? 0) - (disk?.remainingBytes ?? 0)
+      : (memory?.sentBytes ?? sample.processedBytes);
+  const iteration = part === 'disks' ? 0 : Math.max(1, sample.iteration);
+  // counters that run backwards belong to another attempt
+  const course = before === undefined || iteration < (before.passes.at(-1)?.iteration ?? 0) ? undefined : before;
+  const same = course?.part === part ? course : undefined;
+  const recent = [
+    ...(same?.recent ?? []).filter(({ at }) => at > now - recentMs),
+    { at: now, sentBytes, restBytes },
+  ].slice(-samplesKept);
+  const fastest = part === 'disks' ? undefined : fastestOf(course?.fastest, recentRate({ recent }), now);
+  return {
+    startedAt: course?.startedAt ?? now,
+    part,
+    passes: withSample(course?.passes ?? [], { iteration, restBytes, sentBytes, sample }, now),
+    recent,
+    best:
+      same === undefined || restBytes < same.best.bytes - gainOf(same.best.bytes, iteration)
+        ? { bytes: restBytes, at: now }
+        : same.best,
+    ...(fastest === undefined ? {} : { fastest }),
+  };
+}
+
+const gainOf = (bestBytes: number, iteration: number): number =>
+  Math.min(bestBytes * gainShare, iteration <= 1 ? firstPassGainBytes : Infinity);
+
+/** For how long the smallest rest has stayed as it is, by what was seen: a time without samples tells nothing. */
+export const stoodStillMs = ({ best, recent }: Pick<Course, 'best' | 'recent'>): number =>
+  (recent.at(-1)?.at ?? best.at) - best.at;
+
+/** From now on another rate is allowed: what was measured before tells nothing of the link any more. */
+export function withNewRate(before: Course, now: TimeMs): Course {
+  const { fastest: _, ...course } = before;
+  return {
+    ...course,
+    recent: [],
+    passes: course.passes.slice(-1).map((pass) => ({ ...pass, startedAt: now, lastAt: now, sentFrom: pass.sentTo })),
+  };
+}
+
+function fastestOf(before: Course['fastest'], rate: number | undefined, now: TimeMs): Course['fastest'] {
+  if (rate === undefined || (before !== undefined && rate < before.bytesPerSecond * slowShare)) return before;
+  return { bytesPerSecond: Math.max(rate, before?.bytesPerSecond ?? 0), at: now };
+}
+
+function withSample(
+  passes: readonly Pass[],
+  seen: {
+    readonly iteration: number;
+    readonly restBytes: number;
+    readonly sentBytes: number;
+    readonly sample: JobSample;
+  },
+  now: TimeMs,
+): readonly Pass[] {
+  const { iteration, restBytes, sentBytes, sample } = seen;
+  const current = passes.at(-1);
+  const throttlePercent = sample.throttlePercent ?? 0;
+  if (current?.iteration === iteration) {
+    const going = {
+      ...current,
+      lastAt: now,
+      sentTo: sentBytes,
+      restBytes: Math.max(current.restBytes, restBytes),
+      reportedBytesPerSecond: sample.throughputBytesPerSecond,
+      throttlePercent,
+    };
+    return [...passes.slice(0, -1), going];
+  }
+  // QEMU counted what was dirtied over the pass before; the first sample of the new one sees a part of that gone
+  // already
+  const over = current === undefined || iteration === 1 ? undefined : { ...current, lastAt: now, sentTo: sentBytes };
+  // (no more than what went over since the last look, which bounds how late this one is)
+  const counted =
+    over === undefined || current === undefined || iteration !== over.iteration + 1
+      ? 0
+      : Math.min(
+          sample.dirtyBytesPerSecond * secondsOf(over),
+          sample.memory?.totalBytes ?? 0,
+          restBytes + sentBytes - current.sentTo,
+        );
+  const begun = {
+    iteration,
+    startedAt: now,
+    lastAt: now,
+    restBytes: Math.max(restBytes, counted),
+    sentFrom: sentBytes,
+    sentTo: sentBytes,
+    reportedBytesPerSecond: sample.throughputBytesPerSecond,
+    dirtyBytesPerSecond: sample.dirtyBytesPerSecond,
+    throttlePercent,
+  };
+  return shortened([...(over === undefined ? passes : [...passes.slice(0, -1), over]), begun]);
+}
+
+/** The first pass stays: what is too long is told by it. */
+const shortened = (passes: readonly Pass[]): readonly Pass[] =>
+  passes.length <= passesKept ? passes : [...passes.slice(0, 1), ...passes.slice(1 - passesKept)];
+
+export const secondsOf = ({ startedAt, lastAt }: Pick<Pass, 'startedAt' | 'lastAt'>): number =>
+  (lastAt - startedAt) / 1_000;
+
+/** Bytes per second that went over in this pass. */
+export const rateOf = (pass: Pass): number =>
+  secondsOf(pass) >= 1 ? (pass.sentTo - pass.sentFrom) / secondsOf(pass) : pass.reportedBytesPerSecond;
+
+/** Bytes per second over the last `overMs` at most; undefined before there is a second to measure. */
+export function recentRate({ recent }: Pick<Course, 'recent'>, overMs: number = recentMs): number | undefined {
+  const last = recent.at(-1);
+  if (last === undefined) return undefined;
+  const first = recent.find(({ at }) => at >= last.at - overMs);
+  return first === undefined || last.at - first.at < leastMs
+    ? undefined
+    : ((last.sentBytes - first.sentBytes) * 1_000) / (last.at - first.at);
+}

@@ -1,0 +1,59 @@
+/**
+ * Which machine a host is: what answers at its address is held against what was added, so that an address that leads
+ * elsewhere (swapped, a proxy, a
+ * machine installed anew) never makes one machine look like two. Pure.
+ */
+import type { Reason } from '../errors.ts';
+import type { Host, HostFacts, HostView } from '../model/model.ts';
+
+/** Why what answers at the address of `host` is not that host; undefined when it is. `others`: hosts of the fleet. */
+export function otherMachine(
+  host: Host,
+  { machineUuid, hostname }: Pick<HostFacts, 'machineUuid' | 'hostname'>,
+  others: readonly Host[],
+): string | undefined {
+  if (machineUuid === host.machineUuid) return undefined;
+  const known = others.find((each) => each.id !== host.id && each.machineUuid === machineUuid);
+  const found =
+    known === undefined
+      ? `a machine that calls itself ${hostname} and has the UUID ${machineUuid}`
+      : `${known.name} (machine UUID ${machineUuid}, added as ${known.uri})`;
+  return `${host.uri} leads to ${found}, not to the machine that was added as ${host.name} (machine UUID ${host.machineUuid}).`;
+}
+
+/**
+ * A new UUID comes with a new installation, and, where nothing gives the machine one, with each start of its daemon.
+ */
+export const otherMachineRemedy = ({ name, uri }: Host): string =>
+  `Let the address lead to ${name} again. If ${name} was installed anew or its UUID has changed: ferry ` +
+  `host remove ${name}, then ferry host add ${uri} --name ${name}. If its UUID changes at each start of ` +
+  'its daemon, set host_uuid in /etc/libvirt/libvirtd.conf first.';
+
+/** Why nothing can be done on a host that is not connected, in a sentence. */
+export const notConnected = ({ host, state, stateDetail }: Pick<HostView, 'host' | 'state' | 'stateDetail'>): string =>
+  state === 'other-machine'
+    ? (stateDetail ?? `${host.uri} does not lead to ${host.name}.`)
+    : `${host.name} does not answer${stateDetail ? `: ${stateDetail}` : '.'}`;
+
+/** The same as a ground on which a move is refused; `remedy`: for a host that does not answer. */
+export const notConnectedReason = (view: HostView, code: string, remedy: string): Reason =>
+  view.state === 'other-machine'
+    ? {
+        code: 'host-other-machine',
+        host: view.host.name,
+        message: notConnected(view),
+        remedy: otherMachineRemedy(view.host),
+      }
+    : { code, host: view.host.name, message: notConnected(view), remedy };
+
+/**
+ * What is said of a machine UUID that a host of the fleet has already: it may be that machine, or one that was cloned
+ * from it.
+ */
+export const machineTaken = (
+  uri: string,
+  { machineUuid, hostname }: Pick<HostFacts, 'machineUuid' | 'hostname'>,
+  known: Host,
+): string =>
+  `${uri} leads to a machine that calls itself ${hostname} and has the UUID ${machineUuid}, which is ` +
+  `that of ${known.name} (added as ${known.uri}).`;

@@ -1,0 +1,139 @@
+/**
+ * Makes VMs out of what the hosts report: groups instances by UUID and tells which one is authoritative. Pure; the
+ * engine keeps the reports, this says what they mean.
+ */
+import type { HostId, VmUuid } from '../model/ids.ts';
+import type { DomainState, Host, HostState, Instance, InstanceRole, Migration, Vm } from '../model/model.ts';
+import { FerryError } from '../errors.ts';
+
+export interface HostReport {
+  readonly host: Host;
+  readonly state: HostState;
+  readonly instances: readonly Instance[];
+}
+
+interface Placed {
+  readonly hostId: HostId;
+  readonly instance: Instance;
+  /** A migration kept this definition on purpose; it is not the VM. */
+  readonly parked: boolean;
+}
+
+/** How a kept definition is named in the set of them. */
+export const parkedKey = (uuid: VmUuid, host: HostId): string => `${uuid}/${host}`;
+
+const activeStates: readonly DomainState[] = ['running', 'blocked', 'shutting-down', 'pm-suspended'];
+const isActive = ({ instance }: Placed): boolean => activeStates.includes(instance.state);
+const isPaused = ({ instance }: Placed): boolean => instance.state === 'paused';
+/** Nothing but a definition. */
+const isOff = ({ instance }: Placed): boolean => instance.state === 'shut-off' || instance.state === 'crashed';
+const isSideOf = ({ hostId }: Placed, migration: Migration | undefined): boolean =>
+  migration?.from.id === hostId || migration?.to?.id === hostId;
+
+/** Higher comes first: what runs, then what is paused by intent, then halves of a migration, then definitions. */
+const weight = (placed: Placed, sourceHost: HostId | undefined): number => {
+  if (isActive(placed)) return 4;
+  if (isPaused(placed) && placed.instance.reason !== 'migration') return 3;
+  if (placed.instance.state === 'unknown') return 2.5;
+  if (isPaused(placed)) return placed.hostId === sourceHost ? 2 : 1;
+  if (placed.parked) return -1;
+  return placed.hostId === sourceHost ? 0.5 : 0;
+};
+
+/** One of the two halves of a migration: what is paused there is not a copy. */
+const isHalf = (placed: Placed, migration: Migration | undefined): boolean =>
+  ['migration', 'post-copy', 'post-copy-failed'].includes(placed.instance.reason) || isSideOf(placed, migration);
+
+const roleOf = (placed: Placed, first: Placed, migration: Migration | undefined): InstanceRole => {
+  if (placed === first) return 'authoritative';
+  if (isActive(placed) && isActive(first)) return 'conflict';
+  if (isPaused(placed)) return isHalf(placed, migration) ? 'incoming' : 'conflict';
+  // of two definitions only what is known of them tells which one is the VM: a host restored from a backup has an old
+  // one
+  if (isOff(placed) && isOff(first) && placed.parked === first.parked && !isSideOf(placed, migration))
+    return 'conflict';
+  return 'parked';
+};
+
+/**
+ * VMs of the fleet, by name. Instances of a host that does not answer have the state `unknown`.
+ * `active`: the migrations that have not ended. `parked`: definitions kept on purpose, as `parkedKey`s.
+ */
+export function vmsOf(
+  reports: readonly HostReport[],
+  active: readonly Migration[],
+  parked: ReadonlySet<string> = new Set(),
+): readonly Vm[] {
+  const byUuid = new Map<VmUuid, Placed[]>();
+  for (const report of reports) {
+    for (const reported of report.instances) {
+      const instance: Instance =
+        report.state === 'connected' ? reported : { ...reported, state: 'unknown', reason: 'other' };
+      const list = byUuid.get(instance.uuid) ?? [];
+      list.push({ hostId: report.host.id, instance, parked: parked.has(parkedKey(instance.uuid, report.host.id)) });
+      byUuid.set(instance.uuid, list);
+    }
+  }
+  const migrations = new Map(active.map((migration) => [migration.vm.uuid, migration]));
+  const vms = [...byUuid].map(([uuid, placed]) => vmOf(uuid, placed, migrations.get(uuid)));
+  return vms.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.uuid < b.uuid ? -1 : 1));
+}
+
+function vmOf(uuid: VmUuid, placed: readonly Placed[], migration: Migration | undefined): Vm {
+  const source = migration?.from.id;
+  const sorted = [...placed].sort((a, b) => weight(b, source) - weight(a, source) || (a.hostId < b.hostId ? -1 : 1));
+  const first = sorted[0];
+  if (first === undefined) throw new Error('a VM has at least one instance');
+  const { name, state, memoryBytes, vcpus, disks } = first.instance;
+  return {
+    uuid,
+    name,
+    hostId: first.hostId,
+    state,
+    memoryBytes,
+    vcpus,
+    disks,
+    instances: sorted.map((each) => ({
+      hostId: each.hostId,
+      instance: each.instance,
+      role: roleOf(each, first, migration),
+    })),
+    ...(migration === undefined ? {} : { currentMigration: migration.id }),
+  };
+}
+
+/**
+ * One noun found by what an operator typed: its id first, which nobody else has; then its name, then another name by
+ * which a host knows it; then a
+ * beginning of an id of 4 characters or more.
+ */
+export function resolve<T>(
+  items: readonly T[],
+  ref: string,
+  keys: {
+    readonly name: (item: T) => string;
+    readonly id: (item: T) => string;
+    readonly otherNames?: (item: T) => readonly string[];
+    readonly kind: 'vm' | 'host' | 'migration';
+    readonly describe: (item: T) => string;
+  },
+): T {
+  const noun = keys.kind === 'vm' ? 'VM' : keys.kind;
+  const lower = ref.toLowerCase();
+  const ways: readonly ((item: T) => boolean)[] = [
+    (item) => keys.id(item) === lower,
+    (item) => keys.name(item) === ref,
+    (item) => keys.otherNames?.(item).includes(ref) === true,
+    (item) => ref.length >= 4 && keys.id(item).startsWith(lower),
+  ];
+  const found = ways.map((way) => items.filter(way)).find((some) => some.length > 0) ?? [];
+  const [only] = found;
+  if (only === undefined) throw new FerryError(`${keys.kind}-unknown`, `There is no ${noun} "${ref}".`);
+  if (found.length > 1) {
+    throw new FerryError(
+      `${keys.kind}-ambiguous`,
+      `"${ref}" names ${found.length} ${noun}s: ${found.map(keys.describe).join(', ')}.`,
+    );
+  }
+  return only;
+}

@@ -1,0 +1,123 @@
+/**
+ * How a move is carried out: what travels and how, what changes in the definition, what happens to each disk. Decided
+ * at the checks, stored
+ * before anything is done, shown to people.
+ */
+import type { HostId, VmUuid } from './ids.ts';
+import type { StatePlace } from '../planning/ownership.ts';
+import type { BackingImage, DiskPlan } from '../planning/storage.ts';
+
+/**
+ * `peer-to-peer`: the source's daemon drives. `direct`: Ferry does, and the hosts need not reach each other's
+ * daemons.
+ */
+export type TransferMode = 'peer-to-peer' | 'direct';
+export type Compression = 'xbzrle' | 'zlib' | 'zstd';
+
+/** How the bytes travel. */
+export interface TransferPlan {
+  readonly mode: TransferMode;
+  /** Why this mode, for people. */
+  readonly modeReason: string;
+  readonly tls?: true;
+  readonly tunnelled?: true;
+  /** tcp://ADDRESS[:PORT]; absent: where the target says. */
+  readonly migrateUri?: string;
+  /** Name in the target's certificate for migration data, where the URI has another one. */
+  readonly tlsName?: string;
+  readonly listenAddress?: string;
+  readonly disksPort?: number;
+  readonly parallelConnections?: number;
+  readonly compression?: Compression;
+  readonly zeroCopy?: true;
+  readonly postCopy?: true;
+  /** From the policy: a limit of its own, or, where nothing but memory travels, its share of the link. */
+  readonly bandwidthMiBPerSecond?: number;
+  /**
+   * The policy's share of the link where disks are copied too: for the memory alone, see `withMemoryLimit` in
+   * steer.ts.
+   */
+  readonly memoryBandwidthMiBPerSecond?: number;
+  /** QEMU may slow the guest down. */
+  readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };
+  /** The target arrives paused and is released once the source is gone. */
+  readonly handover?: true;
+}
+
+/** Something on a host that a definition names. A secret's name is `uuid:UUID` or `TYPE:USAGE`. */
+export interface ResourceRef {
+  readonly kind: 'network' | 'filter' | 'secret';
+  readonly name: string;
+}
+
+/** What is changed in the definition for the target, and what is made there first. */
+export interface DefinitionPlan {
+  readonly networks?: Readonly<Record<string, string>>;
+  readonly pools?: Readonly<Record<string, string>>;
+  /** Pools by target device, of disks that name one. */
+  readonly volumePools?: Readonly<Record<string, string>>;
+  /** New sources by target device; null ejects. */
+  readonly disks?: Readonly<Record<string, string | null>>;
+  /**
+   * The images below a disk by target device, nearest first; with none the definition says that there are none, if it
+   * names any.
+   */
+  readonly chains?: Readonly<Record<string, readonly BackingImage[]>>;
+  /** Both in the definition for the next start, where they are not the same. */
+  readonly nextStart?: Pick<DefinitionPlan, 'disks' | 'chains' | 'volumePools'>;
+  readonly graphicsListen?: string;
+  /** The operator gave the whole definition. */
+  readonly ownXml?: true;
+  readonly creates?: readonly ResourceRef[];
+}
+
+/** What is changed in the definition for the next start. */
+export function forNextStart(plan: DefinitionPlan): DefinitionPlan {
+  const { nextStart, disks: _disks, chains: _chains, volumePools: _pools, ...rest } = plan;
+  return nextStart === undefined ? plan : { ...rest, ...nextStart };
+}
+
+/** How a move is carried out, decided at the checks and stored before anything is done. */
+export interface MigrationPlan {
+  /**
+   * `guest`: libvirt moves the guest itself. `helper`: a paused domain that holds only the disks moves in its place.
+   * `definition`: nothing but the definition travels. `stored-definition`: not even that, it comes from Ferry's own
+   * store.
+   */
+  readonly how: 'guest' | 'helper' | 'definition' | 'stored-definition';
+  /** The guest runs while its memory is copied. */
+  readonly live: boolean;
+  readonly persistence: 'permanent' | 'temporary' | 'keep-source' | 'transient';
+  readonly disks: readonly DiskPlan[];
+  /** What could not be looked at, for people: "whether ...". */
+  readonly unchecked?: readonly string[];
+  /** Absent: the definition arrives as it is. */
+  readonly definition?: DefinitionPlan;
+  /** Absent where nothing but a definition travels. */
+  readonly transfer?: TransferPlan;
+  /** Domain that moves in the VM's place. */
+  readonly helper?: { readonly uuid: VmUuid; readonly name: string; readonly machine?: string };
+  readonly autostart: boolean;
+  /** Paths of UEFI variables, TPM state and saved memory that are copied beside the disks. */
+  readonly stateFiles?: readonly string[];
+  /** Paths that libvirt writes on the target when it moves the guest: UEFI variables, TPM state. */
+  readonly guestFiles?: readonly string[];
+  /** Those of both, and of saved memory, where a stale copy of the VM's own is on the target: it goes first. */
+  readonly replaces?: readonly StatePlace[];
+  readonly nvram?: true;
+  /** The target has a definition of the VM already: it is not the move's to remove. */
+  readonly definedThere?: true;
+  /** Metadata of snapshots and checkpoints is taken off before the move and put back after it. */
+  readonly carriesSnapshots?: true;
+}
+
+/** What a migration would take on a host. */
+export interface RoomNeeded {
+  readonly host: HostId;
+  readonly ports: number;
+  readonly memoryBytes: number;
+}
+
+/** Disks go over to the target's own storage. */
+export const hasCopies = (plan: MigrationPlan | undefined): boolean =>
+  plan?.disks.some(({ how }) => how === 'copy') === true;

@@ -1,0 +1,386 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { hostId, migrationId, vmUuid } from '../model/ids.ts';
+import type { HostView, Migration, Vm } from '../model/model.ts';
+import { admissible } from '../migration/admission.ts';
+import { noNeeds } from './definition.ts';
+import { checkMigration, type CheckInput } from './checks.ts';
+import { changedMeanwhile } from './meanwhile.ts';
+import type { SecretFacts } from './secrets.ts';
+import { loadOn, memoryPromisedOn, portsUsedOn, roomOn } from './room.ts';
+import { fresh, plan } from '../migration/step-fixture.ts';
+
+const gib = 1_073_741_824;
+const host = (name: string, more: Partial<HostView> = {}, uri = `qemu+tcp://${name}/system`): HostView => ({
+  host: { id: hostId(name), name, uri, cluster: 'default', machineUuid: name, addedAt: 0 },
+  state: 'connected',
+  facts: {
+    hostname: name,
+    machineUuid: name,
+    libvirtVersion: '9.0.0',
+    qemuVersion: '7.2.0',
+    cpu: { arch: 'x86_64', model: '', vendor: '', threads: 1 },
+    memoryBytes: 8 * gib,
+  },
+  freeMemoryBytes: 4 * gib,
+  ...more,
+});
+const vm: Vm = {
+  uuid: vmUuid('a'),
+  name: 'web',
+  hostId: hostId('h1'),
+  state: 'running',
+  memoryBytes: gib,
+  vcpus: 1,
+  disks: [],
+  instances: [
+    {
+      hostId: hostId('h1'),
+      role: 'authoritative',
+      instance: {
+        uuid: vmUuid('a'),
+        name: 'web',
+        state: 'running',
+        reason: 'booted',
+        persistent: true,
+        memoryBytes: gib,
+        vcpus: 1,
+        disks: [],
+      },
+    },
+  ],
+};
+const check = (input: Partial<CheckInput>) =>
+  checkMigration({ vm, hosts: [host('h1'), host('h2')], request: {}, loadOf: () => 0, ...input });
+const chosen = (input: Partial<CheckInput>): string => {
+  const result = check(input);
+  assert.ok(result.kind === 'chosen', JSON.stringify(result));
+  return result.to.name;
+};
+const codes = (input: Partial<CheckInput>): readonly string[] => {
+  const result = check(input);
+  assert.ok(result.kind === 'refused');
+  return result.reasons.map((reason) => `${reason.host ?? '*'} ${reason.code}`);
+};
+
+test('chooses the host with the fewest migrations, then the most free memory', () => {
+  const hosts = [host('h1'), host('h2', { freeMemoryBytes: 2 * gib }), host('h3', { freeMemoryBytes: 3 * gib })];
+  assert.equal(chosen({ hosts }), 'h3');
+  assert.equal(chosen({ hosts, loadOf: (id) => (id === 'h3' ? 1 : 0) }), 'h2');
+});
+
+test('"to" is this one or none, "preferHost" is tried first', () => {
+  const hosts = [host('h1'), host('h2', { state: 'unreachable', stateDetail: 'no route.' }), host('h3')];
+  assert.deepEqual(codes({ hosts, request: { to: 'h2' } }), ['h2 target-unreachable']);
+  assert.equal(chosen({ hosts, request: { preferHost: 'h2' } }), 'h3');
+  assert.equal(
+    chosen({
+      hosts: [host('h1'), host('h2'), host('h3', { freeMemoryBytes: 8 * gib })],
+      request: { preferHost: 'h2' },
+    }),
+    'h2',
+  );
+});
+
+test('every reason of every host is given, not the first one', () => {
+  const hosts = [
+    host('h1'),
+    host('h2', { state: 'unreachable' }, 'qemu:///system'),
+    host('h3', { freeMemoryBytes: 1 }),
+    host('h4', {}, 'qemu+tcp://127.0.0.1/system'),
+  ];
+  assert.deepEqual(codes({ hosts, vm: { ...vm, state: 'pm-suspended' }, request: { mode: 'peer-to-peer' } }), [
+    'h1 vm-state',
+    'h2 target-unreachable',
+    'h2 target-not-addressable',
+    'h3 target-memory',
+    'h4 target-not-addressable',
+  ]);
+});
+
+test('the host it is on, no other host, a source that does not answer, another architecture', () => {
+  assert.deepEqual(codes({ request: { to: 'h1' } }), ['h1 target-is-source']);
+  assert.deepEqual(codes({ hosts: [host('h1')] }), ['* no-other-host']);
+  assert.deepEqual(codes({ hosts: [host('h1', { state: 'unreachable' }), host('h2')] }), ['h1 source-unreachable']);
+  const arm = host('h2');
+  assert.ok(arm.facts);
+  assert.deepEqual(
+    codes({ hosts: [host('h1'), { ...arm, facts: { ...arm.facts, cpu: { ...arm.facts.cpu, arch: 'aarch64' } } }] }),
+    ['h2 target-arch'],
+  );
+});
+
+test('a name that another VM has on the target: refused, with the one that has it; the VM itself is not in its own way', () => {
+  const on = (...domains: readonly { readonly uuid: ReturnType<typeof vmUuid>; readonly name: string }[]) => ({
+    domainsOn: (id: string) => (id === 'h2' ? domains : []),
+  });
+  assert.deepEqual(codes({ ...on({ uuid: vmUuid('b'), name: 'web' }) }), ['h2 target-name-taken']);
+  assert.equal(
+    chosen({ ...on({ uuid: vmUuid('b'), name: 'web' }), hosts: [host('h1'), host('h2'), host('h3')] }),
+    'h3',
+  );
+  assert.equal(chosen({ ...on({ uuid: vmUuid('a'), name: 'web' }, { uuid: vmUuid('b'), name: 'web2' }) }), 'h2');
+});
+
+test('a definition of the VM on the target is replaced only when it is known to be kept, and under the same name', () => {
+  const with2 = (state: 'shut-off' | 'running', role: 'parked' | 'conflict', name = 'web', persistent = true): Vm => ({
+    ...vm,
+    state,
+    instances: [
+      ...vm.instances.map((each) => ({ ...each, instance: { ...each.instance, state, persistent } })),
+      {
+        hostId: hostId('h2'),
+        role,
+        instance: {
+          uuid: vmUuid('a'),
+          name,
+          state: 'shut-off',
+          reason: 'other',
+          persistent: true,
+          memoryBytes: gib,
+          vcpus: 1,
+          disks: [],
+        },
+      },
+    ],
+  });
+  const parkedOn = new Set([hostId('h2')]);
+  assert.deepEqual(codes({ vm: with2('running', 'parked') }), ['h2 target-definition-unknown']);
+  assert.equal(chosen({ vm: with2('running', 'parked'), parkedOn }), 'h2');
+  assert.equal(chosen({ vm: with2('running', 'parked'), hosts: [host('h1'), host('h2'), host('h3')] }), 'h3');
+  assert.equal(chosen({ vm: with2('running', 'parked', 'web', false) }), 'h2', 'the home of a transient guest');
+  assert.deepEqual(codes({ vm: with2('running', 'parked', 'old'), parkedOn }), ['h2 target-name-differs']);
+  assert.deepEqual(codes({ vm: with2('running', 'parked'), parkedOn, request: { temporary: true } }), [
+    'h2 target-has-definition',
+  ]);
+  assert.deepEqual(
+    codes({ vm: with2('shut-off', 'conflict'), hosts: [host('h1'), host('h2'), host('h3')], request: { to: 'h3' } }),
+    ['* vm-two-definitions'],
+  );
+});
+
+test('safety: whatever the fleet looks like, the chosen host answers, is another one and has the memory', () => {
+  const any = fc.array(
+    fc.record({ state: fc.constantFrom('connected', 'unreachable', 'connecting'), free: fc.nat(4 * gib) } as const),
+    { maxLength: 6 },
+  );
+  fc.assert(
+    fc.property(any, (others) => {
+      const hosts = [
+        host('h1'),
+        ...others.map(({ state, free }, index) => host(`h${index + 2}`, { state, freeMemoryBytes: free })),
+      ];
+      const result = check({ hosts });
+      if (result.kind === 'refused') return assert.ok(result.reasons.length > 0);
+      const target = hosts.find((each) => each.host.id === result.to.id);
+      assert.ok(
+        target?.state === 'connected' &&
+          target.host.id !== vm.hostId &&
+          (target.freeMemoryBytes ?? 0) >= vm.memoryBytes,
+      );
+    }),
+  );
+});
+
+test('admission: oldest first, and never more than the limit leave one host', () => {
+  const queued = (id: string, from: string, phase: 'queued' | 'transferring' = 'queued') =>
+    ({ id, phase, from: { id: hostId(from), name: from } }) as Parameters<typeof admissible>[0][number];
+  const active = [queued('m3', 'h1'), queued('m1', 'h1'), queued('m0', 'h1', 'transferring'), queued('m2', 'h2')];
+  assert.deepEqual(
+    admissible(active, 0, { limit: 2 }).map(({ id }) => id),
+    ['m1', 'm2'],
+  );
+  assert.deepEqual(
+    admissible(active, 0, { limit: 1 }).map(({ id }) => id),
+    ['m2'],
+  );
+  assert.deepEqual(
+    admissible([{ ...queued('m1', 'h1'), notBefore: 10 }, queued('m3', 'h1')], 9).map(({ id }) => id),
+    ['m3'],
+    'the next attempt has its time',
+  );
+});
+
+test('what other migrations have there is waited for; what is short without them, and a range that is too small, is refused', () => {
+  const cluster = { name: 'default', migrationPorts: { first: 50_000, last: 50_001 } };
+  const clusters = new Map([['default', cluster]]);
+  const full = check({ clusters, portsInUse: () => [50_000, 50_001] });
+  assert.ok(full.kind === 'waits', JSON.stringify(full));
+  assert.deepEqual(
+    [full.to.name, full.reasons.map(({ code }) => code), full.on],
+    ['h2', ['migration-ports'], [{ host: 'h2', ports: 1, memoryBytes: gib }]],
+  );
+  const promised = check({ memoryPromised: () => 3.5 * gib });
+  assert.ok(
+    promised.kind === 'waits' && promised.reasons[0]?.code === 'target-memory-promised',
+    JSON.stringify(promised),
+  );
+  assert.deepEqual(
+    codes({ hosts: [host('h1'), host('h2', { freeMemoryBytes: gib - 1 })], memoryPromised: () => gib }),
+    ['h2 target-memory'],
+    'nobody gives that back',
+  );
+  const copied = {
+    facts: {
+      saved: false,
+      autostart: false,
+      persistent: true,
+      stateFiles: [],
+      statePlaces: [],
+      nvram: false,
+      hostDevices: 0,
+      snapshots: 0,
+      externalSnapshots: false,
+      checkpoints: 0,
+      needs: noNeeds,
+      disks: [],
+    },
+  };
+  assert.equal(
+    check({
+      ...copied,
+      clusters: new Map([['default', { ...cluster, migrationPorts: { first: 50_000, last: 50_000 } }]]),
+    }).kind,
+    'chosen',
+  );
+});
+
+test('a host with room is chosen before one to wait for, also before the preferred one; promised memory counts as taken', () => {
+  const hosts = [host('h1'), host('h2', { freeMemoryBytes: 4 * gib }), host('h3', { freeMemoryBytes: 3 * gib })];
+  const clusters = new Map([['default', { name: 'default', migrationPorts: { first: 50_000, last: 50_000 } }]]);
+  assert.equal(
+    chosen({ hosts, clusters, portsInUse: (id) => (id === 'h2' ? [50_000] : []), request: { preferHost: 'h2' } }),
+    'h3',
+  );
+  assert.equal(chosen({ hosts }), 'h2');
+  assert.equal(chosen({ hosts, memoryPromised: (id) => (id === 'h2' ? 2 * gib : 0) }), 'h3');
+});
+
+test('a host that does not answer, one that is not there, one that was tried: each is named with its own reason', () => {
+  const silent = new Map([
+    [hostId('h2'), { code: 'target-silent', host: 'h2', message: 'h2 did not answer within 5 s.', remedy: '' }],
+  ]);
+  assert.deepEqual(codes({ silent }), ['h2 target-silent']);
+  assert.equal(chosen({ hosts: [host('h1'), host('h2'), host('h3', { freeMemoryBytes: gib })], silent }), 'h3');
+  assert.deepEqual(codes({ request: { to: 'h9' } }), ['h9 target-unknown']);
+  const tried = check({ tried: new Map([[hostId('h2'), 'no QEMU there']]) });
+  assert.ok(tried.kind === 'refused' && /h2 has failed already: no QEMU there/.test(tried.reasons[0]?.message ?? ''));
+  const other = host('h2');
+  const elsewhere = check({ hosts: [host('h1'), { ...other, host: { ...other.host, cluster: 'west' } }] });
+  assert.ok(
+    elsewhere.kind === 'refused' && /there are hosts in west/.test(elsewhere.reasons[0]?.message ?? ''),
+    JSON.stringify(elsewhere),
+  );
+});
+
+test(
+  'admission: what waits begins when a host has room for it, the oldest first, each taking its share; a ' +
+    'host that is gone lets it be judged',
+  () => {
+    type Queued = Parameters<typeof admissible>[0][number];
+    const waiting = (id: string, ports = 2): Queued =>
+      ({
+        id,
+        phase: 'queued',
+        from: { id: hostId('h1'), name: 'h1' },
+        waitsFor: [{ host: hostId('h2'), ports, memoryBytes: 1 }],
+      }) as unknown as Queued;
+    const all = [waiting('m1'), waiting('m2'), waiting('m3', 1), waiting('m4', 1)];
+    const admitted = (ports: number, memoryBytes = 9) =>
+      admissible(all, 0, { roomOf: () => ({ ports, memoryBytes }) }).map(({ id }) => id);
+    assert.deepEqual(
+      [admitted(0), admitted(1), admitted(2), admitted(3), admitted(4), admitted(9, 2)],
+      [[], ['m3'], ['m1'], ['m1', 'm3'], ['m1', 'm2'], ['m1', 'm2']],
+    );
+    assert.deepEqual(admissible(all, 0, { roomOf: () => undefined }).length, 4);
+  },
+);
+
+test('what migrations have on a host: ports of their plans and those found busy, the memory of guests on their way there', () => {
+  const of = (id: string, more: object): Migration => ({
+    ...fresh,
+    id: migrationId(id),
+    to: { id: hostId('h2'), name: 'h2' },
+    memoryBytes: gib,
+    ...more,
+  });
+  const transfer = { mode: 'peer-to-peer' as const, modeReason: '', migrateUri: 'tcp://h2:50000', disksPort: 50_001 };
+  const active = [
+    of('m1', { plan: { ...plan, transfer }, evidence: { portsBusy: [50_003] } }),
+    of('m2', { plan: { ...plan, how: 'definition' } }),
+    of('m3', { plan, to: { id: hostId('h3'), name: 'h3' } }),
+  ];
+  assert.deepEqual(
+    [
+      portsUsedOn(hostId('h2'), active),
+      memoryPromisedOn(hostId('h2'), active),
+      loadOn(hostId('h2'), active),
+      loadOn(hostId('h1'), active),
+    ],
+    [[50_000, 50_001, 50_003], gib, 2, 3],
+  );
+  assert.deepEqual(roomOn(host('h2'), { name: 'default', migrationPorts: { first: 50_000, last: 50_004 } }, active), {
+    ports: 2,
+    memoryBytes: 3 * gib,
+  });
+  assert.equal(roomOn(host('h2'), { name: 'default' }, active).ports, Number.POSITIVE_INFINITY);
+});
+
+test('what happened while it waited is named: the VM is gone, or elsewhere, or the target is', () => {
+  const asked = { vm: { uuid: vm.uuid, name: 'web' }, from: { id: hostId('h1'), name: 'h1' }, request: { to: 'h2' } };
+  const told = (...args: Parameters<typeof changedMeanwhile>) =>
+    changedMeanwhile(...args).map(({ code, host: where }) => `${where ?? '*'} ${code}`);
+  const hosts = [host('h1'), host('h2'), host('h3')];
+  assert.deepEqual(told(asked, vm, hosts), []);
+  assert.deepEqual(told(asked, undefined, hosts), ['h1 vm-gone']);
+  assert.deepEqual(told(asked, { ...vm, hostId: hostId('h3') }, hosts), ['h3 vm-moved']);
+  assert.deepEqual(told(asked, vm, [host('h1'), host('h3')]), ['h2 target-removed']);
+});
+
+test('a map of networks: the advice names what the VM has, and a name that it does not have is refused', () => {
+  const facts = {
+    saved: false,
+    autostart: false,
+    persistent: true,
+    stateFiles: [],
+    statePlaces: [],
+    nvram: false,
+    hostDevices: 0,
+    snapshots: 0,
+    externalSnapshots: false,
+    checkpoints: 0,
+    disks: [],
+    needs: { networks: ['lan'], bridges: ['br0'], filters: [], secrets: [], paths: [], ties: [] },
+  };
+  const resources = new Map([
+    [
+      hostId('h2'),
+      {
+        networks: new Map([['lan', true]]),
+        interfaces: new Set(['br0']),
+        filters: new Set<string>(),
+        secrets: new Map<string, SecretFacts>(),
+      },
+    ],
+  ]);
+  const told = (networks: Record<string, string>) => {
+    const result = check({ facts, resources, request: { map: { networks } } });
+    return result.kind === 'refused' ? result.reasons.map(({ code, remedy }) => `${code}: ${remedy}`) : [];
+  };
+  assert.match(told({ br0: 'nosuch' }).join(), /^bridge-missing: .*--map-network br0=BRIDGE/);
+  assert.match(
+    told({ lan: 'nosuch' }).join(),
+    /^network-missing: Map it with --map-network lan=NAME \(h2 has: lan\)\.$/,
+  );
+  assert.deepEqual(told({ br9: 'br0' }), ['map-network-unknown: It has: br0, lan.']);
+  assert.equal(
+    check({
+      facts,
+      resources,
+      clusters: new Map([['default', { name: 'default', map: { networks: { br9: 'br0' } } }]]),
+    }).kind,
+    'chosen',
+    "a cluster's map is for whatever comes in",
+  );
+});

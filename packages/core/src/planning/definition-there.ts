@@ -1,0 +1,80 @@
+/**
+ * What a target has of the VM already: a definition that would be replaced. Only one that is known to be kept by
+ * Ferry may be; any other could be the
+ * newer one. Pure.
+ */
+import type { Reason } from '../errors.ts';
+import type { HostId } from '../model/ids.ts';
+import type { Host, MigrationRequest, Vm } from '../model/model.ts';
+
+export interface DefinitionThere {
+  readonly vm: Vm;
+  readonly request: Pick<MigrationRequest, 'temporary'>;
+  /** Hosts that keep a definition of the VM because Ferry, or the operator by settling it, said so. */
+  readonly parkedOn?: ReadonlySet<HostId>;
+}
+
+export function definitionThereReasons(
+  { vm, request, parkedOn }: DefinitionThere,
+  host: Pick<Host, 'id' | 'name'>,
+): readonly Reason[] {
+  const there = vm.instances.find(({ hostId, role }) => hostId === host.id && role !== 'authoritative');
+  if (there === undefined || !['shut-off', 'crashed'].includes(there.instance.state)) return [];
+  const reasons: Reason[] = [];
+  const refuse = (code: string, message: string, remedy: string): void =>
+    void reasons.push({ code, host: host.name, message, remedy });
+  const { name } = there.instance;
+  if (request.temporary === true) {
+    refuse(
+      'target-has-definition',
+      `${host.name} keeps a definition of ${vm.name}, so a guest that arrives there is not temporary.`,
+      'Undefine it there, or leave --temporary away.',
+    );
+  }
+  if (name !== vm.name) {
+    refuse(
+      'target-name-differs',
+      `${host.name} has ${vm.name} under the name ${name}, and libvirt takes one UUID under one name only.`,
+      `On ${host.name}: virsh domrename ${name} ${vm.name}`,
+    );
+  }
+  // a definition beside a transient guest is not replaced when that comes: it is its home
+  const persistent = vm.instances.find(({ role }) => role === 'authoritative')?.instance.persistent !== false;
+  if (persistent && parkedOn?.has(host.id) !== true) {
+    refuse(
+      'target-definition-unknown',
+      `${host.name} has a definition of ${vm.name} that Ferry did not leave there, and the move would replace it.`,
+      `Compare the two with "ferry vm settle ${vm.name}"; when the one on ${host.name} may be replaced: ` +
+        `ferry vm settle ${vm.name} --keep HOST, with the host that has the right one.`,
+    );
+  }
+  return reasons;
+}
+
+/** Two definitions that are shut off, and nothing that tells which one is the VM. `nameOf`: of a host. */
+export function conflictReasons(vm: Vm, nameOf: (id: HostId) => string): readonly Reason[] {
+  const conflicts = vm.instances.filter(({ role }) => role === 'conflict');
+  if (conflicts.length === 0) return [];
+  const remedy =
+    `See what is known of each with "ferry vm settle ${vm.name}", then name the one that stays: ferry vm ` +
+    `settle ${vm.name} --keep HOST`;
+  const copies = vm.instances.filter(({ role }) => role === 'conflict' || role === 'authoritative');
+  const places = copies
+    .map(({ hostId, instance }) => `${nameOf(hostId)}${instance.name === vm.name ? '' : ` (as ${instance.name})`}`)
+    .join(' and ');
+  return copies.every(({ instance: { state } }) => state === 'shut-off' || state === 'crashed')
+    ? [
+        {
+          code: 'vm-two-definitions',
+          message: `${vm.name} is defined on ${places}, shut off on each; which definition is the VM cannot be told.`,
+          remedy,
+        },
+      ]
+    : [
+        {
+          code: 'vm-two-copies',
+          message: `${vm.name} has more than one active copy, on ${places}; which one is right cannot be told.`,
+          remedy,
+        },
+      ];
+}

@@ -1,0 +1,48 @@
+/**
+ * The machine type of the helper domain that carries the disks of a VM that is shut off. `pc` means another type on
+ * each QEMU, and the source's newest is
+ * not known to an older target: it has to be one that both hosts name. Pure.
+ */
+import type { Reason } from '../errors.ts';
+import type { HostView } from '../model/model.ts';
+
+/** i440fx is what the helper has always been; hosts that have only q35 take that. */
+const families = ['pc-i440fx-', 'pc-q35-'] as const;
+/** What a host stands for that does not tell its types. */
+const anyMachine = 'pc';
+
+const numbersOf = (machine: string): readonly number[] => (machine.match(/\d+/g) ?? []).slice(1).map(Number);
+
+/** i440fx and q35 have a number in their own name, which is dropped with the first. */
+function newerFirst(a: string, b: string): number {
+  const [x, y] = [numbersOf(a), numbersOf(b)];
+  for (let at = 0; at < Math.max(x.length, y.length); at += 1)
+    if ((x[at] ?? 0) !== (y[at] ?? 0)) return (y[at] ?? 0) - (x[at] ?? 0);
+  return 0;
+}
+
+/** Undefined: the hosts have none in common. */
+export function helperMachine(
+  source: readonly string[] | undefined,
+  target: readonly string[] | undefined,
+): string | undefined {
+  if (source === undefined || target === undefined || source.length === 0 || target.length === 0) return anyMachine;
+  const both = source.filter((machine) => target.includes(machine));
+  return families.flatMap((family) => both.filter((machine) => machine.startsWith(family)).sort(newerFirst))[0];
+}
+
+export function helperReasons(vm: string, source: HostView | undefined, target: HostView): readonly Reason[] {
+  if (helperMachine(source?.facts?.machines, target.facts?.machines) !== undefined) return [];
+  const of = (view: HostView | undefined): string =>
+    `${view?.host.name ?? 'its host'} (QEMU ${view?.facts?.qemuVersion ?? '?'})`;
+  return [
+    {
+      code: 'helper-machine',
+      host: target.host.name,
+      message:
+        `${of(source)} and ${of(target)} have no machine type in common, which the paused domain needs ` +
+        `that carries the disks of ${vm}.`,
+      remedy: 'Upgrade the older of the two, or put the disks on storage that both hosts see.',
+    },
+  ];
+}

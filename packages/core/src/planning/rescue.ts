@@ -1,0 +1,322 @@
+/**
+ * Whether a VM whose host is down may be started elsewhere, and where. Only by the operator's explicit statement that
+ * the
+ * host is dead, and only with disks that the target has: nothing of the dead host can be asked. Pure.
+ */
+import type { Reason } from '../errors.ts';
+import { notConnectedReason } from '../fleet/machine.ts';
+import type { HostId } from '../model/ids.ts';
+import type { HostView, MigrationRequest } from '../model/model.ts';
+import type { MigrationPlan } from '../model/plan.ts';
+import {
+  memoryWaits,
+  nameTaken,
+  noCandidate,
+  wantedCluster,
+  type CheckInput,
+  type CheckResult,
+  type VmFacts,
+} from './checks.ts';
+import { definitionThereReasons } from './definition-there.ts';
+import { planState } from './ownership.ts';
+import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
+
+/**
+ * What a candidate says about the disks and the images below them: proofs of earlier days by path, and the paths it
+ * has.
+ */
+export interface RescueStorage {
+  readonly sharing: ReadonlyMap<string, SharingProof>;
+  readonly found: ReadonlySet<string>;
+  /** Images below a disk, by its path, that its definition does not name; absent where that cannot be told. */
+  readonly below: ReadonlyMap<string, readonly string[]>;
+}
+
+export interface RescueInput extends Pick<
+  CheckInput,
+  'vm' | 'hosts' | 'request' | 'loadOf' | 'memoryPromised' | 'silent' | 'domainsOn' | 'parkedOn' | 'holdings'
+> {
+  /** From the stored definition; absent when there is none. */
+  readonly facts?: VmFacts;
+  readonly storage: ReadonlyMap<HostId, RescueStorage>;
+}
+
+export const rescueCandidates = ({
+  vm,
+  hosts,
+  request,
+}: Pick<RescueInput, 'vm' | 'hosts' | 'request'>): readonly HostView[] =>
+  hosts.filter(
+    ({ host }) =>
+      host.id !== vm.hostId &&
+      (request.to === undefined
+        ? host.cluster === wantedCluster({ vm, hosts, request })
+        : host.name === request.to || host.id === request.to),
+  );
+
+const asItWas = 'it starts as it was, from disks that both hosts have';
+const nothingSent = 'nothing is sent from its host';
+/** What cannot be heeded for a VM whose host is dead, as the operator says it, and why not. */
+const unfit: Readonly<Partial<Record<keyof MigrationRequest, readonly [option: string, why: string]>>> = {
+  kind: ['--kind', asItWas],
+  temporary: ['--temporary', asItWas],
+  keepSource: ['--keep-source', asItWas],
+  map: ['A map of networks, pools, paths or consoles', asItWas],
+  xml: ['--xml', asItWas],
+  media: ['--copy-media or --eject-media', asItWas],
+  createMissing: ['--create-missing', 'what the target lacks cannot be read from its host'],
+  deleteSourceDisks: ['--delete-source-disks', asItWas],
+  useExistingVolumes: ['--use-existing-volumes', asItWas],
+  mode: ['--direct or --peer-to-peer', nothingSent],
+  tls: ['--enable-tls', nothingSent],
+  tunnelled: ['--tunnelled', nothingSent],
+  parallelConnections: ['--parallel', nothingSent],
+  compression: ['--compression', nothingSent],
+  zeroCopy: ['--zero-copy', nothingSent],
+  postCopy: ['--postcopy', nothingSent],
+  maxBandwidthMiBPerSecond: ['--max-bandwidth-mb', nothingSent],
+  maxDowntimeMs: ['--max-downtime-ms', nothingSent],
+  quicklyFinish: ['--quickly-finish', nothingSent],
+  deadlineMs: ['--deadline', nothingSent],
+  keepTargetOnFailure: ['--keep-dest-guest-on-failed', nothingSent],
+};
+
+const unfitReasons = ({ vm, request }: Pick<RescueInput, 'vm' | 'request'>): readonly Reason[] =>
+  (Object.keys(unfit) as (keyof MigrationRequest)[]).flatMap((wish): readonly Reason[] => {
+    const told = unfit[wish];
+    if (told === undefined || request[wish] === undefined || request[wish] === false) return [];
+    return [
+      {
+        code: 'rescue-unfit',
+        message: `${told[0]} does not go with --rescue-mode: ${vm.name} is started from its stored definition, and ${told[1]}.`,
+        remedy: 'Omit it.',
+      },
+    ];
+  });
+
+export function checkRescue(input: RescueInput): CheckResult {
+  const { vm, hosts, request } = input;
+  const source = hosts.find(({ host }) => host.id === vm.hostId);
+  const from = source?.host.name ?? vm.hostId;
+  const general: Reason[] = [];
+  if (source?.state === 'connected') {
+    general.push({
+      code: 'rescue-source-answers',
+      host: from,
+      message: `${from} answers, so ${vm.name} can be moved and need not be rescued.`,
+      remedy: 'Leave --rescue-mode away.',
+    });
+  }
+  if (source?.state === 'connecting') {
+    general.push({
+      code: 'rescue-source-unclear',
+      host: from,
+      message: `Whether ${from} answers is not known yet.`,
+      remedy: 'Try again in a moment.',
+    });
+  }
+  if (
+    request.to !== undefined &&
+    source !== undefined &&
+    (source.host.name === request.to || source.host.id === request.to)
+  ) {
+    general.push({
+      code: 'target-is-source',
+      host: from,
+      message: `${vm.name} is on ${from}, the host that is said to be dead.`,
+      remedy: 'Name another host.',
+    });
+  }
+  if (input.facts === undefined) {
+    general.push({
+      code: 'definition-missing',
+      message: `Ferry has no stored definition of ${vm.name}.`,
+      remedy: `Define it by hand on another host, from a backup of ${from}.`,
+    });
+  }
+  const elsewhere = vm.instances.find(
+    ({ hostId, role, instance }) => hostId !== vm.hostId && role !== 'parked' && instance.state !== 'shut-off',
+  );
+  if (elsewhere !== undefined) {
+    general.push({
+      code: 'vm-two-copies',
+      message: `${vm.name} is ${elsewhere.instance.state} on another host already.`,
+      remedy: 'Look at "ferry vm show" first.',
+    });
+  }
+  general.push(...unfitReasons(input));
+  const candidates = rescueCandidates(input);
+  const judged = candidates.map((view) => {
+    const planned = (input.facts?.disks ?? []).map((disk) =>
+      planDisk(vm.name, disk, input.storage.get(view.host.id), from, view, request.assumeShared === true),
+    );
+    const waits = memoryWaits(vm, view, vm.memoryBytes, input.memoryPromised?.(view.host.id) ?? 0);
+    const reasons = [
+      ...clusterReasons(input, view),
+      ...hostReasons(vm, view, input.silent),
+      ...foreignDefinition(input, view),
+      ...[nameTaken(input, view.host)].filter((reason) => reason !== undefined),
+      ...stateReasons(input, view),
+      ...planned.flatMap((each) => ('reason' in each ? [each.reason] : [])),
+    ];
+    return { view, waits, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
+  });
+  const promised = (view: HostView): number => input.memoryPromised?.(view.host.id) ?? 0;
+  const isPreferred = ({ view }: { readonly view: HostView }): number =>
+    view.host.name === request.preferHost || view.host.id === request.preferHost ? 0 : 1;
+  const suited = judged
+    .filter(({ reasons }) => reasons.length === 0)
+    .sort(
+      (a, b) =>
+        isPreferred(a) - isPreferred(b) ||
+        input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) ||
+        (b.view.freeMemoryBytes ?? 0) - promised(b.view) - ((a.view.freeMemoryBytes ?? 0) - promised(a.view)) ||
+        (a.view.host.name < b.view.host.name ? -1 : 1),
+    );
+  const best = suited.find(({ waits }) => waits.length === 0) ?? suited[0];
+  if (best !== undefined && general.length === 0) {
+    const plan: MigrationPlan = {
+      how: 'stored-definition',
+      live: false,
+      persistence: 'permanent',
+      disks: best.disks,
+      autostart: input.facts?.autostart ?? false,
+    };
+    const choice = { to: { id: best.view.host.id, name: best.view.host.name }, move: 'evacuation' as const, plan };
+    if (best.waits.length === 0) return { kind: 'chosen', ...choice };
+    return {
+      kind: 'waits',
+      ...choice,
+      reasons: suited.flatMap(({ waits }) => waits),
+      on: suited.map(({ view }) => ({ host: view.host.id, ports: 0, memoryBytes: vm.memoryBytes })),
+    };
+  }
+  const none = general.some(({ code }) => code === 'target-is-source') ? [] : noCandidate(input, candidates);
+  return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)] };
+}
+
+function clusterReasons(input: RescueInput, { host }: HostView): readonly Reason[] {
+  if (host.cluster === wantedCluster(input)) return [];
+  return [
+    {
+      code: 'target-other-cluster',
+      host: host.name,
+      message: `${host.name} belongs to the cluster ${host.cluster}, not to ${wantedCluster(input)}.`,
+      remedy: `Add --to-cluster ${host.cluster} to start ${input.vm.name} there.`,
+    },
+  ];
+}
+
+function hostReasons(vm: RescueInput['vm'], view: HostView, silent: RescueInput['silent']): readonly Reason[] {
+  const { host, state, freeMemoryBytes } = view;
+  const why = silent?.get(host.id);
+  if (state !== 'connected')
+    return [notConnectedReason(view, 'target-unreachable', 'Repair the connection, or name another host.')];
+  if (why !== undefined) return [why];
+  if (freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes) return [];
+  return [
+    {
+      code: 'target-memory',
+      host: host.name,
+      message: `${host.name} has too little free memory for ${vm.name}.`,
+      remedy: 'Free memory there, or name another host.',
+    },
+  ];
+}
+
+/** The dead host's VM cannot be settled, so the definition that is in the way has to go by hand. */
+const foreignDefinition = (input: RescueInput, { host }: HostView): readonly Reason[] =>
+  definitionThereReasons(input, host).map((reason) =>
+    reason.code === 'target-definition-unknown'
+      ? { ...reason, remedy: `When nobody needs it, on ${host.name}: virsh undefine ${input.vm.uuid} --keep-nvram` }
+      : reason,
+  );
+
+/** A VM that is started writes its UEFI variables, and goes on with memory that was saved under its name. */
+function stateReasons({ vm, facts, holdings, hosts, request }: RescueInput, { host }: HostView): readonly Reason[] {
+  const from = hosts.find((each) => each.host.id === vm.hostId)?.host.name ?? vm.hostId;
+  const { reasons, replaces } = planState(vm, facts?.statePlaces ?? [], holdings?.get(host.id), {
+    from,
+    to: host.name,
+  });
+  const stale = replaces
+    .filter(({ what }) => what === 'memory')
+    .map(({ path }): Reason => ({
+      code: 'state-exists',
+      host: host.name,
+      message: `${path} on ${host.name} holds memory of ${vm.name} from an earlier time, with which it would go on.`,
+      remedy: `Delete it on ${host.name}.`,
+    }));
+  // shared storage cannot be proved while the host is dead
+  return [...reasons.filter(({ code }) => !(code === 'state-exists' && request.assumeShared === true)), ...stale];
+}
+
+function planDisk(
+  name: string,
+  disk: DiskFacts,
+  storage: RescueStorage | undefined,
+  from: string,
+  { host }: HostView,
+  assumed: boolean,
+): { readonly plan: DiskPlan } | { readonly reason: Reason } {
+  const { target, source: path, format } = disk;
+  const common = { target, ...(path === undefined ? {} : { path }), ...(format === undefined ? {} : { format }) };
+  if (path === undefined) return { plan: { ...common, how: 'none' } };
+  if (disk.identity !== undefined)
+    return {
+      plan: {
+        ...common,
+        how: 'shared',
+        proof: { verdict: 'shared', method: 'identity', at: 0, detail: disk.identity },
+      },
+    };
+  const what = `${name}'s disk ${target} (${path})`;
+  if (disk.type === 'file' && storage?.found.has(path) !== true) {
+    return {
+      reason: {
+        code: 'disk-not-there',
+        host: host.name,
+        message: `${host.name} does not have ${what}; it may be on ${from} only.`,
+        remedy: `Repair ${from}, or restore the disk from a backup.`,
+      },
+    };
+  }
+  const below = disk.chainUnknown === true ? storage?.below.get(path) : [];
+  if (disk.type === 'file' && below === undefined) {
+    return {
+      reason: {
+        code: 'disk-chain-unknown',
+        host: host.name,
+        message: `${host.name} does not tell what images ${what} lies above.`,
+        remedy: `Check that the file and its folder can be read on ${host.name}.`,
+      },
+    };
+  }
+  const chain = [...disk.backing.map((image) => image.path), ...(below ?? [])];
+  const lost = chain.find((image) => storage?.found.has(image) !== true);
+  if (lost !== undefined) {
+    return {
+      reason: {
+        code: 'disk-not-there',
+        host: host.name,
+        message: `${host.name} does not have ${lost}, above which ${what} lies; it may be on ${from} only.`,
+        remedy: `Repair ${from}, or restore the image from a backup.`,
+      },
+    };
+  }
+  const proof = storage?.sharing.get(path);
+  const proved = [path, ...chain].every((image) => storage?.sharing.get(image)?.verdict === 'shared');
+  if (proved && proof !== undefined) return { plan: { ...common, how: 'shared', proof } };
+  if (assumed) return { plan: { ...common, how: 'shared', proof: { verdict: 'shared', method: 'operator', at: 0 } } };
+  return {
+    reason: {
+      code: 'disk-sharing-unknown',
+      host: host.name,
+      message:
+        `Whether ${host.name} has the same storage as ${from} for ` +
+        `${chain.length === 0 ? what : `${what} and the images below it`} was never proved, and ${from} ` +
+        'cannot be asked now.',
+      remedy: 'If you know that it is the same, say so with --assume-shared.',
+    },
+  };
+}

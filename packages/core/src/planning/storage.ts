@@ -1,0 +1,644 @@
+/**
+ * What happens to each disk of a VM that moves: shared disks stay where they are, local ones are copied into volumes
+ * made
+ * for them, and whatever cannot be told is a reason, not a guess. Pure; what the hosts say is gathered by the engine.
+ */
+import type { Reason } from '../errors.ts';
+import type { MigrationId, TimeMs, VmUuid } from '../model/ids.ts';
+import { placeOf, type Places } from './definition.ts';
+import { layoutOf, lossesOf, spaceFor, type ImageFacts, type ImageLayout } from './images.ts';
+import type { Disk } from '../model/model.ts';
+import { isUntouched } from './ownership.ts';
+import { hasParent } from '../model/paths.ts';
+
+/** An image below another one. */
+export interface BackingImage {
+  readonly path: string;
+  readonly format?: string;
+}
+
+/** A disk as its source host describes it. */
+export interface DiskFacts extends Disk {
+  /** What the guest sees; absent for an empty drive or when the host cannot tell. */
+  readonly capacityBytes?: number;
+  /** What it takes on the source's storage. */
+  readonly allocationBytes?: number;
+  /** Images below this one, nearest first: what its definition names, and below that what the images say. */
+  readonly backing: readonly BackingImage[];
+  /** Whether there are such images cannot be told. */
+  readonly chainUnknown?: true;
+  /** Names the same storage wherever it is said, e.g. an NBD export or a WWN; absent when nothing does. */
+  readonly identity?: string;
+  /** As the definition says; absent: QEMU's own, which is writeback. */
+  readonly cache?: string;
+  /** Length of the file. */
+  readonly fileBytes?: number;
+  /**
+   * As its definition writes the path, where `source` is another way to write it that a link on another host would
+   * make another file.
+   */
+  readonly written?: string;
+  /** Named by its definition instead of a path. */
+  readonly pool?: string;
+  /** Of the image's content; a secret of the host holds the key. */
+  readonly encryption?: { readonly format: string; readonly secretUuid?: string; readonly secretUsage?: string };
+  /** Snapshots or bitmaps of checkpoints inside the image file, which a copy of its blocks would lose. */
+  readonly internal?: 'snapshots' | 'checkpoints';
+}
+
+/** A storage volume in a pool of a host. */
+export interface VolumeFacts {
+  readonly pool: string;
+  readonly name: string;
+  readonly path: string;
+  readonly format: string;
+  readonly capacityBytes: number;
+  readonly allocationBytes: number;
+  /** Time of the last change as the host tells it; two equal texts mean that nobody wrote in between. */
+  readonly modified?: string;
+  /** The image that it lies above. */
+  readonly backing?: BackingImage;
+}
+
+export interface PoolFacts {
+  readonly name: string;
+  /** Folder of a pool of files. */
+  readonly path?: string;
+  readonly active: boolean;
+  readonly availableBytes: number;
+}
+
+/** Whether two hosts see one storage, and how that is known. */
+export interface SharingProof {
+  /** `other-file`: both have the folder, or had it, and not the same file in it. */
+  readonly verdict: 'shared' | 'separate' | 'unknown' | 'other-file';
+  /**
+   * `marker`: a volume made through one host was looked for through the other, and both see one file. `identity`: its
+   * name is the same storage everywhere. `operator`: stated.
+   */
+  readonly method: 'marker' | 'identity' | 'operator' | 'none';
+  readonly at: TimeMs;
+  readonly detail?: string;
+  /** What would let it be told, or be one file again. */
+  readonly remedy?: string;
+}
+
+/** A file that Ferry made or left behind: a disk's volume, or what it copies as a file. */
+export interface VolumeRecord {
+  readonly host: string;
+  /**
+   * UUID of the machine, which it keeps when its host is removed and added again. Absent in records of earlier
+   * versions.
+   */
+  readonly machine?: string;
+  /** Absent: a disk. `media`: an image that nobody writes. `state`: UEFI variables, TPM state, saved memory. */
+  readonly what?: 'media' | 'state';
+  readonly hostName: string;
+  readonly path: string;
+  readonly pool: string;
+  readonly name: string;
+  readonly vm: { readonly uuid: VmUuid; readonly name: string };
+  readonly migration: MigrationId;
+  readonly at: TimeMs;
+  /** `target`: made for a copy that is not finished. `source`: what a finished copy left on its source. */
+  readonly role: 'target' | 'source';
+  /** Of a `target`: it was seen to be made. */
+  readonly made?: boolean;
+  readonly capacityBytes: number;
+  readonly allocationBytes?: number;
+  readonly modified?: string;
+}
+
+/** What one candidate says about the storage of this VM. Keyed by the disk's path on the source. */
+export interface TargetStorage {
+  /** Where on the target the source's paths are. */
+  readonly places?: Places;
+  /** Maps that lead nowhere. */
+  readonly mapReasons?: readonly Reason[];
+  readonly pools: readonly PoolFacts[];
+  readonly sharing: ReadonlyMap<string, SharingProof>;
+  readonly volumes: ReadonlyMap<string, VolumeFacts>;
+  /** Why it cannot be seen what is there. */
+  readonly unseen?: ReadonlyMap<string, string>;
+  readonly records: ReadonlyMap<string, VolumeRecord>;
+  /** Why the target does not have, or does not show, a file whose sharing cannot be told. */
+  readonly missing?: ReadonlyMap<string, string>;
+  /** Of the source: what is to be copied, and what is below it. */
+  readonly images?: ReadonlyMap<string, ImageFacts>;
+}
+
+export interface DiskPlan {
+  readonly target: string;
+  /** Only one of the VM's two definitions has it: the running guest's, or that for the next start. */
+  readonly when?: 'now' | 'next-start';
+  readonly path?: string;
+  /** On the target, when it is another one there. */
+  readonly targetPath?: string;
+  readonly format?: string;
+  /**
+   * `none`: nothing travels (an empty drive). `shared`: both hosts have it. `copy`: it is copied into a volume of the
+   * target. `file`: an image that
+   * nobody writes goes over as a file. `eject`: the drive arrives empty.
+   */
+  readonly how: 'none' | 'shared' | 'copy' | 'file' | 'eject';
+  readonly proof?: SharingProof;
+  readonly capacityBytes?: number;
+  readonly allocationBytes?: number;
+  /** The most that it takes on the target. */
+  readonly neededBytes?: number;
+  /** The pool by which the definition on the target names it, when that is another one there. */
+  readonly namedPool?: string;
+  /** What the copy does not keep, for people. */
+  readonly losses?: readonly string[];
+  /** The file travels byte for byte, with all that is inside it, instead of the blocks that the guest sees. */
+  readonly asFile?: true;
+  /**
+   * The images below it that the definition on the target has to name, nearest first; none when the copy joins the
+   * chain into one image. Absent:
+   * what the definition says holds there too.
+   */
+  readonly chain?: readonly BackingImage[];
+  /** Of a `file`: a stale copy on the target goes first. */
+  readonly replaces?: true;
+  /** The volume on the target; `existing` was prepared by the operator, `replaces` is a stale copy that goes first. */
+  readonly volume?: {
+    readonly pool: string;
+    readonly name: string;
+    readonly existing: boolean;
+    readonly replaces: boolean;
+    readonly backing?: { readonly path: string; readonly format: string };
+    readonly layout?: ImageLayout;
+    readonly encryption?: DiskFacts['encryption'];
+  };
+}
+
+export interface StorageWish {
+  readonly media?: 'copy' | 'eject';
+  readonly useExistingVolumes?: boolean;
+  readonly assumeShared?: boolean;
+  /** Nothing uses the disks while they move. */
+  readonly cold: boolean;
+  /** The VM has snapshots whose images are its backing chain. */
+  readonly externalSnapshots: boolean;
+  /** The target's libvirt makes qcow2 volumes with the default size of clusters only. */
+  readonly usualClusters?: boolean;
+}
+
+const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
+const fileOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+const sizeText = (bytes: number): string =>
+  bytes < 1_073_741_824 ? `${(bytes / 1_048_576).toFixed(1)} MiB` : `${(bytes / 1_073_741_824).toFixed(1)} GiB`;
+/** QEMU sees a file as whole sectors, and copies between equal sizes only. */
+const sectorBytes = 512;
+const formats: readonly string[] = ['raw', 'qcow2'];
+
+/** Disks whose sharing has to be proved by looking: files, and blocks without an identity. */
+export const needsProof = (disk: DiskFacts): boolean => disk.source !== undefined && disk.identity === undefined;
+
+/**
+ * The plan for every disk on one target, or every reason against it. `vm`: its name and UUID, for records and
+ * sentences;
+ * `from` and `to`: names of the hosts.
+ */
+export function planDisks(
+  vm: { readonly name: string; readonly uuid: VmUuid },
+  disks: readonly DiskFacts[],
+  storage: TargetStorage,
+  wish: StorageWish,
+  names: { readonly from: string; readonly to: string },
+): { readonly disks: readonly DiskPlan[]; readonly reasons: readonly Reason[] } {
+  const reasons: Reason[] = [];
+  const planned = disks.map((disk): DiskPlan => {
+    const outcome = planDisk(vm, disk, storage, wish, names);
+    if (Array.isArray(outcome)) {
+      reasons.push(...(outcome as readonly Reason[]));
+      return { target: disk.target, how: 'none' };
+    }
+    return outcome as DiskPlan;
+  });
+  const paths = planned.flatMap(({ how, path }) => (how === 'copy' && path !== undefined ? [path] : []));
+  const twice = paths.find((path, index) => paths.indexOf(path) !== index);
+  if (twice !== undefined)
+    reasons.push({
+      code: 'disk-twice',
+      host: names.to,
+      message: `${vm.name} has ${twice} as two disks, which cannot be copied into one.`,
+      remedy: 'Detach one of them.',
+    });
+  for (const pool of storage.pools) {
+    const coming = planned.filter(
+      ({ how, path = '', targetPath = path, volume }) =>
+        (how === 'copy' && volume?.pool === pool.name && !volume.existing) ||
+        (how === 'file' && folderOf(targetPath) === pool.path),
+    );
+    const wanted = coming.reduce((sum, { neededBytes = 0 }) => sum + neededBytes, 0);
+    if (wanted <= pool.availableBytes) continue;
+    // what is copied as a file stays as large as it is
+    const grows =
+      !wish.cold &&
+      coming.some(
+        ({ neededBytes = 0, allocationBytes = 0, volume }) =>
+          neededBytes > allocationBytes && volume?.layout !== undefined && volume.backing === undefined,
+      );
+    reasons.push({
+      code: 'target-space',
+      host: names.to,
+      message:
+        `The pool ${pool.name} on ${names.to} has ${sizeText(pool.availableBytes)} free, the disks of ` +
+        `${vm.name} take up to ${sizeText(wanted)} ` +
+        `there${grows ? ', with the images below them and small clusters counted as blocks' : ''}.`,
+      remedy: 'Free space there, or name another host.',
+    });
+  }
+  const chained = planned.filter(({ how, volume }) => how === 'copy' && volume?.backing !== undefined);
+  const flat = disks.filter(
+    (disk) =>
+      disk.backing.length > 0 &&
+      planned.some(
+        ({ target, how, volume }) => target === disk.target && how === 'copy' && volume?.backing === undefined,
+      ),
+  );
+  if (chained.length > 0 && flat.length > 0) {
+    reasons.push({
+      code: 'disk-chains-mixed',
+      host: names.to,
+      message:
+        `Some disks of ${vm.name} have their base images on ${names.to}, others do not ` +
+        `(${flat.map(({ target }) => target).join(', ')}); libvirt copies either whole chains or only the top.`,
+      remedy: 'Put all base images where both hosts see them, or none.',
+    });
+  }
+  return { disks: planned, reasons };
+}
+
+function planDisk(
+  vm: { readonly name: string; readonly uuid: VmUuid },
+  disk: DiskFacts,
+  storage: TargetStorage,
+  wish: StorageWish,
+  { from, to }: { readonly from: string; readonly to: string },
+): DiskPlan | readonly Reason[] {
+  const { target, source: path, format } = disk;
+  const refuse = (code: string, message: string, remedy: string): readonly Reason[] => [
+    { code, host: to, message, remedy },
+  ];
+  const what = `${vm.name}'s disk ${target} (${path ?? 'empty'})`;
+  const formatsUnknown = () =>
+    refuse(
+      'disk-chain-unknown',
+      `${from} does not tell the formats of the images that ${what} lies above, and they have other paths on ${to}.`,
+      'Name them with their formats in its definition (backingStore), or use the same paths on both hosts.',
+    );
+  const place = path === undefined ? '' : placeOf(path, storage.places ?? []);
+  const pool = storage.pools.find((each) => each.path === folderOf(place));
+  const named =
+    disk.pool !== undefined && disk.type === 'file' && pool !== undefined && pool.name !== disk.pool
+      ? { namedPool: pool.name }
+      : {};
+  const common = {
+    target,
+    ...(path === undefined ? {} : { path }),
+    ...(place === (path ?? '') ? {} : { targetPath: place }),
+    ...named,
+    ...(format === undefined ? {} : { format }),
+  };
+  if (path === undefined) return { ...common, how: 'none' };
+  const poolMissing = () =>
+    refuse(
+      'target-pool-missing',
+      `${to} has no storage pool for ${folderOf(place)}, where ${what} ` +
+        `${disk.pool === undefined ? 'would be copied to' : 'is looked for by its pool'}.`,
+      `Map it to one that is there with --map-pool or --map-path; or, on ${to}: virsh pool-define-as ` +
+        `NAME dir --target ${folderOf(place)}, then pool-build and pool-start.`,
+    );
+  const poolInactive = (name: string) =>
+    refuse(
+      'target-pool-inactive',
+      `The pool ${name} on ${to} is not active, and ${what} would be copied there.`,
+      `On ${to}: virsh pool-start ${name}`,
+    );
+  if (disk.pool !== undefined && disk.type === 'file' && pool === undefined) return poolMissing();
+  if (disk.pool !== undefined && disk.type === 'file' && pool?.active === false) return poolInactive(pool.name);
+  const proof = proofOf(disk, storage, wish);
+  const isShared = (image: string): boolean => {
+    const { verdict } = storage.sharing.get(image) ?? { verdict: 'unknown' };
+    return verdict === 'shared' || (verdict === 'unknown' && wish.assumeShared === true);
+  };
+  if (proof.verdict === 'shared') {
+    const missing = proof.method === 'operator' ? storage.missing?.get(path) : undefined;
+    if (missing !== undefined)
+      return refuse(
+        'disk-not-there',
+        `${what} is said to be shared with ${to}, but ${missing}.`,
+        `Make it visible on ${to}, or omit --assume-shared.`,
+      );
+    if (disk.chainUnknown === true && proof.method === 'marker')
+      return refuse(
+        'disk-chain-unknown',
+        `${from} does not tell what images ${what} lies above.`,
+        `Check that the file and its folder can be read on ${from}.`,
+      );
+    const base = disk.backing.find(({ path: image }) => !isShared(image));
+    if (base !== undefined)
+      return refuse(
+        'disk-base-not-shared',
+        `${what} is on shared storage, but its base ${base.path} is not on ${to}.`,
+        'Put the base on the shared storage too, or merge it into the disk.',
+      );
+    const shared: DiskPlan = { ...common, ...chainAt(disk, storage), how: 'shared', proof };
+    return namesAll(shared) ? shared : formatsUnknown();
+  }
+  if (proof.verdict === 'other-file') {
+    return refuse(
+      'disk-other-file',
+      `${what} is not the same file on ${from} and ${to}: ${proof.detail ?? ''}.`,
+      proof.remedy ??
+        'Put the file itself there in place of the link or mount that leads elsewhere, or let the ' +
+          'definition name the path that it leads to.',
+    );
+  }
+  if (proof.verdict === 'unknown' && proof.remedy !== undefined)
+    return refuse('disk-unseen', `${what} cannot be looked at: ${proof.detail ?? ''}.`, proof.remedy);
+  if (proof.verdict === 'unknown') {
+    return refuse(
+      'disk-sharing-unknown',
+      `Whether ${to} has the same storage as ${from} for ${what} cannot be told${proof.detail === undefined ? '' : `: ${proof.detail}`}.`,
+      'If you know that both hosts see this one storage, say so with --assume-shared.',
+    );
+  }
+  if (disk.type !== 'file')
+    return refuse(
+      'disk-not-copyable',
+      `${what} is a ${disk.type} disk that ${to} does not have, and only files can be copied.`,
+      `Make the disk visible on ${to}.`,
+    );
+  const why = storage.unseen?.get(path);
+  const unseen =
+    why === undefined
+      ? undefined
+      : refuse(
+          'target-unseen',
+          `What is at ${place} on ${to}, where ${what} would be copied to, cannot be seen: ${why}`,
+          `Repair that on ${to}, or choose another host.`,
+        );
+  // a floppy that may be written is a disk: libvirt moves no running guest whose disk is neither shared nor copied
+  if (disk.device === 'cdrom' || disk.readOnly) {
+    const removable = disk.device === 'cdrom' || disk.device === 'floppy';
+    if (wish.media === 'eject' && removable) return { ...common, how: 'eject' };
+    if (wish.media !== 'copy')
+      return refuse(
+        'disk-read-only-local',
+        `${what} is read-only and not on ${to}.`,
+        `Copy it with --copy-media${removable ? ', eject it with --eject-media' : ''}, or put the same file on storage both hosts share.`,
+      );
+    if (unseen !== undefined) return unseen;
+    const neededBytes = disk.fileBytes ?? disk.allocationBytes ?? 0;
+    const inTheWay = storage.volumes.get(path);
+    if (inTheWay === undefined) return { ...common, how: 'file', neededBytes };
+    const reason = notReplaceable(vm, inTheWay, storage.records.get(path));
+    if (reason === undefined) return { ...common, how: 'file', neededBytes, replaces: true };
+    return refuse(
+      'volume-exists',
+      `${to} has something at ${place} already, where ${what} would be copied to: ${reason}.`,
+      'If it is the same image, put both on shared storage; else delete it or move it ' +
+        `away${removable ? ', or eject the image with --eject-media' : ''}.`,
+    );
+  }
+  if (format === undefined || !formats.includes(format))
+    return refuse(
+      'disk-format',
+      `${what} has the format ${format ?? 'unknown'}; only raw and qcow2 are copied.`,
+      'Convert the disk, or put it on shared storage.',
+    );
+  if (disk.capacityBytes === undefined)
+    return refuse(
+      'disk-size-unknown',
+      `The size of ${what} cannot be read on ${from}.`,
+      'Check that the file is there.',
+    );
+  if (disk.chainUnknown === true)
+    return refuse(
+      'disk-chain-unknown',
+      `${from} does not tell what images ${what} lies above.`,
+      `Check that the file and its folder can be read on ${from}.`,
+    );
+  // nobody writes to it: byte for byte is faster, and keeps what is inside; a prepared volume has a format of its own
+  // to keep
+  if (hasParent(place))
+    return refuse(
+      'disk-path-parent',
+      `${what} has ".." in its path on ${to} (${place}), and where a link leads with that cannot be told.`,
+      'Write the path without ".." in its definition.',
+    );
+  if (disk.encryption !== undefined && disk.encryption.format !== 'luks')
+    return refuse(
+      'disk-encryption',
+      `${what} is encrypted as ${disk.encryption.format || 'nothing known'}; of encrypted disks only those with LUKS are copied.`,
+      'Convert the disk, or put it on shared storage.',
+    );
+  if (disk.encryption !== undefined && wish.useExistingVolumes === true)
+    return refuse(
+      'volume-encryption',
+      `${what} is encrypted; whether a volume that was prepared for it has the same key cannot be told.`,
+      'Omit --use-existing-volumes, and Ferry makes the volume.',
+    );
+  const image = format === 'qcow2' ? storage.images?.get(path)?.qcow2 : undefined;
+  const internal = disk.internal ?? ((image?.snapshots ?? 0) > 0 ? 'snapshots' : undefined);
+  const whole = format === 'qcow2' || disk.encryption !== undefined;
+  const asFile =
+    wish.cold &&
+    whole &&
+    disk.fileBytes !== undefined &&
+    wish.useExistingVolumes !== true &&
+    image?.dataFile !== true &&
+    (internal !== undefined || disk.backing.length === 0);
+  if (internal !== undefined && !asFile) {
+    return refuse(
+      `disk-internal-${internal}`,
+      `${what} has ${internal} inside its file, which a copy of its blocks would lose.`,
+      `Shut the VM down and move it cold, delete the ${internal}, or put the disk on shared storage.`,
+    );
+  }
+  // an encrypted volume is made without a base
+  const keepsChain =
+    disk.encryption === undefined &&
+    disk.backing.length > 0 &&
+    disk.backing[0]?.format !== undefined &&
+    disk.backing.every(({ path: image }) => isShared(image));
+  if (disk.backing.length > 0 && (asFile || (wish.externalSnapshots && !keepsChain))) {
+    return refuse(
+      'disk-external-snapshots',
+      `${what} has snapshots whose images (${disk.backing.map(({ path: image }) => image).join(', ')}) ` +
+        `are not on ${to}; a copy would join them into one.`,
+      'Merge or delete the snapshots, or put their images on shared storage.',
+    );
+  }
+  if (keepsChain && wish.useExistingVolumes === true) {
+    return refuse(
+      'volume-chain',
+      `${what} lies above ${disk.backing[0]?.path}, which ${to} has too, so only what is in the disk ` +
+        'itself would be copied; whether a volume that was prepared for that is empty cannot be told.',
+      'Omit --use-existing-volumes, and Ferry makes the volume.',
+    );
+  }
+  if (pool === undefined) return poolMissing();
+  if (!pool.active) return poolInactive(pool.name);
+  if (unseen !== undefined) return unseen;
+  const base = keepsChain ? disk.backing[0] : undefined;
+  const kept =
+    base?.format === undefined ? undefined : { path: placeOf(base.path, storage.places ?? []), format: base.format };
+  const sizes = {
+    capacityBytes: asFile ? Math.ceil((disk.fileBytes ?? 0) / sectorBytes) * sectorBytes : disk.capacityBytes,
+    allocationBytes: disk.allocationBytes ?? disk.capacityBytes,
+  };
+  const below = asFile || keepsChain ? [] : disk.backing;
+  const images = [{ path, format }, ...below].map((each): ImageFacts => {
+    const { allocationBytes = each.path === path ? sizes.allocationBytes : sizes.capacityBytes, qcow2 } =
+      storage.images?.get(each.path) ?? {};
+    return { allocationBytes, ...(qcow2 === undefined || each.format !== 'qcow2' ? {} : { qcow2 }) };
+  });
+  const neededBytes = asFile ? sizes.allocationBytes : spaceFor(images, sizes.capacityBytes);
+  const losses =
+    asFile || image === undefined || wish.useExistingVolumes === true
+      ? []
+      : lossesOf(image, wish.usualClusters !== true);
+  const asBlocks = asFile
+    ? {}
+    : {
+        ...(image === undefined ? {} : { layout: layoutOf(image) }),
+        ...(disk.encryption === undefined ? {} : { encryption: disk.encryption }),
+      };
+  const made = (existing: boolean, replaces: boolean): DiskPlan => ({
+    ...common,
+    ...sizes,
+    ...(kept === undefined ? joined(disk) : chainAt(disk, storage)),
+    neededBytes,
+    ...(losses.length === 0 ? {} : { losses }),
+    how: 'copy',
+    proof,
+    ...(asFile ? { asFile: true as const } : {}),
+    volume: {
+      pool: pool.name,
+      name: fileOf(place),
+      existing,
+      replaces,
+      ...(kept === undefined ? {} : { backing: kept }),
+      ...asBlocks,
+    },
+  });
+  if (!namesAll(made(false, false))) return formatsUnknown();
+  const there = storage.volumes.get(path);
+  if (there === undefined) {
+    return wish.useExistingVolumes === true
+      ? refuse(
+          'volume-missing',
+          `${to} has no volume ${place} prepared for ${what}.`,
+          `Make it, ${sizes.capacityBytes} bytes of ${format}, or leave --use-existing-volumes away.`,
+        )
+      : made(false, false);
+  }
+  if (wish.useExistingVolumes === true) {
+    if (there.format !== format)
+      return refuse(
+        'volume-format',
+        `The volume ${place} on ${to} is ${there.format}, ${what} is ${format}.`,
+        'Make the volume anew in the same format.',
+      );
+    if (there.backing !== undefined)
+      return refuse(
+        'volume-backing',
+        `The volume ${place} on ${to} lies above ${there.backing.path}, and ${what} is copied as one image.`,
+        'Make the volume anew without a backing file.',
+      );
+    if (there.capacityBytes !== sizes.capacityBytes)
+      return refuse(
+        'volume-size',
+        `The volume ${place} on ${to} has ${there.capacityBytes} bytes, ${what} has ${sizes.capacityBytes}.`,
+        'Make the volume anew with the same size.',
+      );
+    return made(true, false);
+  }
+  const stays = notReplaceable(vm, there, storage.records.get(path));
+  if (stays === undefined) return made(false, true);
+  return refuse(
+    'volume-exists',
+    `${to} has something at ${place} already, where ${what} would be copied to: ${stays}.`,
+    'Look what it is; delete it, move it away, or give --use-existing-volumes when it was prepared for this.',
+  );
+}
+
+/** A copy of the whole chain lies above nothing. */
+const joined = ({ backing }: DiskFacts): Pick<DiskPlan, 'chain'> => (backing.length === 0 ? {} : { chain: [] });
+
+/** Where maps put the images below a disk elsewhere, neither its file nor its definition names the right ones there. */
+function chainAt({ backing }: DiskFacts, { places = [] }: TargetStorage): Pick<DiskPlan, 'chain'> {
+  const there = backing.map((image) => ({ ...image, path: placeOf(image.path, places) }));
+  return there.every(({ path }, index) => path === backing[index]?.path) ? {} : { chain: there };
+}
+
+const namesAll = ({ chain = [] }: DiskPlan): boolean => chain.every(({ format }) => format !== undefined);
+
+/**
+ * Storage that libvirt may not know as shared, and that Ferry has proved to be or the operator has stated: libvirt is
+ * told to take it as such. That also
+ * silences its look at cache modes, so `cacheReasons` stands for it.
+ */
+export const vouchesFor = (disks: readonly DiskPlan[]): boolean =>
+  disks.some(({ how, proof }) => how === 'shared' && (proof?.method === 'marker' || proof?.method === 'operator'));
+
+const uncached: readonly string[] = ['none', 'directsync'];
+/** From 4.0 on QEMU drops what it remembers of a file when a guest arrives, which makes every cache mode safe. */
+const dropsCacheFrom = 4;
+
+/** Of a running guest: caches that would show the target old content. */
+export function cacheReasons(
+  vm: string,
+  disks: readonly DiskFacts[],
+  plan: readonly DiskPlan[],
+  hosts: readonly { readonly name: string; readonly qemuVersion?: string | undefined }[],
+): readonly Reason[] {
+  const old = hosts.find(({ qemuVersion }) => Number(qemuVersion?.split('.')[0] ?? dropsCacheFrom) < dropsCacheFrom);
+  if (old === undefined) return [];
+  const cached = disks.filter(
+    ({ target, cache, readOnly }) =>
+      !readOnly && !uncached.includes(cache ?? '') && vouchesFor(plan.filter((each) => each.target === target)),
+  );
+  return cached.map(({ target, cache = 'writeback' }) => ({
+    code: 'disk-cache',
+    host: old.name,
+    message:
+      `${vm}'s disk ${target} is cached (${cache}), and QEMU ${old.qemuVersion ?? ''} on ${old.name} ` +
+      'cannot drop the cache when the guest moves: it could read old data on shared storage.',
+    remedy: "Set cache='none' for the disk, or move the VM shut off.",
+  }));
+}
+
+function proofOf(disk: DiskFacts, storage: TargetStorage, wish: StorageWish): SharingProof {
+  if (disk.identity !== undefined) return { verdict: 'shared', method: 'identity', at: 0, detail: disk.identity };
+  const found = storage.sharing.get(disk.source ?? '') ?? { verdict: 'unknown', method: 'none', at: 0 };
+  return found.verdict === 'unknown' && wish.assumeShared === true
+    ? { ...found, verdict: 'shared', method: 'operator' }
+    : found;
+}
+
+/** A volume that holds no more than this was never written by a copy. */
+const untouchedBytes = 1_048_576;
+
+/** What is there was made for the copy that the record speaks of. */
+export const isMadeBy = (
+  record: Pick<VolumeRecord, 'made' | 'what'>,
+  there: { readonly allocationBytes: number },
+): boolean => record.made === true || there.allocationBytes <= (record.what === undefined ? untouchedBytes : 0);
+
+/** Why a volume that is in the way must stay; undefined when Ferry's own record proves it stale. */
+export function notReplaceable(
+  vm: { readonly uuid: VmUuid },
+  there: Pick<VolumeFacts, 'modified' | 'allocationBytes'>,
+  record: VolumeRecord | undefined,
+): string | undefined {
+  if (record === undefined) return 'Ferry has no record of it';
+  if (record.vm.uuid !== vm.uuid) return `it belongs to ${record.vm.name}`;
+  if (record.role === 'target') return isMadeBy(record, there) ? undefined : 'it was not made by Ferry';
+  if (!isUntouched(record, there)) return `it was changed after migration ${record.migration} left it`;
+  return undefined;
+}

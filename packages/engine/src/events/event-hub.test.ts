@@ -1,0 +1,91 @@
+/** Events of a large fleet: a reader that keeps up misses nothing, and one that does not goes on from the journal. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createEventHub } from './event-hub.ts';
+import type { EngineEvent, NumberedEvent } from '../facade.ts';
+import { countingClock, silentLog } from '../fake/fleet.ts';
+import { memoryStores } from '../fake/stores.ts';
+
+const many = 16_384;
+const removed = (index: number): EngineEvent => ({ type: 'vm-removed', uuid: String(index), name: `vm${index}` });
+const uuidOf = ({ event }: NumberedEvent): string => (event.type === 'vm-removed' ? event.uuid : event.type);
+const all = Array.from({ length: many }, (_, index) => String(index));
+
+async function take(
+  events: AsyncIterable<NumberedEvent>,
+  count: number,
+  pause?: () => Promise<void>,
+): Promise<readonly NumberedEvent[]> {
+  const seen: NumberedEvent[] = [];
+  for await (const event of events) {
+    if (seen.push(event) === count) break;
+    await pause?.();
+  }
+  return seen;
+}
+
+test(
+  'a host with as many VMs as libvirt takes is told to each reader, in order, without a reset',
+  { timeout: 60_000 },
+  async () => {
+    using clock = countingClock();
+    const batches: number[] = [];
+    const { journal } = memoryStores();
+    const hub = createEventHub(
+      { ...journal, append: (entries) => (batches.push(entries.length), journal.append(entries)) },
+      clock,
+      silentLog,
+    );
+    const { signal } = new AbortController();
+    // one that reads as it comes, and one that has read nothing when all is told
+    const fast = take(hub.subscribe(undefined, signal), many);
+    const late = hub.subscribe(undefined, signal)[Symbol.asyncIterator]();
+    const first = late.next();
+    await Promise.resolve();
+    for (let index = 0; index < many; index += 1) hub.publish(removed(index));
+    await hub.flush();
+    assert.deepEqual((await fast).map(uuidOf), all);
+    const seen = [(await first).value as NumberedEvent];
+    while (seen.length < many) seen.push((await late.next()).value as NumberedEvent);
+    assert.deepEqual(seen.map(uuidOf), all);
+    assert.ok(Math.max(...batches) <= 128, 'others have their turns while much is written');
+    hub.publish(removed(-1));
+    assert.equal(uuidOf((await late.next()).value as NumberedEvent), '-1', 'it goes on');
+  },
+);
+
+test('progress that nobody took is passed over; where nothing else was dropped, the reader looks itself', async () => {
+  using clock = countingClock();
+  const hub = createEventHub(memoryStores().journal, clock, silentLog);
+  const reader = hub.subscribe(undefined, new AbortController().signal)[Symbol.asyncIterator]();
+  const first = reader.next();
+  await Promise.resolve();
+  for (let index = 0; index < 10_000; index += 1) hub.publish(removed(index), { keep: false });
+  const seen = [(await first).value as NumberedEvent, (await reader.next()).value as NumberedEvent].map(uuidOf);
+  assert.ok(seen.includes('reset'), seen.join());
+});
+
+test('a reader that missed what is no longer kept is told so, once', async () => {
+  using clock = countingClock();
+  const { journal } = memoryStores();
+  let pruned = false;
+  const hub = createEventHub(
+    {
+      ...journal,
+      bounds: async () => (pruned ? { first: 9_990, last: 10_000 } : await journal.bounds()),
+      read: async (query) => (await journal.read(query)).filter(({ seq }) => !pruned || seq >= 9_990),
+    },
+    clock,
+    silentLog,
+  );
+  const reader = hub.subscribe(undefined, new AbortController().signal)[Symbol.asyncIterator]();
+  const first = reader.next();
+  await Promise.resolve();
+  for (let index = 0; index < 10_000; index += 1) hub.publish(removed(index));
+  await hub.flush();
+  pruned = true;
+  hub.publish(removed(-1));
+  const seen: string[] = [uuidOf((await first).value as NumberedEvent)];
+  while (seen.at(-1) !== '-1') seen.push(uuidOf((await reader.next()).value as NumberedEvent));
+  assert.equal(seen.filter((each) => each === 'reset').length, 1, seen.slice(0, 5).join());
+});

@@ -1,0 +1,110 @@
+/**
+ * Hands events to every reader and keeps the ones worth replaying in the journal. Kept events get their number when
+ * the journal has them, in order; progress between two phases is passed on without a number.
+ */
+import type { EngineEvent, NumberedEvent } from '../facade.ts';
+import type { Clock, Journal, Log } from '../ports/ports.ts';
+import { boundedQueue, type Queue } from './bounded-queue.ts';
+
+/** What waits for a reader is shared by all of them. */
+const readerLimit = 4_096;
+const replayPage = 500;
+/** Events that are written to the journal in one go. */
+const writtenAtOnce = 128;
+
+/** Stands in a reader's queue for what was dropped: it goes on from the journal, after this number. */
+interface Missed {
+  readonly missedAfter: number;
+}
+
+export interface EventHub {
+  publish(event: EngineEvent, options?: { readonly keep?: boolean }): void;
+  subscribe(afterSeq: number | undefined, signal: AbortSignal): AsyncIterable<NumberedEvent>;
+  /** Resolves when everything published so far is in the journal. */
+  flush(): Promise<void>;
+}
+
+export function createEventHub(journal: Journal, clock: Clock, log: Log): EventHub {
+  const readers = new Set<Queue<NumberedEvent | Missed>>();
+  let pending: Omit<NumberedEvent, 'seq'>[] = [];
+  let writing: Promise<void> | undefined;
+
+  const deliver = (event: NumberedEvent): void => {
+    for (const reader of readers) reader.push(event);
+  };
+
+  const write = async (): Promise<void> => {
+    await Promise.resolve();
+    while (pending.length > 0) {
+      const batch = pending.slice(0, writtenAtOnce);
+      pending = pending.slice(writtenAtOnce);
+      try {
+        const last = await journal.append(
+          batch.map(({ at, event }) => ({ at, kind: 'event', subject: event.type, data: event })),
+        );
+        batch.forEach((each, index) => deliver({ ...each, seq: last - batch.length + 1 + index }));
+      } catch (error) {
+        log.error({ err: error }, 'events could not be written to the journal');
+        for (const each of batch) deliver(each);
+      }
+    }
+    writing = undefined;
+  };
+
+  /** What is kept after this number; its result is the number of the last. */
+  async function* fromJournal(afterSeq: number): AsyncGenerator<NumberedEvent, number> {
+    const { first, last } = await journal.bounds();
+    let seq = afterSeq;
+    if (afterSeq > last || (first > 0 && afterSeq < first - 1)) {
+      yield { at: clock.now(), event: { type: 'reset' } };
+      seq = last;
+    }
+    for (;;) {
+      const page = await journal.read({ kind: 'event', afterSeq: seq, limit: replayPage });
+      for (const { seq: number, at, data } of page) {
+        seq = number;
+        yield { seq, at, event: data as EngineEvent };
+      }
+      if (page.length < replayPage) return seq;
+    }
+  }
+
+  /** Progress is not kept and soon replaced; where nothing dropped has a number, the reader has to look itself. */
+  const missed = (dropped: readonly (NumberedEvent | Missed)[]): NumberedEvent | Missed => {
+    for (const each of dropped) {
+      if ('missedAfter' in each) return each;
+      if (each.seq !== undefined) return { missedAfter: each.seq - 1 };
+    }
+    return { at: clock.now(), event: { type: 'reset' } };
+  };
+
+  return {
+    publish(event, { keep = true } = {}) {
+      const numbered = { at: clock.now(), event };
+      if (!keep) return deliver(numbered);
+      pending.push(numbered);
+      writing ??= write();
+    },
+    async *subscribe(afterSeq, signal) {
+      const reader = boundedQueue<NumberedEvent | Missed>(readerLimit, missed, signal);
+      readers.add(reader);
+      try {
+        let seq = afterSeq === undefined ? 0 : yield* fromJournal(afterSeq);
+        for await (const each of reader) {
+          if ('missedAfter' in each) seq = yield* fromJournal(Math.max(seq, each.missedAfter));
+          else if (each.seq === undefined) yield each;
+          else if (each.seq > seq) {
+            ({ seq } = each);
+            yield each;
+          }
+        }
+      } finally {
+        readers.delete(reader);
+        reader.end();
+      }
+    },
+    flush: async () => {
+      await writing;
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * Hosts that a migration leads to by their URI without their being of the fleet: followed like others, and forgotten
+ * when
+ * no migration needs them any more.
+ */
+import { outsideCluster, type HostView, type Migration } from '@ferry/core';
+import type { Clock } from '../ports/ports.ts';
+import type { FoundHost, Roster } from './hosts.ts';
+
+export interface OutsideDeps {
+  readonly roster: Pick<Roster, 'reach' | 'enrol' | 'hosts' | 'remove'>;
+  readonly clock: Pick<Clock, 'randomText'>;
+  /** Migrations that have not ended. */
+  readonly active: () => readonly Migration[];
+}
+
+export interface OutsideHosts {
+  /** The host stays known while `use` runs, and after that as long as a migration takes part in it. */
+  with<T>(
+    uri: string,
+    signal: AbortSignal,
+    use: (target: { readonly to: string; readonly toCluster: string }) => Promise<T>,
+  ): Promise<T>;
+  /** Forgets those that no migration needs. */
+  forget(): Promise<void>;
+}
+
+export function outsideHosts({ roster, clock, active }: OutsideDeps): OutsideHosts {
+  /** Between a host and the migration to it nothing is forgotten. */
+  let entering = 0;
+  const forgetUnused = async (): Promise<void> => {
+    if (entering > 0) return;
+    const used = new Set(
+      active().flatMap(({ to, from, request }): readonly (string | undefined)[] => [to?.id, from.id, request.to]),
+    );
+    for (const { host } of roster.hosts())
+      if (host.outside === true && !used.has(host.id) && !used.has(host.name)) await roster.remove(host.id);
+  };
+  const enrol = (uri: string, found: FoundHost, signal: AbortSignal): Promise<HostView> => {
+    const { hostname } = found.facts;
+    const name = roster.hosts().some((each) => each.host.name === hostname)
+      ? `${hostname}-${clock.randomText(4)}`
+      : hostname;
+    return roster.enrol(uri, found, { name, cluster: outsideCluster, outside: true }, signal);
+  };
+  return {
+    async with(uri, signal, use) {
+      entering += 1;
+      try {
+        const found = await roster.reach(uri, signal);
+        const { host } = 'known' in found ? found.known : await enrol(uri, found, signal);
+        return await use({ to: host.name, toCluster: host.cluster });
+      } finally {
+        entering -= 1;
+        await forgetUnused();
+      }
+    },
+    forget: forgetUnused,
+  };
+}

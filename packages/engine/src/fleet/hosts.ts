@@ -1,0 +1,305 @@
+/**
+ * The hosts that Ferry knows, each with its follower: added, changed, removed, and found again after a restart. A
+ * host is known once: an entry of its
+ * own tells which machine it is, however it is reached.
+ */
+import {
+  defaultCluster,
+  FerryError,
+  hostId,
+  isHostName,
+  isInNetwork,
+  machineTaken,
+  resolve,
+  type Host,
+  type HostFacts,
+  type HostId,
+  type HostView,
+  type Migration,
+  type VmUuid,
+} from '@ferry/core';
+import { changeIntent } from '../state/change-intent.ts';
+import type { ClusterStore } from '../settings/clusters.ts';
+import type { HostSettings } from '../facade.ts';
+import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
+import type { Clock, HostLink, Hypervisor, Log, Stores } from '../ports/ports.ts';
+
+const hostPrefix = 'hosts/';
+const machinePrefix = 'machines/';
+const connectPatienceMs = 5_000;
+/** A host with thousands of VMs takes this long to read; it is added when they are known. */
+const addPatienceMs = 300_000;
+/** What a host may take to say which machine it is. */
+const reachPatienceMs = 20_000;
+
+export interface RosterDeps {
+  readonly hypervisor: Hypervisor;
+  readonly stores: Pick<Stores, 'intents' | 'inventory'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly clusters: Pick<ClusterStore, 'all'>;
+  /** Migrations that have not ended. */
+  readonly active: () => readonly Migration[];
+  readonly events: RosterEvents;
+}
+
+export interface RosterEvents extends Pick<FollowerEvents, 'instancesChanged' | 'switching'> {
+  /** The host's own state, facts or settings changed. */
+  changed(host: HostView): void;
+  removed(host: Host): void;
+  /** See FollowerEvents. */
+  domainTouched(host: HostId, uuid: VmUuid): void;
+}
+
+/** A host that answers and is not known yet. */
+export interface FoundHost {
+  readonly link: HostLink;
+  readonly facts: HostFacts;
+}
+
+export interface Roster {
+  followers(): Iterable<HostFollower>;
+  follower(id: string): HostFollower | undefined;
+  /** Throws FerryError `host-unknown`. */
+  followerOf(id: string): HostFollower;
+  /** The open connection; throws FerryError `host-unknown`, `host-unreachable`. */
+  linkOf(id: string): HostLink;
+  members(): readonly Host[];
+  /** By name. */
+  hosts(): readonly HostView[];
+  host(ref: string): HostView;
+  /** The id itself, of a host that is not known any more. */
+  nameOf(id: string): string;
+  /** Follows the stored hosts, and waits a little until they have answered. */
+  /** Follows the stored hosts, and waits a little for their first answers, until the signal aborts. */
+  open(signal: AbortSignal): Promise<void>;
+  /** The host at this URI and its open connection; one that is known already comes without. */
+  reach(
+    uri: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly known: HostView; readonly answers?: HostFacts } | FoundHost>;
+  /** Stores the host and begins to follow it. The connection is closed when that fails. */
+  enrol(
+    uri: string,
+    found: FoundHost,
+    settings: HostSettings & { readonly name?: string; readonly outside?: true },
+    signal: AbortSignal,
+  ): Promise<HostView>;
+  add(request: HostSettings & { readonly uri: string; readonly name?: string }, signal: AbortSignal): Promise<HostView>;
+  change(ref: string, settings: HostSettings): Promise<HostView>;
+  remove(ref: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function createRoster({
+  hypervisor,
+  stores: { intents, inventory },
+  clock,
+  log,
+  clusters,
+  active,
+  events,
+}: RosterDeps): Roster {
+  const followers = new Map<string, HostFollower>();
+  const all = (): readonly HostFollower[] => [...followers.values()];
+  const hosts = (): readonly HostView[] =>
+    all()
+      .map((each) => each.view())
+      .sort((a, b) => (a.host.name < b.host.name ? -1 : 1));
+  const host = (ref: string): HostView =>
+    resolve(hosts(), ref, {
+      kind: 'host',
+      id: (view) => view.host.id,
+      name: (view) => view.host.name,
+      describe: (view) => view.host.name,
+    });
+  const followerOf = (id: string): HostFollower => {
+    const follower = followers.get(id);
+    if (follower === undefined) throw new FerryError('host-unknown', `There is no host with the id ${id}.`);
+    return follower;
+  };
+
+  /** An address that was just given has to be in the migration network. */
+  const fitsItsCluster = (changed: Host, { migrationAddress }: HostSettings): void => {
+    const network = clusters.all([changed]).get(changed.cluster)?.migrationNetwork;
+    if (
+      migrationAddress === undefined ||
+      migrationAddress === '' ||
+      network === undefined ||
+      isInNetwork(migrationAddress, network)
+    )
+      return;
+    throw new FerryError(
+      'request-invalid',
+      `${migrationAddress} is not in ${network}, the migration network of the cluster ${changed.cluster}.`,
+    );
+  };
+
+  const follow = (added: Host, link?: HostLink, cached?: Parameters<typeof followHost>[2]): void => {
+    const follower = followHost(added, link, cached, {
+      hypervisor,
+      clock,
+      log,
+      hosts: () => all().map((each) => each.host()),
+      events: {
+        changed: () => events.changed(follower.view()),
+        instancesChanged: () => events.instancesChanged(),
+        domainTouched: (uuid) => events.domainTouched(added.id, uuid),
+        switching: (uuid, what) => events.switching(uuid, what),
+      },
+    });
+    followers.set(added.id, follower);
+  };
+
+  /** Waits a little for the first answer of each, so that what follows meets a fleet that is known. */
+  const connected = async (
+    each: readonly HostFollower[],
+    signal: AbortSignal,
+    patienceMs = connectPatienceMs,
+  ): Promise<void> => {
+    const deadline = clock.now() + patienceMs;
+    while (clock.now() < deadline && each.some((follower) => follower.view().state === 'connecting'))
+      await clock.sleep(10, signal);
+  };
+
+  const reach: Roster['reach'] = async (uri, signal) => {
+    const byUri = hosts().find((each) => each.host.uri === uri);
+    if (byUri !== undefined) return { known: byUri };
+    const link = await hypervisor.connect(uri, signal);
+    try {
+      const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(
+        AbortSignal.any([signal, AbortSignal.timeout(reachPatienceMs)]),
+      );
+      const known = hosts().find((each) => each.host.machineUuid === facts.machineUuid);
+      if (known === undefined) return { link, facts };
+      await link.close();
+      return { known, answers: facts };
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+  };
+
+  const enrol: Roster['enrol'] = async (
+    uri,
+    { link, facts },
+    { name = facts.hostname, cluster = defaultCluster, migrationAddress = '', outside },
+    signal,
+  ) => {
+    try {
+      const added: Host = {
+        id: hostId(`h${clock.randomText(9)}`),
+        name,
+        uri,
+        cluster,
+        ...(migrationAddress === '' ? {} : { migrationAddress }),
+        machineUuid: facts.machineUuid,
+        addedAt: clock.now(),
+        ...(outside === undefined ? {} : { outside }),
+      };
+      if (!isHostName(name))
+        throw new FerryError(
+          'host-name-invalid',
+          `The machine at ${uri} calls itself "${name.slice(0, 63)}", which is no name for a host.`,
+        );
+      fitsItsCluster(added, { migrationAddress });
+      if (hosts().some((each) => each.host.name === added.name))
+        throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
+      const written = await intents.commit([
+        { op: 'put', key: machinePrefix + added.machineUuid, value: added.id, ifRevision: 0 },
+        { op: 'put', key: hostPrefix + added.id, value: added, ifRevision: 0 },
+      ]);
+      if ('conflict' in written)
+        throw new FerryError(
+          'host-duplicate',
+          `${uri} leads to a machine that was just added (machine UUID ${added.machineUuid}).`,
+        );
+      follow(added, link);
+      await connected([followerOf(added.id)], signal, addPatienceMs);
+      return followerOf(added.id).view();
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+  };
+
+  return {
+    followers: () => followers.values(),
+    follower: (id) => followers.get(id),
+    followerOf,
+    linkOf: (id) => followerOf(id).link(),
+    members: () => all().map((each) => each.host()),
+    hosts,
+    host,
+    nameOf: (id) => followers.get(id)?.host().name ?? id,
+    async open(signal) {
+      const cached = await inventory.load();
+      for (const { value } of await intents.list(hostPrefix)) {
+        // stored by a version that knew no clusters
+        const stored = { cluster: defaultCluster, ...(value as Omit<Host, 'cluster'>) };
+        follow(stored, undefined, cached.get(stored.id));
+      }
+      await connected(all(), signal).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
+    },
+    reach,
+    enrol,
+    async add({ uri, name, ...settings }, signal) {
+      const found = await reach(uri, signal);
+      if ('known' in found)
+        throw new FerryError(
+          'host-duplicate',
+          found.answers === undefined
+            ? `${found.known.host.name} was added as ${uri} already.`
+            : machineTaken(uri, found.answers, found.known.host),
+        );
+      return enrol(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal);
+    },
+    async change(ref, settings) {
+      let changed = host(ref).host;
+      await changeIntent<Host>(intents, hostPrefix + changed.id, (stored) => {
+        // it was removed meanwhile
+        if (stored === undefined) throw new FerryError('host-unknown', `There is no host "${ref}".`);
+        // stored by a version that knew no clusters
+        const { migrationAddress: before, ...rest }: Host = {
+          ...stored,
+          cluster: (stored as Partial<Host>).cluster ?? defaultCluster,
+        };
+        const migrationAddress = settings.migrationAddress ?? before;
+        changed = {
+          ...rest,
+          cluster: settings.cluster ?? rest.cluster,
+          ...(migrationAddress === undefined || migrationAddress === '' ? {} : { migrationAddress }),
+        };
+        fitsItsCluster(changed, settings);
+        return changed;
+      });
+      const follower = followerOf(changed.id);
+      follower.change(changed);
+      events.changed(follower.view());
+      return follower.view();
+    },
+    async remove(ref) {
+      const { host: removed } = host(ref);
+      const busy = active().filter(({ from, to }) => from.id === removed.id || to?.id === removed.id);
+      if (busy.length > 0)
+        throw new FerryError(
+          'host-in-use',
+          `${removed.name} takes part in ${busy.length} running migration(s): ${busy.map(({ id }) => id).join(', ')}.`,
+        );
+      await intents.commit([
+        { op: 'delete', key: hostPrefix + removed.id },
+        { op: 'delete', key: machinePrefix + removed.machineUuid },
+      ]);
+      const follower = followerOf(removed.id);
+      followers.delete(removed.id);
+      await follower.stop();
+      await inventory.remove(removed.id);
+      events.removed(removed);
+    },
+    async stop() {
+      await Promise.all(all().map((each) => each.stop()));
+    },
+  };
+}

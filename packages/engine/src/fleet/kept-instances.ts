@@ -1,0 +1,63 @@
+/**
+ * What Ferry remembers of instances beyond what libvirt says: definitions kept on purpose (parked), and guests that
+ * arrived paused and must be resumed before they are moved again. Stored as intents; forgotten when the host shows that
+ * it no longer holds.
+ */
+import { parkedKey, type HostId, type Instance, type Vm, type VmUuid } from '@ferry/core';
+import type { Clock, IntentStore } from '../ports/ports.ts';
+
+const parkedPrefix = 'parked/';
+const arrivedPrefix = 'arrived-paused/';
+
+/** What a migration has remembered of them. */
+export interface KeptInstances {
+  /** A definition that is kept on purpose and is not the VM. */
+  park(vm: VmUuid, hostId: string): Promise<void>;
+  unpark(vm: VmUuid, hostId: string): Promise<void>;
+  isParked(vm: VmUuid, hostId: string): boolean;
+  /** It arrived paused, with storage that makes a second move before a resume dangerous. */
+  arrivedPaused(vm: VmUuid, hostId: string): Promise<void>;
+}
+
+export interface KeptInstanceStore extends KeptInstances {
+  /** `parkedKey`s. */
+  parked(): ReadonlySet<string>;
+  hasArrivedPaused(vm: Vm): boolean;
+  /** What a host reports now: an active instance is not parked, one that is not paused has been resumed. */
+  seen(host: HostId, instances: readonly Instance[]): Promise<void>;
+}
+
+export async function openKeptInstances(intents: IntentStore, clock: Clock): Promise<KeptInstanceStore> {
+  const load = async (prefix: string) =>
+    new Set((await intents.list(prefix)).map(({ key }) => key.slice(prefix.length)));
+  const parked = await load(parkedPrefix);
+  const arrived = await load(arrivedPrefix);
+  const add = async (set: Set<string>, prefix: string, key: string): Promise<void> => {
+    await intents.commit([{ op: 'put', key: prefix + key, value: { at: clock.now() } }]);
+    set.add(key);
+  };
+  const remove = async (set: Set<string>, prefix: string, key: string): Promise<void> => {
+    if (!set.delete(key)) return;
+    await intents.commit([{ op: 'delete', key: prefix + key }]);
+  };
+  const key = (vm: VmUuid, host: string): string => parkedKey(vm, host as HostId);
+  return {
+    parked: () => parked,
+    hasArrivedPaused: ({ uuid, hostId, state }) => state === 'paused' && arrived.has(key(uuid, hostId)),
+    isParked: (vm, host) => parked.has(key(vm, host)),
+    park: (vm, host) => add(parked, parkedPrefix, key(vm, host)),
+    unpark: (vm, host) => remove(parked, parkedPrefix, key(vm, host)),
+    arrivedPaused: (vm, host) => add(arrived, arrivedPrefix, key(vm, host)),
+    async seen(host, instances) {
+      if (parked.size === 0 && arrived.size === 0) return;
+      const states = new Map(instances.map(({ uuid, state }) => [uuid as string, state]));
+      const here = (set: Set<string>) =>
+        [...set]
+          .filter((each) => each.endsWith(`/${host}`))
+          .map((each) => ({ each, state: states.get(each.slice(0, each.indexOf('/'))) }));
+      for (const { each, state } of here(parked))
+        if (state !== 'shut-off' && state !== 'crashed') await remove(parked, parkedPrefix, each);
+      for (const { each, state } of here(arrived)) if (state !== 'paused') await remove(arrived, arrivedPrefix, each);
+    },
+  };
+}

@@ -1,0 +1,238 @@
+/**
+ * What a move copies as files, or leaves to libvirt to write on the target: images that nobody writes, UEFI
+ * variables, TPM state, saved memory. It
+ * writes only where nothing is, or where a stale copy of the VM's own was planned to go and still is one; and takes
+ * back only what it recorded.
+ */
+import {
+  FerryError,
+  heldBy,
+  isMadeBy,
+  isOwnState,
+  notReplaceable,
+  otherUsers,
+  type HostUses,
+  type Migration,
+  type StatePlace,
+  type VolumeRecord,
+} from '@ferry/core';
+import type { Clock, FileFacts, Log } from '../../ports/ports.ts';
+import type { Records } from '../../state/ownership.ts';
+import type { Side } from './volumes.ts';
+
+interface Carried {
+  readonly from: string;
+  readonly to: string;
+  readonly what: 'media' | 'state';
+  /** What is to go first. */
+  readonly replaces: StatePlace['what'] | 'media' | undefined;
+}
+
+export interface CarriedFiles {
+  /**
+   * Copies the images that the plan names, and makes room for what libvirt writes or must not find. Rejects with
+   * FerryError.
+   */
+  bring(migration: Migration, from: Side, to: Side, signal: AbortSignal): Promise<void>;
+  /** The same for the state of a VM that is shut off. */
+  bringState(migration: Migration, from: Side, to: Side, signal: AbortSignal): Promise<void>;
+  /** Deletes what was made for this migration. Nothing of the VM may be active on the target. */
+  takeBack(migration: Migration, to: Side, signal: AbortSignal): Promise<void>;
+  /** After a verified move: what is on the target is the VM's own, what stays on the source is recorded. */
+  settle(migration: Migration, from: Side, to: Side, signal: AbortSignal): Promise<void>;
+}
+
+const mediaOf = ({ plan }: Migration): readonly Carried[] =>
+  (plan?.disks ?? []).flatMap(({ how, path, targetPath, replaces }) =>
+    how === 'file' && path !== undefined
+      ? [
+          {
+            from: path,
+            to: targetPath ?? path,
+            what: 'media' as const,
+            replaces: replaces === true ? ('media' as const) : undefined,
+          },
+        ]
+      : [],
+  );
+const stateOf = (migration: Migration, which: 'stateFiles' | 'guestFiles'): readonly Carried[] =>
+  (migration.plan?.[which] ?? []).map((path) => ({
+    from: path,
+    to: path,
+    what: 'state' as const,
+    replaces: migration.plan?.replaces?.find((stale) => stale.path === path)?.what,
+  }));
+const allOf = (migration: Migration): readonly Carried[] => [
+  ...mediaOf(migration),
+  ...stateOf(migration, 'stateFiles'),
+  ...stateOf(migration, 'guestFiles'),
+];
+
+export function createCarriedFiles({
+  records,
+  clock,
+  log,
+}: {
+  readonly records: Records;
+  readonly clock: Clock;
+  readonly log: Log;
+}): CarriedFiles {
+  const recordFor = (
+    migration: Migration,
+    at: Side,
+    path: string,
+    what: Carried['what'],
+    role: VolumeRecord['role'],
+    sizeBytes: number,
+  ): VolumeRecord => ({
+    host: at.id,
+    hostName: at.name,
+    machine: at.machine,
+    path,
+    pool: '',
+    name: path.slice(path.lastIndexOf('/') + 1),
+    what,
+    vm: migration.vm,
+    migration: migration.id,
+    at: clock.now(),
+    role,
+    capacityBytes: sizeBytes,
+  });
+
+  /** Nothing is at the path when this resolves, or what this migration made there. */
+  const makeRoom = async (
+    migration: Migration,
+    { to: path, replaces }: Pick<Carried, 'to' | 'replaces'>,
+    to: Side,
+    uses: HostUses,
+    signal: AbortSignal,
+  ): Promise<VolumeRecord | undefined> => {
+    const [there, record] = await Promise.all([to.files.look(path, signal), records.at(to, path)]);
+    const inTheWay = (why: string) => new FerryError('volume-exists', `${path} on ${to.name} is in the way: ${why}.`);
+    const users = otherUsers(uses, path, migration.vm.uuid);
+    if (users.length > 0) throw inTheWay(`it is ${users.join(', ')}`);
+    if (
+      record?.migration === migration.id &&
+      record.role === 'target' &&
+      (there === undefined || isMadeBy(record, there))
+    )
+      return record;
+    if (there === undefined) return undefined;
+    if (replaces === undefined) throw inTheWay('it was made since the move was planned');
+    const held = heldBy(uses, path, migration.vm.uuid);
+    if (held !== undefined) throw inTheWay(`it is ${held}`);
+    const isOwn =
+      replaces === 'media'
+        ? notReplaceable(migration.vm, there, record) === undefined
+        : isOwnState(
+            migration.vm,
+            { path, what: replaces },
+            { ...there, ...(record === undefined ? {} : { record }) },
+            uses,
+          );
+    if (!isOwn) throw inTheWay('it was changed since the move was planned');
+    await to.files.remove(path, signal);
+    return undefined;
+  };
+
+  const copy = async (
+    migration: Migration,
+    file: Carried,
+    from: Side,
+    to: Side,
+    uses: HostUses,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const here = await from.files.look(file.from, signal);
+    if (here === undefined) throw new FerryError('volume-failed', `${file.from} is no longer on ${from.name}.`);
+    const mine = await makeRoom(migration, file, to, uses, signal);
+    // a copy that was cut short begins anew
+    if (mine !== undefined) await to.files.remove(file.to, signal);
+    const record = recordFor(migration, to, file.to, file.what, 'target', here.sizeBytes);
+    await records.put(record);
+    try {
+      await to.files.create({ ...here, path: file.to }, signal);
+    } catch (error) {
+      // not ours: somebody was faster, and what is not ours is not taken back
+      if (error instanceof FerryError && error.code === 'volume-exists') await records.drop(record);
+      throw error;
+    }
+    await records.put({ ...record, made: true });
+    await to.files.fill(file.to, from.files.read(file.from, signal), signal);
+    const arrived = await to.files.look(file.to, signal);
+    if (arrived?.sizeBytes !== here.sizeBytes)
+      throw new FerryError('volume-failed', `${file.from} did not arrive whole on ${to.name}.`);
+  };
+
+  const seen = async (side: Side, path: string, signal: AbortSignal): Promise<FileFacts | 'unseen' | undefined> => {
+    try {
+      return await side.files.look(path, signal);
+    } catch (error) {
+      if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
+      log.warn({ err: error, host: side.name, path }, 'it cannot be seen whether something is left');
+      return 'unseen';
+    }
+  };
+
+  return {
+    async bring(migration, from, to, signal) {
+      const [media, room] = [mediaOf(migration), stateOf(migration, 'guestFiles')];
+      const stale = (migration.plan?.replaces ?? []).filter(
+        ({ path }) => !allOf(migration).some((file) => file.to === path),
+      );
+      if (media.length + room.length + stale.length === 0) return;
+      const uses = await to.uses(signal);
+      for (const { path, what } of stale) await makeRoom(migration, { to: path, replaces: what }, to, uses, signal);
+      for (const file of media) await copy(migration, file, from, to, uses, signal);
+      for (const file of room) {
+        await makeRoom(migration, file, to, uses, signal);
+        // nothing was there, so what will be is libvirt's for this VM
+        await records.put({ ...recordFor(migration, to, file.to, 'state', 'target', 0), made: true });
+      }
+    },
+
+    async bringState(migration, from, to, signal) {
+      const files = stateOf(migration, 'stateFiles');
+      if (files.length === 0) return;
+      const uses = await to.uses(signal);
+      for (const file of files) await copy(migration, file, from, to, uses, signal);
+    },
+
+    async takeBack(migration, to, signal) {
+      let uses: HostUses | undefined;
+      for (const { to: path } of allOf(migration)) {
+        const record = await records.at(to, path);
+        if (record === undefined || record.migration !== migration.id || record.role !== 'target') continue;
+        const there = await to.files.look(path, signal);
+        uses ??= await to.uses(signal);
+        const users = there === undefined ? [] : otherUsers(uses, path, migration.vm.uuid);
+        if (users.length > 0)
+          log.warn(
+            { migration: migration.id, host: to.name, path },
+            `what was made there stays: it is ${users.join(', ')}`,
+          );
+        else if (there !== undefined && isMadeBy(record, there)) await to.files.remove(path, signal);
+        await records.drop(record);
+      }
+    },
+
+    async settle(migration, from, to, signal) {
+      for (const { from: path, to: place, what } of allOf(migration)) {
+        const record = await records.at(to, place);
+        if (record?.migration === migration.id) await records.drop(record);
+        const left = await seen(from, path, signal);
+        if (left === undefined) continue;
+        const leftover = recordFor(migration, from, path, what, 'source', left === 'unseen' ? 0 : left.sizeBytes);
+        await records.put(
+          left === 'unseen'
+            ? leftover
+            : {
+                ...leftover,
+                allocationBytes: left.allocationBytes,
+                ...(left.modified === undefined ? {} : { modified: left.modified }),
+              },
+        );
+      }
+    },
+  };
+}

@@ -1,0 +1,173 @@
+/**
+ * Moves the definition of a VM that is shut off: puts it on the target, then takes it from the source, and takes it
+ * back
+ * when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at any
+ * point.
+ */
+import { FerryError, type InstanceView, type Migration } from '@ferry/core';
+import type { HostLink, Log } from '../../ports/ports.ts';
+
+export interface DefinitionMoveDeps {
+  readonly source: HostLink;
+  readonly target: HostLink;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Resolves when nothing holds the VM's disks on the target any more. */
+  readonly released: Promise<void>;
+  /** Rejects unless source and target are two machines. */
+  readonly apart: () => Promise<void>;
+  /** Why a disk that the definition names is not on the target, seen now. */
+  readonly notThere: () => Promise<string | undefined>;
+  /** Remembers that the source's definition is kept on purpose. */
+  readonly park: () => Promise<void>;
+  /** Copies UEFI variables, TPM state and saved memory, and takes them back. */
+  readonly bringState: () => Promise<void>;
+  readonly takeStateBack: () => Promise<void>;
+  /** The definition for the target. */
+  readonly rewrite: (xml: string) => string;
+  /** Two texts are of one VM, with the same disks and the same needs. */
+  readonly sameDefinition: (a: string, b: string) => boolean;
+}
+
+/** `moved` false: the VM is on the source as before. */
+export type DefinitionMove =
+  | { readonly moved: true; readonly failure?: string }
+  | { readonly moved: false; readonly failure: string };
+
+/** A host that does not answer is asked again. */
+const notApart = (error: unknown): string => {
+  if (error instanceof FerryError && error.code === 'copies-not-apart') return error.message;
+  throw error;
+};
+const isOff = (view: InstanceView): boolean =>
+  view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
+
+export async function moveDefinition(
+  migration: Migration,
+  {
+    source,
+    target,
+    log,
+    signal,
+    released,
+    apart,
+    notThere,
+    park,
+    bringState,
+    takeStateBack,
+    rewrite,
+    sameDefinition,
+  }: DefinitionMoveDeps,
+): Promise<DefinitionMove> {
+  const { vm, plan, from, to } = migration;
+  const keeps = plan?.persistence === 'keep-source';
+  const [here, there, oneMachine] = await Promise.all([
+    source.migration.observe(vm.uuid, signal),
+    target.migration.observe(vm.uuid, signal),
+    apart().then(() => undefined, notApart),
+  ]);
+  if (oneMachine !== undefined) return { moved: false, failure: oneMachine };
+  if (here.kind === 'present' || there.kind !== 'present') {
+    if (!isOff(here))
+      return {
+        moved: false,
+        failure:
+          here.kind === 'absent'
+            ? `it is no longer on ${from.name}.`
+            : `it is not shut off on ${from.name} any more, so it stays there.`,
+      };
+    if (there.kind === 'present' && !isOff(there))
+      return {
+        moved: false,
+        failure: `it is active on ${to?.name ?? 'the target'}, so its definition there is left alone.`,
+      };
+    const failure = (await carryFiles()) ?? (await define()) ?? (await notThere()) ?? (await takeFromSource());
+    if (failure !== undefined) {
+      // once something of the source is gone, the target has the only copy: nothing is taken back
+      const gone = (
+        await Promise.all(
+          (plan?.stateFiles ?? []).map(async (path) => (await source.files.look(path, signal)) === undefined),
+        )
+      ).some(Boolean);
+      if (gone) {
+        await park();
+        return { moved: true, failure };
+      }
+      await takeStateBack();
+      // a definition that was there before stays: it was parked, and is so again
+      if (there.kind === 'absent' && (await target.migration.observe(vm.uuid, signal)).kind === 'present')
+        await target.migration.remove(vm.uuid, 'definition', signal);
+      return { moved: false, failure };
+    }
+  }
+  if (plan?.autostart === true) await target.definitions.setAutostart(vm.uuid, true, signal);
+  if (migration.request.autoStart !== true) return { moved: true };
+  try {
+    await released;
+    await target.definitions.start(vm.uuid, signal);
+    return { moved: true };
+  } catch (error) {
+    return {
+      moved: true,
+      failure:
+        `it was moved to ${to?.name ?? 'the target'} and did not start there: ` +
+        (error instanceof Error ? error.message : String(error)),
+    };
+  }
+
+  /**
+   * UEFI variables, TPM state and saved memory go over before the definition does: nobody can start the VM without
+   * them.
+   */
+  async function carryFiles(): Promise<string | undefined> {
+    try {
+      await bringState();
+      return undefined;
+    } catch (error) {
+      return (
+        `what belongs to it could not be copied to ${to?.name ?? 'the target'}: ` +
+        (error instanceof Error ? error.message : String(error))
+      );
+    }
+  }
+
+  async function define(): Promise<string | undefined> {
+    try {
+      const own = await source.definitions.read(vm.uuid, signal);
+      try {
+        await target.definitions.write(rewrite(own), signal);
+      } catch (error) {
+        // a newer libvirt has put devices into it by itself that an older one does not know, and leaves them out
+        // where the target is another host
+        const portable = await source.definitions.readMigratable(vm.uuid, signal);
+        if (portable === own) throw error;
+        await target.definitions.write(rewrite(portable), signal).catch(() => {
+          throw error;
+        });
+      }
+      return sameDefinition(rewrite(own), await target.definitions.read(vm.uuid, signal))
+        ? undefined
+        : `${to?.name ?? 'the target'} has other disks or networks in its definition than it was given.`;
+    } catch (error) {
+      return `${to?.name ?? 'the target'} does not take its definition: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
+  /** Why the source keeps its definition although it should not; undefined when it is gone or parked. */
+  async function takeFromSource(): Promise<string | undefined> {
+    if (!isOff(await source.migration.observe(vm.uuid, signal)))
+      return `it was started on ${from.name} in the meantime, so it stays there.`;
+    try {
+      if (keeps) {
+        await source.definitions.setAutostart(vm.uuid, false, signal);
+        await park();
+        // the memory is with the target now; two starts from it would be two copies of one guest
+        await source.definitions.dropSaved(vm.uuid, signal);
+      } else await source.migration.remove(vm.uuid, 'definition', signal);
+      return undefined;
+    } catch (error) {
+      log.warn({ err: error, migration: migration.id }, 'the source keeps its definition');
+      return `${from.name} does not let its definition go: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+}

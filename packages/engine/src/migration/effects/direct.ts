@@ -1,0 +1,80 @@
+/**
+ * A migration that Ferry drives itself, call by call, so that the hosts need not trust each other: begin, prepare,
+ * perform, finish,
+ * confirm. The source is let go or resumed only by what the target is seen to be, never by a missing answer: that is
+ * how a lost
+ * reply leaves one running copy. Source of the order: virDomainMigrateVersion3Full in libvirt.
+ */
+import { handoverOf, type CallFailure, type InstanceView } from '@ferry/core';
+import type { DirectSide, Handover, Log } from '../../ports/ports.ts';
+
+const lookEveryMs = 500;
+
+export interface DirectMove {
+  readonly source: () => Promise<DirectSide>;
+  readonly target: () => Promise<DirectSide>;
+  /** Stores that the memory has gone over and the target may run from now on. Resolves when it is durable. */
+  readonly handingOver: () => Promise<void>;
+  readonly lookAtTarget: () => Promise<InstanceView>;
+  /** See core's `keepsDefinition`. */
+  readonly keepsDefinition: boolean;
+  readonly sleep: (ms: number) => Promise<void>;
+  readonly log: Log;
+}
+
+/** Resolves when all calls have ended. A failure tells why the VM stayed, or what cannot be told. */
+export async function moveDirect(move: DirectMove): Promise<{ readonly failure?: CallFailure }> {
+  await using source = await move.source();
+  await using target = await move.target();
+  const begun = await source.begin();
+  let prepared: Handover;
+  try {
+    prepared = await target.prepare(begun);
+  } catch (error) {
+    // ends what begin began
+    await source
+      .confirm(begun, true)
+      .catch((refusal: unknown) => move.log.warn({ err: refusal }, 'the source does not take back what it began'));
+    return { failure: target.failureOf(error) };
+  }
+  let performed: Handover;
+  try {
+    performed = await source.perform(prepared);
+  } catch (error) {
+    // the source runs on by itself; the target drops its half, at the latest with the connection
+    await target
+      .finish(prepared, true)
+      .catch((refusal: unknown) => move.log.warn({ err: refusal }, 'the target does not answer the cancelling'));
+    return { failure: source.failureOf(error) };
+  }
+  await move.handingOver();
+  let finished = performed;
+  let refusal: CallFailure | undefined;
+  try {
+    finished = await target.finish(performed, false);
+  } catch (error) {
+    refusal = target.failureOf(error);
+  }
+  const outcome = refusal === undefined ? 'arrived' : await outcomeOf(move, refusal);
+  // the connection ends without a word, and the source stays paused: whether the guest has run elsewhere cannot be told
+  if (outcome === 'unclear') return { failure: { outcome: 'unknown', message: refusal?.message ?? '' } };
+  try {
+    await source.confirm(finished, outcome === 'stayed');
+  } catch (error) {
+    move.log.warn({ err: error }, 'the source did not confirm; what it is then seen to be decides');
+    return { failure: { ...source.failureOf(error), outcome: 'unknown' } };
+  }
+  return outcome === 'arrived' ? {} : { failure: { outcome: 'refused', message: refusal?.message ?? '' } };
+}
+
+/** Waits until the target tells what became of the guest: until then the source stays paused. */
+async function outcomeOf(
+  { lookAtTarget, sleep, keepsDefinition }: DirectMove,
+  refusal: CallFailure,
+): Promise<'arrived' | 'stayed' | 'unclear'> {
+  for (;;) {
+    const outcome = handoverOf(await lookAtTarget(), { answered: refusal.outcome === 'refused', keepsDefinition });
+    if (outcome !== 'waits') return outcome;
+    await sleep(lookEveryMs);
+  }
+}

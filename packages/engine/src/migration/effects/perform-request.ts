@@ -1,0 +1,60 @@
+/**
+ * What a source is asked to do with the guest: core's plan in the words of the hypervisor port. It changes nothing on
+ * any host.
+ */
+import { vouchesFor } from '@ferry/core';
+import { helperTarget, rewritten, targetIdOf, travelling, type MoveContext } from './context.ts';
+import type { PerformRequest } from '../../ports/ports.ts';
+
+/** Rejects when the source does not give its definition. */
+export async function performRequest(context: MoveContext): Promise<PerformRequest> {
+  const definition = await definitionFor(context);
+  const migration = context.current();
+  const { plan, request } = migration;
+  const bandwidth = request.maxBandwidthMiBPerSecond ?? plan?.transfer?.bandwidthMiBPerSecond;
+  const inPostCopy =
+    plan?.transfer?.postCopy === true ? (bandwidth ?? plan.transfer.memoryBandwidthMiBPerSecond) : undefined;
+  const copied = (plan?.disks ?? []).filter(({ how }) => how === 'copy');
+  const persistent = plan?.persistence !== 'transient' && plan?.helper === undefined;
+  return {
+    uuid: travelling(migration),
+    destinationUri: context.deps.uriOf(targetIdOf(migration)),
+    ...(bandwidth === undefined ? {} : { maxBandwidthMiBPerSecond: bandwidth }),
+    ...(inPostCopy === undefined ? {} : { postCopyBandwidthMiBPerSecond: inPostCopy }),
+    ...(definition === undefined ? {} : { definition }),
+    transfer: plan?.transfer ?? { mode: 'peer-to-peer', modeReason: 'as before' },
+    live: plan?.live !== false && plan?.helper === undefined,
+    persist: persistent && plan?.persistence !== 'temporary',
+    undefineSource: persistent && plan?.persistence === 'permanent',
+    copyDisks:
+      plan?.helper === undefined ? copied.map((disk) => disk.target) : copied.map((_, index) => helperTarget(index)),
+    ...(plan?.helper === undefined && vouchesFor(plan?.disks ?? []) ? { vouched: true as const } : {}),
+    topOnly: copied.some(({ volume }) => volume?.backing !== undefined),
+  };
+}
+
+/**
+ * What libvirt is to give the target in place of what it would give by itself; undefined when nothing is to be other.
+ */
+async function definitionFor({ migration, deps, source, signal }: MoveContext): Promise<PerformRequest['definition']> {
+  const { plan, vm } = migration;
+  const { definitions } = source();
+  if (plan?.helper !== undefined) {
+    const copied = plan.disks.filter(({ how }) => how === 'copy');
+    const disks = Object.fromEntries(
+      copied.flatMap(({ targetPath }, index) => (targetPath === undefined ? [] : [[helperTarget(index), targetPath]])),
+    );
+    const chains = Object.fromEntries(
+      copied.flatMap(({ chain }, index) => (chain === undefined ? [] : [[helperTarget(index), chain]])),
+    );
+    if (Object.keys({ ...disks, ...chains }).length === 0) return undefined;
+    return {
+      live: deps.rewriteDefinition(await definitions.readMigratable(plan.helper.uuid, signal), { disks, chains }),
+    };
+  }
+  if (plan?.definition === undefined) return undefined;
+  const live = rewritten(migration, 'now', await definitions.readMigratable(vm.uuid, signal), deps);
+  return plan.persistence === 'transient' || plan.persistence === 'temporary'
+    ? { live }
+    : { live, persistent: rewritten(migration, 'next-start', await definitions.read(vm.uuid, signal), deps) };
+}

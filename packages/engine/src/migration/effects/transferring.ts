@@ -1,0 +1,53 @@
+/**
+ * The calls that take a guest over, by the hosts themselves or driven by Ferry, and that take up a broken post-copy.
+ * What they answer tells why the
+ * VM stayed, or that nothing can be told; where it is, core concludes from what both hosts show.
+ */
+import { FerryError, keepsDefinition, type CallFailure } from '@ferry/core';
+import { moveDirect, type DirectMove } from './direct.ts';
+import type { MoveContext } from './context.ts';
+import { performRequest } from './perform-request.ts';
+
+type Handing = Pick<DirectMove, 'handingOver' | 'lookAtTarget'>;
+
+/**
+ * Resolves when the calls have ended, with what failed; never rejects. `handing`: for a migration that Ferry drives
+ * itself.
+ */
+export async function transferMove(context: MoveContext, handing: Handing): Promise<CallFailure | undefined> {
+  const { migration, source, signal } = context;
+  try {
+    const { failure } = await (migration.plan?.transfer?.mode === 'direct'
+      ? driveDirect(context, handing)
+      : source().migration.perform(await performRequest(context), signal));
+    return failure;
+  } catch (error) {
+    return {
+      outcome: error instanceof FerryError ? 'refused' : 'unknown',
+      message: error instanceof Error ? error.message : String(error),
+    };
+  }
+}
+
+async function driveDirect(context: MoveContext, handing: Handing): Promise<{ readonly failure?: CallFailure }> {
+  const { current, deps, source, target, signal } = context;
+  const request = await performRequest(context);
+  const { plan } = current();
+  return moveDirect({
+    ...handing,
+    source: () => source().migration.openSide(request, 'source', signal),
+    target: () => target().migration.openSide(request, 'target', signal),
+    keepsDefinition: plan !== undefined && plan.helper === undefined && keepsDefinition(plan),
+    sleep: (ms) => deps.clock.sleep(ms, signal),
+    log: deps.log,
+  });
+}
+
+/** Takes up a broken post-copy. Resolves when the call has ended, with what failed; never rejects. */
+export async function recoverMove(context: MoveContext): Promise<CallFailure | undefined> {
+  try {
+    return (await context.source().migration.recover(await performRequest(context), context.signal)).failure;
+  } catch (error) {
+    return { outcome: 'unknown', message: error instanceof Error ? error.message : String(error) };
+  }
+}

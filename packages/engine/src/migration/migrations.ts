@@ -1,0 +1,456 @@
+/**
+ * The migrations of the fleet: starts, plans, finds, follows and steers them. What a start needs to know is gathered
+ * in fact-finding.ts, when it begins
+ * is told by admission.ts, where it is kept is in migration-records.ts.
+ */
+import {
+  changedMeanwhile,
+  clusterDifferences,
+  enterPhase,
+  FerryError,
+  freePorts,
+  isFinished,
+  lineDiff,
+  migrationId,
+  onOtherPorts,
+  portsUsedOn,
+  resolve,
+  roomOn,
+  type CheckResult,
+  type HostId,
+  type JobSample,
+  type Migration,
+  type MigrationRequest,
+  type Reason,
+  type Room,
+  type TransferPlan,
+  type Vm,
+} from '@ferry/core';
+import { createAdmission } from './admission.ts';
+import { copiesLive, foresee, isWorthForeseeing } from '../planning/prediction.ts';
+import { carriedSnapshots } from './effects/carried-snapshots.ts';
+import { createdResources } from './effects/created-resources.ts';
+import type { MigrationQuery, PlannedMigration } from '../facade.ts';
+import { createFactFinder, factsTimeoutMs, type FactFinderDeps, type Gathered } from '../planning/fact-finding.ts';
+import type { Inspection } from './effects/inspection.ts';
+import type { KeptInstances } from '../fleet/kept-instances.ts';
+import { migrationRecords } from '../state/migration-records.ts';
+import { runMigration, type MigrationRunner } from './runner.ts';
+import { rewritten, type RunnerDeps } from './effects/context.ts';
+import type { Peers } from '../fleet/peer-reachability.ts';
+import { openSteadyTime, type SteadyTime } from '../time/steady-time.ts';
+import type { IntentStore, Journal, TransferLimits } from '../ports/ports.ts';
+
+/** Finished migrations looked through when one is named. */
+const searchDepth = 10_000;
+/** Facts gathered for the answer to a request are good enough to begin with when it is admitted at once. */
+const checkedForMs = 2_000;
+
+export interface Migrations {
+  active(): readonly Migration[];
+  list(query: MigrationQuery): Promise<readonly Migration[]>;
+  find(ref: string): Promise<Migration>;
+  start(
+    request: MigrationRequest & { readonly vm: string },
+    by: { readonly actor: string; readonly client: string },
+  ): Promise<Migration>;
+  plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
+  abort(ref: string): Promise<Migration>;
+  startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
+  tune(
+    ref: string,
+    limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean },
+    signal: AbortSignal,
+  ): Promise<Migration>;
+  pause(ref: string): Promise<Migration>;
+  samples(ref: string): Promise<readonly { readonly at: number; readonly sample: JobSample }[]>;
+  /** Throws FerryError `inspection-none`. */
+  inspection(ref: string): Promise<Inspection>;
+  switching(vmUuid: string, what: 'paused' | 'runs'): void;
+  /** Hosts or clusters have changed: what waits for room may have it. */
+  lookAgain(): void;
+  /** Takes over what an earlier control plane left unfinished. */
+  recover(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface MigrationsDeps
+  extends
+    Omit<FactFinderDeps, 'active'>,
+    Pick<
+      RunnerDeps,
+      | 'uriOf'
+      | 'machineOf'
+      | 'carried'
+      | 'refresh'
+      | 'installation'
+      | 'rewriteDefinition'
+      | 'identityOfDefinition'
+      | 'log'
+    > {
+  readonly kept: KeptInstances & FactFinderDeps['kept'];
+  readonly peers: Peers;
+  readonly intents: IntentStore;
+  readonly journal: Journal;
+  readonly changed: (migration: Migration, kept: boolean) => void;
+}
+
+type Judged = Awaited<ReturnType<RunnerDeps['check']>>;
+
+const factsMissing = (name: string, error: unknown): Reason => ({
+  code: 'facts-missing',
+  message: `What a move of ${name} needs to know cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+  remedy: 'Check that its host and the target answer, then try again.',
+});
+
+export function createMigrations(deps: MigrationsDeps): Migrations {
+  const { clock, fleet } = deps;
+  const records = migrationRecords(deps);
+  const runners = new Map<string, MigrationRunner>();
+  /** Absent until what an earlier control plane left is taken over. */
+  let time: SteadyTime | undefined;
+  const active = (): readonly Migration[] =>
+    [...runners.values()].map((runner) => runner.current()).filter((migration) => !isFinished(migration));
+  /** What was just chosen for a migration and is not stored yet: the next one that chooses counts it already. */
+  const given = new Map<string, Pick<Migration, 'to' | 'plan'>>();
+  const holding = (): readonly Migration[] =>
+    active().map((migration) => ({ ...migration, ...given.get(migration.id) }));
+  const facts = createFactFinder({ ...deps, active: holding });
+  const roomOf = (id: HostId): Room | undefined => {
+    const view = fleet.hosts().find(({ host }) => host.id === id);
+    return view?.state === 'connected' ? roomOn(view, facts.clusterOf(id), holding()) : undefined;
+  };
+  const admission = createAdmission({
+    clock,
+    active,
+    roomOf,
+    begin: (id) => runners.get(id)?.dispatch({ type: 'admitted' }),
+  });
+  /** What was gathered for the answer to a request. */
+  const gathered = new Map<string, Gathered>();
+
+  /** The choice is made at once and counts from then on. */
+  const chooseFor = (migration: Migration, facts: Gathered): CheckResult => {
+    const result = facts.choose(migration.id);
+    if (result.kind === 'chosen') given.set(migration.id, { to: result.to, plan: result.plan });
+    else given.delete(migration.id);
+    return result;
+  };
+  const placeOf = (vm: Vm | undefined): Migration['vmIsNow'] =>
+    vm === undefined
+      ? undefined
+      : { host: fleet.hosts().find(({ host }) => host.id === vm.hostId)?.host.name ?? vm.hostId, state: vm.state };
+
+  /** A host that takes no further connection is chosen once at most. */
+  const taking = async (said: Gathered, choose: () => CheckResult, signal: AbortSignal): Promise<CheckResult> => {
+    for (;;) {
+      const result = choose();
+      if (await said.takes(result, signal)) return result;
+    }
+  };
+
+  /** Judges a migration whose turn has come, as everything is now. */
+  const judge = async (migration: Migration, signal: AbortSignal): Promise<Judged> => {
+    const before = gathered.get(migration.id);
+    gathered.delete(migration.id);
+    const fresh = before !== undefined && clock.now() - before.at < checkedForMs && before.holds();
+    // what the hosts tell by themselves may still be on its way
+    if (!fresh)
+      await deps
+        .refresh(migration, signal)
+        .catch((error: unknown) =>
+          deps.log.warn({ err: error, migration: migration.id }, 'the VM was not looked at again'),
+        );
+    const seen = (): readonly [Vm | undefined, readonly Reason[]] => {
+      const vm = fleet.vmByUuid(migration.vm.uuid);
+      return [vm, changedMeanwhile(migration, vm, fleet.hosts())];
+    };
+    const [vm, changed] = seen();
+    const vmIsNow = placeOf(vm) ?? 'nowhere';
+    if (vm === undefined || changed.length > 0) return { result: { kind: 'refused', reasons: changed }, vmIsNow };
+    try {
+      const said = fresh ? before : await facts.gather(vm, migration.request, migration, signal);
+      return { result: await taking(said, () => chooseFor(migration, said), signal), vmIsNow };
+    } catch (error) {
+      return { result: { kind: 'refused', reasons: [factsMissing(vm.name, error)] }, vmIsNow };
+    }
+  };
+
+  /** Ports that are left on the target, none of which another migration has. */
+  const otherPorts = (migration: Migration): TransferPlan | undefined => {
+    const { to, plan } = migration;
+    if (to === undefined || plan?.transfer === undefined) return undefined;
+    const others = holding().filter(({ id }) => id !== migration.id);
+    const used = [...portsUsedOn(to.id, others), ...(migration.evidence.portsBusy ?? [])];
+    const transfer = onOtherPorts(plan.transfer, freePorts(facts.clusterOf(to.id), used) ?? []);
+    if (transfer !== undefined) given.set(migration.id, { to, plan: { ...plan, transfer } });
+    return transfer;
+  };
+
+  /** Of a migration that has not ended. Throws FerryError `migration-finished`. */
+  const runnerOf = async (ref: string): Promise<MigrationRunner> => {
+    const migration = await find(ref);
+    const runner = runners.get(migration.id);
+    if (runner === undefined)
+      throw new FerryError(
+        'migration-finished',
+        `Migration ${migration.id} has already ${migration.outcome ?? 'ended'}.`,
+      );
+    return runner;
+  };
+
+  const run = (migration: Migration): MigrationRunner => {
+    const runner = runMigration(migration, {
+      ...deps,
+      snapshots: carriedSnapshots(deps.intents),
+      created: createdResources(deps.intents),
+      notReached: (from, to, message) => deps.peers.notReached(from, to, message),
+      reached: (from, to) => deps.peers.reached(from, to),
+      store: (current) => records.store(current),
+      sampled: (of, sample, at) =>
+        void records
+          .keepSample(of.id, sample, at)
+          .catch((error: unknown) => deps.log.warn({ err: error, migration: of.id }, 'a sample was not kept')),
+      inspected: (inspection) => records.keepInspection(inspection),
+      check: judge,
+      otherPorts,
+      foresee: async ({ vm: { uuid }, from, request, plan, policy, decisions = [] }, signal) => {
+        const vm = fleet.vmByUuid(uuid);
+        const told = decisions.some(({ action }) => action.do === 'note' && action.what === 'outlook');
+        if (
+          vm === undefined ||
+          plan === undefined ||
+          policy === undefined ||
+          told ||
+          !isWorthForeseeing({ request, plan, policy })
+        )
+          return undefined;
+        return foresee(() => deps.linkOf(from.id).migration, { vm, request, plan, policy }, 'start', signal);
+      },
+      changed: (current, kept) => {
+        // what was chosen stands in the plan now, or was given back
+        if (!['checking', 'verifying'].includes(current.phase)) given.delete(current.id);
+        if (isFinished(current)) {
+          gathered.delete(current.id);
+          runners.delete(current.id);
+          void runner.stop();
+        }
+        deps.changed(current, kept);
+        if (isFinished(current) || current.phase === 'queued') admission.admit();
+        admission.wait(current);
+      },
+    });
+    runners.set(migration.id, runner);
+    return runner;
+  };
+
+  const find = async (ref: string): Promise<Migration> => {
+    const running = active();
+    const exact = running.find(({ id, name }) => id === ref || name === ref);
+    if (exact !== undefined) return exact;
+    const ended = (await records.finished(searchDepth)).filter(({ id }) => !running.some((each) => each.id === id));
+    return resolve([...running, ...ended], ref, {
+      kind: 'migration',
+      id: ({ id }) => id,
+      name: ({ name }) => name,
+      describe: ({ id, name }) => `${id} (${name})`,
+    });
+  };
+
+  /**
+   * Whose migrations are meant: those of a VM that is there, otherwise of those that had this UUID or name. Throws
+   * FerryError `vm-unknown`, `vm-ambiguous`.
+   */
+  const historyOf = async (ref: string): Promise<(migration: Migration) => boolean> => {
+    const lower = ref.toLowerCase();
+    const had = ({ vm: { uuid, name } }: Migration): boolean => uuid === lower || name === ref;
+    const now = fleet
+      .vms()
+      .some(({ uuid, instances }) => uuid === lower || instances.some(({ instance }) => instance.name === ref));
+    // more than the beginning of another VM's UUID
+    if (!now && (await records.finished(searchDepth)).some(had)) return had;
+    const { uuid } = fleet.vm(ref);
+    return (migration) => migration.vm.uuid === uuid;
+  };
+
+  const namedHost = (ref: string | undefined): string | undefined =>
+    ref === undefined
+      ? undefined
+      : resolve(fleet.hosts(), ref, {
+          kind: 'host',
+          id: ({ host }) => host.id,
+          name: ({ host }) => host.name,
+          describe: ({ host }) => host.name,
+        }).host.name;
+
+  /** The hosts by their names; refused where they are not known, or the VM is being moved already. */
+  const requested = (
+    vmRef: string,
+    asked: MigrationRequest,
+  ): { readonly vm: Vm; readonly request: MigrationRequest } => {
+    const to = namedHost(asked.to);
+    const preferHost = namedHost(asked.preferHost);
+    const vm = fleet.vm(vmRef);
+    const busy = active().find(({ vm: { uuid } }) => uuid === vm.uuid);
+    if (busy !== undefined)
+      throw new FerryError(
+        'vm-already-migrating',
+        `${vm.name} is already being moved by migration ${busy.id}, which is ${busy.phase}.`,
+      );
+    return {
+      vm,
+      request: { ...asked, ...(to === undefined ? {} : { to }), ...(preferHost === undefined ? {} : { preferHost }) },
+    };
+  };
+  const checkNow = async (
+    vm: Vm,
+    request: MigrationRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly said: Gathered; readonly result: CheckResult }> => {
+    try {
+      const said = await facts.gather(vm, request, undefined, signal);
+      return { said, result: await taking(said, () => said.choose(undefined), signal) };
+    } catch (error) {
+      if (error instanceof FerryError) throw error;
+      throw new FerryError('migration-refused', `${vm.name} cannot be moved.`, {
+        reasons: [factsMissing(vm.name, error)],
+        cause: error,
+      });
+    }
+  };
+
+  return {
+    active,
+    async list({ state, vm, limit = 100 }) {
+      const asked = vm === undefined ? undefined : await historyOf(vm);
+      const running = state === 'finished' ? [] : [...active()].sort((a, b) => (a.id < b.id ? 1 : -1));
+      const ended =
+        state === 'active'
+          ? []
+          : (await records.finished(asked === undefined ? limit : searchDepth)).filter(
+              ({ id }) => !running.some((each) => each.id === id),
+            );
+      return [...running, ...ended].filter((migration) => asked?.(migration) !== false).slice(0, limit);
+    },
+    find,
+    async start({ vm: vmRef, ...asked }, by) {
+      const { vm, request } = requested(vmRef, asked);
+      const { to } = request;
+      const policy = facts.policyOf(vm, request);
+      const { said, result } = await checkNow(vm, request, AbortSignal.timeout(factsTimeoutMs));
+      if (result.kind === 'refused')
+        throw new FerryError('migration-refused', `${vm.name} cannot be moved${to === undefined ? '' : ` to ${to}`}.`, {
+          reasons: result.reasons,
+        });
+      const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
+      if (source === undefined) throw new FerryError('host-unknown', `The host of ${vm.name} is not known any more.`);
+      if (active().length === 0) await time?.followWall();
+      const now = clock.now();
+      const id = migrationId(`${now.toString(36)}${clock.randomText(5)}`);
+      const migration = enterPhase(
+        {
+          id,
+          name: `${vm.name}-${id.slice(-5)}`,
+          vm: { uuid: vm.uuid, name: vm.name },
+          memoryBytes: vm.memoryBytes,
+          kind: result.move,
+          origin: 'operator',
+          ...by,
+          request,
+          ...(request.rescue === undefined
+            ? {}
+            : {
+                proofOfDeath: {
+                  host: source.host.name,
+                  statement: request.rescue.statement,
+                  actor: request.rescue.by ?? by.actor,
+                  at: now,
+                },
+              }),
+          from: { id: source.host.id, name: source.host.name },
+          policy,
+          ...(policy.deadlineMs === undefined ? {} : { deadlineAt: now + policy.deadlineMs }),
+          phase: 'queued',
+          phases: [{ phase: 'queued', at: now }],
+          vmIsNow: { host: source.host.name, state: vm.state },
+          evidence: {},
+        },
+        'queued',
+        now,
+      );
+      if (!(await records.begin(migration)))
+        throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
+      gathered.set(id, said);
+      run(migration);
+      deps.changed(migration, true);
+      admission.admit();
+      return migration;
+    },
+    async plan({ vm: vmRef, ...asked }, signal) {
+      const { vm, request } = requested(vmRef, asked);
+      const { result } = await checkNow(vm, request, signal);
+      if (result.kind === 'refused')
+        throw new FerryError('migration-refused', `${vm.name} cannot be moved: ${result.reasons[0]?.message ?? ''}`, {
+          reasons: result.reasons,
+        });
+      const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
+      const { plan } = result;
+      const from = { id: vm.hostId, name: source?.host.name ?? vm.hostId };
+      const differences = clusterDifferences(facts.clusterOf(from.id), facts.clusterOf(result.to.id));
+      const adapted =
+        plan.definition === undefined ? undefined : await deps.linkOf(vm.hostId).definitions.read(vm.uuid, signal);
+      const diff =
+        adapted === undefined ? [] : lineDiff(adapted, rewritten({ plan, request }, 'next-start', adapted, deps));
+      const policy = facts.policyOf(vm, request);
+      const outlook = copiesLive(plan)
+        ? await foresee(() => deps.linkOf(vm.hostId).migration, { vm, request, plan, policy }, 'plan', signal)
+        : undefined;
+      return {
+        vm: { uuid: vm.uuid, name: vm.name },
+        from,
+        to: result.to,
+        kind: result.move,
+        plan,
+        policy,
+        ...(outlook === undefined ? {} : { outlook }),
+        diff,
+        differences,
+      };
+    },
+    async abort(ref) {
+      const migration = await find(ref);
+      if (isFinished(migration))
+        throw new FerryError('migration-finished', `Migration ${migration.id} has already ${migration.outcome}.`);
+      if (migration.phase === 'cleaning' || migration.phase === 'post-copy') {
+        throw new FerryError(
+          'migration-past-return',
+          `Migration ${migration.id} is past its point of no return (${migration.phase}).`,
+        );
+      }
+      return (await runnerOf(ref)).abort(placeOf(fleet.vmByUuid(migration.vm.uuid)));
+    },
+    samples: async (ref) => records.samples((await find(ref)).id),
+    inspection: async (ref) => records.inspection((await find(ref)).id),
+    pause: async (ref) => (await runnerOf(ref)).pause(),
+    tune: async (ref, limits, signal) => (await runnerOf(ref)).tune(limits, signal),
+    startPostCopy: async (ref, signal) => (await runnerOf(ref)).startPostCopy(signal),
+    switching(vmUuid, what) {
+      for (const runner of runners.values())
+        if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching', what });
+    },
+    lookAgain: () => admission.admit(),
+    async recover() {
+      const left = await records.active();
+      time = await openSteadyTime(deps.intents, clock, left.length > 0);
+      for (const migration of left) {
+        run(migration).dispatch({ type: 'recovered' });
+        admission.wait(migration);
+      }
+      admission.admit();
+    },
+    async stop() {
+      admission.stop();
+      await Promise.all([...runners.values()].map((runner) => runner.stop()));
+    },
+  };
+}

@@ -1,0 +1,404 @@
+/**
+ * Carries one migration through its life: feeds events to core's `step`, stores what changed before any effect begins,
+ * and turns the outcome of each effect into the next event. It holds no rule of its own; stopping it leaves the
+ * migration running, to be adopted later.
+ */
+import {
+  FerryError,
+  isHalf,
+  placed,
+  step,
+  type InstanceView,
+  type Migration,
+  type MigrationEffect,
+  type MigrationEvent,
+  type TimeMs,
+} from '@ferry/core';
+import { targetIdOf, travelling, type MoveContext, type RunnerDeps } from './effects/context.ts';
+import { finishMove, takeBack } from './effects/ending.ts';
+import { prepareMove } from './effects/preparing.ts';
+import { recoverMove, transferMove } from './effects/transferring.ts';
+import { watchMove } from './effects/watching.ts';
+import type { HostLink, TransferLimits } from '../ports/ports.ts';
+import { proveApart } from '../fleet/two-machines.ts';
+
+/** Progress is stored this often, so that a restart does not show an older percentage. */
+const storeProgressEveryMs = 2_000;
+/** Figures are kept this often. */
+const keepSampleEveryMs = 1_000;
+/** Bounds a call about a running transfer; QEMU may be slow to answer, and a guest that hangs never does. */
+const measureTimeoutMs = 30_000;
+const storeRetryMs = 1_000;
+/** Figures that wait while the store refuses; more of them say no more. */
+const mostSamplesWaiting = 100;
+/** Bounds making and deleting volumes, each as a whole. */
+const storageTimeoutMs = 60_000;
+const cleanRetryMs = 1_000;
+/** A host that is slow to answer is nothing to tell an operator. */
+const triesUntilTold = 5;
+
+/** Memory travels; so it does, or will again, while the hosts are asked what became of a post-copy that broke. */
+const isTransferring = ({ phase, phases }: Migration): boolean =>
+  ['transferring', 'switching', 'post-copy'].includes(phase) ||
+  (phase === 'verifying' && phases.some((past) => past.phase === 'post-copy'));
+
+export interface MigrationRunner {
+  /** As it is stored; while the store refuses, as it is known to be, with the reason. */
+  current(): Migration;
+  dispatch(event: MigrationEvent): void;
+  /** Limits from now on. Resolves when they are in force and stored. */
+  tune(
+    limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean },
+    signal: AbortSignal,
+  ): Promise<Migration>;
+  /** Rejects with FerryError `migration-not-transferring`, `post-copy-not-allowed`. */
+  startPostCopy(signal: AbortSignal): Promise<Migration>;
+  /** The guest is paused until it has arrived. Rejects with FerryError `migration-not-transferring`. */
+  pause(): Promise<Migration>;
+  /** Resolves when the wish is stored. `vmIsNow`: as the hosts show it. */
+  abort(vmIsNow: Migration['vmIsNow']): Promise<Migration>;
+  stop(): Promise<void>;
+}
+
+export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRunner {
+  const { clock, log } = deps;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const waiting: { readonly event: MigrationEvent; readonly at: TimeMs }[] = [];
+  let migration = initial;
+  let draining: Promise<void> | undefined;
+  let progressStoredAt = 0;
+  let sampleKeptAt = 0;
+  /** What cannot be stored, and why. */
+  let unstored: { readonly migration: Migration; readonly error: unknown } | undefined;
+  const whenUnstored = new Set<() => void>();
+
+  const save = async (next: Migration): Promise<void> => {
+    for (;;) {
+      try {
+        await deps.store(next);
+        unstored = undefined;
+        return;
+      } catch (error) {
+        log.error({ err: error, migration: next.id }, 'the migration could not be stored; nothing is done until it is');
+        const why = error instanceof Error ? error.message : String(error);
+        const told = {
+          ...next,
+          attention: `Ferry does nothing more for this migration until it can store what happens: ${why}`,
+        };
+        const before = unstored?.migration;
+        unstored = { migration: before ?? told, error };
+        for (const tell of whenUnstored) tell();
+        // what was known is old by now: libvirt goes on without us
+        const seen =
+          next.to === undefined ? told : placed(told, await watch.look(next.from.id), await watch.look(next.to.id));
+        unstored = { migration: seen, error };
+        if (JSON.stringify(seen.vmIsNow) !== JSON.stringify(before?.vmIsNow)) deps.changed(seen, false);
+        await clock.sleep(storeRetryMs, signal);
+      }
+    }
+  };
+
+  /** Nothing is begun that cannot be stored. Throws FerryError. */
+  const refuseUnstored = (): void => {
+    if (unstored === undefined) return;
+    const { error } = unstored;
+    if (error instanceof FerryError) throw error;
+    throw new FerryError(
+      'store-broken',
+      `Migration ${migration.id} cannot be stored: ${error instanceof Error ? error.message : String(error)}.`,
+      { cause: error },
+    );
+  };
+
+  /** Resolves when what was dispatched is stored and on its way. Rejects with FerryError when the store refuses. */
+  const settled = async (): Promise<void> => {
+    let tell = (): void => undefined;
+    const refused = new Promise<void>((resolve) => (tell = resolve));
+    whenUnstored.add(tell);
+    try {
+      await Promise.race([draining, refused]);
+      refuseUnstored();
+    } finally {
+      whenUnstored.delete(tell);
+    }
+  };
+
+  const drain = async (): Promise<void> => {
+    await Promise.resolve();
+    for (let seen = waiting.shift(); seen !== undefined && !signal.aborted; seen = waiting.shift()) {
+      // when it was seen, not when its turn came: figures that waited for the store would seem to have come at once
+      const { event, at: now } = seen;
+      const { migration: next, effects } = step(migration, event, now);
+      const onlyProgress = event.type === 'sampled';
+      const changed = next !== migration && JSON.stringify(next) !== JSON.stringify(migration);
+      if (event.type === 'sampled' && now - sampleKeptAt >= keepSampleEveryMs) {
+        sampleKeptAt = now;
+        deps.sampled(migration, event.sample, now);
+      }
+      if (
+        changed &&
+        (!onlyProgress || next.decisions !== migration.decisions || now - progressStoredAt >= storeProgressEveryMs)
+      ) {
+        await save(next);
+        progressStoredAt = now;
+      }
+      const decided = next.decisions !== migration.decisions;
+      migration = next;
+      if (changed) deps.changed(migration, !onlyProgress || decided);
+      for (const effect of effects) supervise(effect);
+    }
+    draining = undefined;
+  };
+
+  const dispatch = (event: MigrationEvent): void => {
+    if (signal.aborted || (event.type === 'sampled' && waiting.length >= mostSamplesWaiting)) return;
+    waiting.push({ event, at: clock.now() });
+    draining ??= drain().catch((error: unknown) => {
+      draining = undefined;
+      if (!signal.aborted) log.error({ err: error, migration: migration.id }, 'migration step failed');
+    });
+  };
+
+  const supervise = (effect: MigrationEffect): void => {
+    void execute(effect).catch((error: unknown) => {
+      if (!signal.aborted) log.error({ err: error, migration: migration.id, effect: effect.type }, 'effect failed');
+    });
+  };
+
+  const source = (): HostLink => deps.linkOf(migration.from.id);
+  const target = (): HostLink => deps.linkOf(targetIdOf(migration));
+  const bounded = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(storageTimeoutMs)]);
+  const current = (): Migration => migration;
+  const apart = (): Promise<void> =>
+    proveApart(
+      { name: migration.from.name, link: source() },
+      { name: migration.to?.name ?? '', link: target() },
+      bounded(),
+    );
+  const context = (): MoveContext => ({ migration, current, deps, source, target, signal, bounded, apart });
+  const watch = watchMove({ current, deps, dispatch, signal });
+
+  const perform = async (): Promise<void> => {
+    void watch.sampleRegularly();
+    const failure = await transferMove(context(), {
+      handingOver: async () => {
+        dispatch({ type: 'handing-over' });
+        await draining;
+      },
+      lookAtTarget: () => watch.look(targetIdOf(migration)),
+    });
+    dispatch(failure === undefined ? { type: 'perform-ended' } : { type: 'perform-ended', failure });
+    if (failure === undefined && migration.plan?.transfer?.mode === 'peer-to-peer')
+      await deps.reached(migration.from.id, targetIdOf(migration));
+  };
+
+  /** What a policy or an operator has done about a running transfer; a host's no is told. */
+  const measure = async (
+    name: Extract<MigrationEvent, { type: 'measure-refused' }>['measure'],
+    take: (within: AbortSignal) => Promise<void>,
+  ): Promise<void> => {
+    try {
+      await take(AbortSignal.any([signal, AbortSignal.timeout(measureTimeoutMs)]));
+    } catch (error) {
+      if (!signal.aborted)
+        dispatch({
+          type: 'measure-refused',
+          measure: name,
+          message: error instanceof Error ? error.message : String(error),
+        });
+    }
+  };
+
+  const switchToPostCopy = async (within: AbortSignal): Promise<void> => {
+    await source().migration.startPostCopy(migration.vm.uuid, within);
+    dispatch({ type: 'post-copy-started' });
+  };
+
+  const recover = async (): Promise<void> => {
+    void watch.sampleRegularly();
+    const failure = await recoverMove(context());
+    dispatch(failure === undefined ? { type: 'recover-ended' } : { type: 'recover-ended', failure });
+  };
+
+  const prepare = async (): Promise<void> => {
+    try {
+      const outlook = await prepareMove(context());
+      if (outlook !== undefined) dispatch({ type: 'foretold', outlook });
+      dispatch({ type: 'prepared' });
+    } catch (error) {
+      dispatch({
+        type: 'prepared',
+        failure: { outcome: 'refused', message: error instanceof Error ? error.message : String(error) },
+      });
+    }
+  };
+
+  const refresh = (): Promise<void> =>
+    deps
+      .refresh(migration, signal)
+      .catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
+
+  /** Repeated until both hosts answer: half a clean-up is no end. */
+  const clean = async (): Promise<void> => {
+    let told = '';
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const event = await finishMove(context());
+        await refresh();
+        return dispatch(event);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error, migration: migration.id }, 'cleaning up goes on');
+        const message = error instanceof Error ? error.message : String(error);
+        if (tries >= triesUntilTold && message !== told) dispatch({ type: 'cleaning-fails', message });
+        if (tries >= triesUntilTold) told = message;
+        await clock.sleep(cleanRetryMs, signal);
+      }
+    }
+  };
+
+  /**
+   * Tried for a while; what cannot be taken back stays recorded and is recognised later. Snapshots are not given up.
+   */
+  const undo = async (): Promise<void> => {
+    for (let tries = 0; tries < 10 || migration.plan?.carriesSnapshots === true; tries += 1) {
+      try {
+        await takeBack(context());
+        break;
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error, migration: migration.id }, 'what was prepared cannot be taken back yet');
+        await clock.sleep(cleanRetryMs, signal);
+      }
+    }
+    await refresh();
+    dispatch({ type: 'cleaned' });
+  };
+
+  /**
+   * Only a half that is proved to be another process than the copy that stays. What was seen may be some seconds old:
+   * the other host took its time to answer, or the store to keep it. What runs meanwhile is no half to be ended.
+   */
+  const endHalf = async (hostId: string, isStill: (view: InstanceView) => boolean): Promise<void> => {
+    await apart();
+    if (isStill(await watch.look(hostId)))
+      await deps.linkOf(hostId).migration.remove(travelling(migration), 'process', signal);
+  };
+  const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
+
+  const execute = async (effect: MigrationEffect): Promise<void> => {
+    switch (effect.type) {
+      case 'check':
+        // it was just shut down by us: nobody may have told the inventory yet
+        if (migration.evidence.poweredOffAt !== undefined) await refresh();
+        return dispatch({ type: 'checked', ...(await deps.check(migration, signal)) });
+      case 'choose-ports': {
+        const transfer = deps.otherPorts(migration);
+        return dispatch({ type: 'ports-chosen', ...(transfer === undefined ? {} : { transfer }) });
+      }
+      case 'prepare':
+        return prepare();
+      case 'perform':
+        return perform();
+      case 'observe':
+        if (migration.adopted === true) void watch.sampleRegularly();
+        return watch.observe(effect.afterMs);
+      case 'abort-job':
+        return source().migration.abortJob(travelling(migration), signal);
+      case 'note-not-reached':
+        return deps.notReached(migration.from.id, targetIdOf(migration), effect.message);
+      case 'tune':
+        return measure('tune', (within) => source().migration.tune(travelling(migration), effect.limits, within));
+      case 'post-copy':
+        return measure('post-copy', switchToPostCopy);
+      case 'pause-guest':
+        return measure('pause-guest', (within) => source().migration.suspend(travelling(migration), within));
+      case 'release-throttle':
+        return measure('release-throttle', (within) =>
+          source().migration.releaseThrottle(travelling(migration), within),
+        );
+      case 'cut-copies':
+        await source().migration.cutCopies(travelling(migration), bounded());
+        return source().migration.abortJob(travelling(migration), signal);
+      case 'recover':
+        return recover();
+      case 'release-target':
+        return target().migration.resume(travelling(migration), signal);
+      case 'shut-down-source':
+        return source().migration.shutdown(travelling(migration), signal);
+      case 'suspend-both':
+        await apart();
+        await Promise.allSettled(
+          [source(), target()].map((link) => link.migration.suspend(travelling(migration), bounded())),
+        );
+        return undefined;
+      case 'resume-source':
+        return source().migration.resume(travelling(migration), signal);
+      case 'remove-source-process':
+        return endHalf(migration.from.id, isHalf);
+      case 'remove-target-process':
+        return endHalf(targetIdOf(migration), isPaused);
+      case 'clean':
+        return clean();
+      case 'undo':
+        return undo();
+    }
+  };
+
+  return {
+    current: () => unstored?.migration ?? migration,
+    dispatch,
+    async tune(limits, within) {
+      refuseUnstored();
+      const { deadlineMs: _deadlineMs, quicklyFinish: _quicklyFinish, ...ofTransfer } = limits;
+      const { maxBandwidthMiBPerSecond: bandwidth } = ofTransfer;
+      const inPostCopy =
+        bandwidth === undefined || migration.plan?.transfer?.postCopy !== true
+          ? {}
+          : { postCopyBandwidthMiBPerSecond: bandwidth };
+      if (Object.keys(ofTransfer).length > 0 && isTransferring(migration))
+        await source().migration.tune(travelling(migration), { ...ofTransfer, ...inPostCopy }, within);
+      dispatch({ type: 'limits-changed', limits });
+      await settled();
+      return migration;
+    },
+    async startPostCopy(within) {
+      refuseUnstored();
+      if (migration.plan?.transfer?.postCopy !== true)
+        throw new FerryError(
+          'post-copy-not-allowed',
+          `Migration ${migration.id} was not started with post-copy allowed.`,
+        );
+      if (migration.phase !== 'transferring')
+        throw new FerryError(
+          'migration-not-transferring',
+          `Migration ${migration.id} is not transferring memory but ${migration.phase}.`,
+        );
+      await switchToPostCopy(within);
+      await settled();
+      return migration;
+    },
+    async pause() {
+      refuseUnstored();
+      if (migration.phase !== 'transferring' || migration.plan?.live !== true || migration.plan.how !== 'guest')
+        throw new FerryError(
+          'migration-not-transferring',
+          `Migration ${migration.id} has no running guest on its way: it is ${migration.phase}.`,
+        );
+      dispatch({ type: 'pause-requested' });
+      await settled();
+      return migration;
+    },
+    async abort(vmIsNow) {
+      refuseUnstored();
+      dispatch({ type: 'abort-requested', ...(vmIsNow === undefined ? {} : { vmIsNow }) });
+      await settled();
+      return migration;
+    },
+    stop: async () => {
+      stopping.abort(new Error('the control plane stops'));
+      await draining;
+    },
+  };
+}

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { presets, resolvePolicy, vmUuid, type MigrationPlan } from '@ferry/core';
+import { foresee } from './prediction.ts';
+
+const mib = 1_048_576;
+
+test(
+  "a thin disk takes its capacity's time under a limit, and its data's under a share of the link, which is " +
+    "the memory's alone",
+  async () => {
+    const policy = resolvePolicy(presets.get('default') ?? assert.fail(), 'default');
+    const inSeconds = async (transfer: object, maxBandwidthMiBPerSecond?: number): Promise<number> => {
+      const plan: MigrationPlan = {
+        how: 'guest',
+        live: true,
+        persistence: 'permanent',
+        autostart: false,
+        disks: [{ target: 'vda', how: 'copy', capacityBytes: 4_000 * mib, allocationBytes: 400 * mib }],
+        transfer: { mode: 'peer-to-peer', modeReason: '', ...transfer },
+      };
+      const { kind, inMs = 0 } = await foresee(
+        () => ({ dirtyRate: () => Promise.resolve(0) }),
+        {
+          vm: { uuid: vmUuid('a'), memoryBytes: 1_000 * mib },
+          request: maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond },
+          plan,
+          policy,
+        },
+        'plan',
+        AbortSignal.timeout(5_000),
+      );
+      assert.equal(kind, 'converges');
+      return Math.round(inMs / 1_000);
+    };
+    assert.deepEqual(
+      [
+        await inSeconds({ memoryBandwidthMiBPerSecond: 100 }),
+        await inSeconds({ bandwidthMiBPerSecond: 100 }),
+        await inSeconds({ memoryBandwidthMiBPerSecond: 100 }, 50),
+      ],
+      [14, 50, 100],
+    );
+  },
+);

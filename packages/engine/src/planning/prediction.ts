@@ -1,0 +1,88 @@
+/**
+ * Measures what core needs to tell beforehand whether a live migration will converge. It decides nothing, and it
+ * never fails: what cannot be measured
+ * is told as unknown.
+ */
+import {
+  endsAnyGuest,
+  outlook,
+  type DirtyReading,
+  type MigrationPlan,
+  type MigrationRequest,
+  type Outlook,
+  type ResolvedPolicy,
+  type Vm,
+} from '@ferry/core';
+import type { MigrationDriver } from '../ports/ports.ts';
+
+/**
+ * Two points of the curve; more would cost more than they tell. One proves that a guest is too busy, and takes a
+ * migration that begins a second.
+ */
+const periodsSeconds = { plan: [1, 3], start: [1] } as const;
+/** For all of them, and what the host needs beside. */
+const timeoutMs = 20_000;
+const mib = 1_048_576;
+
+export interface Foreseen {
+  readonly vm: Pick<Vm, 'uuid' | 'memoryBytes'>;
+  readonly request: MigrationRequest;
+  readonly plan: MigrationPlan;
+  readonly policy: ResolvedPolicy;
+}
+
+/** `driver`: of the source; may throw. */
+export async function foresee(
+  driver: () => Pick<MigrationDriver, 'dirtyRate'>,
+  { vm, request, plan, policy }: Foreseen,
+  when: keyof typeof periodsSeconds,
+  signal: AbortSignal,
+): Promise<Outlook> {
+  const readings: DirtyReading[] = [];
+  let problem: string | undefined;
+  try {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    for (const seconds of periodsSeconds[when]) {
+      const bytesPerSecond = await driver().dirtyRate(vm.uuid, seconds, bounded);
+      if (bytesPerSecond === undefined) break;
+      readings.push({ seconds, bytesPerSecond });
+    }
+  } catch (error) {
+    problem = error instanceof Error ? error.message : String(error);
+  }
+  const bandwidth = bandwidthOf(request, plan);
+  const copied = plan.disks.filter(({ how }) => how === 'copy');
+  return outlook({
+    readings,
+    ...(problem === undefined ? {} : { problem }),
+    memoryBytes: vm.memoryBytes,
+    diskBytes: sumOf(copied.map(({ allocationBytes = 0 }) => allocationBytes)),
+    // a share of the link is the memory's alone
+    ...((request.maxBandwidthMiBPerSecond ?? plan.transfer?.bandwidthMiBPerSecond) !== undefined
+      ? {
+          countedDiskBytes: sumOf(
+            copied.map(({ capacityBytes, allocationBytes = 0 }) => capacityBytes ?? allocationBytes),
+          ),
+        }
+      : {}),
+    ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
+    policy,
+    mayPostCopy: plan.transfer?.postCopy === true,
+  });
+}
+
+const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
+
+/** Of the memory, MiB/s. The policy's own limit is in the plan. */
+const bandwidthOf = ({ maxBandwidthMiBPerSecond }: MigrationRequest, { transfer }: MigrationPlan): number | undefined =>
+  maxBandwidthMiBPerSecond ?? transfer?.bandwidthMiBPerSecond ?? transfer?.memoryBandwidthMiBPerSecond;
+
+/** A guest runs while its memory is copied. */
+export const copiesLive = ({ how, live }: MigrationPlan): boolean => how === 'guest' && live;
+
+/**
+ * Worth the time that measuring takes before a real migration: its policy forbids what would end any guest's, and
+ * there is something to compare with.
+ */
+export const isWorthForeseeing = ({ request, plan, policy }: Omit<Foreseen, 'vm'>): boolean =>
+  copiesLive(plan) && bandwidthOf(request, plan) !== undefined && !endsAnyGuest(policy);

@@ -1,0 +1,304 @@
+/**
+ * Proves which storage two hosts share: a folder by a marker that is left through one host and looked for through the
+ * other, each file in it by what
+ * both hosts see of it, a device by the key that the pools of both give it. It leaves nothing behind, and writes to
+ * no file that is not a marker.
+ */
+import {
+  compareSeen,
+  FerryError,
+  placeOf,
+  type DiskFacts,
+  type DiskPlan,
+  type Places,
+  type SharingProof,
+} from '@ferry/core';
+import type { Clock, HostStorage, IntentStore, Log } from '../ports/ports.ts';
+
+const proofPrefix = 'proofs/';
+/**
+ * A proof that two hosts share a folder is believed this long, since it says nothing of any file by itself: each is
+ * compared at every move. That
+ * they do not share it is looked at each time.
+ */
+const proofKeptMs = 10 * 60_000;
+/**
+ * Network file systems remember what a file was like, FUSE for a second: two hosts are asked for so long before their
+ * files are two.
+ */
+const looks = 14;
+/** The same for a file that is not there at all, which is not remembered. */
+const absentLooks = 4;
+const lookEveryMs = 250;
+/** What lies between two states is believed only after this many looks found nothing better. */
+const betweenAfter = 4;
+
+/** One host as this module needs it. */
+export interface StorageSide {
+  readonly id: string;
+  readonly name: string;
+  readonly storage: HostStorage;
+}
+
+export interface Sharing {
+  /**
+   * Of one image of a disk, which is at another of the `places` on the target. `folders`: what was proved in this
+   * survey.
+   */
+  prove(
+    path: string,
+    disk: DiskFacts,
+    folders: Map<string, Promise<SharingProof>>,
+    from: StorageSide,
+    to: StorageSide,
+    places: Places,
+    signal: AbortSignal,
+  ): Promise<SharingProof>;
+  /** Whether both hosts have one file at this path, which is no disk. */
+  sharesFile(path: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<boolean>;
+  /** Why the target does not have a file that it is said to have, in a sentence; undefined when it is there. */
+  missingOn(place: string, to: StorageSide, signal: AbortSignal): Promise<string | undefined>;
+  /** The proof of a folder that is kept from an earlier move, whatever its age. */
+  kept(a: string, b: string, path: string): Promise<SharingProof | undefined>;
+  /** Why the target does not have one of these disks as planned, in a sentence: each is looked at now. */
+  notThere(
+    disks: readonly DiskPlan[],
+    from: StorageSide,
+    to: StorageSide,
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
+}
+
+const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
+const proofKey = (a: string, b: string, folder: string): string =>
+  `${proofPrefix}${[a, b].sort().join('|')}/${encodeURIComponent(folder)}`;
+const isFile = (path: string | undefined): path is string =>
+  path !== undefined && path.startsWith('/') && !path.startsWith('/dev/');
+
+export function createSharing({
+  intents,
+  clock,
+  log,
+}: {
+  readonly intents: IntentStore;
+  readonly clock: Clock;
+  readonly log: Log;
+}): Sharing {
+  /** A folder or file that cannot be looked at: why, and that it is no question of sharing. */
+  const unseen = (side: StorageSide, error: unknown): SharingProof => {
+    if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
+    return {
+      verdict: 'unknown',
+      method: 'none',
+      at: clock.now(),
+      detail: `on ${side.name}: ${error.message.replace(/\.$/, '')}`,
+      remedy: `Repair what the sentence names on ${side.name}.`,
+    };
+  };
+
+  /** A marker volume left through one host and looked for through the other. */
+  const proveFolder = async (
+    folder: string,
+    place: string,
+    from: StorageSide,
+    to: StorageSide,
+    { fresh }: { readonly fresh: boolean },
+    signal: AbortSignal,
+  ): Promise<SharingProof> => {
+    const key =
+      place === folder
+        ? proofKey(from.id, to.id, folder)
+        : `${proofPrefix}${from.id}|${to.id}/${encodeURIComponent(folder)}/${encodeURIComponent(place)}`;
+    const kept = (await intents.get(key))?.value as SharingProof | undefined;
+    if (!fresh && kept !== undefined && clock.now() - kept.at < proofKeptMs) return kept;
+    const name = `ferry-proof-${clock.randomText(12)}`;
+    const at = clock.now();
+    let left: { readonly folder: boolean };
+    try {
+      left = await from.storage.marker('leave', folder, name, signal);
+    } catch (error) {
+      return unseen(from, error);
+    }
+    if (!left.folder)
+      return {
+        verdict: 'unknown',
+        method: 'none',
+        at,
+        detail: `${from.name} has no folder ${folder}`,
+        remedy: `Check the path of the disk on ${from.name}.`,
+      };
+    try {
+      const { folder: there, found } = await to.storage.marker('find', place, name, signal);
+      if (found) {
+        const proof: SharingProof = { verdict: 'shared', method: 'marker', at };
+        await intents.commit([{ op: 'put', key, value: proof }]);
+        return proof;
+      }
+      const detail = there ? `a marker made on ${from.name} is not on ${to.name}` : `${to.name} has no folder ${place}`;
+      if (kept === undefined) return { verdict: 'separate', method: 'marker', at, detail };
+      // not mounted, most likely: a copy would lie below the mount point, and be hidden once it is mounted again
+      return {
+        verdict: 'other-file',
+        method: 'marker',
+        at,
+        detail: `they have shared ${folder} before, and now ${detail}`,
+        remedy:
+          `Mount the storage again. If the hosts are not to share it any more, remove ${to.name} and add ` +
+          `it again: ferry host remove ${to.name}.`,
+      };
+    } catch (error) {
+      return unseen(to, error);
+    } finally {
+      // also when we are told to stop: a marker must not stay behind
+      await from.storage
+        .marker('remove', folder, name, AbortSignal.timeout(10_000))
+        .catch((error: unknown) => log.warn({ err: error, host: from.name, folder, name }, 'a marker stays behind'));
+    }
+  };
+
+  /** One file, seen by both hosts at this moment. Its folder is proved to be one. */
+  const proveFile = async (
+    path: string,
+    place: string,
+    from: StorageSide,
+    to: StorageSide,
+    signal: AbortSignal,
+  ): Promise<SharingProof> => {
+    const at = clock.now();
+    let other: Awaited<ReturnType<HostStorage['fileAt']>>;
+    for (let look = 1; look <= looks; look += 1) {
+      const before = await from.storage.fileAt(path, signal);
+      if (before === undefined)
+        return {
+          verdict: 'unknown',
+          method: 'none',
+          at,
+          detail: `${from.name} has no file ${path}`,
+          remedy: `Check that the file is there on ${from.name}.`,
+        };
+      other = await to.storage.fileAt(place, signal);
+      const after = (await from.storage.fileAt(path, signal)) ?? before;
+      const seen = compareSeen(before, other, after);
+      if (other === undefined && look >= absentLooks) break;
+      if (seen === 'same' || (seen === 'between' && look >= betweenAfter))
+        return { verdict: 'shared', method: 'marker', at };
+      await clock.sleep(lookEveryMs, signal);
+    }
+    return {
+      verdict: 'other-file',
+      method: 'marker',
+      at,
+      detail:
+        'both have the folder, and ' +
+        (other === undefined ? `${to.name} has no file ${place}` : 'in it files that differ in size or time of change'),
+    };
+  };
+
+  /** Two pools that give a device the same key see one device. */
+  const proveDevice = async (
+    path: string,
+    place: string,
+    from: StorageSide,
+    to: StorageSide,
+    signal: AbortSignal,
+  ): Promise<SharingProof> => {
+    const [here, there] = await Promise.all([
+      from.storage.identityOf(path, signal),
+      to.storage.identityOf(place, signal),
+    ]);
+    const at = clock.now();
+    if (here === undefined || there === undefined)
+      return {
+        verdict: 'unknown',
+        method: 'none',
+        at,
+        detail:
+          `no storage pool on ${here === undefined ? from.name : to.name} knows ` +
+          `${here === undefined ? path : place} by an identity of its own`,
+      };
+    return here === there
+      ? { verdict: 'shared', method: 'identity', at, detail: here }
+      : {
+          verdict: 'separate',
+          method: 'identity',
+          at,
+          detail: `${path} is ${here} on ${from.name} and ${there} on ${to.name}`,
+        };
+  };
+
+  const missingOn: Sharing['missingOn'] = async (place, to, signal) => {
+    try {
+      return (await to.storage.fileAt(place, signal)) === undefined ? `${to.name} has no file ${place}` : undefined;
+    } catch (error) {
+      return unseen(to, error).detail;
+    }
+  };
+
+  const notThereOf = async (
+    { path, targetPath, how, proof, volume }: DiskPlan,
+    from: StorageSide,
+    to: StorageSide,
+    signal: AbortSignal,
+  ): Promise<string | undefined> => {
+    const place = targetPath ?? path;
+    if (path === undefined || place === undefined) return undefined;
+    if (how === 'shared' && proof?.method === 'marker') {
+      const again = await proveFile(path, place, from, to, signal).catch((error: unknown) => unseen(to, error));
+      return again.verdict === 'shared'
+        ? undefined
+        : `${path} is not the same file on ${from.name} and ${to.name} any more: ${again.detail ?? 'it cannot be told'}`;
+    }
+    if (how === 'shared' && proof?.method === 'identity' && path.startsWith('/dev/')) {
+      const again = await proveDevice(path, place, from, to, signal);
+      return again.verdict === 'separate' ? again.detail : undefined;
+    }
+    const isThere =
+      (how === 'shared' && proof?.method === 'operator') || (how === 'copy' && volume !== undefined) || how === 'file';
+    return isThere && isFile(place) ? missingOn(place, to, signal) : undefined;
+  };
+
+  const proveFileIn = async (
+    path: string,
+    placed: string,
+    folders: Map<string, Promise<SharingProof>>,
+    from: StorageSide,
+    to: StorageSide,
+    signal: AbortSignal,
+  ): Promise<SharingProof> => {
+    const [folder, place] = [folderOf(path), folderOf(placed)];
+    const key = `${folder}\0${place}`;
+    const proof = folders.get(key) ?? proveFolder(folder, place, from, to, { fresh: false }, signal);
+    folders.set(key, proof);
+    const ofFolder = await proof;
+    if (ofFolder.verdict !== 'shared') return ofFolder;
+    const ofFile = await proveFile(path, placed, from, to, signal).catch((error: unknown) => unseen(to, error));
+    if (ofFile.verdict !== 'other-file') return ofFile;
+    const now = await proveFolder(folder, place, from, to, { fresh: true }, signal);
+    return now.verdict === 'shared' ? ofFile : now;
+  };
+
+  return {
+    async prove(path, disk, folders, from, to, places, signal) {
+      if (disk.type === 'block') return proveDevice(path, placeOf(path, places), from, to, signal);
+      if (disk.type !== 'file')
+        return {
+          verdict: 'unknown',
+          method: 'none',
+          at: clock.now(),
+          detail: `a ${disk.type} disk without an identity cannot carry a marker`,
+        };
+      return proveFileIn(path, placeOf(path, places), folders, from, to, signal);
+    },
+    sharesFile: async (path, from, to, signal) =>
+      (await proveFileIn(path, path, new Map(), from, to, signal)).verdict === 'shared',
+    missingOn,
+    kept: async (a, b, path) => (await intents.get(proofKey(a, b, folderOf(path))))?.value as SharingProof | undefined,
+    async notThere(disks, from, to, signal) {
+      for (const disk of disks) {
+        const why = await notThereOf(disk, from, to, signal);
+        if (why !== undefined) return `${why}.`;
+      }
+      return undefined;
+    },
+  };
+}

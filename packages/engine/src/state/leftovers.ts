@@ -1,0 +1,79 @@
+/**
+ * Deletes what moves left behind, when an operator names it: only what Ferry recorded, and what nobody uses or
+ * touched since.
+ */
+import { FerryError, type HostView, type Migration, type Vm, type VolumeRecord } from '@ferry/core';
+import { isRecordOf } from './ownership.ts';
+import type { Roster } from '../fleet/hosts.ts';
+import { sideOn, type Volumes } from '../migration/effects/volumes.ts';
+
+export interface LeftoversDeps {
+  readonly volumes: Pick<Volumes, 'leftovers' | 'purge'>;
+  readonly roster: Pick<Roster, 'host' | 'hosts' | 'linkOf'>;
+  readonly vms: () => readonly Vm[];
+  /** Migrations that have not ended. */
+  readonly active: () => readonly Migration[];
+}
+
+export interface Leftovers {
+  /** Oldest first, with the names that their hosts have now. */
+  list(): Promise<readonly VolumeRecord[]>;
+  /**
+   * Resolves with what was deleted. Rejects with FerryError `volume-unknown`, `volume-changed`,
+   * `vm-already-migrating`, `host-unknown`.
+   */
+  purgeAt(hostRef: string, path: string, signal: AbortSignal): Promise<VolumeRecord>;
+  purge(record: VolumeRecord, signal: AbortSignal): Promise<void>;
+}
+
+export function createLeftovers({ volumes, roster, vms, active }: LeftoversDeps): Leftovers {
+  const hostOf = (record: VolumeRecord): HostView | undefined =>
+    roster.hosts().find(({ host }) => isRecordOf(record, { id: host.id, machine: host.machineUuid }));
+  const list = async (): Promise<readonly VolumeRecord[]> =>
+    (await volumes.leftovers()).map((record) => ({
+      ...record,
+      hostName: hostOf(record)?.host.name ?? record.hostName,
+    }));
+
+  const purge = async (record: VolumeRecord, signal: AbortSignal): Promise<void> => {
+    const at = hostOf(record)?.host;
+    if (at === undefined)
+      throw new FerryError(
+        'host-unknown',
+        `${record.hostName}, where ${record.path} was left, is not in the fleet any more.`,
+      );
+    const busy = active().find(({ vm: { uuid } }) => uuid === record.vm.uuid);
+    if (busy !== undefined)
+      throw new FerryError('vm-already-migrating', `${record.vm.name} is being moved by migration ${busy.id}.`);
+    // a definition that was kept on purpose names disks that moved away
+    const parked = vms().some(
+      ({ uuid, instances }) =>
+        uuid === record.vm.uuid && instances.some(({ hostId, role }) => hostId === at.id && role === 'parked'),
+    );
+    await volumes.purge(
+      record,
+      sideOn({ id: at.id, name: at.name, machine: at.machineUuid }, roster.linkOf(at.id)),
+      parked ? record.vm.uuid : undefined,
+      signal,
+    );
+  };
+
+  return {
+    list,
+    purge,
+    async purgeAt(hostRef, path, signal) {
+      const all = await list();
+      const known = all.some(({ hostName }) => hostName === hostRef) ? undefined : roster.host(hostRef).host;
+      const record = all.find(
+        (each) =>
+          each.path === path &&
+          (known === undefined
+            ? each.hostName === hostRef
+            : isRecordOf(each, { id: known.id, machine: known.machineUuid })),
+      );
+      if (record === undefined) throw new FerryError('volume-unknown', `Ferry left nothing at ${path} on ${hostRef}.`);
+      await purge(record, signal);
+      return record;
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/**
+ * A store that refuses while a migration runs, on the fake fleet: what is true is said, nothing is begun, and it goes
+ * on once there is room.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FerryError } from '@ferry/core';
+import { startEngine } from '../engine.ts';
+import { countingClock, fakeFleet, silentLog, uriOf } from '../fake/fleet.ts';
+import { memoryStores } from '../fake/stores.ts';
+
+const by = { actor: 'operator', client: 'test' };
+const patience = () => AbortSignal.timeout(20_000);
+const full = () => new FerryError('store-full', '/data/intents.sqlite cannot be written: its disk is full.');
+const refusedAsFull = (error: unknown): boolean => error instanceof FerryError && error.code === 'store-full';
+
+test('a full disk is told on the migration and on what is asked of it; nothing waits, and it ends well once there is room', async () => {
+  using clock = countingClock();
+  const fleet = fakeFleet(clock);
+  let noRoom = false;
+  const stores = memoryStores({
+    beforeCommit: () => {
+      if (noRoom) throw full();
+    },
+  });
+  const engine = await startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
+  const until = async (what: () => boolean | Promise<boolean>): Promise<void> => {
+    for (let turn = 0; turn < 10_000 && !(await what()); turn += 1) await clock.sleep(10);
+    assert.ok(await what());
+  };
+  try {
+    for (const name of ['h1', 'h2']) {
+      fleet.add(name);
+      await engine.addHost({ uri: uriOf(name), name }, patience());
+    }
+    fleet.run('h1', { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' });
+    await until(() => engine.vms().length === 1);
+    fleet.next.durationMs = 20_000;
+    const { id } = await engine.startMigration({ vm: 'web', to: 'h2' }, by);
+    const now = async () => (await engine.migrations({})).find((each) => each.id === id);
+    await until(async () => (await now())?.phase === 'transferring');
+    noRoom = true;
+    await until(async () => (await now())?.attention !== undefined);
+    assert.match((await now())?.attention ?? '', /until it can store what happens: .*its disk is full/);
+    // the guest moves all the same, and that is said
+    await until(async () => (await now())?.vmIsNow?.host === 'h2');
+    assert.equal((await now())?.phase, 'transferring', 'what is decided waits');
+    for (const ask of [
+      engine.tuneMigration(id, { maxBandwidthMiBPerSecond: 5 }, patience()),
+      engine.abortMigration(id),
+      engine.pauseMigration(id),
+    ])
+      await assert.rejects(ask, refusedAsFull);
+    noRoom = false;
+    await until(async () => (await now())?.outcome !== undefined);
+    const end = await now();
+    assert.deepEqual(
+      [end?.outcome, end?.attention, end?.vmIsNow],
+      ['succeeded', undefined, { host: 'h2', state: 'running' }],
+    );
+  } finally {
+    noRoom = false;
+    await engine.close();
+  }
+});
