@@ -1,7 +1,7 @@
 /**
  * What is left of a migration that failed, on real hosts: with --keep-dest-guest-on-failed the target's volumes,
- * definition and log are kept for a
- * look, and "ferry migration cleanup" shows and removes them; without it nothing is left.
+ * definition and log are kept for a look, and "ferry migration cleanup" shows and removes them; without it nothing is
+ * left.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,7 @@
 /**
  * The definition on its way, on real hosts: names of networks, pools, paths and consoles that differ, what the target
- * lacks, local images of
- * drives, the operator's own definition, other clusters; and that everything else arrives as it was.
+ * lacks, local images of drives, the operator's own definition, other clusters; and that everything else arrives as it
+ * was.
  */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';

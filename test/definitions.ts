@@ -1,8 +1,7 @@
 /**
- * Two definitions compared by what they say, not by how it is written: a definition becomes the set of its
- * statements. What libvirt gives a
- * domain only while it runs (ids, aliases, names of taps, ports) is no statement; neither is Ferry's own mark, nor
- * which of several spellings of one path it is.
+ * Two definitions compared by what they say, not by how it is written: a definition becomes the set of its statements.
+ * What libvirt gives a domain only while it runs (ids, aliases, names of taps, ports) is no statement; neither is
+ * Ferry's own mark, nor which of several spellings of one path it is.
  */
 import { normalize } from 'node:path/posix';
 import { parseXml, xmlAt, type XmlElement } from '@ferry/libvirt';
@@ -17,8 +16,7 @@ export interface DefinedDisk {
   readonly readonly: boolean;
   /**
    * The rest of the chain as the definition has it, undefined where it leaves the chain to the images; it ends with
-   * `end` where the definition
-   * says that there is nothing more.
+   * `end` where the definition says that there is nothing more.
    */
   readonly chain?: readonly ({ readonly source: string; readonly format: string } | 'end')[];
 }

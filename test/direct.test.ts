@@ -1,7 +1,6 @@
 /**
  * Direct mode between its steps, on real hosts: the control plane dies, or one answer is lost, before and after each
- * call; the guest then runs
- * in exactly one place, without a new boot, and the stored end is true.
+ * call; the guest then runs in exactly one place, without a new boot, and the stored end is true.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';

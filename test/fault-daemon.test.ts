@@ -1,7 +1,6 @@
 /**
- * A libvirtd ends, is restarted or hangs in the middle of a migration; also where it hurts most, with the guest
- * paused for its switchover. One
- * guest goes through all of it, on a LUN without locks.
+ * A libvirtd ends, is restarted or hangs in the middle of a migration; also where it hurts most, with the guest paused
+ * for its switchover. One guest goes through all of it, on a LUN without locks.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

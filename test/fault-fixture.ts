@@ -1,7 +1,6 @@
 /**
  * What all tests of faults do: bring a guest whose disk no lock protects, begin a move that takes its time, and ask
- * afterwards whether the VM
- * is intact in exactly one place and the stored end is true.
+ * afterwards whether the VM is intact in exactly one place and the stored end is true.
  */
 import assert from 'node:assert/strict';
 import {

@@ -1,7 +1,6 @@
 /**
- * The guest itself does something in the middle of its migration: it reboots, shuts down, or its QEMU crashes. Told
- * to it through QEMU's monitor,
- * since libvirt lets nothing else in while a guest migrates. On a LUN without locks.
+ * The guest itself does something in the middle of its migration: it reboots, shuts down, or its QEMU crashes. Told to
+ * it through QEMU's monitor, since libvirt lets nothing else in while a guest migrates. On a LUN without locks.
  */
 import { test } from 'node:test';
 import { killGuest, readTicks, virsh, vmLog, waitFor } from '@ferry/lab';

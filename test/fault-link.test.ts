@@ -1,8 +1,7 @@
 /**
  * The network breaks in the middle of a migration: a short cut is waited out, a long one ends the move with the VM
- * where it was, and the three
- * ways (Ferry to a host, daemon to daemon, the data) each for itself. One guest goes through all of it, on a LUN
- * without locks.
+ * where it was, and the three ways (Ferry to a host, daemon to daemon, the data) each for itself. One guest goes
+ * through all of it, on a LUN without locks.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,6 @@
 /**
  * Somebody works on the VM with virsh while Ferry moves it, and people abort at every moment or ask twice. What they
- * did holds; the VM is in one
- * place and the stored end says what is true. On a LUN without locks.
+ * did holds; the VM is in one place and the stored end says what is true. On a LUN without locks.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,6 @@
 /**
- * Faults after the switch to post-copy, when the guest runs on the target and its pages are on both hosts: nothing
- * goes back, and neither half
- * is ever destroyed, for each holds pages that the other lacks.
+ * Faults after the switch to post-copy, when the guest runs on the target and its pages are on both hosts: nothing goes
+ * back, and neither half is ever destroyed, for each holds pages that the other lacks.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,6 @@
 /**
- * A host loses its power in the middle of a migration: the cable goes silent first, then everything on it ends at
- * once. One guest goes through
- * all of it, on a LUN without locks.
+ * A host loses its power in the middle of a migration: the cable goes silent first, then everything on it ends at once.
+ * One guest goes through all of it, on a LUN without locks.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,7 @@
 /**
- * Faults in the middle of a disk's copy: what was made on the target is taken back, and the guest's own disk goes on.
- * A target that runs full:
- * storage.test.ts. Beside it a target whose name the source cannot resolve; closed ports: transfer.test.ts.
+ * Faults in the middle of a disk's copy: what was made on the target is taken back, and the guest's own disk goes on. A
+ * target that runs full: storage.test.ts. Beside it a target whose name the source cannot resolve; closed ports:
+ * transfer.test.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,6 @@
 /**
  * What the tests on real hosts begin with: a lab of two hosts or more, a control plane that knows them, and the small
- * questions
- * that every file asks of them. Gone when the file's tests are over.
+ * questions that every file asks of them. Gone when the file's tests are over.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,9 +1,7 @@
 /**
- * Hosts of different Debian releases: each kind of move there and back, on real hosts, and what came of it held
- * against generations.json, from
- * which docs/compatibility.md is made. With FERRY_TEST_FULL all pairs of releases and all kinds, otherwise one pair
- * and the kinds that differ
- * most. FERRY_TEST_REMEMBER writes generations.json anew.
+ * Hosts of different Debian releases: each kind of move there and back, on real hosts, and what came of it held against
+ * generations.json, from which docs/compatibility.md is made. With FERRY_TEST_FULL all pairs of releases and all kinds,
+ * otherwise one pair and the kinds that differ most. FERRY_TEST_REMEMBER writes generations.json anew.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -76,9 +74,8 @@ async function outcomeOf(
 }
 
 /**
- * Starts the host's libvirtd whenever it has ended, as a service manager does; how often. That of trixie (11.3)
- * crashes when a broken post-copy
- * comes in again.
+ * Starts the host's libvirtd whenever it has ended, as a service manager does; how often. That of trixie (11.3) crashes
+ * when a broken post-copy comes in again.
  */
 async function revive(fleet: Fleet, host: string, over: AbortSignal): Promise<number> {
   let starts = 0;

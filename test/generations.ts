@@ -1,7 +1,7 @@
 /**
- * What was seen to move between hosts of different Debian releases: the kinds of move, what generations.test.ts saw
- * of each between each two
- * releases (generations.json), and the page that is made of it. generations.test.ts holds all three in step.
+ * What was seen to move between hosts of different Debian releases: the kinds of move, what generations.test.ts saw of
+ * each between each two releases (generations.json), and the page that is made of it. generations.test.ts holds all
+ * three in step.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

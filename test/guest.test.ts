@@ -1,7 +1,6 @@
 /**
- * What the driver asks of guests on real hosts beside moving them: to stand still, to be known on the network, to
- * have the right time,
- * to shut down.
+ * What the driver asks of guests on real hosts beside moving them: to stand still, to be known on the network, to have
+ * the right time, to shut down.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

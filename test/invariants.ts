@@ -1,8 +1,7 @@
 /**
  * What must hold after every move of the lab, looked at by the fixture itself and not by each test: the VM is in one
- * place and says of itself what
- * it said before, in both definitions; no domain, pool or file is there that nobody recorded; what is shut off
- * starts, where the test lets it.
+ * place and says of itself what it said before, in both definitions; no domain, pool or file is there that nobody
+ * recorded; what is shut off starts, where the test lets it.
  */
 import assert from 'node:assert/strict';
 import { execCommand, run, waitFor, type LabRef } from '@ferry/lab';

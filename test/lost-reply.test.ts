@@ -1,11 +1,9 @@
 /**
  * libvirt's peer-to-peer migration ends with two running copies when the reply to its last step is lost: the target
- * runs, and the source, which
- * has heard nothing, resumes. Here exactly that reply is dropped, in the target's network namespace, for guests whose
- * disks no lock
- * protects. Stock virsh first, to show that the window is there; then Ferry, by whose own connections the stale
- * source is gone before
- * it can resume. Once for each kind of disk, with script/test --full twenty times.
+ * runs, and the source, which has heard nothing, resumes. Here exactly that reply is dropped, in the target's network
+ * namespace, for guests whose disks no lock protects. Stock virsh first, to show that the window is there; then Ferry,
+ * by whose own connections the stale source is gone before it can resume. Once for each kind of disk, with script/test
+ * --full twenty times.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,6 @@
 /**
- * The table of moves (moves.ts) on real hosts: one guest per kind of disk goes through its rows. After each row: the
- * VM is
- * where it should be and nowhere else, in the right state; its disk's records are unbroken; its counter went on.
+ * The table of moves (moves.ts) on real hosts: one guest per kind of disk goes through its rows. After each row: the VM
+ * is where it should be and nowhere else, in the right state; its disk's records are unbroken; its counter went on.
  * With FERRY_TEST_FULL every kind of disk, otherwise a local and a shared one.
  */
 import assert from 'node:assert/strict';

@@ -1,7 +1,6 @@
 /**
  * The table of moves: what a VM is, what its disks are, how it is asked to move, and what comes of it. moves.test.ts
- * runs
- * every row on real hosts; docs/moves.md is this table as a page (moves-page.ts writes it).
+ * runs every row on real hosts; docs/moves.md is this table as a page (moves-page.ts writes it).
  */
 import type { DiskKind } from '@ferry/lab';
 

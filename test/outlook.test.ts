@@ -1,7 +1,6 @@
 /**
  * What is told beforehand, on real hosts: the rate that QEMU measures of a guest that writes at a known pace, against
- * the bandwidth of the
- * migration; and that a policy which names nothing that would help says so before a byte is sent.
+ * the bandwidth of the migration; and that a policy which names nothing that would help says so before a byte is sent.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,6 @@
 /**
  * Files on real hosts that are not the VM's own, or not proved to be: a move writes over none of them, deletes none,
- * and says whose they are. What
- * moves leave behind is listed, and purged only while nobody uses it.
+ * and says whose they are. What moves leave behind is listed, and purged only while nobody uses it.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,6 @@
 /**
  * Post-copy on real hosts: a guest that dirties memory faster than the link carries it is switched over by command,
- * runs on the target
- * without a new boot, and nothing goes back from then on.
+ * runs on the target without a new boot, and nothing goes back from then on.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

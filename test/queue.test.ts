@@ -1,7 +1,6 @@
 /**
- * Several migrations at once on three real hosts: ports that others have, hosts that others fill, daemons that hang
- * or take nobody, a QEMU that does not
- * start; and what happens to a VM while its migration waits.
+ * Several migrations at once on three real hosts: ports that others have, hosts that others fill, daemons that hang or
+ * take nobody, a QEMU that does not start; and what happens to a VM while its migration waits.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

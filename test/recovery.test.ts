@@ -1,7 +1,6 @@
 /**
- * Post-copy whose link breaks, on real hosts: what both say then, that nothing is lost, and that a recovery brings
- * the guest through. The
- * source keeps what the target has not, so neither may be ended before.
+ * Post-copy whose link breaks, on real hosts: what both say then, that nothing is lost, and that a recovery brings the
+ * guest through. The source keeps what the target has not, so neither may be ended before.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -43,9 +42,8 @@ async function switchedOver(from: string, to: string) {
   await source.startPostCopy(guest.uuid, soon());
   assert.equal(await guest.until(from, 'paused/post-copy'), 'paused/post-copy');
   await guest.until(to, 'running/post-copy');
-  // an emulated CPU that takes an interrupt holds QEMU's lock: if the link broke while a page for that is missing,
-  // QEMU would answer nobody
-  // any more, libvirt neither. What interrupts need comes with the first of them.
+  // an emulated CPU that takes an interrupt holds QEMU's lock: if the link broke while a page for that is missing, QEMU
+  // would answer nobody any more, libvirt neither. What interrupts need comes with the first of them.
   for (let i = 0; i < 3; i += 1) await guest.countsOn();
   return { performing };
 }

@@ -1,7 +1,7 @@
 /**
  * Stands between a control plane and a host's daemon and knows frames: it can keep back the call or the answer of one
- * procedure, which is how
- * a test gets between two steps of a migration. Source of the layout: libvirt's virnetprotocol.x.
+ * procedure, which is how a test gets between two steps of a migration. Source of the layout: libvirt's
+ * virnetprotocol.x.
  */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';

@@ -1,7 +1,6 @@
 /**
- * What belongs to a VM beside its disks and memory: UEFI variables, TPM state. They arrive with a VM that is shut
- * off, which
- * does not inherit the limits of a live move either.
+ * What belongs to a VM beside its disks and memory: UEFI variables, TPM state. They arrive with a VM that is shut off,
+ * which does not inherit the limits of a live move either.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,6 @@
 /**
  * VMs with snapshots and checkpoints move with them, or stay with them: names, tree and the current one are compared
- * before
- * and after, on whichever side the VM ends up.
+ * before and after, on whichever side the VM ends up.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

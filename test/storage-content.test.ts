@@ -1,7 +1,7 @@
 /**
  * What a guest reads of its disks before and after a move, compared from inside QEMU: data, zeros, what was discarded
- * and what was never written, of
- * images above others, however the definition names those. The guests only have disks and execute nothing of their own.
+ * and what was never written, of images above others, however the definition names those. The guests only have disks
+ * and execute nothing of their own.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

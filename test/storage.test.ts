@@ -1,7 +1,6 @@
 /**
  * Storage of moves on real hosts, away from the main way: several disks, chains, prepared volumes, what is in the way
- * on
- * the target, what is left behind, aborts, limits while disks are copied.
+ * on the target, what is left behind, aborts, limits while disks are copied.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,8 +1,7 @@
 /**
  * How the bytes of a move travel, on real hosts: who drives, encrypted, tunnelled, over several connections, by which
- * address and ports; what
- * Ferry does when the hosts do not reach each other; and where the VM is when the control plane dies between the
- * steps that it drives.
+ * address and ports; what Ferry does when the hosts do not reach each other; and where the VM is when the control plane
+ * dies between the steps that it drives.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

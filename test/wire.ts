@@ -22,8 +22,8 @@ export async function onTheWire<T>(
 ): Promise<{ readonly result: T; readonly wire: WireCount }> {
   const opening = 'tcp flags & (syn | ack) == syn';
   // TCP's header has 32 bytes once both sides send timestamps; a TLS record with a ClientHello begins with 16 03, a
-  // byte of
-  // version, two of length, 01. Two bytes alone would be met by chance in what is encrypted, once in 65,536 segments
+  // byte of version, two of length, 01. Two bytes alone would be met by chance in what is encrypted, once in 65,536
+  // segments
   await sh(
     host,
     `nft -f - <<'RULES'

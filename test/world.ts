@@ -1,7 +1,6 @@
 /**
- * What the hosts of a lab show, read as a whole: domains with both definitions, pools, files. Taken before and after
- * a move, two of them tell
- * what it has changed (invariants.ts). It asks libvirt and the file systems, never Ferry.
+ * What the hosts of a lab show, read as a whole: domains with both definitions, pools, files. Taken before and after a
+ * move, two of them tell what it has changed (invariants.ts). It asks libvirt and the file systems, never Ferry.
  */
 import { createHash } from 'node:crypto';
 import { lstatSync, openSync, closeSync, readSync, readdirSync, readlinkSync } from 'node:fs';

@@ -1,8 +1,7 @@
 // script/bench cold: moving the disk of a VM that is shut off: 10 GiB with 5 % data in scattered extents, over a link
-// of 1 Gbit/s. Ferry
-// against what one would run instead: virsh with a paused guest and a volume that libvirt makes, rsync -S, qemu-img
-// convert over SSH.
-// Bytes on the wire, bytes allocated on the target, time; qcow2, and raw in the long run.
+// of 1 Gbit/s. Ferry against what one would run instead: virsh with a paused guest and a volume that libvirt makes,
+// rsync -S, qemu-img convert over SSH. Bytes on the wire, bytes allocated on the target, time; qcow2, and raw in the
+// long run.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryLab, virsh, vmCreate, waitFor } from '@ferry/lab';

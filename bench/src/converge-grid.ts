@@ -1,6 +1,5 @@
-// What `script/bench converge` runs and how it judges: six busy guests, the contenders, and who of them may do as
-// much as Ferry's default.
-// Pure: no lab, no clock.
+// What `script/bench converge` runs and how it judges: six busy guests, the contenders, and who of them may do as much
+// as Ferry's default. Pure: no lab, no clock.
 import { median } from './report.ts';
 
 /** MiB/s that each contender is told to keep to. */

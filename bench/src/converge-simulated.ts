@@ -1,9 +1,7 @@
 // script/bench converge --simulated: what `converge` measures in the lab, on a grid that no lab has time for: working
-// sets from what the link
-// carries in 50 ms up to all of memory, dirtied at 0.1 to 4 times the link, in the simulated fleet and in virtual
-// time. Every preset, and what
-// virsh does, over one model of QEMU's pre-copy; the model agrees with measured runs within 5 % up to three quarters
-// of the link.
+// sets from what the link carries in 50 ms up to all of memory, dirtied at 0.1 to 4 times the link, in the simulated
+// fleet and in virtual time. Every preset, and what virsh does, over one model of QEMU's pre-copy; the model agrees
+// with measured runs within 5 % up to three quarters of the link.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

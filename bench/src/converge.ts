@@ -1,9 +1,7 @@
 // script/bench converge: busy guests that dirty memory at 0.1 to 4 times the link, moved by virsh in three ways, by
-// Ferry as it comes, and by
-// Ferry with each policy that reproduces another system, in turns. A new guest for each run, since QEMU keeps a pause
-// budget for the next one.
-// Per cell and contender: share finished within the limit, total time, downtime by libvirt and as heard from outside,
-// the guest's slowdown.
+// Ferry as it comes, and by Ferry with each policy that reproduces another system, in turns. A new guest for each run,
+// since QEMU keeps a pause budget for the next one. Per cell and contender: share finished within the limit, total
+// time, downtime by libvirt and as heard from outside, the guest's slowdown.
 //   --cells A,B --contenders A,B --rounds N --limit-s N   a part of it
 //   --traces DIR                                          libvirt's figures of each run, as lines of JSON
 // (job-trace.ts)

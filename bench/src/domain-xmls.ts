@@ -1,6 +1,5 @@
-// Domain definitions to measure with: a base like the lab's guests and, in turns, forms of what a lab lacks (devices
-// of the host, NUMA,
-// several graphics, own namespaces, comments, entities). Each is laid out as libvirt prints it.
+// Domain definitions to measure with: a base like the lab's guests and, in turns, forms of what a lab lacks (devices of
+// the host, NUMA, several graphics, own namespaces, comments, entities). Each is laid out as libvirt prints it.
 
 const cards = (index: number, count: number): string =>
   Array.from(

@@ -1,7 +1,6 @@
 // A sector guest (lab/src/boot-sector.ts) seen from outside: its serial log is read every few milliseconds, and each
-// look that found
-// something new is kept with its time. From these: the rate at which the guest dirties, and the longest time it was
-// silent. It asks nobody.
+// look that found something new is kept with its time. From these: the rate at which the guest dirties, and the longest
+// time it was silent. It asks nobody.
 import { closeSync, openSync, readSync } from 'node:fs';
 import { SECTOR_BYTES } from '@ferry/lab';
 

@@ -1,7 +1,6 @@
 // The course of a migration by libvirt's figures: the job of the source's guest, looked at a few times a second, as
-// lines of JSON. The first line
-// says what was done; each other one is a sample in the words of Ferry's core (convergence/sample.ts), so that its
-// tests can read them.
+// lines of JSON. The first line says what was done; each other one is a sample in the words of Ferry's core
+// (convergence/sample.ts), so that its tests can read them.
 import { openHostSession, VIR_DOMAIN_JOB, type TypedParams } from '@ferry/libvirt';
 import { setTimeout as sleep } from 'node:timers/promises';
 

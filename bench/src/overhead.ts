@@ -1,9 +1,7 @@
-// script/bench overhead: what Ferry adds to a live migration. One guest goes back and forth between two hosts, moved
-// in turns by
-// `virsh migrate --live --p2p`, by Ferry's API and by Ferry's command line, with the same flags and bandwidth. Total
-// time from the
-// request to "done" (for Ferry: verified on both hosts), downtime by libvirt's figure and by ping every 5 ms from
-// outside.
+// script/bench overhead: what Ferry adds to a live migration. One guest goes back and forth between two hosts, moved in
+// turns by `virsh migrate --live --p2p`, by Ferry's API and by Ferry's command line, with the same flags and bandwidth.
+// Total time from the request to "done" (for Ferry: verified on both hosts), downtime by libvirt's figure and by ping
+// every 5 ms from outside.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, mkdtempSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
 // script/bench parallel: eight guests move at once, to the other host and back, by Ferry and by eight virsh in turns.
-// What the control plane
-// uses meanwhile (share of a core, growth of its memory), and the downtime of each guest by libvirt's figure.
+// What the control plane uses meanwhile (share of a core, growth of its memory), and the downtime of each guest by
+// libvirt's figure.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';

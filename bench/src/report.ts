@@ -1,6 +1,5 @@
-// What every benchmark says in the same words: medians with their spread, paired ratios with a confidence interval,
-// the machine,
-// and the closing line. Pure but for reading facts about the machine and writing that line.
+// What every benchmark says in the same words: medians with their spread, paired ratios with a confidence interval, the
+// machine, and the closing line. Pure but for reading facts about the machine and writing that line.
 import { cpus, release, totalmem } from 'node:os';
 
 export interface Spread {

@@ -1,6 +1,5 @@
-// script/bench rpc: how long it takes to list 2,000 domains with XML and state over one connection.
-// Ferry's client (pipelined) against a C program on libvirt's own client library (one call after the other) and
-// against virsh, in
+// script/bench rpc: how long it takes to list 2,000 domains with XML and state over one connection. Ferry's client
+// (pipelined) against a C program on libvirt's own client library (one call after the other) and against virsh, in
 // turns, on a libvirtd of its own that serves test:///default. Target: not slower than the C program.
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';

@@ -1,6 +1,5 @@
 // The disk of the storage benchmarks: 10 GiB with 5 % data in extents of 64 KiB at random places, the same ones each
-// time. It makes
-// images and reads what a host's storage and network say; it moves nothing.
+// time. It makes images and reads what a host's storage and network say; it moves nothing.
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { execCommand, run, type LabRef } from '@ferry/lab';

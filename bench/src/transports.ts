@@ -1,9 +1,7 @@
 // script/bench transports: one guest back and forth between two hosts that are reached by TCP, TLS and SSH, driven by
-// the source's daemon and
-// directly, with migration data encrypted and not: Ferry against virsh doing the same, in turns, bandwidth capped.
-// Total time from the
-// request to "done" (for Ferry: verified on both hosts). Also: how much longer the list of VMs takes with a dead host
-// in the fleet.
+// the source's daemon and directly, with migration data encrypted and not: Ferry against virsh doing the same, in
+// turns, bandwidth capped. Total time from the request to "done" (for Ferry: verified on both hosts). Also: how much
+// longer the list of VMs takes with a dead host in the fleet.
 import { execFile } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

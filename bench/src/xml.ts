@@ -1,8 +1,6 @@
 // script/bench xml: parse 10,000 domain definitions and change each in two places (the source of its first disk, the
-// network of its cards),
-// with Ferry's editor and with the libraries one would take instead. In turns, one after the other, on one core.
-// Also: is everything
-// outside of the edit the same byte for byte?
+// network of its cards), with Ferry's editor and with the libraries one would take instead. In turns, one after the
+// other, on one core. Also: is everything outside of the edit the same byte for byte?
 import { DOMParser, XMLSerializer } from '@xmldom/xmldom';
 import { XMLBuilder, XMLParser } from 'fast-xml-parser';
 import { XmlDocument, XmlElement } from 'libxml2-wasm';

@@ -1,19 +1,14 @@
-// A guest of 512 bytes: a boot sector that fills V MiB of memory with pseudo-random words, then for ever dirties a
-// hot set of W MiB at
-// D MiB/s of pages (and, if wanted, a cold set beside it at a pace of its own), one word per 4 KiB page, in order
-// over the set. Its machine
-// code stands here byte by byte with a tiny assembler for its addresses; what runs it is vm.ts, what reads its serial
-// bytes is sector-log.ts.
+// A guest of 512 bytes: a boot sector that fills V MiB of memory with pseudo-random words, then for ever dirties a hot
+// set of W MiB at D MiB/s of pages (and, if wanted, a cold set beside it at a pace of its own), one word per 4 KiB
+// page, in order over the set. Its machine code stands here byte by byte with a tiny assembler for its addresses; what
+// runs it is vm.ts, what reads its serial bytes is sector-log.ts.
 //
-// The clock is the ACPI timer at I/O port 0x608 (3.58 MHz, 24 bits; SeaBIOS puts ACPI's ports at 0x600 on QEMU's
-// PCs); the processor sleeps between the
-// beats of the interval timer (250 Hz). Time that it did not get (throttled, starved) beyond 6 ms is lost and not
-// made up for: its rate falls, as
-// that of a busy program would. Each page's first word counts the passes over its set, and each visit verifies it, so
-// that a page that
-// a migration lost is seen (`!`). With each beat the write-protect bit of CR0 is turned over, which empties QEMU's
-// software TLB: see the README.
-// It obeys the power button: asked to shut down, it is off at the next beat.
+// The clock is the ACPI timer at I/O port 0x608 (3.58 MHz, 24 bits; SeaBIOS puts ACPI's ports at 0x600 on QEMU's PCs);
+// the processor sleeps between the beats of the interval timer (250 Hz). Time that it did not get (throttled, starved)
+// beyond 6 ms is lost and not made up for: its rate falls, as that of a busy program would. Each page's first word
+// counts the passes over its set, and each visit verifies it, so that a page that a migration lost is seen (`!`). With
+// each beat the write-protect bit of CR0 is turned over, which empties QEMU's software TLB: see the README. It obeys
+// the power button: asked to shut down, it is off at the next beat.
 
 import { usageError } from './errors.ts';
 

@@ -20,8 +20,8 @@ const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024;
 
 /**
  * Runs a command to its end and returns its exit code and output; throws only when it cannot run, is aborted or takes
- * too long. Whatever the
- * command has started is then killed with it, also in a host; only what has made itself a daemon stays.
+ * too long. Whatever the command has started is then killed with it, also in a host; only what has made itself a daemon
+ * stays.
  */
 export async function tryRun(command: readonly [string, ...string[]], options: RunOptions = {}): Promise<RunResult> {
   const { signal, timeoutMs = 60_000 } = options;
@@ -142,8 +142,7 @@ export async function startDetached(
 
 /**
  * Runs a command with this process's own terminal; returns its exit code (128 + signal number for a signal). Told to
- * end, this process ends the
- * command with all that it has started.
+ * end, this process ends the command with all that it has started.
  */
 export async function runAttached(command: readonly [string, ...string[]]): Promise<number> {
   const [file, ...args] = command;

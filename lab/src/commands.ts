@@ -1,6 +1,5 @@
 // The table of the lab's commands: their operands, options, help and what they print. Parsing is in main.ts, the work
-// in the modules that
-// are called here.
+// in the modules that are called here.
 
 import { vmCheck } from './disk-check.ts';
 import { runAttached } from './child.ts';

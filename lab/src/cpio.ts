@@ -1,6 +1,5 @@
 // Writes a cpio archive in the "newc" form, the one that Linux unpacks as its initial file system. Regular files and
-// folders only, no
-// times and no owners but root, so that the same files give the same bytes.
+// folders only, no times and no owners but root, so that the same files give the same bytes.
 
 const BLOCK_BYTES = 4;
 

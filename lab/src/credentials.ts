@@ -1,7 +1,6 @@
-// What the lab's hosts and its control plane prove themselves with: an own certificate authority with a certificate
-// per host and one for the
-// client, and SSH keys. Made with the machine's openssl and ssh-keygen, kept in the lab's folder, worth nothing
-// outside of it.
+// What the lab's hosts and its control plane prove themselves with: an own certificate authority with a certificate per
+// host and one for the client, and SSH keys. Made with the machine's openssl and ssh-keygen, kept in the lab's folder,
+// worth nothing outside of it.
 
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,5 @@
 // Reads the disk of a guest from outside, running or not, and judges its records (disk-record.ts). It only reads;
-// QEMU's image locks are
-// not taken, so a running guest does not notice.
+// QEMU's image locks are not taken, so a running guest does not notice.
 
 import { randomUUID } from 'node:crypto';
 import { open } from 'node:fs/promises';

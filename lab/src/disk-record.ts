@@ -1,6 +1,5 @@
 // The records that a guest with the workload `disk` writes, and what a set of them proves. Pure: bytes and plain data
-// in, a judgement out.
-// The layout is the one of guest/ferry-guest.c.
+// in, a judgement out. The layout is the one of guest/ferry-guest.c.
 
 export const RECORD_BYTES = 4096;
 const MAGIC = Buffer.from('FERRYREC', 'latin1');
@@ -90,8 +89,8 @@ export type DiskVerdict = {
 
 /**
  * Two writers show in one of four ways: a writer met a foreign record and counted it; a record is not chained to the
- * one before it; a boot
- * goes on after another boot has written; two copies of a disk hold different records of the same number.
+ * one before it; a boot goes on after another boot has written; two copies of a disk hold different records of the same
+ * number.
  */
 export function judge(copies: readonly CopyContent[]): DiskVerdict {
   const sorted = copies.map((copy) => ({

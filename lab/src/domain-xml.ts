@@ -1,6 +1,5 @@
-// The libvirt definition of a lab guest: one virtual CPU, a kernel or a boot sector, a serial log, one network card,
-// at most one disk.
-// Only plain data goes in; every value is escaped here, whatever it was checked for before.
+// The libvirt definition of a lab guest: one virtual CPU, a kernel or a boot sector, a serial log, one network card, at
+// most one disk. Only plain data goes in; every value is escaped here, whatever it was checked for before.
 
 import type { Accelerator } from './lab.ts';
 

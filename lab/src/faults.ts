@@ -1,8 +1,6 @@
 // What breaks on a host while it works, on purpose: some of its traffic, its libvirtd, the QEMU of one guest. Cables
-// and power are in
-// host.ts. Traffic is dropped, not refused, in the host's own network namespace, so that both ends see silence;
-// processes are known by the
-// PID files that libvirt itself writes.
+// and power are in host.ts. Traffic is dropped, not refused, in the host's own network namespace, so that both ends see
+// silence; processes are known by the PID files that libvirt itself writes.
 
 import { execCommand } from './host.ts';
 import type { LabRef } from './lab.ts';
@@ -10,9 +8,8 @@ import { requireHost, requireLab, subnetOf } from './lab.ts';
 import { run } from './child.ts';
 
 /**
- * `control-plane`: all between the machine that the lab runs on and the host. `daemons`: libvirt's own connections
- * with the other hosts.
- * `data`: memory and disks of migrations, in both directions, on libvirt's default ports.
+ * `control-plane`: all between the machine that the lab runs on and the host. `daemons`: libvirt's own connections with
+ * the other hosts. `data`: memory and disks of migrations, in both directions, on libvirt's default ports.
  */
 export type Traffic = 'control-plane' | 'daemons' | 'data';
 
@@ -56,9 +53,8 @@ export async function mendTraffic(lab: LabRef, host: string, traffic: Traffic, s
 
 /**
  * Holds migrations that libvirt drives at their switchover: the source's last call (program 0x20008086, procedure 306
- * Finish, type CALL) does
- * not get into this host. The guest is then paused on its source, with all of its memory on this host, until
- * `releaseFinish`.
+ * Finish, type CALL) does not get into this host. The guest is then paused on its source, with all of its memory on
+ * this host, until `releaseFinish`.
  */
 export async function holdFinish(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
   const call = '@th,288,32 0x20008086 @th,352,32 306 @th,384,32 0';
@@ -99,9 +95,8 @@ export async function releaseFarewells(lab: LabRef, host: string, signal?: Abort
 }
 
 /**
- * Sends a signal to the host's libvirtd: KILL as a crash, TERM as an orderly end (both wait for it, a minute at
- * most), STOP and CONT as a hang.
- * Its guests are not touched.
+ * Sends a signal to the host's libvirtd: KILL as a crash, TERM as an orderly end (both wait for it, a minute at most),
+ * STOP and CONT as a hang. Its guests are not touched.
  */
 export async function signalDaemon(
   lab: LabRef,
@@ -131,8 +126,7 @@ export async function startDaemon(lab: LabRef, host: string, signal?: AbortSigna
 
 /**
  * The host's libvirtd gives a silent peer up after 5 s instead of 30 s: hosts that it sends guests to, and whoever is
- * connected with it. It is
- * restarted for that, so guests must not migrate meanwhile.
+ * connected with it. It is restarted for that, so guests must not migrate meanwhile.
  */
 export async function shortenPatience(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
   await sh(

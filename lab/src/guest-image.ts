@@ -1,8 +1,7 @@
-// The guests' kernel and initial file system, built once and kept in the checkout's .cache/lab. The kernel is
-// Debian's cloud kernel,
-// unpacked from its package and never installed; the initial file system holds the virtio modules and one static
-// program of ours.
-// It also finds out whether a guest really boots under KVM here. No disk images: those belong to a VM.
+// The guests' kernel and initial file system, built once and kept in the checkout's .cache/lab. The kernel is Debian's
+// cloud kernel, unpacked from its package and never installed; the initial file system holds the virtio modules and one
+// static program of ours. It also finds out whether a guest really boots under KVM here. No disk images: those belong
+// to a VM.
 
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,6 @@
 // One lab host: its files, its power and its commands. A host is a network, mount, UTS and PID namespace around a
-// libvirtd, held by its
-// PID 1 (host/init.sh); without power nothing of it exists but its folder. Networking is in network.ts, guests are in
-// vm.ts.
+// libvirtd, held by its PID 1 (host/init.sh); without power nothing of it exists but its folder. Networking is in
+// network.ts, guests are in vm.ts.
 
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -213,8 +212,7 @@ export function onHost(init: ProcessIdentity, command: readonly string[]): [stri
 
 /**
  * A power cut: the cable first, so that peers see silence and not the end of connections, then PID 1 and with it
- * libvirtd and all guests.
- * Nothing happens to a host that has no power.
+ * libvirtd and all guests. Nothing happens to a host that has no power.
  */
 export async function powerOff(lab: LabRef, name: string, signal?: AbortSignal): Promise<void> {
   const { keeper } = requireLab(lab);

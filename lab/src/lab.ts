@@ -1,7 +1,6 @@
 // What a lab is on disk: its identity, the paths inside its state directory, and the small documents kept there. Each
-// document has one
-// writer at a time and is replaced as a whole. What can be asked of the kernel or of libvirt (is it running, where is
-// a guest) is not kept.
+// document has one writer at a time and is replaced as a whole. What can be asked of the kernel or of libvirt (is it
+// running, where is a guest) is not kept.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,6 @@
-// Bringing a whole lab up and taking it down. Everything a lab runs is below one process, the keeper; so `down` is:
-// end the keeper, give
-// back the loop devices, remove the folder. It needs no record of what `up` managed to do and works on any half of a
-// lab.
+// Bringing a whole lab up and taking it down. Everything a lab runs is below one process, the keeper; so `down` is: end
+// the keeper, give back the loop devices, remove the folder. It needs no record of what `up` managed to do and works on
+// any half of a lab.
 
 import { existsSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -71,9 +70,8 @@ export type LabStatus = {
 };
 
 /**
- * Brings the lab up, or leaves it as it is when it is up with as many hosts. Half a lab is removed first. When it
- * fails or is aborted,
- * nothing is left behind.
+ * Brings the lab up, or leaves it as it is when it is up with as many hosts. Half a lab is removed first. When it fails
+ * or is aborted, nothing is left behind.
  */
 export async function labUp(lab: LabRef, options: UpOptions = {}): Promise<LabStatus> {
   return await withLabLock(

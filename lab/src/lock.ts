@@ -1,7 +1,6 @@
-// One change of a kind at a time: of a lab as a whole (up, down), of a root that all labs use. The lock is a
-// listening abstract socket: the
-// kernel gives its name to one process and takes it back when that process ends in whatever way, so there is no stale
-// lock file to judge.
+// One change of a kind at a time: of a lab as a whole (up, down), of a root that all labs use. The lock is a listening
+// abstract socket: the kernel gives its name to one process and takes it back when that process ends in whatever way,
+// so there is no stale lock file to judge.
 
 import { createServer } from 'node:net';
 import type { LabRef } from './lab.ts';

@@ -1,9 +1,7 @@
-// The lab's network: one interface on the machine, a switch (a bridge in the keeper's network namespace), one cable
-// per host.
-// Nothing of it forwards to the outside world, and the machine's own bridges, firewall and routes are not touched:
-// the only trace on the
-// machine is the interface that makes the lab's subnet reachable. Its name is the claim to the subnet, since the
-// kernel gives a name once.
+// The lab's network: one interface on the machine, a switch (a bridge in the keeper's network namespace), one cable per
+// host. Nothing of it forwards to the outside world, and the machine's own bridges, firewall and routes are not
+// touched: the only trace on the machine is the interface that makes the lab's subnet reachable. Its name is the claim
+// to the subnet, since the kernel gives a name once.
 
 import { labHash, subnetOf } from './lab.ts';
 import type { HostDocument, LabRef } from './lab.ts';

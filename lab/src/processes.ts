@@ -1,7 +1,6 @@
-// Which processes of this machine belong to a lab, read from /proc. A PID alone is never trusted: PIDs are reused, so
-// a process is
-// known by PID and start time, or by a marker in its environment that only the lab's own processes carry.
-// It finds and kills by PID only; it never goes by a program's name.
+// Which processes of this machine belong to a lab, read from /proc. A PID alone is never trusted: PIDs are reused, so a
+// process is known by PID and start time, or by a marker in its environment that only the lab's own processes carry. It
+// finds and kills by PID only; it never goes by a program's name.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { waitFor } from './wait.ts';

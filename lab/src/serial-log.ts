@@ -1,6 +1,5 @@
-// What a guest's serial log says about its counter: the counter goes on through a live migration, and begins again at
-// 1 with each boot.
-// It reads text only; where the log comes from is vm.ts.
+// What a guest's serial log says about its counter: the counter goes on through a live migration, and begins again at 1
+// with each boot. It reads text only; where the log comes from is vm.ts.
 
 export type TickReport = {
   /** Counters seen, one list per boot. */

@@ -1,6 +1,6 @@
 // What a process does when it is asked to stop (Ctrl-C, SIGTERM, a terminal that closes): each part that has started
-// something cleans it up,
-// then the process ends by the same signal. Parts do not know of each other; the last one to be done ends the process.
+// something cleans it up, then the process ends by the same signal. Parts do not know of each other; the last one to be
+// done ends the process.
 
 import { messageOf } from './errors.ts';
 

@@ -1,7 +1,6 @@
 // A lab for one test file: a random name, gone at the end, also when the process is asked to stop (Ctrl-C of the test
-// runner).
-// A killed process cannot clean up: run tests with an own FERRY_LAB_DIR and end with "script/lab down --all" to be
-// sure.
+// runner). A killed process cannot clean up: run tests with an own FERRY_LAB_DIR and end with "script/lab down --all"
+// to be sure.
 
 import { randomBytes } from 'node:crypto';
 import { labRef } from './lab.ts';

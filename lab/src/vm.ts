@@ -1,6 +1,5 @@
-// Lab guests: create, list, delete, read their serial log. They are ordinary libvirt domains, defined and then
-// started; where one runs is
-// asked of libvirt each time, since anyone may have moved it. Migrations are not the lab's business.
+// Lab guests: create, list, delete, read their serial log. They are ordinary libvirt domains, defined and then started;
+// where one runs is asked of libvirt each time, since anyone may have moved it. Migrations are not the lab's business.
 
 import { randomUUID } from 'node:crypto';
 import {

@@ -1,5 +1,5 @@
-// Waiting for a condition with a deadline, the only kind of waiting the lab does.
-// Not a scheduler and not a retry policy: it looks, sleeps a little and looks again.
+// Waiting for a condition with a deadline, the only kind of waiting the lab does. Not a scheduler and not a retry
+// policy: it looks, sleeps a little and looks again.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LabError } from './errors.ts';

@@ -1,6 +1,5 @@
 // The lab itself, for real: two hosts, guests that move between them, faults, and that nothing is left behind. Tests
-// run in order on one
-// lab; each guest is made by the test that uses it.
+// run in order on one lab; each guest is made by the test that uses it.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

@@ -1,6 +1,5 @@
 // The guest of 512 bytes on real hosts: its memory is as large as it was asked to be, QEMU measures the rate it was
-// asked for, and a live
-// migration loses none of its pages.
+// asked for, and a live migration loses none of its pages.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';

@@ -1,7 +1,7 @@
 /**
- * A scenario on the hosts of a lab: images, media, variables, definitions, VMs in their states; and away again with
- * all of it. Each host gets one
- * script. Guests have nothing to boot, so they run (SeaBIOS looks for a disk and waits) and write nothing.
+ * A scenario on the hosts of a lab: images, media, variables, definitions, VMs in their states; and away again with all
+ * of it. Each host gets one script. Guests have nothing to boot, so they run (SeaBIOS looks for a disk and waits) and
+ * write nothing.
  */
 import { dirname } from 'node:path';
 import { execCommand, run, type LabRef } from '@ferry/lab';

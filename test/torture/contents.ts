@@ -1,7 +1,7 @@
 /**
  * What a VM's disks hold, read from inside out: each disk of both definitions opened on its host as the definition
- * says, chain and all, and every
- * byte of it read. What the definition leaves out the images themselves say, as with libvirt.
+ * says, chain and all, and every byte of it read. What the definition leaves out the images themselves say, as with
+ * libvirt.
  */
 import { execCommand, run, type LabRef } from '@ferry/lab';
 import { disksOf, type DefinedDisk } from '../definitions.ts';

@@ -1,7 +1,6 @@
 /**
  * One scenario on real hosts: built, moved as its steps say, with their faults, and after each step everything that
- * must hold is looked at
- * (judge.ts). It ends at the first step after which something does not.
+ * must hold is looked at (judge.ts). It ends at the first step after which something does not.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {

@@ -1,8 +1,7 @@
 /**
  * A scenario out of a seed, and of nothing else: the same seed is the same scenario for ever. What it knows are the
- * corners in which data was
- * lost: chains that a definition names, files of others at the paths of this VM, definitions that differ, names that
- * two VMs share.
+ * corners in which data was lost: chains that a definition names, files of others at the paths of this VM, definitions
+ * that differ, names that two VMs share.
  */
 import { randomOf, type Random } from './random.ts';
 import {

@@ -1,8 +1,7 @@
 /**
  * What must hold after a step, whatever was asked and whatever broke: the VM is in one place and is what it was; what
- * is not its own did not change;
- * what is new is recorded; a refusal changed nothing and says so in a sentence. Each fault is a sentence. It
- * compares; it asks nobody.
+ * is not its own did not change; what is new is recorded; a refusal changed nothing and says so in a sentence. Each
+ * fault is a sentence. It compares; it asks nobody.
  */
 import type { Ran } from '../control-plane.ts';
 import { differencesOf, disksOf } from '../definitions.ts';

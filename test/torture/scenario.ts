@@ -1,7 +1,6 @@
 /**
  * What a seed says: a VM with its disks, media and firmware, others beside it, files of others in the way, and moves
- * with faults. Plain data, made
- * by generate.ts, built on hosts by build.ts, carried out by execute.ts.
+ * with faults. Plain data, made by generate.ts, built on hosts by build.ts, carried out by execute.ts.
  */
 
 export const torturedHosts = ['host1', 'host2', 'host3'] as const;

@@ -1,7 +1,7 @@
 /**
  * The operations table: what each route of routes.ts takes, gives and refuses, one file per subject. Server, OpenAPI
- * document, reference page
- * and the client's types are derived from it. It holds no behaviour: the server attaches that by the same names.
+ * document, reference page and the client's types are derived from it. It holds no behaviour: the server attaches that
+ * by the same names.
  */
 import type { ErrorCode } from '@ferry/core';
 import { z } from 'zod';

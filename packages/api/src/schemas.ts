@@ -1,7 +1,6 @@
 /**
- * The objects of the API as zod schemas: the JSON contract, one file per subject. Fields are only ever added. Sizes
- * in bytes, times in ms or
- * RFC 3339 UTC. Types of requests and answers are inferred from them.
+ * The objects of the API as zod schemas: the JSON contract, one file per subject. Fields are only ever added. Sizes in
+ * bytes, times in ms or RFC 3339 UTC. Types of requests and answers are inferred from them.
  */
 export * from './schemas/cluster.ts';
 export * from './schemas/common.ts';

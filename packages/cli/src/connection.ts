@@ -1,8 +1,7 @@
 /**
  * Finds the control plane and its token: what was given, the environment, else the local server's socket and token in
- * its data folder. That token
- * goes to nobody but that socket: behind a port may listen anybody, once the server is gone. It reads files; it never
- * writes one.
+ * its data folder. That token goes to nobody but that socket: behind a port may listen anybody, once the server is
+ * gone. It reads files; it never writes one.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';

@@ -144,8 +144,7 @@ export interface Engine {
   watchMigration(ref: string, signal: AbortSignal): AsyncIterable<Migration>;
   /**
    * Events from now on, or after `afterSeq`. A reader that falls behind gets what it missed from the journal, without
-   * the progress between two
-   * phases; where that is no longer kept, it gets one `reset` and goes on from now.
+   * the progress between two phases; where that is no longer kept, it gets one `reset` and goes on from now.
    */
   events(afterSeq: number | undefined, signal: AbortSignal): AsyncIterable<NumberedEvent>;
   /** Stops following; running migrations go on without us. The stores stay open: they are the caller's. */

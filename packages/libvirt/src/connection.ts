@@ -1,12 +1,10 @@
 // One RPC connection: calls multiplexed by serial with a bound on those in flight, pings answered, replies routed by
-// the
-// frame's type. It knows the protocol, not what a host is: opening it, events and sessions are built on top.
-// One bad frame, reply or payload ends it. A call without an answer ends in ConnectionLostError, never in a retry.
-// At most four calls are in flight, since the daemon stops reading a connection (pings too) while five are in work;
-// a call whose caller gave up keeps its place until its answer comes, because the daemon is still at work on it.
-// Whatever the other side does, every queue and every wait has a bound: it is not read while it does not read, and
-// lost when it goes on
-// so; a call without an answer in time is given up; and work for one connection is cut into short turns, so that no
+// the frame's type. It knows the protocol, not what a host is: opening it, events and sessions are built on top. One
+// bad frame, reply or payload ends it. A call without an answer ends in ConnectionLostError, never in a retry. At most
+// four calls are in flight, since the daemon stops reading a connection (pings too) while five are in work; a call
+// whose caller gave up keeps its place until its answer comes, because the daemon is still at work on it. Whatever the
+// other side does, every queue and every wait has a bound: it is not read while it does not read, and lost when it goes
+// on so; a call without an answer in time is given up; and work for one connection is cut into short turns, so that no
 // other waits for it.
 import { createCallQueue } from './call-queue.ts';
 import { ConnectionLostError, LibvirtError, ProtocolError } from './errors.ts';

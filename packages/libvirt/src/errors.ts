@@ -1,8 +1,8 @@
-// The errors a caller of this package can meet, one class per question that a caller asks:
-// did the server say no (LibvirtError), may the call have had an effect (ConnectionLostError.outcome),
-// why did no connection come about (ConnectError.kind), did the peer break the protocol (ProtocolError),
-// was the request wrong before anything was sent (InvalidArgumentError, LibvirtUriError).
-// Nothing here decides whether to retry: that needs knowledge of the call which this package does not have.
+// The errors a caller of this package can meet, one class per question that a caller asks: did the server say no
+// (LibvirtError), may the call have had an effect (ConnectionLostError.outcome), why did no connection come about
+// (ConnectError.kind), did the peer break the protocol (ProtocolError), was the request wrong before anything was sent
+// (InvalidArgumentError, LibvirtUriError). Nothing here decides whether to retry: that needs knowledge of the call
+// which this package does not have.
 
 /** The text is no URI of a libvirt host that this package can open. The message says what to write instead. */
 export class LibvirtUriError extends Error {
@@ -61,8 +61,8 @@ export type LossReason =
 
 /**
  * A call ended without an answer. `outcome` is 'unknown' when its bytes may have reached the server, which may be
- * carrying
- * it out still, and 'not-started' when they were never sent. An unknown outcome is for looking, not for trying again.
+ * carrying it out still, and 'not-started' when they were never sent. An unknown outcome is for looking, not for trying
+ * again.
  */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';

@@ -1,6 +1,5 @@
 // The part of a HostSession that reaches into a running guest. It adds nothing to libvirt's calls but a connection of
-// its own for
-// the one that nobody bounds.
+// its own for the one that nobody bounds.
 import type { CallOptions } from './connection.ts';
 import { guestProcedures as p } from './guest-procedures.ts';
 import type { Procedure } from './procedure.ts';
@@ -20,15 +19,13 @@ export interface GuestCalls {
   domainShutdown(dom: DomainRef, flags?: number, options?: CallOptions): Promise<void>;
   /**
    * Lets the guest's agent set its clock, and with it the clock that survives a restart. libvirt waits 5 s for a sign
-   * of life of the agent
-   * (AGENT_UNRESPONSIVE), then without end for its work: give a signal. On a connection of its own, so that one that
-   * hangs holds up no other.
+   * of life of the agent (AGENT_UNRESPONSIVE), then without end for its work: give a signal. On a connection of its
+   * own, so that one that hangs holds up no other.
    */
   domainSetTime(dom: DomainRef, time: GuestTime, options?: CallOptions): Promise<void>;
   /**
    * One QMP command as JSON, past libvirt; the answer is QEMU's, `error` in it included. Of the QEMU driver only.
-   * libvirt marks the
-   * domain as tainted by it (custom-monitor), which shows in its log and in the domain's messages.
+   * libvirt marks the domain as tainted by it (custom-monitor), which shows in its log and in the domain's messages.
    */
   domainMonitorCommand(dom: DomainRef, command: string, options?: CallOptions): Promise<string>;
 }

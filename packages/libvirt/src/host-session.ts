@@ -1,7 +1,6 @@
-// What a caller can do with one host: the interface and its data, without any of its making (see session.ts).
-// Numbers of states, reasons and flags are libvirt's (constants.ts). Every call takes a signal that ends the wait for
-// it, and may
-// reject with LibvirtError (the server's no) or ConnectionLostError (no answer; see its `outcome`).
+// What a caller can do with one host: the interface and its data, without any of its making (see session.ts). Numbers
+// of states, reasons and flags are libvirt's (constants.ts). Every call takes a signal that ends the wait for it, and
+// may reject with LibvirtError (the server's no) or ConnectionLostError (no answer; see its `outcome`).
 import type { CallOptions } from './connection.ts';
 import type { DomainEvent, EventGap } from './events.ts';
 import type { GuestCalls } from './guest-calls.ts';
@@ -93,17 +92,15 @@ export interface HostSession
   /** The URI in its normal form. */
   readonly uri: string;
   /**
-   * Resolves, never rejects: with the reason when the command or the event connection is lost (the session is then
-   * over and
-   * everything in it fails), with undefined when it was closed on this side.
+   * Resolves, never rejects: with the reason when the command or the event connection is lost (the session is then over
+   * and everything in it fails), with undefined when it was closed on this side.
    */
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
 
   /**
    * Makes one more connection to the daemon as far as its first answer, and ends it. Rejects with ConnectError; a
-   * daemon with as many clients as its
-   * configuration allows lets it wait, as it would let any other client.
+   * daemon with as many clients as its configuration allows lets it wait, as it would let any other client.
    */
   takesAnother(options?: CallOptions): Promise<void>;
 
@@ -173,11 +170,9 @@ export interface HostSession
 
   /**
    * Settles when the migration has ended, on a connection of its own. The signal ends the wait only, never the
-   * migration (that is
-   * domainAbortJob's): it rejects with ConnectionLostError{outcome: 'unknown'} while the hosts go on. Rejects with
-   * ConnectError when its
-   * connection does not come about, and with InvalidArgumentError for what libvirt's own client would refuse: nothing
-   * has started then.
+   * migration (that is domainAbortJob's): it rejects with ConnectionLostError{outcome: 'unknown'} while the hosts go
+   * on. Rejects with ConnectError when its connection does not come about, and with InvalidArgumentError for what
+   * libvirt's own client would refuse: nothing has started then.
    */
   domainMigratePeerToPeer(dom: DomainRef, migration: MigratePeerToPeer, options?: CallOptions): Promise<void>;
 

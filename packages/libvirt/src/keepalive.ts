@@ -1,6 +1,5 @@
 // libvirt's keepalive, the side that asks: after `intervalMs` of silence a ping, `count` of them in vain and the peer
-// counts
-// as lost one interval later, that is after intervalMs x (count + 1). Anything received starts it anew.
+// counts as lost one interval later, that is after intervalMs x (count + 1). Anything received starts it anew.
 // Answering the peer's pings is the connection's own business, whether this runs or not.
 
 export interface KeepaliveOptions {

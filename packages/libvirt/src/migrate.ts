@@ -1,7 +1,6 @@
 // The parameters of a peer-to-peer migration and the checks that libvirt leaves to its clients: the daemon does not
-// repeat
-// them, so that without them a wrong combination fails late or not at all. Pure; what the daemon does check is not
-// repeated here.
+// repeat them, so that without them a wrong combination fails late or not at all. Pure; what the daemon does check is
+// not repeated here.
 import { VIR_MIGRATE } from './constants.ts';
 import { InvalidArgumentError } from './errors.ts';
 import type { WireParam } from './wire-types.ts';

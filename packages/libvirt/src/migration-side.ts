@@ -1,9 +1,7 @@
-// One host's side of a migration that the client drives itself (libvirt's "managed direct"): begin, perform and
-// confirm on the source,
-// prepare and finish on the target, all on one connection of its own, since libvirtd ties what it has begun to the
-// connection. The order
-// of the calls, and what to do when one has no answer, is the caller's: source of the order is
-// virDomainMigrateVersion3Full in libvirt.
+// One host's side of a migration that the client drives itself (libvirt's "managed direct"): begin, perform and confirm
+// on the source, prepare and finish on the target, all on one connection of its own, since libvirtd ties what it has
+// begun to the connection. The order of the calls, and what to do when one has no answer, is the caller's: source of
+// the order is virDomainMigrateVersion3Full in libvirt.
 import type { CallOptions, Connection } from './connection.ts';
 import { VIR_MIGRATE } from './constants.ts';
 import { toMigrateWireParams } from './migrate.ts';

@@ -7,9 +7,8 @@ import type { Codec } from './xdr.ts';
 export type Priority = 'urgent' | 'normal';
 
 /**
- * 'quick' calls ask, or change a definition; 'slow' ones do work on disks or start and end a guest; how long one of
- * the 'open-ended' takes
- * depends on a guest, and only its caller can say when it has taken too long.
+ * 'quick' calls ask, or change a definition; 'slow' ones do work on disks or start and end a guest; how long one of the
+ * 'open-ended' takes depends on a guest, and only its caller can say when it has taken too long.
  */
 export type Patience = 'quick' | 'slow' | 'open-ended';
 

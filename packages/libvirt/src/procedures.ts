@@ -1,8 +1,6 @@
 // The table of the procedures this package calls: number, name, arguments, result, and which lane a call takes when
-// more are
-// wanted than the connection may have in flight. Numbers and layouts are libvirt's stable wire protocol; types follow
-// from
-// the table. Adding a call means adding a row here and a method to the session.
+// more are wanted than the connection may have in flight. Numbers and layouts are libvirt's stable wire protocol; types
+// follow from the table. Adding a call means adding a row here and a method to the session.
 import { array, charArray, chars, flag, i32, nothing, optional, struct, u32, u64, uuid } from './xdr.ts';
 import { openEnded, row, slow } from './procedure.ts';
 import { guestProcedures } from './guest-procedures.ts';

@@ -1,6 +1,5 @@
 // The part of a HostSession that speaks of networks, interfaces of the host, network filters and secrets. It adds
-// nothing to libvirt's
-// calls. A daemon without such a driver rejects with NO_SUPPORT.
+// nothing to libvirt's calls. A daemon without such a driver rejects with NO_SUPPORT.
 import type { CallOptions } from './connection.ts';
 import type { Procedure } from './procedure.ts';
 import { resourceProcedures as p } from './resource-procedures.ts';

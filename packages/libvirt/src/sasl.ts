@@ -1,7 +1,6 @@
-// SASL as libvirt carries it: SCRAM (RFC 5802, 7677), which proves both sides know the password without sending it,
-// or PLAIN where the
-// connection is safe by itself. On bare TCP libvirt wants SASL to encrypt all that follows, which nothing here does:
-// use TLS or SSH.
+// SASL as libvirt carries it: SCRAM (RFC 5802, 7677), which proves both sides know the password without sending it, or
+// PLAIN where the connection is safe by itself. On bare TCP libvirt wants SASL to encrypt all that follows, which
+// nothing here does: use TLS or SSH.
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -91,8 +90,8 @@ export function scram(name: string, hash: string, { user, password }: Credential
 
 /**
  * Name and password for a host, out of a file as libvirt's own clients read it (auth.conf: `[credentials-NAME]`,
- * `[auth-libvirt-HOST]`
- * or `[auth-libvirt-default]`). Undefined when it has none for this host. Throws ConnectError when it cannot be read.
+ * `[auth-libvirt-HOST]` or `[auth-libvirt-default]`). Undefined when it has none for this host. Throws ConnectError
+ * when it cannot be read.
  */
 export function credentialsFor(host: string, file: string): Credentials | undefined {
   let text: string;

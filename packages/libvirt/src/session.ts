@@ -1,7 +1,6 @@
 // Makes a HostSession out of connections: one for commands, one for events (opened with the first subscription), one
-// for each
-// long call. It holds connections together and turns wire values into plain ones; it keeps no state of the host and
-// never reconnects.
+// for each long call. It holds connections together and turns wire values into plain ones; it keeps no state of the
+// host and never reconnects.
 import type { CallOptions, Connection } from './connection.ts';
 import { VIR_CONNECT_GET_ALL_DOMAINS_STATS } from './constants.ts';
 import { ConnectionLostError } from './errors.ts';

@@ -1,8 +1,7 @@
 // SSH to a host by the system's own `ssh`, so that its configuration, agent, jump hosts and known_hosts hold. On the
-// host
-// libvirt's virt-ssh-helper finds the daemon; where it is missing, a small program that passes bytes to the socket
-// does. Nothing of a URI
-// is ever read by a shell or taken for an option: names come from the parser's own alphabet, and `--` ends the options.
+// host libvirt's virt-ssh-helper finds the daemon; where it is missing, a small program that passes bytes to the socket
+// does. Nothing of a URI is ever read by a shell or taken for an option: names come from the parser's own alphabet, and
+// `--` ends the options.
 import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,9 +23,8 @@ const SOCKETS = '/var/run/libvirt/virtqemud-sock /var/run/libvirt/libvirt-sock';
 export const READY = 0x01;
 
 /**
- * What the host runs. The byte comes first, so that a failure of ssh is told from one of the daemon; single quotes
- * only around
- * the whole, since a login shell that is not POSIX's reads them the same.
+ * What the host runs. The byte comes first, so that a failure of ssh is told from one of the daemon; single quotes only
+ * around the whole, since a login shell that is not POSIX's reads them the same.
  */
 export function remoteCommand(uri: SshUri, readOnly: boolean): string {
   const helper = `virt-ssh-helper ${readOnly ? '-r ' : ''}${uri.serverUri}`;
@@ -89,8 +87,7 @@ export function sshArguments(
 
 /**
  * Starts ssh. Its output and input are the stream; it errors with a ConnectError when ssh ends with a complaint.
- * Destroying the
- * stream closes ssh's input, on which it ends; the one that others share ends after the last of them.
+ * Destroying the stream closes ssh's input, on which it ends; the one that others share ends after the last of them.
  */
 export function startSsh(
   uri: SshUri,

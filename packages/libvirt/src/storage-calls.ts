@@ -1,6 +1,5 @@
 // The part of a HostSession that speaks of storage pools and volumes: it turns wire values into plain ones and adds
-// nothing. What a
-// volume contains travels as a stream (volume-streams.ts).
+// nothing. What a volume contains travels as a stream (volume-streams.ts).
 import type { CallOptions } from './connection.ts';
 import type { Procedure } from './procedure.ts';
 import { storageProcedures as p } from './storage-procedures.ts';

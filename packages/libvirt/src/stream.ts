@@ -1,11 +1,8 @@
-// One data stream on a connection of its own: opened by a call, then frames of data and holes with that call's
-// serial, ended by
-// an exchange of OKs. This is its state; frames come in from the connection and go out through it. What is streamed
-// is not known here.
-// Back-pressure: `room` holds the connection's reading back while the consumer is behind, so memory stays bounded in
-// both directions.
-// The end has to be agreed on: an OK that was not asked for, or data after the end, is a broken protocol and never a
-// success.
+// One data stream on a connection of its own: opened by a call, then frames of data and holes with that call's serial,
+// ended by an exchange of OKs. This is its state; frames come in from the connection and go out through it. What is
+// streamed is not known here. Back-pressure: `room` holds the connection's reading back while the consumer is behind,
+// so memory stays bounded in both directions. The end has to be agreed on: an OK that was not asked for, or data after
+// the end, is a broken protocol and never a success.
 import { InvalidArgumentError, LibvirtError, ProtocolError } from './errors.ts';
 import { FrameStatus, FrameType } from './frame.ts';
 import type { Frame } from './frame.ts';

@@ -1,6 +1,5 @@
 // TLS to a daemon, as libvirt does it: both sides show a certificate, and the daemon says with one byte that it takes
-// ours.
-// Which of the many ways to fail it was is told by certificate and side; nothing can be switched off here.
+// ours. Which of the many ways to fail it was is told by certificate and side; nothing can be switched off here.
 import { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
@@ -141,9 +140,8 @@ export type StreamWrite = (bytes: Uint8Array, left: () => void) => void;
 
 /**
  * Writes one frame per TLS record and the next when the one before has left. libvirtd 9.0 waits on the socket and not
- * on what GnuTLS has
- * decrypted already: of two frames in one record it would not see the second until something else arrives (seen: 5 s,
- * at the next ping).
+ * on what GnuTLS has decrypted already: of two frames in one record it would not see the second until something else
+ * arrives (seen: 5 s, at the next ping).
  */
 export function frameWriter(socket: TLSSocket): StreamWrite {
   const waiting: { readonly frame: Uint8Array; readonly left: (() => void) | undefined }[] = [];

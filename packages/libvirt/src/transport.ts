@@ -1,6 +1,5 @@
 // A byte stream to a daemon: what a connection needs of it, and how each of the four comes about (unix socket, TCP,
-// TLS, SSH).
-// It carries bytes and knows nothing of frames.
+// TLS, SSH). It carries bytes and knows nothing of frames.
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ConnectError } from './errors.ts';
@@ -23,10 +22,8 @@ export interface AccessSettings {
 
 /**
  * Iterating yields what the peer sends, once, by one consumer: it ends when the peer closes and throws when the
- * operating
- * system reports an error. `send` takes over the bytes, keeps their order and never waits. `close` may be called at
- * any time,
- * more than once; iteration then ends.
+ * operating system reports an error. `send` takes over the bytes, keeps their order and never waits. `close` may be
+ * called at any time, more than once; iteration then ends.
  */
 export interface Transport extends AsyncIterable<Uint8Array> {
   send(bytes: Uint8Array): void;

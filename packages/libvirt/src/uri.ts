@@ -1,7 +1,6 @@
-// Reads a libvirt URI into what this package needs to connect, and refuses everything else by name.
-// Stricter than libvirt's own client on purpose: options that choose programs, files or weaker checks do not pass,
-// since
-// URIs are entered by users and end up in stores and on other hosts. Pure.
+// Reads a libvirt URI into what this package needs to connect, and refuses everything else by name. Stricter than
+// libvirt's own client on purpose: options that choose programs, files or weaker checks do not pass, since URIs are
+// entered by users and end up in stores and on other hosts. Pure.
 import { isIPv6 } from 'node:net';
 import { LibvirtUriError } from './errors.ts';
 

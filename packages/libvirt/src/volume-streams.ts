@@ -19,9 +19,8 @@ export const streamProcedures = {
 
 export interface VolumeStreams {
   /**
-   * All of the volume's file, or `lengthBytes` of its beginning, holes as such. Leaving the loop early gives the
-   * stream up. Rejects with LibvirtError or
-   * ConnectionLostError; the signal ends it with ConnectionLostError too.
+   * All of the volume's file, or `lengthBytes` of its beginning, holes as such. Leaving the loop early gives the stream
+   * up. Rejects with LibvirtError or ConnectionLostError; the signal ends it with ConnectionLostError too.
    */
   volumeDownload(
     volume: VolumeRef,

@@ -1,10 +1,8 @@
-// Reads the XML that libvirt writes, and changes it in place. The text stays the truth: an element is a place in it,
-// an edit replaces a
-// stretch of it, and what no edit touches is the same byte for byte. Hostile input is expected: the work is linear in
-// the length, and
-// length, depth, the number of parts and of attributes of one element are capped; a document type is refused, so no
-// entity beyond the
-// five of XML and numeric ones exists. It does not validate, and builds no text of its own.
+// Reads the XML that libvirt writes, and changes it in place. The text stays the truth: an element is a place in it, an
+// edit replaces a stretch of it, and what no edit touches is the same byte for byte. Hostile input is expected: the
+// work is linear in the length, and length, depth, the number of parts and of attributes of one element are capped; a
+// document type is refused, so no entity beyond the five of XML and numeric ones exists. It does not validate, and
+// builds no text of its own.
 
 export class XmlError extends Error {
   override readonly name = 'XmlError';

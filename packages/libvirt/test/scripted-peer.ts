@@ -1,6 +1,5 @@
 // The other end of a connection, played by a test: a Transport in memory whose sent frames are parsed and kept, and
-// which
-// delivers exactly the bytes the test wants, in the chunks the test wants.
+// which delivers exactly the bytes the test wants, in the chunks the test wants.
 import { createFrameParser, beginFrame, endFrame, FrameStatus, FrameType, Program } from '../src/frame.ts';
 import type { Frame, FrameHeader } from '../src/frame.ts';
 import type { Procedure } from '../src/procedure.ts';

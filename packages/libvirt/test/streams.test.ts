@@ -1,6 +1,5 @@
 // Volumes streamed from and to a libvirtd of its own (qemu:///session, a directory pool): what is sparse stays so,
-// memory stays
-// bounded, a slow consumer does not cost the connection, and what fails says so.
+// memory stays bounded, a slow consumer does not cost the connection, and what fails says so.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, truncateSync, writeSync } from 'node:fs';

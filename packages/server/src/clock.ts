@@ -1,8 +1,7 @@
 /**
- * The engine's clock on the machine's time and randomness. Time counts from the machine's start, so that a step of
- * its clock (NTP, an operator) neither
- * makes a migration an hour longer nor ends its patience; the machine's clock says only where the counting began.
- * Tests bring their own.
+ * The engine's clock on the machine's time and randomness. Time counts from the machine's start, so that a step of its
+ * clock (NTP, an operator) neither makes a migration an hour longer nor ends its patience; the machine's clock says
+ * only where the counting began. Tests bring their own.
  */
 import { randomInt, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';

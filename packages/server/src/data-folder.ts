@@ -1,8 +1,7 @@
 /**
- * The data folder as far as the server owns it: the folder itself, the token, the socket by which the local CLI
- * reaches a running server and the note
- * that says where that listens otherwise. Nothing in it is believed unless the folder and the file are ours alone.
- * The store's files are the driver's.
+ * The data folder as far as the server owns it: the folder itself, the token, the socket by which the local CLI reaches
+ * a running server and the note that says where that listens otherwise. Nothing in it is believed unless the folder and
+ * the file are ours alone. The store's files are the driver's.
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -127,8 +126,7 @@ const makeToken = async (path: string): Promise<void> => {
 
 /**
  * The path of the socket in the folder, for as long as the handle is open: by way of the folder's descriptor, since a
- * socket's path has at most 107
- * bytes and a folder's more.
+ * socket's path has at most 107 bytes and a folder's more.
  */
 export const apiSocket = async (
   directory: string,

@@ -32,9 +32,9 @@ const oneLine = (text: string): string => {
 };
 
 /**
- * Writes until the source ends (a text is an event that is encoded already), the reader leaves or `signal` aborts,
- * and ends the response. Rejects with what the
- * source threw, unless the signal had aborted. `signal` must abort when the reader leaves.
+ * Writes until the source ends (a text is an event that is encoded already), the reader leaves or `signal` aborts, and
+ * ends the response. Rejects with what the source threw, unless the signal had aborted. `signal` must abort when the
+ * reader leaves.
  */
 export const writeEvents = async (
   response: ServerResponse,

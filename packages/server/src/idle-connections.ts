@@ -1,7 +1,6 @@
 /**
  * Keeps connections that wait without a request from using up the descriptors: beyond a limit the one that waits
- * longest is ended for the next.
- * Those with a request, and streams, are left alone.
+ * longest is ended for the next. Those with a request, and streams, are left alone.
  */
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';

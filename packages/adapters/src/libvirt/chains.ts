@@ -1,8 +1,7 @@
 /**
  * The images below a disk, as libvirt finds them when it starts a VM: those that the definition names, and from the
- * last of them on what the
- * images themselves say, unless the definition says that the chain ends. It looks; what a chain means for a move is
- * decided elsewhere.
+ * last of them on what the images themselves say, unless the definition says that the chain ends. It looks; what a
+ * chain means for a move is decided elsewhere.
  */
 import { FerryError, type BackingImage } from '@ferry/core';
 import { xmlChild, type HostSession, type XmlElement } from '@ferry/libvirt';

@@ -1,7 +1,6 @@
 /**
  * The driver of the DefinitionDriver port: what a VM consists of, its definition, and the helper domain that carries
- * the
- * disks of one that is shut off. It describes and does as told.
+ * the disks of one that is shut off. It describes and does as told.
  */
 import type { DiskFacts, NextStart, VmFacts, VmUuid } from '@ferry/core';
 import type { DefinitionDriver, HelperDomain, MigrationMarker } from '@ferry/engine';
@@ -202,12 +201,9 @@ const directIoBytes = 4096;
 
 /**
  * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of
- * memory,
- * no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes half the
- * time; without QEMU's
- * threads for each piece of it, a raw one three quarters of that. `own`: the VM's definition, which knows the images
- * below each disk,
- * and how it is encrypted.
+ * memory, no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes
+ * half the time; without QEMU's threads for each piece of it, a raw one three quarters of that. `own`: the VM's
+ * definition, which knows the images below each disk, and how it is encrypted.
  */
 export function helperXml(
   { uuid, name, disks, machine = 'pc' }: HelperDomain,

@@ -1,7 +1,7 @@
 /**
  * How fast a guest writes memory, as QEMU measures it beside the running guest: it hashes some pages twice, so many
- * seconds apart. The other modes of
- * QEMU (dirty-bitmap, dirty-ring) are never asked for: both end QEMU 7.2 with SIGSEGV when the guest runs without KVM.
+ * seconds apart. The other modes of QEMU (dirty-bitmap, dirty-ring) are never asked for: both end QEMU 7.2 with SIGSEGV
+ * when the guest runs without KVM.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {

@@ -1,7 +1,6 @@
 /**
  * A disk of a domain as core's facts: where it is, what it holds, what it lies above, what names it on every host. It
- * looks at the host as it has
- * to; nothing is decided here.
+ * looks at the host as it has to; nothing is decided here.
  */
 import { FerryError, hasParent, normalPath, tidyPath, type DiskFacts } from '@ferry/core';
 import {

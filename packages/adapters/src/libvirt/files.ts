@@ -1,7 +1,6 @@
 /**
  * The driver of the HostFiles port: a file is a volume of a pool on its folder, lent for as long as it is read or
- * written. A file is only made
- * where there is none: libvirt opens it exclusively.
+ * written. A file is only made where there is none: libvirt opens it exclusively.
  */
 import { FerryError } from '@ferry/core';
 import { escapeXml, LibvirtError, VIR_ERR } from '@ferry/libvirt';

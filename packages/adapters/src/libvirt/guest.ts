@@ -1,7 +1,6 @@
 /**
  * What is asked of a guest beside its domain: that the network hears of it, and that its clock is right. For when it
- * has just come from
- * another host, or stood still. It decides nothing.
+ * has just come from another host, or stood still. It decides nothing.
  */
 import { FerryError } from '@ferry/core';
 import { parseXml, xmlChild, type DomainRef, type HostSession } from '@ferry/libvirt';

@@ -1,7 +1,7 @@
 /**
  * The header of a qcow2 image, as far as a copy has to know it. libvirt's own description of a volume leaves out what
- * would be lost: snapshots that
- * it did not make, and data in a file of their own. Pure; what is no such header gives nothing.
+ * would be lost: snapshots that it did not make, and data in a file of their own. Pure; what is no such header gives
+ * nothing.
  */
 import type { Qcow2Facts } from '@ferry/core';
 

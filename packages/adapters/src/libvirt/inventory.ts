@@ -1,8 +1,7 @@
 /**
- * The driver of the HostInventory port: what a host is and which domains it has. A host may have 16,384 of them, so
- * the cost of each is constant:
- * a few calls speak of all or of many, and a definition is read once and again only where something tells that it may
- * have changed.
+ * The driver of the HostInventory port: what a host is and which domains it has. A host may have 16,384 of them, so the
+ * cost of each is constant: a few calls speak of all or of many, and a definition is read once and again only where
+ * something tells that it may have changed.
  */
 import { vmUuid, type Instance } from '@ferry/core';
 import type { HostChange, HostInventory } from '@ferry/engine';

@@ -1,7 +1,6 @@
 /**
  * Ferry's element in a domain's metadata: whose migration a domain belongs to. Written before a move, since libvirt
- * blocks
- * such writes during one.
+ * blocks such writes during one.
  */
 import { escapeXml } from '@ferry/libvirt';
 import type { MigrationMarker } from '@ferry/engine';

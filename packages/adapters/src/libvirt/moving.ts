@@ -1,7 +1,6 @@
 /**
  * How libvirt is told to move a domain: flags and parameters out of a request, and the two ways to carry it out (the
- * source's daemon drives,
- * or the caller does, call by call). It decides nothing; failures are data.
+ * source's daemon drives, or the caller does, call by call). It decides nothing; failures are data.
  */
 import type { CallFailure } from '@ferry/core';
 import type { DirectSide, Handover, PerformRequest } from '@ferry/engine';
@@ -87,9 +86,8 @@ export async function performPeerToPeer(
 }
 
 /**
- * Lets the source's daemon take up again what broke in post-copy; the flags must be those that it was begun with.
- * QEMU still has its limit: one
- * given again would undo what an operator sets while the call waits for the link.
+ * Lets the source's daemon take up again what broke in post-copy; the flags must be those that it was begun with. QEMU
+ * still has its limit: one given again would undo what an operator sets while the call waits for the link.
  */
 export async function recoverPeerToPeer(
   session: HostSession,

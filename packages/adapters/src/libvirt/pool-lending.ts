@@ -1,7 +1,6 @@
 /**
  * Lends a storage pool on a folder: the host's own active pool of files there, or a transient one that is gone
- * afterwards.
- * It is how Ferry reaches a folder without an agent.
+ * afterwards. It is how Ferry reaches a folder without an agent.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -108,8 +107,7 @@ const isNoFolder = (error: unknown): boolean =>
 export interface PoolLender {
   /**
    * The pool to use and the way to give it back; undefined: the host has no such folder (`build` makes it). Rejects
-   * with `volume-failed` where it
-   * cannot be looked into.
+   * with `volume-failed` where it cannot be looked into.
    */
   lend(
     folder: string,

@@ -1,7 +1,6 @@
 /**
  * Metadata of snapshots and checkpoints: read, taken off, put back. libvirt refuses to migrate a domain that has any;
- * the
- * images are never touched here. All are read before the first goes, since children lose their parent with its
+ * the images are never touched here. All are read before the first goes, since children lose their parent with its
  * metadata.
  */
 import type { VmUuid } from '@ferry/core';
@@ -104,9 +103,8 @@ export function snapshotsOn(
 }
 
 /**
- * The definitions inside the metadata of a snapshot, as libvirt before 9.1 reads them: the watchdog that every q35
- * has was given a name then. libvirt
- * leaves it out of definitions for other hosts, and knows no such form of a snapshot.
+ * The definitions inside the metadata of a snapshot, as libvirt before 9.1 reads them: the watchdog that every q35 has
+ * was given a name then. libvirt leaves it out of definitions for other hosts, and knows no such form of a snapshot.
  */
 export const withoutNamedWatchdog = (metadata: string): string =>
   metadata.replaceAll(/\s*<watchdog model='itco' action='reset'\/>/g, '');

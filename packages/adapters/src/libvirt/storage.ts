@@ -1,7 +1,6 @@
 /**
  * The driver of the HostStorage port: volumes and pools of one host. It looks and does as told; what a volume is good
- * for
- * is decided elsewhere.
+ * for is decided elsewhere.
  */
 import { FerryError, type SeenFile, type VolumeFacts } from '@ferry/core';
 import type { HostStorage } from '@ferry/engine';

@@ -1,7 +1,6 @@
 /**
- * Which files the definitions of a host name, and which images their chains lead to: running or not, both
- * definitions, snapshots too. What a
- * use means for a move is decided elsewhere.
+ * Which files the definitions of a host name, and which images their chains lead to: running or not, both definitions,
+ * snapshots too. What a use means for a move is decided elsewhere.
  */
 import { FerryError, normalPath, vmUuid, type FileRole, type FileUse, type HostUses } from '@ferry/core';
 import {

@@ -1,8 +1,7 @@
 /**
  * Disks that are copied by a mirror before the memory's turn. Pure. A mirror is ready once nothing is left to copy; a
- * guest that writes as fast
- * as the link carries keeps it from that, unless its writes wait for the mirror (synchronous writes), which slows
- * them down instead.
+ * guest that writes as fast as the link carries keeps it from that, unless its writes wait for the mirror (synchronous
+ * writes), which slows them down instead.
  */
 
 export interface DiskModel {

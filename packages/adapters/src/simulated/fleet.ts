@@ -1,7 +1,7 @@
 /**
- * Hosts and guests of the simulated fleet, and the migrations between them over virtual time. It behaves as libvirt
- * was seen to: which state
- * each side shows in which phase, when the call ends, what is left behind. No decision about a migration is made here.
+ * Hosts and guests of the simulated fleet, and the migrations between them over virtual time. It behaves as libvirt was
+ * seen to: which state each side shows in which phase, when the call ends, what is left behind. No decision about a
+ * migration is made here.
  */
 import {
   vmUuid,

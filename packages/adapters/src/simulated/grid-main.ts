@@ -1,7 +1,6 @@
 /**
- * Runs the grid of policies and prints it as lines of JSON: one per contender, then the verdict. `--quick` takes
- * every third cell. For
- * bench/src/converge-simulated.ts, which uses the product from outside.
+ * Runs the grid of policies and prints it as lines of JSON: one per contender, then the verdict. `--quick` takes every
+ * third cell. For bench/src/converge-simulated.ts, which uses the product from outside.
  */
 import { parseArgs } from 'node:util';
 import { bandwidthMiB, contenders, gridCells, isEqual, judgeGrid, linkMiB, memoryMiB, runGrid } from './grid.ts';

@@ -1,8 +1,7 @@
 /**
  * Every policy on a grid of busy guests: working sets from what the link carries in a twentieth of a second up to all
- * of memory, dirtied at a
- * tenth to four times what the link carries. Pure. What virsh does is told as a policy, so that all go over the same
- * model and the same looks.
+ * of memory, dirtied at a tenth to four times what the link carries. Pure. What virsh does is told as a policy, so that
+ * all go over the same model and the same looks.
  */
 import { presets, type PolicyContent } from '@ferry/core';
 import { steadyLink } from './link.ts';

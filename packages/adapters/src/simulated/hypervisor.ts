@@ -1,8 +1,7 @@
 /**
- * A fleet that is nowhere: the engine's hypervisor port over simulated hosts, guests and links. Definitions are JSON
- * in place of XML, with
- * what a simulated guest has. For planning, comparing policies and tests; it has no direct mode, no snapshots and no
- * files beside disks.
+ * A fleet that is nowhere: the engine's hypervisor port over simulated hosts, guests and links. Definitions are JSON in
+ * place of XML, with what a simulated guest has. For planning, comparing policies and tests; it has no direct mode, no
+ * snapshots and no files beside disks.
  */
 import { FerryError, noNeeds, vmUuid, type Instance, type VmFacts } from '@ferry/core';
 import type { Clock, DefinitionDriver, HostInventory, HostLink, Hypervisor } from '@ferry/engine';

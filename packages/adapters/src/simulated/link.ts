@@ -1,7 +1,6 @@
 /**
  * A network link of the simulated fleet: what it carries as a function of virtual time, and how the transfers on it
- * share that. Pure; its
- * fluctuation is drawn from a seed, so the same link at the same time always carries the same.
+ * share that. Pure; its fluctuation is drawn from a seed, so the same link at the same time always carries the same.
  */
 
 export interface Link {

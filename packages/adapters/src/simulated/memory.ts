@@ -1,11 +1,8 @@
 /**
- * A guest's memory under migration: working sets that are written at their own rates, what of each is still to be
- * sent, and what was written
- * since QEMU last read the dirty log. Pure. A set is swept evenly, so in T seconds min(bytes, rate * T) of it become
- * dirty
- * (Akoush et al., MASCOTS'10). What was written last is written again last, so unsent pages and newly written ones
- * are the same only as far as
- * the set is too small for both.
+ * A guest's memory under migration: working sets that are written at their own rates, what of each is still to be sent,
+ * and what was written since QEMU last read the dirty log. Pure. A set is swept evenly, so in T seconds min(bytes, rate
+ * * T) of it become dirty (Akoush et al., MASCOTS'10). What was written last is written again last, so unsent pages and
+ * newly written ones are the same only as far as the set is too small for both.
  */
 
 export interface WorkingSet {

@@ -1,8 +1,7 @@
 /**
  * One simulated migration from its begin to its end under a policy, steered by core's convergence engine in the way a
- * migration's step does:
- * a sample is followed, a decision is taken, the decision is carried out at once. Pure; for property tests and for
- * the grid of policies.
+ * migration's step does: a sample is followed, a decision is taken, the decision is carried out at once. Pure; for
+ * property tests and for the grid of policies.
  */
 import {
   decide,

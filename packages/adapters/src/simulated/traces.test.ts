@@ -1,7 +1,6 @@
 /**
  * What the default policy makes of real migrations: libvirt's figures as they were recorded from lab guests by
- * "script/bench converge --traces",
- * fed to the engine as if they came now. The first line of each file says what it is.
+ * "script/bench converge --traces", fed to the engine as if they came now. The first line of each file says what it is.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,11 +1,9 @@
 /**
  * One migration of one guest as QEMU 7.2 does it, advanced by virtual time: mirrors, passes over the memory,
- * throttling, the switchover, post-copy.
- * Pure: `(transfer, time, what the link gives) -> transfer`. Only what a control plane can see or steer is here: no
- * pages, no devices.
- * Source: migration/migration.c (migration_iteration_run, migration_update_counters) and migration/ram.c
- * (ram_save_pending, migration_bitmap_sync,
- * migration_trigger_throttle) of QEMU 7.2.
+ * throttling, the switchover, post-copy. Pure: `(transfer, time, what the link gives) -> transfer`. Only what a control
+ * plane can see or steer is here: no pages, no devices. Source: migration/migration.c (migration_iteration_run,
+ * migration_update_counters) and migration/ram.c (ram_save_pending, migration_bitmap_sync, migration_trigger_throttle)
+ * of QEMU 7.2.
  */
 import type { JobSample } from '@ferry/core';
 import { copySome, startMirror, writesOf, type DiskModel, type Mirror } from './disks.ts';

@@ -20,8 +20,7 @@ const headerBytes = 100;
 
 /**
  * Throws FerryError `store-newer` for a file of a newer version and `store-broken` for one that is no whole file,
- * without writing to it. Whatever else
- * is wrong shows when it is opened.
+ * without writing to it. Whatever else is wrong shows when it is opened.
  */
 export function lookAtDatabase(path: string): void {
   if (!existsSync(path)) return;

@@ -1,8 +1,7 @@
 /**
  * The InventoryCache on SQLite: the last report of each host as one compressed document, and the last definition of
- * each VM, stored
- * once per content. Losing the reports costs a look at the hosts; losing the definitions costs the rescue of VMs
- * whose host is dead.
+ * each VM, stored once per content. Losing the reports costs a look at the hosts; losing the definitions costs the
+ * rescue of VMs whose host is dead.
  */
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';

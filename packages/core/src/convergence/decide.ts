@@ -1,9 +1,8 @@
 /**
  * What a policy has done about a transfer that does not come to its end: `(policy, course, situation, now) ->
- * decision`. A pure function over
- * figures; the engine carries the decision out and stores it with them. It waits for the boundary of a pass before it
- * judges what a measure
- * has changed, and it does nothing that the policy does not name.
+ * decision`. A pure function over figures; the engine carries the decision out and stores it with them. It waits for
+ * the boundary of a pass before it judges what a measure has changed, and it does nothing that the policy does not
+ * name.
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { Measure, MeasureName, PolicyContent, PolicyStep } from '../policy/policy.ts';
@@ -205,9 +204,9 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
 }
 
 /**
- * A guest that dirties all of its set in each pass is read as dirtying what the link carries, however fast it is:
- * below this much throttling, in
- * percent, such a reading proves nothing (a recorded guest was read so up to 40 % and converged at 80 %).
+ * A guest that dirties all of its set in each pass is read as dirtying what the link carries, however fast it is: below
+ * this much throttling, in percent, such a reading proves nothing (a recorded guest was read so up to 40 % and
+ * converged at 80 %).
  */
 const tellingThrottle = 60;
 

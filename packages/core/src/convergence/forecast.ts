@@ -1,10 +1,8 @@
 /**
  * Tells from a transfer's course how it will go on by itself. A pass leaves what the guest dirtied while it was sent,
- * so passes shrink by the
- * ratio of dirtying to sending. Since a guest dirties the same pages again, that ratio only grows as passes become
- * shorter: a first pass that
- * left as much as it sent proves that pre-copy cannot end (performance notes of Clark et al., NSDI'05, and of Akoush
- * et al., MASCOTS'10).
+ * so passes shrink by the ratio of dirtying to sending. Since a guest dirties the same pages again, that ratio only
+ * grows as passes become shorter: a first pass that left as much as it sent proves that pre-copy cannot end
+ * (performance notes of Clark et al., NSDI'05, and of Akoush et al., MASCOTS'10).
  */
 import { rateOf, recentRate, secondsOf, gainShare, slowShare, type Course, type Pass } from './transfer-history.ts';
 import type { TimeMs } from '../model/ids.ts';
@@ -129,8 +127,8 @@ export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecas
 
 /**
  * What the guest dirties while a byte goes over. Concave: what a pass left, per second of it and byte of the link, is
- * the least that shorter
- * ones will leave. Of a pass that lasted but a few looks its length is not known well, and QEMU's own count is better.
+ * the least that shorter ones will leave. Of a pass that lasted but a few looks its length is not known well, and
+ * QEMU's own count is better.
  */
 function ratioOf(rests: ReturnType<typeof honestRests>, best: number): number {
   const { before, pass } = rests.at(-1) ?? {};
@@ -188,8 +186,7 @@ const manyPerSecond = 4;
 
 /**
  * Length of the last passes, ms, where many of them have followed each other within the last second or two: each has
- * found more than fits into the
- * pause, or QEMU would have switched. Undefined where passes can be looked at.
+ * found more than fits into the pause, or QEMU would have switched. Undefined where passes can be looked at.
  */
 export function shortPassMs(course: Course): number | undefined {
   const passes = memoryPasses(course);

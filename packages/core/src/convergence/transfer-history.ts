@@ -1,7 +1,7 @@
 /**
- * The course of a transfer so far: what the samples told, kept short enough to be stored with the migration. One
- * entry per pass over the
- * memory, since figures from inside of a pass only tell how far it is. Pure: `(course, sample, now) -> course`.
+ * The course of a transfer so far: what the samples told, kept short enough to be stored with the migration. One entry
+ * per pass over the memory, since figures from inside of a pass only tell how far it is. Pure: `(course, sample, now)
+ * -> course`.
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { JobSample } from './sample.ts';

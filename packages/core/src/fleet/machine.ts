@@ -1,7 +1,6 @@
 /**
  * Which machine a host is: what answers at its address is held against what was added, so that an address that leads
- * elsewhere (swapped, a proxy, a
- * machine installed anew) never makes one machine look like two. Pure.
+ * elsewhere (swapped, a proxy, a machine installed anew) never makes one machine look like two. Pure.
  */
 import type { Reason } from '../errors.ts';
 import type { Host, HostFacts, HostView } from '../model/model.ts';

@@ -104,8 +104,7 @@ function vmOf(uuid: VmUuid, placed: readonly Placed[], migration: Migration | un
 
 /**
  * One noun found by what an operator typed: its id first, which nobody else has; then its name, then another name by
- * which a host knows it; then a
- * beginning of an id of 4 characters or more.
+ * which a host knows it; then a beginning of an id of 4 characters or more.
  */
 export function resolve<T>(
   items: readonly T[],

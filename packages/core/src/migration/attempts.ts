@@ -1,7 +1,6 @@
 /**
  * Another try after one that left the VM where it was: another way to send the bytes, another host, or cold once the
- * policy had the guest
- * shut down. Each only when it is known how the one before ended.
+ * policy had the guest shut down. Each only when it is known how the one before ended.
  */
 import { errorReport, type ErrorCode, type Reason } from '../errors.ts';
 import type { TimeMs } from '../model/ids.ts';

@@ -1,10 +1,8 @@
 /**
- * Disks that are being copied over a connection that is dead. A guest's write waits until the copy has it, too, so
- * the guest stands still with
- * the copy. libvirt cannot end that before the source's kernel gives the connection up (15 minutes by default): it
- * waits within QEMU, and nobody
- * can ask that QEMU for anything any more. So the connections are cut before libvirt is told to end, and before it
- * gives up by itself.
+ * Disks that are being copied over a connection that is dead. A guest's write waits until the copy has it, too, so the
+ * guest stands still with the copy. libvirt cannot end that before the source's kernel gives the connection up (15
+ * minutes by default): it waits within QEMU, and nobody can ask that QEMU for anything any more. So the connections are
+ * cut before libvirt is told to end, and before it gives up by itself.
  */
 import { stoodStillMs } from '../convergence/transfer-history.ts';
 import type { TimeMs } from '../model/ids.ts';

@@ -103,10 +103,8 @@ export function judge(
 
 /**
  * What the target of a direct move tells after it was told to run: nothing is decided while it `waits`, and `unclear`
- * is left paused on the
- * source. `answered`: the target said no, so it has not run. Otherwise it may have run and stopped again: only where
- * its definition would
- * have stayed (`keepsDefinition`) does its absence say that it has not.
+ * is left paused on the source. `answered`: the target said no, so it has not run. Otherwise it may have run and
+ * stopped again: only where its definition would have stayed (`keepsDefinition`) does its absence say that it has not.
  */
 export function handoverOf(
   target: InstanceView,

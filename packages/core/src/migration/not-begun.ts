@@ -1,8 +1,7 @@
 /**
- * A transfer that libvirt was told to begin and has not begun: it waits inside of libvirt for the target's daemon
- * (one that takes no further client, or
- * hangs), and neither an abort nor a policy ends that, since there is no job yet. What it waits for, and who can end
- * it, is said. Pure.
+ * A transfer that libvirt was told to begin and has not begun: it waits inside of libvirt for the target's daemon (one
+ * that takes no further client, or hangs), and neither an abort nor a policy ends that, since there is no job yet. What
+ * it waits for, and who can end it, is said. Pure.
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/model.ts';

@@ -1,7 +1,6 @@
 /**
- * A post-copy whose stream broke: the guest runs on the target and stops at pages that only the source has. Both
- * halves are needed, neither
- * is ever ended here; QEMU's own recovery is tried for as long as both are there.
+ * A post-copy whose stream broke: the guest runs on the target and stops at pages that only the source has. Both halves
+ * are needed, neither is ever ended here; QEMU's own recovery is tried for as long as both are there.
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { CallFailure, Migration } from '../model/model.ts';
@@ -77,9 +76,8 @@ export function recoverEnded(before: Migration, failure: CallFailure | undefined
 
 /**
  * QEMU 7.2 does not come back when the connection breaks between its last page and the target's answer: its migration
- * thread waits for the thread that
- * hears the target, which waits for a recovery, which is refused while the first says that it sends. Pages that were
- * on their way stay lost to the target.
+ * thread waits for the thread that hears the target, which waits for a recovery, which is refused while the first says
+ * that it sends. Pages that were on their way stay lost to the target.
  */
 function stillSends(migration: Migration, now: TimeMs): string {
   const { from, to, vm, progress, evidence } = migration;

@@ -1,7 +1,6 @@
 /**
  * What the policy makes of a running transfer: takes a sample in, asks the convergence engine, and turns its decision
- * into effects. What was
- * decided is on the migration before it is carried out, so a restart does not decide it again.
+ * into effects. What was decided is on the migration before it is carried out, so a restart does not decide it again.
  */
 import { follow, withNewRate, type Course } from '../convergence/transfer-history.ts';
 import { decide, type Action, type Decision, type Situation } from '../convergence/decide.ts';
@@ -37,9 +36,8 @@ export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step
 
 /**
  * The memory's share of the link is told once disks are on their way: a limit that libvirt has at the begin is each
- * disk's, too, and QEMU counts
- * what a disk does not hold as if it were sent. A later one is the memory's alone (libvirt 9.0,
- * qemuDomainMigrateSetMaxSpeed).
+ * disk's, too, and QEMU counts what a disk does not hold as if it were sent. A later one is the memory's alone (libvirt
+ * 9.0, qemuDomainMigrateSetMaxSpeed).
  */
 function withMemoryLimit(migration: Migration, { totalBytes }: JobSample, now: TimeMs): Step {
   const share = migration.plan?.transfer?.memoryBandwidthMiBPerSecond;

@@ -1,7 +1,7 @@
 /**
  * A transfer that could not begin because something that is no migration of Ferry's uses its port on the target: the
- * next port of the cluster's range is
- * tried, each once. Which ports are free is counted where all migrations are known (room.ts).
+ * next port of the cluster's range is tried, each once. Which ports are free is counted where all migrations are known
+ * (room.ts).
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/model.ts';

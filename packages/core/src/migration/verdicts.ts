@@ -1,7 +1,6 @@
 /**
- * What follows from a look at both hosts: the verdict of judge.ts, how long it has held, and whether anything can
- * still come of the call that
- * moves the VM. Each case is one rule; the safety rules of the design outrank all of them.
+ * What follows from a look at both hosts: the verdict of judge.ts, how long it has held, and whether anything can still
+ * come of the call that moves the VM. Each case is one rule; the safety rules of the design outrank all of them.
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/model.ts';
@@ -207,9 +206,8 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
 
 /**
  * libvirt leaves a source paused when its client, or its daemon, is lost around the switchover. In a direct move only
- * Ferry tells the target to
- * run, and stores that before. Otherwise, or once it was told to, a target without the VM has not run it where its
- * definition would have stayed.
+ * Ferry tells the target to run, and stores that before. Otherwise, or once it was told to, a target without the VM has
+ * not run it where its definition would have stayed.
  */
 function mayResumeSource({ plan, evidence, vmIsNow }: Migration, target: InstanceView): boolean {
   if (plan?.transfer === undefined) return false;

@@ -152,9 +152,8 @@ export interface Vm {
 
 /**
  * `live`: the guest runs on through the move. `suspended`: it is paused (or saved) while it moves. `cold`: it is shut
- * off, its disks
- * travel. `configuration`: its definition only.
- * `evacuation`: it is started elsewhere because its host died.
+ * off, its disks travel. `configuration`: its definition only. `evacuation`: it is started elsewhere because its host
+ * died.
  */
 export type MigrationKind = 'live' | 'cold' | 'suspended' | 'configuration' | 'evacuation';
 export type MigrationOrigin = 'operator';

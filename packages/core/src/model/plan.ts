@@ -1,7 +1,6 @@
 /**
  * How a move is carried out: what travels and how, what changes in the definition, what happens to each disk. Decided
- * at the checks, stored
- * before anything is done, shown to people.
+ * at the checks, stored before anything is done, shown to people.
  */
 import type { HostId, VmUuid } from './ids.ts';
 import type { StatePlace } from '../planning/ownership.ts';

@@ -1,7 +1,6 @@
 /**
- * What a target has of the VM already: a definition that would be replaced. Only one that is known to be kept by
- * Ferry may be; any other could be the
- * newer one. Pure.
+ * What a target has of the VM already: a definition that would be replaced. Only one that is known to be kept by Ferry
+ * may be; any other could be the newer one. Pure.
  */
 import type { Reason } from '../errors.ts';
 import type { HostId } from '../model/ids.ts';

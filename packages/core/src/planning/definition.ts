@@ -1,7 +1,6 @@
 /**
  * What a definition needs of its host beside storage, and what has to be other on the target: names of networks,
- * bridges, pools and
- * paths. Pure; the XML itself is changed by a driver, which is told here what to change.
+ * bridges, pools and paths. Pure; the XML itself is changed by a driver, which is told here what to change.
  */
 import type { Reason } from '../errors.ts';
 import type { HostPath, Tie } from './host-ties.ts';

@@ -1,7 +1,6 @@
 /**
  * The machine type of the helper domain that carries the disks of a VM that is shut off. `pc` means another type on
- * each QEMU, and the source's newest is
- * not known to an older target: it has to be one that both hosts name. Pure.
+ * each QEMU, and the source's newest is not known to an older target: it has to be one that both hosts name. Pure.
  */
 import type { Reason } from '../errors.ts';
 import type { HostView } from '../model/model.ts';

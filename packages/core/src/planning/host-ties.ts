@@ -1,7 +1,6 @@
 /**
- * What ties a VM to its host beside disks, cards and secrets: files and folders of the host that its definition
- * names, and devices with which QEMU moves
- * no running guest. Pure.
+ * What ties a VM to its host beside disks, cards and secrets: files and folders of the host that its definition names,
+ * and devices with which QEMU moves no running guest. Pure.
  */
 import type { Reason } from '../errors.ts';
 

@@ -1,7 +1,6 @@
 /**
  * What an image file is like, and what becomes of that in a copy of its blocks: how the volume for it is made, what
- * room it takes, and what does not
- * arrive. Pure.
+ * room it takes, and what does not arrive. Pure.
  */
 
 /** The header of a qcow2 image. */

@@ -1,7 +1,6 @@
 /**
- * What happened to a VM, or to the host that was asked for, while its migration waited. Whoever asked for the move
- * did so for the VM as it was then:
- * what somebody else did since is named, and undoes nothing of it. Pure.
+ * What happened to a VM, or to the host that was asked for, while its migration waited. Whoever asked for the move did
+ * so for the VM as it was then: what somebody else did since is named, and undoes nothing of it. Pure.
  */
 import type { Reason } from '../errors.ts';
 import type { HostView, Migration, Vm } from '../model/model.ts';

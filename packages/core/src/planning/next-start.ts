@@ -1,8 +1,7 @@
 /**
- * A guest that runs has two definitions: the one it runs on and the one that its next start uses, and they differ
- * when something was attached, detached or
- * changed for one of them only. Both travel. What of the second one the target would lack is found here, and whether
- * both arrived. Pure.
+ * A guest that runs has two definitions: the one it runs on and the one that its next start uses, and they differ when
+ * something was attached, detached or changed for one of them only. Both travel. What of the second one the target
+ * would lack is found here, and whether both arrived. Pure.
  */
 import type { Reason } from '../errors.ts';
 import type { VmUuid } from '../model/ids.ts';
@@ -43,8 +42,8 @@ const keptCodes: readonly string[] = [
 
 /**
  * The plan for disks of both definitions, each marked that only one of them has. `planned`: for those that the guest
- * runs on. libvirt copies none but
- * these, so what only the next start has must be there, or come as a file, or is a reason.
+ * runs on. libvirt copies none but these, so what only the next start has must be there, or come as a file, or is a
+ * reason.
  */
 export function planNextStart(
   vm: { readonly name: string; readonly uuid: VmUuid },

@@ -1,8 +1,7 @@
 /**
  * Whose files are at stake. A move copies files away, makes, replaces and deletes some: each is held against every
- * definition and chain of its
- * host, and what is not proved to be this VM's own is a reason, not a guess. Pure; what the hosts say is gathered by
- * the engine.
+ * definition and chain of its host, and what is not proved to be this VM's own is a reason, not a guess. Pure; what the
+ * hosts say is gathered by the engine.
  */
 import type { Reason } from '../errors.ts';
 import type { VmUuid } from '../model/ids.ts';
@@ -80,8 +79,7 @@ export function otherUsers(uses: HostUses | undefined, path: string, own: VmUuid
 
 /**
  * Why a file of the VM must not be deleted or written over here, in words that follow "it is"; undefined: nobody else
- * uses it, as far as all
- * definitions and chains tell.
+ * uses it, as far as all definitions and chains tell.
  */
 export function heldBy(uses: HostUses, path: string, own: VmUuid | undefined): string | undefined {
   const users = otherUsers(uses, path, own);

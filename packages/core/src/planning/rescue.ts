@@ -1,7 +1,6 @@
 /**
  * Whether a VM whose host is down may be started elsewhere, and where. Only by the operator's explicit statement that
- * the
- * host is dead, and only with disks that the target has: nothing of the dead host can be asked. Pure.
+ * the host is dead, and only with disks that the target has: nothing of the dead host can be asked. Pure.
  */
 import type { Reason } from '../errors.ts';
 import { notConnectedReason } from '../fleet/machine.ts';

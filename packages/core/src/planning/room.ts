@@ -1,7 +1,6 @@
 /**
  * What hosts have left for migrations that come in: ports of the cluster's range and memory, once those that were
- * chosen for them have taken theirs.
- * Counted from what is stored, so within one control plane. Pure.
+ * chosen for them have taken theirs. Counted from what is stored, so within one control plane. Pure.
  */
 import type { HostId } from '../model/ids.ts';
 import type { Cluster, HostView, Migration } from '../model/model.ts';

@@ -1,7 +1,7 @@
 /**
  * What happens to each disk of a VM that moves: shared disks stay where they are, local ones are copied into volumes
- * made
- * for them, and whatever cannot be told is a reason, not a guess. Pure; what the hosts say is gathered by the engine.
+ * made for them, and whatever cannot be told is a reason, not a guess. Pure; what the hosts say is gathered by the
+ * engine.
  */
 import type { Reason } from '../errors.ts';
 import type { MigrationId, TimeMs, VmUuid } from '../model/ids.ts';
@@ -137,8 +137,7 @@ export interface DiskPlan {
   readonly format?: string;
   /**
    * `none`: nothing travels (an empty drive). `shared`: both hosts have it. `copy`: it is copied into a volume of the
-   * target. `file`: an image that
-   * nobody writes goes over as a file. `eject`: the drive arrives empty.
+   * target. `file`: an image that nobody writes goes over as a file. `eject`: the drive arrives empty.
    */
   readonly how: 'none' | 'shared' | 'copy' | 'file' | 'eject';
   readonly proof?: SharingProof;
@@ -154,8 +153,7 @@ export interface DiskPlan {
   readonly asFile?: true;
   /**
    * The images below it that the definition on the target has to name, nearest first; none when the copy joins the
-   * chain into one image. Absent:
-   * what the definition says holds there too.
+   * chain into one image. Absent: what the definition says holds there too.
    */
   readonly chain?: readonly BackingImage[];
   /** Of a `file`: a stale copy on the target goes first. */
@@ -197,8 +195,7 @@ export const needsProof = (disk: DiskFacts): boolean => disk.source !== undefine
 
 /**
  * The plan for every disk on one target, or every reason against it. `vm`: its name and UUID, for records and
- * sentences;
- * `from` and `to`: names of the hosts.
+ * sentences; `from` and `to`: names of the hosts.
  */
 export function planDisks(
   vm: { readonly name: string; readonly uuid: VmUuid },
@@ -580,8 +577,7 @@ const namesAll = ({ chain = [] }: DiskPlan): boolean => chain.every(({ format })
 
 /**
  * Storage that libvirt may not know as shared, and that Ferry has proved to be or the operator has stated: libvirt is
- * told to take it as such. That also
- * silences its look at cache modes, so `cacheReasons` stands for it.
+ * told to take it as such. That also silences its look at cache modes, so `cacheReasons` stands for it.
  */
 export const vouchesFor = (disks: readonly DiskPlan[]): boolean =>
   disks.some(({ how, proof }) => how === 'shared' && (proof?.method === 'marker' || proof?.method === 'operator'));

@@ -1,7 +1,6 @@
 /**
  * How the bytes of a move travel: who drives, by which address and ports, encrypted, compressed, over how many
- * connections.
- * Pure; wishes that do not go together, or that a host does not know, are reasons.
+ * connections. Pure; wishes that do not go together, or that a host does not know, are reasons.
  */
 import type { Reason } from '../errors.ts';
 import type { TimeMs } from '../model/ids.ts';
@@ -264,8 +263,7 @@ function wayOfMemory(input: TransferInput, mode: TransferPlan['mode']): WayOfMem
 
 /**
  * The policy's own limit, or its share of the slower host's link; nothing where no host tells how fast that is. The
- * share keeps the pause of a
- * running guest short, so it holds for nothing else.
+ * share keeps the pause of a running guest short, so it holds for nothing else.
  */
 function bandwidthOf({
   source,
@@ -298,9 +296,8 @@ function connectionsOf({ source, target, request, policy }: TransferInput): Pick
 
 /**
  * Where the source reaches the target by what Ferry knows: the address in its URI, or the name by which the source's
- * daemon reaches it anyway. The name
- * that the target gives itself, which libvirt takes, may mean nothing to the source, or its own loopback. A name for
- * ssh is its configuration's.
+ * daemon reaches it anyway. The name that the target gives itself, which libvirt takes, may mean nothing to the source,
+ * or its own loopback. A name for ssh is its configuration's.
  */
 function reachedAs({ uri }: HostView['host'], mode: TransferPlan['mode']): string | undefined {
   if (!isNetworkUri(uri)) return undefined;

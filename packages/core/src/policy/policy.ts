@@ -1,8 +1,7 @@
 /**
  * A policy: how far a migration may go to come to its end, as data. Which measures there are and when one is due is
- * told here;
- * whether that moment has come is decided by convergence/decide.ts. A policy is resolved once, at the checks, and
- * kept on the migration.
+ * told here; whether that moment has come is decided by convergence/decide.ts. A policy is resolved once, at the
+ * checks, and kept on the migration.
  */
 import type { Compression } from '../model/plan.ts';
 import type { TimeMs } from '../model/ids.ts';
@@ -75,9 +74,8 @@ export interface PolicyContent {
   /** After a failure whose outcome is known and that left the VM where it was. */
   readonly retry?: { readonly attempts: number; readonly delayMs: number };
   /**
-   * What keeps a VM from running twice when libvirt's last reply is lost. `guard`: Ferry watches both hosts and
-   * removes the proven stale
-   * source. `handover`: the target starts paused and is released once the source is gone.
+   * What keeps a VM from running twice when libvirt's last reply is lost. `guard`: Ferry watches both hosts and removes
+   * the proven stale source. `handover`: the target starts paused and is released once the source is gone.
    */
   readonly singleCopy: 'guard' | 'handover';
   /** When Ferry finds two running copies that it could not prevent. */

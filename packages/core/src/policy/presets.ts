@@ -1,7 +1,6 @@
 /**
- * Policies that come with Ferry: its own, and those that reproduce what other systems do, so that an operator can go
- * on with what is known,
- * and so that they can be compared. Figures are those of the named versions and documents.
+ * Policies that come with Ferry: its own, and those that reproduce what other systems do, so that an operator can go on
+ * with what is known, and so that they can be compared. Figures are those of the named versions and documents.
  */
 import type { Policy, PolicyContent, PolicyStep } from './policy.ts';
 
@@ -128,9 +127,8 @@ const contents: Readonly<Record<string, PolicyContent>> = {
     postCopy: 'never',
     ...rest,
   },
-  // Cloudpods' host agent: auto-converge from 60 by 20 percent, downtime 300 ms; "quickly finish" takes what is
-  // needed once throttling is at
-  // its end for two passes; after memory / (32 MB/s), at least 30 s, the guest is paused.
+  // Cloudpods' host agent: auto-converge from 60 by 20 percent, downtime 300 ms; "quickly finish" takes what is needed
+  // once throttling is at its end for two passes; after memory / (32 MB/s), at least 30 s, the guest is paused.
   cloudpods: {
     description:
       'Like Cloudpods with quick convergence: throttles hard, then takes the pause that is needed; pauses the guest after 32 s per GiB.',

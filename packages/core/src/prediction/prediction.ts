@@ -1,12 +1,9 @@
 /**
- * What can be told of a live migration before it begins: whether pre-copy will end at the bandwidth that it has, and
- * if not, what the policy will
- * do about it. Pure. A reading is the share of the memory that was written within a period, so two periods give two
- * points of the curve
- * U(T), the bytes that a pass of T seconds leaves. U is concave (the same pages are written again), hence pre-copy
- * ends just when a pass as
- * long as the pause budget leaves less than it sends. It says nothing of the guest's future: the transfer itself is
- * watched by decide.ts.
+ * What can be told of a live migration before it begins: whether pre-copy will end at the bandwidth that it has, and if
+ * not, what the policy will do about it. Pure. A reading is the share of the memory that was written within a period,
+ * so two periods give two points of the curve U(T), the bytes that a pass of T seconds leaves. U is concave (the same
+ * pages are written again), hence pre-copy ends just when a pass as long as the pause budget leaves less than it sends.
+ * It says nothing of the guest's future: the transfer itself is watched by decide.ts.
  */
 import type { Policy } from '../policy/policy.ts';
 import { outlookText } from './words.ts';

@@ -1,7 +1,6 @@
 /**
- * What a policy will do about a guest whose pre-copy does not end by itself, told beforehand from its steps alone.
- * What it really does is decided
- * on the way (decide.ts), which knows more.
+ * What a policy will do about a guest whose pre-copy does not end by itself, told beforehand from its steps alone. What
+ * it really does is decided on the way (decide.ts), which knows more.
  */
 import { allows, type PolicyContent, type PolicyStep } from '../policy/policy.ts';
 import { budgetFor } from '../convergence/decide.ts';

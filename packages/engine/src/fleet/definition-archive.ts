@@ -1,8 +1,7 @@
 /**
  * Keeps the last definition of every VM in the inventory store, read again whenever its host tells of a change: when
- * the
- * host is dead it is all there is to start the VM elsewhere. Reading is slow work at leisure, one VM after the other; a
- * definition that cannot be read now is read at the next change.
+ * the host is dead it is all there is to start the VM elsewhere. Reading is slow work at leisure, one VM after the
+ * other; a definition that cannot be read now is read at the next change.
  */
 import type { VmUuid } from '@ferry/core';
 import type { Clock, HostLink, InventoryCache, Log } from '../ports/ports.ts';

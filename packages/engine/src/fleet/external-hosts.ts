@@ -1,7 +1,6 @@
 /**
  * Hosts that a migration leads to by their URI without their being of the fleet: followed like others, and forgotten
- * when
- * no migration needs them any more.
+ * when no migration needs them any more.
  */
 import { outsideCluster, type HostView, type Migration } from '@ferry/core';
 import type { Clock } from '../ports/ports.ts';

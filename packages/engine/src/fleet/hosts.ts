@@ -1,7 +1,6 @@
 /**
- * The hosts that Ferry knows, each with its follower: added, changed, removed, and found again after a restart. A
- * host is known once: an entry of its
- * own tells which machine it is, however it is reached.
+ * The hosts that Ferry knows, each with its follower: added, changed, removed, and found again after a restart. A host
+ * is known once: an entry of its own tells which machine it is, however it is reached.
  */
 import {
   defaultCluster,

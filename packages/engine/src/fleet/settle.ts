@@ -1,9 +1,8 @@
 /**
- * For an operator who has to put right what Ferry could not prevent: two running copies of a VM, two definitions of
- * it that are shut off, and what
- * interrupted migrations left of it. Everything is shown with what is known of it before anything is ended, and the
- * only copy of anything is never
- * ended. Definitions are not undefined here: all but one are parked.
+ * For an operator who has to put right what Ferry could not prevent: two running copies of a VM, two definitions of it
+ * that are shut off, and what interrupted migrations left of it. Everything is shown with what is known of it before
+ * anything is ended, and the only copy of anything is never ended. Definitions are not undefined here: all but one are
+ * parked.
  */
 import { FerryError, type HostId, type Instance, type Migration, type Vm, type VolumeRecord } from '@ferry/core';
 import type { KeptInstances } from './kept-instances.ts';

@@ -1,7 +1,6 @@
 /**
- * Watches for VMs that run twice, whoever started the second copy: an alarm, told once, and both paused where the
- * VM's policy says so. Which
- * copy is right is for a person to say (settle.ts).
+ * Watches for VMs that run twice, whoever started the second copy: an alarm, told once, and both paused where the VM's
+ * policy says so. Which copy is right is for a person to say (settle.ts).
  */
 import type { Vm } from '@ferry/core';
 import type { Clock, HostLink, Log } from '../ports/ports.ts';

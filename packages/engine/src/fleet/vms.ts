@@ -1,7 +1,6 @@
 /**
- * The fleet as VMs: what the hosts report, put together by core, and told when it has changed. Changes of hosts come
- * in bursts, so they are gathered a
- * little before they are compared.
+ * The fleet as VMs: what the hosts report, put together by core, and told when it has changed. Changes of hosts come in
+ * bursts, so they are gathered a little before they are compared.
  */
 import { resolve, vmsOf, type Instance, type Migration, type Vm, type VmUuid } from '@ferry/core';
 import type { EventHub } from '../events/event-hub.ts';

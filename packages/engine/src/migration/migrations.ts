@@ -1,7 +1,6 @@
 /**
- * The migrations of the fleet: starts, plans, finds, follows and steers them. What a start needs to know is gathered
- * in fact-finding.ts, when it begins
- * is told by admission.ts, where it is kept is in migration-records.ts.
+ * The migrations of the fleet: starts, plans, finds, follows and steers them. What a start needs to know is gathered in
+ * fact-finding.ts, when it begins is told by admission.ts, where it is kept is in migration-records.ts.
  */
 import {
   changedMeanwhile,

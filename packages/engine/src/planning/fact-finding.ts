@@ -1,7 +1,6 @@
 /**
  * Gathers what core needs to know about a move, from the hosts and from what is stored, and asks core. It decides
- * nothing, and leaves nothing behind
- * on any host.
+ * nothing, and leaves nothing behind on any host.
  */
 import {
   candidatesOf,
@@ -82,8 +81,7 @@ export interface Gathered {
   choose(self: string | undefined): CheckResult;
   /**
    * Whether the chosen host's daemon takes one more connection, as the move will make it: one with too many clients
-   * lets it wait, and libvirt waits for
-   * ever. One that does not is not chosen again.
+   * lets it wait, and libvirt waits for ever. One that does not is not chosen again.
    */
   takes(chosen: CheckResult, signal: AbortSignal): Promise<boolean>;
   /** Whether the VM and its hosts are still what they were. */

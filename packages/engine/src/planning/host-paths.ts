@@ -1,7 +1,7 @@
 /**
  * Looks whether a target has the files and folders that a definition names. What it does not show is held against the
- * source: where that does not show it
- * either, nobody can look. Devices are not looked at: opening some of them does something.
+ * source: where that does not show it either, nobody can look. Devices are not looked at: opening some of them does
+ * something.
  */
 import { FerryError, type HostPath, type PathThere } from '@ferry/core';
 import type { HostLink } from '../ports/ports.ts';

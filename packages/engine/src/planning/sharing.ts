@@ -1,8 +1,7 @@
 /**
  * Proves which storage two hosts share: a folder by a marker that is left through one host and looked for through the
- * other, each file in it by what
- * both hosts see of it, a device by the key that the pools of both give it. It leaves nothing behind, and writes to
- * no file that is not a marker.
+ * other, each file in it by what both hosts see of it, a device by the key that the pools of both give it. It leaves
+ * nothing behind, and writes to no file that is not a marker.
  */
 import {
   compareSeen,
@@ -18,8 +17,7 @@ import type { Clock, HostStorage, IntentStore, Log } from '../ports/ports.ts';
 const proofPrefix = 'proofs/';
 /**
  * A proof that two hosts share a folder is believed this long, since it says nothing of any file by itself: each is
- * compared at every move. That
- * they do not share it is looked at each time.
+ * compared at every move. That they do not share it is looked at each time.
  */
 const proofKeptMs = 10 * 60_000;
 /**

@@ -104,14 +104,12 @@ export interface MigrationDriver {
   /** Of a running migration that may; nothing is rolled back from then on. */
   startPostCopy(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
-   * Takes up a migration that broke in post-copy, with the request that began it; resolves when the call ended.
-   * Nothing is lost by a failure,
-   * and it is not the last word: soon after another attempt libvirt may tell of that one (code 9), while QEMU is at
-   * work again and ends by itself.
-   * `stillRunning`: the link was back before QEMU noticed, or another call is at it; it ends by itself.
-   * It may hang (the target's QEMU waits for a page while it holds its own lock: an emulated guest, just after the
-   * switch), and `stillRunning` may
-   * be said for ever: then, or where the connection broke after QEMU's last page (`stillSends` in core).
+   * Takes up a migration that broke in post-copy, with the request that began it; resolves when the call ended. Nothing
+   * is lost by a failure, and it is not the last word: soon after another attempt libvirt may tell of that one (code
+   * 9), while QEMU is at work again and ends by itself. `stillRunning`: the link was back before QEMU noticed, or
+   * another call is at it; it ends by itself. It may hang (the target's QEMU waits for a page while it holds its own
+   * lock: an emulated guest, just after the switch), and `stillRunning` may be said for ever: then, or where the
+   * connection broke after QEMU's last page (`stillSends` in core).
    */
   recover(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
   /**
@@ -124,30 +122,27 @@ export interface MigrationDriver {
   releaseThrottle(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
    * Cuts the connections over which disks are copied, at once and without a word to the other side (QEMU's `yank`,
-   * since 6.0): what waits for
-   * them fails, the migration with it, and the guest goes on with its own disks. Nothing happens where none is
-   * copied. See `announce`.
+   * since 6.0): what waits for them fails, the migration with it, and the guest goes on with its own disks. Nothing
+   * happens where none is copied. See `announce`.
    */
   cutCopies(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
-   * Lets QEMU tell the network again where the guest's cards are (RARP, five frames each within a second). libvirt
-   * has no call for it: the
-   * command goes past it to QEMU, and libvirt marks the domain as tainted by that in its log. Waits while a migration
-   * comes in.
+   * Lets QEMU tell the network again where the guest's cards are (RARP, five frames each within a second). libvirt has
+   * no call for it: the command goes past it to QEMU, and libvirt marks the domain as tainted by that in its log. Waits
+   * while a migration comes in.
    */
   announce(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
-   * Lets the guest's agent set the guest's clock to the time of this machine. False when no agent is connected.
-   * Rejects when it does not
-   * answer (libvirt gives it 5 s) or cannot; one that hangs in its work is waited for until the signal aborts.
+   * Lets the guest's agent set the guest's clock to the time of this machine. False when no agent is connected. Rejects
+   * when it does not answer (libvirt gives it 5 s) or cannot; one that hangs in its work is waited for until the signal
+   * aborts.
    */
   setGuestTime(uuid: VmUuid, signal: AbortSignal): Promise<boolean>;
   /** Asks the guest to shut down, and does not wait until it has. */
   shutdown(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
    * Bytes per second of the pages that a running guest wrote within this time, each page counted once; takes as long,
-   * and costs the host a look at 512
-   * pages per GiB. Undefined where the host cannot measure.
+   * and costs the host a look at 512 pages per GiB. Undefined where the host cannot measure.
    */
   dirtyRate(uuid: VmUuid, seconds: number, signal: AbortSignal): Promise<number | undefined>;
   /** Figures of the running job; undefined when there is none. */

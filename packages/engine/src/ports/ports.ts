@@ -16,9 +16,8 @@ export interface Clock {
    */
   now(): TimeMs;
   /**
-   * Takes `now` from the machine's clock; with the anchor of an earlier process `now` goes on from that one's
-   * instead, if the machine has not been
-   * started since. Nothing that counts on `now` may be under way.
+   * Takes `now` from the machine's clock; with the anchor of an earlier process `now` goes on from that one's instead,
+   * if the machine has not been started since. Nothing that counts on `now` may be under way.
    */
   anchor(last?: TimeAnchor): TimeAnchor;
   /** Resolves after `ms`, or rejects with the signal's reason. */

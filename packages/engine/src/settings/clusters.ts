@@ -14,8 +14,7 @@ export interface ClusterStore {
   all(hosts: readonly Host[]): ReadonlyMap<string, Cluster>;
   /**
    * Makes the cluster, or changes it; `change` is asked again where somebody else was faster. Throws FerryError
-   * `request-invalid`, `policy-unknown`,
-   * `store-conflict`.
+   * `request-invalid`, `policy-unknown`, `store-conflict`.
    */
   change(name: string, change: (before: Cluster) => Cluster): Promise<Cluster>;
   /** Throws FerryError `cluster-unknown`, `cluster-in-use`. */

@@ -1,7 +1,6 @@
 /**
  * Policies, the labels of VMs and what binds the one to the other: stored objects, kept in memory since every check
- * reads them. Presets come
- * with Ferry and are not stored.
+ * reads them. Presets come with Ferry and are not stored.
  */
 import {
   choosePolicy,

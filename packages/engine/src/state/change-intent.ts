@@ -1,7 +1,6 @@
 /**
- * Changes one stored document. It is decided on what is stored at that moment, and decided anew when somebody else
- * has changed it meanwhile, so that
- * of two who change the same thing at once neither loses what was acknowledged.
+ * Changes one stored document. It is decided on what is stored at that moment, and decided anew when somebody else has
+ * changed it meanwhile, so that of two who change the same thing at once neither loses what was acknowledged.
  */
 import { FerryError } from '@ferry/core';
 import type { IntentStore } from '../ports/ports.ts';

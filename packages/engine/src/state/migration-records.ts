@@ -1,7 +1,6 @@
 /**
- * Where migrations are kept. An active one is an intent beside a lock on its VM, written in one transaction; a
- * finished one lives in the journal, with
- * its figures and what was kept of a failed target.
+ * Where migrations are kept. An active one is an intent beside a lock on its VM, written in one transaction; a finished
+ * one lives in the journal, with its figures and what was kept of a failed target.
  */
 import { FerryError, isFinished, type JobSample, type Migration, type TimeMs } from '@ferry/core';
 import type { Inspection } from '../migration/effects/inspection.ts';

@@ -1,8 +1,7 @@
 /**
- * What Ferry made on a host for a move that is not finished, and what finished moves left behind, by machine and
- * path. A record is written
- * before the thing it speaks of is touched, so that a later look knows whose it is. A machine keeps its records when
- * its host is removed and added again.
+ * What Ferry made on a host for a move that is not finished, and what finished moves left behind, by machine and path.
+ * A record is written before the thing it speaks of is touched, so that a later look knows whose it is. A machine keeps
+ * its records when its host is removed and added again.
  */
 import { normalPath, type VolumeRecord } from '@ferry/core';
 import type { IntentStore } from '../ports/ports.ts';

@@ -1,7 +1,7 @@
 /**
  * Virtual time, for tests and simulated fleets: it stands still while there is work, and jumps to the next thing due
- * once nothing is ready to run.
- * Work that ends outside of this process (a file, a socket) is not seen: time jumps while it goes on.
+ * once nothing is ready to run. Work that ends outside of this process (a file, a socket) is not seen: time jumps while
+ * it goes on.
  */
 import type { Clock } from '../ports/ports.ts';
 

@@ -4,12 +4,9 @@
 // qemu-system-x86)
 //
 // Starts a libvirtd of its own, puts a recording proxy before its socket and lets virsh, that is libvirt's C library,
-// walk
-// through the calls of this package, on the test driver and on a guest without disks and operating system. One frame
-// of each
-// content is kept; other procedures, keepalive, long texts and what names the machine are left out. Look through
-// frames.json
-// before you commit it.
+// walk through the calls of this package, on the test driver and on a guest without disks and operating system. One
+// frame of each content is kept; other procedures, keepalive, long texts and what names the machine are left out. Look
+// through frames.json before you commit it.
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';

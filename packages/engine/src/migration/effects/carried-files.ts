@@ -1,8 +1,7 @@
 /**
- * What a move copies as files, or leaves to libvirt to write on the target: images that nobody writes, UEFI
- * variables, TPM state, saved memory. It
- * writes only where nothing is, or where a stale copy of the VM's own was planned to go and still is one; and takes
- * back only what it recorded.
+ * What a move copies as files, or leaves to libvirt to write on the target: images that nobody writes, UEFI variables,
+ * TPM state, saved memory. It writes only where nothing is, or where a stale copy of the VM's own was planned to go and
+ * still is one; and takes back only what it recorded.
  */
 import {
   FerryError,

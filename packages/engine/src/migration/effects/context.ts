@@ -1,7 +1,6 @@
 /**
  * What the steps of one move (effects/preparing.ts, effects/transferring.ts, effects/ending.ts) are given: the runner's
- * surroundings, open connections of
- * both sides, and limits in time; and the small questions that several of them ask.
+ * surroundings, open connections of both sides, and limits in time; and the small questions that several of them ask.
  */
 import {
   forNextStart,
@@ -110,9 +109,8 @@ export const sidesOf = ({
 };
 
 /**
- * The VM's definition as the target gets it: that of the running guest, or that for its next start. The operator's
- * own names what it wants; where
- * disks are joined it has to say so, too.
+ * The VM's definition as the target gets it: that of the running guest, or that for its next start. The operator's own
+ * names what it wants; where disks are joined it has to say so, too.
  */
 export function rewritten(
   { plan, request }: Pick<Migration, 'plan' | 'request'>,

@@ -1,7 +1,7 @@
 /**
  * Networks, filters and secrets that a move makes on the target since the VM needs them there. What it made is
- * recorded, so that a failed move takes
- * away nothing that was there already, or that somebody else made meanwhile. Every step may be repeated.
+ * recorded, so that a failed move takes away nothing that was there already, or that somebody else made meanwhile.
+ * Every step may be repeated.
  */
 import type { Migration, ResourceRef } from '@ferry/core';
 import type { HostLink, IntentStore } from '../../ports/ports.ts';

@@ -1,8 +1,7 @@
 /**
  * Moves the definition of a VM that is shut off: puts it on the target, then takes it from the source, and takes it
- * back
- * when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at any
- * point.
+ * back when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at
+ * any point.
  */
 import { FerryError, type InstanceView, type Migration } from '@ferry/core';
 import type { HostLink, Log } from '../../ports/ports.ts';

@@ -1,9 +1,8 @@
 /**
  * A migration that Ferry drives itself, call by call, so that the hosts need not trust each other: begin, prepare,
- * perform, finish,
- * confirm. The source is let go or resumed only by what the target is seen to be, never by a missing answer: that is
- * how a lost
- * reply leaves one running copy. Source of the order: virDomainMigrateVersion3Full in libvirt.
+ * perform, finish, confirm. The source is let go or resumed only by what the target is seen to be, never by a missing
+ * answer: that is how a lost reply leaves one running copy. Source of the order: virDomainMigrateVersion3Full in
+ * libvirt.
  */
 import { handoverOf, type CallFailure, type InstanceView } from '@ferry/core';
 import type { DirectSide, Handover, Log } from '../../ports/ports.ts';

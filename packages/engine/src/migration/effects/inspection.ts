@@ -1,7 +1,6 @@
 /**
- * What is kept of a failed target when that was asked: libvirt removes the process, so its QEMU's log with the
- * command line, the definition
- * it was given, and the volumes that were made for it are all there is to look at.
+ * What is kept of a failed target when that was asked: libvirt removes the process, so its QEMU's log with the command
+ * line, the definition it was given, and the volumes that were made for it are all there is to look at.
  */
 import type { Migration } from '@ferry/core';
 import type { HostLink } from '../../ports/ports.ts';

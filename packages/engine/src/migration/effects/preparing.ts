@@ -1,7 +1,6 @@
 /**
- * What comes before a transfer: networks, snapshots, volumes and the helper are made ready, and the domain is marked
- * as this migration's. What
- * was made until a step failed is taken back by effects/ending.ts.
+ * What comes before a transfer: networks, snapshots, volumes and the helper are made ready, and the domain is marked as
+ * this migration's. What was made until a step failed is taken back by effects/ending.ts.
  */
 import { budgetOf, FerryError, hasCopies, type Outlook } from '@ferry/core';
 import { helperTarget, sidesOf, type MoveContext } from './context.ts';

@@ -1,9 +1,7 @@
 /**
- * The volumes of a move: asks which storage two hosts share (sharing.ts), makes the volumes that copies go into,
- * takes them away
- * again when the move fails, and records what stays behind on the source. What is to be done is decided in core; a
- * record
- * is written before the thing it speaks of is touched, so that a later look knows whose it is.
+ * The volumes of a move: asks which storage two hosts share (sharing.ts), makes the volumes that copies go into, takes
+ * them away again when the move fails, and records what stays behind on the source. What is to be done is decided in
+ * core; a record is written before the thing it speaks of is touched, so that a later look knows whose it is.
  */
 import {
   FerryError,

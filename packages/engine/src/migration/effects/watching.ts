@@ -1,7 +1,6 @@
 /**
- * Looks at a move while it goes on: figures of the running job at regular times, and both hosts when core asks for
- * it. What is seen
- * becomes events; nothing is concluded here.
+ * Looks at a move while it goes on: figures of the running job at regular times, and both hosts when core asks for it.
+ * What is seen becomes events; nothing is concluded here.
  */
 import type { InstanceView, Migration, MigrationEvent } from '@ferry/core';
 import { targetIdOf, travelling, type RunnerDeps } from './context.ts';
