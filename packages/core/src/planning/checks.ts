@@ -247,6 +247,22 @@ function wishReasons(name: string, kind: MigrationKind, request: MigrationReques
   return reasons;
 }
 
+/** Where an earlier attempt failed: a host is tried again only when it was named. */
+export function triedReason(
+  { tried, request }: Pick<CheckInput, 'tried' | 'request'>,
+  { id, name }: Pick<Host, 'id' | 'name'>,
+): Reason | undefined {
+  const why = tried?.get(id);
+  return why === undefined || request.to !== undefined
+    ? undefined
+    : {
+        code: 'target-tried',
+        host: name,
+        message: `An attempt to move to ${name} has failed already: ${why}`,
+        remedy: 'Repair what it names, or name another host.',
+      };
+}
+
 const rules: readonly Rule[] = [
   ({ vm }, { host }) =>
     host.id === vm.hostId
@@ -257,17 +273,7 @@ const rules: readonly Rule[] = [
           remedy: 'Name another host.',
         }
       : undefined,
-  ({ tried, request }, { host }) => {
-    const why = tried?.get(host.id);
-    return why === undefined || request.to !== undefined
-      ? undefined
-      : {
-          code: 'target-tried',
-          host: host.name,
-          message: `An attempt to move to ${host.name} has failed already: ${why}`,
-          remedy: 'Repair what it names, or name another host.',
-        };
-  },
+  (input, { host }) => triedReason(input, host),
   (_, view) =>
     view.state === 'connected'
       ? undefined

@@ -312,3 +312,18 @@ test('every wish is heeded or refused by name: a preferred host, the cluster, an
   const crowded = checkRescue(input({ memoryPromised: () => 3.5e9 }));
   assert.ok(crowded.kind === 'waits' && crowded.reasons[0]?.code === 'target-memory-promised');
 });
+
+test('a host on which an earlier attempt failed is passed over, with its reason; where no other is left, that is said', () => {
+  const hosts = [host('h1', 'unreachable'), host('h2', 'connected'), host('h3', 'connected')];
+  const storage = new Map([
+    [hostId('h2'), has],
+    [hostId('h3'), has],
+  ]);
+  const tried = new Map([[hostId('h2'), 'no emulator']]);
+  const request = { rescue: { statement: 'dead' }, preferHost: 'h2' };
+  const first = checkRescue(input({ hosts, storage, request }));
+  assert.ok(first.kind === 'chosen' && first.to.name === 'h2');
+  const second = checkRescue(input({ hosts, storage, request, tried }));
+  assert.ok(second.kind === 'chosen' && second.to.name === 'h3');
+  assert.deepEqual(codes({ request, tried }), ['h2 target-tried']);
+});

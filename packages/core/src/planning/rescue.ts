@@ -11,6 +11,7 @@ import {
   memoryWaits,
   nameTaken,
   noCandidate,
+  triedReason,
   wantedCluster,
   type CheckInput,
   type CheckResult,
@@ -33,7 +34,7 @@ export interface RescueStorage {
 
 export interface RescueInput extends Pick<
   CheckInput,
-  'vm' | 'hosts' | 'request' | 'loadOf' | 'memoryPromised' | 'silent' | 'domainsOn' | 'parkedOn' | 'holdings'
+  'vm' | 'hosts' | 'request' | 'loadOf' | 'memoryPromised' | 'silent' | 'tried' | 'domainsOn' | 'parkedOn' | 'holdings'
 > {
   /** From the stored definition; absent when there is none. */
   readonly facts?: VmFacts;
@@ -154,7 +155,7 @@ export function checkRescue(input: RescueInput): CheckResult {
       ...clusterReasons(input, view),
       ...hostReasons(vm, view, input.silent),
       ...foreignDefinition(input, view),
-      ...[nameTaken(input, view.host)].filter((reason) => reason !== undefined),
+      ...[triedReason(input, view.host), nameTaken(input, view.host)].filter((reason) => reason !== undefined),
       ...stateReasons(input, view),
       ...planned.flatMap((each) => ('reason' in each ? [each.reason] : [])),
     ];

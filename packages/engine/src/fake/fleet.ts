@@ -6,7 +6,7 @@ import { FerryError, noNeeds } from '@ferry/core';
 import type { Clock, Hypervisor, Log } from '../ports/ports.ts';
 import { virtualTime } from '../time/virtual-time.ts';
 import { tell, type FakeDomain, type FakeHost, type FakeSurroundings, type NextMove } from './host.ts';
-import { fakeLink } from './link.ts';
+import { factsOf, fakeLink } from './link.ts';
 
 export interface FakeFleet {
   readonly hypervisor: Hypervisor;
@@ -55,9 +55,7 @@ export function fakeFleet(clock: Clock): FakeFleet {
         return { uuid, name, disks: disk === undefined ? {} : { vda: disk }, needs: noNeeds };
       },
       rewriteDefinition: (xml) => xml,
-      describeDefinition: () => {
-        throw new Error('not a real definition');
-      },
+      describeDefinition: (json) => factsOf(JSON.parse(json) as FakeDomain),
     },
     add(name) {
       const host: FakeHost = {

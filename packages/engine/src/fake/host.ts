@@ -38,6 +38,8 @@ export interface FakeHost {
   freeMemoryBytes: number;
   /** Its daemon takes what is sent and says nothing. */
   hangs: boolean;
+  /** Why its QEMU starts nothing. */
+  broken?: string;
   /** Its daemon lets further clients wait. */
   full: boolean;
   /** Hosts of one SAN see the same devices. */

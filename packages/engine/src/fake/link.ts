@@ -27,6 +27,36 @@ const instanceOf = ({ uuid, name, state, reason, persistent, disk }: FakeDomain)
       : [{ target: 'vda', device: 'disk', type: 'file', source: disk, format: 'raw', readOnly: false }],
 });
 
+export const factsOf = ({ disk, autostart, persistent }: FakeDomain): VmFacts => ({
+  saved: false,
+  autostart,
+  persistent,
+  stateFiles: [],
+  statePlaces: [],
+  nvram: false,
+  hostDevices: 0,
+  snapshots: 0,
+  externalSnapshots: false,
+  checkpoints: 0,
+  needs: noNeeds,
+  disks:
+    disk === undefined
+      ? []
+      : [
+          {
+            target: 'vda',
+            device: 'disk',
+            type: disk.startsWith('/dev/') ? 'block' : 'file',
+            source: disk,
+            format: 'raw',
+            readOnly: false,
+            capacityBytes: 1_000,
+            allocationBytes: 500,
+            backing: [],
+          },
+        ],
+});
+
 export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLink {
   const { clock, nameOf, note } = surroundings;
   const closed = Promise.withResolvers<Error | undefined>();
@@ -88,38 +118,7 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
       remove: async () => {},
     },
     definitions: {
-      async describe(uuid): Promise<VmFacts> {
-        const { disk, autostart, persistent } = find(uuid);
-        return {
-          saved: false,
-          autostart,
-          persistent,
-          stateFiles: [],
-          statePlaces: [],
-          nvram: false,
-          hostDevices: 0,
-          snapshots: 0,
-          externalSnapshots: false,
-          checkpoints: 0,
-          needs: noNeeds,
-          disks:
-            disk === undefined
-              ? []
-              : [
-                  {
-                    target: 'vda',
-                    device: 'disk',
-                    type: disk.startsWith('/dev/') ? 'block' : 'file',
-                    source: disk,
-                    format: 'raw',
-                    readOnly: false,
-                    capacityBytes: 1_000,
-                    allocationBytes: 500,
-                    backing: [],
-                  },
-                ],
-        };
-      },
+      describe: async (uuid) => factsOf(find(uuid)),
       async filesInUse() {
         mustAnswer(host);
         const files = [...host.domains.values()].flatMap(({ uuid, name, disk }) =>
@@ -148,6 +147,7 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         find(uuid).autostart = autostart;
       },
       async start(uuid) {
+        if (host.broken !== undefined) throw new Error(host.broken);
         note(host, 'start');
         Object.assign(find(uuid), { state: 'running', reason: 'booted' });
         tell(host, uuid);

@@ -292,6 +292,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
   const gatherForRescue = async (
     vm: Vm,
     request: MigrationRequest,
+    self: Pick<Migration, 'attempts'> | undefined,
     heard: Heard,
     signal: AbortSignal,
   ): Promise<(now: Now) => CheckResult> => {
@@ -328,6 +329,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         vm,
         request,
         ...now,
+        tried: triedBy(self),
         parkedOn: parkedOn(vm),
         domainsOn: (id) => fleet.instancesOn(id),
         hosts: heard.of(hosts),
@@ -352,9 +354,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
       hosts,
       request,
       policy: self?.policy ?? policyOf(vm, request),
-      tried: new Map(
-        (self?.attempts ?? []).flatMap(({ to, error }) => (to === undefined ? [] : [[to.id, error.message]])),
-      ),
+      tried: triedBy(self),
       loadOf: () => 0,
       clusters: deps.clusters(),
       domainsOn: (id) => fleet.instancesOn(id),
@@ -466,7 +466,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
     const choose = await (request.rescue === undefined
       ? gatherForMove(vm, request, self, heard, bounded)
-      : gatherForRescue(vm, request, heard, bounded));
+      : gatherForRescue(vm, request, self, heard, bounded));
     return {
       at,
       choose: (id) => choose(nowFor(id)),
@@ -483,6 +483,10 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
 
   return { gather, policyOf, clusterOf };
 }
+
+/** Hosts on which earlier attempts failed, and why. */
+const triedBy = (self: Pick<Migration, 'attempts'> | undefined): ReadonlyMap<HostId, string> =>
+  new Map((self?.attempts ?? []).flatMap(({ to, error }) => (to === undefined ? [] : [[to.id, error.message]])));
 
 type Now = Pick<CheckInput, 'loadOf' | 'portsInUse' | 'memoryPromised'> & Required<Pick<CheckInput, 'loadOf'>>;
 
