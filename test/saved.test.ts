@@ -1,12 +1,13 @@
 /**
- * What belongs to a VM beside its disks and memory: UEFI variables, TPM state. They arrive with a VM that is shut off,
- * which does not inherit the limits of a live move either.
+ * What belongs to a VM beside its disks: UEFI variables, TPM state, saved memory with the definition inside. They arrive
+ * with a VM that is shut off, which does not inherit the limits of a live move either.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { execCommand, run, virsh, vmCreate, vmDelete, waitFor, type LabRef } from '@ferry/lab';
 import type { ControlPlane } from './control-plane.ts';
 import { withFleet, type Fleet, type VmJson } from './fleet.ts';
+import { images } from './storage-fixture.ts';
 
 let lab: LabRef;
 let plane: ControlPlane;
@@ -82,3 +83,87 @@ test('a VM that is shut off does not inherit the limits of a live move', { timeo
   );
   await vmDelete(lab, 'heavy');
 });
+
+test(
+  'saved memory comes back with the disks it was saved with, joined and at other places, and so does the definition ' +
+    'that was changed since, there and back',
+  { timeout: 180_000 },
+  async () => {
+    const other = '/var/lib/libvirt/other';
+    const disk = (target: string, name: string): string =>
+      `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${images}/kept-${name}.qcow2'/>` +
+      `<target dev='${target}' bus='virtio'/></disk>`;
+    const xml =
+      "<domain type='qemu'><name>kept</name><memory unit='MiB'>16</memory><vcpu>1</vcpu><os><type arch='x86_64' " +
+      "machine='pc'>hvm</type></os><devices><controller type='usb' model='none'/><memballoon model='none'/>" +
+      `${disk('vda', 'base')}${disk('vdb', 'now')}</devices></domain>`;
+    await sh(
+      'host1',
+      `cd ${images}; for each in base later now; do qemu-img create -q -f qcow2 kept-$each.qcow2 16M; ` +
+        'qemu-io -c "write -P 7 0 1M" kept-$each.qcow2 >/dev/null; done; ' +
+        `cat > /root/kept.xml <<'EOF'\n${xml}\nEOF\nvirsh -q define /root/kept.xml`,
+    );
+    const on = (host: string, ...args: readonly string[]) => virsh(lab, host, args, { timeoutMs: 60_000 });
+    await on('host1', 'start', 'kept');
+    await on(
+      'host1',
+      'snapshot-create-as',
+      'kept',
+      's1',
+      '--disk-only',
+      '--no-metadata',
+      '--diskspec',
+      'vdb,snapshot=no',
+    );
+    await on('host1', 'managedsave', 'kept', '--running');
+    await on('host1', 'detach-disk', 'kept', 'vdb', '--config');
+    const later = ['kept', `${images}/kept-later.qcow2`, 'vdc', '--targetbus', 'virtio', '--subdriver', 'qcow2'];
+    await on('host1', 'attach-disk', ...later, '--config');
+    await seen('kept', 'shut-off');
+    await sh(
+      'host2',
+      `mkdir -p ${other}; virsh -q pool-define-as other dir --target ${other}; virsh -q pool-start other`,
+    );
+    // what opens it by its old name is seen
+    await sh(
+      'host2',
+      `for each in base.qcow2 base.s1 now.qcow2 later.qcow2; do echo foreign > ${images}/kept-$each; done`,
+    );
+
+    /** What the VM has on this host once it goes on: the running guest's disks, and its definition's. */
+    const goesOn = async (host: string, folder: string): Promise<void> => {
+      await on(host, 'start', 'kept');
+      assert.match(await on(host, 'domstate', 'kept', '--reason'), /running \(restored\)/);
+      const sources = async (...which: readonly string[]) =>
+        [...(await on(host, 'dumpxml', 'kept', ...which)).matchAll(/<source file='([^']+)'/g)].map(([, path]) => path);
+      const at = (...names: readonly string[]) => names.map((name) => `${folder}/kept-${name}`);
+      assert.deepEqual(await sources(), at('base.s1', 'now.qcow2'));
+      assert.deepEqual(await sources('--inactive'), at('base.s1', 'later.qcow2'));
+    };
+    const same = async (host: string, folder: string): Promise<void> => {
+      for (const name of ['base.s1', 'now.qcow2', 'later.qcow2']) {
+        const read = await sh(
+          host,
+          `qemu-io -r -c 'read -P 7 0 1M' -c 'read -P 0 1M 15M' ${folder}/kept-${name} 2>&1 || true`,
+        );
+        assert.match(read, /read 15728640/);
+        assert.doesNotMatch(read, /verification failed/);
+      }
+    };
+    assert.deepEqual((await move('kept', '--map-path', `${images}=${other}`)).vmIsNow, {
+      host: 'host2',
+      state: 'shut-off',
+    });
+    await goesOn('host2', other);
+    await on('host2', 'managedsave', 'kept', '--running');
+    await same('host2', other);
+    await seen('kept', 'shut-off');
+    assert.deepEqual((await move('kept', '--map-path', `${other}=${images}`)).vmIsNow, {
+      host: 'host1',
+      state: 'shut-off',
+    });
+    await goesOn('host1', images);
+    await on('host1', 'destroy', 'kept');
+    await on('host1', 'undefine', 'kept');
+  },
+);

@@ -140,6 +140,15 @@ export interface HostSession
   domainManagedSave(dom: DomainRef, flags?: number, options?: CallOptions): Promise<void>;
   domainHasManagedSave(dom: DomainRef, options?: CallOptions): Promise<boolean>;
   domainManagedSaveRemove(dom: DomainRef, options?: CallOptions): Promise<void>;
+  /**
+   * The definition inside a file of saved memory, with which the guest in it comes back. `flags` are bits of
+   * VIR_DOMAIN_XML: SECURE.
+   */
+  savedImageXml(file: string, flags?: number, options?: CallOptions): Promise<string>;
+  /**
+   * Puts another one in its place: one that the guest sees no difference in, and no longer than libvirt left room for.
+   */
+  savedImageDefine(file: string, xml: string, flags?: number, options?: CallOptions): Promise<void>;
   /** `path` is a target (`vda`) or a source path. Bytes; physical is the size of the file or device. */
   domainBlockInfo(dom: DomainRef, path: string, options?: CallOptions): Promise<BlockInfo>;
 

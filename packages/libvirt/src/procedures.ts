@@ -103,6 +103,18 @@ export const procedures = {
   ),
   domainGetState: row(212, 'DOMAIN_GET_STATE', domFlags, struct({ state: i32, reason: i32 }), 'urgent'),
   domainUndefineFlags: slow(row(231, 'DOMAIN_UNDEFINE_FLAGS', domFlags, nothing)),
+  domainSaveImageGetXmlDesc: row(
+    235,
+    'DOMAIN_SAVE_IMAGE_GET_XML_DESC',
+    struct({ file: str, flags: u32 }),
+    struct({ xml: str }),
+  ),
+  domainSaveImageDefineXml: row(
+    236,
+    'DOMAIN_SAVE_IMAGE_DEFINE_XML',
+    struct({ file: str, xml: str, flags: u32 }),
+    nothing,
+  ),
   domainDestroyFlags: slow(row(234, 'DOMAIN_DESTROY_FLAGS', domFlags, nothing, 'urgent')),
   domainMigrateGetMaxSpeed: row(242, 'DOMAIN_MIGRATE_GET_MAX_SPEED', domFlags, struct({ mibPerSecond: u64 })),
   domainSetMetadata: row(

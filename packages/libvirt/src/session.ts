@@ -183,6 +183,10 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     domainHasManagedSave: async (dom, options) =>
       (await call(p.domainHasManagedSaveImage, { dom, flags: 0 }, options)).result,
     domainManagedSaveRemove: (dom, options) => call(p.domainManagedSaveRemove, { dom, flags: 0 }, options),
+    savedImageXml: async (file, flags, options) =>
+      (await call(p.domainSaveImageGetXmlDesc, { file, flags: flags ?? 0 }, options)).xml,
+    savedImageDefine: (file, xml, flags, options) =>
+      call(p.domainSaveImageDefineXml, { file, xml, flags: flags ?? 0 }, options),
     domainBlockInfo: async (dom, path, options) => {
       const { allocation, capacity, physical } = await call(p.domainGetBlockInfo, { dom, path, flags: 0 }, options);
       return {

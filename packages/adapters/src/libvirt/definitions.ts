@@ -35,16 +35,33 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
 
   const describeDisk = diskReader(session, pools);
 
-  /** What the next start uses. A disk that the guest has too is as it is known already. */
-  const describeNextStart = async (xml: string, now: readonly DiskFacts[], signal: AbortSignal): Promise<NextStart> => {
+  /** A second definition beside one whose disks are known: a disk that both have is as it is known already. */
+  const describeOther = async (xml: string, known: readonly DiskFacts[], signal: AbortSignal): Promise<NextStart> => {
     const root = parseXml(xml);
-    // libvirt tells sizes of what the guest has only
+    // libvirt tells sizes of what the first has only
     const disks = disksOf(root).map(
       async (disk) =>
-        now.find(({ target, source }) => source !== undefined && target === disk.target && source === disk.source) ??
+        known.find(({ target, source }) => source !== undefined && target === disk.target && source === disk.source) ??
         describeDisk(undefined, disk, undefined, signal),
     );
     return { disks: await Promise.all(disks), needs: needsOf(root) };
+  };
+
+  const readSaved = (name: string, signal: AbortSignal): Promise<string> =>
+    session.savedImageXml(savePath(name), VIR_DOMAIN_XML.SECURE, { signal });
+  /** What the guest in a file of saved memory has; a text where libvirt cannot read it. */
+  const describeSaved = async (
+    name: string,
+    known: readonly DiskFacts[],
+    signal: AbortSignal,
+  ): Promise<{ readonly guest: NextStart; readonly nvram: readonly string[] } | string> => {
+    try {
+      const xml = await readSaved(name, signal);
+      return { guest: await describeOther(xml, known, signal), nvram: nvramOf(parseXml(xml)) };
+    } catch (error) {
+      if (error instanceof LibvirtError) return error.message;
+      throw error;
+    }
   };
 
   /** How many snapshots there are, and which disks hold one inside their own image. */
@@ -70,12 +87,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
 
   const files = filesOf(session, pools);
   /** Those that are there. */
-  const stateFilesOf = async (
-    domain: DomainRef,
-    { nvram, tpm }: { readonly nvram: string; readonly tpm: boolean },
-    signal: AbortSignal,
-  ): Promise<readonly string[]> => {
-    const paths = [savePath(domain.name), ...(nvram === '' ? [] : [nvram]), ...(tpm ? tpmPaths(domain.uuid) : [])];
+  const present = async (paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> => {
     const found = await inTurn(paths, async (path) =>
       (await files.look(path, signal)) === undefined ? undefined : path,
     );
@@ -99,7 +111,6 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         : [false, false];
       const root = parseXml(xml);
       const devices = xmlChild(root, 'devices')?.children ?? [];
-      const nvram = nvramOf(root);
       const tpm = hasTpm(devices);
       const disks = await Promise.all(
         disksOf(root).map((disk) =>
@@ -115,24 +126,29 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
           ),
         ),
       );
-      const stateFiles = domain.id < 0 ? await stateFilesOf(domain, { nvram, tpm }, signal) : [];
+      const off = domain.id < 0;
+      // libvirt does not see a file of saved memory that was put there, but starts from it
+      const memory = off ? await present([savePath(domain.name)], signal) : [];
+      const inFile = memory.length > 0 ? await describeSaved(domain.name, disks, signal) : undefined;
+      const nvram = [...new Set([...nvramOf(root), ...(typeof inFile === 'object' ? inFile.nvram : [])])];
+      const others = off ? await present([...nvram, ...(tpm ? tpmPaths(domain.uuid) : [])], signal) : [];
+      const defined = { disks, needs: needsOf(root) };
       return {
-        // libvirt does not see a file of saved memory that was put there, but starts from it
-        saved: saved || stateFiles.includes(savePath(domain.name)),
+        saved: saved || inFile !== undefined,
+        ...(typeof inFile === 'string' ? { savedUnread: inFile } : {}),
         autostart,
         persistent,
-        disks,
-        stateFiles,
+        stateFiles: [...memory, ...others],
         statePlaces: statePlacesOf({ name: domain.name, uuid: domain.uuid, nvram, tpm, persistent }),
-        nvram: nvram !== '',
+        nvram: nvram.length > 0,
         hostDevices: devices.filter(isHostDevice).length,
         snapshots: snapshots.count,
         externalSnapshots: snapshots.external,
         checkpoints: checkpoints?.length ?? 0,
-        needs: needsOf(root),
+        ...(typeof inFile === 'object' ? { ...inFile.guest, nextStart: defined } : defined),
         ...(persistent && domain.id >= 0
           ? {
-              nextStart: await describeNextStart(
+              nextStart: await describeOther(
                 await session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }),
                 disks,
                 signal,
@@ -152,6 +168,10 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     },
     async readMigratable(uuid, signal) {
       return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.MIGRATABLE | VIR_DOMAIN_XML.SECURE, { signal });
+    },
+    readSaved,
+    async writeSaved(vm, xml, signal) {
+      await session.savedImageDefine(savePath(vm), xml, 0, { signal });
     },
     async write(xml, signal) {
       await session.domainDefine(xml, 0, { signal });
@@ -175,7 +195,11 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         await must(helper.uuid, signal);
       } catch (error) {
         if (!(error instanceof LibvirtError) || error.code !== VIR_ERR.NO_DOMAIN) throw error;
-        const own = await session.domainXml(await must(helper.vm, signal), VIR_DOMAIN_XML.INACTIVE, { signal });
+        const vm = await must(helper.vm, signal);
+        const own = [
+          ...(helper.saved === true ? [await readSaved(vm.name, signal)] : []),
+          await session.domainXml(vm, VIR_DOMAIN_XML.INACTIVE, { signal }),
+        ];
         const start = (cache: 'none' | 'writeback') =>
           session.domainCreateXml(helperXml(helper, marker, cache, own), VIR_DOMAIN_START.PAUSED, { signal });
         try {
@@ -203,22 +227,28 @@ const directIoBytes = 4096;
  * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of
  * memory, no network card. It is never resumed. Without the page cache in between, a copy of scattered extents takes
  * half the time; without QEMU's threads for each piece of it, a raw one three quarters of that. `own`: the VM's
- * definition, which knows the images below each disk, and how it is encrypted.
+ * definitions, which know the images below each disk, and how it is encrypted.
  */
 export function helperXml(
   { uuid, name, disks, machine = 'pc' }: HelperDomain,
   marker: MigrationMarker,
   cache: 'none' | 'writeback',
-  own: string,
+  own: readonly string[],
 ): string {
-  const textOf = (element: XmlElement | undefined): string =>
-    element === undefined ? '' : own.slice(element.span.start, element.span.end);
-  const more = new Map(
-    disksOf(parseXml(own)).map(({ target, element }) => [
+  const known = own.flatMap((xml) => {
+    const textOf = (element: XmlElement | undefined): string =>
+      element === undefined ? '' : xml.slice(element.span.start, element.span.end);
+    return disksOf(parseXml(xml)).map(({ target, source, element }) => ({
       target,
-      `${textOf(xmlChild(element, 'backingStore'))}${textOf(encryptionElement(element))}`,
-    ]),
-  );
+      source,
+      text: `${textOf(xmlChild(element, 'backingStore'))}${textOf(encryptionElement(element))}`,
+    }));
+  });
+  /** Of this file; where it is written in another way, or named by its pool, of the device. */
+  const more = (of: string, path: string): string => {
+    const ofDevice = known.filter(({ target }) => target === of);
+    return (ofDevice.find(({ source }) => source === path) ?? ofDevice[0])?.text ?? '';
+  };
   const access = (format: string, sizeBytes: number): string =>
     cache === 'writeback' || (format === 'raw' && sizeBytes % directIoBytes !== 0)
       ? "cache='writeback'"
@@ -226,7 +256,7 @@ export function helperXml(
   const disk = ({ target, of = '', path, format, sizeBytes }: HelperDomain['disks'][number]): string =>
     `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' ` +
     `${access(format, sizeBytes)} discard='unmap'/><source ` +
-    `file='${escapeXml(path)}'/>${more.get(of) ?? ''}<target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
+    `file='${escapeXml(path)}'/>${more(of, path)}<target dev='${escapeXml(target)}' bus='scsi'/></disk>`;
   return [
     `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
     `<metadata>${markerElement(marker)}</metadata>`,
@@ -265,7 +295,7 @@ export function describeDefinition(xml: string): VmFacts {
       tpm: hasTpm(devices),
       persistent: true,
     }),
-    nvram: nvramOf(root) !== '',
+    nvram: nvramOf(root).length > 0,
     hostDevices: devices.filter(isHostDevice).length,
     snapshots: 0,
     externalSnapshots: false,

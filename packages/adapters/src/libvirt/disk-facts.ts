@@ -94,11 +94,15 @@ export function diskReader(session: HostSession, pools: PoolLender): DiskReader 
       domain === undefined || source === undefined || rest.target === ''
         ? undefined
         : await perhaps(() => session.domainBlockInfo(domain, rest.target, { signal }));
-    // libvirt does not look into pools for a domain that is shut off
+    // libvirt does not look into pools for a domain that is shut off, nor at files that no domain has
     const asked =
-      info === undefined && volume !== undefined
-        ? await perhaps(() => session.volumeXml(volume, { signal }))
-        : undefined;
+      info !== undefined
+        ? undefined
+        : volume !== undefined
+          ? await perhaps(() => session.volumeXml(volume, { signal }))
+          : domain === undefined && type === 'file' && source !== undefined
+            ? await imageXml(session, pools, source, signal)
+            : undefined;
     const sizes =
       info === undefined
         ? asked === undefined

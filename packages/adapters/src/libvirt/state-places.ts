@@ -9,9 +9,11 @@ export const tpmPaths = (uuid: string): readonly string[] => [
   `/var/lib/libvirt/swtpm/${uuid}/tpm1.2/tpm-00.permall`,
 ];
 
-/** File of the UEFI variables; empty where they are no file, or there are none. */
-export const nvramOf = (root: XmlElement): string =>
-  xmlAt(root, 'os', 'nvram', 'source')?.attributes.get('file') ?? xmlAt(root, 'os', 'nvram')?.text ?? '';
+/** File of the UEFI variables; none where they are no file, or there are none. */
+export const nvramOf = (root: XmlElement): readonly string[] =>
+  [xmlAt(root, 'os', 'nvram', 'source')?.attributes.get('file') ?? xmlAt(root, 'os', 'nvram')?.text ?? ''].filter(
+    (path) => path !== '',
+  );
 export const hasTpm = (devices: readonly XmlElement[]): boolean =>
   devices.some(
     ({ name, children }) => name === 'tpm' && children.some((backend) => backend.attributes.get('type') === 'emulator'),
@@ -26,14 +28,14 @@ export function statePlacesOf({
 }: {
   readonly name: string;
   readonly uuid: string;
-  readonly nvram: string;
+  readonly nvram: readonly string[];
   readonly tpm: boolean;
   readonly persistent: boolean;
 }): VmFacts['statePlaces'] {
   return [
     // libvirt saves the memory of VMs that it has a definition of
     ...(persistent ? [{ path: savePath(name), what: 'memory' as const }] : []),
-    ...(nvram === '' ? [] : [{ path: nvram, what: 'nvram' as const }]),
+    ...nvram.map((path) => ({ path, what: 'nvram' as const })),
     ...(tpm ? tpmPaths(uuid).map((path) => ({ path, what: 'tpm' as const })) : []),
   ];
 }

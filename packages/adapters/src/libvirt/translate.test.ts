@@ -103,7 +103,7 @@ test('the helper holds what it is given, escaped, and nothing that could run', (
     },
     { installation: "i'", migration: 'm', epoch: 1 },
     'none',
-    domain(''),
+    [domain('')],
   );
   assert.match(xml, /<source file='\/a&apos;&lt;&amp;&gt;\.img'\/>/);
   assert.match(xml, /installation='i&apos;'/);
@@ -112,6 +112,31 @@ test('the helper holds what it is given, escaped, and nothing that could run', (
     [...xml.matchAll(/cache='(\w+)'/g)].map(([, cache]) => cache),
     ['none', 'writeback'],
     'direct I/O where the length allows it',
+  );
+});
+
+test('of two definitions with one device, the helper takes what is said of the file that it holds', () => {
+  const own = (path: string, base: string): string =>
+    domain(
+      `<disk type='file'><source file='${path}'/><backingStore type='file'><source file='${base}'/></backingStore><target dev='vda'/></disk>`,
+    );
+  const xml = helperXml(
+    {
+      uuid: vmUuid('u'),
+      name: 'x',
+      vm: vmUuid('v'),
+      disks: [
+        { target: 'sda', of: 'vda', path: '/new', format: 'qcow2', sizeBytes: 1 },
+        { target: 'sdb', of: 'vda', path: '/old', format: 'qcow2', sizeBytes: 1 },
+      ],
+    },
+    { installation: 'i', migration: 'm', epoch: 1 },
+    'none',
+    [own('/old', '/of-old'), own('/new', '/of-new')],
+  );
+  assert.deepEqual(
+    [...xml.matchAll(/<backingStore[^]*?file='([^']+)'/g)].map(([, path]) => path),
+    ['/of-new', '/of-old'],
   );
 });
 
@@ -132,7 +157,7 @@ test("the helper sees the images below a disk as the VM's definition names them;
     },
     { installation: 'i', migration: 'm', epoch: 1 },
     'none',
-    own,
+    [own],
   );
   assert.deepEqual(
     [...xml.matchAll(/<backingStore[^]*?(?=<target)/g)].map(([text]) => text),

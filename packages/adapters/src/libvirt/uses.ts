@@ -1,6 +1,6 @@
 /**
  * Which files the definitions of a host name, and which images their chains lead to: running or not, both definitions,
- * snapshots too. What a use means for a move is decided elsewhere.
+ * those in snapshots and saved memory too. What a use means for a move is decided elsewhere.
  */
 import { FerryError, normalPath, vmUuid, type FileRole, type FileUse, type HostUses } from '@ferry/core';
 import {
@@ -29,6 +29,7 @@ export async function filesInUse(session: HostSession, pools: PoolLender, signal
   const folders = new Map(
     (await everyPool(session, signal)).flatMap(({ name, path }) => (path === undefined ? [] : [[name, path] as const])),
   );
+  const saved = await savedNames(session, pools, signal);
   await using images = imageReader(session, pools, signal);
   const files: FileUse[] = [];
   const untold: { readonly vm: FileUse['vm']; readonly path: string }[] = [];
@@ -38,6 +39,11 @@ export async function filesInUse(session: HostSession, pools: PoolLender, signal
     const named = (await definitionsOf(session, domain, signal)).flatMap(({ xml, live }) =>
       namedIn(parseXml(xml), live, folders),
     );
+    if (domain.id < 0 && saved.has(domain.name)) {
+      const xml = await definitionInMemory(session, domain.name, signal);
+      if (xml === undefined) untold.push({ vm, path: savePath(domain.name) });
+      else named.push(...namedIn(parseXml(xml), false, folders));
+    }
     const implied = [savePath(domain.name), ...tpmPaths(domain.uuid)].map((path): Named => ({ path, as: 'state' }));
     for (const { chained, ...file } of [...named, ...implied]) {
       files.push({ ...file, path: normalPath(file.path), vm });
@@ -50,6 +56,29 @@ export async function filesInUse(session: HostSession, pools: PoolLender, signal
   for (let at = 0; at < domains.length; at += atOnce)
     await Promise.all(domains.slice(at, at + atOnce).map((domain) => unlessGone(() => ask(domain))));
   return { files, untold };
+}
+
+/** VMs of whose memory there is a file, whether or not libvirt has saved it itself. */
+async function savedNames(session: HostSession, pools: PoolLender, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  await using lent = await pools.lend(folderOf(savePath('')), {}, signal);
+  if (lent === undefined) return new Set();
+  await lookAnew(session, lent.pool, signal);
+  const files = await session.volumes(lent.pool, { signal });
+  return new Set(files.map(({ name }) => name.replace(/\.save$/, '')));
+}
+
+/** Undefined where libvirt cannot read it. */
+async function definitionInMemory(
+  session: HostSession,
+  name: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    return await session.savedImageXml(savePath(name), 0, { signal });
+  } catch (error) {
+    if (error instanceof LibvirtError) return undefined;
+    throw error;
+  }
 }
 
 /** A domain that goes while it is asked uses nothing any more. */

@@ -231,6 +231,8 @@ function definitionsOf(world: SimulatedWorld, host: SimulatedHost): DefinitionDr
         untold: [],
       };
     },
+    readSaved: async () => '',
+    writeSaved: async () => {},
     read: async (uuid) => JSON.stringify(find(uuid)),
     readMigratable: async (uuid) => JSON.stringify(find(uuid)),
     async write(json) {

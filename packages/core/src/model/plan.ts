@@ -49,7 +49,10 @@ export interface ResourceRef {
   readonly name: string;
 }
 
-/** What is changed in the definition for the target, and what is made there first. */
+/**
+ * What is changed in the definition for the target, and what is made there first: in that of the running guest, or in
+ * that inside its saved memory.
+ */
 export interface DefinitionPlan {
   readonly networks?: Readonly<Record<string, string>>;
   readonly pools?: Readonly<Record<string, string>>;
@@ -99,6 +102,8 @@ export interface MigrationPlan {
   readonly autostart: boolean;
   /** Paths of UEFI variables, TPM state and saved memory that are copied beside the disks. */
   readonly stateFiles?: readonly string[];
+  /** The guest's memory is among them, with a definition of its own inside. */
+  readonly savedMemory?: true;
   /** Paths that libvirt writes on the target when it moves the guest: UEFI variables, TPM state. */
   readonly guestFiles?: readonly string[];
   /** Those of both, and of saved memory, where a stale copy of the VM's own is on the target: it goes first. */

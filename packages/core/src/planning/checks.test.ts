@@ -384,3 +384,28 @@ test('a map of networks: the advice names what the VM has, and a name that it do
     "a cluster's map is for whatever comes in",
   );
 });
+
+test('saved memory: what cannot be read, and a definition that it would not come back with, are reasons', () => {
+  const saved = {
+    saved: true,
+    autostart: false,
+    persistent: true,
+    stateFiles: ['/save/web'],
+    statePlaces: [],
+    nvram: false,
+    hostDevices: 0,
+    snapshots: 0,
+    externalSnapshots: false,
+    checkpoints: 0,
+    disks: [],
+    needs: noNeeds,
+  };
+  const off: Vm = { ...vm, state: 'shut-off' };
+  const told = (more: Partial<CheckInput>) => {
+    const result = check({ vm: off, facts: saved, ...more });
+    return result.kind === 'refused' ? result.reasons.map(({ code }) => code) : result.plan.savedMemory;
+  };
+  assert.equal(told({}), true);
+  assert.deepEqual(told({ facts: { ...saved, savedUnread: 'image magic is incorrect' } }), ['saved-memory-unread']);
+  assert.deepEqual(told({ ownXml: { uuid: vm.uuid, name: vm.name, disks: {}, needs: noNeeds } }), ['saved-memory-xml']);
+});

@@ -35,7 +35,7 @@ import {
 } from './definition.ts';
 import type { PolicyContent } from '../policy/policy.ts';
 import { planPaths, tieReasons, type PathThere } from './host-ties.ts';
-import { needsOfBoth, planNextStart, type NextStart } from './next-start.ts';
+import { disksToCopy, needsOfBoth, planNextStart, type NextStart } from './next-start.ts';
 import { diskOwnership, planState, type HostUses, type StatePlace, type TargetHoldings } from './ownership.ts';
 import type { Secrets } from './secrets.ts';
 import { planTransfer, versionOf } from './transfer.ts';
@@ -43,8 +43,13 @@ import { cacheReasons, planDisks, type DiskFacts, type DiskPlan, type TargetStor
 
 /** What the source host says of the VM beyond its inventory. */
 export interface VmFacts {
-  /** libvirt holds the memory of the shut-off VM in a file. */
+  /**
+   * libvirt holds the memory of the shut-off VM in a file. `disks` and `needs` are those of the definition inside it,
+   * `nextStart` is the VM's.
+   */
   readonly saved: boolean;
+  /** Why that file cannot be read. */
+  readonly savedUnread?: string;
   readonly autostart: boolean;
   readonly persistent: boolean;
   readonly disks: readonly DiskFacts[];
@@ -60,7 +65,7 @@ export interface VmFacts {
   readonly externalSnapshots: boolean;
   readonly checkpoints: number;
   readonly needs: DefinitionNeeds;
-  /** Of a guest that runs and stays defined when it stops. */
+  /** Of a guest that runs, or is saved, and stays defined when it stops. */
   readonly nextStart?: NextStart;
 }
 
@@ -167,7 +172,7 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
     if ('reason' in chosen) reasons.push({ ...chosen.reason, host: source.host.name });
     else reasons.push(...wishReasons(vm.name, chosen.kind, request, facts));
   }
-  reasons.push(...ownXmlReasons(input));
+  reasons.push(...savedReasons(input, source?.host.name), ...ownXmlReasons(input));
   if (input.facts !== undefined && input.ownXml === undefined)
     reasons.push(...mapReasons(vm.name, facts.needs, request.map));
   if (input.arrivedPaused === true && carriesGuest(input)) {
@@ -179,6 +184,29 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
   }
   reasons.push(...conflictReasons(vm, (id) => hosts.find(({ host }) => host.id === id)?.host.name ?? id));
   return reasons;
+}
+
+/** The guest comes back with the definition inside its saved memory, and not with the VM's. */
+function savedReasons({ vm, facts, ownXml }: CheckInput, from = 'its host'): readonly Reason[] {
+  if (facts?.saved !== true) return [];
+  const start = `Start ${vm.name} (virsh start ${vm.name}) and shut it down first`;
+  if (facts.savedUnread !== undefined)
+    return [
+      {
+        code: 'saved-memory-unread',
+        message: `What disks the saved memory of ${vm.name} on ${from} needs cannot be read: ${facts.savedUnread}`,
+        remedy: `${start}; or, to lose that memory: virsh managedsave-remove ${vm.name}`,
+      },
+    ];
+  return ownXml === undefined
+    ? []
+    : [
+        {
+          code: 'saved-memory-xml',
+          message: `${vm.name} is saved, and its memory has a definition of its own that one given with --xml cannot replace.`,
+          remedy: `${start}; or use --map-network, --map-pool and --map-path, which change both.`,
+        },
+      ];
 }
 
 /** The operator's own definition has to be one, and of this VM. */
@@ -566,10 +594,11 @@ function planOn(
     usualClusters: target.facts !== undefined && versionOf(target.facts.libvirtVersion) < 8_000_000,
     externalSnapshots: facts.externalSnapshots,
   };
-  const now = move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, facts.disks, storage, wish, names);
   const own = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml : undefined;
   // a temporary guest leaves its definition at home, and the operator's own stands for both
   const both = request.temporary === true || own !== undefined ? { ...facts, nextStart: undefined } : facts;
+  const now =
+    move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, disksToCopy(both), storage, wish, names);
   const next = planNextStart(vm, both, now.disks, storage, wish, names);
   const disks = next.disks;
   const reasons = [...now.reasons, ...next.reasons];
@@ -658,6 +687,7 @@ function planOn(
       : {}),
     autostart: facts.autostart,
     ...stateOf(facts, carries ? 'guest' : move === 'configuration' ? 'definition' : 'files', state),
+    ...(facts.saved ? { savedMemory: true as const } : {}),
     ...(facts.nvram ? { nvram: true as const } : {}),
     ...(vm.instances.some(({ hostId, instance }) => hostId === host.id && instance.persistent)
       ? { definedThere: true as const }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { vmUuid } from '../model/ids.ts';
 import { noNeeds } from './definition.ts';
-import { arrivalProblems, disksOfBoth, planNextStart } from './next-start.ts';
+import { arrivalProblems, disksOfBoth, disksToCopy, planNextStart } from './next-start.ts';
 import { planDisks, type DiskFacts, type SharingProof, type StorageWish, type TargetStorage } from './storage.ts';
 
 const vm = { name: 'web', uuid: vmUuid('a') };
@@ -31,12 +31,13 @@ const plan = (
   later: readonly DiskFacts[],
   at: TargetStorage,
   more: Partial<StorageWish> = {},
+  saved = false,
 ) => {
-  const facts = { disks: now, needs: noNeeds, nextStart: { disks: later, needs: noNeeds } };
+  const facts = { disks: now, needs: noNeeds, saved, nextStart: { disks: later, needs: noNeeds } };
   return planNextStart(
     vm,
     facts,
-    planDisks(vm, now, at, { ...wish, ...more }, names).disks,
+    planDisks(vm, disksToCopy(facts), at, { ...wish, ...more }, names).disks,
     at,
     { ...wish, ...more },
     names,
@@ -157,6 +158,28 @@ test(
     );
   },
 );
+
+test('of a saved guest what only one of its definitions has is copied, a file that both have under other names once', () => {
+  const { disks, reasons } = plan(
+    [root, disk('vdb', '/local/b'), disk('vdd', '/local/d')],
+    [root, disk('vdb', '/local/c'), disk('vde', '/local/d'), disk('sda')],
+    storage({ '/local/root': 'separate', '/local/b': 'separate', '/local/c': 'separate', '/local/d': 'separate' }),
+    {},
+    true,
+  );
+  assert.deepEqual(reasons, []);
+  assert.deepEqual(
+    disks.map(({ target, path, how, when }) => [target, path, how, when]),
+    [
+      ['vda', '/local/root', 'copy', undefined],
+      ['vdb', '/local/b', 'copy', 'now'],
+      ['vdd', '/local/d', 'copy', 'now'],
+      ['vdb', '/local/c', 'copy', 'next-start'],
+      ['vde', '/local/d', 'none', 'next-start'],
+      ['sda', undefined, 'none', 'next-start'],
+    ],
+  );
+});
 
 test('one definition alone is planned as it is, and both are looked at', () => {
   const planned = [{ target: 'vda', how: 'none' }] as const;

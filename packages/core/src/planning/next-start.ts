@@ -1,7 +1,8 @@
 /**
  * A guest that runs has two definitions: the one it runs on and the one that its next start uses, and they differ when
- * something was attached, detached or changed for one of them only. Both travel. What of the second one the target
- * would lack is found here, and whether both arrived. Pure.
+ * something was attached, detached or changed for one of them only. So has a saved one: its memory comes back with the
+ * definition that libvirt put into the file. Both travel. What of the second one the target would lack is found here,
+ * and whether both arrived. Pure.
  */
 import type { Reason } from '../errors.ts';
 import type { VmUuid } from '../model/ids.ts';
@@ -18,6 +19,8 @@ export interface NextStart {
 interface Both {
   readonly disks: readonly DiskFacts[];
   readonly needs: DefinitionNeeds;
+  /** The guest is in a file: nothing holds its disks, and those of both definitions can be copied. */
+  readonly saved?: boolean;
   readonly nextStart?: NextStart | undefined;
 }
 
@@ -29,6 +32,13 @@ const laterDisks = ({ disks, nextStart }: Both): readonly DiskFacts[] =>
 
 /** Disks of either definition, for a look at storage. */
 export const disksOfBoth = (facts: Both): readonly DiskFacts[] => [...facts.disks, ...laterDisks(facts)];
+/** Disks that can be copied: the guest's first, then, of a saved one, files that only its definition has. */
+export const disksToCopy = (facts: Both): readonly DiskFacts[] => [
+  ...facts.disks,
+  ...(facts.saved === true ? laterDisks(facts) : []).filter(
+    ({ source }) => !facts.disks.some((disk) => source !== undefined && disk.source === source),
+  ),
+];
 export const needsOfBoth = ({ needs, nextStart }: Both): DefinitionNeeds =>
   nextStart === undefined ? needs : joinNeeds(needs, nextStart.needs);
 
@@ -41,9 +51,8 @@ const keptCodes: readonly string[] = [
 ];
 
 /**
- * The plan for disks of both definitions, each marked that only one of them has. `planned`: for those that the guest
- * runs on. libvirt copies none but these, so what only the next start has must be there, or come as a file, or is a
- * reason.
+ * The plan for disks of both definitions, each marked that only one of them has. `planned`: for `disksToCopy`. No other
+ * one is copied, so what only the next start of a running guest has must be there, or come as a file, or is a reason.
  */
 export function planNextStart(
   vm: { readonly name: string; readonly uuid: VmUuid },
@@ -56,12 +65,15 @@ export function planNextStart(
   const { nextStart } = facts;
   if (nextStart === undefined) return { disks: planned, reasons: [] };
   const reasons: Reason[] = [];
-  const now = planned.map((plan): DiskPlan => {
-    const disk = facts.disks.find(({ target }) => target === plan.target);
-    return disk === undefined || isIn(nextStart.disks, disk) ? plan : { ...plan, when: 'now' };
+  const now = facts.disks.flatMap((disk, at): readonly DiskPlan[] => {
+    const plan = planned[at];
+    return plan === undefined ? [] : [isIn(nextStart.disks, disk) ? plan : { ...plan, when: 'now' }];
   });
+  const others = planned.slice(facts.disks.length);
   const later = laterDisks(facts).map((disk): DiskPlan => {
-    const travels = disk.source === undefined ? undefined : planned.find(({ path }) => path === disk.source);
+    const own = others.find(({ target }) => target === disk.target);
+    if (own !== undefined) return { ...own, when: 'next-start' };
+    const travels = disk.source === undefined ? undefined : now.find(({ path }) => path === disk.source);
     // the same file under another device
     if (travels !== undefined)
       return {

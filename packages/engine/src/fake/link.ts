@@ -126,6 +126,8 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         );
         return { files, untold: [] };
       },
+      readSaved: async () => '',
+      writeSaved: async () => {},
       read: async (uuid) => JSON.stringify(find(uuid)),
       readMigratable: async (uuid) => JSON.stringify({ ...find(uuid), portable: true }),
       async write(xml) {

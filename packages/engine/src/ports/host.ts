@@ -90,6 +90,10 @@ export interface DefinitionDriver {
   read(uuid: VmUuid, signal: AbortSignal): Promise<string>;
   /** What libvirt would give a target: the running guest's definition with its secrets. */
   readMigratable(uuid: VmUuid, signal: AbortSignal): Promise<string>;
+  /** The definition inside the saved memory of the VM of this name, with its secrets. */
+  readSaved(vm: string, signal: AbortSignal): Promise<string>;
+  /** Replaces it; libvirt refuses what the guest would see, and what is longer than the room it left. */
+  writeSaved(vm: string, xml: string, signal: AbortSignal): Promise<void>;
   /** Defines, or redefines, the domain. */
   write(xml: string, signal: AbortSignal): Promise<void>;
   /** Forgets that libvirt saved the memory of this VM, and the file. */

@@ -78,6 +78,8 @@ export interface HelperDomain {
    * the helper, too.
    */
   readonly vm: VmUuid;
+  /** The VM's memory is saved: the definition inside holds for disks, too, that the VM's does not have. */
+  readonly saved?: true;
   /** `of`: device of the VM; absent where the file itself travels, whatever is in it. */
   readonly disks: readonly {
     readonly target: string;

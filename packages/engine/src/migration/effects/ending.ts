@@ -48,7 +48,10 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
       notThere: () => deps.sharing.notThere(plan.disks, sides.from, sides.to, bounded()),
       park: () => deps.kept.park(vm.uuid, from.id),
       rewrite: (xml) => rewritten(migration, 'next-start', xml, deps),
-      bringState: () => deps.carried.bringState(migration, sides.from, sides.to, signal),
+      bringState: async () => {
+        await deps.carried.bringState(migration, sides.from, sides.to, signal);
+        await adaptSaved(context);
+      },
       takeStateBack: () => deps.carried.takeBack(migration, sides.to, signal),
       sameDefinition: (a, b) => isSame(deps.identityOfDefinition(a), deps.identityOfDefinition(b)),
     });
@@ -72,6 +75,20 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
     ...(failure === undefined ? {} : { failure: { message: failure, moved: true } }),
     ...(there.kind === 'present' ? { vmIsNow: { host: targetName(migration), state: there.state } } : {}),
   };
+}
+
+/** Saved memory brings its guest back with the definition inside: that names what the target has, too. */
+async function adaptSaved({ migration, deps, target, signal }: MoveContext): Promise<void> {
+  const { plan, vm } = migration;
+  if (plan?.savedMemory !== true || plan.definition === undefined) return;
+  const { definitions } = target();
+  const own = await definitions.readSaved(vm.name, signal);
+  const wanted = rewritten(migration, 'now', own, deps);
+  if (wanted === own) return;
+  await definitions.writeSaved(vm.name, wanted, signal);
+  const written = deps.identityOfDefinition(await definitions.readSaved(vm.name, signal));
+  if (!isSame(deps.identityOfDefinition(wanted), written))
+    throw new Error(`libvirt on ${targetName(migration)} did not put other disks or networks into its saved memory`);
 }
 
 /** What a host may not change by itself: another libvirt adds devices and paths of its own, and has its own order. */

@@ -26,7 +26,11 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
         ...(asFile === true ? { format: 'raw' } : { format, of: device }),
       }));
     // marked as it is made
-    const helper = source().definitions.startHelper({ ...plan.helper, vm: vm.uuid, disks }, marker, bounded());
+    const helper = source().definitions.startHelper(
+      { ...plan.helper, vm: vm.uuid, disks, ...(plan.savedMemory === true ? { saved: true } : {}) },
+      marker,
+      bounded(),
+    );
     // both end before anything is taken back
     const failed = (await Promise.allSettled([volumes, helper])).find((each) => each.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
