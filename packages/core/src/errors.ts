@@ -35,15 +35,11 @@ const row = (status: number, exit: ExitCode, remedy: string, retriable = false):
 });
 
 export const errorTable = {
-  'request-invalid': row(
-    400,
-    exitCodes.usage,
-    'Correct the named field; the reference page of the API at /docs lists what is accepted.',
-  ),
+  'request-invalid': row(400, exitCodes.usage, 'Correct the named field; see the API reference at /docs.'),
   'uri-invalid': row(
     400,
     exitCodes.usage,
-    'Give a libvirt URI such as qemu+ssh://root@host/system, qemu+tls://host/system or qemu:///system.',
+    'Use a libvirt URI such as qemu+ssh://root@host/system, qemu+tls://host/system or qemu:///system.',
   ),
   'uri-unsupported': row(400, exitCodes.usage, 'Use a qemu+ssh://, qemu+tls://, qemu+tcp:// or qemu+unix:// URI.'),
   'token-missing': row(
@@ -57,16 +53,12 @@ export const errorTable = {
     exitCodes.unauthorized,
     'Call the server by its loopback address, from a program or from its own pages.',
   ),
-  'not-found': row(404, exitCodes.notFound, 'The reference page of the API at /docs lists what there is.'),
-  'method-not-allowed': row(
-    405,
-    exitCodes.usage,
-    'The reference page of the API at /docs lists the methods of each path.',
-  ),
+  'not-found': row(404, exitCodes.notFound, 'See the API reference at /docs for what exists.'),
+  'method-not-allowed': row(405, exitCodes.usage, 'See the API reference at /docs for the methods of each path.'),
   'vm-unknown': row(
     404,
     exitCodes.notFound,
-    'List the VMs with "ferry vm list"; a VM is found by its name, its UUID or the beginning of its UUID.',
+    'List the VMs with "ferry vm list". Use a name, a UUID or the first characters of a UUID.',
   ),
   'vm-ambiguous': row(409, exitCodes.notFound, 'Name the VM by its UUID.'),
   'host-unknown': row(
@@ -76,7 +68,7 @@ export const errorTable = {
   ),
   'host-ambiguous': row(409, exitCodes.notFound, 'Name the host by its full name or id.'),
   'migration-unknown': row(404, exitCodes.notFound, 'List the migrations with "ferry migration list".'),
-  'migration-ambiguous': row(409, exitCodes.notFound, "Give more of the migration's id."),
+  'migration-ambiguous': row(409, exitCodes.notFound, "Use more characters of the migration's id."),
   'host-unreachable': row(
     502,
     exitCodes.unreachable,
@@ -85,58 +77,54 @@ export const errorTable = {
   'host-other-machine': row(
     409,
     exitCodes.conflict,
-    'Let the address lead to the machine that was added; or, if that was installed anew, remove the host ' +
-      'and add it again: "ferry host show" tells how.',
+    'Point the address to the machine that was added. If that was reinstalled, remove the host and add it ' +
+      'again; "ferry host show" says how.',
   ),
-  'host-not-libvirt': row(
-    502,
-    exitCodes.unreachable,
-    'Check the port: libvirtd listens for TCP on 16509 unless told otherwise.',
-  ),
+  'host-not-libvirt': row(502, exitCodes.unreachable, 'Check the port: libvirtd listens for TCP on 16509 by default.'),
   'host-auth-refused': row(
     502,
     exitCodes.unreachable,
-    'Repair what the sentence names (certificate, key, account or permission) on the host or beside the ' +
-      'control plane; "ferry serve --help" tells where it looks for its own.',
+    'Correct the named certificate, key, account or permission, on the host or beside the control plane. ' +
+      '"ferry serve --help" says where Ferry looks for its own.',
   ),
   'host-duplicate': row(
     409,
     exitCodes.conflict,
-    'Use the host that is already there. If these are two machines (one cloned from the other), give one ' +
-      'a UUID of its own: host_uuid in /etc/libvirt/libvirtd.conf, then restart its daemon.',
+    'Use the host that exists. If these are two machines (one cloned from the other), set host_uuid in ' +
+      '/etc/libvirt/libvirtd.conf on one of them and restart its daemon.',
   ),
   'host-refused': row(
     409,
     exitCodes.refused,
-    'The sentence is that of libvirt on the host: put right what it names, and look into the log of libvirtd there.',
+    'The message comes from libvirt on the host. Correct what it names; see the log of libvirtd there.',
   ),
   'host-unsupported': row(
     501,
     exitCodes.refused,
-    'The libvirt or QEMU of that host cannot do it: upgrade it, or do without.',
+    "The host's libvirt or QEMU does not support this. Upgrade it, or omit the option.",
   ),
   'host-timed-out': row(
     504,
     exitCodes.unreachable,
-    'Look on the host whether libvirtd hangs ("virsh list" there) or is very busy. Look what became of it before you repeat it.',
+    'Run "virsh list" on the host to see if libvirtd hangs or is busy. Check the result before you try again.',
   ),
   'host-connection-lost': row(
     502,
     exitCodes.unreachable,
-    'Look what became of it, with "ferry vm show" or "ferry migration show", before you repeat it.',
+    'Check the result with "ferry vm show" or "ferry migration show" before you try again.',
   ),
   'host-answer-invalid': row(
     502,
     exitCodes.failed,
-    "Look on the host with virsh at what the sentence names; if virsh reads it well, report it with the server's log.",
+    "Look at it with virsh on the host. If virsh can read it, report this with the server's log.",
   ),
   'vm-not-running': row(409, exitCodes.refused, 'Start the VM first.'),
   'host-name-invalid': row(
     409,
     exitCodes.conflict,
-    'Give it one with --name: letters, digits, dots, hyphens and underscores.',
+    'Set one with --name: letters, digits, dots, hyphens and underscores.',
   ),
-  'host-name-taken': row(409, exitCodes.conflict, 'Give another name with --name.'),
+  'host-name-taken': row(409, exitCodes.conflict, 'Choose another name with --name.'),
   'cluster-unknown': row(404, exitCodes.notFound, 'List the clusters with "ferry cluster list".'),
   'cluster-in-use': row(
     409,
@@ -144,112 +132,112 @@ export const errorTable = {
     'Move its hosts to another cluster first: ferry host set HOST --cluster NAME.',
   ),
   'host-in-use': row(409, exitCodes.conflict, 'Wait for the migrations of this host to end, or abort them.'),
-  'migration-refused': row(409, exitCodes.refused, 'Each reason names its own remedy.'),
+  'migration-refused': row(409, exitCodes.refused, 'Follow the remedy of each reason.'),
   'vm-already-migrating': row(
     409,
     exitCodes.conflict,
     'Watch the running migration with "ferry migration watch", or abort it.',
   ),
   'migration-finished': row(409, exitCodes.conflict, 'Nothing is left to abort.'),
-  'migration-not-transferring': row(409, exitCodes.conflict, 'Look with "ferry migration show" what it does now.'),
+  'migration-not-transferring': row(409, exitCodes.conflict, 'See what it does now with "ferry migration show".'),
   'post-copy-not-allowed': row(409, exitCodes.conflict, 'Abort it and start it again with --postcopy.'),
   'migration-past-return': row(
     409,
     exitCodes.refused,
-    'The VM is already running on the target; migrate it back if it should not stay there.',
+    'The VM already runs on the target. Migrate it back if it should not stay there.',
   ),
   'migration-failed': row(
     500,
     exitCodes.failed,
-    'The VM is where "vmIsNow" says; repair the named cause and start a new migration.',
+    'The VM is where "vmIsNow" says. Correct the named cause and start a new migration.',
   ),
   'migration-not-converged': row(
     500,
     exitCodes.failed,
-    'The VM was not touched. Move it when it is less busy, or with a policy that may do more ("ferry ' +
-      'policy list"), more bandwidth or a longer --max-downtime-ms.',
+    'The VM was not touched. Try again when it is less busy, or with more bandwidth, a longer ' +
+      '--max-downtime-ms or another policy ("ferry policy list").',
   ),
   'post-copy-lost': row(
     500,
     exitCodes.failed,
-    'A part of the memory is gone with its host. See with "ferry migration cleanup" what is left, then start the VM again from its disks.',
+    'Part of the memory is lost with its host. See what is left with "ferry migration cleanup", then start the VM from its disks.',
   ),
   'migration-interrupted': row(500, exitCodes.failed, 'The VM was not touched; start the migration again.'),
-  'volume-exists': row(409, exitCodes.conflict, 'Look what the volume is; delete it or move it away.'),
-  'volume-failed': row(500, exitCodes.failed, 'Repair the named cause on the host; its log tells more.'),
+  'volume-exists': row(409, exitCodes.conflict, 'Check what the volume is, then delete it or move it away.'),
+  'volume-failed': row(500, exitCodes.failed, 'Correct the named cause on the host; see its log for more.'),
   'volume-unknown': row(404, exitCodes.notFound, 'List what is left over with "ferry volume leftovers".'),
   'volume-changed': row(
     409,
     exitCodes.conflict,
-    'Somebody used the volume since: look what it is, and delete it by hand if nobody needs it.',
+    'Somebody has used the volume since. Check what it is, and delete it by hand if nobody needs it.',
   ),
   'vm-two-copies': row(
     500,
     exitCodes.failed,
-    'Settle it at once: "ferry vm settle VM" shows what is known of each copy, --keep HOST ends the others.',
+    'Settle it at once: "ferry vm settle VM" shows what is known of each copy; --keep HOST ends the others.',
   ),
   'vm-not-in-conflict': row(409, exitCodes.conflict, 'There is nothing to settle.'),
   'copy-needed': row(
     409,
     exitCodes.refused,
-    'It holds memory that no other copy has. Let the post-copy end, or be resumed; it is never ended by Ferry.',
+    'It holds memory that no other copy has, so Ferry never ends it. Wait until the post-copy has ended or resumed.',
   ),
   'copies-not-apart': row(
     409,
     exitCodes.refused,
-    'See with "ferry host list" and "virsh capabilities" which machine each address leads to; nothing was ended or paused.',
+    'Nothing was ended or paused. Check which machine each address leads to with "ferry host list" and "virsh capabilities".',
   ),
   'inspection-none': row(
     404,
     exitCodes.notFound,
-    'It is kept of migrations that failed and were started with --keep-dest-guest-on-failed.',
+    'Start the migration with --keep-dest-guest-on-failed to keep what a failed target leaves.',
   ),
   'policy-unknown': row(404, exitCodes.notFound, 'List the policies with "ferry policy list".'),
   'policy-invalid': row(
     400,
     exitCodes.usage,
-    'Correct what the sentences name; "ferry policy show default -o json" prints one that is right.',
+    'Correct what is named; "ferry policy show default -o json" prints a valid policy.',
   ),
-  'policy-preset': row(409, exitCodes.conflict, 'Presets stay as they are: store it under another name.'),
-  'policy-in-use': row(409, exitCodes.conflict, 'Give the named clusters and labels another policy first.'),
+  'policy-preset': row(409, exitCodes.conflict, 'Presets cannot be changed. Store it under another name.'),
+  'policy-in-use': row(409, exitCodes.conflict, 'Assign another policy to the named clusters and labels first.'),
   'vm-lost': row(500, exitCodes.failed, 'Look for the VM on both hosts with virsh list --all, and in their logs.'),
   'store-locked': row(
     500,
     exitCodes.store,
-    'Another Ferry server uses this data folder: stop it, or give another one with --data-dir.',
+    'Another Ferry server uses this data folder. Stop it, or choose another folder with --data-dir.',
   ),
   'store-newer': row(
     500,
     exitCodes.store,
-    'The data was written by a newer Ferry: start that version, or give another folder with --data-dir.',
+    'A newer Ferry wrote this data. Start that version, or choose another folder with --data-dir.',
   ),
   'store-broken': row(
     500,
     exitCodes.store,
-    'Restore the data folder from a backup, or give another one with --data-dir.',
+    'Restore the data folder from a backup, or choose another one with --data-dir.',
   ),
   'store-unsafe': row(
     500,
     exitCodes.store,
-    'Give the folder and what is in it to the user that runs Ferry, closed to others (chmod -R go-w), ' +
-      'after a look at what is there; or give another folder with --data-dir.',
+    'Check what is in the folder, then make the user that runs Ferry its owner and close it to others ' +
+      '(chmod -R go-w); or choose another folder with --data-dir.',
   ),
   'store-full': row(
     507,
     exitCodes.store,
-    'Make room on that disk. Running migrations go on, and are followed again once there is room.',
+    'Free space on that disk. Running migrations go on, and Ferry follows them again once there is space.',
   ),
   'store-conflict': row(
     409,
     exitCodes.conflict,
-    'Somebody changed the same thing at the same moment: look again, then repeat.',
+    'Somebody changed it at the same time. Look at it again, then try again.',
     true,
   ),
   'listen-refused': row(500, exitCodes.usage, 'Listen on a loopback address: 127.0.0.1, ::1 or localhost.'),
   'listen-taken': row(
     500,
     exitCodes.failed,
-    'Another program listens there: stop it, or give another port with --port.',
+    'Another program listens there. Stop it, or choose another port with --port.',
   ),
   'server-unreachable': row(
     502,
@@ -259,7 +247,7 @@ export const errorTable = {
   'server-stopping': row(
     503,
     exitCodes.unreachable,
-    'Repeat when the control plane runs again; running migrations go on without it.',
+    'Try again when the control plane runs. Running migrations go on without it.',
     true,
   ),
   internal: row(500, exitCodes.failed, "This is a defect in Ferry: please report it with the server's log."),

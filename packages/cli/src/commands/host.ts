@@ -40,13 +40,13 @@ const settingsOf = ({ cluster, migrationAddress }: HostSettings): HostSettings =
 });
 
 export function hostCommands(program: Command): void {
-  const host = program.command('host').description('hosts of the fleet');
+  const host = program.command('host').description('hosts in the fleet');
   host
     .command('add <uri>')
     .description('add a host by its libvirt URI, e.g. qemu+ssh://root@host1/system')
     .option('--name <name>', "name in the fleet (default: the host's own)")
     .option('--cluster <cluster>', 'its cluster (default: default)')
-    .option('--migration-address <ip>', 'where migration data reaches it')
+    .option('--migration-address <ip>', 'address for migration data')
     .action(async (uri: string, { name, ...settings }: HostSettings & { readonly name?: string }, command: Command) => {
       const { client, output } = contextOf(command);
       const added = await client().call('hostAdd', {
@@ -94,7 +94,7 @@ export function hostCommands(program: Command): void {
     .command('set <host>')
     .description('change the cluster or the migration address of a host')
     .option('--cluster <cluster>', 'its cluster')
-    .option('--migration-address <ip>', 'where migration data reaches it; "" for none')
+    .option('--migration-address <ip>', 'address for migration data; "" for none')
     .action(async (ref: string, settings: HostSettings, command: Command) => {
       const { client, output } = contextOf(command);
       const changed = await client().call('hostChange', { params: { host: ref }, body: settingsOf(settings) });
@@ -102,7 +102,7 @@ export function hostCommands(program: Command): void {
     });
   host
     .command('remove <host>')
-    .description('forget a host; its VMs are not touched')
+    .description('remove a host from the fleet; its VMs are not touched')
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       await client().call('hostRemove', { params: { host: ref } });

@@ -20,13 +20,13 @@ interface SetOptions {
 }
 
 export function migrationCommands(program: Command): void {
-  const migration = program.command('migration').description('migrations that run and that have ended');
+  const migration = program.command('migration').description('running and finished migrations');
   migration
     .command('list')
     .description('list migrations, newest first')
-    .addOption(new Option('--active', 'only those that run').conflicts('finished'))
-    .option('--finished', 'only those that have ended')
-    .option('--vm <vm>', 'only those of this VM')
+    .addOption(new Option('--active', 'only running migrations').conflicts('finished'))
+    .option('--finished', 'only finished migrations')
+    .option('--vm <vm>', 'only migrations of this VM')
     .action(async ({ active, finished, vm }: ListOptions, command: Command) => {
       const { client, output } = contextOf(command);
       const state = active === true ? 'active' : finished === true ? 'finished' : undefined;
@@ -85,7 +85,7 @@ export function migrationCommands(program: Command): void {
     });
   migration
     .command('watch <migration>')
-    .description('follow a migration to its end; with -o json one line per change')
+    .description('follow a migration to its end; -o json prints one line per change')
     .action(async (ref: string, _: object, command: Command) => {
       const context = contextOf(command);
       const shown = await context.client().call('migrationShow', { params: { migration: ref } });
@@ -93,13 +93,13 @@ export function migrationCommands(program: Command): void {
     });
   migration
     .command('set <migration>')
-    .description('change the limits of a migration, at once when it runs')
+    .description('change the limits of a migration; takes effect at once while it runs')
     .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
-    .option('--max-downtime-ms <ms>', 'longest pause for the switchover that QEMU aims at', wholeNumber('ms'))
-    .option('--deadline <time>', 'end it one way or the other by then: seconds from now, or as in 10m', duration)
+    .option('--max-downtime-ms <ms>', 'pause for the switchover that QEMU aims at', wholeNumber('ms'))
+    .option('--deadline <time>', 'time by which the migration must end: seconds from now, or as in 10m', duration)
     .option(
       '--quickly-finish',
-      'take the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms',
+      'accept the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms',
     )
     .action(
       async (ref: string, { maxBandwidthMb, maxDowntimeMs, deadline, quicklyFinish }: SetOptions, command: Command) => {
@@ -111,9 +111,7 @@ export function migrationCommands(program: Command): void {
           ...(quicklyFinish === undefined ? {} : { quicklyFinish }),
         };
         if (Object.keys(body).length === 0)
-          command.error(
-            'Give what is to be changed: --max-bandwidth-mb, --max-downtime-ms, --deadline or --quickly-finish.',
-          );
+          command.error('Set at least one of --max-bandwidth-mb, --max-downtime-ms, --deadline and --quickly-finish.');
         const changed = await client().call('migrationTune', { params: { migration: ref }, body });
         output.result(changed, (safe) => migrationText(safe));
       },
@@ -121,7 +119,7 @@ export function migrationCommands(program: Command): void {
   migration
     .command('postcopy <migration>')
     .description(
-      'switch a running migration to post-copy: the guest runs on the target, its pages follow; there is no way back',
+      'switch a running migration to post-copy: the guest runs on the target, its pages follow; cannot be undone',
     )
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
@@ -134,7 +132,7 @@ export function migrationCommands(program: Command): void {
     });
   migration
     .command('pause <migration>')
-    .description('pause the guest of a running migration until it has arrived, so that it ends')
+    .description('pause the guest of a running migration until it has arrived')
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const paused = await client().call('migrationPause', { params: { migration: ref } });
@@ -142,7 +140,7 @@ export function migrationCommands(program: Command): void {
     });
   migration
     .command('samples <migration>')
-    .description('figures of a transfer, oldest first')
+    .description('show the figures of a transfer, oldest first')
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('migrationSamples', { params: { migration: ref } });
@@ -162,7 +160,7 @@ export function migrationCommands(program: Command): void {
     });
   migration
     .command('inspect <migration>')
-    .description('what was kept of a failed target: log, definition, volumes')
+    .description('show what was kept of a failed target: log, definition, volumes')
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const kept = await client().call('migrationInspect', { params: { migration: ref } });
@@ -180,14 +178,14 @@ export function migrationCommands(program: Command): void {
     });
   migration
     .command('cleanup <vm>')
-    .description('show what interrupted migrations left of a VM; with --yes, put it right')
+    .description('show what interrupted migrations left of a VM; --yes cleans it up')
     .option('--yes', 'do it')
     .action(async (ref: string, { yes }: { readonly yes?: true }, command: Command) => {
       const { client, output } = contextOf(command);
       const { vm, items } = await client().call(yes === true ? 'vmCleanup' : 'vmRemains', { params: { vm: ref } });
       output.result({ vm, items }, (safe) =>
         safe.items.length === 0
-          ? `nothing is left over of ${safe.vm}`
+          ? `nothing is left of ${safe.vm}`
           : table(
               ['host', 'what', yes === true ? 'done' : 'with --yes'],
               safe.items.map((each) => [each.host, each.what, each.remedy]),

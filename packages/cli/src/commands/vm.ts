@@ -214,7 +214,7 @@ export function vmCommands(program: Command): void {
   const vm = program.command('vm').description('virtual machines');
   vm.command('list')
     .description('list the VMs')
-    .option('--host <host>', 'only those on this host')
+    .option('--host <host>', 'only VMs on this host')
     .action(async ({ host }: { readonly host?: string }, command: Command) => {
       const { client, output } = contextOf(command);
       const all = (await client().call('vmList')).items;
@@ -242,7 +242,7 @@ export function vmCommands(program: Command): void {
       output.result(shown, (safe) => vmText(safe));
     });
   vm.command('label <vm> <labels...>')
-    .description('add labels (tier=db) to a VM, take others away (tier=db-)')
+    .description('add labels to a VM (tier=db) or remove them (tier=db-)')
     .action(async (ref: string, labels: readonly string[], _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const body = {
@@ -253,18 +253,15 @@ export function vmCommands(program: Command): void {
       output.result(labelled, (safe) => `${safe.name}: ${safe.labels?.join(', ') ?? 'no labels'}`);
     });
   vm.command('announce <vm>')
-    .description('let its host tell the network again where the VM is')
+    .description('announce a VM to the network again')
     .action(async (ref: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const announced = await client().call('vmAnnounce', { params: { vm: ref } });
       output.result(announced, (safe) => `${safe.name} is announced by ${safe.host}`);
     });
   vm.command('settle <vm>')
-    .description('show what is known of each copy of a VM; with --keep, end or park all but one')
-    .option(
-      '--keep <host>',
-      'the copy that stays; others that are active are ended at once, definitions elsewhere are parked',
-    )
+    .description('show what is known of each copy of a VM; --keep ends or parks all but one')
+    .option('--keep <host>', 'keep the copy on this host; end other active copies at once and park their definitions')
     .action(async (ref: string, { keep }: { readonly keep?: string }, command: Command) => {
       const { client, output } = contextOf(command);
       if (keep !== undefined) {
@@ -284,11 +281,11 @@ export function vmCommands(program: Command): void {
       );
     });
   mapOptions(vm.command('migrate <vm>'))
-    .description('move a VM to another host; Ctrl-C detaches, the migration goes on')
-    .addOption(new Option('--to <host>', 'this host or none').conflicts('preferHost'))
-    .option('--prefer-host <host>', 'try this host first, another suited one otherwise')
+    .description('move a VM to another host; Ctrl-C detaches and the migration goes on')
+    .addOption(new Option('--to <host>', 'to this host only').conflicts('preferHost'))
+    .option('--prefer-host <host>', 'try this host first, then other suitable hosts')
     .addOption(
-      new Option('--kind <kind>', 'instead of the kind that fits the state of the VM').choices([
+      new Option('--kind <kind>', 'the kind of move (default: what fits the state of the VM)').choices([
         'live',
         'suspended',
         'cold',
@@ -296,70 +293,61 @@ export function vmCommands(program: Command): void {
       ]),
     )
     .addOption(
-      new Option('--to-uri <uri>', 'a host by its libvirt URI, which need not be of the fleet').conflicts([
+      new Option('--to-uri <uri>', 'to a host by its libvirt URI; it need not be in the fleet').conflicts([
         'to',
         'preferHost',
         'toCluster',
       ]),
     )
-    .option('--to-cluster <cluster>', 'into this cluster')
+    .option('--to-cluster <cluster>', 'to a host of this cluster')
     .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
     .option(
       '--max-downtime-ms <ms>',
-      "longest pause for the switchover that QEMU aims at, in place of the policy's",
+      "pause for the switchover that QEMU aims at (default: the policy's)",
       wholeNumber('ms'),
     )
-    .option('--policy <policy>', 'in place of the one that its labels or its cluster select ("ferry policy list")')
-    .option('--deadline <time>', 'end it one way or the other by then: seconds, or as in 10m', duration)
+    .option('--policy <policy>', 'policy to use (default: what its labels or its cluster select; "ferry policy list")')
+    .option('--deadline <time>', 'time by which the migration must end: seconds, or as in 10m', duration)
     .option(
       '--quickly-finish',
-      'take the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms',
+      'accept the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms',
     )
-    .option(
-      '--keep-dest-guest-on-failed',
-      'keep what a failed target leaves for a look at it ("ferry migration inspect")',
-    )
+    .option('--keep-dest-guest-on-failed', 'keep what a failed target leaves, for "ferry migration inspect"')
     .addOption(
-      new Option('--direct', "Ferry drives; the hosts need not reach each other's daemons").conflicts('peerToPeer'),
+      new Option('--direct', "let Ferry drive; the hosts need not reach each other's daemons").conflicts('peerToPeer'),
     )
-    .option('--peer-to-peer', "the source's daemon drives")
-    .addOption(
-      new Option('--enable-tls', 'memory and disks travel encrypted, the peer verified').conflicts('disableTls'),
-    )
-    .option('--disable-tls', 'not encrypted, whatever the cluster says')
-    .option('--tunnelled', 'through the connection of the two daemons')
-    .option('--parallel <n>', 'connections for memory', wholeNumber('connections'))
+    .option('--peer-to-peer', "let the source's daemon drive")
+    .addOption(new Option('--enable-tls', 'encrypt memory and disks and verify the peer').conflicts('disableTls'))
+    .option('--disable-tls', 'do not encrypt, whatever the cluster says')
+    .option('--tunnelled', 'send data through the connection of the two daemons')
+    .option('--parallel <n>', 'number of connections for memory', wholeNumber('connections'))
     .option('--postcopy', 'allow "ferry migration postcopy" while it runs')
     .addOption(new Option('--compression <method>').choices(['xbzrle', 'zlib', 'zstd']))
     .option('--zero-copy', 'send memory without copying it first')
     .addOption(
-      new Option('--temporary', "when it shuts down on the target, the VM is its source's again").conflicts(
-        'keepSource',
-      ),
+      new Option('--temporary', 'return the VM to its source when it shuts down on the target').conflicts('keepSource'),
     )
-    .option('--keep-source', 'the source keeps a parked definition, autostart off')
+    .option('--keep-source', 'keep a parked definition on the source, autostart off')
     .option('--delete-source-disks', 'delete copied disks on the source once the target is verified')
-    .option('--use-existing-volumes', 'copy into volumes prepared on the target, of the same format and size')
-    .option('--assume-shared', 'you know that storage whose sharing cannot be told is shared')
-    .option('--auto-start', 'start a VM that was shut off once it is on the target')
-    .option('--rescue-mode', "the VM's host is down: start it elsewhere from the stored definition")
+    .option('--use-existing-volumes', 'copy into volumes that you prepared on the target, of the same format and size')
+    .option('--assume-shared', 'treat storage as shared if Ferry cannot tell')
+    .option('--auto-start', 'start a VM that was shut off after the move')
+    .option('--rescue-mode', 'start the VM of a dead host elsewhere, from the stored definition')
     .option(
       '--host-is-dead <statement>',
       'with --rescue-mode: how you know that the host is dead; kept with your name and the time',
     )
-    .option('--xml <file>', "the definition for the target, in place of the VM's own", contentOf)
-    .addOption(
-      new Option('--copy-media', 'images of drives that only the source has are copied').conflicts('ejectMedia'),
-    )
-    .option('--eject-media', 'drives with an image that only the source has arrive empty')
-    .option('--create-missing', 'networks, filters and secrets that the target lacks are made there as on the source')
-    .option('--dry-run', 'show what would happen and what changes in the definition; touch nothing')
+    .option('--xml <file>', "definition for the target (default: the VM's own)", contentOf)
+    .addOption(new Option('--copy-media', 'copy images in drives that only the source has').conflicts('ejectMedia'))
+    .option('--eject-media', 'empty drives with an image that only the source has')
+    .option('--create-missing', 'create networks, filters and secrets that the target lacks, as on the source')
+    .option('--dry-run', 'show what would happen and what changes in the definition; change nothing')
     .option('--detach', 'print the id of the migration and return')
     .action(async (ref: string, options: MigrateOptions, command: Command) => {
       const { rescueMode, hostIsDead, dryRun, detach } = options;
       if ((rescueMode === true) !== (hostIsDead !== undefined))
         command.error(
-          '--rescue-mode and --host-is-dead go together: without your word that the host is dead nothing is started twice.',
+          '--rescue-mode needs --host-is-dead: state how you know that the host is dead, so that the VM never runs twice.',
         );
       const context = contextOf(command);
       const body = requestOf(ref, options);

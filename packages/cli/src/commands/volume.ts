@@ -32,7 +32,7 @@ export function volumeCommands(program: Command): void {
     .description('storage volumes')
     .command('leftovers')
     .description('list the volumes that moves left behind; with --yes, delete them')
-    .option('--host <host>', 'only those on this host')
+    .option('--host <host>', 'only VMs on this host')
     .option('--path <path>', 'only this one')
     .option('--yes', 'delete those listed, if nobody used them since')
     // as it was called at first
