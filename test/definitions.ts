@@ -14,6 +14,7 @@ export interface DefinedDisk {
   readonly source?: string;
   readonly format: string;
   readonly readonly: boolean;
+  readonly encrypted: boolean;
   /**
    * The rest of the chain as the definition has it, undefined where it leaves the chain to the images; it ends with
    * `end` where the definition says that there is nothing more.
@@ -100,6 +101,7 @@ export function disksOf(xml: string): readonly DefinedDisk[] {
         type: disk.attributes.get('type') ?? 'file',
         format: xmlAt(disk, 'driver')?.attributes.get('type') ?? 'raw',
         readonly: xmlAt(disk, 'readonly') !== undefined,
+        encrypted: (xmlAt(disk, 'encryption') ?? xmlAt(disk, 'source', 'encryption')) !== undefined,
         ...(source === undefined ? {} : { source }),
         ...(chain === undefined ? {} : { chain }),
       };

@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { temporaryLab, type TemporaryLab } from '@ferry/lab';
 import type { ControlPlane } from './control-plane.ts';
 import { accessTo } from './fleet.ts';
+import { scenarioOf } from './torture/generate.ts';
 import { outcomeOf, tortureReady } from './torture/run.ts';
 
 const seeds = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -24,7 +25,7 @@ after(async () => {
 for (const seed of seeds) {
   test(`seed ${seed}`, { timeout: 240_000 }, async (t) => {
     assert.ok(temporary !== undefined && plane !== undefined);
-    const { faults, steps } = await outcomeOf(temporary.lab, plane, seed);
+    const { faults, steps } = await outcomeOf(temporary.lab, plane, scenarioOf(seed));
     for (const step of steps) t.diagnostic(step);
     assert.deepEqual(faults, [], `again: script/torture --seed ${seed}`);
   });

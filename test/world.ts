@@ -28,6 +28,8 @@ export interface HostWorld {
   readonly domains: ReadonlyMap<string, Domain>;
   /** Names, and whether they are started. */
   readonly pools: ReadonlyMap<string, boolean>;
+  /** UUIDs, and what libvirt tells of their values. */
+  readonly secrets: ReadonlyMap<string, string>;
   /** By path; those of the folder that all hosts share are with each. */
   readonly files: ReadonlyMap<string, string>;
 }
@@ -85,7 +87,16 @@ async function lookAtHost(lab: LabRef, host: string, contents: boolean): Promise
       .filter((line) => line !== '')
       .map((name) => [name, started.has(name)]),
   );
-  return { host, domains, pools, files };
+  const secrets = new Map<string, string>();
+  for (const [uuid] of (await virsh('secret-list')).matchAll(/^\s*[0-9a-f-]{36}/gm))
+    secrets.set(
+      uuid.trim(),
+      await virsh(`secret-get-value ${uuid.trim()}`).then(
+        (value) => value.trim(),
+        () => '',
+      ),
+    );
+  return { host, domains, pools, secrets, files };
 }
 
 async function lookAtDomain(

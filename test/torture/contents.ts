@@ -6,7 +6,7 @@
 import { execCommand, run, type LabRef } from '@ferry/lab';
 import { disksOf, type DefinedDisk } from '../definitions.ts';
 import type { Domain } from '../world.ts';
-import { folders, mediumKib, pathOf, poolOf, type HostName, type TorturedVm } from './scenario.ts';
+import { folders, mediumKib, nbdPort, passphrase, pathOf, poolOf, type HostName, type TorturedVm } from './scenario.ts';
 import { createHash } from 'node:crypto';
 
 /** By disk, `vda (inactive)`: a hash of all bytes, or why they could not be read. */
@@ -17,7 +17,10 @@ export async function expectedContents(lab: LabRef, vm: TorturedVm): Promise<Con
   const read = await readAll(
     lab,
     vm.host,
-    vm.disks.map(({ target, image }) => ({ name: target, node: node(image.format, pathOf(image)) })),
+    vm.disks.map(({ target, image }) => ({
+      name: target,
+      node: node(image.format, pathOf(image), image.luks === true),
+    })),
   );
   const media = vm.media.map(
     ({ device, byte }) =>
@@ -48,16 +51,31 @@ export async function contentsOf(
   );
 }
 
-const node = (format: string, filename: string, backing?: object | null): object => ({
-  driver: format,
+/** An image as QEMU is to open it; the key of an encrypted one is the secret `key`. */
+const node = (format: string, filename: string, encrypted: boolean, backing?: object | null): object => ({
+  driver: encrypted && format === 'raw' ? 'luks' : format,
   ...(backing === undefined ? {} : { backing }),
+  ...(!encrypted
+    ? {}
+    : format === 'raw'
+      ? { 'key-secret': 'key' }
+      : { encrypt: { format: 'luks', 'key-secret': 'key' } }),
   file: { driver: 'file', filename },
 });
+/** What `node` names. */
+const keyObject = `secret,id=key,data=${passphrase}`;
 
-function nodeOf({ type, source = '', format, chain }: DefinedDisk): object {
+function nodeOf({ type, source = '', format, encrypted, chain }: DefinedDisk): object {
+  if (type === 'network')
+    return {
+      driver: format,
+      file: { driver: 'nbd', server: { type: 'inet', host: 'host1', port: String(nbdPort) }, export: source },
+    };
+  if (type === 'block') return { driver: format, file: { driver: 'host_device', filename: source } };
   return node(
     format,
     type === 'volume' ? ofPool(source) : source,
+    encrypted,
     format === 'qcow2' ? backingOf(chain ?? []) : undefined,
   );
 }
@@ -66,7 +84,7 @@ function backingOf([first, ...rest]: NonNullable<DefinedDisk['chain']>): object 
   if (first === undefined) return undefined;
   return first === 'end'
     ? null
-    : node(first.format, first.source, first.format === 'qcow2' ? backingOf(rest) : undefined);
+    : node(first.format, first.source, false, first.format === 'qcow2' ? backingOf(rest) : undefined);
 }
 
 function ofPool(source: string): string {
@@ -85,7 +103,7 @@ async function readAll(
   if (disks.length === 0) return new Map();
   const lines = disks.map(
     ({ node: description }, index) =>
-      `if qemu-img convert -U -O raw ${quoted(`json:${JSON.stringify(description)}`)} $t 2>$t.error; ` +
+      `if qemu-img convert -U --object ${keyObject} -O raw ${quoted(`json:${JSON.stringify(description)}`)} $t 2>$t.error; ` +
       `then echo "${index} $(sha256sum <$t | cut -c1-16)"; else echo "${index} $(tr '\\n' ' ' ` +
       '<$t.error)"; fi; rm -f $t',
   );

@@ -17,7 +17,7 @@ import {
 import type { ControlPlane, Ran } from '../control-plane.ts';
 import type { MigrationJson, VmJson } from '../fleet.ts';
 import { lookAtWorld, type Domain } from '../world.ts';
-import { build, clear } from './build.ts';
+import { build, clear, memoryOf, save } from './build.ts';
 import { contentsOf, expectedContents } from './contents.ts';
 import { judge, type LeftoverJson, type Told } from './judge.ts';
 import { folders, torturedHosts, type HostName, type Scenario, type Step, type VmState } from './scenario.ts';
@@ -35,7 +35,7 @@ export async function execute(lab: LabRef, plane: ControlPlane, scenario: Scenar
   await clear(lab);
   const steps: string[] = [];
   try {
-    await build(lab, scenario);
+    let memory = await build(lab, scenario);
     const { vm } = scenario;
     const expected = await expectedContents(lab, vm);
     const stale = scenario.others.some(({ uuid }) => uuid === vm.uuid);
@@ -48,7 +48,7 @@ export async function execute(lab: LabRef, plane: ControlPlane, scenario: Scenar
     for (const step of scenario.steps) {
       // a move that was refused leaves it where the next one would go to
       if (step.to === at) continue;
-      await bring(lab, plane, scenario, at, step.bring);
+      memory = (await bring(lab, plane, scenario, at, step.bring)) ?? memory;
       const before = await lookAtWorld(lab, torturedHosts, { contents: true });
       const leftBefore = await leftovers(plane);
       if (step.dryRunFirst) {
@@ -58,14 +58,22 @@ export async function execute(lab: LabRef, plane: ControlPlane, scenario: Scenar
       }
       if (step.unmountShared === true) await unmountShared(lab, step.to);
       let told: Told;
+      const blind: string[] = [];
       try {
         told = await moved(lab, plane, scenario, step, at);
+        // what cannot be read there now is not there, whatever comes back later
+        const there =
+          step.unmountShared === true && told.migration?.outcome === 'succeeded'
+            ? (await lookAtWorld(lab, torturedHosts)).get(step.to)?.domains.get(vm.uuid)
+            : undefined;
+        if (there !== undefined)
+          blind.push(...judge.contents(expected, await contentsOf(lab, step.to, there), step.to));
       } finally {
         if (step.unmountShared === true) await mountShared(lab, step.to);
       }
       const after = await lookAtWorld(lab, torturedHosts, { contents: true });
       const left = await leftovers(plane);
-      const faults = [...judge.step({ scenario, step, at, told, before, after, leftBefore, left })];
+      const faults = [...blind, ...judge.step({ scenario, step, at, told, before, after, leftBefore, left })];
       const now = torturedHosts.find((host) => host === told.migration?.vmIsNow?.host) ?? at;
       steps.push(
         `${at} to ${step.to} ${step.options.join(' ')}${step.fault === undefined ? '' : ` (${step.fault.kind})`}: ${summaryOf(told)}`,
@@ -75,15 +83,13 @@ export async function execute(lab: LabRef, plane: ControlPlane, scenario: Scenar
         faults.push(...judge.contents(expected, await contentsOf(lab, now, domain), now));
         faults.push(...(await starts(lab, now, domain)));
         if (faults.length === 0)
-          faults.push(
-            ...judge.files(after, await lookAtWorld(lab, torturedHosts, { contents: true }), 'a start and an end'),
-          );
+          faults.push(...judge.started(after, await lookAtWorld(lab, torturedHosts, { contents: true }), vm));
       }
       if (step.purge && faults.length === 0) faults.push(...(await purge(lab, plane, scenario, now, expected)));
       if (faults.length > 0) return { faults, steps };
       at = now;
     }
-    return { faults: [], steps };
+    return { faults: await wakes(lab, at, vm.uuid, memory), steps };
   } finally {
     await clear(lab);
   }
@@ -100,15 +106,15 @@ const summaryOf = ({ ran, migration }: Told): string =>
     ? `refused (${[...new Set([...(ran.stdout + ran.stderr).matchAll(/"code":\s*"([a-z-]+)"/g)].map(([, code]) => code).filter((code) => code !== 'migration-refused'))].join(', ')})`
     : `exit ${ran.code}`);
 
-/** Brings the VM into the state, as somebody would on its host. */
+/** Brings the VM into the state, as somebody would on its host. Resolves with its memory where it was saved. */
 async function bring(
   lab: LabRef,
   plane: ControlPlane,
   { vm }: Scenario,
   host: HostName,
   to: VmState | undefined,
-): Promise<void> {
-  if (to === undefined) return;
+): Promise<string | undefined> {
+  if (to === undefined) return undefined;
   const on = async (...args: readonly string[]): Promise<boolean> =>
     (await tryRun(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', ...args]))).code === 0;
   const state = (
@@ -117,7 +123,7 @@ async function bring(
   if (to === 'shut-off') await on('destroy', vm.uuid);
   else if (state === 'shut off') await on('start', vm.uuid, ...(to === 'paused' ? ['--paused'] : []));
   else await on(to === 'paused' ? 'suspend' : 'resume', vm.uuid);
-  if (to === 'saved') await on('managedsave', vm.uuid, '--running');
+  const memory = to === 'saved' ? await save(lab, host, vm.uuid) : undefined;
   const now = (await run(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', 'domstate', vm.uuid])))
     .trim()
     .replace(' ', '-');
@@ -126,6 +132,7 @@ async function bring(
     async () => (await shown(plane, vm.uuid))?.state === now || undefined,
     { timeoutMs: 15_000 },
   );
+  return memory;
 }
 
 async function moved(lab: LabRef, plane: ControlPlane, { vm }: Scenario, step: Step, at: HostName): Promise<Told> {
@@ -209,6 +216,22 @@ async function starts(lab: LabRef, host: HostName, domain: Domain): Promise<read
   if (code !== 0) return [`it does not start on ${host}: ${stderr.trim()}`];
   await virsh('destroy', domain.uuid);
   return [];
+}
+
+/** A VM that is saved goes on from the memory that it had. */
+async function wakes(
+  lab: LabRef,
+  host: HostName,
+  uuid: string,
+  memory: string | undefined,
+): Promise<readonly string[]> {
+  const domain = (await lookAtWorld(lab, torturedHosts)).get(host)?.domains.get(uuid);
+  if (memory === undefined || domain?.saved !== true) return [];
+  const { code, stderr } = await tryRun(
+    execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', 'start', '--paused', uuid]),
+  );
+  if (code !== 0) return [`it does not wake on ${host}: ${stderr.trim()}`];
+  return judge.memory(memory, await memoryOf(lab, host, uuid), host);
 }
 
 async function purge(

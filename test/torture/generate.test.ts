@@ -3,6 +3,8 @@
  * enough to be met.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { scenarioOf } from './generate.ts';
 import { chainOf, diskKib, pathOf, torturedHosts, type Scenario } from './scenario.ts';
@@ -104,3 +106,38 @@ for (const [name, is] of Object.entries(corners)) {
     assert.ok(count >= 4, `in ${count} of ${many.length} scenarios`);
   });
 }
+
+test("the seeds of the README's table stand in the corners that show what was taken out", () => {
+  const shown = {
+    1: 'a disk of this VM that is a base of another',
+    27: 'a chain that its definition names, other content where its base would be',
+    30: 'firmware variables of somebody where its own would be',
+    43: 'a disk of the next start only, where another VM has its own',
+    45: 'a medium where somebody has a file and no pool is',
+    48: 'saved memory of two VMs of one name',
+    100: 'a link on the shared file system to a file of one host',
+    139: 'a pool that is not started on the source',
+  };
+  const table = readFileSync(join(import.meta.dirname, 'README.md'), 'utf8').matchAll(/^\| \d: .* \| (\d+) \| /gm);
+  assert.deepEqual(
+    [...new Set([...table].map(([, seed]) => seed))].toSorted((a, b) => Number(a) - Number(b)),
+    Object.keys(shown),
+  );
+  for (const [seed, corner] of Object.entries(shown)) assert.equal(scenarioOf(Number(seed)).corner, corner, seed);
+});
+
+test('each kind beside files comes up, in each state of the VM', () => {
+  const kinds: Readonly<Record<string, (scenario: Scenario) => boolean>> = {
+    'an encrypted disk, and a target that lacks the secret': ({ secret }) =>
+      secret !== undefined && Object.values(secret.on).includes('missing'),
+    'a TPM': ({ vm }) => vm.tpm === true,
+    'an export': ({ vm }) => vm.disks.some(({ by }) => by === 'nbd'),
+    'a block device': ({ vm }) => vm.disks.some(({ by }) => by === 'block'),
+    'a target without room': ({ small }) => small !== undefined,
+    'a map': ({ steps }) => steps.some(({ options }) => options.some((option) => option.startsWith('--map-'))),
+  };
+  for (const [kind, is] of Object.entries(kinds)) {
+    const states = new Set(many.filter(is).map(({ vm }) => vm.state));
+    assert.deepEqual([...states].toSorted(), ['paused', 'running', 'saved', 'shut-off'], kind);
+  }
+});

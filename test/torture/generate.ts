@@ -3,6 +3,8 @@
  * corners in which data was lost: chains that a definition names, files of others at the paths of this VM, definitions
  * that differ, names that two VMs share.
  */
+import { inCorner, otherVm, plainDisk } from './corners.ts';
+import { withKind } from './kinds.ts';
 import { randomOf, type Random } from './random.ts';
 import {
   chainOf,
@@ -54,6 +56,12 @@ function oddlyOf(random: Random): Oddly {
 }
 
 export function scenarioOf(seed: number): Scenario {
+  // chance of their own, so that the rest of a seed does not hang on them
+  const random = randomOf(seed ^ 0x2545_f491);
+  return withKind(random, inCorner(seed, random, byChance(seed)));
+}
+
+function byChance(seed: number): Scenario {
   const random = oddlyOf(randomOf(seed));
   const state = weighted<VmState>(random, { 'shut-off': 50, running: 25, paused: 8, saved: 17 });
   const vm = vmOf(random, seed, state);
@@ -299,28 +307,9 @@ function mediumOf(random: Oddly, seed: number): Medium {
   };
 }
 
-const plainDisk = (target: string, image: Image): Disk => ({
-  target,
-  bus: 'virtio',
-  image,
-  in: 'both',
-  spelled: 'plain',
-  chainWritten: false,
-  shareable: false,
-  cache: 'none',
-});
-
 const bystander = (random: Random, seed: number, number: number): TorturedVm => ({
+  ...otherVm({ seed, random }, 'host1', []),
   name: `b${seed}-${number}`,
-  uuid: random.uuid(),
-  host: 'host1',
-  state: random.pick(['shut-off', 'shut-off', 'running']),
-  disks: [],
-  media: [],
-  snapshot: false,
-  share: false,
-  autostart: false,
-  title: 'bystander',
 });
 
 /** Another VM that is called the same. */

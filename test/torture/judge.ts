@@ -8,7 +8,22 @@ import { differencesOf, disksOf } from '../definitions.ts';
 import type { MigrationJson } from '../fleet.ts';
 import type { Domain, World } from '../world.ts';
 import type { Contents } from './contents.ts';
-import { chainOf, nvramPath, pathOf, type HostName, type Scenario, type Step, type TorturedVm } from './scenario.ts';
+import {
+  chainOf,
+  folders,
+  mapsOf,
+  nvramPath,
+  pathOf,
+  placedBy,
+  poolOf,
+  tpmFolder,
+  type Folder,
+  type HostName,
+  type Mapped,
+  type Scenario,
+  type Step,
+  type TorturedVm,
+} from './scenario.ts';
 
 export interface Told {
   readonly ran: Ran;
@@ -50,7 +65,7 @@ export const judge = {
       faults.push(`it ended with ${told.ran.code} and neither moved nor refused: ${short(said)}`);
     if (step.fault === undefined && outcome === 'failed')
       faults.push(`planned, then failed: ${told.migration?.error?.message ?? ''}`);
-    if (told.migration === undefined && told.ran.code === 4) faults.push(...refusal(told.ran));
+    if (told.migration === undefined && told.ran.code === 4) faults.push(...refusal(told.ran, seen.scenario.vm));
     faults.push(...(outcome === 'succeeded' ? succeeded(seen) : stayed(seen)), ...others(seen), ...unrecorded(seen));
     return faults;
   },
@@ -62,12 +77,24 @@ export const judge = {
         : [`--dry-run ended with ${ran.code}: ${short(ran.stderr)}`]),
       ...judge.files(before, after, '--dry-run'),
       ...domainsChanged(before, after, () => true, '--dry-run'),
+      ...secretsChanged(before, after).map((what) => `--dry-run ${what}`),
     ];
   },
 
   /** Nothing came, went or changed. */
   files(before: World, after: World, what: string): readonly string[] {
     return filesChanged(before, after).map(({ host, path, how }) => `${what} ${how} ${host}:${path}`);
+  },
+
+  /** Nothing came, went or changed but what a start writes. */
+  started(before: World, after: World, { uuid }: TorturedVm): readonly string[] {
+    return filesChanged(before, after)
+      .filter(({ path }) => !path.startsWith(`${tpmFolder(uuid)}/`))
+      .map(({ host, path, how }) => `a start and an end ${how} ${host}:${path}`);
+  },
+
+  memory(expected: string, found: string, host: HostName): readonly string[] {
+    return expected === found ? [] : [`it woke on ${host} with other memory than it was saved with`];
   },
 
   contents(expected: Contents, found: Contents, host: HostName): readonly string[] {
@@ -94,6 +121,7 @@ export const judge = {
         )
         .map(({ host, path, how }) => `volume leftovers --purge ${how} ${host}:${path}`),
       ...domainsChanged(before, after, () => true, 'volume leftovers --purge'),
+      ...secretsChanged(before, after).map((what) => `volume leftovers --purge ${what}`),
     ];
   },
 };
@@ -101,7 +129,7 @@ export const judge = {
 const short = (text: string): string => text.trim().replace(/\s+/g, ' ').slice(0, 500);
 
 /** Each reason is a sentence that ends, with a remedy, in words of Ferry. */
-function refusal({ stdout, stderr }: Ran): readonly string[] {
+function refusal({ stdout, stderr }: Ran, vm: TorturedVm): readonly string[] {
   const text = stdout.includes('"reasons"') ? stdout : stderr;
   const reasons = reasonsIn(text);
   if (reasons.length === 0) return [`refused without a reason: ${short(stdout + stderr)}`];
@@ -112,9 +140,16 @@ function refusal({ stdout, stderr }: Ran): readonly string[] {
       ...(sentence.endsWith('.') && remedy !== undefined && remedy.trim() !== ''
         ? []
         : [`the reason ${code} has no end or no remedy: ${sentence} / ${remedy ?? ''}`]),
+      ...(remedy?.includes('say so with --assume-shared') === true && !mayBeShared(vm)
+        ? [`the reason ${code} offers --assume-shared for a disk that is not shared: ${sentence}`]
+        : []),
     ];
   });
 }
+
+/** That both hosts see one storage may be true, and Ferry unable to prove it. */
+const mayBeShared = ({ disks }: TorturedVm): boolean =>
+  disks.some(({ by, image }) => by === 'block' || chainOf(image).some(({ folder }) => folder === 'shared'));
 
 function reasonsIn(
   text: string,
@@ -144,6 +179,9 @@ function succeeded({ scenario, step, at, told, before, after }: StepSeen): reado
     (host) => host !== step.to && host !== old && domainOn(after, host, uuid) !== undefined,
   );
   const faults: string[] = [];
+  if (old !== undefined && was?.state === 'shut off' && domainOn(before, old, uuid)?.state === 'shut off')
+    faults.push(`moved one of two definitions, on ${at} and ${old}, and nobody said which one is the VM`);
+  if (!step.options.includes('configuration')) faults.push(...parted(scenario, at));
   if (elsewhere.length > 0 && !(kept && elsewhere.join() === at && domainOn(after, at, uuid)?.state === 'shut off'))
     faults.push(`succeeded, and it is on ${elsewhere.join(' and ')} too`);
   if (migration?.vmIsNow?.host !== step.to || migration.vmIsNow.state !== there.state.replace(' ', '-'))
@@ -156,17 +194,57 @@ function succeeded({ scenario, step, at, told, before, after }: StepSeen): reado
   if (was.autostart !== there.autostart && !kept)
     faults.push(`autostart was ${was.autostart} and is ${there.autostart}`);
   if (there.persistent || !step.options.includes('--temporary'))
-    faults.push(...definitionFaults('inactive', was.inactive, there.inactive));
+    faults.push(...definitionFaults('inactive', was.inactive, there.inactive, mapsOf(step.options)));
   if (was.live !== undefined && there.live !== undefined)
-    faults.push(...definitionFaults('live', was.live, there.live));
+    faults.push(...definitionFaults('live', was.live, there.live, mapsOf(step.options)));
+  else faults.push(...stateFaults(scenario.vm, { at, to: step.to, before, after }));
   return faults;
 }
 
-/** Chains may be joined, and media taken out; the rest is said as before. */
-function definitionFaults(which: string, before: string, after: string): readonly string[] {
+/** A file of this host that another VM has as its disk, too, is two files once one of them has moved. */
+const parted = ({ vm, others }: Scenario, at: HostName): readonly string[] =>
+  vm.disks
+    .filter(({ image, by }) => image.folder !== 'shared' && by === undefined)
+    .flatMap(({ target, image }) =>
+      others
+        .filter(
+          ({ uuid, host, disks }) =>
+            uuid !== vm.uuid && host === at && disks.some((disk) => pathOf(disk.image) === pathOf(image)),
+        )
+        .map(({ name }) => `${target} was copied away from ${name} on ${at}, which has the same file`),
+    );
+
+/** What belongs to a VM that is shut off arrives as it was. */
+function stateFaults(
+  { uuid, nvram }: TorturedVm,
+  {
+    at,
+    to,
+    before,
+    after,
+  }: { readonly at: HostName; readonly to: HostName; readonly before: World; readonly after: World },
+): readonly string[] {
+  const there = after.get(to)?.files;
+  return [...(before.get(at)?.files ?? [])]
+    .filter(
+      ([path]) =>
+        (nvram !== undefined && path === nvramPath(nvram)) ||
+        (path.startsWith(`${tpmFolder(uuid)}/`) && path.endsWith('.permall')),
+    )
+    .filter(([path, print]) => there?.get(path) !== print)
+    .map(([path]) => `${path} ${there?.has(path) === true ? 'is another one' : 'is not'} on ${to}`);
+}
+
+/** Chains may be joined, media taken out, and what is mapped is elsewhere; the rest is said as before. */
+function definitionFaults(which: string, before: string, after: string, maps: Mapped): readonly string[] {
   const joined = new Set(disksOf(after).map(({ target }) => target));
-  const changed = differencesOf(before, after).filter(
+  const said = differencesOf(before, after).filter(
     (line) => !/\/backingStore/.test(line) && !/^[-+] domain\/devices\/disk\[(sdz|fda)\]\/source/.test(line),
+  );
+  const changed = said.filter(
+    (line) =>
+      !(line.startsWith('-') ? said.includes(`+${mappedLine(line, maps)}`) : false) &&
+      !said.some((other) => other.startsWith('-') && `+${mappedLine(other, maps)}` === line),
   );
   const lost = disksOf(before)
     .map(({ target }) => target)
@@ -176,6 +254,30 @@ function definitionFaults(which: string, before: string, after: string): readonl
     ...(changed.length === 0 ? [] : [`the ${which} definition changed: ${changed.slice(0, 6).join('; ')}`]),
   ];
 }
+
+/** What a statement says once it is mapped, without its sign. */
+function mappedLine(line: string, maps: Mapped): string {
+  const pool = (name: string): string =>
+    Object.entries(poolOf).find(
+      ([folder]) =>
+        folder ===
+        maps.folders
+          .find(([from]) => from === folders[folderOfPool(name)])?.[1]
+          .split('/')
+          .at(-1),
+    )?.[1] ?? name;
+  return line
+    .slice(1)
+    .replace(/\bfile=(\S.*)$/, (_, path: string) => `file=${placedBy(maps, path)}`)
+    .replace(/\bpool=(\S+)/, (_, name: string) => `pool=${pool(name)}`)
+    .replace(
+      /\bbridge=(\S+)/,
+      (_, name: string) => `bridge=${maps.networks.find(([from]) => from === name)?.[1] ?? name}`,
+    );
+}
+
+const folderOfPool = (name: string): Folder =>
+  (Object.entries(poolOf).find(([, pool]) => pool === name)?.[0] ?? 'images') as Folder;
 
 function stayed({ scenario, step, at, told, before, after }: StepSeen): readonly string[] {
   const { uuid } = scenario.vm;
@@ -228,7 +330,7 @@ function domainsChanged(before: World, after: World, ours: (domain: Domain) => b
 }
 
 /** Every domain and pool that is not the VM's. */
-function others({ scenario, before, after, told }: StepSeen): readonly string[] {
+function others({ scenario, step, before, after, told }: StepSeen): readonly string[] {
   const what = told.migration === undefined ? 'a refusal' : 'the move';
   const pools = [...after].flatMap(([host, { pools: now }]) => {
     const was = before.get(host)?.pools ?? new Map<string, boolean>();
@@ -240,7 +342,34 @@ function others({ scenario, before, after, told }: StepSeen): readonly string[] 
           (now.get(name) === undefined ? 'gone' : now.get(name) === true ? 'started' : 'stopped'),
       );
   });
-  return [...domainsChanged(before, after, (domain) => domain.uuid !== scenario.vm.uuid, what), ...pools];
+  // those that a move was asked to make stay with the VM
+  const secrets = secretsChanged(
+    before,
+    after,
+    (host, uuid) =>
+      told.migration?.outcome === 'succeeded' &&
+      step.options.includes('--create-missing') &&
+      host === step.to &&
+      uuid === scenario.secret?.uuid,
+  );
+  return [
+    ...domainsChanged(before, after, (domain) => domain.uuid !== scenario.vm.uuid, what),
+    ...pools,
+    ...secrets.map((changed) => `${what} ${changed}`),
+  ];
+}
+
+function secretsChanged(
+  before: World,
+  after: World,
+  mayCome: (host: string, uuid: string) => boolean = () => false,
+): readonly string[] {
+  return [...after].flatMap(([host, { secrets: now }]) => {
+    const was = before.get(host)?.secrets ?? new Map<string, string>();
+    return [...new Set([...was.keys(), ...now.keys()])]
+      .filter((uuid) => was.get(uuid) !== now.get(uuid) && !(was.get(uuid) === undefined && mayCome(host, uuid)))
+      .map((uuid) => `${now.has(uuid) ? 'made or changed' : 'deleted'} the secret ${uuid} on ${host}`);
+  });
 }
 
 interface ChangedFile {
@@ -264,7 +393,7 @@ function filesChanged(before: World, after: World): readonly ChangedFile[] {
 function unrecorded({ scenario, step, at, told, before, after, leftBefore, left }: StepSeen): readonly string[] {
   const { vm } = scenario;
   const moved = told.migration?.outcome === 'succeeded';
-  const own = ownFiles(vm);
+  const own = ownFiles(scenario);
   const usedByOthers = new Set(
     scenario.others
       .filter(({ host }) => host === at)
@@ -277,7 +406,7 @@ function unrecorded({ scenario, step, at, told, before, after, leftBefore, left 
     list.some((each) => each.host === host && each.path === path);
   return filesChanged(before, after)
     .filter(({ host, path, how }) => {
-      const mine = own.has(path);
+      const mine = own(path);
       if (how === 'made') return !(moved && host === step.to && mine) && !listed(left, host, path);
       // QEMU writes to the image of a guest that runs, also when it ends (the dirty bit of lazy refcounts)
       if (moved && host === at && mine && how === 'changed' && domainOn(before, at, vm.uuid)?.live !== undefined)
@@ -297,11 +426,14 @@ function unrecorded({ scenario, step, at, told, before, after, leftBefore, left 
 const isDisk = (vm: TorturedVm, path: string): boolean =>
   vm.disks.some(({ image }) => chainOf(image).some((each) => pathOf(each) === path));
 
-function ownFiles(vm: TorturedVm): ReadonlySet<string> {
-  return new Set([
+/** Wherever the maps of any step put them. */
+function ownFiles({ vm, steps }: Scenario): (path: string) => boolean {
+  const own = new Set([
     ...vm.disks.flatMap(({ image }) => chainOf(image).map(pathOf)),
     ...vm.media.map(pathOf),
     ...(vm.nvram === undefined ? [] : [nvramPath(vm.nvram)]),
     `/var/lib/libvirt/qemu/save/${vm.name}.save`,
   ]);
+  for (const { options } of steps) for (const path of own) own.add(placedBy(mapsOf(options), path));
+  return (path) => own.has(path) || path.startsWith(`${tpmFolder(vm.uuid)}/`);
 }

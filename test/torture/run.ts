@@ -5,11 +5,15 @@ import { accessTo } from '../fleet.ts';
 import { prepareHosts } from './build.ts';
 import { execute, type Outcome } from './execute.ts';
 import { scenarioOf } from './generate.ts';
-import { torturedHosts } from './scenario.ts';
+import { torturedHosts, type Scenario } from './scenario.ts';
+import { only, shrink } from './shrink.ts';
 
 export interface TortureOptions {
-  readonly first: number;
-  readonly count: number;
+  readonly seeds: Iterable<number>;
+  /** Of each of them; absent: all. */
+  readonly only?: readonly string[];
+  /** So many tries to find the least that still fails. */
+  readonly tries: number;
   readonly keepGoing: boolean;
   /** Prints each scenario. */
   readonly show: boolean;
@@ -17,8 +21,9 @@ export interface TortureOptions {
 }
 
 export async function tortured({
-  first,
-  count,
+  seeds,
+  only: kept,
+  tries,
   keepGoing,
   show,
   say,
@@ -27,25 +32,44 @@ export async function tortured({
   await using plane = await tortureReady(temporary.lab, accessTo(temporary), temporary.status.hosts);
   let faults = 0;
   let ran = 0;
-  for (let seed = first; ran < count; seed += 1, ran += 1) {
+  for (const seed of seeds) {
+    ran += 1;
     const began = performance.now();
-    if (show) say(JSON.stringify(scenarioOf(seed), undefined, 1));
-    const { faults: found, steps } = await outcomeOf(temporary.lab, plane, seed);
+    const scenario = kept === undefined ? scenarioOf(seed) : only(scenarioOf(seed), kept);
+    if (show) say(JSON.stringify(scenario, undefined, 1));
+    const { faults: found, steps } = await outcomeOf(temporary.lab, plane, scenario);
     say(
       `seed ${seed}: ${found.length === 0 ? 'holds' : 'DOES NOT HOLD'} ` +
         `(${((performance.now() - began) / 1000).toFixed(1)} s)${steps.map((step) => `\n  ${step}`).join('')}`,
     );
     if (found.length === 0) continue;
     faults += 1;
-    say([...found.map((fault) => `  FAULT ${fault}`), `  again: script/torture --seed ${seed}`].join('\n'));
-    if (!keepGoing) return { ran: ran + 1, faults };
+    say([...found.map((fault) => `  FAULT ${fault}`), `  again: ${again(seed, kept)}`].join('\n'));
+    if (kept === undefined && tries > 0) {
+      const least = await shrink(
+        scenario,
+        found,
+        async (less) => (await outcomeOf(temporary.lab, plane, less)).faults,
+        tries,
+      );
+      say(
+        [
+          `  the least of it (${least.tries} tries): ${again(seed, least.kept)}`,
+          ...least.faults.map((fault) => `  FAULT ${fault}`),
+        ].join('\n'),
+      );
+    }
+    if (!keepGoing) return { ran, faults };
   }
   return { ran, faults };
 }
 
-export async function outcomeOf(lab: LabRef, plane: ControlPlane, seed: number): Promise<Outcome> {
+const again = (seed: number, kept: readonly string[] | undefined): string =>
+  `script/torture --seed ${seed}${kept === undefined ? '' : ` --only ${kept.join(',')}`}`;
+
+export async function outcomeOf(lab: LabRef, plane: ControlPlane, scenario: Scenario): Promise<Outcome> {
   try {
-    return await execute(lab, plane, scenarioOf(seed));
+    return await execute(lab, plane, scenario);
   } catch (error) {
     return { faults: [`it could not be carried out: ${lastOf(messageOf(error))}`], steps: [] };
   }

@@ -45,6 +45,8 @@ export interface Image {
   readonly base?: Image;
   /** The path is a symbolic link to a file of this folder of its host. */
   readonly linkedTo?: Folder;
+  /** Encrypted with the scenario's secret. */
+  readonly luks?: true;
 }
 export interface Disk {
   readonly target: string;
@@ -58,6 +60,11 @@ export interface Disk {
   readonly chainWritten: boolean;
   readonly shareable: boolean;
   readonly cache: 'none' | 'writeback';
+  /**
+   * Absent: a file. `nbd`: host1 exports its file, and each host reads the export. `block`: a loop device on it, with a
+   * node of its own on each host.
+   */
+  readonly by?: 'nbd' | 'block';
 }
 export interface Medium {
   readonly device: 'cdrom' | 'floppy';
@@ -78,6 +85,7 @@ export interface TorturedVm {
   readonly snapshot: boolean;
   /** A folder of the host that the guest sees (9p). */
   readonly share: boolean;
+  readonly tpm?: true;
   readonly autostart: boolean;
   /** Tells definitions of the same VM apart. */
   readonly title: string;
@@ -89,6 +97,8 @@ export interface ForeignFile {
   readonly byte: number;
   readonly why: string;
 }
+/** `empty`: it is defined and has no value. `private`: libvirt tells its value to nobody. */
+export type SecretThere = 'value' | 'private' | 'empty' | 'missing';
 export type Fault = 'kill-control-plane' | 'kill-source-daemon' | 'kill-target-daemon' | 'cut-data' | 'abort';
 export interface Step {
   readonly to: HostName;
@@ -104,17 +114,30 @@ export interface Step {
 }
 export interface Scenario {
   readonly seed: number;
+  /** What it was made for, where that was not left to chance. */
+  readonly corner?: string;
   readonly vm: TorturedVm;
   /** VMs of others. One with the VM's own UUID is an old definition of it. */
   readonly others: readonly TorturedVm[];
   readonly foreign: readonly ForeignFile[];
   /** Hosts on which the pool `asleep` is started. */
   readonly awake: readonly HostName[];
+  /** What opens encrypted images, and what each host has of it. */
+  readonly secret?: { readonly uuid: string; readonly on: Readonly<Record<HostName, SecretThere>> };
+  /** A folder of this host has room for so much. */
+  readonly small?: { readonly host: HostName; readonly folder: 'images' | 'second'; readonly mib: number };
   readonly steps: readonly Step[];
 }
 
 export const diskKib = 2048;
 export const mediumKib = 64;
+export const memoryMib = 24;
+/** Of encrypted images. */
+export const passphrase = 'torture';
+/** Where host1 exports disks, each by the name of its file. */
+export const nbdPort = 10_809;
+export const lunPath = (file: string): string => `${libvirt}/lun/${file}`;
+export const tpmFolder = (uuid: string): string => `${libvirt}/swtpm/${uuid}`;
 export const pathOf = ({ folder, file }: { readonly folder: Folder; readonly file: string }): string =>
   `${folders[folder]}/${file}`;
 export const nvramPath = (file: string): string => `${libvirt}/qemu/nvram/${file}`;
@@ -129,4 +152,30 @@ export function spelledPath({ image, spelled }: Disk): string | undefined {
   if (spelled === 'double-slash') return `${folder}//${image.file}`;
   if (spelled === 'dot-dot') return `${folder}/../${folder.split('/').at(-1) ?? ''}/${image.file}`;
   return pathOf(image);
+}
+
+/** Folders that a step's maps put elsewhere, and names in definitions that go along. */
+export interface Mapped {
+  readonly folders: readonly (readonly [from: string, to: string])[];
+  readonly networks: readonly (readonly [from: string, to: string])[];
+}
+export function mapsOf(options: readonly string[]): Mapped {
+  const given = (name: string): readonly (readonly [string, string])[] =>
+    options.flatMap((option, index) => {
+      const [from, to] = option === name ? (options[index + 1] ?? '').split('=') : [];
+      return from === undefined || to === undefined ? [] : [[from, to] as const];
+    });
+  const folderOf = (pool: string): string =>
+    folders[Object.entries(poolOf).find(([, name]) => name === pool)?.[0] as Folder];
+  return {
+    folders: [
+      ...given('--map-path'),
+      ...given('--map-pool').map(([from, to]) => [folderOf(from), folderOf(to)] as const),
+    ],
+    networks: given('--map-network'),
+  };
+}
+export function placedBy({ folders: pairs }: Mapped, path: string): string {
+  const found = pairs.find(([from]) => path.startsWith(`${from}/`));
+  return found === undefined ? path : found[1] + path.slice(found[0].length);
 }
