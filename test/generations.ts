@@ -22,8 +22,11 @@ export const kindsOfMove = {
   configuration: 'its definition only (`--kind configuration`)',
   snapshots: 'running with snapshots on a disk that both hosts have; reverted to one there',
   'snapshots-cold': 'shut off with snapshots inside its disk; reverted to one there',
-  'uefi-live': 'running with UEFI variables and TPM state',
-  'uefi-cold': 'shut off with UEFI variables and TPM state',
+  'uefi-live': 'running with UEFI variables, and TPM state that the older release made',
+  'uefi-cold': 'shut off with UEFI variables, and TPM state that the older release made',
+  'tpm-own-live': 'running with TPM state that the release which it leaves made',
+  'tpm-own-cold': 'shut off with TPM state that the release which it leaves made',
+  'own-machine': 'shut off, with the newest machine type of the release that it leaves',
   'post-copy': 'post-copy, the connection broken and resumed',
   zlib: '`--compression zlib`',
   zstd: '`--compression zstd`',
@@ -34,7 +37,10 @@ export const allKinds = Object.keys(kindsOfMove) as readonly KindOfMove[];
 export interface Seen {
   /** What each release had on the day of the last full run. */
   readonly versions: Readonly<Partial<Record<Release, Versions>>>;
-  /** By kind of move, then as in `bookworm to trixie`: `moves`, `fails`, or the codes with which Ferry refused it. */
+  /**
+   * By kind of move, then as in `bookworm to trixie`: `moves`, `fails`, `kept` (a post-copy that is not resumed, both
+   * halves kept), or the codes with which Ferry refused it.
+   */
   readonly moves: Readonly<Partial<Record<KindOfMove, Readonly<Record<string, string>>>>>;
 }
 export interface Versions {
@@ -83,25 +89,31 @@ ${releases.join('\n')}
 ${rows.join('\n')}
 
 \`yes\`: it arrived as it was: counter, disk records, snapshots, firmware variables and TPM state were compared. \`fails\`: QEMU ended it, and the VM ran
-on where it was. A code names the reason for which Ferry refuses the move before anything happens.
+on where it was. \`not resumed\`: both halves are kept. A code names the reason for which Ferry refuses the move before anything happens.
 
-**From trixie to testing.** A guest that QEMU 10.0.13 booted has virtio queues of 1024 entries where 256 were asked for, and QEMU 11.1 takes no such
-queue: "VQ 0 vring.num 1024 exceeds allocated max 256", whatever the machine type. A disk that is copied cold fails alike, since the helper domain has
-such a queue: shut the VM down and move it with disks that both hosts have, or by way of bookworm. A guest that bookworm or testing booted moves
-on to all of them, so the other rows between trixie and testing are of guests that testing booted.
+**Virtio queues, from trixie to testing.** The fix of CVE-2026-50626 in stable QEMUs (seen in 10.0.13) makes every virtio queue 1024 entries long, with
+whatever machine type. QEMU 11.1 refuses a queue that is longer than it was asked for: "VQ 0 vring.num 1024 exceeds allocated max 256". So a guest
+that 10.0.13 booted does not get to 11.1. A guest that bookworm or testing booted passes through trixie and on, until it reboots there. No host says who
+booted a guest: the plan says "Not known", Ferry prefers other targets, and a guest that QEMU refuses stays where it is, with this reason. Shut it
+down and move it cold, or by way of bookworm. The memory of a saved VM, whose refusal would show at its next start only, is not sent
+(\`saved-memory-unsure\`): start it and move it while it runs. A snapshot with memory that 10.0.13 took is not reverted to by 11.1 either.
 
-**A running guest with a TPM from testing to trixie.** The target ends it: "load of migration failed: Input/output error". It stays where it was.
+**TPM state, from testing to the older ones.** swtpm and libtpms 0.10 make the state of a new TPM with the profile "default-v1" (the definition says so from
+libvirt 10.10 on). Those of bookworm and trixie do not read it: "load of migration failed: Input/output error". State that they made themselves may go
+to testing and come back. No host says which swtpm it has: to an older libvirt the plan says "Not known", and state in a file is not
+sent (\`tpm-state-unsure\`).
 
-**Broken post-copy into trixie.** libvirtd 11.3 crashed when the transfer was resumed. Its service manager starts it again, and so does the test.
+**Broken post-copy into trixie.** libvirtd 11.2 and 11.3 crash whenever a broken post-copy is resumed into them. Ferry's own policy does not go to post-copy
+towards such a host. With \`--postcopy\` it does; should the connection break, both halves are kept and Ferry waits for another libvirt there.
 
 **Machine types.** A VM keeps the machine type that it was defined with, such as \`pc-q35-7.2\`. Newer QEMUs know those of older ones, not the other
-way round: a VM that was defined with plain \`q35\` on a newer host cannot move to an older one; libvirt says so, and it stays where it is. Define
-VMs for a mixed fleet with the machine type of its oldest host.
+way round: a VM that was defined with plain \`q35\` on a newer host does not go to an older one, running, shut off or by rescue. Define VMs for a mixed
+fleet with the machine type of its oldest host.
 
 **Daemons.** Debian packages the monolithic libvirtd only, in all of these releases. Where modular daemons run, Ferry uses the socket of virtqemud;
 it was tried under that name, with libvirtd behind it.
 `;
 }
 
-const told = (seen: string | undefined): string =>
-  seen === undefined ? 'not tried' : seen === 'moves' ? 'yes' : seen === 'fails' ? 'fails' : `\`${seen}\``;
+const words: Readonly<Record<string, string>> = { moves: 'yes', fails: 'fails', kept: 'not resumed' };
+const told = (seen: string | undefined): string => (seen === undefined ? 'not tried' : (words[seen] ?? `\`${seen}\``));

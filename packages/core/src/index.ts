@@ -18,6 +18,7 @@ export * from './planning/host-ties.ts';
 export * from './planning/images.ts';
 export * from './migration/judge.ts';
 export * from './planning/kind.ts';
+export { emulatorPaths } from './planning/machine-type.ts';
 export * from './planning/meanwhile.ts';
 export * from './planning/next-start.ts';
 export * from './planning/ownership.ts';

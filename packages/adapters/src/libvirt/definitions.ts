@@ -24,6 +24,7 @@ import { filesOf } from './files.ts';
 import { inTurn } from './in-turn.ts';
 import { markerElement } from './marker.ts';
 import type { PoolLender } from './pool-lending.ts';
+import { guestStateOf } from './guest-state.ts';
 import { needsOf } from './rewrite.ts';
 import { snapshotsOn } from './snapshots.ts';
 import { hasTpm, nvramOf, savePath, statePlacesOf, tpmPaths } from './state-places.ts';
@@ -146,6 +147,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         externalSnapshots: snapshots.external,
         checkpoints: checkpoints?.length ?? 0,
         ...(typeof inFile === 'object' ? { ...inFile.guest, nextStart: defined } : defined),
+        ...guestStateOf(root),
         ...(persistent && domain.id >= 0
           ? {
               nextStart: await describeOther(
@@ -302,5 +304,6 @@ export function describeDefinition(xml: string): VmFacts {
     externalSnapshots: false,
     checkpoints: 0,
     needs: needsOf(root),
+    ...guestStateOf(root),
   };
 }

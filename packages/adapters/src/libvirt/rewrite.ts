@@ -46,6 +46,18 @@ export function needsOf(root: XmlElement): DefinitionNeeds {
     secrets: unique(devicesOf(root).flatMap(secretsIn)),
     paths: pathsOf(root),
     ties: tiesOf(root),
+    machines: [machineOf(root)],
+  };
+}
+
+function machineOf(root: XmlElement): DefinitionNeeds['machines'][number] {
+  const type = xmlAt(root, 'os', 'type')?.attributes;
+  const emulator = devicesOf(root).find(({ name }) => name === 'emulator')?.text;
+  return {
+    type: typeOf(root),
+    arch: type?.get('arch') ?? '',
+    machine: type?.get('machine') ?? '',
+    ...(emulator === undefined ? {} : { emulator }),
   };
 }
 

@@ -12,7 +12,7 @@ import { describeDefinition, helperXml } from './definitions.ts';
 import { withoutNamedWatchdog } from './snapshots.ts';
 import { callFailure, connectFailure } from './failure.ts';
 import { backingOf, fileFactsOf, poolOf, sizesOf, volumeOf, volumeXml } from './storage-xml.ts';
-import { definitionOf, linkSpeedOf, stateOf } from './translate.ts';
+import { definitionOf, factsOf, linkSpeedOf, stateOf } from './translate.ts';
 import { vmUuid } from '@ferry/core';
 
 const domain = (devices: string, os = ''): string =>
@@ -90,6 +90,46 @@ test('devices of the host and UEFI variables are seen in a definition', () => {
   assert.deepEqual([facts.hostDevices, facts.nvram], [2, true]);
 });
 
+test('the machine that a definition asks for, virtio devices, and the profile of TPM state', () => {
+  const described = (devices: string) => {
+    const { needs, virtio, tpmProfile } = describeDefinition(domain(devices));
+    return [needs.machines, virtio, tpmProfile];
+  };
+  assert.deepEqual(described("<emulator>/q</emulator><memballoon model='none'/><input type='tablet' bus='usb'/>"), [
+    [{ type: 'kvm', arch: '', machine: '', emulator: '/q' }],
+    undefined,
+    undefined,
+  ]);
+  for (const device of [
+    "<disk type='file'><target dev='vda' bus='virtio'/></disk>",
+    "<interface type='bridge'><model type='virtio'/></interface>",
+    "<memballoon model='virtio'/>",
+    "<controller type='scsi' model='virtio-scsi'/>",
+    "<controller type='virtio-serial'/>",
+    "<rng model='virtio-non-transitional'/>",
+    "<video><model type='virtio'/></video>",
+  ])
+    assert.equal(described(device)[1], true, device);
+  assert.equal(
+    described("<tpm><backend type='emulator'><profile name='default-v1'/></backend></tpm>")[2],
+    'default-v1',
+  );
+});
+
+test('what a host runs: by architecture, with its own names for machine types apart', () => {
+  const { guests } = factsOf(
+    'a',
+    "<capabilities><host><cpu><arch>x86_64</arch></cpu></host><guest><os_type>hvm</os_type><arch name='x86_64'>" +
+      "<emulator>/q</emulator><machine>pc-q35-7.2</machine><machine canonical='pc-q35-7.2'>q35</machine>" +
+      "<domain type='qemu'/><domain type='kvm'/></arch></guest><guest><os_type>exe</os_type></guest></capabilities>",
+    { libvirt: '9.0.0', qemu: '7.2.0' },
+    { cpus: 1, memoryBytes: 1 },
+  );
+  assert.deepEqual(guests, [
+    { arch: 'x86_64', emulator: '/q', machines: ['pc-q35-7.2'], aliases: ['q35'], domainTypes: ['qemu', 'kvm'] },
+  ]);
+});
+
 test('the helper holds what it is given, escaped, and nothing that could run', () => {
   const xml = helperXml(
     {
@@ -107,7 +147,7 @@ test('the helper holds what it is given, escaped, and nothing that could run', (
   );
   assert.match(xml, /<source file='\/a&apos;&lt;&amp;&gt;\.img'\/>/);
   assert.match(xml, /installation='i&apos;'/);
-  assert.doesNotMatch(xml, /<interface|<kernel/);
+  assert.doesNotMatch(xml, /<interface|<kernel|virtio/);
   assert.deepEqual(
     [...xml.matchAll(/cache='(\w+)'/g)].map(([, cache]) => cache),
     ['none', 'writeback'],

@@ -6,6 +6,7 @@ import {
   type CompletedJob,
   type Disk,
   type DomainState,
+  type GuestSupport,
   type HostFacts,
   type Instance,
   type JobSample,
@@ -134,16 +135,26 @@ export function instanceOf(
 export const machineUuidOf = (hostname: string, capabilities: string): string =>
   xmlChild(xmlChild(parseXml(capabilities), 'host'), 'uuid')?.text ?? hostname;
 
-/** Of full virtualisation on this architecture; `pc` and the like stand for another one on each host. */
-function machinesOf(capabilities: XmlElement, arch: string): readonly string[] {
-  const guests = capabilities.children
+/** What the host runs by full virtualisation. */
+const guestsOf = (capabilities: XmlElement): readonly GuestSupport[] =>
+  capabilities.children
     .filter((guest) => guest.name === 'guest' && xmlChild(guest, 'os_type')?.text === 'hvm')
-    .map((guest) => xmlChild(guest, 'arch'));
-  const own = guests.find((each) => each?.attributes.get('name') === arch);
-  return (own?.children ?? [])
-    .filter(({ name, attributes }) => name === 'machine' && !attributes.has('canonical'))
-    .map(({ text }) => text);
-}
+    .flatMap((guest): readonly GuestSupport[] => {
+      const arch = xmlChild(guest, 'arch');
+      if (arch === undefined) return [];
+      const named = arch.children.filter(({ name }) => name === 'machine');
+      return [
+        {
+          arch: arch.attributes.get('name') ?? '',
+          emulator: xmlChild(arch, 'emulator')?.text ?? '',
+          machines: named.filter(({ attributes }) => !attributes.has('canonical')).map(({ text }) => text),
+          aliases: named.filter(({ attributes }) => attributes.has('canonical')).map(({ text }) => text),
+          domainTypes: arch.children
+            .filter(({ name }) => name === 'domain')
+            .map(({ attributes }) => attributes.get('type') ?? ''),
+        },
+      ];
+    });
 
 export function factsOf(
   hostname: string,
@@ -166,7 +177,7 @@ export function factsOf(
       threads: node.cpus,
     },
     memoryBytes: node.memoryBytes,
-    machines: machinesOf(root, xmlAt(cpu, 'arch')?.text ?? ''),
+    guests: guestsOf(root),
   };
 }
 

@@ -439,6 +439,11 @@ test('broken post-copy: resumed again and again, told where what is, and never e
   );
   assert.equal(through.migration.outcome, 'succeeded');
   assert.equal(through.migration.attention, undefined);
+  const unasked = play(
+    [[1_000, { type: 'recover-ended', failure: { outcome: 'refused', message: 'It would crash.', notAsked: true } }]],
+    broken.migration,
+  );
+  assert.match(unasked.migration.attention ?? '', /kept paused\. It would crash\.$/);
   const without = play(
     [
       [1_000, { type: 'recover-ended', failure: { outcome: 'unknown', message: 'x' } }],

@@ -9,6 +9,7 @@ import { nextAttempt } from './attempts.ts';
 import type { InstanceView } from './judge.ts';
 import { enterPhase } from './phase.ts';
 import { finalProgress } from './progress.ts';
+import { stateRemedy } from '../planning/state-versions.ts';
 import type { MigrationEvent, Step } from './step.ts';
 
 export interface ErrorText {
@@ -106,11 +107,11 @@ const unresolved =
   /address resolution failed for|unable to resolve address|Name or service not known|Temporary failure in name resolution/i;
 
 /** The way out that libvirt's own sentence does not name. */
-const wayOutOf = ({ from, to }: Migration, message: string): string =>
+const wayOutOf = ({ from, to, plan }: Migration, message: string): string =>
   unresolved.test(message) && to !== undefined
     ? ` ${from.name} does not resolve that name of ${to.name}: give Ferry the address, "ferry host set ` +
       `${to.name} --migration-address ADDRESS".`
-    : '';
+    : stateRemedy(message, plan?.stateRisks);
 
 export function stayedError(migration: Migration, verdict: 'stayed' | 'stopped-on-source'): ErrorText | undefined {
   if (migration.abortRequestedAt !== undefined) return undefined;

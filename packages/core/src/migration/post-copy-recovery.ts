@@ -70,7 +70,8 @@ export function recoverEnded(before: Migration, failure: CallFailure | undefined
     attention:
       failure.stillRunning === true
         ? stillSends(before, now)
-        : `Post-copy is interrupted: ${halves(before)}. The last try to resume failed: ${failure.message}`,
+        : `Post-copy is interrupted: ${halves(before)}. ` +
+          `${failure.notAsked === true ? '' : 'The last try to resume failed: '}${failure.message}`,
   };
 }
 

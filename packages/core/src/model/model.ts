@@ -85,6 +85,18 @@ export const outsideCluster = 'outside';
 /** `other-machine`: what answers at its address is not the machine that was added; nothing is done there. */
 export type HostState = 'connecting' | 'connected' | 'unreachable' | 'other-machine';
 
+/** How a host runs guests of one architecture. */
+export interface GuestSupport {
+  readonly arch: string;
+  /** The program that it takes unless a definition names another. */
+  readonly emulator: string;
+  readonly machines: readonly string[];
+  /** `pc` and the like, which stand for another machine type on each host. */
+  readonly aliases: readonly string[];
+  /** `kvm`, `qemu`. */
+  readonly domainTypes: readonly string[];
+}
+
 /** What a host reports of itself. */
 export interface HostFacts {
   readonly hostname: string;
@@ -93,8 +105,8 @@ export interface HostFacts {
   readonly qemuVersion: string;
   readonly cpu: { readonly arch: string; readonly model: string; readonly vendor: string; readonly threads: number };
   readonly memoryBytes: number;
-  /** Machine types by which its QEMU runs guests of its own architecture, without aliases. */
-  readonly machines?: readonly string[];
+  /** Absent when the host does not tell. */
+  readonly guests?: readonly GuestSupport[];
   /** The fastest of its network cards that are up, in Mbit/s; absent when the host does not tell. */
   readonly linkMbit?: number;
 }
@@ -386,6 +398,8 @@ export interface CallFailure {
   readonly notReached?: true;
   /** A recovery was refused because the transfer has not broken, or goes on already: to wait is right. */
   readonly stillRunning?: true;
+  /** libvirt was not asked: it is known not to survive the question. */
+  readonly notAsked?: true;
 }
 
 export const isFinished = (migration: Pick<Migration, 'outcome'>): boolean => migration.outcome !== undefined;

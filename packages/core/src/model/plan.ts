@@ -79,6 +79,15 @@ export function forNextStart(plan: DefinitionPlan): DefinitionPlan {
   return nextStart === undefined ? plan : { ...rest, ...nextStart };
 }
 
+/** Something of the guest's state that the target may not take, and nobody can tell before. */
+export interface StateRisk {
+  readonly of: 'memory' | 'tpm';
+  /** "whether ..." */
+  readonly whether: string;
+  readonly why: string;
+  readonly remedy: string;
+}
+
 /** How a move is carried out, decided at the checks and stored before anything is done. */
 export interface MigrationPlan {
   /**
@@ -93,6 +102,8 @@ export interface MigrationPlan {
   readonly disks: readonly DiskPlan[];
   /** What could not be looked at, for people: "whether ...". */
   readonly unchecked?: readonly string[];
+  /** Part of what could not be looked at: it goes wrong, if it does, when the target takes the guest. */
+  readonly stateRisks?: readonly StateRisk[];
   /** Absent: the definition arrives as it is. */
   readonly definition?: DefinitionPlan;
   /** Absent where nothing but a definition travels. */

@@ -351,7 +351,7 @@ test('a map of networks: the advice names what the VM has, and a name that it do
     externalSnapshots: false,
     checkpoints: 0,
     disks: [],
-    needs: { networks: ['lan'], bridges: ['br0'], filters: [], secrets: [], paths: [], ties: [] },
+    needs: { networks: ['lan'], bridges: ['br0'], filters: [], secrets: [], paths: [], ties: [], machines: [] },
   };
   const resources = new Map([
     [
@@ -408,4 +408,51 @@ test('saved memory: what cannot be read, and a definition that it would not come
   assert.equal(told({}), true);
   assert.deepEqual(told({ facts: { ...saved, savedUnread: 'image magic is incorrect' } }), ['saved-memory-unread']);
   assert.deepEqual(told({ ownXml: { uuid: vm.uuid, name: vm.name, disks: {}, needs: noNeeds } }), ['saved-memory-xml']);
+});
+
+test('a machine that the target does not have, and state that it may not read: refused, unsure, and chosen last', () => {
+  const guests = (machine: string) => [
+    { arch: 'x86_64', emulator: '/q', machines: [machine], aliases: [], domainTypes: ['qemu'] },
+  ];
+  const of = (name: string, qemuVersion: string, machine = 'pc-q35-7.2'): HostView => {
+    const view = host(name);
+    return view.facts === undefined
+      ? view
+      : { ...view, facts: { ...view.facts, qemuVersion, guests: guests(machine) } };
+  };
+  const needs = {
+    ...noNeeds,
+    machines: [{ type: 'qemu', arch: 'x86_64', machine: 'pc-q35-7.2', emulator: '/q' }],
+  };
+  const facts = {
+    saved: false,
+    autostart: false,
+    persistent: true,
+    stateFiles: [],
+    statePlaces: [],
+    nvram: false,
+    hostDevices: 0,
+    snapshots: 0,
+    externalSnapshots: false,
+    checkpoints: 0,
+    disks: [],
+    needs,
+    virtio: true as const,
+  };
+  const from = of('h1', '10.0.13');
+  const hosts = [from, of('h2', '11.1.2')];
+  assert.deepEqual(codes({ facts, hosts: [from, of('h2', '10.0.13', 'pc-q35-6.2')] }), ['h2 target-machine-unknown']);
+  const live = check({ facts, hosts });
+  assert.ok(live.kind === 'chosen');
+  assert.match(live.plan.unchecked?.join() ?? '', /^whether h2 takes the virtio queues of web: QEMU 11\.1\.2/);
+  assert.deepEqual(
+    live.plan.stateRisks?.map(({ of: what }) => what),
+    ['memory'],
+  );
+  assert.equal(chosen({ facts, hosts: [...hosts, of('h3', '10.0.13')] }), 'h3', 'nothing is unsure there');
+  const shutOff: Vm = { ...vm, state: 'shut-off' };
+  const saved = { ...facts, saved: true };
+  assert.deepEqual(codes({ vm: shutOff, facts: saved, hosts }), ['h2 saved-memory-unsure']);
+  const cold = check({ vm: shutOff, facts, hosts });
+  assert.ok(cold.kind === 'chosen' && cold.plan.stateRisks === undefined, 'no memory travels');
 });

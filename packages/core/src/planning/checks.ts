@@ -17,7 +17,8 @@ import {
   type Vm,
 } from '../model/model.ts';
 import { helperMachine, helperReasons } from './helper-machine.ts';
-import type { MigrationPlan, RoomNeeded } from '../model/plan.ts';
+import { emulatorPaths, machineReasons, machinesOf } from './machine-type.ts';
+import type { MigrationPlan, RoomNeeded, StateRisk } from '../model/plan.ts';
 import { chooseKind } from './kind.ts';
 import type { TimeMs } from '../model/ids.ts';
 import { conflictReasons, definitionThereReasons } from './definition-there.ts';
@@ -38,11 +39,12 @@ import { planPaths, tieReasons, type PathThere } from './host-ties.ts';
 import { disksToCopy, needsOfBoth, planNextStart, type NextStart } from './next-start.ts';
 import { diskOwnership, planState, type HostUses, type StatePlace, type TargetHoldings } from './ownership.ts';
 import type { Secrets } from './secrets.ts';
+import { stateFileReasons, stateRisks, uncheckedOf, type GuestState } from './state-versions.ts';
 import { planTransfer, versionOf } from './transfer.ts';
 import { cacheReasons, planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
 
 /** What the source host says of the VM beyond its inventory. */
-export interface VmFacts {
+export interface VmFacts extends GuestState {
   /**
    * libvirt holds the memory of the shut-off VM in a file. `disks` and `needs` are those of the definition inside it,
    * `nextStart` is the VM's.
@@ -390,8 +392,20 @@ export function memoryWaits(
 
 const mib = (bytes: number): number => Math.floor(bytes / 1_048_576);
 
+const ownOf = ({ ownXml }: CheckInput): OwnDefinition | undefined =>
+  ownXml !== undefined && 'needs' in ownXml ? ownXml : undefined;
+/** A temporary guest leaves its definition at home, and the operator's own stands for both. */
+function bothOf(input: CheckInput): VmFacts {
+  const { nextStart, ...now } = factsOf(input);
+  return nextStart === undefined || input.request.temporary === true || ownOf(input) !== undefined
+    ? now
+    : { ...now, nextStart };
+}
+const needsIn = (input: CheckInput): DefinitionNeeds => ownOf(input)?.needs ?? needsOfBoth(bothOf(input));
+
 const reasonsFor = (input: CheckInput, candidate: HostView): readonly Reason[] => [
   ...rules.flatMap((rule) => rule(input, candidate) ?? []),
+  ...machineReasons(input.vm.name, needsIn(input).machines, sourceOf(input), candidate),
   ...definitionThereReasons(input, candidate.host),
 ];
 
@@ -417,8 +431,8 @@ const inQuestion = (input: CheckInput): readonly HostView[] => {
 };
 
 /**
- * Chooses the target. `to`: this one or none; `preferHost`: first if it passes; otherwise the suited host with the
- * fewest disks to copy, then the fewest migrations, then the most memory that nobody has been promised. Refused: all
+ * Chooses the target. `to`: this one or none; `preferHost`: first if it passes; otherwise the suited host of which the
+ * least is unsure, then with the fewest disks to copy, then the fewest migrations, then the most memory that nobody has been promised. Refused: all
  * reasons of all hosts in question.
  */
 export function checkMigration(input: CheckInput): CheckResult {
@@ -449,6 +463,7 @@ export function checkMigration(input: CheckInput): CheckResult {
     .sort(
       (a, b) =>
         isPreferred(a) - isPreferred(b) ||
+        (a.plan.stateRisks?.length ?? 0) - (b.plan.stateRisks?.length ?? 0) ||
         copies(a.plan) - copies(b.plan) ||
         input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) ||
         spare(b.view) - spare(a.view) ||
@@ -544,6 +559,12 @@ function movedDisks(
   });
 }
 
+/** Risks of what would travel as a file. */
+const riskyFiles = ({ saved, statePlaces, stateFiles }: VmFacts, risks: readonly StateRisk[]): readonly StateRisk[] =>
+  risks.filter(({ of }) =>
+    of === 'memory' ? saved : statePlaces.some(({ path, what }) => what === 'tpm' && stateFiles.includes(path)),
+  );
+
 /** What of the VM's state travels, as files or with the guest, and what goes before it. */
 function stateOf(
   { stateFiles, statePlaces, saved }: VmFacts,
@@ -594,9 +615,9 @@ function planOn(
     usualClusters: target.facts !== undefined && versionOf(target.facts.libvirtVersion) < 8_000_000,
     externalSnapshots: facts.externalSnapshots,
   };
-  const own = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml : undefined;
-  // a temporary guest leaves its definition at home, and the operator's own stands for both
-  const both = request.temporary === true || own !== undefined ? { ...facts, nextStart: undefined } : facts;
+  const own = ownOf(input);
+  const both = bothOf(input);
+  const needs = needsIn(input);
   const now =
     move === 'configuration' ? { disks: [], reasons: [] } : planDisks(vm, disksToCopy(both), storage, wish, names);
   const next = planNextStart(vm, both, now.disks, storage, wish, names);
@@ -627,7 +648,7 @@ function planOn(
   const cluster = input.clusters?.get(host.cluster);
   const adapted = planDefinition({
     vm: vm.name,
-    needs: own?.needs ?? needsOfBoth(both),
+    needs,
     map: own === undefined ? joinMaps(cluster?.map, request.map) : {},
     source: from,
     target: host.name,
@@ -650,10 +671,10 @@ function planOn(
         }),
     ownXml: input.ownXml !== undefined,
   });
-  const machine = how === 'helper' ? helperMachine(source?.facts?.machines, target.facts?.machines) : undefined;
+  const machine = how === 'helper' ? helperMachine(machinesOf(source?.facts), machinesOf(target.facts)) : undefined;
   const paths = planPaths(
     vm.name,
-    (own?.needs ?? needsOfBoth(both)).paths,
+    [...needs.paths, ...emulatorPaths(needs.machines, target.facts)],
     input.paths?.get(host.id) ?? new Map(),
     host.name,
   );
@@ -661,10 +682,12 @@ function planOn(
     facts.hostDevices > 0
       ? [`whether ${host.name} has devices in place of the ${facts.hostDevices} of ${from} that ${vm.name} was given`]
       : [];
-  const unchecked = [...adapted.unchecked, ...paths.unchecked, ...devices];
+  const risks = stateRisks(vm.name, facts, source, target);
+  const unchecked = [...adapted.unchecked, ...paths.unchecked, ...devices, ...(carries ? uncheckedOf(risks) : [])];
   const plan: MigrationPlan = {
     how,
     ...(unchecked.length === 0 ? {} : { unchecked }),
+    ...(carries && risks.length > 0 ? { stateRisks: risks } : {}),
     live: move === 'live',
     persistence: !facts.persistent
       ? 'transient'
@@ -726,7 +749,13 @@ function planOn(
       ...cached,
       ...(how === 'helper' ? helperReasons(vm.name, source, target) : []),
     ],
-    transfer: [...(storage.mapReasons ?? []), ...adapted.reasons, ...paths.reasons, ...(travel?.reasons ?? [])],
+    transfer: [
+      ...(storage.mapReasons ?? []),
+      ...adapted.reasons,
+      ...paths.reasons,
+      ...(travel?.reasons ?? []),
+      ...(carries || move === 'configuration' ? [] : stateFileReasons(vm.name, host.name, riskyFiles(facts, risks))),
+    ],
     waits: travel?.waits ?? [],
     ports: travel?.ports ?? 0,
   };

@@ -4,6 +4,7 @@
  */
 import type { Reason } from '../errors.ts';
 import type { HostPath, Tie } from './host-ties.ts';
+import type { MachineNeed } from './machine-type.ts';
 import type { DefinitionMap } from '../model/model.ts';
 import { tidyPath } from '../model/paths.ts';
 import type { DefinitionPlan, ResourceRef } from '../model/plan.ts';
@@ -22,6 +23,7 @@ export interface DefinitionNeeds {
   /** Of the host, beside disks. */
   readonly paths: readonly HostPath[];
   readonly ties: readonly Tie[];
+  readonly machines: readonly MachineNeed[];
 }
 
 /** A definition that the operator gave. */
@@ -43,7 +45,15 @@ export interface HostResources {
   readonly secrets: Secrets;
 }
 
-export const noNeeds: DefinitionNeeds = { networks: [], bridges: [], filters: [], secrets: [], paths: [], ties: [] };
+export const noNeeds: DefinitionNeeds = {
+  networks: [],
+  bridges: [],
+  filters: [],
+  secrets: [],
+  paths: [],
+  ties: [],
+  machines: [],
+};
 
 const union = (a: readonly string[], b: readonly string[]): readonly string[] => [...new Set([...a, ...b])];
 
@@ -55,6 +65,7 @@ export const joinNeeds = (a: DefinitionNeeds, b: DefinitionNeeds): DefinitionNee
   secrets: union(a.secrets, b.secrets),
   paths: [...new Map([...a.paths, ...b.paths].map((each) => [each.path, each])).values()],
   ties: a.ties,
+  machines: [...new Map([...a.machines, ...b.machines].map((each) => [JSON.stringify(each), each])).values()],
 });
 
 /** The second wins. */

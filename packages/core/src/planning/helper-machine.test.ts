@@ -37,7 +37,7 @@ test('hosts that do not tell take what libvirt takes; those that have none in co
       qemuVersion,
       cpu: { arch: 'x86_64', model: '', vendor: '', threads: 1 },
       memoryBytes: 1,
-      machines,
+      guests: [{ arch: 'x86_64', emulator: '/q', machines, aliases: [], domainTypes: ['qemu'] }],
     },
   });
   const [reason] = helperReasons('web', view('a', ['pc-i440fx-99.0'], '99.0.0'), view('b', ['pc-i440fx-7.2'], '7.2.0'));

@@ -4,21 +4,12 @@
  */
 import type { Reason } from '../errors.ts';
 import type { HostView } from '../model/model.ts';
+import { machinesOf, newerFirst } from './machine-type.ts';
 
 /** i440fx is what the helper has always been; hosts that have only q35 take that. */
 const families = ['pc-i440fx-', 'pc-q35-'] as const;
 /** What a host stands for that does not tell its types. */
 const anyMachine = 'pc';
-
-const numbersOf = (machine: string): readonly number[] => (machine.match(/\d+/g) ?? []).slice(1).map(Number);
-
-/** i440fx and q35 have a number in their own name, which is dropped with the first. */
-function newerFirst(a: string, b: string): number {
-  const [x, y] = [numbersOf(a), numbersOf(b)];
-  for (let at = 0; at < Math.max(x.length, y.length); at += 1)
-    if ((x[at] ?? 0) !== (y[at] ?? 0)) return (y[at] ?? 0) - (x[at] ?? 0);
-  return 0;
-}
 
 /** Undefined: the hosts have none in common. */
 export function helperMachine(
@@ -31,7 +22,7 @@ export function helperMachine(
 }
 
 export function helperReasons(vm: string, source: HostView | undefined, target: HostView): readonly Reason[] {
-  if (helperMachine(source?.facts?.machines, target.facts?.machines) !== undefined) return [];
+  if (helperMachine(machinesOf(source?.facts), machinesOf(target.facts)) !== undefined) return [];
   const of = (view: HostView | undefined): string =>
     `${view?.host.name ?? 'its host'} (QEMU ${view?.facts?.qemuVersion ?? '?'})`;
   return [

@@ -327,3 +327,30 @@ test('a host on which an earlier attempt failed is passed over, with its reason;
   assert.ok(second.kind === 'chosen' && second.to.name === 'h3');
   assert.deepEqual(codes({ request, tried }), ['h2 target-tried']);
 });
+
+test('a host without the machine type or the emulator of the VM does not start it', () => {
+  const needs = {
+    ...noNeeds,
+    machines: [{ type: 'qemu', arch: 'x86_64', machine: 'pc-q35-11.1', emulator: '/opt/qemu' }],
+  };
+  const withFacts = (machines: readonly string[], emulator: string): HostView => ({
+    ...host('h2', 'connected'),
+    facts: {
+      hostname: 'h2',
+      machineUuid: 'h2',
+      libvirtVersion: '9.0.0',
+      qemuVersion: '7.2.0',
+      cpu: { arch: 'x86_64', model: '', vendor: '', threads: 1 },
+      memoryBytes: 1,
+      guests: [{ arch: 'x86_64', emulator, machines, aliases: [], domainTypes: ['qemu'] }],
+    },
+  });
+  const on = (machines: readonly string[], emulator: string, there: 'there' | 'missing') => ({
+    facts: { ...facts, needs },
+    hosts: [host('h1', 'unreachable'), withFacts(machines, emulator)],
+    paths: new Map([[hostId('h2'), new Map([['/opt/qemu', there]])]]),
+  });
+  assert.deepEqual(codes(on(['pc-q35-7.2'], '/opt/qemu', 'there')), ['h2 target-machine-unknown']);
+  assert.deepEqual(codes(on(['pc-q35-11.1'], '/usr/bin/qemu', 'missing')), ['h2 file-missing']);
+  assert.equal(checkRescue(input(on(['pc-q35-11.1'], '/opt/qemu', 'there'))).kind, 'chosen');
+});

@@ -18,6 +18,8 @@ import {
   type VmFacts,
 } from './checks.ts';
 import { definitionThereReasons } from './definition-there.ts';
+import { planPaths } from './host-ties.ts';
+import { emulatorPaths, machineReasons } from './machine-type.ts';
 import { planState } from './ownership.ts';
 import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 
@@ -34,7 +36,17 @@ export interface RescueStorage {
 
 export interface RescueInput extends Pick<
   CheckInput,
-  'vm' | 'hosts' | 'request' | 'loadOf' | 'memoryPromised' | 'silent' | 'tried' | 'domainsOn' | 'parkedOn' | 'holdings'
+  | 'vm'
+  | 'hosts'
+  | 'request'
+  | 'loadOf'
+  | 'memoryPromised'
+  | 'silent'
+  | 'tried'
+  | 'domainsOn'
+  | 'parkedOn'
+  | 'holdings'
+  | 'paths'
 > {
   /** From the stored definition; absent when there is none. */
   readonly facts?: VmFacts;
@@ -157,6 +169,7 @@ export function checkRescue(input: RescueInput): CheckResult {
       ...foreignDefinition(input, view),
       ...[triedReason(input, view.host), nameTaken(input, view.host)].filter((reason) => reason !== undefined),
       ...stateReasons(input, view),
+      ...machineThere(input, view),
       ...planned.flatMap((each) => ('reason' in each ? [each.reason] : [])),
     ];
     return { view, waits, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
@@ -249,6 +262,21 @@ function stateReasons({ vm, facts, holdings, hosts, request }: RescueInput, { ho
     }));
   // shared storage cannot be proved while the host is dead
   return [...reasons.filter(({ code }) => !(code === 'state-exists' && request.assumeShared === true)), ...stale];
+}
+
+/** The dead host's own facts are the last that it told. */
+function machineThere({ vm, facts, hosts, paths }: RescueInput, view: HostView): readonly Reason[] {
+  const needs = facts?.needs.machines ?? [];
+  return [
+    ...machineReasons(
+      vm.name,
+      needs,
+      hosts.find(({ host }) => host.id === vm.hostId),
+      view,
+    ),
+    ...planPaths(vm.name, emulatorPaths(needs, view.facts), paths?.get(view.host.id) ?? new Map(), view.host.name)
+      .reasons,
+  ];
 }
 
 function planDisk(

@@ -237,3 +237,22 @@ test('one connection for each 10 Gbit/s of the slower link, unless asked otherwi
   assert.equal(connections(25_000, 25_000, { compression: 'xbzrle' }), undefined);
   assert.equal(plan({}).transfer.parallelConnections, undefined);
 });
+
+test('a policy goes to post-copy only where both daemons survive the resumption of a broken one', () => {
+  const policy = resolvePolicy(presets.get('default') ?? assert.fail(), 'default');
+  const postCopy = (source: string, target: string) =>
+    plan(
+      {},
+      {
+        policy,
+        source: view('a', 'qemu+tcp://10.0.0.1/system', {}, source),
+        target: view('b', 'qemu+tcp://10.0.0.2/system', {}, target),
+      },
+    ).transfer.postCopy;
+  assert.equal(postCopy('9.0.0', '9.0.0'), true);
+  assert.equal(postCopy('11.3.0', '9.0.0'), true, 'only the target crashes');
+  assert.equal(postCopy('9.0.0', '11.3.0'), undefined);
+  assert.equal(postCopy('9.0.0', '11.2.0'), undefined);
+  assert.equal(postCopy('9.0.0', '12.8.0'), true);
+  assert.equal(postCopy('8.4.0', '9.0.0'), undefined);
+});

@@ -283,7 +283,17 @@ const mbitPerMib = 8.388_608;
 
 /** Both daemons know how to resume a broken post-copy. */
 const canRecoverPostCopy = ({ source, target }: Pick<TransferInput, 'source' | 'target'>): boolean =>
-  [source, target].every(({ facts }) => versionOf(facts?.libvirtVersion) >= 8_005_000);
+  [source, target].every(({ facts }) => versionOf(facts?.libvirtVersion) >= 8_005_000) &&
+  !endsAtResume(target.facts?.libvirtVersion);
+
+/**
+ * Libvirt's daemon reads a null pointer whenever a broken post-copy is resumed into it: since 11.2, read in the source
+ * of 11.3 and seen there; no more in 12.8. What lies between may still have it, and is tried.
+ */
+export function endsAtResume(libvirtVersion: string | undefined): boolean {
+  const version = versionOf(libvirtVersion);
+  return version >= 11_002_000 && version < 11_004_000;
+}
 
 /** As the policy says; else one for each 10 Gbit/s of the slower host. */
 function connectionsOf({ source, target, request, policy }: TransferInput): Pick<TransferPlan, 'parallelConnections'> {

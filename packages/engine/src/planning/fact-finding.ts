@@ -8,6 +8,7 @@ import {
   checkRescue,
   defaultCluster,
   disksOfBoth,
+  emulatorPaths,
   joinMaps,
   loadOn,
   memoryPromisedOn,
@@ -24,11 +25,13 @@ import {
   type Cluster,
   type FileThere,
   type Host,
+  type HostFacts,
   type HostId,
   type HostView,
   type Instance,
   type Migration,
   type MigrationRequest,
+  type PathThere,
   type Reason,
   type RescueStorage,
   type ResolvedPolicy,
@@ -124,6 +127,8 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     }
   };
 
+  const factsOn = ({ host }: Place): HostFacts | undefined =>
+    fleet.hosts().find((view) => view.host.id === host.id)?.facts;
   const sideAt = ({ host, link }: Place): Side =>
     sideOn({ id: host.id, name: host.name, machine: host.machineUuid }, link);
   /** The file at this path; a text where that cannot be seen. */
@@ -305,7 +310,12 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         async ({
           host,
         }): Promise<
-          readonly { readonly id: HostId; readonly storage: RescueStorage; readonly holdings: TargetHoldings }[]
+          readonly {
+            readonly id: HostId;
+            readonly storage: RescueStorage;
+            readonly holdings: TargetHoldings;
+            readonly paths: ReadonlyMap<string, PathThere>;
+          }[]
         > => {
           const place = { host, link: deps.linkOf(host.id) };
           const to = sideAt(place);
@@ -316,10 +326,11 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
               Promise.all([
                 deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, to, within),
                 holdingsOn(facts ?? { statePlaces: [] }, undefined, undefined, to, within),
+                lookForPaths(emulatorPaths(facts?.needs.machines ?? [], factsOn(place)), undefined, place.link, within),
               ]),
             signal,
           );
-          return said === undefined ? [] : [{ id: host.id, storage: said[0], holdings: said[1] }];
+          return said === undefined ? [] : [{ id: host.id, storage: said[0], holdings: said[1], paths: said[2] }];
         },
       ),
     );
@@ -336,6 +347,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         silent: heard.silent,
         storage: new Map(all.map(({ id, storage }) => [id, storage])),
         holdings: new Map(all.map(({ id, holdings }) => [id, holdings])),
+        paths: new Map(all.map(({ id, paths }) => [id, paths])),
         ...(facts === undefined ? {} : { facts }),
       });
   };
@@ -401,7 +413,9 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         named ? to.link.resources.look(needs.secrets, within) : undefined,
         hasDisks ? surveyOn(input, from, to, within) : undefined,
         // who moves a definition alone may bring the rest later
-        request.kind === 'configuration' ? undefined : lookForPaths(needs.paths, from.link, to.link, within),
+        request.kind === 'configuration'
+          ? undefined
+          : lookForPaths([...needs.paths, ...emulatorPaths(needs.machines, factsOn(to))], from.link, to.link, within),
       ]);
       return {
         resources,

@@ -8,28 +8,32 @@ import type { HostLink } from '../ports/ports.ts';
 
 const lookName = 'ferry-look';
 
-const has = async ({ path, kind }: HostPath, { storage }: HostLink, signal: AbortSignal): Promise<boolean> => {
+const lookAt = async ({ path, kind }: HostPath, { storage }: HostLink, signal: AbortSignal): Promise<PathThere> => {
   try {
-    return kind === 'folder'
-      ? (await storage.marker('find', path, lookName, signal)).folder
-      : (await storage.fileAt(path, signal)) !== undefined;
+    const there =
+      kind === 'folder'
+        ? (await storage.marker('find', path, lookName, signal)).folder
+        : (await storage.fileAt(path, signal)) !== undefined;
+    return there ? 'there' : 'missing';
   } catch (error) {
-    // a folder that cannot be looked into does not show it
-    if (error instanceof FerryError && error.code === 'volume-failed') return false;
+    // a folder that cannot be looked into
+    if (error instanceof FerryError && error.code === 'volume-failed') return 'unknown';
     throw error;
   }
 };
 
+/** `source` undefined: it cannot be asked, and the target's word is taken. */
 export async function lookForPaths(
   paths: readonly HostPath[],
-  source: HostLink,
+  source: HostLink | undefined,
   target: HostLink,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, PathThere>> {
   const look = async (each: HostPath): Promise<readonly [string, PathThere]> => {
     if (each.kind === 'device') return [each.path, 'unknown'];
-    if (await has(each, target, signal)) return [each.path, 'there'];
-    return [each.path, (await has(each, source, signal)) ? 'missing' : 'unknown'];
+    const there = await lookAt(each, target, signal);
+    if (there === 'there' || source === undefined) return [each.path, there];
+    return [each.path, (await lookAt(each, source, signal)) === 'there' ? 'missing' : 'unknown'];
   };
   return new Map(await Promise.all(paths.map(look)));
 }

@@ -3,7 +3,7 @@
  * What they answer tells why the VM stayed, or that nothing can be told; where it is, core concludes from what both
  * hosts show.
  */
-import { FerryError, keepsDefinition, type CallFailure } from '@ferry/core';
+import { endsAtResume, FerryError, keepsDefinition, type CallFailure } from '@ferry/core';
 import { moveDirect, type DirectMove } from './direct.ts';
 import type { MoveContext } from './context.ts';
 import { performRequest } from './perform-request.ts';
@@ -43,9 +43,20 @@ async function driveDirect(context: MoveContext, handing: Handing): Promise<{ re
   });
 }
 
+/** A daemon that comes back in another version is asked. */
+const notResumed = (host: string, libvirtVersion: string): CallFailure => ({
+  outcome: 'refused',
+  notAsked: true,
+  message:
+    `The libvirt daemon of ${host} (${libvirtVersion}) crashes whenever a post-copy is resumed into it, so Ferry does ` +
+    `not try. Upgrade libvirt on ${host}, which ends no guest: Ferry resumes it then.`,
+});
+
 /** Takes up a broken post-copy. Resolves when the call has ended, with what failed; never rejects. */
 export async function recoverMove(context: MoveContext): Promise<CallFailure | undefined> {
   try {
+    const { libvirtVersion } = await context.target().inventory.facts(context.bounded());
+    if (endsAtResume(libvirtVersion)) return notResumed(context.migration.to?.name ?? 'the target', libvirtVersion);
     return (await context.source().migration.recover(await performRequest(context), context.signal)).failure;
   } catch (error) {
     return { outcome: 'unknown', message: error instanceof Error ? error.message : String(error) };
