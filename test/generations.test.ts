@@ -117,7 +117,11 @@ for (const pair of full ? pairs : always) {
       kind: KindOfMove,
       vm: string,
       options: readonly string[],
-      steps: { readonly prepare?: (host: string) => Promise<void>; readonly arrived: (host: string) => Promise<void> },
+      steps: {
+        readonly prepare?: (host: string) => Promise<void>;
+        readonly refused?: (host: string) => Promise<void>;
+        readonly arrived: (host: string) => Promise<void>;
+      },
     ): Promise<void> {
       for (const from of [first, other(first)]) {
         const to = other(from);
@@ -130,7 +134,10 @@ for (const pair of full ? pairs : always) {
           await vmDelete(fleet.lab, vm);
           return create(vm, vm === 'shared' ? 'shared' : 'local');
         }
-        if (outcome !== 'moves') assert.equal((await fleet.move(vm, '--to', to)).outcome, 'succeeded');
+        if (outcome !== 'moves') {
+          await steps.refused?.(from);
+          assert.equal((await fleet.move(vm, '--to', to, ...copies)).outcome, 'succeeded');
+        }
         await steps.arrived(to);
         if (['running', 'paused'].includes(await fleet.state(to, vm)))
           assert.equal(ticks(vm).boots.length, boots, `${vm} booted again`);
@@ -221,6 +228,10 @@ for (const pair of full ? pairs : always) {
         prepare: async (host) => {
           await virsh(fleet.lab, host, ['managedsave', 'copied', '--running'], { timeoutMs: 60_000 });
           await fleet.seen('copied', 'shut-off');
+        },
+        refused: async (host) => {
+          await virsh(fleet.lab, host, ['start', 'copied'], { timeoutMs: 60_000 });
+          await fleet.seen('copied', 'running');
         },
         arrived: () => runsOn('copied'),
       });

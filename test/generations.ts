@@ -95,7 +95,7 @@ on where it was. \`not resumed\`: both halves are kept. A code names the reason 
 whatever machine type. QEMU 11.1 refuses a queue that is longer than it was asked for: "VQ 0 vring.num 1024 exceeds allocated max 256". So a guest
 that 10.0.13 booted does not get to 11.1. A guest that bookworm or testing booted passes through trixie and on, until it reboots there. No host says who
 booted a guest: the plan says "Not known", Ferry prefers other targets, and a guest that QEMU refuses stays where it is, with this reason. Shut it
-down and move it cold, or by way of bookworm. The memory of a saved VM, whose refusal would show at its next start only, is not sent
+down and move it cold; a move by way of bookworm keeps the long queues. The memory of a saved VM, whose refusal would show at its next start only, is not sent
 (\`saved-memory-unsure\`): start it and move it while it runs. A snapshot with memory that 10.0.13 took is not reverted to by 11.1 either.
 
 **TPM state, from testing to the older ones.** swtpm and libtpms 0.10 make the state of a new TPM with the profile "default-v1" (the definition says so from
