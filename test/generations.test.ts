@@ -378,16 +378,17 @@ for (const pair of full ? pairs : always) {
     test('TPM state of the release that the VM leaves: read on the other one, or refused', { skip }, async () => {
       for (const from of ['host1', 'host2']) {
         const to = other(from);
-        await withTpm('own-tpm', from);
-        const live = await outcomeOf(fleet, 'own-tpm', from, to, copies);
+        const vm = `own-tpm-${from}`;
+        await withTpm(vm, from);
+        const live = await outcomeOf(fleet, vm, from, to, copies);
         saw('tpm-own-live', from, to, live);
-        if (live === 'moves') await fleet.move('own-tpm', '--to', from, ...copies);
-        await shutOff('own-tpm', from);
-        const cold = await outcomeOf(fleet, 'own-tpm', from, to, copies);
+        if (live === 'moves') await fleet.move(vm, '--to', from, ...copies);
+        await shutOff(vm, from);
+        const cold = await outcomeOf(fleet, vm, from, to, copies);
         saw('tpm-own-cold', from, to, cold);
         // what arrived starts there
-        await virsh(fleet.lab, cold === 'moves' ? to : from, ['start', 'own-tpm'], { timeoutMs: 60_000 });
-        await vmDelete(fleet.lab, 'own-tpm');
+        await virsh(fleet.lab, cold === 'moves' ? to : from, ['start', vm], { timeoutMs: 60_000 });
+        await vmDelete(fleet.lab, vm);
       }
     });
 

@@ -101,7 +101,8 @@ down and move it cold; a move by way of bookworm keeps the long queues. The memo
 **TPM state, from testing to the older ones.** swtpm and libtpms 0.10 make the state of a new TPM with the profile "default-v1" (the definition says so from
 libvirt 10.10 on). Those of bookworm and trixie do not read it: "load of migration failed: Input/output error". State that they made themselves may go
 to testing and come back. No host says which swtpm it has: to an older libvirt the plan says "Not known", and state in a file is not
-sent (\`tpm-state-unsure\`).
+sent (\`tpm-state-unsure\`). For a TPM that all of them read, define the VM on testing with \`<profile source='null'/>\` in the TPM's \`<backend>\`
+before its first start; that went to trixie and back.
 
 **Broken post-copy into trixie.** libvirtd 11.2 and 11.3 crash whenever a broken post-copy is resumed into them. Ferry's own policy does not go to post-copy
 towards such a host. With \`--postcopy\` it does; should the connection break, both halves are kept and Ferry waits for another libvirt there.
