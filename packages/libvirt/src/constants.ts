@@ -65,6 +65,7 @@ export const VIR_LIST_DOMAINS = {
   PAUSED: 32,
   SHUTOFF: 64,
   OTHER: 128,
+  HAS_SNAPSHOT: 4096,
 } as const;
 
 export const VIR_DOMAIN_XML = { SECURE: 1, INACTIVE: 2, UPDATE_CPU: 4, MIGRATABLE: 8 } as const;

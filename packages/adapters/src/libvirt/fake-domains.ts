@@ -2,6 +2,7 @@
 import { answering, ok, opening, serve, type Server } from '../../../libvirt/test/fake-daemon.ts';
 import { Program, type Frame } from '../../../libvirt/src/frame.ts';
 import { procedures as p } from '../../../libvirt/src/procedures.ts';
+import { VIR_LIST_DOMAINS } from '../../../libvirt/src/constants.ts';
 import { encode, XdrReader } from '../../../libvirt/src/xdr.ts';
 
 export interface FakeDomains {
@@ -13,6 +14,8 @@ export interface FakeDomains {
   /** Of a domain by its index: what its statistics and its definition say. */
   readonly states: number[];
   readonly definitions: Map<number, string>;
+  /** Names of the files in /pool; each lies above base.qcow2. */
+  readonly images: string[];
 }
 
 export const uuidOf = (index: number): string => `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
@@ -31,6 +34,11 @@ export async function serveDomains(count: number): Promise<FakeDomains> {
   const states = Array.from({ length: count }, () => 1);
   const definitions = new Map<number, string>();
   const all = states.map((_, index) => ({ name: `vm${index}`, uuid: uuidOf(index), id: index + 1 }));
+  const images = ['base.qcow2', ...Array.from({ length: 6 }, (_, index) => `d${index}.qcow2`)];
+  const folders = new Map([
+    ['/pool', { name: 'images', uuid: uuidOf(1) }],
+    ['/var/lib/libvirt/qemu/save', { name: 'save', uuid: uuidOf(2) }],
+  ]);
   let asked = 0;
   let most = 0;
   const indexOf = (uuid: string): number => Number(uuid.slice(-12));
@@ -39,8 +47,37 @@ export async function serveDomains(count: number): Promise<FakeDomains> {
     calls.set(name, (calls.get(name) ?? 0) + 1);
     const args = new XdrReader(call.payload);
     switch (name) {
-      case 'connectListAllDomains':
-        return ok(call, encode(p.connectListAllDomains.ret, { domains: all, count }));
+      case 'connectListAllDomains': {
+        const { flags } = p.connectListAllDomains.args.read(args);
+        const domains = (flags & VIR_LIST_DOMAINS.HAS_SNAPSHOT) === 0 ? all : [];
+        return ok(call, encode(p.connectListAllDomains.ret, { domains, count: domains.length }));
+      }
+      case 'connectListAllStoragePools':
+        return ok(
+          call,
+          encode(p.connectListAllStoragePools.ret, { pools: [...folders.values()], count: folders.size }),
+        );
+      case 'storagePoolGetInfo':
+        return ok(call, encode(p.storagePoolGetInfo.ret, { state: 2, capacity: 1n, allocation: 0n, available: 1n }));
+      case 'storagePoolGetXmlDesc': {
+        const { pool } = p.storagePoolGetXmlDesc.args.read(args);
+        const [folder] = [...folders].find(([, each]) => each.uuid === pool.uuid) ?? [''];
+        const xml = `<pool type='dir'><name>${pool.name}</name><target><path>${folder}</path></target></pool>`;
+        return ok(call, encode(p.storagePoolGetXmlDesc.ret, { xml }));
+      }
+      case 'storagePoolRefresh':
+        return ok(call);
+      case 'storagePoolListAllVolumes': {
+        const { pool } = p.storagePoolListAllVolumes.args.read(args);
+        const volumes = pool.name === 'images' ? images.map((name) => ({ pool: 'images', name, key: name })) : [];
+        return ok(call, encode(p.storagePoolListAllVolumes.ret, { volumes, count: volumes.length }));
+      }
+      case 'storageVolGetXmlDesc': {
+        const { volume } = p.storageVolGetXmlDesc.args.read(args);
+        const below = volume.name === 'base.qcow2' ? '' : '<backingStore><path>/pool/base.qcow2</path></backingStore>';
+        const xml = `<volume><name>${volume.name}</name><target><path>/pool/${volume.name}</path></target>${below}</volume>`;
+        return ok(call, encode(p.storageVolGetXmlDesc.ret, { xml }));
+      }
       case 'connectGetAllDomainStats': {
         const { doms } = p.connectGetAllDomainStats.args.read(args);
         const records = doms.map((dom) => ({
@@ -115,5 +152,5 @@ export async function serveDomains(count: number): Promise<FakeDomains> {
       return undefined;
     })(socket);
   });
-  return { server, calls, states, definitions, mostAtOnce: () => most };
+  return { server, calls, states, definitions, images, mostAtOnce: () => most };
 }

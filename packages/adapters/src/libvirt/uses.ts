@@ -8,24 +8,27 @@ import {
   parseXml,
   VIR_DOMAIN_XML,
   VIR_ERR,
+  VIR_LIST_DOMAINS,
   xmlChild,
   type DomainRef,
   type HostSession,
+  type VolumeRef,
   type XmlElement,
 } from '@ferry/libvirt';
 import { longestChain, namedChain } from './chains.ts';
 import { unlessUnsupported } from './failure.ts';
-import { everyPool, fileOf, folderOf, isCode, lookAnew, volumeNamed, type PoolLender } from './pool-lending.ts';
+import { inTurn } from './in-turn.ts';
+import { everyPool, fileOf, folderOf, isCode, lookAnew, type PoolLender } from './pool-lending.ts';
 import { savePath, tpmPaths } from './state-places.ts';
 import { backingOf } from './storage-xml.ts';
-
-/** Domains that are asked at once. */
-const atOnce = 16;
 
 type Named = Omit<FileUse, 'vm'> & { /** What lies below is to be read from the image. */ readonly chained?: true };
 
 export async function filesInUse(session: HostSession, pools: PoolLender, signal: AbortSignal): Promise<HostUses> {
   const domains = await session.domains(0, { signal });
+  const snapshotted = new Set(
+    (await session.domains(VIR_LIST_DOMAINS.HAS_SNAPSHOT, { signal })).map(({ uuid }) => uuid),
+  );
   const folders = new Map(
     (await everyPool(session, signal)).flatMap(({ name, path }) => (path === undefined ? [] : [[name, path] as const])),
   );
@@ -36,8 +39,8 @@ export async function filesInUse(session: HostSession, pools: PoolLender, signal
 
   const ask = async (domain: DomainRef): Promise<void> => {
     const vm = { uuid: vmUuid(domain.uuid), name: domain.name };
-    const named = (await definitionsOf(session, domain, signal)).flatMap(({ xml, live }) =>
-      namedIn(parseXml(xml), live, folders),
+    const named = (await definitionsOf(session, domain, snapshotted.has(domain.uuid), signal)).flatMap(
+      ({ xml, live }) => namedIn(parseXml(xml), live, folders),
     );
     if (domain.id < 0 && saved.has(domain.name)) {
       const xml = await definitionInMemory(session, domain.name, signal);
@@ -53,8 +56,7 @@ export async function filesInUse(session: HostSession, pools: PoolLender, signal
       for (const path of below ?? []) files.push({ path: normalPath(path), as: 'base', vm });
     }
   };
-  for (let at = 0; at < domains.length; at += atOnce)
-    await Promise.all(domains.slice(at, at + atOnce).map((domain) => unlessGone(() => ask(domain))));
+  await inTurn(domains, (domain) => unlessGone(() => ask(domain)));
   return { files, untold };
 }
 
@@ -94,11 +96,13 @@ async function unlessGone(ask: () => Promise<void>): Promise<void> {
 async function definitionsOf(
   session: HostSession,
   domain: DomainRef,
+  hasSnapshots: boolean,
   signal: AbortSignal,
 ): Promise<readonly { readonly xml: string; readonly live: boolean }[]> {
   const runs = domain.id >= 0;
   const found = [{ xml: await session.domainXml(domain, 0, { signal }), live: runs }];
   if (runs) found.push({ xml: await session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }), live: false });
+  if (!hasSnapshots) return found;
   for (const snapshot of (await unlessUnsupported(() => session.domainSnapshots(domain, 0, { signal }))) ?? [])
     found.push({ xml: await session.snapshotXml(snapshot, 0, { signal }), live: false });
   return found;
@@ -158,27 +162,28 @@ function imageReader(session: HostSession, pools: PoolLender, signal: AbortSigna
     | { readonly kind: 'image'; readonly below: string | undefined }
     | { readonly kind: 'none' }
     | { readonly kind: 'untold' };
-  const folders = new Map<string, ReturnType<PoolLender['lend']>>();
+  const folders = new Map<string, ReturnType<typeof open>>();
   const looks = new Map<string, Promise<Look>>();
 
-  const open = async (folder: string) => {
+  /** Its volumes by name: one call for thousands of images. */
+  const open = async (folder: string): Promise<ReadonlyMap<string, VolumeRef> | undefined> => {
     const pool = await pools.lend(folder, {}, signal);
-    if (pool !== undefined) {
-      lent.use(pool);
-      await lookAnew(session, pool.pool, signal);
-    }
-    return pool;
+    if (pool === undefined) return undefined;
+    lent.use(pool);
+    await lookAnew(session, pool.pool, signal);
+    return new Map((await session.volumes(pool.pool, { signal })).map((volume) => [volume.name, volume]));
+  };
+  const fileNamed = async (path: string): Promise<VolumeRef | undefined> => {
+    const folder = folders.get(folderOf(path)) ?? open(folderOf(path));
+    folders.set(folderOf(path), folder);
+    return (await folder)?.get(fileOf(path));
   };
   const read = async (path: string): Promise<Look> => {
     try {
-      const folder = folders.get(folderOf(path)) ?? open(folderOf(path));
-      folders.set(folderOf(path), folder);
-      const pool = await folder;
-      if (pool === undefined) return { kind: 'none' };
-      const found = await volumeNamed(session, pool.pool, fileOf(path), signal);
-      if (found === undefined && !path.startsWith('/dev/')) return { kind: 'none' };
+      const isDevice = path.startsWith('/dev/');
       // a device is a volume of another kind of pool, if of any
-      const volume = found ?? (await session.volumeByPath(path, { signal }));
+      const volume = isDevice ? await session.volumeByPath(path, { signal }) : await fileNamed(path);
+      if (volume === undefined) return { kind: 'none' };
       const below = backingOf(await session.volumeXml(volume, { signal }))?.path;
       return { kind: 'image', below: isPath(below) ? below : undefined };
     } catch (error) {
