@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { migrationId, vmUuid } from '../model/ids.ts';
-import { diskOwnership, heldBy, planState, type FileThere, type FileUse, type HostUses } from './ownership.ts';
+import {
+  diskOwnership,
+  heldBy,
+  planState,
+  type FileThere,
+  type FileUse,
+  type HostUses,
+  setAside,
+} from './ownership.ts';
 import type { DiskPlan, VolumeRecord } from './storage.ts';
 
 const web = { name: 'web', uuid: vmUuid('a') };
@@ -152,6 +160,14 @@ test(
     );
   },
 );
+
+test('the way out of a stale file is a command that loses nothing', () => {
+  assert.equal(
+    setAside('/var/lib/libvirt/qemu/nvram/web_VARS.fd'),
+    'mv /var/lib/libvirt/qemu/nvram/web_VARS.fd /var/lib/libvirt/qemu/nvram/web_VARS.fd.old',
+  );
+  assert.equal(setAside("/n v/it's"), "mv '/n v/it'\\''s' '/n v/it'\\''s.old'");
+});
 
 test('safety: whatever uses a file, it is held, however its path is spelled', () => {
   const name = fc.constantFrom('a', 'b', 'c');

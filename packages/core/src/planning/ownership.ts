@@ -219,10 +219,16 @@ export function planState(
         message:
           `There is a file at ${place}, and nothing proves that it is this VM's: ` +
           `${there.record === undefined ? 'Ferry has no record of it' : there.record.vm.uuid === vm.uuid ? 'it was changed since a migration left it' : `it was left by ${there.record.vm.name}`}.`,
-        remedy: `Look whose it is; delete it or move it away on ${to}, or choose another host.`,
+        remedy: `Choose another host; or, once you know that no VM needs it, on ${to}: ${setAside(path)}`,
       });
   }
   return { shared, replaces, reasons };
+}
+
+/** A command that loses nothing. */
+export function setAside(path: string): string {
+  const quoted = (text: string): string => (/^[\w./+:@%-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+  return `mv ${quoted(path)} ${quoted(`${path}.old`)}`;
 }
 
 /** What is there is this VM's own. */
