@@ -505,3 +505,22 @@ test(
     await vmDelete(lab, 'stopped');
   },
 );
+
+test(
+  'a device that the target does not have stays, shut off, whatever is said of it',
+  { timeout: 60_000 },
+  async () => {
+    await vmCreate(lab, { name: 'lun', host: 'host1', disk: 'block', until: 'defined' });
+    await seen('lun', 'shut-off');
+    const node = '/var/lib/libvirt/lun/lun';
+    await sh('host2', `mv ${node} ${node}.away`);
+    assert.match(await refused('lun', 'disk-not-copyable', '--assume-shared'), /host2 has no device/);
+    await sh('host2', `mv ${node}.away ${node}`);
+    await refused('lun', 'disk-sharing-unknown');
+    assert.deepEqual(
+      [(await move('lun', '--to', 'host2', '--assume-shared')).outcome, await definedOn('lun')],
+      ['succeeded', ['host2']],
+    );
+    await vmDelete(lab, 'lun');
+  },
+);

@@ -160,6 +160,9 @@ export function identityOf(disk: XmlElement, type: string, source: string | unde
     if (local) return undefined;
     return `${element?.attributes.get('protocol') ?? ''}:${hosts.map(({ attributes }) => `${attributes.get('name') ?? ''}:${attributes.get('port') ?? ''}`).join(',')}/${element?.attributes.get('name') ?? ''}`;
   }
-  const byId = /^\/dev\/disk\/by-id\/((?:wwn|nvme-eui|scsi-3|lvm-pv-uuid)[\w.:-]+)$/.exec(source ?? '');
+  const byId =
+    /^\/dev\/disk\/by-id\/((?:wwn|nvme-eui|nvme-uuid|scsi-3|lvm-pv-uuid|dm-uuid-LVM|dm-uuid-mpath)[\w.:-]+)$/.exec(
+      source ?? '',
+    );
   return byId?.[1];
 }

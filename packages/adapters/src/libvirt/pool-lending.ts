@@ -22,6 +22,11 @@ export interface KnownPool extends PoolFacts {
   readonly ofFiles: boolean;
 }
 
+/** Folders below /dev that hold disks and nothing else. */
+const disksOnly = /^\/dev\/(disk\/by-[a-z]+|mapper)(\/|$)/;
+/** A pool opens all that is in its folder, which sets some devices to work: a watchdog, a tape. */
+export const isOpenable = (folder: string): boolean => !/^\/dev(\/|$)/.test(folder) || disksOnly.test(folder);
+
 const lentName = 'ferry-look-';
 /** A pool that Ferry made to look into a folder: no place for anything. */
 export const isLent = (pool: { readonly name: string }): boolean => pool.name.startsWith(lentName);
@@ -149,6 +154,11 @@ export function poolLender(session: HostSession): PoolLender {
   return {
     async lend(named, options, signal) {
       const folder = normalPath(named);
+      if (!isOpenable(folder))
+        throw new FerryError(
+          'volume-failed',
+          `The folder ${folder} cannot be looked into: it holds devices, and libvirt would open each of them.`,
+        );
       const every = (await everyPool(session, signal)).filter(
         ({ ofFiles, path }) => ofFiles && path !== undefined && normalPath(path) === folder,
       );

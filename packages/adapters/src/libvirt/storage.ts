@@ -8,10 +8,31 @@ import { escapeXml, LibvirtError, VIR_ERR, type HostSession, type VolumeRef } fr
 import { imagesBelow } from './chains.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { headerBytes, qcow2Facts } from './image-header.ts';
-import { everyPool, fileOf, folderOf, isCode, isLent, lookAnew, refreshPool, volumeNamed } from './pool-lending.ts';
+import {
+  everyPool,
+  fileOf,
+  folderOf,
+  isCode,
+  isLent,
+  isOpenable,
+  lookAnew,
+  refreshPool,
+  volumeNamed,
+} from './pool-lending.ts';
 import { seenFileOf, sizesOf, volumeOf, volumeXml } from './storage-xml.ts';
 
 export function storageOf(session: HostSession, pools: PoolLender): HostStorage {
+  const fileAt = async (path: string, signal: AbortSignal): Promise<SeenFile | undefined> => {
+    await using lent = await pools.lend(folderOf(path), {}, signal);
+    if (lent === undefined) return undefined;
+    // libvirt looks at a volume that it knows anew when it is asked for its XML; the whole folder only where it has to
+    const known = await volumeNamed(session, lent.pool, fileOf(path), signal);
+    const seen = known === undefined ? undefined : await session.volumeXml(known, { signal }).catch(() => undefined);
+    if (seen !== undefined) return seenFileOf(seen);
+    await refreshPool(session, lent.pool, signal);
+    const found = await volumeNamed(session, lent.pool, fileOf(path), signal);
+    return found === undefined ? undefined : seenFileOf(await session.volumeXml(found, { signal }));
+  };
   return {
     async pools(signal) {
       return (await everyPool(session, signal))
@@ -44,18 +65,7 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       return { allocationBytes, ...(qcow2 === undefined ? {} : { qcow2 }) };
     },
     imagesBelow: (path, signal) => imagesBelow(session, pools, path, signal),
-    async fileAt(path, signal): Promise<SeenFile | undefined> {
-      await using lent = await pools.lend(folderOf(path), {}, signal);
-      if (lent === undefined) return undefined;
-      // libvirt looks at a volume that it knows anew when it is asked for its XML; the whole folder only where it has
-      // to
-      const known = await volumeNamed(session, lent.pool, fileOf(path), signal);
-      const seen = known === undefined ? undefined : await session.volumeXml(known, { signal }).catch(() => undefined);
-      if (seen !== undefined) return seenFileOf(seen);
-      await refreshPool(session, lent.pool, signal);
-      const found = await volumeNamed(session, lent.pool, fileOf(path), signal);
-      return found === undefined ? undefined : seenFileOf(await session.volumeXml(found, { signal }));
-    },
+    fileAt,
     async identityOf(path, signal) {
       try {
         const { key } = await session.volumeByPath(path, { signal });
@@ -65,6 +75,20 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
         if (isCode(error, VIR_ERR.NO_STORAGE_VOL)) return undefined;
         throw error;
       }
+    },
+    async deviceAt(path, signal) {
+      try {
+        // as a pool of its kind has it
+        return {
+          sizeBytes: sizesOf(await session.volumeXml(await session.volumeByPath(path, { signal }), { signal }))
+            .capacityBytes,
+        };
+      } catch (error) {
+        if (!(error instanceof LibvirtError)) throw error;
+      }
+      if (!isOpenable(folderOf(path))) return 'unseen';
+      const seen = await fileAt(path, signal);
+      return seen === undefined ? undefined : { sizeBytes: seen.sizeBytes };
     },
     async createVolume(volume, signal) {
       const { pool, name } = volume;

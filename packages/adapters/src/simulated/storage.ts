@@ -44,6 +44,7 @@ export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host
       const volume = host.volumes.get(path);
       return volume === undefined ? undefined : { sizeBytes: volume.allocationBytes, changedNs: 1n };
     },
+    deviceAt: async () => 'unseen',
     async identityOf() {
       answers();
       return undefined;

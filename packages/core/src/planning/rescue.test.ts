@@ -231,6 +231,22 @@ test('an empty drive and a disk with a name of its own need no look; a block dis
   );
   const block = { ...facts, disks: [{ ...file, type: 'block', source: '/dev/sdb' }] };
   assert.deepEqual(codes({ storage: nowhere, facts: block }), ['h2 disk-sharing-unknown']);
+  const unplugged = new Map([
+    [hostId('h2'), { sharing: new Map(), found: new Set<string>(), below: new Map(), missing: new Set(['/dev/sdb']) }],
+  ]);
+  for (const identity of [undefined, 'wwn-1'])
+    assert.deepEqual(
+      codes({
+        storage: unplugged,
+        facts: {
+          ...block,
+          disks: block.disks.map((each) => ({ ...each, ...(identity === undefined ? {} : { identity }) })),
+        },
+        request: { rescue: { statement: 'dead' }, assumeShared: true },
+      }),
+      ['h2 disk-not-there'],
+      'whatever its name or the operator says',
+    );
   const separate = new Map([
     [hostId('h2'), { ...has, sharing: new Map([[path, { verdict: 'separate', method: 'marker', at: 1 } as const]]) }],
   ]);

@@ -20,7 +20,7 @@ import {
 import { definitionThereReasons } from './definition-there.ts';
 import { planPaths } from './host-ties.ts';
 import { emulatorPaths, machineReasons } from './machine-type.ts';
-import { planState } from './ownership.ts';
+import { planState, setAside } from './ownership.ts';
 import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 
 /**
@@ -30,6 +30,8 @@ import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 export interface RescueStorage {
   readonly sharing: ReadonlyMap<string, SharingProof>;
   readonly found: ReadonlySet<string>;
+  /** Devices that are not there, as far as that can be seen. */
+  readonly missing?: ReadonlySet<string>;
   /** Images below a disk, by its path, that its definition does not name; absent where that cannot be told. */
   readonly below: ReadonlyMap<string, readonly string[]>;
 }
@@ -258,7 +260,7 @@ function stateReasons({ vm, facts, holdings, hosts, request }: RescueInput, { ho
       code: 'state-exists',
       host: host.name,
       message: `${path} on ${host.name} holds memory of ${vm.name} from an earlier time, with which it would go on.`,
-      remedy: `Delete it on ${host.name}.`,
+      remedy: `If it is not to go on with that, on ${host.name}: ${setAside(path)}`,
     }));
   // shared storage cannot be proved while the host is dead
   return [...reasons.filter(({ code }) => !(code === 'state-exists' && request.assumeShared === true)), ...stale];
@@ -290,6 +292,15 @@ function planDisk(
   const { target, source: path, format } = disk;
   const common = { target, ...(path === undefined ? {} : { path }), ...(format === undefined ? {} : { format }) };
   if (path === undefined) return { plan: { ...common, how: 'none' } };
+  if (storage?.missing?.has(path) === true)
+    return {
+      reason: {
+        code: 'disk-not-there',
+        host: host.name,
+        message: `${host.name} does not have the device of ${name}'s disk ${target} (${path}).`,
+        remedy: `Make it visible on ${host.name}, or choose another host.`,
+      },
+    };
   if (disk.identity !== undefined)
     return {
       plan: {

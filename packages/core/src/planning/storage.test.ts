@@ -322,6 +322,8 @@ test('what is proved, and how, is kept in the plan; a reason names the target', 
   assert.equal(plan([{ ...disk, identity: 'nbd:s/x' }], storage()).disks[0]?.proof?.method, 'identity');
   assert.equal(plan([disk], storage({}, 'unknown'), { assumeShared: true }).disks[0]?.proof?.method, 'operator');
   assert.equal(plan([disk], storage({}, 'unknown')).reasons[0]?.host, 'h2');
+  const named = { ...disk, type: 'block', identity: 'wwn-1' };
+  assert.deepEqual(codes([named], storage({ missing: new Map([[path, 'h2 has no device']]) })), ['disk-not-there']);
 });
 
 test(

@@ -322,12 +322,12 @@ function planDisk(
     return verdict === 'shared' || (verdict === 'unknown' && wish.assumeShared === true);
   };
   if (proof.verdict === 'shared') {
-    const missing = proof.method === 'operator' ? storage.missing?.get(path) : undefined;
+    const missing = proof.method === 'marker' ? undefined : storage.missing?.get(path);
     if (missing !== undefined)
       return refuse(
         'disk-not-there',
-        `${what} is said to be shared with ${to}, but ${missing}.`,
-        `Make it visible on ${to}, or omit --assume-shared.`,
+        `${what} is said to be shared with ${to}${proof.method === 'operator' ? '' : ' by its name'}, but ${missing}.`,
+        `Make it visible on ${to}${proof.method === 'operator' ? ', or omit --assume-shared' : ', or choose another host'}.`,
       );
     if (disk.chainUnknown === true && proof.method === 'marker')
       return refuse(
@@ -366,7 +366,8 @@ function planDisk(
   if (disk.type !== 'file')
     return refuse(
       'disk-not-copyable',
-      `${what} is a ${disk.type} disk that ${to} does not have, and only files can be copied.`,
+      `${what} is a ${disk.type} disk that ${to} does not have` +
+        `${proof.detail === undefined ? '' : ` (${proof.detail})`}, and only files can be copied.`,
       `Make the disk visible on ${to}.`,
     );
   const why = storage.unseen?.get(path);

@@ -178,6 +178,7 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         return [{ name: 'default', path: '/pool', active: true, availableBytes: 1e6 }];
       },
       // the device of a SAN
+      deviceAt: async () => 'unseen',
       identityOf: async (path) => (path === '/dev/vg/lv' ? `lv-${host.san}` : undefined),
       imageAt: async () => undefined,
       imagesBelow: async () => [],

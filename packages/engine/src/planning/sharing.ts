@@ -56,6 +56,17 @@ export interface Sharing {
   sharesFile(path: string, from: StorageSide, to: StorageSide, signal: AbortSignal): Promise<boolean>;
   /** Why the target does not have a file that it is said to have, in a sentence; undefined when it is there. */
   missingOn(place: string, to: StorageSide, signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * Why a device cannot be the same on both hosts, in a sentence: one of them has none there, or one of another size.
+   * Undefined: nothing that can be seen speaks against it.
+   */
+  deviceApart(
+    path: string,
+    place: string,
+    from: StorageSide,
+    to: StorageSide,
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
   /** The proof of a folder that is kept from an earlier move, whatever its age. */
   kept(a: string, b: string, path: string): Promise<SharingProof | undefined>;
   /** Why the target does not have one of these disks as planned, in a sentence: each is looked at now. */
@@ -192,7 +203,24 @@ export function createSharing({
     };
   };
 
-  /** Two pools that give a device the same key see one device. */
+  const deviceApart: Sharing['deviceApart'] = async (path, place, from, to, signal) => {
+    const look = async (at: string, side: StorageSide) => {
+      try {
+        return await side.storage.deviceAt(at, signal);
+      } catch (error) {
+        unseen(side, error);
+        return 'unseen' as const;
+      }
+    };
+    const [here, there] = await Promise.all([look(path, from), look(place, to)]);
+    if (here === undefined) return `${from.name} has no device ${path}`;
+    if (there === undefined) return `${to.name} has no device ${place}`;
+    return here === 'unseen' || there === 'unseen' || here.sizeBytes === there.sizeBytes
+      ? undefined
+      : `it has ${here.sizeBytes} bytes on ${from.name} and ${there.sizeBytes} on ${to.name}`;
+  };
+
+  /** Two pools that give a device the same key see one device; two sizes are two. */
   const proveDevice = async (
     path: string,
     place: string,
@@ -205,7 +233,10 @@ export function createSharing({
       to.storage.identityOf(place, signal),
     ]);
     const at = clock.now();
-    if (here === undefined || there === undefined)
+    const known = here !== undefined && there !== undefined;
+    const apart = known ? undefined : await deviceApart(path, place, from, to, signal);
+    if (apart !== undefined) return { verdict: 'separate', method: 'none', at, detail: apart };
+    if (!known)
       return {
         verdict: 'unknown',
         method: 'none',
@@ -246,7 +277,7 @@ export function createSharing({
         ? undefined
         : `${path} is not the same file on ${from.name} and ${to.name} any more: ${again.detail ?? 'it cannot be told'}`;
     }
-    if (how === 'shared' && proof?.method === 'identity' && path.startsWith('/dev/')) {
+    if (how === 'shared' && path.startsWith('/dev/')) {
       const again = await proveDevice(path, place, from, to, signal);
       return again.verdict === 'separate' ? again.detail : undefined;
     }
@@ -277,7 +308,9 @@ export function createSharing({
 
   return {
     async prove(path, disk, folders, from, to, places, signal) {
-      if (disk.type === 'block') return proveDevice(path, placeOf(path, places), from, to, signal);
+      // a device may lie below a file, too
+      if (disk.type === 'block' || path.startsWith('/dev/'))
+        return proveDevice(path, placeOf(path, places), from, to, signal);
       if (disk.type !== 'file')
         return {
           verdict: 'unknown',
@@ -290,6 +323,7 @@ export function createSharing({
     sharesFile: async (path, from, to, signal) =>
       (await proveFileIn(path, path, new Map(), from, to, signal)).verdict === 'shared',
     missingOn,
+    deviceApart,
     kept: async (a, b, path) => (await intents.get(proofKey(a, b, folderOf(path))))?.value as SharingProof | undefined,
     async notThere(disks, from, to, signal) {
       for (const disk of disks) {

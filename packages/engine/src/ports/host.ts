@@ -184,6 +184,11 @@ export interface HostStorage {
    * serial). Undefined when no pool has it.
    */
   identityOf(path: string, signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * The block device at this path; undefined where the host has none, `unseen` where libvirt has no safe way to look.
+   * Rejects with `volume-failed`.
+   */
+  deviceAt(path: string, signal: AbortSignal): Promise<{ readonly sizeBytes: number } | 'unseen' | undefined>;
   /** Makes a sparse volume. Rejects with FerryError `volume-exists`, `volume-failed`. */
   createVolume(
     volume: {

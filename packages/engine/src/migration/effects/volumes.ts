@@ -167,18 +167,24 @@ export function createVolumes({
             ? await proofs.missingOn(place, to, signal)
             : undefined;
         if (why !== undefined) missing.set(path, why);
-        if (sharing.get(path)?.verdict !== 'separate') continue;
+        if (sharing.get(path)?.verdict !== 'separate' || disk.type !== 'file') continue;
         const [there, record] = await Promise.all([seen(to, place, signal), records.at(to, place)]);
         if (typeof there === 'string') unseen.set(path, there);
         else if (there !== undefined) volumes.set(path, there);
         if (record !== undefined) known.set(path, record);
         const whole = [{ path, ...(disk.format === undefined ? {} : { format: disk.format }) }, ...disk.backing];
         await Promise.all(
-          (disk.type === 'file' ? whole : []).map(async (image) => {
+          whole.map(async (image) => {
             const found = await from.storage.imageAt(image.path, image.format, signal).catch(unlessUnseen);
             if (found !== undefined) images.set(image.path, found);
           }),
         );
+      }
+      // a name that is the same everywhere does not say that the device is there
+      for (const { type, source: path, identity } of disks) {
+        if (type !== 'block' || path === undefined || identity === undefined) continue;
+        const why = await proofs.deviceApart(path, placeOf(path, places), from, to, signal);
+        if (why !== undefined) missing.set(path, why);
       }
       return {
         pools:
@@ -201,6 +207,10 @@ export function createVolumes({
       const sharing = new Map<string, SharingProof>();
       const found = new Set<string>();
       const below = new Map<string, readonly string[]>();
+      const missing = new Set<string>();
+      for (const { type, source: path } of disks)
+        if (type === 'block' && path !== undefined && (await to.storage.deviceAt(path, signal)) === undefined)
+          missing.add(path);
       const lookAt = async (path: string): Promise<void> => {
         const kept = await proofs.kept(deadHost, to.id, path);
         if (kept !== undefined) sharing.set(path, kept);
@@ -218,7 +228,7 @@ export function createVolumes({
         if (rest !== undefined) below.set(path, rest);
         for (const image of [path, ...named, ...(rest ?? [])]) await lookAt(image);
       }
-      return { sharing, found, below };
+      return { sharing, found, below, missing };
     },
 
     async make(migration, to, signal) {
