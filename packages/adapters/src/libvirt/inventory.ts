@@ -3,7 +3,7 @@
  * cost of each is constant: a few calls speak of all or of many, and a definition is read once and again only where
  * something tells that it may have changed.
  */
-import { vmUuid, type Instance } from '@ferry/core';
+import { vmUuid, type HostFacts, type Instance } from '@ferry/core';
 import type { HostChange, HostInventory } from '@ferry/engine';
 import {
   LibvirtError,
@@ -22,7 +22,7 @@ import {
   type TypedParams,
 } from '@ferry/libvirt';
 import { inTurn } from './in-turn.ts';
-import { factsOf, instanceOf, linkSpeedOf, machineUuidOf } from './translate.ts';
+import { cardAddressOf, factsOf, instanceOf, linkSpeedOf, machineUuidOf } from './translate.ts';
 
 /** Domains whose statistics come in one answer: reading it takes a few milliseconds. */
 const statsAtOnce = 256;
@@ -68,19 +68,19 @@ export function inventoryOf(session: HostSession): HostInventory {
 
   return {
     async facts(signal) {
-      const [hostname, capabilities, libvirt, qemu, node, freeMemoryBytes, linkMbit] = await Promise.all([
+      const [hostname, capabilities, libvirt, qemu, node, freeMemoryBytes, cards] = await Promise.all([
         session.hostname({ signal }),
         session.capabilities({ signal }),
         session.libvirtVersion({ signal }),
         session.hypervisorVersion({ signal }),
         session.nodeInfo({ signal }),
         session.freeMemoryBytes({ signal }),
-        fastestLink(session, signal),
+        networkCards(session, signal),
       ]);
       return {
         ...factsOf(hostname, capabilities, { libvirt, qemu }, node),
         freeMemoryBytes,
-        ...(linkMbit === undefined ? {} : { linkMbit }),
+        ...cards,
       };
     },
     async machineUuid(signal) {
@@ -147,16 +147,20 @@ export function inventoryOf(session: HostSession): HostInventory {
 const printOf = (domain: DomainRef, params: TypedParams, persistent: boolean): string =>
   `${domain.name}/${domain.id}/${persistent}/${['state.state', 'state.reason', 'balloon.maximum'].map((name) => String(params.get(name))).join('/')}`;
 
-/** Mbit/s of the fastest network card that is up. */
-async function fastestLink(session: HostSession, signal: AbortSignal): Promise<number | undefined> {
+/** The speed of the fastest card that is up, and which cards there are. */
+async function networkCards(session: HostSession, signal: AbortSignal): Promise<Pick<HostFacts, 'linkMbit' | 'cards'>> {
   try {
-    const cards = await session.nodeDevices(VIR_CONNECT_LIST_NODE_DEVICES.CAP_NET, { signal });
-    const speeds = await inTurn(cards, async (name) => linkSpeedOf(await session.nodeDeviceXml(name, { signal })));
-    const known = speeds.filter((speed) => speed !== undefined);
-    return known.length === 0 ? undefined : Math.max(...known);
+    const names = await session.nodeDevices(VIR_CONNECT_LIST_NODE_DEVICES.CAP_NET, { signal });
+    const xmls = await inTurn(names, (name) => session.nodeDeviceXml(name, { signal }));
+    const speeds = xmls.flatMap((xml) => linkSpeedOf(xml) ?? []);
+    const cards = xmls.flatMap((xml) => cardAddressOf(xml) ?? []).toSorted();
+    return {
+      ...(speeds.length === 0 ? {} : { linkMbit: Math.max(...speeds) }),
+      ...(cards.length === 0 ? {} : { cards }),
+    };
   } catch (error) {
     // not every daemon knows the devices of its host, and a card may go while we look
-    if (error instanceof LibvirtError) return undefined;
+    if (error instanceof LibvirtError) return {};
     throw error;
   }
 }

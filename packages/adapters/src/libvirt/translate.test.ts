@@ -12,7 +12,7 @@ import { describeDefinition, helperXml } from './definitions.ts';
 import { withoutNamedWatchdog } from './snapshots.ts';
 import { callFailure, connectFailure } from './failure.ts';
 import { backingOf, fileFactsOf, poolOf, sizesOf, volumeOf, volumeXml } from './storage-xml.ts';
-import { definitionOf, factsOf, linkSpeedOf, stateOf } from './translate.ts';
+import { cardAddressOf, definitionOf, factsOf, linkSpeedOf, stateOf } from './translate.ts';
 import { vmUuid } from '@ferry/core';
 
 const domain = (devices: string, os = ''): string =>
@@ -158,7 +158,8 @@ test('the helper holds what it is given, escaped, and nothing that could run', (
 test('of two definitions with one device, the helper takes what is said of the file that it holds', () => {
   const own = (path: string, base: string): string =>
     domain(
-      `<disk type='file'><source file='${path}'/><backingStore type='file'><source file='${base}'/></backingStore><target dev='vda'/></disk>`,
+      `<disk type='file'><source file='${path}'/><backingStore type='file'><source file='${base}'/></backingStore>` +
+        "<target dev='vda'/></disk>",
     );
   const xml = helperXml(
     {
@@ -292,7 +293,7 @@ test('failures: each its code; refused only where nothing can still be on its wa
   assert.equal(callFailure(new Error('x')).outcome, 'unknown');
 });
 
-test('the speed of a network card that is up', () => {
+test('the speed of a network card that is up, and the address of one that is no virtual one', () => {
   const card = (link: string): string =>
     `<device><name>net_eth0</name><capability type='net'><interface>eth0</interface>${link}</capability></device>`;
   assert.equal(linkSpeedOf(card("<link speed='25000' state='up'/>")), 25_000);
@@ -303,6 +304,12 @@ test('the speed of a network card that is up', () => {
     '',
   ])
     assert.equal(linkSpeedOf(card(link)), undefined);
+  const address = (parent: string): string =>
+    `<device><parent>${parent}</parent><capability type='net'><address>52:54:00:AA:bb:01</address></capability></device>`;
+  assert.deepEqual(
+    [cardAddressOf(address('pci_0000_00_03_0')), cardAddressOf(address('computer')), cardAddressOf('<device/>')],
+    ['52:54:00:aa:bb:01', undefined, undefined],
+  );
 });
 
 test(

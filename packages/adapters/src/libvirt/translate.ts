@@ -239,3 +239,10 @@ export function linkSpeedOf(xml: string): number | undefined {
   const speed = Number(link?.get('speed'));
   return link?.get('state') === 'up' && Number.isFinite(speed) && speed > 0 ? speed : undefined;
 }
+
+/** Hardware address of a network card as its node device describes it; undefined for a virtual one. */
+export function cardAddressOf(xml: string): string | undefined {
+  const device = parseXml(xml);
+  const address = xmlAt(device, 'capability', 'address')?.text ?? '';
+  return address === '' || xmlChild(device, 'parent')?.text === 'computer' ? undefined : address.toLowerCase();
+}

@@ -1,17 +1,29 @@
 /**
  * Which machine a host is: what answers at its address is held against what was added, so that an address that leads
- * elsewhere (swapped, a proxy, a machine installed anew) never makes one machine look like two. Pure.
+ * elsewhere (swapped, a proxy, a machine installed anew) never makes one machine look like two. A clone has its
+ * original's UUID: it is told by another name together with other network cards. Pure.
  */
 import type { Reason } from '../errors.ts';
 import type { Host, HostFacts, HostView } from '../model/model.ts';
 
-/** Why what answers at the address of `host` is not that host; undefined when it is. `others`: hosts of the fleet. */
+type Identity = Pick<HostFacts, 'machineUuid' | 'hostname' | 'cards'>;
+
+/**
+ * Why what answers at the address of `host` is not that host; undefined when it is. `others`: hosts of the fleet.
+ * `before`: what the host itself reported last.
+ */
 export function otherMachine(
   host: Host,
-  { machineUuid, hostname }: Pick<HostFacts, 'machineUuid' | 'hostname'>,
+  answers: Identity,
   others: readonly Host[],
+  before?: Identity,
 ): string | undefined {
-  if (machineUuid === host.machineUuid) return undefined;
+  const { machineUuid, hostname } = answers;
+  if (machineUuid === host.machineUuid)
+    return isClone(before, answers)
+      ? `${host.uri} leads to a machine with the UUID of ${host.name} (${machineUuid}) that calls itself ${hostname}, not ` +
+          `${before?.hostname ?? ''}, and has none of its network cards: a clone of it, most likely.`
+      : undefined;
   const known = others.find((each) => each.id !== host.id && each.machineUuid === machineUuid);
   const found =
     known === undefined
@@ -20,13 +32,25 @@ export function otherMachine(
   return `${host.uri} leads to ${found}, not to the machine that was added as ${host.name} (machine UUID ${host.machineUuid}).`;
 }
 
+/** A machine that gets another name keeps its cards, and one that gets other cards its name. */
+function isClone(before: Identity | undefined, { hostname, cards = [] }: Identity): boolean {
+  const had = before?.cards ?? [];
+  return (
+    before !== undefined &&
+    before.hostname !== hostname &&
+    had.length > 0 &&
+    cards.length > 0 &&
+    !cards.some((card) => had.includes(card))
+  );
+}
+
 /**
  * A new UUID comes with a new installation, and, where nothing gives the machine one, with each start of its daemon.
  */
 export const otherMachineRemedy = ({ name, uri }: Host): string =>
   `Let the address lead to ${name} again. If ${name} was installed anew or its UUID has changed: ferry ` +
   `host remove ${name}, then ferry host add ${uri} --name ${name}. If its UUID changes at each start of ` +
-  'its daemon, set host_uuid in /etc/libvirt/libvirtd.conf first.';
+  'its daemon, or a clone has the same one, set host_uuid in /etc/libvirt/libvirtd.conf there first.';
 
 /** Why nothing can be done on a host that is not connected, in a sentence. */
 export const notConnected = ({ host, state, stateDetail }: Pick<HostView, 'host' | 'state' | 'stateDetail'>): string =>

@@ -109,6 +109,8 @@ export interface HostFacts {
   readonly guests?: readonly GuestSupport[];
   /** The fastest of its network cards that are up, in Mbit/s; absent when the host does not tell. */
   readonly linkMbit?: number;
+  /** Hardware addresses of its network cards, virtual ones left out; absent when the host does not tell. */
+  readonly cards?: readonly string[];
 }
 
 /** A host with what is known of it now. */

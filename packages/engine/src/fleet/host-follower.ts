@@ -116,7 +116,7 @@ export function followHost(
       open.inventory.facts(signal),
     ]);
     // nothing of another machine is taken over, neither its figures nor its domains
-    const other = otherMachine(host, rest, deps.hosts());
+    const other = otherMachine(host, rest, deps.hosts(), facts);
     if (other !== undefined) throw new FerryError('host-other-machine', other);
     facts = rest;
     freeMemoryBytes = free;
