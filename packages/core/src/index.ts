@@ -1,6 +1,7 @@
 export * from './convergence/transfer-history.ts';
 export * from './convergence/decide.ts';
 export * from './convergence/forecast.ts';
+export * from './prediction/copy-time.ts';
 export * from './prediction/prediction.ts';
 export * from './prediction/remedies.ts';
 export * from './convergence/sample.ts';

@@ -4,6 +4,7 @@
  */
 import type {
   JobSample,
+  CopyTime,
   Outlook,
   ResolvedPolicy,
   Cluster,
@@ -57,6 +58,8 @@ export interface PlannedMigration {
   readonly policy: ResolvedPolicy;
   /** Of a guest that runs on: whether pre-copy will end. */
   readonly outlook?: Outlook;
+  /** Of a move whose guest does not run. */
+  readonly copyTime?: CopyTime;
   /** Lines of the definition that change on the way, with - and +. */
   readonly diff: readonly string[];
   /** What the target's cluster does otherwise. */

@@ -229,6 +229,7 @@ export const plannedJson = ({
   plan,
   policy,
   outlook,
+  copyTime,
   diff,
   differences,
 }: PlannedMigration): PlannedMigrationJson =>
@@ -242,6 +243,15 @@ export const plannedJson = ({
     transfer: plan.transfer,
     policy: resolvedJson(policy),
     outlook: outlook === undefined ? undefined : outlookJson(outlook),
+    copyTime:
+      copyTime === undefined
+        ? undefined
+        : {
+            ...copyTime,
+            ...(copyTime.bandwidthBytesPerSecond === undefined
+              ? {}
+              : { bandwidthBytesPerSecond: Math.round(copyTime.bandwidthBytesPerSecond) }),
+          },
     disks: plan.disks.map(movedDiskJson),
     creates: plan.definition?.creates?.map((each) => ({ ...each })),
     diff: [...diff],

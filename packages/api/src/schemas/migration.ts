@@ -79,6 +79,15 @@ export const plannedMigrationSchema = z
     transfer: transferSchema.optional(),
     policy: resolvedPolicySchema,
     outlook: outlookSchema.optional(),
+    copyTime: z
+      .object({
+        text: z.string().meta({ description: 'All of it, in words' }),
+        bytes: z.number().int(),
+        bandwidthBytesPerSecond: z.number().int().optional(),
+        inMs: z.number().int().optional().meta({ description: 'At least, where the bandwidth is that of the network' }),
+      })
+      .optional()
+      .meta({ description: 'How long the disks of a guest that does not run take; absent where none is copied' }),
     disks: z.array(movedDiskSchema),
     creates: z.array(resourceSchema).optional(),
     unchecked: z.array(z.string()).meta({ description: 'What could not be looked at on the target' }),

@@ -163,6 +163,7 @@ const planText = ({
   transfer,
   policy,
   outlook,
+  copyTime,
   disks,
   creates,
   diff,
@@ -180,6 +181,7 @@ const planText = ({
       ['data', transfer === undefined ? undefined : travelText(transfer)],
       ['policy', `${policy.name}: ${policy.text}`],
       ['outlook', outlook?.text],
+      ['time', copyTime?.text],
       [
         'makes there',
         creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', '),

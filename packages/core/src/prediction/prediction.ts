@@ -22,7 +22,10 @@ export interface OutlookInput {
   readonly memoryBytes: number;
   /** What is copied of its disks before the memory. */
   readonly diskBytes: number;
-  /** What QEMU counts of that against a limit: also the places that hold nothing. As `diskBytes` when absent. */
+  /**
+   * What QEMU counts of that against a limit: of the disk that takes longest, since each has the limit by itself, and
+   * also the places that hold nothing. As `diskBytes` when absent.
+   */
   readonly countedDiskBytes?: number;
   /** Absent: as fast as the link goes, which nobody knows. */
   readonly bandwidthBytesPerSecond?: number;

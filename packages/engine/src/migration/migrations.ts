@@ -26,7 +26,7 @@ import {
   type Vm,
 } from '@ferry/core';
 import { createAdmission } from './admission.ts';
-import { copiesLive, foresee, isWorthForeseeing } from '../planning/prediction.ts';
+import { copiesLive, foresee, foreseeCopy, isWorthForeseeing } from '../planning/prediction.ts';
 import { carriedSnapshots } from './effects/carried-snapshots.ts';
 import { createdResources } from './effects/created-resources.ts';
 import type { MigrationQuery, PlannedMigration } from '../facade.ts';
@@ -404,6 +404,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const outlook = copiesLive(plan)
         ? await foresee(() => deps.linkOf(vm.hostId).migration, { vm, request, plan, policy }, 'plan', signal)
         : undefined;
+      const target = fleet.hosts().find(({ host }) => host.id === result.to.id);
+      const copyTime = foreseeCopy({ request, plan }, [source?.facts?.linkMbit, target?.facts?.linkMbit]);
       return {
         vm: { uuid: vm.uuid, name: vm.name },
         from,
@@ -412,6 +414,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         plan,
         policy,
         ...(outlook === undefined ? {} : { outlook }),
+        ...(copyTime === undefined ? {} : { copyTime }),
         diff,
         differences,
       };

@@ -10,13 +10,18 @@ test(
     "the memory's alone",
   async () => {
     const policy = resolvePolicy(presets.get('default') ?? assert.fail(), 'default');
-    const inSeconds = async (transfer: object, maxBandwidthMiBPerSecond?: number): Promise<number> => {
+    const inSeconds = async (transfer: object, maxBandwidthMiBPerSecond?: number, disks = 1): Promise<number> => {
       const plan: MigrationPlan = {
         how: 'guest',
         live: true,
         persistence: 'permanent',
         autostart: false,
-        disks: [{ target: 'vda', how: 'copy', capacityBytes: 4_000 * mib, allocationBytes: 400 * mib }],
+        disks: Array.from({ length: disks }, (_, index) => ({
+          target: `vd${index}`,
+          how: 'copy' as const,
+          capacityBytes: 4_000 * mib,
+          allocationBytes: 400 * mib,
+        })),
         transfer: { mode: 'peer-to-peer', modeReason: '', ...transfer },
       };
       const { kind, inMs = 0 } = await foresee(
@@ -38,8 +43,10 @@ test(
         await inSeconds({ memoryBandwidthMiBPerSecond: 100 }),
         await inSeconds({ bandwidthMiBPerSecond: 100 }),
         await inSeconds({ memoryBandwidthMiBPerSecond: 100 }, 50),
+        await inSeconds({ bandwidthMiBPerSecond: 100 }, undefined, 2),
       ],
-      [14, 50, 100],
+      [14, 50, 100, 50],
+      'two disks are copied at once, each at the limit',
     );
   },
 );

@@ -3,8 +3,12 @@
  * fails: what cannot be measured is told as unknown.
  */
 import {
+  copyTime,
   endsAnyGuest,
+  limitedBytes,
   outlook,
+  type CopiedDisk,
+  type CopyTime,
   type DirtyReading,
   type MigrationPlan,
   type MigrationRequest,
@@ -50,19 +54,15 @@ export async function foresee(
     problem = error instanceof Error ? error.message : String(error);
   }
   const bandwidth = bandwidthOf(request, plan);
-  const copied = plan.disks.filter(({ how }) => how === 'copy');
+  const copied = copiedDisks(plan);
   return outlook({
     readings,
     ...(problem === undefined ? {} : { problem }),
     memoryBytes: vm.memoryBytes,
-    diskBytes: sumOf(copied.map(({ allocationBytes = 0 }) => allocationBytes)),
+    diskBytes: copied.reduce((sum, { bytes }) => sum + bytes, 0),
     // a share of the link is the memory's alone
     ...((request.maxBandwidthMiBPerSecond ?? plan.transfer?.bandwidthMiBPerSecond) !== undefined
-      ? {
-          countedDiskBytes: sumOf(
-            copied.map(({ capacityBytes, allocationBytes = 0 }) => capacityBytes ?? allocationBytes),
-          ),
-        }
+      ? { countedDiskBytes: limitedBytes(copied) }
       : {}),
     ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
     policy,
@@ -70,7 +70,26 @@ export async function foresee(
   });
 }
 
-const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
+const copiedDisks = ({ disks }: MigrationPlan): readonly CopiedDisk[] =>
+  disks
+    .filter(({ how }) => how === 'copy')
+    .map(({ capacityBytes, allocationBytes = 0 }) => ({
+      bytes: allocationBytes,
+      countedBytes: capacityBytes ?? allocationBytes,
+    }));
+
+/** Of a move whose guest does not run; undefined where nothing is copied. `linksMbit`: of both hosts, where they tell. */
+export function foreseeCopy(
+  { request, plan }: Pick<Foreseen, 'request' | 'plan'>,
+  linksMbit: readonly (number | undefined)[],
+): CopyTime | undefined {
+  const limit = request.maxBandwidthMiBPerSecond ?? plan.transfer?.bandwidthMiBPerSecond;
+  const known = linksMbit.flatMap((mbit) => mbit ?? []);
+  return copyTime(plan.how === 'helper' ? copiedDisks(plan) : [], {
+    limit: limit === undefined ? undefined : limit * mib,
+    link: known.length < linksMbit.length ? undefined : (Math.min(...known) * 1_000_000) / 8,
+  });
+}
 
 /** Of the memory, MiB/s. The policy's own limit is in the plan. */
 const bandwidthOf = ({ maxBandwidthMiBPerSecond }: MigrationRequest, { transfer }: MigrationPlan): number | undefined =>
