@@ -84,6 +84,26 @@ test('a missing network, and maps that lead nowhere: each is named with the way 
   assert.equal(await fleet.state('host2', 'guest'), 'absent');
 });
 
+test('a network that carries smaller frames there is told before the move, with both values', async () => {
+  const warnings = async () =>
+    (
+      await fleet.plane.json<{ warnings: readonly string[] }>(
+        ...(['vm', 'migrate', 'guest', '--to', 'host2', '--dry-run'] as const),
+        ...there,
+      )
+    ).warnings;
+  assert.deepEqual(await warnings(), []);
+  const bridge = /bridge name='(\S+)'/.exec(await virsh(fleet.lab, 'host2', ['net-dumpxml', 'uplink']))?.[1] ?? '';
+  await fleet.sh('host2', `ip link set ${bridge} mtu 1400`);
+  try {
+    assert.deepEqual(await warnings(), [
+      'The MTU of uplink on host2 is 1400, and lan on host1 has one of 1500: larger frames are lost there.',
+    ]);
+  } finally {
+    await fleet.sh('host2', `ip link set ${bridge} mtu 1500`);
+  }
+});
+
 test('names are shown before the move and changed by it; the rest arrives as it was, and comes back', async () => {
   const before = await inactive('host1');
   const planned = await fleet.plane.json<{ diff: readonly string[]; disks: readonly { targetPath?: string }[] }>(

@@ -18,6 +18,7 @@ export interface ResourceCalls {
   networkSetAutostart(net: NetworkRef, autostart: boolean, options?: CallOptions): Promise<void>;
   /** Names of the host's own interfaces, bridges among them. */
   interfaces(options?: CallOptions): Promise<readonly string[]>;
+  interfaceXml(name: string, options?: CallOptions): Promise<string>;
   /** Names of the host's devices; `flags` are bits of VIR_CONNECT_LIST_NODE_DEVICES, 0 or absent: all. */
   nodeDevices(flags?: number, options?: CallOptions): Promise<readonly string[]>;
   nodeDeviceXml(name: string, options?: CallOptions): Promise<string>;
@@ -48,6 +49,9 @@ export function resourceCalls(
     networkDestroy: (net, options) => call(p.networkDestroy, { net }, options),
     networkUndefine: (net, options) => call(p.networkUndefine, { net }, options),
     networkSetAutostart: (net, autostart, options) => call(p.networkSetAutostart, { net, autostart }, options),
+    // libvirt finds it by its name
+    interfaceXml: async (name, options) =>
+      (await call(p.interfaceGetXmlDesc, { iface: { name, mac: '' }, flags: 0 }, options)).xml,
     interfaces: async (options) =>
       (await call(p.connectListAllInterfaces, everything, options)).interfaces.map(({ name }) => name),
     nodeDevices: async (flags, options) =>

@@ -5,6 +5,7 @@ import { MAX_DOMAINS, networkFilter, secret, str, virtualNetwork } from './wire-
 import { array, flag, i32, nothing, opaque, struct, u32 } from './xdr.ts';
 
 const network = virtualNetwork;
+const hostInterface = struct({ name: str, mac: str });
 const netOnly = struct({ net: network });
 const list = struct({ needResults: i32, flags: u32 });
 const MAX_NODE_DEVICES = 65_536;
@@ -33,6 +34,12 @@ export const resourceProcedures = {
     struct({ value: opaque(MAX_SECRET_BYTES) }),
   ),
   secretUndefine: row(146, 'SECRET_UNDEFINE', struct({ secret }), nothing),
+  interfaceGetXmlDesc: row(
+    130,
+    'INTERFACE_GET_XML_DESC',
+    struct({ iface: hostInterface, flags: u32 }),
+    struct({ xml: str }),
+  ),
   networkIsActive: row(152, 'NETWORK_IS_ACTIVE', netOnly, struct({ active: flag })),
   nwfilterGetXmlDesc: row(
     177,
@@ -52,7 +59,7 @@ export const resourceProcedures = {
     284,
     'CONNECT_LIST_ALL_INTERFACES',
     list,
-    struct({ interfaces: array(struct({ name: str, mac: str }), MAX_DOMAINS), count: u32 }),
+    struct({ interfaces: array(hostInterface, MAX_DOMAINS), count: u32 }),
   ),
   connectListAllNodeDevices: row(
     285,

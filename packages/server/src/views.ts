@@ -256,6 +256,7 @@ export const plannedJson = ({
     creates: plan.definition?.creates?.map((each) => ({ ...each })),
     diff: [...diff],
     unchecked: [...(plan.unchecked ?? [])],
+    warnings: [...(plan.warnings ?? [])],
     differences: [...differences],
   });
 

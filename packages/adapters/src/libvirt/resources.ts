@@ -5,7 +5,16 @@
 import { FerryError } from '@ferry/core';
 import type { HostResources, ResourceRef, SecretFacts } from '@ferry/core';
 import type { ResourceCopy, ResourceDriver } from '@ferry/engine';
-import { LibvirtError, VIR_ERR, type HostSession, type SecretRef } from '@ferry/libvirt';
+import {
+  LibvirtError,
+  parseXml,
+  VIR_ERR,
+  xmlChild,
+  type HostSession,
+  type NetworkRef,
+  type SecretRef,
+  type XmlElement,
+} from '@ferry/libvirt';
 import { unlessUnsupported } from './failure.ts';
 import { inTurn } from './in-turn.ts';
 
@@ -16,6 +25,12 @@ const namesOf = ({ uuid, usageType, usageId }: SecretRef): readonly string[] => 
   `uuid:${uuid}`,
   ...(usageId === '' ? [] : [`${usageTypes[usageType] ?? ''}:${usageId}`]),
 ];
+
+/** `<mtu size='1500'/>` of a network, or of an interface. */
+function sizeOf(element: XmlElement | undefined): number | undefined {
+  const size = Number(xmlChild(element, 'mtu')?.attributes.get('size'));
+  return size > 0 ? size : undefined;
+}
 
 export function resourcesOf(session: HostSession): ResourceDriver {
   const found = <T>(what: T | undefined, { kind, name }: ResourceRef): T => {
@@ -43,6 +58,25 @@ export function resourcesOf(session: HostSession): ResourceDriver {
     };
     return names.map((name) => [name, facts] as const);
   };
+  /** As a network says it, else that of its bridge, else that of a bridge of this name. Not every host tells. */
+  const mtuOf = async (
+    name: string,
+    networks: readonly NetworkRef[],
+    signal: AbortSignal,
+  ): Promise<number | undefined> => {
+    try {
+      const net = networks.find((each) => each.name === name);
+      const xml = net === undefined ? undefined : parseXml(await session.networkXml(net, { signal }));
+      const bridge = xml === undefined ? name : xmlChild(xml, 'bridge')?.attributes.get('name');
+      return (
+        sizeOf(xml) ??
+        (bridge === undefined ? undefined : sizeOf(parseXml(await session.interfaceXml(bridge, { signal }))))
+      );
+    } catch (error) {
+      if (error instanceof LibvirtError) return undefined;
+      throw error;
+    }
+  };
   const valueOf = async (ref: SecretRef, signal: AbortSignal): Promise<SecretFacts['value']> => {
     try {
       await session.secretValue(ref, { signal });
@@ -58,7 +92,7 @@ export function resourcesOf(session: HostSession): ResourceDriver {
     }
   };
   return {
-    async look(asked, signal): Promise<HostResources> {
+    async look(asked, links, signal): Promise<HostResources> {
       const [networks, interfaces, filters, secrets] = await Promise.all([
         unlessUnsupported(() => session.networks({ signal })),
         unlessUnsupported(() => session.interfaces({ signal })),
@@ -69,8 +103,13 @@ export function resourcesOf(session: HostSession): ResourceDriver {
         networks ?? [],
         async (net) => [net.name, await session.networkIsActive(net, { signal })] as const,
       );
+      const mtus = await inTurn(links, async (name) => {
+        const mtu = await mtuOf(name, networks ?? [], signal);
+        return mtu === undefined ? [] : [[name, mtu] as const];
+      });
       return {
         networks: new Map(active),
+        mtus: new Map(mtus.flat()),
         ...(interfaces === undefined ? {} : { interfaces: new Set(interfaces) }),
         filters: new Set((filters ?? []).map(({ name }) => name)),
         secrets: new Map((await Promise.all((secrets ?? []).map((each) => secretFacts(each, asked, signal)))).flat()),

@@ -47,6 +47,13 @@ export function needsOf(root: XmlElement): DefinitionNeeds {
     paths: pathsOf(root),
     ties: tiesOf(root),
     machines: [machineOf(root)],
+    mtus: new Map(
+      cards.flatMap((card): readonly (readonly [string, number])[] => {
+        const size = Number(xmlChild(card, 'mtu')?.attributes.get('size'));
+        const name = cardSource(card)?.name;
+        return name === undefined || !(size > 0) ? [] : [[name, size]];
+      }),
+    ),
   };
 }
 

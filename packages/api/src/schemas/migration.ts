@@ -91,6 +91,7 @@ export const plannedMigrationSchema = z
     disks: z.array(movedDiskSchema),
     creates: z.array(resourceSchema).optional(),
     unchecked: z.array(z.string()).meta({ description: 'What could not be looked at on the target' }),
+    warnings: z.array(z.string()).meta({ description: 'What the VM will have less of there' }),
     differences: z.array(z.string()).meta({ description: "What the target's cluster does otherwise" }),
     diff: z.array(z.string()).meta({ description: 'Lines of the definition that change on the way, with - and +' }),
   })

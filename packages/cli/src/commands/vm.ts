@@ -169,6 +169,7 @@ const planText = ({
   diff,
   differences,
   unchecked,
+  warnings,
 }: PlannedMigrationJson): string =>
   [
     fields([
@@ -196,6 +197,7 @@ const planText = ({
             disks.map((disk) => [disk.target, whenText(disk), disk.path, disk.targetPath ?? disk.path]),
           ),
         ]),
+    ...(warnings.length === 0 ? [] : ['', ...warnings]),
     ...(unchecked.length === 0 ? [] : ['', 'Not known:', ...unchecked]),
     ...disks.flatMap(({ target, losses = [] }) => losses.map((loss) => `The copy of ${target} does not keep ${loss}.`)),
     ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),

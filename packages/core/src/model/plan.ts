@@ -104,6 +104,8 @@ export interface MigrationPlan {
   readonly unchecked?: readonly string[];
   /** Part of what could not be looked at: it goes wrong, if it does, when the target takes the guest. */
   readonly stateRisks?: readonly StateRisk[];
+  /** What the VM will have less of on the target, for people. */
+  readonly warnings?: readonly string[];
   /** Absent: the definition arrives as it is. */
   readonly definition?: DefinitionPlan;
   /** Absent where nothing but a definition travels. */

@@ -25,6 +25,7 @@ import { conflictReasons, definitionThereReasons } from './definition-there.ts';
 import {
   joinMaps,
   mapReasons,
+  mtuWarnings,
   noNeeds,
   placeOf,
   planDefinition,
@@ -89,6 +90,8 @@ export interface CheckInput {
   readonly resources?: ReadonlyMap<HostId, HostResources>;
   /** Of the source; only where the definition names any. */
   readonly sourceSecrets?: Secrets;
+  /** Of the source, by network and bridge, where it tells. */
+  readonly sourceMtus?: ReadonlyMap<string, number>;
   /** By host, of the candidates: whether they have the paths that the definition names. */
   readonly paths?: ReadonlyMap<HostId, ReadonlyMap<string, PathThere>>;
   /** What the operator's own definition says, or why it cannot be read. */
@@ -646,10 +649,11 @@ function planOn(
           ...(peerRefusal === undefined ? {} : { peerRefusal }),
         });
   const cluster = input.clusters?.get(host.cluster);
+  const map = own === undefined ? joinMaps(cluster?.map, request.map) : {};
   const adapted = planDefinition({
     vm: vm.name,
     needs,
-    map: own === undefined ? joinMaps(cluster?.map, request.map) : {},
+    map,
     source: from,
     target: host.name,
     resources: input.resources?.get(host.id),
@@ -684,10 +688,18 @@ function planOn(
       : [];
   const risks = stateRisks(vm.name, facts, source, target);
   const unchecked = [...adapted.unchecked, ...paths.unchecked, ...devices, ...(carries ? uncheckedOf(risks) : [])];
+  const warnings = mtuWarnings(
+    vm.name,
+    needs,
+    map,
+    { name: from, mtus: input.sourceMtus },
+    { name: host.name, mtus: input.resources?.get(host.id)?.mtus },
+  );
   const plan: MigrationPlan = {
     how,
     ...(unchecked.length === 0 ? {} : { unchecked }),
     ...(carries && risks.length > 0 ? { stateRisks: risks } : {}),
+    ...(warnings.length === 0 ? {} : { warnings }),
     live: move === 'live',
     persistence: !facts.persistent
       ? 'transient'

@@ -20,6 +20,8 @@ export interface DefinitionNeeds {
   readonly filters: readonly string[];
   /** As `uuid:UUID` or `TYPE:USAGE`. */
   readonly secrets: readonly string[];
+  /** The MTU that a card sets for itself, by its network or bridge. */
+  readonly mtus?: ReadonlyMap<string, number>;
   /** Of the host, beside disks. */
   readonly paths: readonly HostPath[];
   readonly ties: readonly Tie[];
@@ -43,6 +45,8 @@ export interface HostResources {
   readonly interfaces?: ReadonlySet<string>;
   readonly filters: ReadonlySet<string>;
   readonly secrets: Secrets;
+  /** Of the networks and bridges that were asked for, as far as the host tells. */
+  readonly mtus?: ReadonlyMap<string, number>;
 }
 
 export const noNeeds: DefinitionNeeds = {
@@ -66,6 +70,7 @@ export const joinNeeds = (a: DefinitionNeeds, b: DefinitionNeeds): DefinitionNee
   paths: [...new Map([...a.paths, ...b.paths].map((each) => [each.path, each])).values()],
   ties: a.ties,
   machines: [...new Map([...a.machines, ...b.machines].map((each) => [JSON.stringify(each), each])).values()],
+  mtus: new Map([...(b.mtus ?? []), ...(a.mtus ?? [])]),
 });
 
 /** The second wins. */
@@ -81,6 +86,33 @@ export function joinMaps(defaults: DefinitionMap | undefined, wishes: Definition
     ...join('paths'),
     ...(graphicsListen === undefined ? {} : { graphicsListen }),
   };
+}
+
+/** Networks and bridges that a definition names, as the target calls them. */
+export const linksOf = ({ networks, bridges }: DefinitionNeeds, map: DefinitionMap): readonly string[] => [
+  ...new Set([...networks, ...bridges].map((name) => map.networks?.[name] ?? name)),
+];
+
+/** What is said of networks that carry smaller frames on the target. Where an MTU is not known nothing is said. */
+export function mtuWarnings(
+  vm: string,
+  needs: DefinitionNeeds,
+  map: DefinitionMap,
+  here: { readonly name: string; readonly mtus: HostResources['mtus'] },
+  there: { readonly name: string; readonly mtus: HostResources['mtus'] },
+): readonly string[] {
+  return linksOf(needs, {}).flatMap((name) => {
+    const to = map.networks?.[name] ?? name;
+    const own = needs.mtus?.get(name);
+    const before = own ?? here.mtus?.get(name);
+    const after = there.mtus?.get(to);
+    if (before === undefined || after === undefined || after >= before) return [];
+    const what =
+      own === undefined
+        ? `${name} on ${here.name} has one of ${before}`
+        : `${vm}'s card on ${name} has one of ${before}`;
+    return [`The MTU of ${to} on ${there.name} is ${after}, and ${what}: larger frames are lost there.`];
+  });
 }
 
 /** Pairs of a path on the source and the one on the target, longest first; paths below go along. */

@@ -10,6 +10,7 @@ import {
   disksOfBoth,
   emulatorPaths,
   joinMaps,
+  linksOf,
   loadOn,
   memoryPromisedOn,
   needsOfBoth,
@@ -402,15 +403,19 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     if (vmReasons(input).length > 0) return decide(input);
     const needs = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml.needs : needsOfBoth(facts);
     const named = [needs.networks, needs.bridges, needs.filters, needs.secrets].some((names) => names.length > 0);
-    const sourceSecrets =
-      needs.secrets.length === 0
+    const links = linksOf(needs, {});
+    const here =
+      needs.secrets.length + links.length === 0
         ? undefined
-        : (await ask(from, heard, (within) => from.link.resources.look(needs.secrets, within), signal))?.secrets;
+        : await ask(from, heard, (within) => from.link.resources.look(needs.secrets, links, within), signal);
+    const sourceSecrets = needs.secrets.length === 0 ? undefined : here?.secrets;
     const hasDisks = request.kind !== 'configuration' && disksOfBoth(facts).length > 0;
     const candidates = candidatesOf(input);
+    const mapTo = ({ host }: Place) =>
+      input.ownXml === undefined ? joinMaps(input.clusters?.get(host.cluster)?.map, request.map) : {};
     const lookAtTarget = async (to: Place, within: AbortSignal) => {
       const [resources, storage, paths] = await Promise.all([
-        named ? to.link.resources.look(needs.secrets, within) : undefined,
+        named ? to.link.resources.look(needs.secrets, linksOf(needs, mapTo(to)), within) : undefined,
         hasDisks ? surveyOn(input, from, to, within) : undefined,
         // who moves a definition alone may bring the rest later
         request.kind === 'configuration'
@@ -442,6 +447,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     return decide({
       ...input,
       ...(sourceSecrets === undefined ? {} : { sourceSecrets }),
+      ...(here?.mtus === undefined ? {} : { sourceMtus: here.mtus }),
       paths: new Map(asked.flatMap(({ id, paths }) => (paths === undefined ? [] : [[id, paths] as const]))),
       resources: new Map(
         asked.flatMap(({ id, resources }) => (resources === undefined ? [] : [[id, resources] as const])),

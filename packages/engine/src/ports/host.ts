@@ -119,8 +119,8 @@ export interface ResourceCopy {
 
 /** Networks, filters and secrets of a host. */
 export interface ResourceDriver {
-  /** Of these secrets it is asked, too, whether they have a value. */
-  look(secrets: readonly string[], signal: AbortSignal): Promise<HostResources>;
+  /** Of these secrets it is asked, too, whether they have a value; of these networks and bridges, their MTU. */
+  look(secrets: readonly string[], links: readonly string[], signal: AbortSignal): Promise<HostResources>;
   read(ref: ResourceRef, signal: AbortSignal): Promise<ResourceCopy>;
   /** A network is started, too. */
   create(ref: ResourceRef, copy: ResourceCopy, signal: AbortSignal): Promise<void>;

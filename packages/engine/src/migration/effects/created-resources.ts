@@ -27,7 +27,7 @@ export function createdResources(intents: IntentStore): CreatedResources {
     async create(migration, source, target, signal) {
       const creates = migration.plan?.definition?.creates ?? [];
       if (creates.length === 0) return;
-      const there = await target.resources.look([], signal);
+      const there = await target.resources.look([], [], signal);
       for (const ref of creates) {
         const known = { network: there.networks, filter: there.filters, secret: there.secrets }[ref.kind];
         if (known.has(ref.name)) continue;
