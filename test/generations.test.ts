@@ -402,9 +402,9 @@ for (const pair of full ? pairs : always) {
         await vmDelete(fleet.lab, 'own-machine');
       }
       await vmCreate(fleet.lab, { name: 'own-emulator', host: first, until: 'defined' });
-      await fleet.sh(first, 'ln -s qemu-system-x86_64 /usr/bin/qemu-of-this-host');
+      await fleet.sh(first, 'ln -s /usr/bin/qemu-system-x86_64 /root/qemu-of-this-host');
       await redefine('own-emulator', first, (xml) =>
-        xml.replace(/<emulator>[^<]*/, '<emulator>/usr/bin/qemu-of-this-host'),
+        xml.replace(/<emulator>[^<]*/, '<emulator>/root/qemu-of-this-host'),
       );
       await fleet.seen('own-emulator', 'shut-off');
       assert.equal(await outcomeOf(fleet, 'own-emulator', first, other(first), []), 'file-missing');

@@ -77,8 +77,8 @@ export function compatibilityPage({ versions, moves }: Seen): string {
   );
   return `# Hosts of different releases
 
-A fleet may mix Debian releases while it is upgraded. Every cell is a move on real hosts (test/generations.test.ts); this page is made from what
-that test saw (test/generations.json) by \`node test/compatibility-page.ts\`.
+A fleet may mix Debian releases during an upgrade. Every cell below is a move on real hosts (test/generations.test.ts).
+\`node test/compatibility-page.ts\` writes this page from what that test saw (test/generations.json).
 
 | release | libvirt | QEMU |
 | --- | --- | --- |
@@ -88,31 +88,36 @@ ${releases.join('\n')}
 | --- |${' --- |'.repeat(ways.length)}
 ${rows.join('\n')}
 
-\`yes\`: it arrived as it was: counter, disk records, snapshots, firmware variables and TPM state were compared. \`fails\`: QEMU ended it, and the VM ran
-on where it was. \`not resumed\`: both halves are kept. A code names the reason for which Ferry refuses the move before anything happens.
+\`yes\`: it arrived as it was; counter, disk records, snapshots, firmware variables and TPM state were compared.
+\`fails\`: QEMU refused it, and the VM kept running where it was. \`not resumed\`: both halves are kept. A code is the reason
+for which Ferry refuses the move before anything happens.
 
-**Virtio queues, from trixie to testing.** The fix of CVE-2026-50626 in stable QEMUs (seen in 10.0.13) makes every virtio queue 1024 entries long, with
-whatever machine type. QEMU 11.1 refuses a queue that is longer than it was asked for: "VQ 0 vring.num 1024 exceeds allocated max 256". So a guest
-that 10.0.13 booted does not get to 11.1. A guest that bookworm or testing booted passes through trixie and on, until it reboots there. No host says who
-booted a guest: the plan says "Not known", Ferry prefers other targets, and a guest that QEMU refuses stays where it is, with this reason. Shut it
-down and move it cold; a move by way of bookworm keeps the long queues. The memory of a saved VM, whose refusal would show at its next start only, is not sent
-(\`saved-memory-unsure\`): start it and move it while it runs. A snapshot with memory that 10.0.13 took is not reverted to by 11.1 either.
+**Virtio queues, from trixie to testing.** The fix of CVE-2026-50626 in stable QEMUs (seen in 10.0.13) makes every virtio
+queue 1024 entries long, with any machine type. QEMU 11.1 refuses a queue that is longer than configured: "VQ 0 vring.num
+1024 exceeds allocated max 256". A guest that 10.0.13 booted therefore cannot move to 11.1 while it runs, and a detour by
+bookworm does not help. A guest that bookworm or testing booted can, until it reboots on trixie. No host reports which
+QEMU booted a guest. The plan lists it under "Not known", Ferry prefers other targets, and a guest that QEMU refuses stays
+where it is; the error gives this reason. Shut such a guest down and move it cold. Ferry does not send the memory of a
+saved VM (\`saved-memory-unsure\`), because it would fail only at its next start: start the VM and move it live. QEMU 11.1
+does not revert to a snapshot with memory that 10.0.13 took.
 
-**TPM state, from testing to the older ones.** swtpm and libtpms 0.10 make the state of a new TPM with the profile "default-v1" (the definition says so from
-libvirt 10.10 on). Those of bookworm and trixie do not read it: "load of migration failed: Input/output error". State that they made themselves may go
-to testing and come back. No host says which swtpm it has: to an older libvirt the plan says "Not known", and state in a file is not
-sent (\`tpm-state-unsure\`). For a TPM that all of them read, define the VM on testing with \`<profile source='null'/>\` in the TPM's \`<backend>\`
-before its first start; that went to trixie and back.
+**TPM state, from testing to the older releases.** swtpm and libtpms 0.10 create the state of a new TPM with the profile
+"default-v1"; libvirt 10.10 and later show it in the definition. bookworm and trixie cannot read it: "load of migration
+failed: Input/output error". State that they created themselves can move to testing and back. No host reports its version
+of swtpm. To a host with an older libvirt, the plan lists it under "Not known", and state in a file is not sent
+(\`tpm-state-unsure\`). To create a TPM that all three read, put \`<profile source='null'/>\` into its \`<backend>\` before
+the VM's first start on testing; such a VM moved to trixie and back.
 
-**Broken post-copy into trixie.** libvirtd 11.2 and 11.3 crash whenever a broken post-copy is resumed into them. Ferry's own policy does not go to post-copy
-towards such a host. With \`--postcopy\` it does; should the connection break, both halves are kept and Ferry waits for another libvirt there.
+**Broken post-copy into trixie.** libvirt 11.2 and 11.3 crash when a broken post-copy is resumed into them. Ferry's default
+policy does not use post-copy to such a host. With \`--postcopy\` it does. If the connection breaks then, Ferry keeps both
+halves, and resumes when libvirt there has been upgraded.
 
-**Machine types.** A VM keeps the machine type that it was defined with, such as \`pc-q35-7.2\`. Newer QEMUs know those of older ones, not the other
-way round: a VM that was defined with plain \`q35\` on a newer host does not go to an older one, running, shut off or by rescue. Define VMs for a mixed
-fleet with the machine type of its oldest host.
+**Machine types.** A VM keeps the machine type it was defined with, such as \`pc-q35-7.2\`. Newer QEMUs know the types of
+older ones, but not the reverse. A VM defined with plain \`q35\` on a newer host cannot move to an older one, whether it is
+running, shut off, saved or rescued. In a mixed fleet, define VMs with the machine type of the oldest host.
 
-**Daemons.** Debian packages the monolithic libvirtd only, in all of these releases. Where modular daemons run, Ferry uses the socket of virtqemud;
-it was tried under that name, with libvirtd behind it.
+**Daemons.** All three releases package the monolithic libvirtd only. On hosts with modular daemons, Ferry uses the socket
+of virtqemud; the test gives libvirtd that name.
 `;
 }
 

@@ -434,9 +434,9 @@ const inQuestion = (input: CheckInput): readonly HostView[] => {
 };
 
 /**
- * Chooses the target. `to`: this one or none; `preferHost`: first if it passes; otherwise the suited host of which the
- * least is unsure, then with the fewest disks to copy, then the fewest migrations, then the most memory that nobody has been promised. Refused: all
- * reasons of all hosts in question.
+ * Chooses the target. `to`: this one or none; `preferHost`: first if it passes; otherwise the suited host with the
+ * fewest risks for the guest's state, then the fewest disks to copy, then the fewest migrations, then the most memory
+ * that nobody has been promised. Refused: all reasons of all hosts in question.
  */
 export function checkMigration(input: CheckInput): CheckResult {
   const { request } = input;

@@ -74,13 +74,16 @@ export function machineReasons(
     // another program may know other types; whether it is there is looked at
     if ((emulator !== undefined && emulator !== guest.emulator) || knows(guest, machine)) return kvm;
     const known = newestOfBoth(machine, arch, source?.facts, guest);
+    const another =
+      known === undefined
+        ? ''
+        : `; or shut ${vm} down and set a type that both hosts know, such as ${known} (virsh edit ${vm})`;
     return [
       ...kvm,
       ...refuse(
         'target-machine-unknown',
         `${host.name} (QEMU ${facts.qemuVersion}) does not know the machine type of ${vm}, ${machine}.`,
-        `Upgrade QEMU on ${host.name}, or choose another host` +
-          `${known === undefined ? '' : `; or shut ${vm} down and give it a type that both hosts know, such as ${known} (virsh edit ${vm})`}.`,
+        `Upgrade QEMU on ${host.name}, or choose another host${another}.`,
       ),
     ];
   });

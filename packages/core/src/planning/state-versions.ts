@@ -64,7 +64,7 @@ export const stateFileReasons = (vm: string, host: string, risks: readonly State
   risks.map(({ of, whether, why, remedy }) => ({
     code: of === 'tpm' ? 'tpm-state-unsure' : 'saved-memory-unsure',
     host,
-    message: `It cannot be told ${whether}: ${why}. ${vm} might not start there.`,
+    message: `Ferry cannot tell ${whether}: ${why}. ${vm} might not start there.`,
     remedy: `Start ${vm} and move it while it runs: it stays where it is if ${host} does not take it. ${remedy}`,
   }));
 
