@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { execCommand, run, waitFor, type LabRef } from '@ferry/lab';
 import type { ControlPlane } from './control-plane.ts';
 import { differencesOf, disksOf } from './definitions.ts';
-import type { MigrationJson, VmJson } from './fleet.ts';
+import type { MigrationJson, VmJson } from './answers.ts';
 import { lookAtWorld, type Domain, type World } from './world.ts';
 
 /** Options by which the definition changes on purpose. */

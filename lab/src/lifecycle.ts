@@ -26,8 +26,9 @@ import {
 import type { Accelerator, HostDocument, LabDocument, LabRef } from './lab.ts';
 import { withLabLock } from './lock.ts';
 import { connectSwitch, removeUplinks } from './network.ts';
-import { ensureRoot, machineRelease, oldestOf } from './release.ts';
+import { machineRelease, oldestOf } from './release.ts';
 import type { Release } from './release.ts';
+import { ensureRoot } from './release-root.ts';
 import { MARKER, killAndWait, markedProcesses } from './processes.ts';
 import { waitFor } from './wait.ts';
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PolicyContent, PolicyStep } from '../policy/policy.ts';
+import type { Decision } from '../model/decision.ts';
+import type { PolicyContent, PolicyStep } from '../model/policy.ts';
 import { presets } from '../policy/presets.ts';
-import { follow } from './transfer-history.ts';
-import { decide, type Decision, type Situation } from './decide.ts';
+import { decide, type Situation } from './decide.ts';
 import { diskLook, look, mib, watched, type ExamplePass } from './example-history.ts';
+import { follow } from './transfer-history.ts';
 
 const ferry = presets.get('default') ?? assert.fail('no default');
 const policy = (...steps: readonly PolicyStep[]): PolicyContent => ({ ...ferry, steps });

@@ -4,9 +4,10 @@
  * the boundary of a pass before it judges what a measure has changed, and it does nothing that the policy does not
  * name.
  */
+import type { Figures, Decision, Action, Note } from '../model/decision.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { Measure, MeasureName, PolicyContent, PolicyStep } from '../policy/policy.ts';
-import { recentRate, secondsOf, type Course } from './transfer-history.ts';
+import type { MeasureName, PolicyContent, PolicyStep } from '../model/policy.ts';
+import type { Course } from '../model/transfer.ts';
 import {
   canCarry,
   forecast,
@@ -17,29 +18,8 @@ import {
   patientSince,
   stalledPasses,
 } from './forecast.ts';
-import { decisionText, type Figures } from './words.ts';
-
-/** What is done, or only said. */
-export type Action =
-  | Exclude<Measure, { readonly do: 'raise-downtime' | 'double-downtime' | 'fit-downtime' }>
-  | { readonly do: 'set-downtime'; readonly toMs: number }
-  /** Throttling that changed nothing is taken back. */
-  | { readonly do: 'release-throttle' }
-  | { readonly do: 'note'; readonly what: Note };
-/**
- * `operator`, `refused`, `resumed`: somebody's word, a host's no to a measure, a broken post-copy that goes on; no
- * figures led to them. `outlook`: said before the transfer began.
- */
-export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused' | 'resumed' | 'outlook';
-
-export interface Decision {
-  readonly at: TimeMs;
-  readonly action: Action;
-  /** Index of the policy's step; absent for what no step asked for. */
-  readonly step?: number;
-  readonly figures: Figures;
-  readonly text: string;
-}
+import { recentRate, secondsOf } from './transfer-history.ts';
+import { decisionText } from './words.ts';
 
 export interface Situation {
   /** Pause budget in force, ms. */

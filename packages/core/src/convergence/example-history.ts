@@ -1,6 +1,6 @@
 /** For tests: courses of transfers told by their passes, in MiB and seconds. */
-import { follow, type Course } from './transfer-history.ts';
-import type { JobSample } from './sample.ts';
+import type { Course, JobSample } from '../model/transfer.ts';
+import { follow } from './transfer-history.ts';
 
 export const mib = 1_048_576;
 

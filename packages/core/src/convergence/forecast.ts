@@ -4,8 +4,9 @@
  * grows as passes become shorter: a first pass that left as much as it sent proves that pre-copy cannot end
  * (performance notes of Clark et al., NSDI'05, and of Akoush et al., MASCOTS'10).
  */
-import { rateOf, recentRate, secondsOf, gainShare, slowShare, type Course, type Pass } from './transfer-history.ts';
 import type { TimeMs } from '../model/ids.ts';
+import type { Course, Pass } from '../model/transfer.ts';
+import { rateOf, recentRate, secondsOf, gainShare, slowShare } from './transfer-history.ts';
 
 export type Forecast =
   /** Too early to tell, or the link is not as it was. */

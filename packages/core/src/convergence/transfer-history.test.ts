@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { follow, rateOf, recentRate, secondsOf, stoodStillMs, type Course } from './transfer-history.ts';
+import type { Course } from '../model/transfer.ts';
 import { diskLook, look, mib, watched } from './example-history.ts';
+import { follow, rateOf, recentRate, secondsOf, stoodStillMs } from './transfer-history.ts';
 
 const fold = (looks: readonly (readonly [at: number, sample: Parameters<typeof follow>[1]])[]): Course => {
   let course: Course | undefined;

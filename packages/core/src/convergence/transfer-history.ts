@@ -4,42 +4,7 @@
  * -> course`.
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { JobSample } from './sample.ts';
-
-/** One pass over the memory; `iteration` 0 is the copying of disks that comes before. */
-export interface Pass {
-  readonly iteration: number;
-  readonly startedAt: TimeMs;
-  /** Of the last sample in it; of a pass that is over, when the next was first seen. */
-  readonly lastAt: TimeMs;
-  /** What was to be sent when it began, as well as can be told. */
-  readonly restBytes: number;
-  /** Counters of what was sent, at its begin and at `lastAt`. */
-  readonly sentFrom: number;
-  readonly sentTo: number;
-  /** What libvirt gives for the rate; for passes too short to measure. */
-  readonly reportedBytesPerSecond: number;
-  /** Newly dirtied per second in the pass before this one. */
-  readonly dirtyBytesPerSecond: number;
-  readonly throttlePercent: number;
-}
-
-export type Part = 'disks' | 'memory';
-
-export interface Course {
-  readonly startedAt: TimeMs;
-  readonly part: Part;
-  readonly passes: readonly Pass[];
-  /** The last samples, in short, oldest first. */
-  readonly recent: readonly { readonly at: TimeMs; readonly sentBytes: number; readonly restBytes: number }[];
-  /** The smallest rest of this part, and when it was first seen. */
-  readonly best: { readonly bytes: number; readonly at: TimeMs };
-  /**
-   * The most that the link has given the memory, bytes per second over a second or more, and when it last gave about
-   * as much.
-   */
-  readonly fastest?: { readonly bytesPerSecond: number; readonly at: TimeMs };
-}
+import type { JobSample, Part, Course, Pass } from '../model/transfer.ts';
 
 const passesKept = 24;
 const samplesKept = 24;

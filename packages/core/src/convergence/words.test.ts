@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PolicyStep } from '../policy/policy.ts';
-import type { Action } from './decide.ts';
-import { decisionText, type Figures } from './words.ts';
+import type { Action, Figures } from '../model/decision.ts';
+import type { PolicyStep } from '../model/policy.ts';
+import { decisionText } from './words.ts';
 
 const mib = 1_048_576;
 const figures: Figures = {

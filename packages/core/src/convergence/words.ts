@@ -1,28 +1,7 @@
 /** Decisions in words, each with the figures that led to it. */
-import type { PolicyStep } from '../policy/policy.ts';
-import type { Part } from './transfer-history.ts';
-import type { Action, Note } from './decide.ts';
+import type { Action, Note, Figures } from '../model/decision.ts';
+import type { PolicyStep } from '../model/policy.ts';
 import { mib, pause, seconds } from './units.ts';
-
-/** Sizes in bytes, rates in bytes per second. */
-export interface Figures {
-  readonly part: Part;
-  readonly iteration: number;
-  readonly restBytes: number;
-  readonly dirtyBytesPerSecond: number;
-  /** What the link gives at its best of late, and at present. */
-  readonly linkBytesPerSecond: number;
-  readonly presentBytesPerSecond: number;
-  readonly downtimeMs: number;
-  readonly throttlePercent: number;
-  /** For so long the smallest rest has not become smaller. */
-  readonly unchangedMs: number;
-  readonly elapsedMs: number;
-  /** Pause that the smallest of the last rests would take. */
-  readonly neededPauseMs?: number;
-  /** By itself it would end then. */
-  readonly endsInMs?: number;
-}
 
 export function decisionText(action: Action, figures: Figures, step: PolicyStep | undefined): string {
   return `${situationText(figures)}: ${why(step, figures)}${actionText(action, figures)}`;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Host } from '../model/host.ts';
 import { hostId } from '../model/ids.ts';
-import type { Host } from '../model/model.ts';
 import { otherMachine } from './machine.ts';
 
 const host: Host = {

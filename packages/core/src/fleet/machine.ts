@@ -3,8 +3,8 @@
  * elsewhere (swapped, a proxy, a machine installed anew) never makes one machine look like two. A clone has its
  * original's UUID: it is told by another name together with other network cards. Pure.
  */
-import type { Reason } from '../errors.ts';
-import type { Host, HostFacts, HostView } from '../model/model.ts';
+import type { Reason } from '../model/errors.ts';
+import type { Host, HostFacts, HostView } from '../model/host.ts';
 
 type Identity = Pick<HostFacts, 'machineUuid' | 'hostname' | 'cards'>;
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FerryError } from '../errors.ts';
+import { FerryError } from '../model/errors.ts';
 import { hostId, migrationId, vmUuid } from '../model/ids.ts';
+import type { Migration } from '../model/migration.ts';
+import type { Instance } from '../model/vm.ts';
 import { parkedKey, resolve, vmsOf, type HostReport } from './vms.ts';
-import type { Instance, Migration } from '../model/model.ts';
 
 const instance = (
   state: Instance['state'],

@@ -2,9 +2,11 @@
  * Makes VMs out of what the hosts report: groups instances by UUID and tells which one is authoritative. Pure; the
  * engine keeps the reports, this says what they mean.
  */
+import { FerryError } from '../model/errors.ts';
+import type { Host, HostState } from '../model/host.ts';
 import type { HostId, VmUuid } from '../model/ids.ts';
-import type { DomainState, Host, HostState, Instance, InstanceRole, Migration, Vm } from '../model/model.ts';
-import { FerryError } from '../errors.ts';
+import type { Migration } from '../model/migration.ts';
+import type { DomainState, Instance, InstanceRole, Vm } from '../model/vm.ts';
 
 export interface HostReport {
   readonly host: Host;

@@ -4,7 +4,7 @@
  * on a host stays in the queue until that host has it.
  */
 import type { HostId, TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/model.ts';
+import type { Migration } from '../model/migration.ts';
 import type { Room } from '../planning/room.ts';
 
 export const outgoingPerHost = 8;

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { JobSample } from '../convergence/sample.ts';
-import type { Migration } from '../model/model.ts';
-import type { PolicyContent, PolicyStep } from '../policy/policy.ts';
+import type { Migration } from '../model/migration.ts';
+import type { PolicyContent, PolicyStep } from '../model/policy.ts';
+import type { JobSample } from '../model/transfer.ts';
 import { presets } from '../policy/presets.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
+import type { MigrationEvent } from './protocol.ts';
 import {
   absent,
   arrived,
@@ -21,7 +22,6 @@ import {
   toTransfer,
   type At,
 } from './step-fixture.ts';
-import type { MigrationEvent } from './step.ts';
 import { settleMs } from './verdicts.ts';
 
 const mib = 1_048_576;

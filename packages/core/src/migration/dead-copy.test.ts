@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { diskLook } from '../convergence/example-history.ts';
-import type { Migration } from '../model/model.ts';
-import { abortPatienceMs, silentCopyMs } from './dead-copy.ts';
-import type { InstanceView } from './judge.ts';
+import type { Migration } from '../model/migration.ts';
 import type { MigrationPlan } from '../model/plan.ts';
+import type { InstanceView } from '../model/vm.ts';
+import { abortPatienceMs, silentCopyMs } from './dead-copy.ts';
 import { absent, half, observed, plan, play, running, sending, silent, toTransfer, type At } from './step-fixture.ts';
 
 const copying: MigrationPlan = { ...plan, disks: [{ target: 'vda', how: 'copy' as const }] };

@@ -6,11 +6,11 @@
  */
 import { stoodStillMs } from '../convergence/transfer-history.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/model.ts';
-import type { InstanceView } from './judge.ts';
+import type { Migration } from '../model/migration.ts';
 import { hasCopies } from '../model/plan.ts';
-import type { MigrationEffect } from './step.ts';
+import type { InstanceView } from '../model/vm.ts';
 import { told } from './decision-log.ts';
+import type { MigrationEffect } from './protocol.ts';
 
 /**
  * A copy that stands still for so long, to a target that does not answer, is given up. Shorter cuts are outlasted;

@@ -1,8 +1,7 @@
 /** What is told of a migration's course: its decisions so far, and how one more is written down. */
-import type { Action, Decision } from '../convergence/decide.ts';
-import type { Figures } from '../convergence/words.ts';
+import type { Action, Decision, Figures } from '../model/decision.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/model.ts';
+import type { Migration } from '../model/migration.ts';
 
 const decisionsKept = 64;
 /** QEMU's own, where no policy says otherwise. */

@@ -2,15 +2,15 @@
  * How a migration ends: what was prepared is taken back or kept, the VM's place and the figures are written down, and
  * the sentence says why.
  */
-import { errorReport, type ErrorCode, type Reason } from '../errors.ts';
+import { errorReport, type ErrorCode, type Reason } from '../model/errors.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration, MigrationOutcome, MigrationPhase } from '../model/model.ts';
+import type { Migration, MigrationOutcome, MigrationPhase } from '../model/migration.ts';
+import type { InstanceView } from '../model/vm.ts';
+import { stateRemedy } from '../planning/state-versions.ts';
 import { nextAttempt } from './attempts.ts';
-import type { InstanceView } from './judge.ts';
 import { enterPhase } from './phase.ts';
 import { finalProgress } from './progress.ts';
-import { stateRemedy } from '../planning/state-versions.ts';
-import type { MigrationEvent, Step } from './step.ts';
+import type { MigrationEvent, Step } from './protocol.ts';
 
 export interface ErrorText {
   readonly code: ErrorCode;

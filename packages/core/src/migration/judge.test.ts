@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import type { DomainState, StateReason } from '../model/model.ts';
-import { handoverOf, judge, type InstanceView } from './judge.ts';
+import type { DomainState, StateReason, InstanceView } from '../model/vm.ts';
+import { handoverOf, judge } from './judge.ts';
 
 const at = (state: DomainState, reason: StateReason = 'other', migrating = false): InstanceView => ({
   kind: 'present',

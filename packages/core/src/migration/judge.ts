@@ -3,27 +3,7 @@
  * result of a call nor the text of an error. Pre-copy and post-copy follow different rules, since a source in post-copy
  * holds the only copy of pages. Pure; what to do about a verdict is decided in step.ts.
  */
-import type { DomainState, StateReason } from '../model/model.ts';
-
-/** Figures libvirt keeps of a completed job. */
-export interface CompletedJob {
-  readonly downtimeMs: number;
-  readonly transferredBytes: number;
-}
-
-/** What one host says of the VM. */
-export type InstanceView =
-  | { readonly kind: 'unreachable'; readonly message: string }
-  | { readonly kind: 'absent' }
-  | {
-      readonly kind: 'present';
-      readonly state: DomainState;
-      readonly reason: StateReason;
-      readonly persistent: boolean;
-      /** A migration job runs here, as far as the host tells. */
-      readonly migrating: boolean;
-      readonly completed?: CompletedJob;
-    };
+import type { InstanceView } from '../model/vm.ts';
 
 export type Verdict =
   /** One host does not answer: nothing can be told. */

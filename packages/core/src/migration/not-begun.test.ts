@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Migration } from '../model/model.ts';
+import type { Migration } from '../model/migration.ts';
 import { withNotBegun } from './not-begun.ts';
 import { fresh, to } from './step-fixture.ts';
 

@@ -4,7 +4,7 @@
  * it waits for, and who can end it, is said. Pure.
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/model.ts';
+import type { Migration } from '../model/migration.ts';
 
 /** libvirt begins within a second or two where both daemons answer. */
 const notBegunMs = 15_000;

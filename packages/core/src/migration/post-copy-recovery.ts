@@ -3,11 +3,11 @@
  * are needed, neither is ever ended here; QEMU's own recovery is tried for as long as both are there.
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { CallFailure, Migration } from '../model/model.ts';
-import type { InstanceView } from './judge.ts';
-import { enterPhase } from './phase.ts';
+import type { CallFailure, Migration } from '../model/migration.ts';
+import type { InstanceView } from '../model/vm.ts';
 import { told } from './decision-log.ts';
-import type { MigrationEffect, MigrationEvent, Step } from './step.ts';
+import { enterPhase } from './phase.ts';
+import type { MigrationEffect, MigrationEvent, Step } from './protocol.ts';
 
 const firstRetryMs = 1_000;
 const longestRetryMs = 30_000;

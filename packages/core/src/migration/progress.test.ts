@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import type { MigrationProgress } from '../model/model.ts';
 import { look, watched } from '../convergence/example-history.ts';
-import type { JobSample } from '../convergence/sample.ts';
+import type { MigrationProgress } from '../model/migration.ts';
+import type { JobSample } from '../model/transfer.ts';
 import { finalProgress, progressOf } from './progress.ts';
 
 const sample = (figures: Partial<JobSample> = {}): JobSample => ({

@@ -3,11 +3,11 @@
  * (zero pages make "processed" fall far short of "total") and never runs backwards, across restarts too, because
  * the last progress is an argument.
  */
-import { rateOf, secondsOf, type Course } from '../convergence/transfer-history.ts';
 import { forecast, linkRate } from '../convergence/forecast.ts';
-import type { JobSample } from '../convergence/sample.ts';
+import { rateOf, secondsOf } from '../convergence/transfer-history.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { MigrationProgress } from '../model/model.ts';
+import type { MigrationProgress } from '../model/migration.ts';
+import type { Course, JobSample } from '../model/transfer.ts';
 
 /** Percent shown while the job runs; 100 is kept for a verified success. */
 const highestRunningPercent = 99;

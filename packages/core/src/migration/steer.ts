@@ -2,17 +2,19 @@
  * What the policy makes of a running transfer: takes a sample in, asks the convergence engine, and turns its decision
  * into effects. What was decided is on the migration before it is carried out, so a restart does not decide it again.
  */
-import { follow, withNewRate, type Course } from '../convergence/transfer-history.ts';
-import { decide, type Action, type Decision, type Situation } from '../convergence/decide.ts';
-import type { Outlook } from '../prediction/prediction.ts';
-import type { JobSample } from '../convergence/sample.ts';
+import { decide, type Situation } from '../convergence/decide.ts';
+import { follow, withNewRate } from '../convergence/transfer-history.ts';
+import type { Action, Decision } from '../model/decision.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration, MigrationRequest } from '../model/model.ts';
+import type { Migration } from '../model/migration.ts';
+import type { Outlook } from '../model/prediction.ts';
+import type { MigrationRequest } from '../model/request.ts';
+import type { Course, JobSample } from '../model/transfer.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import { stopTransfer } from './dead-copy.ts';
-import { progressOf } from './progress.ts';
-import type { MigrationEffect, Step } from './step.ts';
 import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './decision-log.ts';
+import { progressOf } from './progress.ts';
+import type { MigrationEffect, Step } from './protocol.ts';
 
 export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step {
   const course = follow(before.course, sample, now);

@@ -1,9 +1,10 @@
 /** For tests of what a migration does: a migration, what hosts may say of it, and a player of events. */
 import { hostId, migrationId, vmUuid } from '../model/ids.ts';
-import type { Migration, StateReason } from '../model/model.ts';
-import type { InstanceView } from './judge.ts';
+import type { Migration } from '../model/migration.ts';
 import type { MigrationPlan } from '../model/plan.ts';
-import { step, type MigrationEffect, type MigrationEvent } from './step.ts';
+import type { StateReason, InstanceView } from '../model/vm.ts';
+import type { MigrationEffect, MigrationEvent } from './protocol.ts';
+import { step } from './step.ts';
 
 export const fresh: Migration = {
   id: migrationId('m1'),

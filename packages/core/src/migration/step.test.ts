@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { migrationPhases, type Migration } from '../model/model.ts';
-import { judge, type InstanceView } from './judge.ts';
+import { migrationPhases, type Migration } from '../model/migration.ts';
 import type { MigrationPlan } from '../model/plan.ts';
+import type { InstanceView } from '../model/vm.ts';
+import { judge } from './judge.ts';
+import type { MigrationEvent } from './protocol.ts';
 import {
   absent,
   arrived,
@@ -22,7 +24,7 @@ import {
   toTransfer as transferring,
   type At,
 } from './step-fixture.ts';
-import { step, type MigrationEvent } from './step.ts';
+import { step } from './step.ts';
 import { settleMs, staleSourceAfterMs } from './verdicts.ts';
 
 const toTransfer: readonly At[] = transferring();

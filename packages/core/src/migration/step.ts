@@ -4,118 +4,19 @@
  * both hosts; an action whose outcome is unknown is never repeated. What libvirt says of the instances decides
  * (judge.ts); the end of the performing call only prompts the look.
  */
-import type { Outlook } from '../prediction/prediction.ts';
-import type { JobSample } from '../convergence/sample.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { CallFailure, Migration, MigrationRequest } from '../model/model.ts';
+import type { Migration } from '../model/migration.ts';
+import type { CheckResult } from '../model/plan.ts';
 import { outOfHosts } from './attempts.ts';
-import { measureRefused, recoverEnded } from './post-copy-recovery.ts';
-import type { CheckResult } from '../planning/checks.ts';
 import { fellSilent, stopTransfer } from './dead-copy.ts';
+import { told } from './decision-log.ts';
 import { cleaned, end, underway } from './finish.ts';
-import type { InstanceView } from './judge.ts';
 import { enterPhase } from './phase.ts';
-import type { TransferPlan } from '../model/plan.ts';
+import { measureRefused, recoverEnded } from './post-copy-recovery.ts';
+import type { MigrationEffect, Step, MigrationEvent } from './protocol.ts';
 import { foretold, sampled, withLimits } from './steer.ts';
 import { withOtherPorts } from './taken-ports.ts';
-import { told } from './decision-log.ts';
 import { observed, observeEveryMs, observeTransferEveryMs } from './verdicts.ts';
-
-export type MigrationEvent =
-  | { readonly type: 'admitted' }
-  /** A restarted control plane found this migration unfinished. */
-  | { readonly type: 'recovered' }
-  /** `vmIsNow`: what the hosts show; undefined: nowhere. */
-  | { readonly type: 'checked'; readonly result: CheckResult; readonly vmIsNow?: Migration['vmIsNow'] | 'nowhere' }
-  /**
-   * Other ports of the target for a transfer that could not begin because somebody has those it was given; undefined:
-   * none is left.
-   */
-  | { readonly type: 'ports-chosen'; readonly transfer?: TransferPlan }
-  /** Told before the transfer begins, where its policy may not end it. */
-  | { readonly type: 'foretold'; readonly outlook: Outlook }
-  | { readonly type: 'prepared'; readonly failure?: CallFailure }
-  | { readonly type: 'sampled'; readonly sample: JobSample }
-  /** The source's domain was paused for the switchover, or the target resumed. */
-  | { readonly type: 'switching'; readonly what?: 'paused' | 'runs' }
-  /** Direct mode: the memory is over, and the target is told to run next. */
-  | { readonly type: 'handing-over' }
-  | {
-      readonly type: 'limits-changed';
-      readonly limits: Pick<
-        MigrationRequest,
-        'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'
-      >;
-    }
-  | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
-  | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
-  /** `vmIsNow`: what the hosts show, for one that has not begun. */
-  | { readonly type: 'abort-requested'; readonly vmIsNow?: Migration['vmIsNow'] }
-  /** The guest was told to run on the target while its pages follow. */
-  | { readonly type: 'post-copy-started' }
-  /** The operator has the guest paused until it has arrived. */
-  | { readonly type: 'pause-requested' }
-  /** A measure of the policy, or an operator's, was not taken: the host says why. */
-  | {
-      readonly type: 'measure-refused';
-      readonly measure: 'post-copy' | 'pause-guest' | 'tune' | 'release-throttle';
-      readonly message: string;
-    }
-  /** The attempt to resume a broken post-copy is over. */
-  | { readonly type: 'recover-ended'; readonly failure?: CallFailure }
-  /** What follows a move is tried again and again. */
-  | { readonly type: 'cleaning-fails'; readonly message: string }
-  /**
-   * What follows a move, or takes back a failed one, is done. `failure`: something in it did not work; `moved` tells
-   * where the VM is.
-   */
-  | {
-      readonly type: 'cleaned';
-      readonly failure?: { readonly message: string; readonly moved: boolean };
-      readonly vmIsNow?: Migration['vmIsNow'];
-      readonly copiedBytes?: number;
-    };
-
-export type MigrationEffect =
-  | { readonly type: 'check' }
-  | { readonly type: 'prepare' }
-  | { readonly type: 'perform' }
-  | { readonly type: 'abort-job' }
-  | {
-      readonly type: 'tune';
-      readonly limits: { readonly maxDowntimeMs: number } | { readonly memoryBandwidthMiBPerSecond: number };
-    }
-  | { readonly type: 'post-copy' }
-  | { readonly type: 'pause-guest' }
-  | { readonly type: 'release-throttle' }
-  /**
-   * The connections over which disks are copied are cut first, then libvirt is told to end the job: writes of the
-   * guest that wait for a dead copy go on.
-   */
-  | { readonly type: 'cut-copies' }
-  /** Resumes a broken post-copy. */
-  | { readonly type: 'recover' }
-  /** Handover: the target runs from now on. */
-  | { readonly type: 'release-target' }
-  | { readonly type: 'shut-down-source' }
-  /** Pauses both of two running copies. */
-  | { readonly type: 'suspend-both' }
-  | { readonly type: 'observe'; readonly afterMs: number }
-  /** The source's daemon does not reach the target's: remembered for later moves. */
-  | { readonly type: 'note-not-reached'; readonly message: string }
-  | { readonly type: 'resume-source' }
-  | { readonly type: 'remove-source-process' }
-  | { readonly type: 'remove-target-process' }
-  | { readonly type: 'clean' }
-  /** Chooses other ports of the target, none of which a migration has. */
-  | { readonly type: 'choose-ports' }
-  /** Takes back what was prepared: volumes, helper domain. */
-  | { readonly type: 'undo' };
-
-export interface Step {
-  readonly migration: Migration;
-  readonly effects: readonly MigrationEffect[];
-}
 
 const stay = (migration: Migration, ...effects: MigrationEffect[]): Step => ({ migration, effects });
 

@@ -4,13 +4,13 @@
  * (room.ts).
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/model.ts';
-import { noTransfer, performAgain, refusalOf } from './attempts.ts';
-import { end, stayedError } from './finish.ts';
+import type { Migration } from '../model/migration.ts';
 import type { TransferPlan } from '../model/plan.ts';
-import type { Step } from './step.ts';
-import { told } from './decision-log.ts';
 import { portsOf } from '../planning/transfer.ts';
+import { noTransfer, performAgain, refusalOf } from './attempts.ts';
+import { told } from './decision-log.ts';
+import { end, stayedError } from './finish.ts';
+import type { Step } from './protocol.ts';
 
 /**
  * A port of the cluster's range that no migration has is used by somebody else on the target. Which one: QEMU names

@@ -3,16 +3,17 @@
  * come of the call that moves the VM. Each case is one rule; the safety rules of the design outrank all of them.
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/model.ts';
+import type { Migration } from '../model/migration.ts';
+import type { MigrationPlan } from '../model/plan.ts';
+import type { CompletedJob, InstanceView } from '../model/vm.ts';
 import { directInstead, goDirect, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
-import { isGone, lostText, resumeBroken } from './post-copy-recovery.ts';
 import { stopTransfer, withDeadCopy } from './dead-copy.ts';
 import { end, failureText, finish, stayedError, withoutAttention, withPlace } from './finish.ts';
-import { handoverOf, judge, type CompletedJob, type InstanceView, type Verdict } from './judge.ts';
+import { handoverOf, judge, type Verdict } from './judge.ts';
 import { withNotBegun } from './not-begun.ts';
 import { enterPhase } from './phase.ts';
-import type { MigrationPlan } from '../model/plan.ts';
-import type { MigrationEffect, Step } from './step.ts';
+import { isGone, lostText, resumeBroken } from './post-copy-recovery.ts';
+import type { MigrationEffect, Step } from './protocol.ts';
 import { chooseOtherPorts, portTaken } from './taken-ports.ts';
 
 /** Between two looks at both hosts while something is still to happen. */

@@ -2,16 +2,12 @@
  * How a move is carried out: what travels and how, what changes in the definition, what happens to each disk. Decided
  * at the checks, stored before anything is done, shown to people.
  */
+import type { Reason } from './errors.ts';
+import type { HostRef } from './host.ts';
 import type { HostId, VmUuid } from './ids.ts';
-import type { StatePlace } from '../planning/ownership.ts';
-import type { BackingImage, DiskPlan } from '../planning/storage.ts';
-
-/**
- * `peer-to-peer`: the source's daemon drives. `direct`: Ferry does, and the hosts need not reach each other's
- * daemons.
- */
-export type TransferMode = 'peer-to-peer' | 'direct';
-export type Compression = 'xbzrle' | 'zlib' | 'zstd';
+import type { MigrationKind } from './request.ts';
+import type { StatePlace, BackingImage, SharingProof, ImageLayout, DiskFacts } from './storage.ts';
+import type { TransferMode, Compression } from './transfer.ts';
 
 /** How the bytes travel. */
 export interface TransferPlan {
@@ -138,3 +134,61 @@ export interface RoomNeeded {
 /** Disks go over to the target's own storage. */
 export const hasCopies = (plan: MigrationPlan | undefined): boolean =>
   plan?.disks.some(({ how }) => how === 'copy') === true;
+
+export interface DiskPlan {
+  readonly target: string;
+  /** Only one of the VM's two definitions has it: the running guest's, or that for the next start. */
+  readonly when?: 'now' | 'next-start';
+  readonly path?: string;
+  /** On the target, when it is another one there. */
+  readonly targetPath?: string;
+  readonly format?: string;
+  /**
+   * `none`: nothing travels (an empty drive). `shared`: both hosts have it. `copy`: it is copied into a volume of the
+   * target. `file`: an image that nobody writes goes over as a file. `eject`: the drive arrives empty.
+   */
+  readonly how: 'none' | 'shared' | 'copy' | 'file' | 'eject';
+  readonly proof?: SharingProof;
+  readonly capacityBytes?: number;
+  readonly allocationBytes?: number;
+  /** The most that it takes on the target. */
+  readonly neededBytes?: number;
+  /** The pool by which the definition on the target names it, when that is another one there. */
+  readonly namedPool?: string;
+  /** What the copy does not keep, for people. */
+  readonly losses?: readonly string[];
+  /** The file travels byte for byte, with all that is inside it, instead of the blocks that the guest sees. */
+  readonly asFile?: true;
+  /**
+   * The images below it that the definition on the target has to name, nearest first; none when the copy joins the
+   * chain into one image. Absent: what the definition says holds there too.
+   */
+  readonly chain?: readonly BackingImage[];
+  /** Of a `file`: a stale copy on the target goes first. */
+  readonly replaces?: true;
+  /** The volume on the target; `existing` was prepared by the operator, `replaces` is a stale copy that goes first. */
+  readonly volume?: {
+    readonly pool: string;
+    readonly name: string;
+    readonly existing: boolean;
+    readonly replaces: boolean;
+    readonly backing?: { readonly path: string; readonly format: string };
+    readonly layout?: ImageLayout;
+    readonly encryption?: DiskFacts['encryption'];
+  };
+}
+
+export interface Choice {
+  readonly to: HostRef;
+  readonly move: MigrationKind;
+  readonly plan: MigrationPlan;
+}
+
+export type CheckResult =
+  | ({ readonly kind: 'chosen' } & Choice)
+  /**
+   * Nothing speaks against a host but what other migrations have there now. The choice is what it would be without
+   * them.
+   */
+  | ({ readonly kind: 'waits'; readonly reasons: readonly Reason[]; readonly on: readonly RoomNeeded[] } & Choice)
+  | { readonly kind: 'refused'; readonly reasons: readonly Reason[] };

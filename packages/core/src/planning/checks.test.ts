@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { hostId, migrationId, vmUuid } from '../model/ids.ts';
-import type { HostView, Migration, Vm } from '../model/model.ts';
 import { admissible } from '../migration/admission.ts';
-import { noNeeds } from './definition.ts';
-import { checkMigration, type CheckInput } from './checks.ts';
-import { changedMeanwhile } from './meanwhile.ts';
-import type { SecretFacts } from './secrets.ts';
-import { loadOn, memoryPromisedOn, portsUsedOn, roomOn } from './room.ts';
 import { fresh, plan } from '../migration/step-fixture.ts';
+import type { HostView } from '../model/host.ts';
+import { hostId, migrationId, vmUuid } from '../model/ids.ts';
+import type { Migration } from '../model/migration.ts';
+import type { Vm } from '../model/vm.ts';
+import { checkMigration, type CheckInput } from './checks.ts';
+import { noNeeds } from './definition.ts';
+import { changedMeanwhile } from './meanwhile.ts';
+import { loadOn, memoryPromisedOn, portsUsedOn, roomOn } from './room.ts';
+import type { SecretFacts } from './secrets.ts';
 
 const gib = 1_073_741_824;
 const host = (name: string, more: Partial<HostView> = {}, uri = `qemu+tcp://${name}/system`): HostView => ({

@@ -2,25 +2,15 @@
  * The rules that may forbid a move, and the choice of a target among the hosts that pass them. Every host gets every
  * reason that speaks against it, not the first one. Pure; facts are arguments.
  */
-import type { Reason } from '../errors.ts';
 import { notConnectedReason } from '../fleet/machine.ts';
-import type { HostId, VmUuid } from '../model/ids.ts';
-import {
-  defaultCluster,
-  type Cluster,
-  type Host,
-  type HostRef,
-  type HostView,
-  type Instance,
-  type MigrationKind,
-  type MigrationRequest,
-  type Vm,
-} from '../model/model.ts';
-import { helperMachine, helperReasons } from './helper-machine.ts';
-import { emulatorPaths, machineReasons, machinesOf } from './machine-type.ts';
-import type { MigrationPlan, RoomNeeded, StateRisk } from '../model/plan.ts';
-import { chooseKind } from './kind.ts';
-import type { TimeMs } from '../model/ids.ts';
+import type { Reason } from '../model/errors.ts';
+import { defaultCluster, type Cluster, type Host, type HostView } from '../model/host.ts';
+import type { HostId, VmUuid, TimeMs } from '../model/ids.ts';
+import type { MigrationPlan, StateRisk, DiskPlan, CheckResult } from '../model/plan.ts';
+import type { PolicyContent } from '../model/policy.ts';
+import type { MigrationKind, MigrationRequest } from '../model/request.ts';
+import type { StatePlace, DiskFacts } from '../model/storage.ts';
+import type { Instance, Vm } from '../model/vm.ts';
 import { conflictReasons, definitionThereReasons } from './definition-there.ts';
 import {
   joinMaps,
@@ -35,14 +25,16 @@ import {
   type OwnDefinition,
   type Places,
 } from './definition.ts';
-import type { PolicyContent } from '../policy/policy.ts';
+import { helperMachine, helperReasons } from './helper-machine.ts';
 import { planPaths, tieReasons, type PathThere } from './host-ties.ts';
+import { chooseKind } from './kind.ts';
+import { emulatorPaths, machineReasons, machinesOf } from './machine-type.ts';
 import { disksToCopy, needsOfBoth, planNextStart, type NextStart } from './next-start.ts';
-import { diskOwnership, planState, type HostUses, type StatePlace, type TargetHoldings } from './ownership.ts';
+import { diskOwnership, planState, type HostUses, type TargetHoldings } from './ownership.ts';
 import type { Secrets } from './secrets.ts';
 import { stateFileReasons, stateRisks, uncheckedOf, type GuestState } from './state-versions.ts';
+import { cacheReasons, planDisks, type TargetStorage } from './storage.ts';
 import { planTransfer, versionOf } from './transfer.ts';
-import { cacheReasons, planDisks, type DiskFacts, type DiskPlan, type TargetStorage } from './storage.ts';
 
 /** What the source host says of the VM beyond its inventory. */
 export interface VmFacts extends GuestState {
@@ -118,21 +110,6 @@ export interface CheckInput {
   /** UUID for a helper domain, should one be needed. */
   readonly helperUuid?: VmUuid;
 }
-
-interface Choice {
-  readonly to: HostRef;
-  readonly move: MigrationKind;
-  readonly plan: MigrationPlan;
-}
-
-export type CheckResult =
-  | ({ readonly kind: 'chosen' } & Choice)
-  /**
-   * Nothing speaks against a host but what other migrations have there now. The choice is what it would be without
-   * them.
-   */
-  | ({ readonly kind: 'waits'; readonly reasons: readonly Reason[]; readonly on: readonly RoomNeeded[] } & Choice)
-  | { readonly kind: 'refused'; readonly reasons: readonly Reason[] };
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
 

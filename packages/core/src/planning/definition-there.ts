@@ -2,9 +2,11 @@
  * What a target has of the VM already: a definition that would be replaced. Only one that is known to be kept by Ferry
  * may be; any other could be the newer one. Pure.
  */
-import type { Reason } from '../errors.ts';
+import type { Reason } from '../model/errors.ts';
+import type { Host } from '../model/host.ts';
 import type { HostId } from '../model/ids.ts';
-import type { Host, MigrationRequest, Vm } from '../model/model.ts';
+import type { MigrationRequest } from '../model/request.ts';
+import type { Vm } from '../model/vm.ts';
 
 export interface DefinitionThere {
   readonly vm: Vm;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { HostView } from '../model/host.ts';
 import { hostId } from '../model/ids.ts';
-import type { HostView } from '../model/model.ts';
 import { helperMachine, helperReasons } from './helper-machine.ts';
 
 test('the newest machine type that both hosts know, in whichever direction', () => {

@@ -2,7 +2,7 @@
  * What ties a VM to its host beside disks, cards and secrets: files and folders of the host that its definition names,
  * and devices with which QEMU moves no running guest. Pure.
  */
-import type { Reason } from '../errors.ts';
+import type { Reason } from '../model/errors.ts';
 
 /** A path of the host. `device`: nobody can look at it without opening it. */
 export interface HostPath {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { layoutOf, lossesOf, spaceFor, type Qcow2Facts } from './images.ts';
+import type { Qcow2Facts } from '../model/storage.ts';
+import { layoutOf, lossesOf, spaceFor } from './images.ts';
 
 const mib = 1_048_576;
 const usual: Qcow2Facts = {

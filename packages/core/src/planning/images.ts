@@ -2,29 +2,13 @@
  * What an image file is like, and what becomes of that in a copy of its blocks: how the volume for it is made, what
  * room it takes, and what does not arrive. Pure.
  */
-
-/** The header of a qcow2 image. */
-export interface Qcow2Facts {
-  readonly clusterBytes: number;
-  readonly compat: '0.10' | '1.1';
-  readonly lazyRefcounts: boolean;
-  readonly extendedL2: boolean;
-  /** Its data is in another file. */
-  readonly dataFile: boolean;
-  readonly refcountBits: number;
-  readonly zstd: boolean;
-  /** Inside it, whoever made them. */
-  readonly snapshots: number;
-}
+import type { Qcow2Facts, ImageLayout } from '../model/storage.ts';
 
 /** An image file on its host. */
 export interface ImageFacts {
   readonly allocationBytes: number;
   readonly qcow2?: Qcow2Facts;
 }
-
-/** How a qcow2 volume is made; without one, as its host does by itself. */
-export type ImageLayout = Pick<Qcow2Facts, 'clusterBytes' | 'compat' | 'lazyRefcounts' | 'extendedL2'>;
 
 export const layoutOf = ({ clusterBytes, compat, lazyRefcounts, extendedL2 }: Qcow2Facts): ImageLayout => ({
   clusterBytes,

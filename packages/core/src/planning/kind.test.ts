@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DomainState, MigrationKind } from '../model/model.ts';
+import type { MigrationKind } from '../model/request.ts';
+import type { DomainState } from '../model/vm.ts';
 import { chooseKind } from './kind.ts';
 
 const states: readonly DomainState[] = [

@@ -1,8 +1,9 @@
 /**
  * How a VM moves: by the state it is in, unless the operator asks for another way that this state allows. Pure.
  */
-import type { Reason } from '../errors.ts';
-import type { DomainState, MigrationKind, MigrationRequest } from '../model/model.ts';
+import type { Reason } from '../model/errors.ts';
+import type { MigrationKind, MigrationRequest } from '../model/request.ts';
+import type { DomainState } from '../model/vm.ts';
 
 /**
  * Running VMs move live (or suspended: paused, moved, resumed), paused ones suspended, VMs that are shut off cold, or

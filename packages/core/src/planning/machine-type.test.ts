@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { GuestSupport, HostView } from '../model/host.ts';
 import { hostId } from '../model/ids.ts';
-import type { GuestSupport, HostView } from '../model/model.ts';
 import { emulatorPaths, machineReasons, type MachineNeed } from './machine-type.ts';
 
 const guest: GuestSupport = {

@@ -2,8 +2,8 @@
  * Whether a target has the machine that a definition asks for: the architecture, KVM, the program that emulates it, the
  * machine type. Newer QEMUs know the types of older ones, not the other way round. Pure.
  */
-import type { Reason } from '../errors.ts';
-import type { GuestSupport, HostFacts, HostView } from '../model/model.ts';
+import type { Reason } from '../model/errors.ts';
+import type { GuestSupport, HostFacts, HostView } from '../model/host.ts';
 import type { HostPath } from './host-ties.ts';
 
 export interface MachineNeed {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { vmUuid } from '../model/ids.ts';
+import type { DiskFacts, SharingProof } from '../model/storage.ts';
 import { noNeeds } from './definition.ts';
 import { arrivalProblems, disksOfBoth, disksToCopy, planNextStart } from './next-start.ts';
-import { planDisks, type DiskFacts, type SharingProof, type StorageWish, type TargetStorage } from './storage.ts';
+import { planDisks, type StorageWish, type TargetStorage } from './storage.ts';
 
 const vm = { name: 'web', uuid: vmUuid('a') };
 const names = { from: 'h1', to: 'h2' };

@@ -4,10 +4,12 @@
  * definition that libvirt put into the file. Both travel. What of the second one the target would lack is found here,
  * and whether both arrived. Pure.
  */
-import type { Reason } from '../errors.ts';
+import type { Reason } from '../model/errors.ts';
 import type { VmUuid } from '../model/ids.ts';
+import type { DiskPlan } from '../model/plan.ts';
+import type { DiskFacts } from '../model/storage.ts';
 import { joinNeeds, type DefinitionNeeds } from './definition.ts';
-import { planDisks, type DiskFacts, type DiskPlan, type StorageWish, type TargetStorage } from './storage.ts';
+import { planDisks, type StorageWish, type TargetStorage } from './storage.ts';
 
 /** What the definition for the next start names. */
 export interface NextStart {

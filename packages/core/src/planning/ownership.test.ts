@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { migrationId, vmUuid } from '../model/ids.ts';
+import type { DiskPlan } from '../model/plan.ts';
+import type { VolumeRecord } from '../model/storage.ts';
 import {
   diskOwnership,
   heldBy,
@@ -11,7 +13,6 @@ import {
   type HostUses,
   setAside,
 } from './ownership.ts';
-import type { DiskPlan, VolumeRecord } from './storage.ts';
 
 const web = { name: 'web', uuid: vmUuid('a') };
 const db = { name: 'db', uuid: vmUuid('b') };

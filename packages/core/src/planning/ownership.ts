@@ -3,10 +3,11 @@
  * definition and chain of its host, and what is not proved to be this VM's own is a reason, not a guess. Pure; what the
  * hosts say is gathered by the engine.
  */
-import type { Reason } from '../errors.ts';
+import type { Reason } from '../model/errors.ts';
 import type { VmUuid } from '../model/ids.ts';
 import { normalPath } from '../model/paths.ts';
-import type { DiskPlan, VolumeRecord } from './storage.ts';
+import type { DiskPlan } from '../model/plan.ts';
+import type { VolumeRecord, StatePlace } from '../model/storage.ts';
 
 /** `base`: an image below a disk. `state`: UEFI variables, TPM state, saved memory. */
 export type FileRole = 'disk' | 'base' | 'state' | 'other';
@@ -31,12 +32,6 @@ export interface HostUses {
   readonly files: readonly FileUse[];
   /** Images whose chain cannot be told. */
   readonly untold: readonly { readonly vm: Named; readonly path: string }[];
-}
-
-/** Where something of the VM beside its disks lies, whether it is there or not. */
-export interface StatePlace {
-  readonly path: string;
-  readonly what: 'memory' | 'nvram' | 'tpm';
 }
 
 /** What a look at one path found. */

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
+import type { HostView } from '../model/host.ts';
 import { hostId, vmUuid } from '../model/ids.ts';
-import type { HostView, Vm } from '../model/model.ts';
+import type { Vm } from '../model/vm.ts';
 import type { VmFacts } from './checks.ts';
 import { noNeeds } from './definition.ts';
 import { checkRescue, type RescueInput, type RescueStorage } from './rescue.ts';

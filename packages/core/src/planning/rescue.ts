@@ -2,11 +2,13 @@
  * Whether a VM whose host is down may be started elsewhere, and where. Only by the operator's explicit statement that
  * the host is dead, and only with disks that the target has: nothing of the dead host can be asked. Pure.
  */
-import type { Reason } from '../errors.ts';
 import { notConnectedReason } from '../fleet/machine.ts';
+import type { Reason } from '../model/errors.ts';
+import type { HostView } from '../model/host.ts';
 import type { HostId } from '../model/ids.ts';
-import type { HostView, MigrationRequest } from '../model/model.ts';
-import type { MigrationPlan } from '../model/plan.ts';
+import type { MigrationPlan, CheckResult, DiskPlan } from '../model/plan.ts';
+import type { MigrationRequest } from '../model/request.ts';
+import type { DiskFacts, SharingProof } from '../model/storage.ts';
 import {
   memoryWaits,
   nameTaken,
@@ -14,14 +16,12 @@ import {
   triedReason,
   wantedCluster,
   type CheckInput,
-  type CheckResult,
   type VmFacts,
 } from './checks.ts';
 import { definitionThereReasons } from './definition-there.ts';
 import { planPaths } from './host-ties.ts';
 import { emulatorPaths, machineReasons } from './machine-type.ts';
 import { planState, setAside } from './ownership.ts';
-import type { DiskFacts, DiskPlan, SharingProof } from './storage.ts';
 
 /**
  * What a candidate says about the disks and the images below them: proofs of earlier days by path, and the paths it

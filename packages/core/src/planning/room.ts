@@ -2,8 +2,9 @@
  * What hosts have left for migrations that come in: ports of the cluster's range and memory, once those that were
  * chosen for them have taken theirs. Counted from what is stored, so within one control plane. Pure.
  */
+import type { Cluster, HostView } from '../model/host.ts';
 import type { HostId } from '../model/ids.ts';
-import type { Cluster, HostView, Migration } from '../model/model.ts';
+import type { Migration } from '../model/migration.ts';
 import { freePorts, portsOf } from './transfer.ts';
 
 /** What a host has left; Infinity where nothing limits it, or nothing is known. */

@@ -2,7 +2,7 @@
  * The secrets that a definition names: whether the target has each with a value, and whether it can be made there as
  * on the source. Pure.
  */
-import type { Reason } from '../errors.ts';
+import type { Reason } from '../model/errors.ts';
 
 /** A secret of a host. */
 export interface SecretFacts {

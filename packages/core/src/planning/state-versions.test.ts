@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { HostView } from '../model/host.ts';
 import { hostId } from '../model/ids.ts';
-import type { HostView } from '../model/model.ts';
 import { stateRemedy, stateRisks, type GuestState } from './state-versions.ts';
 
 const view = (name: string, libvirtVersion: string, qemuVersion: string): HostView => ({

@@ -2,19 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { migrationId, vmUuid } from '../model/ids.ts';
-import type { Qcow2Facts } from './images.ts';
-import {
-  cacheReasons,
-  needsProof,
-  planDisks,
-  vouchesFor,
-  type DiskFacts,
-  type SharingProof,
-  type StorageWish,
-  type TargetStorage,
-  type VolumeFacts,
-  type VolumeRecord,
-} from './storage.ts';
+import type { Qcow2Facts, DiskFacts, SharingProof, VolumeFacts, VolumeRecord } from '../model/storage.ts';
+import { cacheReasons, needsProof, planDisks, vouchesFor, type StorageWish, type TargetStorage } from './storage.ts';
 
 const gib = 1_073_741_824;
 const vm = { name: 'web', uuid: vmUuid('a') };

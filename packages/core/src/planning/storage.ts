@@ -3,111 +3,14 @@
  * made for them, and whatever cannot be told is a reason, not a guess. Pure; what the hosts say is gathered by the
  * engine.
  */
-import type { Reason } from '../errors.ts';
-import type { MigrationId, TimeMs, VmUuid } from '../model/ids.ts';
-import { placeOf, type Places } from './definition.ts';
-import { layoutOf, lossesOf, spaceFor, type ImageFacts, type ImageLayout } from './images.ts';
-import type { Disk } from '../model/model.ts';
-import { isUntouched } from './ownership.ts';
+import type { Reason } from '../model/errors.ts';
+import type { VmUuid } from '../model/ids.ts';
 import { hasParent } from '../model/paths.ts';
-
-/** An image below another one. */
-export interface BackingImage {
-  readonly path: string;
-  readonly format?: string;
-}
-
-/** A disk as its source host describes it. */
-export interface DiskFacts extends Disk {
-  /** What the guest sees; absent for an empty drive or when the host cannot tell. */
-  readonly capacityBytes?: number;
-  /** What it takes on the source's storage. */
-  readonly allocationBytes?: number;
-  /** Images below this one, nearest first: what its definition names, and below that what the images say. */
-  readonly backing: readonly BackingImage[];
-  /** Whether there are such images cannot be told. */
-  readonly chainUnknown?: true;
-  /** Names the same storage wherever it is said, e.g. an NBD export or a WWN; absent when nothing does. */
-  readonly identity?: string;
-  /** As the definition says; absent: QEMU's own, which is writeback. */
-  readonly cache?: string;
-  /** Length of the file. */
-  readonly fileBytes?: number;
-  /**
-   * As its definition writes the path, where `source` is another way to write it that a link on another host would
-   * make another file.
-   */
-  readonly written?: string;
-  /** Named by its definition instead of a path. */
-  readonly pool?: string;
-  /** Of the image's content; a secret of the host holds the key. */
-  readonly encryption?: { readonly format: string; readonly secretUuid?: string; readonly secretUsage?: string };
-  /** Snapshots or bitmaps of checkpoints inside the image file, which a copy of its blocks would lose. */
-  readonly internal?: 'snapshots' | 'checkpoints';
-}
-
-/** A storage volume in a pool of a host. */
-export interface VolumeFacts {
-  readonly pool: string;
-  readonly name: string;
-  readonly path: string;
-  readonly format: string;
-  readonly capacityBytes: number;
-  readonly allocationBytes: number;
-  /** Time of the last change as the host tells it; two equal texts mean that nobody wrote in between. */
-  readonly modified?: string;
-  /** The image that it lies above. */
-  readonly backing?: BackingImage;
-}
-
-export interface PoolFacts {
-  readonly name: string;
-  /** Folder of a pool of files. */
-  readonly path?: string;
-  readonly active: boolean;
-  readonly availableBytes: number;
-}
-
-/** Whether two hosts see one storage, and how that is known. */
-export interface SharingProof {
-  /** `other-file`: both have the folder, or had it, and not the same file in it. */
-  readonly verdict: 'shared' | 'separate' | 'unknown' | 'other-file';
-  /**
-   * `marker`: a volume made through one host was looked for through the other, and both see one file. `identity`: its
-   * name is the same storage everywhere. `operator`: stated.
-   */
-  readonly method: 'marker' | 'identity' | 'operator' | 'none';
-  readonly at: TimeMs;
-  readonly detail?: string;
-  /** What would let it be told, or be one file again. */
-  readonly remedy?: string;
-}
-
-/** A file that Ferry made or left behind: a disk's volume, or what it copies as a file. */
-export interface VolumeRecord {
-  readonly host: string;
-  /**
-   * UUID of the machine, which it keeps when its host is removed and added again. Absent in records of earlier
-   * versions.
-   */
-  readonly machine?: string;
-  /** Absent: a disk. `media`: an image that nobody writes. `state`: UEFI variables, TPM state, saved memory. */
-  readonly what?: 'media' | 'state';
-  readonly hostName: string;
-  readonly path: string;
-  readonly pool: string;
-  readonly name: string;
-  readonly vm: { readonly uuid: VmUuid; readonly name: string };
-  readonly migration: MigrationId;
-  readonly at: TimeMs;
-  /** `target`: made for a copy that is not finished. `source`: what a finished copy left on its source. */
-  readonly role: 'target' | 'source';
-  /** Of a `target`: it was seen to be made. */
-  readonly made?: boolean;
-  readonly capacityBytes: number;
-  readonly allocationBytes?: number;
-  readonly modified?: string;
-}
+import type { DiskPlan } from '../model/plan.ts';
+import type { PoolFacts, SharingProof, VolumeFacts, VolumeRecord, DiskFacts } from '../model/storage.ts';
+import { placeOf, type Places } from './definition.ts';
+import { layoutOf, lossesOf, spaceFor, type ImageFacts } from './images.ts';
+import { isUntouched } from './ownership.ts';
 
 /** What one candidate says about the storage of this VM. Keyed by the disk's path on the source. */
 export interface TargetStorage {
@@ -125,49 +28,6 @@ export interface TargetStorage {
   readonly missing?: ReadonlyMap<string, string>;
   /** Of the source: what is to be copied, and what is below it. */
   readonly images?: ReadonlyMap<string, ImageFacts>;
-}
-
-export interface DiskPlan {
-  readonly target: string;
-  /** Only one of the VM's two definitions has it: the running guest's, or that for the next start. */
-  readonly when?: 'now' | 'next-start';
-  readonly path?: string;
-  /** On the target, when it is another one there. */
-  readonly targetPath?: string;
-  readonly format?: string;
-  /**
-   * `none`: nothing travels (an empty drive). `shared`: both hosts have it. `copy`: it is copied into a volume of the
-   * target. `file`: an image that nobody writes goes over as a file. `eject`: the drive arrives empty.
-   */
-  readonly how: 'none' | 'shared' | 'copy' | 'file' | 'eject';
-  readonly proof?: SharingProof;
-  readonly capacityBytes?: number;
-  readonly allocationBytes?: number;
-  /** The most that it takes on the target. */
-  readonly neededBytes?: number;
-  /** The pool by which the definition on the target names it, when that is another one there. */
-  readonly namedPool?: string;
-  /** What the copy does not keep, for people. */
-  readonly losses?: readonly string[];
-  /** The file travels byte for byte, with all that is inside it, instead of the blocks that the guest sees. */
-  readonly asFile?: true;
-  /**
-   * The images below it that the definition on the target has to name, nearest first; none when the copy joins the
-   * chain into one image. Absent: what the definition says holds there too.
-   */
-  readonly chain?: readonly BackingImage[];
-  /** Of a `file`: a stale copy on the target goes first. */
-  readonly replaces?: true;
-  /** The volume on the target; `existing` was prepared by the operator, `replaces` is a stale copy that goes first. */
-  readonly volume?: {
-    readonly pool: string;
-    readonly name: string;
-    readonly existing: boolean;
-    readonly replaces: boolean;
-    readonly backing?: { readonly path: string; readonly format: string };
-    readonly layout?: ImageLayout;
-    readonly encryption?: DiskFacts['encryption'];
-  };
 }
 
 export interface StorageWish {

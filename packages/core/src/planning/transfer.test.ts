@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Host, HostView } from '../model/host.ts';
 import { hostId } from '../model/ids.ts';
-import type { Host, HostView, MigrationRequest } from '../model/model.ts';
+import type { MigrationRequest } from '../model/request.ts';
 import { presets } from '../policy/presets.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import {

@@ -2,12 +2,13 @@
  * How the bytes of a move travel: who drives, by which address and ports, encrypted, compressed, over how many
  * connections. Pure; wishes that do not go together, or that a host does not know, are reasons.
  */
-import type { Reason } from '../errors.ts';
+import type { Reason } from '../model/errors.ts';
+import type { Cluster, HostView } from '../model/host.ts';
 import type { TimeMs } from '../model/ids.ts';
 import { isAddress, isInNetwork } from '../model/network.ts';
-import type { Cluster, HostView, MigrationRequest } from '../model/model.ts';
-import type { PolicyContent } from '../policy/policy.ts';
 import type { TransferPlan } from '../model/plan.ts';
+import type { PolicyContent } from '../model/policy.ts';
+import type { MigrationRequest } from '../model/request.ts';
 
 export interface TransferInput {
   readonly source: HostView;

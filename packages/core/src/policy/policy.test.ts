@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { allows, policyProblems, policyText, type PolicyContent, type PolicyStep } from './policy.ts';
+import type { PolicyContent, PolicyStep } from '../model/policy.ts';
+import { allows, policyProblems, policyText } from './policy.ts';
 import { defaultPolicyName, presets } from './presets.ts';
 
 const ferry = presets.get(defaultPolicyName) ?? assert.fail('no default');

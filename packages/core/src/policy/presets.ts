@@ -2,7 +2,7 @@
  * Policies that come with Ferry: its own, and those that reproduce what other systems do, so that an operator can go on
  * with what is known, and so that they can be compared. Figures are those of the named versions and documents.
  */
-import type { Policy, PolicyContent, PolicyStep } from './policy.ts';
+import type { Policy, PolicyContent, PolicyStep } from '../model/policy.ts';
 
 const gib = (seconds: number): number => seconds * 1_000;
 const rest = { singleCopy: 'guard', twoCopies: 'alarm', unknownSharing: 'refuse' } as const;

@@ -1,7 +1,7 @@
 /** Which policy a migration goes by, and what the operator's own words make of it. */
-import type { MigrationRequest } from '../model/model.ts';
+import type { Policy, PolicyStep, ResolvedPolicy } from '../model/policy.ts';
+import type { MigrationRequest } from '../model/request.ts';
 import { defaultPolicyName } from './presets.ts';
-import type { Policy, PolicyStep, ResolvedPolicy } from './policy.ts';
 
 /** The longest pause that "finish quickly" may take, unless the operator names one, ms. */
 export const quickPauseMs = 10_000;

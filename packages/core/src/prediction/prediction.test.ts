@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import type { Policy, PolicyStep } from '../policy/policy.ts';
+import type { Policy, PolicyStep } from '../model/policy.ts';
+import type { Outlook, OutlookKind } from '../model/prediction.ts';
 import { presets } from '../policy/presets.ts';
-import { outlook, type Outlook, type OutlookInput, type OutlookKind } from './prediction.ts';
+import { outlook, type OutlookInput } from './prediction.ts';
 import { endsAnyGuest } from './remedies.ts';
 
 const mib = 1_048_576;

@@ -5,9 +5,10 @@
  * pages are written again), hence pre-copy ends just when a pass as long as the pause budget leaves less than it sends.
  * It says nothing of the guest's future: the transfer itself is watched by decide.ts.
  */
-import type { Policy } from '../policy/policy.ts';
+import type { Policy } from '../model/policy.ts';
+import type { Remedy, Outlook } from '../model/prediction.ts';
+import { givenUpAfterMs, remediesOf } from './remedies.ts';
 import { outlookText } from './words.ts';
-import { givenUpAfterMs, remediesOf, type Remedy } from './remedies.ts';
 
 /** Unique pages that the guest wrote within so many seconds, per second. */
 export interface DirtyReading {
@@ -32,29 +33,6 @@ export interface OutlookInput {
   readonly policy: Policy;
   /** This transfer may be switched to post-copy. */
   readonly mayPostCopy: boolean;
-}
-
-/**
- * `at-risk`: by the figures it may go either way, or it would end too late. `unknown`: there are no figures.
- * Times in ms: the end of the transfer, and the pause that it would take.
- */
-export type OutlookKind = 'converges' | 'at-risk' | 'does-not-converge' | 'unknown';
-
-export interface Outlook {
-  readonly kind: OutlookKind;
-  /** All of it, in words. */
-  readonly text: string;
-  readonly budgetMs: number;
-  readonly dirtyBytesPerSecond?: number;
-  readonly bandwidthBytesPerSecond?: number;
-  /** If all of the guest's memory is in use; earliest: if nothing is but what it was seen to write. */
-  readonly inMs?: number;
-  readonly earliestMs?: number;
-  readonly latestMs?: number;
-  /** At least for one that does not converge, at most for one at risk. */
-  readonly pauseMs?: number;
-  /** What the policy does when it does not end by itself; empty: nothing that would help. */
-  readonly remedies: readonly Remedy[];
 }
 
 /** QEMU looks at 512 pages per GiB: each stands for so much. */

@@ -2,17 +2,11 @@
  * What a policy will do about a guest whose pre-copy does not end by itself, told beforehand from its steps alone. What
  * it really does is decided on the way (decide.ts), which knows more.
  */
-import { allows, type PolicyContent, type PolicyStep } from '../policy/policy.ts';
 import { budgetFor } from '../convergence/decide.ts';
 import { lasting } from '../convergence/units.ts';
-
-export interface Remedy {
-  readonly do: 'throttle' | 'set-downtime' | 'post-copy' | 'pause' | 'power-off';
-  /** The pause budget, ms. */
-  readonly toMs?: number;
-  /** When it would be due, in words. */
-  readonly when?: string;
-}
+import type { PolicyContent, PolicyStep } from '../model/policy.ts';
+import type { Remedy } from '../model/prediction.ts';
+import { allows } from '../policy/policy.ts';
 
 const gib = 1_073_741_824;
 

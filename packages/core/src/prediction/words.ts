@@ -1,8 +1,8 @@
 /** An outlook in words: what the guest does, what comes of it, what the policy makes of that. */
-import type { Policy } from '../policy/policy.ts';
-import type { Outlook } from './prediction.ts';
-import { abortsOf, type Remedy } from './remedies.ts';
 import { lasting, mib, pause } from '../convergence/units.ts';
+import type { Policy } from '../model/policy.ts';
+import type { Outlook, Remedy } from '../model/prediction.ts';
+import { abortsOf } from './remedies.ts';
 
 /** `why`: nothing can be told. */
 export function outlookText(outlook: Omit<Outlook, 'text'>, policy: Policy, sizeBytes: number, why?: string): string {
