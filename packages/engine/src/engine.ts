@@ -3,25 +3,25 @@
  * them. It owns no rule (core) and no driver (adapters).
  */
 import { FerryError, isFinished, type Cluster, type Migration } from '@ferry/core';
-import { openClusters } from './settings/clusters.ts';
-import { keepDefinitions } from './fleet/definition-archive.ts';
 import { createEventHub } from './events/event-hub.ts';
-import type { ClusterView, Engine } from './facade.ts';
-import { createFleet } from './fleet/vms.ts';
+import type { Engine } from './facade.ts';
+import { keepDefinitions } from './fleet/definition-archive.ts';
+import { outsideHosts } from './fleet/external-hosts.ts';
+import { createRoster } from './fleet/hosts.ts';
 import { openKeptInstances } from './fleet/kept-instances.ts';
+import { createPeers } from './fleet/peer-reachability.ts';
+import { createSettle } from './fleet/settle.ts';
+import { watchTwoCopies } from './fleet/split-brain.ts';
+import { createFleet } from './fleet/vms.ts';
 import { createCarriedFiles } from './migration/effects/carried-files.ts';
+import { createVolumes } from './migration/effects/volumes.ts';
+import { createMigrations } from './migration/migrations.ts';
+import { createSharing } from './planning/sharing.ts';
+import type { Clock, Hypervisor, Log, Stores } from './ports/ports.ts';
+import { openClusters, type ClusterView } from './settings/clusters.ts';
+import { openPolicies } from './settings/policies.ts';
 import { createLeftovers } from './state/leftovers.ts';
 import { createRecords } from './state/ownership.ts';
-import { createMigrations } from './migration/migrations.ts';
-import { outsideHosts } from './fleet/external-hosts.ts';
-import { createPeers } from './fleet/peer-reachability.ts';
-import { openPolicies } from './settings/policies.ts';
-import type { Clock, Hypervisor, Log, Stores } from './ports/ports.ts';
-import { createRoster } from './fleet/hosts.ts';
-import { createSettle } from './fleet/settle.ts';
-import { createSharing } from './planning/sharing.ts';
-import { watchTwoCopies } from './fleet/split-brain.ts';
-import { createVolumes } from './migration/effects/volumes.ts';
 
 const eventsKeptMs = 7 * 24 * 3_600_000;
 const pruneEveryMs = 3_600_000;

@@ -2,82 +2,20 @@
  * What the engine offers to the server: plain questions and commands over core's types. Failures are FerryErrors.
  * A `ref` is a name, an id or an unambiguous beginning of an id, as an operator would type it.
  */
-import type {
-  JobSample,
-  CopyTime,
-  Outlook,
-  ResolvedPolicy,
-  Cluster,
-  HostRef,
-  HostView,
-  Migration,
-  MigrationKind,
-  MigrationPlan,
-  MigrationRequest,
-  TimeMs,
-  Vm,
-  VolumeRecord,
-} from '@ferry/core';
-import type { Inspection } from './migration/effects/inspection.ts';
-import type { Policies } from './settings/policies.ts';
-import type { TransferLimits } from './ports/ports.ts';
+import type { JobSample, Cluster, HostView, Migration, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
+import type { NumberedEvent } from './events/events.ts';
+import type { HostSettings } from './fleet/hosts.ts';
 import type { Settle } from './fleet/settle.ts';
+import type { Inspection } from './migration/effects/inspection.ts';
+import type { MigrationQuery, PlannedMigration } from './migration/migrations.ts';
+import type { TransferLimits } from './ports/ports.ts';
+import type { ClusterView } from './settings/clusters.ts';
+import type { Policies } from './settings/policies.ts';
 
-export type EngineEvent =
-  | { readonly type: 'migration'; readonly migration: Migration }
-  | { readonly type: 'host'; readonly host: HostView; readonly vms: number }
-  | { readonly type: 'host-removed'; readonly host: string }
-  /** Events that an earlier version kept have no labels. */
-  | { readonly type: 'vm'; readonly vm: Vm; readonly labels?: readonly string[] }
-  | { readonly type: 'vm-removed'; readonly uuid: string; readonly name: string }
-  /** Something that a person has to put right now. */
-  | { readonly type: 'alarm'; readonly code: 'vm-two-copies'; readonly vm: string; readonly message: string }
-  | { readonly type: 'reset' };
-
-/** `seq` is absent for events that are not kept (progress between two phases, reset). */
-export interface NumberedEvent {
-  readonly seq?: number;
-  readonly at: TimeMs;
-  readonly event: EngineEvent;
-}
-
-export interface ClusterView {
-  readonly cluster: Cluster;
-  /** Names of its hosts. */
-  readonly hosts: readonly string[];
-}
-
-/** What would happen, computed and shown. */
-export interface PlannedMigration {
-  readonly vm: { readonly uuid: string; readonly name: string };
-  readonly from: HostRef;
-  readonly to: HostRef;
-  readonly kind: MigrationKind;
-  readonly plan: MigrationPlan;
-  /** What it would go by. */
-  readonly policy: ResolvedPolicy;
-  /** Of a guest that runs on: whether pre-copy will end. */
-  readonly outlook?: Outlook;
-  /** Of a move whose guest does not run. */
-  readonly copyTime?: CopyTime;
-  /** Lines of the definition that change on the way, with - and +. */
-  readonly diff: readonly string[];
-  /** What the target's cluster does otherwise. */
-  readonly differences: readonly string[];
-}
-
-export interface MigrationQuery {
-  readonly state?: 'active' | 'finished';
-  readonly vm?: string;
-  /** 100 unless given; newest first. */
-  readonly limit?: number;
-}
-
-export interface HostSettings {
-  readonly cluster?: string;
-  /** An IP address, or empty for none. */
-  readonly migrationAddress?: string;
-}
+export type { EngineEvent, NumberedEvent } from './events/events.ts';
+export type { HostSettings } from './fleet/hosts.ts';
+export type { MigrationQuery, PlannedMigration } from './migration/migrations.ts';
+export type { ClusterView } from './settings/clusters.ts';
 
 export interface Engine {
   clusters(): readonly ClusterView[];

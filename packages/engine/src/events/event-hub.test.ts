@@ -1,10 +1,10 @@
 /** Events of a large fleet: a reader that keeps up misses nothing, and one that does not goes on from the journal. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createEventHub } from './event-hub.ts';
-import type { EngineEvent, NumberedEvent } from '../facade.ts';
 import { countingClock, silentLog } from '../fake/fleet.ts';
 import { memoryStores } from '../fake/stores.ts';
+import { createEventHub } from './event-hub.ts';
+import type { EngineEvent, NumberedEvent } from './events.ts';
 
 const many = 16_384;
 const removed = (index: number): EngineEvent => ({ type: 'vm-removed', uuid: String(index), name: `vm${index}` });

@@ -2,9 +2,9 @@
  * Hands events to every reader and keeps the ones worth replaying in the journal. Kept events get their number when
  * the journal has them, in order; progress between two phases is passed on without a number.
  */
-import type { EngineEvent, NumberedEvent } from '../facade.ts';
 import type { Clock, Journal, Log } from '../ports/ports.ts';
 import { boundedQueue, type Queue } from './bounded-queue.ts';
+import type { EngineEvent, NumberedEvent } from './events.ts';
 
 /** What waits for a reader is shared by all of them. */
 const readerLimit = 4_096;

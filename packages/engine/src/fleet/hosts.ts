@@ -17,11 +17,16 @@ import {
   type Migration,
   type VmUuid,
 } from '@ferry/core';
-import { changeIntent } from '../state/change-intent.ts';
-import type { ClusterStore } from '../settings/clusters.ts';
-import type { HostSettings } from '../facade.ts';
-import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
 import type { Clock, HostLink, Hypervisor, Log, Stores } from '../ports/ports.ts';
+import type { ClusterStore } from '../settings/clusters.ts';
+import { changeIntent } from '../state/change-intent.ts';
+import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
+
+export interface HostSettings {
+  readonly cluster?: string;
+  /** An IP address, or empty for none. */
+  readonly migrationAddress?: string;
+}
 
 const hostPrefix = 'hosts/';
 const machinePrefix = 'machines/';

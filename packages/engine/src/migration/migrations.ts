@@ -16,29 +16,60 @@ import {
   resolve,
   roomOn,
   type CheckResult,
+  type CopyTime,
   type HostId,
+  type HostRef,
   type JobSample,
   type Migration,
+  type MigrationKind,
+  type MigrationPlan,
   type MigrationRequest,
+  type Outlook,
   type Reason,
+  type ResolvedPolicy,
   type Room,
   type TransferPlan,
   type Vm,
 } from '@ferry/core';
-import { createAdmission } from './admission.ts';
-import { copiesLive, foresee, foreseeCopy, isWorthForeseeing } from '../planning/prediction.ts';
-import { carriedSnapshots } from './effects/carried-snapshots.ts';
-import { createdResources } from './effects/created-resources.ts';
-import type { MigrationQuery, PlannedMigration } from '../facade.ts';
-import { createFactFinder, factsTimeoutMs, type FactFinderDeps, type Gathered } from '../planning/fact-finding.ts';
-import type { Inspection } from './effects/inspection.ts';
 import type { KeptInstances } from '../fleet/kept-instances.ts';
-import { migrationRecords } from '../state/migration-records.ts';
-import { runMigration, type MigrationRunner } from './runner.ts';
-import { rewritten, type RunnerDeps } from './effects/context.ts';
 import type { Peers } from '../fleet/peer-reachability.ts';
-import { openSteadyTime, type SteadyTime } from '../time/steady-time.ts';
+import { createFactFinder, factsTimeoutMs, type FactFinderDeps, type Gathered } from '../planning/fact-finding.ts';
+import { copiesLive, foresee, foreseeCopy, isWorthForeseeing } from '../planning/prediction.ts';
 import type { IntentStore, Journal, TransferLimits } from '../ports/ports.ts';
+import { migrationRecords } from '../state/migration-records.ts';
+import { openSteadyTime, type SteadyTime } from '../time/steady-time.ts';
+import { createAdmission } from './admission.ts';
+import { carriedSnapshots } from './effects/carried-snapshots.ts';
+import { rewritten, type RunnerDeps } from './effects/context.ts';
+import { createdResources } from './effects/created-resources.ts';
+import type { Inspection } from './effects/inspection.ts';
+import { runMigration, type MigrationRunner } from './runner.ts';
+
+/** What would happen, computed and shown. */
+export interface PlannedMigration {
+  readonly vm: { readonly uuid: string; readonly name: string };
+  readonly from: HostRef;
+  readonly to: HostRef;
+  readonly kind: MigrationKind;
+  readonly plan: MigrationPlan;
+  /** What it would go by. */
+  readonly policy: ResolvedPolicy;
+  /** Of a guest that runs on: whether pre-copy will end. */
+  readonly outlook?: Outlook;
+  /** Of a move whose guest does not run. */
+  readonly copyTime?: CopyTime;
+  /** Lines of the definition that change on the way, with - and +. */
+  readonly diff: readonly string[];
+  /** What the target's cluster does otherwise. */
+  readonly differences: readonly string[];
+}
+
+export interface MigrationQuery {
+  readonly state?: 'active' | 'finished';
+  readonly vm?: string;
+  /** 100 unless given; newest first. */
+  readonly limit?: number;
+}
 
 /** Finished migrations looked through when one is named. */
 const searchDepth = 10_000;

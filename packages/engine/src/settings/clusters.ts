@@ -3,9 +3,15 @@
  * needs no object: naming it on a host is enough.
  */
 import { defaultCluster, FerryError, isNetwork, type Cluster, type Host } from '@ferry/core';
+import type { IntentStore } from '../ports/ports.ts';
 import { changeIntent } from '../state/change-intent.ts';
 import type { Policies } from './policies.ts';
-import type { IntentStore } from '../ports/ports.ts';
+
+export interface ClusterView {
+  readonly cluster: Cluster;
+  /** Names of its hosts. */
+  readonly hosts: readonly string[];
+}
 
 const prefix = 'clusters/';
 
