@@ -8,6 +8,7 @@ export * from './model/paths.ts';
 export * from './model/plan.ts';
 export * from './model/policy.ts';
 export * from './model/prediction.ts';
+export * from './model/reasons.ts';
 export * from './model/request.ts';
 export * from './model/storage.ts';
 export * from './model/transfer.ts';

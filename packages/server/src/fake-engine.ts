@@ -122,7 +122,7 @@ export const finishedMigration: Migration = {
     code: 'migration-failed',
     message: 'It broke.',
     remedy: 'Mend it.',
-    reasons: [{ code: 'x', message: 'y', remedy: 'z' }],
+    reasons: [{ code: 'vm-gone', message: 'y', remedy: 'z' }],
   },
 };
 

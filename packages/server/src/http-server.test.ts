@@ -156,7 +156,7 @@ test('names with odd characters travel in the path', async () => {
 
 test('every code of the error table becomes its problem document', async () => {
   for (const code of Object.keys(errorTable) as ErrorCode[]) {
-    const reasons = [{ code: 'r', host: 'beta', message: 'm', remedy: 'w' }];
+    const reasons = [{ code: 'vm-gone' as const, host: 'beta', message: 'm', remedy: 'w' }];
     const problem = await askProblem(
       { url: '/api/v1/vms' },
       fakeEngine({

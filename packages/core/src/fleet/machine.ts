@@ -3,8 +3,8 @@
  * elsewhere (swapped, a proxy, a machine installed anew) never makes one machine look like two. A clone has its
  * original's UUID: it is told by another name together with other network cards. Pure.
  */
-import type { Reason } from '../model/errors.ts';
 import type { Host, HostFacts, HostView } from '../model/host.ts';
+import type { Reason, ReasonCode } from '../model/reasons.ts';
 
 type Identity = Pick<HostFacts, 'machineUuid' | 'hostname' | 'cards'>;
 
@@ -59,7 +59,7 @@ export const notConnected = ({ host, state, stateDetail }: Pick<HostView, 'host'
     : `${host.name} does not answer${stateDetail ? `: ${stateDetail}` : '.'}`;
 
 /** The same as a ground on which a move is refused; `remedy`: for a host that does not answer. */
-export const notConnectedReason = (view: HostView, code: string, remedy: string): Reason =>
+export const notConnectedReason = (view: HostView, code: ReasonCode, remedy: string): Reason =>
   view.state === 'other-machine'
     ? {
         code: 'host-other-machine',

@@ -608,7 +608,7 @@ test('a target that takes nothing is passed over for the next suited host, unles
     'bytes were sent: that is for a policy to decide',
   );
   const reason = {
-    code: 'target-tried',
+    code: 'target-tried' as const,
     host: 'host2',
     message: 'An attempt to move to host2 has failed already: no emulator',
     remedy: '',

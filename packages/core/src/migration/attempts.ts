@@ -2,10 +2,11 @@
  * Another try after one that left the VM where it was: another way to send the bytes, another host, or cold once the
  * policy had the guest shut down. Each only when it is known how the one before ended.
  */
-import { errorReport, type ErrorCode, type Reason } from '../model/errors.ts';
+import { errorReport, type ErrorCode } from '../model/errors.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import type { TransferPlan } from '../model/plan.ts';
+import type { Reason } from '../model/reasons.ts';
 import { told } from './decision-log.ts';
 import { enterPhase } from './phase.ts';
 import type { MigrationEffect, Step } from './protocol.ts';

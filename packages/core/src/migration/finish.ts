@@ -2,9 +2,10 @@
  * How a migration ends: what was prepared is taken back or kept, the VM's place and the figures are written down, and
  * the sentence says why.
  */
-import { errorReport, type ErrorCode, type Reason } from '../model/errors.ts';
+import { errorReport, type ErrorCode } from '../model/errors.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration, MigrationOutcome, MigrationPhase } from '../model/migration.ts';
+import type { Reason } from '../model/reasons.ts';
 import type { InstanceView } from '../model/vm.ts';
 import { stateRemedy } from '../planning/state-versions.ts';
 import { nextAttempt } from './attempts.ts';

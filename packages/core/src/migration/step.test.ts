@@ -446,7 +446,7 @@ test("the memory's share of the link is told once, when disks are on their way, 
 
 test('told to wait: back in the queue with the reason, judged again when admitted, and nothing of it stays', () => {
   const needs = [{ host: to.id, ports: 1, memoryBytes: 5 }];
-  const reasons = [{ code: 'migration-ports', host: 'host2', message: 'Others have the ports.', remedy: '' }];
+  const reasons = [{ code: 'migration-ports' as const, host: 'host2', message: 'Others have the ports.', remedy: '' }];
   const waiting = play([
     [1, { type: 'admitted' }],
     [2, { type: 'checked', result: { kind: 'waits', to, move: 'live', plan, reasons, on: needs } }],

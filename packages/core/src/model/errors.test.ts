@@ -17,7 +17,7 @@ test('every error has a status, an exit code of the list, and a way out in a sen
 });
 
 test('an error carries its reasons and its way out', () => {
-  const reasons = [{ code: 'x', message: 'y.', remedy: 'z.' }];
+  const reasons = [{ code: 'vm-gone' as const, message: 'y.', remedy: 'z.' }];
   const error = new FerryError('migration-refused', 'It cannot be moved.', { reasons });
   assert.deepEqual(reportOf(error), {
     code: 'migration-refused',

@@ -3,6 +3,7 @@
  * The sentence names the thing and is made where the error arises, by `ferryError`; the table holds the way out.
  * Nothing is retriable unless listed so: an operation with an unknown outcome must never be repeated blindly.
  */
+import type { Reason } from './reasons.ts';
 
 /** Exit codes of the CLI; the meaning is printed by `ferry --help`. */
 export const exitCodes = {
@@ -254,15 +255,6 @@ export const errorTable = {
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof errorTable;
-
-/** One ground on which a move is refused for one host, or as a whole. */
-export interface Reason {
-  readonly code: string;
-  /** Host the reason speaks of; absent when it holds for every host. */
-  readonly host?: string;
-  readonly message: string;
-  readonly remedy: string;
-}
 
 /** An error as stored and shown. */
 export interface ErrorReport {

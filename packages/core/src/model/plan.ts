@@ -2,9 +2,9 @@
  * How a move is carried out: what travels and how, what changes in the definition, what happens to each disk. Decided
  * at the checks, stored before anything is done, shown to people.
  */
-import type { Reason } from './errors.ts';
 import type { HostRef } from './host.ts';
 import type { HostId, VmUuid } from './ids.ts';
+import type { Reason } from './reasons.ts';
 import type { MigrationKind } from './request.ts';
 import type { StatePlace, BackingImage, SharingProof, ImageLayout, DiskFacts } from './storage.ts';
 import type { TransferMode, Compression } from './transfer.ts';

@@ -261,7 +261,10 @@ test('a host with room is chosen before one to wait for, also before the preferr
 
 test('a host that does not answer, one that is not there, one that was tried: each is named with its own reason', () => {
   const silent = new Map([
-    [hostId('h2'), { code: 'target-silent', host: 'h2', message: 'h2 did not answer within 5 s.', remedy: '' }],
+    [
+      hostId('h2'),
+      { code: 'target-silent' as const, host: 'h2', message: 'h2 did not answer within 5 s.', remedy: '' },
+    ],
   ]);
   assert.deepEqual(codes({ silent }), ['h2 target-silent']);
   assert.equal(chosen({ hosts: [host('h1'), host('h2'), host('h3', { freeMemoryBytes: gib })], silent }), 'h3');

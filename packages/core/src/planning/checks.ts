@@ -3,11 +3,11 @@
  * reason that speaks against it, not the first one. Pure; facts are arguments.
  */
 import { notConnectedReason } from '../fleet/machine.ts';
-import type { Reason } from '../model/errors.ts';
 import { defaultCluster, type Cluster, type Host, type HostView } from '../model/host.ts';
 import type { HostId, VmUuid, TimeMs } from '../model/ids.ts';
 import type { MigrationPlan, StateRisk, DiskPlan, CheckResult } from '../model/plan.ts';
 import type { PolicyContent } from '../model/policy.ts';
+import type { Reason, ReasonCode } from '../model/reasons.ts';
 import type { MigrationKind, MigrationRequest } from '../model/request.ts';
 import type { StatePlace, DiskFacts } from '../model/storage.ts';
 import type { Instance, Vm } from '../model/vm.ts';
@@ -226,7 +226,8 @@ function ownXmlReasons({ vm, ownXml, facts }: CheckInput): readonly Reason[] {
 function wishReasons(name: string, kind: MigrationKind, request: MigrationRequest, facts: VmFacts): readonly Reason[] {
   const carries = kind === 'live' || kind === 'suspended';
   const reasons: Reason[] = [];
-  const refuse = (code: string, message: string, remedy: string): void => void reasons.push({ code, message, remedy });
+  const refuse = (code: ReasonCode, message: string, remedy: string): void =>
+    void reasons.push({ code, message, remedy });
   if (request.temporary === true && (!carries || facts.saved))
     refuse(
       'temporary-unfit',

@@ -2,9 +2,9 @@
  * What a target has of the VM already: a definition that would be replaced. Only one that is known to be kept by Ferry
  * may be; any other could be the newer one. Pure.
  */
-import type { Reason } from '../model/errors.ts';
 import type { Host } from '../model/host.ts';
 import type { HostId } from '../model/ids.ts';
+import type { Reason, ReasonCode } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import type { Vm } from '../model/vm.ts';
 
@@ -22,7 +22,7 @@ export function definitionThereReasons(
   const there = vm.instances.find(({ hostId, role }) => hostId === host.id && role !== 'authoritative');
   if (there === undefined || !['shut-off', 'crashed'].includes(there.instance.state)) return [];
   const reasons: Reason[] = [];
-  const refuse = (code: string, message: string, remedy: string): void =>
+  const refuse = (code: ReasonCode, message: string, remedy: string): void =>
     void reasons.push({ code, host: host.name, message, remedy });
   const { name } = there.instance;
   if (request.temporary === true) {

@@ -2,10 +2,10 @@
  * What a definition needs of its host beside storage, and what has to be other on the target: names of networks,
  * bridges, pools and paths. Pure; the XML itself is changed by a driver, which is told here what to change.
  */
-import type { Reason } from '../model/errors.ts';
 import type { DefinitionMap } from '../model/host.ts';
 import { tidyPath } from '../model/paths.ts';
 import type { DefinitionPlan, ResourceRef } from '../model/plan.ts';
+import type { Reason } from '../model/reasons.ts';
 import type { BackingImage, PoolFacts } from '../model/storage.ts';
 import type { HostPath, Tie } from './host-ties.ts';
 import type { MachineNeed } from './machine-type.ts';

@@ -2,8 +2,8 @@
  * The machine type of the helper domain that carries the disks of a VM that is shut off. `pc` means another type on
  * each QEMU, and the source's newest is not known to an older target: it has to be one that both hosts name. Pure.
  */
-import type { Reason } from '../model/errors.ts';
 import type { HostView } from '../model/host.ts';
+import type { Reason } from '../model/reasons.ts';
 import { machinesOf, newerFirst } from './machine-type.ts';
 
 /** i440fx is what the helper has always been; hosts that have only q35 take that. */

@@ -2,7 +2,7 @@
  * What ties a VM to its host beside disks, cards and secrets: files and folders of the host that its definition names,
  * and devices with which QEMU moves no running guest. Pure.
  */
-import type { Reason } from '../model/errors.ts';
+import type { Reason, ReasonCode } from '../model/reasons.ts';
 
 /** A path of the host. `device`: nobody can look at it without opening it. */
 export interface HostPath {
@@ -23,7 +23,7 @@ export type PathThere = 'there' | 'missing' | 'unknown';
 /** What QEMU or libvirt refuses of a running guest. */
 export function tieReasons(vm: string, ties: readonly Tie[]): readonly Reason[] {
   return ties.flatMap((tie): readonly Reason[] => {
-    const refuse = (code: string, what: string): readonly Reason[] => [
+    const refuse = (code: ReasonCode, what: string): readonly Reason[] => [
       {
         code,
         message: `${vm} has ${what}, with which QEMU moves no running guest.`,

@@ -1,7 +1,7 @@
 /**
  * How a VM moves: by the state it is in, unless the operator asks for another way that this state allows. Pure.
  */
-import type { Reason } from '../model/errors.ts';
+import type { Reason } from '../model/reasons.ts';
 import type { MigrationKind, MigrationRequest } from '../model/request.ts';
 import type { DomainState } from '../model/vm.ts';
 

@@ -2,7 +2,7 @@
  * Whether a target has the machine that a definition asks for: the architecture, KVM, the program that emulates it, the
  * machine type. Newer QEMUs know the types of older ones, not the other way round. Pure.
  */
-import type { Reason } from '../model/errors.ts';
+import type { Reason, ReasonCode } from '../model/reasons.ts';
 import type { GuestSupport, HostFacts, HostView } from '../model/host.ts';
 import type { HostPath } from './host-ties.ts';
 
@@ -52,7 +52,7 @@ export function machineReasons(
   const { facts, host } = target;
   const guests = facts?.guests ?? [];
   if (facts === undefined || guests.length === 0) return [];
-  const refuse = (code: string, message: string, remedy: string): readonly Reason[] => [
+  const refuse = (code: ReasonCode, message: string, remedy: string): readonly Reason[] => [
     { code, host: host.name, message, remedy },
   ];
   const reasons = needs.flatMap(({ type, arch, machine, emulator }): readonly Reason[] => {

@@ -2,9 +2,9 @@
  * What happened to a VM, or to the host that was asked for, while its migration waited. Whoever asked for the move did
  * so for the VM as it was then: what somebody else did since is named, and undoes nothing of it. Pure.
  */
-import type { Reason } from '../model/errors.ts';
 import type { HostView } from '../model/host.ts';
 import type { Migration } from '../model/migration.ts';
+import type { Reason } from '../model/reasons.ts';
 import type { Vm } from '../model/vm.ts';
 
 /** `vm`: as the hosts show it now; undefined: no host has it. Empty: nothing that matters. */

@@ -4,9 +4,9 @@
  * definition that libvirt put into the file. Both travel. What of the second one the target would lack is found here,
  * and whether both arrived. Pure.
  */
-import type { Reason } from '../model/errors.ts';
 import type { VmUuid } from '../model/ids.ts';
 import type { DiskPlan } from '../model/plan.ts';
+import type { Reason } from '../model/reasons.ts';
 import type { DiskFacts } from '../model/storage.ts';
 import { joinNeeds, type DefinitionNeeds } from './definition.ts';
 import { planDisks, type StorageWish, type TargetStorage } from './storage.ts';

@@ -3,10 +3,10 @@
  * definition and chain of its host, and what is not proved to be this VM's own is a reason, not a guess. Pure; what the
  * hosts say is gathered by the engine.
  */
-import type { Reason } from '../model/errors.ts';
 import type { VmUuid } from '../model/ids.ts';
 import { normalPath } from '../model/paths.ts';
 import type { DiskPlan } from '../model/plan.ts';
+import type { Reason } from '../model/reasons.ts';
 import type { VolumeRecord, StatePlace } from '../model/storage.ts';
 
 /** `base`: an image below a disk. `state`: UEFI variables, TPM state, saved memory. */

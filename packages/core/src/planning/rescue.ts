@@ -3,10 +3,10 @@
  * the host is dead, and only with disks that the target has: nothing of the dead host can be asked. Pure.
  */
 import { notConnectedReason } from '../fleet/machine.ts';
-import type { Reason } from '../model/errors.ts';
 import type { HostView } from '../model/host.ts';
 import type { HostId } from '../model/ids.ts';
 import type { MigrationPlan, CheckResult, DiskPlan } from '../model/plan.ts';
+import type { Reason } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import type { DiskFacts, SharingProof } from '../model/storage.ts';
 import {

@@ -2,7 +2,7 @@
  * The secrets that a definition names: whether the target has each with a value, and whether it can be made there as
  * on the source. Pure.
  */
-import type { Reason } from '../model/errors.ts';
+import type { Reason, ReasonCode } from '../model/reasons.ts';
 
 /** A secret of a host. */
 export interface SecretFacts {
@@ -38,7 +38,7 @@ export function planSecrets({ vm, needed, source, target, here, there, createMis
   const reasons: Reason[] = [];
   const creates: string[] = [];
   const unchecked: string[] = [];
-  const refuse = (code: string, message: string, remedy: string): void =>
+  const refuse = (code: ReasonCode, message: string, remedy: string): void =>
     void reasons.push({ code, host: target, message, remedy });
   for (const name of needed) {
     const present = there.get(name);

@@ -3,7 +3,7 @@
  * TPM's state needs to be read. Whether it applies to this guest, no host tells; a move of a guest that runs shows it
  * without harm, and what travels as a file would show it at the next start only. Pure.
  */
-import type { Reason } from '../model/errors.ts';
+import type { Reason } from '../model/reasons.ts';
 import type { HostView } from '../model/host.ts';
 import type { StateRisk } from '../model/plan.ts';
 import { versionOf } from './transfer.ts';

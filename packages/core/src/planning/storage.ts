@@ -3,10 +3,10 @@
  * made for them, and whatever cannot be told is a reason, not a guess. Pure; what the hosts say is gathered by the
  * engine.
  */
-import type { Reason } from '../model/errors.ts';
 import type { VmUuid } from '../model/ids.ts';
 import { hasParent } from '../model/paths.ts';
 import type { DiskPlan } from '../model/plan.ts';
+import type { Reason, ReasonCode } from '../model/reasons.ts';
 import type { PoolFacts, SharingProof, VolumeFacts, VolumeRecord, DiskFacts } from '../model/storage.ts';
 import { placeOf, type Places } from './definition.ts';
 import { layoutOf, lossesOf, spaceFor, type ImageFacts } from './images.ts';
@@ -136,7 +136,7 @@ function planDisk(
   { from, to }: { readonly from: string; readonly to: string },
 ): DiskPlan | readonly Reason[] {
   const { target, source: path, format } = disk;
-  const refuse = (code: string, message: string, remedy: string): readonly Reason[] => [
+  const refuse = (code: ReasonCode, message: string, remedy: string): readonly Reason[] => [
     { code, host: to, message, remedy },
   ];
   const what = `${vm.name}'s disk ${target} (${path ?? 'empty'})`;

@@ -2,12 +2,12 @@
  * How the bytes of a move travel: who drives, by which address and ports, encrypted, compressed, over how many
  * connections. Pure; wishes that do not go together, or that a host does not know, are reasons.
  */
-import type { Reason } from '../model/errors.ts';
 import type { Cluster, HostView } from '../model/host.ts';
 import type { TimeMs } from '../model/ids.ts';
 import { isAddress, isInNetwork } from '../model/network.ts';
 import type { TransferPlan } from '../model/plan.ts';
 import type { PolicyContent } from '../model/policy.ts';
+import type { Reason, ReasonCode } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
 
 export interface TransferInput {
@@ -56,7 +56,7 @@ export function planTransfer(input: TransferInput): {
   const { source, target, cluster, sourceCluster, request, copies, live, peerRefusal } = input;
   const host = target.host.name;
   const reasons: Reason[] = [];
-  const refuse = (code: string, message: string, remedy: string): void =>
+  const refuse = (code: ReasonCode, message: string, remedy: string): void =>
     void reasons.push({ code, host, message, remedy });
 
   const chosen = chooseMode(input);

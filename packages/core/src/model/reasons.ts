@@ -1,0 +1,149 @@
+/**
+ * The one table of reasons: every code by which a move is refused, what it is about, and what it means. The sentence
+ * and the remedy name the thing and are made where the reason arises. docs/reasons.md shows the table.
+ */
+
+/** What has to change, or to be asked for otherwise. */
+export type ReasonSubject = 'vm' | 'request' | 'target' | 'storage' | 'definition' | 'transfer';
+
+interface ReasonRow {
+  readonly about: ReasonSubject;
+  readonly meaning: string;
+}
+
+const row = (about: ReasonSubject, meaning: string): ReasonRow => ({ about, meaning });
+
+export const reasonTable = {
+  'source-unreachable': row('vm', "The VM's host does not answer."),
+  'host-other-machine': row('vm', 'Another machine answers at the address of the host.'),
+  'facts-missing': row('vm', 'The hosts did not say what the plan needs to know.'),
+  'vm-gone': row('vm', 'No host has the VM any more.'),
+  'vm-moved': row('vm', 'The VM is on another host than when the move was requested.'),
+  'vm-state': row('vm', 'The VM is in a state in which it cannot be moved.'),
+  'kind-unfit': row('vm', 'The kind of move does not fit the state of the VM.'),
+  'vm-arrived-paused': row('vm', 'The VM arrived paused and was not resumed since.'),
+  'vm-two-copies': row('vm', 'More than one copy of the VM is active.'),
+  'vm-two-definitions': row('vm', 'Two hosts have a definition of the VM, and neither is known to be parked.'),
+  'vm-host-devices': row('vm', 'A running guest uses devices of its host.'),
+  'vm-shared-folder': row('vm', 'A running guest shares a folder with its host.'),
+  'vm-shared-memory': row('vm', 'A running guest shares memory with other guests of its host.'),
+  'saved-memory-unread': row('vm', 'The definition in the saved memory of the VM cannot be read.'),
+  'auto-start-unfit': row('request', 'The VM runs, so that it cannot be started after the move.'),
+  'keep-source-transient': row('request', 'A transient VM has no definition to keep on the source.'),
+  'temporary-unfit': row('request', 'Only a VM that runs can be on another host temporarily.'),
+  'temporary-transient': row('request', 'A transient VM has no definition to come back to.'),
+  'temporary-needs-shared': row('request', 'A temporary move cannot copy disks.'),
+  'xml-malformed': row('request', 'The given definition cannot be read.'),
+  'xml-identity': row('request', 'The given definition is of another VM.'),
+  'xml-disks': row('request', 'The given definition lacks disks that the VM has.'),
+  'saved-memory-xml': row(
+    'request',
+    'The VM is saved, and its memory has a definition that the given one cannot replace.',
+  ),
+  'rescue-unfit': row('request', 'The request does not fit the rescue of a VM whose host is down.'),
+  'rescue-source-answers': row('request', 'The host that is said to be down answers.'),
+  'rescue-source-unclear': row('request', 'Whether the host that is said to be down answers is not known yet.'),
+  'no-other-host': row('target', 'No other host is in question.'),
+  'target-unknown': row('target', 'There is no host of that name.'),
+  'target-removed': row('target', 'The host was removed since the move was requested.'),
+  'target-unreachable': row('target', 'The host does not answer.'),
+  'target-silent': row('target', 'The host did not answer a question in time.'),
+  'target-full': row('target', 'The host takes no further connection.'),
+  'target-is-source': row('target', 'The VM is on that host already.'),
+  'target-tried': row('target', 'An earlier attempt to move to that host failed.'),
+  'target-other-cluster': row('target', 'The host belongs to another cluster.'),
+  'target-arch': row('target', 'The host has another processor architecture.'),
+  'target-no-kvm': row('target', 'The host has no KVM for guests like the VM.'),
+  'target-machine-unknown': row('target', "The host's QEMU does not know the machine type of the VM."),
+  'target-memory': row('target', 'The host has too little free memory.'),
+  'target-memory-promised': row('target', 'Other migrations will take the memory that is free on the host.'),
+  'target-name-taken': row('target', 'The host has another VM of that name.'),
+  'target-name-differs': row('target', 'The host has a definition of the VM under another name.'),
+  'target-has-definition': row(
+    'target',
+    'The host keeps a definition of the VM, so that a guest there is not temporary.',
+  ),
+  'target-definition-unknown': row('target', 'The host has a definition of the VM that Ferry did not leave there.'),
+  'target-not-addressable': row('target', 'No address leads to the host for migration data.'),
+  'helper-machine': row('target', 'The hosts have no machine type in common to copy disks with.'),
+  'target-pool-missing': row('storage', 'The host has no storage pool for a disk.'),
+  'target-pool-inactive': row('storage', 'The storage pool for a disk is not active.'),
+  'target-space': row('storage', 'The storage pool has too little free space.'),
+  'target-unseen': row('storage', 'What is at the place of a disk on the target cannot be seen.'),
+  'target-path-used': row('storage', 'Another VM uses the path on the target.'),
+  'disk-base-not-shared': row('storage', 'A disk is shared, and the image below it is not.'),
+  'disk-cache': row('storage', 'A cached disk could show the target old content.'),
+  'disk-chain-unknown': row('storage', 'The images below a disk cannot be told.'),
+  'disk-chains-mixed': row('storage', 'Some disks have their base images on the target and others do not.'),
+  'disk-encryption': row('storage', 'The encryption of a disk cannot be copied.'),
+  'disk-external-snapshots': row('storage', 'A copy would join the images of snapshots into one.'),
+  'disk-format': row('storage', 'Disks of this format are not copied.'),
+  'disk-internal-checkpoints': row('storage', 'A copy would lose the checkpoints inside a disk.'),
+  'disk-internal-snapshots': row('storage', 'A copy would lose the snapshots inside a disk.'),
+  'disk-needed': row('storage', 'The source disk that is to be deleted is needed by others.'),
+  'disk-next-start': row('storage', 'A disk in the definition for the next start cannot go along.'),
+  'disk-not-copyable': row('storage', 'A disk that is no file is missing on the target.'),
+  'disk-not-there': row('storage', 'A disk is said to be shared, and the target does not have it.'),
+  'disk-of-others': row('storage', 'Another VM uses a disk that would be copied.'),
+  'disk-other-file': row('storage', 'Source and target have different files at the path of a disk.'),
+  'disk-path-parent': row('storage', 'The path of a disk contains "..".'),
+  'disk-read-only-local': row('storage', 'A read-only image is only on the source.'),
+  'disk-shareable': row('storage', 'A disk that several VMs may write cannot be copied.'),
+  'disk-sharing-unknown': row('storage', 'Whether both hosts have the same storage cannot be told.'),
+  'disk-size-unknown': row('storage', 'The size of a disk cannot be read.'),
+  'disk-twice': row('storage', 'The VM has one image as two disks.'),
+  'disk-unseen': row('storage', 'A disk cannot be looked at.'),
+  'volume-backing': row('storage', 'The prepared volume has a backing file.'),
+  'volume-chain': row('storage', 'Whether the prepared volume above a base image is empty cannot be told.'),
+  'volume-encryption': row('storage', 'Whether the prepared volume has the key of the disk cannot be told.'),
+  'volume-exists': row('storage', 'Something is at the place of the copy already.'),
+  'volume-format': row('storage', 'The prepared volume has another format.'),
+  'volume-missing': row('storage', 'No volume was prepared for a disk.'),
+  'volume-size': row('storage', 'The prepared volume has another size.'),
+  'state-exists': row('storage', 'UEFI variables, TPM state or saved memory are on the target already.'),
+  'state-of-others': row('storage', "Another VM uses the place of the VM's state on the target."),
+  'state-shared-memory': row('storage', 'The saved memory is on storage that both hosts share.'),
+  'saved-memory-unsure': row('storage', 'Whether the target reads the saved memory of the VM cannot be told.'),
+  'state-unseen': row('storage', "Whether files of the VM's state are on the target cannot be seen."),
+  'tpm-state-unsure': row('storage', 'Whether the target reads the TPM state of the VM cannot be told.'),
+  'definition-missing': row('definition', 'No definition of the VM is stored.'),
+  'bridge-missing': row('definition', 'The target has no bridge of that name.'),
+  'network-missing': row('definition', 'The target has no network of that name.'),
+  'network-inactive': row('definition', 'The network is not active on the target.'),
+  'filter-missing': row('definition', 'The target has no network filter of that name.'),
+  'secret-missing': row('definition', 'The target lacks a secret that the VM needs.'),
+  'secret-no-value': row('definition', 'The secret has no value.'),
+  'secret-private': row('definition', 'The secret is private, so that its value cannot be read.'),
+  'secret-usage-taken': row('definition', 'Another secret on the target has the same usage.'),
+  'file-missing': row('definition', 'The target lacks a file that the definition names.'),
+  'folder-missing': row('definition', 'The target lacks a folder that the definition names.'),
+  'map-network-unknown': row('definition', 'A network is mapped that the VM does not use.'),
+  'map-pool-missing': row('definition', 'A storage pool is mapped to one that the target lacks.'),
+  'compression-parallel': row('transfer', 'xbzrle needs a single connection.'),
+  'compression-single': row('transfer', 'This compression needs several connections.'),
+  'compression-unsupported': row('transfer', 'A host does not know this compression.'),
+  'migration-network': row('transfer', 'The target has no address in the migration network.'),
+  'migration-ports': row('transfer', "No port of the cluster's range is free on the target."),
+  'post-copy-direct': row('transfer', 'Post-copy needs the hosts to reach each other.'),
+  'post-copy-parallel': row('transfer', 'Post-copy needs a single connection.'),
+  'post-copy-tunnelled': row('transfer', 'Post-copy does not go through a tunnelled migration.'),
+  'post-copy-unfit': row('transfer', 'Only a guest that runs while it moves can be switched to post-copy.'),
+  'tunnelled-copies': row('transfer', 'A tunnelled migration copies no disks.'),
+  'tunnelled-direct': row('transfer', 'A tunnelled migration needs a source that reaches the target.'),
+  'tunnelled-parallel': row('transfer', 'A tunnelled migration has one connection.'),
+  'tunnelled-tls': row('transfer', "A tunnelled migration has the encryption of the daemons' connection."),
+  'zero-copy-changed': row('transfer', 'Zero-copy does not go with encryption or compression.'),
+  'zero-copy-single': row('transfer', 'Zero-copy needs several connections.'),
+  'zero-copy-unsupported': row('transfer', 'A host does not know zero-copy.'),
+} as const satisfies Record<string, ReasonRow>;
+
+export type ReasonCode = keyof typeof reasonTable;
+
+/** One ground on which a move is refused for one host, or as a whole. */
+export interface Reason {
+  readonly code: ReasonCode;
+  /** Host the reason speaks of; absent when it holds for every host. */
+  readonly host?: string;
+  readonly message: string;
+  readonly remedy: string;
+}
