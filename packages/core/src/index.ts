@@ -23,6 +23,8 @@ export * from './convergence/words.ts';
 export * from './fleet/vms.ts';
 export * from './fleet/machine.ts';
 export * from './migration/admission.ts';
+export * from './migration/bandwidth.ts';
+export { commandRefusal, isCommand } from './migration/commands.ts';
 export * from './planning/checks.ts';
 export * from './planning/definition.ts';
 export * from './planning/definition-there.ts';

@@ -185,7 +185,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     planMigration: (request, signal) => migrations.plan(request, signal),
     startMigration: (request, by) => migrations.start(request, by),
     abortMigration: (ref) => migrations.abort(ref),
-    startPostCopy: (ref, signal) => migrations.startPostCopy(ref, signal),
+    startPostCopy: (ref) => migrations.startPostCopy(ref),
     pauseMigration: (ref) => migrations.pause(ref),
     policies: { ...policies, remove: (name) => policies.remove(name, clusters.all(roster.members()).values()) },
     async labelVm(ref, change) {
@@ -220,7 +220,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       await roster.linkOf(found.hostId).migration.announce(found.uuid, signal);
       return found;
     },
-    tuneMigration: (ref, limits, signal) => migrations.tune(ref, limits, signal),
+    tuneMigration: (ref, limits) => migrations.tune(ref, limits),
     leftovers: () => leftovers.list(),
     purgeLeftover: (hostRef, path, signal) => leftovers.purgeAt(hostRef, path, signal),
     clusters: clusterViews,

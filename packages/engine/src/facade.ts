@@ -2,13 +2,22 @@
  * What the engine offers to the server: plain questions and commands over core's types. Failures are FerryErrors.
  * A `ref` is a name, an id or an unambiguous beginning of an id, as an operator would type it.
  */
-import type { JobSample, Cluster, HostView, Migration, MigrationRequest, TimeMs, Vm, VolumeRecord } from '@ferry/core';
+import type {
+  JobSample,
+  Cluster,
+  HostView,
+  Migration,
+  MigrationRequest,
+  TimeMs,
+  Vm,
+  VolumeRecord,
+  OperatorLimits,
+} from '@ferry/core';
 import type { NumberedEvent } from './events/events.ts';
 import type { HostSettings } from './fleet/hosts.ts';
 import type { Settle } from './fleet/settle.ts';
 import type { Inspection } from './migration/effects/inspection.ts';
 import type { MigrationQuery, PlannedMigration } from './migration/migrations.ts';
-import type { TransferLimits } from './ports/ports.ts';
 import type { ClusterView } from './settings/clusters.ts';
 import type { Policies } from './settings/policies.ts';
 
@@ -55,13 +64,9 @@ export interface Engine {
    * The guest runs on the target from now on, its pages follow. Throws FerryError `post-copy-not-allowed`,
    * `migration-not-transferring`.
    */
-  startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
+  startPostCopy(ref: string): Promise<Migration>;
   /** Limits that hold from now on, also for one that runs. */
-  tuneMigration(
-    ref: string,
-    limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean },
-    signal: AbortSignal,
-  ): Promise<Migration>;
+  tuneMigration(ref: string, limits: OperatorLimits): Promise<Migration>;
   /** The guest is paused until it has arrived. Throws FerryError `migration-not-transferring`. */
   pauseMigration(ref: string): Promise<Migration>;
   readonly policies: Pick<Policies, 'all' | 'find' | 'put' | 'bindings' | 'bind' | 'labelsOf'> & {

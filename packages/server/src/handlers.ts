@@ -149,14 +149,14 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     leftoverPurge: async ({ body }, { signal }) => ({
       body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)),
     }),
-    migrationTune: async ({ params, body }, { signal }) => ({
-      body: migrationJson(await engine.tuneMigration(params.migration, present(body), signal)),
+    migrationTune: async ({ params, body }) => ({
+      body: migrationJson(await engine.tuneMigration(params.migration, present(body))),
     }),
     migrationPause: async ({ params }) => ({ body: migrationJson(await engine.pauseMigration(params.migration)) }),
     migrationSamples: async ({ params }) => ({ body: samplesJson(await engine.migrationSamples(params.migration)) }),
     migrationInspect: async ({ params }) => ({ body: inspectionJson(await engine.inspection(params.migration)) }),
-    migrationPostCopy: async ({ params }, { signal }) => ({
-      body: migrationJson(await engine.startPostCopy(params.migration, signal)),
+    migrationPostCopy: async ({ params }) => ({
+      body: migrationJson(await engine.startPostCopy(params.migration)),
     }),
     migrationAbort: async ({ params }) => ({ body: migrationJson(await engine.abortMigration(params.migration)) }),
   };

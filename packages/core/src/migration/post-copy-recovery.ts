@@ -7,7 +7,7 @@ import type { CallFailure, Migration } from '../model/migration.ts';
 import type { InstanceView } from '../model/vm.ts';
 import { told } from './decision-log.ts';
 import { enterPhase } from './phase.ts';
-import type { MigrationEffect, MigrationEvent, Step } from './protocol.ts';
+import type { MigrationEffect, Step } from './protocol.ts';
 
 const firstRetryMs = 1_000;
 const longestRetryMs = 30_000;
@@ -99,22 +99,3 @@ export const lostText = (migration: Migration, source: InstanceView): string =>
       `${migration.from.name} had; it stops where it needs one of them.`
     : `${migration.vm.name} ran on ${migration.to?.name ?? 'the target'}, which has it no more; ` +
       `${migration.from.name} keeps the half that was never sent, paused.`;
-
-type Refusal = Extract<MigrationEvent, { readonly type: 'measure-refused' }>;
-const measureNames: Readonly<Record<Refusal['measure'], string>> = {
-  'post-copy': 'post-copy',
-  'pause-guest': 'the pause',
-  tune: 'a new limit',
-  'release-throttle': 'taking throttling back',
-};
-
-/** A measure that a host did not take: said, and the policy's next one is free. */
-export function measureRefused(before: Migration, { measure, message }: Refusal, now: TimeMs): Migration {
-  const { pausedAt: _, ...evidence } = before.evidence;
-  return told(
-    measure === 'pause-guest' ? { ...before, evidence } : before,
-    { do: 'note', what: 'refused' },
-    `${measureNames[measure]} was refused: ${message}`,
-    now,
-  );
-}

@@ -9,6 +9,21 @@ import type { MigrationRequest } from '../model/request.ts';
 import type { JobSample } from '../model/transfer.ts';
 import type { InstanceView } from '../model/vm.ts';
 
+export type OperatorLimits = Pick<
+  MigrationRequest,
+  'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'
+>;
+
+/** What an operator asks of a migration; see commands.ts. */
+export type MigrationCommand =
+  /** `vmIsNow`: what the hosts show, for one that has not begun. */
+  | { readonly type: 'abort-requested'; readonly vmIsNow?: Migration['vmIsNow'] }
+  | { readonly type: 'tune-requested'; readonly limits: OperatorLimits }
+  /** The guest is to run on the target while its pages follow. */
+  | { readonly type: 'post-copy-requested' }
+  /** The guest is to be paused until it has arrived. */
+  | { readonly type: 'pause-requested' };
+
 export type MigrationEvent =
   | { readonly type: 'admitted' }
   /** A restarted control plane found this migration unfinished. */
@@ -28,21 +43,13 @@ export type MigrationEvent =
   | { readonly type: 'switching'; readonly what?: 'paused' | 'runs' }
   /** Direct mode: the memory is over, and the target is told to run next. */
   | { readonly type: 'handing-over' }
-  | {
-      readonly type: 'limits-changed';
-      readonly limits: Pick<
-        MigrationRequest,
-        'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'
-      >;
-    }
+  /** Limits of an operator hold from now on: those of the transfer once the source took them. */
+  | { readonly type: 'limits-changed'; readonly limits: OperatorLimits }
   | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
   | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
-  /** `vmIsNow`: what the hosts show, for one that has not begun. */
-  | { readonly type: 'abort-requested'; readonly vmIsNow?: Migration['vmIsNow'] }
+  | MigrationCommand
   /** The guest was told to run on the target while its pages follow. */
   | { readonly type: 'post-copy-started' }
-  /** The operator has the guest paused until it has arrived. */
-  | { readonly type: 'pause-requested' }
   /** A measure of the policy, or an operator's, was not taken: the host says why. */
   | {
       readonly type: 'measure-refused';
@@ -71,7 +78,14 @@ export type MigrationEffect =
   | { readonly type: 'abort-job' }
   | {
       readonly type: 'tune';
-      readonly limits: { readonly maxDowntimeMs: number } | { readonly memoryBandwidthMiBPerSecond: number };
+      readonly limits: {
+        readonly maxDowntimeMs?: number;
+        readonly memoryBandwidthMiBPerSecond?: number;
+        readonly maxBandwidthMiBPerSecond?: number;
+        readonly postCopyBandwidthMiBPerSecond?: number;
+      };
+      /** What the operator asked for, where this is by an operator: `limits-changed` once it is in force. */
+      readonly asked?: OperatorLimits;
     }
   | { readonly type: 'post-copy' }
   | { readonly type: 'pause-guest' }

@@ -8,13 +8,13 @@ import type { Action, Decision } from '../model/decision.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import type { Outlook } from '../model/prediction.ts';
-import type { MigrationRequest } from '../model/request.ts';
 import type { Course, JobSample } from '../model/transfer.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
+import { bandwidthInForce } from './bandwidth.ts';
 import { stopTransfer } from './dead-copy.ts';
 import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './decision-log.ts';
 import { progressOf } from './progress.ts';
-import type { MigrationEffect, Step } from './protocol.ts';
+import type { MigrationEffect, MigrationEvent, OperatorLimits, Step } from './protocol.ts';
 
 export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step {
   const course = follow(before.course, sample, now);
@@ -42,17 +42,17 @@ export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step
  * 9.0, qemuDomainMigrateSetMaxSpeed).
  */
 function withMemoryLimit(migration: Migration, { totalBytes }: JobSample, now: TimeMs): Step {
-  const share = migration.plan?.transfer?.memoryBandwidthMiBPerSecond;
+  const { each, memory } = bandwidthInForce(migration);
   if (
-    share === undefined ||
+    memory === undefined ||
+    each !== undefined ||
     totalBytes === 0 ||
-    migration.request.maxBandwidthMiBPerSecond !== undefined ||
     migration.evidence.memoryLimitedAt !== undefined
   )
     return { migration, effects: [] };
   return {
     migration: { ...migration, evidence: { ...migration.evidence, memoryLimitedAt: now } },
-    effects: [{ type: 'tune', limits: { memoryBandwidthMiBPerSecond: share } }],
+    effects: [{ type: 'tune', limits: { memoryBandwidthMiBPerSecond: memory } }],
   };
 }
 
@@ -138,10 +138,9 @@ export function foretold(
   return withDecision(migration, { at: now, action: { do: 'note', what: 'outlook' }, figures, text });
 }
 
-type Limits = Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'>;
-
 /** Limits from an operator: from now on the policy goes by them, as if they had been asked for at the begin. */
-export function withLimits(before: Migration, limits: Limits, now: TimeMs): Migration {
+export function withLimits(asked: Migration, limits: OperatorLimits, now: TimeMs): Migration {
+  const before = notTuning(asked);
   const { maxDowntimeMs, maxBandwidthMiBPerSecond, deadlineMs } = limits;
   const quicklyFinish = limits.quicklyFinish === true && before.request.quicklyFinish !== true;
   // a pause that was named is the longest, also of one that finishes quickly
@@ -176,4 +175,26 @@ export function withLimits(before: Migration, limits: Limits, now: TimeMs): Migr
   if (maxDowntimeMs !== undefined)
     say(`set the pause budget: ${maxDowntimeMs} ms`, { do: 'set-downtime', toMs: maxDowntimeMs });
   return migration;
+}
+
+type Refusal = Extract<MigrationEvent, { readonly type: 'measure-refused' }>;
+
+const measureNames: Readonly<Record<Refusal['measure'], string>> = {
+  'post-copy': 'post-copy',
+  'pause-guest': 'the pause',
+  tune: 'a new limit',
+  'release-throttle': 'taking throttling back',
+};
+
+/** A measure that a host did not take: said, and the policy's next one is free. */
+export function measureRefused(before: Migration, { measure, message }: Refusal, now: TimeMs): Migration {
+  const { pausedAt: _, ...unpaused } = before.evidence;
+  const migration =
+    measure === 'pause-guest' ? { ...before, evidence: unpaused } : measure === 'tune' ? notTuning(before) : before;
+  return told(migration, { do: 'note', what: 'refused' }, `${measureNames[measure]} was refused: ${message}`, now);
+}
+
+function notTuning(migration: Migration): Migration {
+  const { tuning, ...evidence } = migration.evidence;
+  return tuning === undefined ? migration : { ...migration, evidence };
 }

@@ -9,14 +9,15 @@ import type { Migration } from '../model/migration.ts';
 import type { CheckResult } from '../model/plan.ts';
 import { outOfHosts } from './attempts.ts';
 import { fellSilent, stopTransfer } from './dead-copy.ts';
-import { told } from './decision-log.ts';
+import { commanded, tuneEffect } from './commands.ts';
 import { cleaned, end, underway } from './finish.ts';
 import { enterPhase } from './phase.ts';
-import { measureRefused, recoverEnded } from './post-copy-recovery.ts';
+import { recoverEnded } from './post-copy-recovery.ts';
+import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
 import type { MigrationEffect, Step, MigrationEvent } from './protocol.ts';
-import { foretold, sampled, withLimits } from './steer.ts';
+import { foretold, measureRefused, sampled, withLimits } from './steer.ts';
 import { withOtherPorts } from './taken-ports.ts';
-import { observed, observeEveryMs, observeTransferEveryMs } from './verdicts.ts';
+import { observed } from './verdicts.ts';
 
 const stay = (migration: Migration, ...effects: MigrationEffect[]): Step => ({ migration, effects });
 
@@ -78,18 +79,6 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
         : stay(migration);
     case 'limits-changed':
       return stay(withLimits(migration, event.limits, now));
-    case 'pause-requested':
-      return migration.phase === 'transferring' && migration.evidence.pausedAt === undefined
-        ? stay(
-            told(
-              { ...migration, evidence: { ...migration.evidence, pausedAt: now } },
-              { do: 'pause' },
-              'the operator had the guest paused until it has arrived',
-              now,
-            ),
-            { type: 'pause-guest' },
-          )
-        : stay(migration);
     case 'measure-refused':
       return stay(measureRefused(migration, event, now));
     case 'recover-ended':
@@ -97,10 +86,10 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
         ? stay(recoverEnded(migration, event.failure, now), { type: 'observe', afterMs: observeEveryMs })
         : stay(migration);
     case 'abort-requested':
-      return abort(
-        migration.plan === undefined && event.vmIsNow !== undefined ? placed(migration, event.vmIsNow) : migration,
-        now,
-      );
+    case 'tune-requested':
+    case 'post-copy-requested':
+    case 'pause-requested':
+      return commanded(migration, event, now);
     case 'cleaning-fails':
       return stay(
         migration.phase === 'cleaning'
@@ -205,12 +194,13 @@ function unfinished(migration: Migration): readonly MigrationEffect[] {
   const {
     phase,
     abortRequestedAt,
-    evidence: { gaveUp, pausedAt, poweredOffAt },
+    evidence: { gaveUp, pausedAt, poweredOffAt, tuning },
   } = migration;
-  if (phase === 'post-copy') return [];
+  const limits = tuning === undefined ? [] : [tuneEffect(migration, tuning)];
+  if (phase === 'post-copy') return limits;
   if (poweredOffAt !== undefined) return [{ type: 'shut-down-source' }];
   if (abortRequestedAt !== undefined || gaveUp !== undefined) return [stopTransfer(migration)];
-  return pausedAt !== undefined && phase === 'transferring' ? [{ type: 'pause-guest' }] : [];
+  return pausedAt !== undefined && phase === 'transferring' ? [{ type: 'pause-guest' }, ...limits] : limits;
 }
 
 /** A try to resume that nobody waits for any more. */
@@ -218,12 +208,4 @@ function untried({ broken, ...evidence }: Migration['evidence']): Migration['evi
   if (broken === undefined) return evidence;
   const { trying: _, ...rest } = broken;
   return { ...evidence, broken: rest };
-}
-
-function abort(migration: Migration, now: TimeMs): Step {
-  if (migration.phase === 'cleaning') return stay(migration);
-  const marked = { ...migration, abortRequestedAt: migration.abortRequestedAt ?? now };
-  return underway(migration.phase)
-    ? stay(marked, stopTransfer(migration), { type: 'observe', afterMs: observeEveryMs })
-    : end(marked, 'cancelled', now);
 }

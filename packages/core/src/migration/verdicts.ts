@@ -9,6 +9,7 @@ import type { CompletedJob, InstanceView } from '../model/vm.ts';
 import { directInstead, goDirect, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
 import { stopTransfer, withDeadCopy } from './dead-copy.ts';
 import { end, failureText, finish, stayedError, withoutAttention, withPlace } from './finish.ts';
+import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
 import { handoverOf, judge, type Verdict } from './judge.ts';
 import { withNotBegun } from './not-begun.ts';
 import { enterPhase } from './phase.ts';
@@ -16,13 +17,6 @@ import { isGone, lostText, resumeBroken } from './post-copy-recovery.ts';
 import type { MigrationEffect, Step } from './protocol.ts';
 import { chooseOtherPorts, portTaken } from './taken-ports.ts';
 
-/** Between two looks at both hosts while something is still to happen. */
-export const observeEveryMs = 500;
-/**
- * The same while libvirt transfers and will tell of the switch and of the end: each look takes time of the daemons
- * that the guests need.
- */
-export const observeTransferEveryMs = 5_000;
 /**
  * How long the target must have been running, with the source still paused for the switch, before the source is taken
  * for stale. libvirt itself needs up to 2 s to end it; a source resumes by itself after its keepalive time (30 s by

@@ -104,6 +104,11 @@ export interface MigrationEvidence {
   readonly poweredOffAt?: TimeMs;
   /** When the hosts told that the guest was paused for the switch, and that it ran on the target. */
   readonly seen?: { readonly pausedAt?: TimeMs; readonly runsAt?: TimeMs };
+  /** Limits that an operator asked for and the source has not taken yet. */
+  readonly tuning?: Pick<
+    MigrationRequest,
+    'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'
+  >;
   /** Handover: the target is told to run from here on. */
   readonly releasedAt?: TimeMs;
   /** A broken post-copy: since when, and how often its resumption was tried. */

@@ -24,6 +24,7 @@ import {
   type MigrationKind,
   type MigrationPlan,
   type MigrationRequest,
+  type OperatorLimits,
   type Outlook,
   type Reason,
   type ResolvedPolicy,
@@ -35,7 +36,7 @@ import type { KeptInstances } from '../fleet/kept-instances.ts';
 import type { Peers } from '../fleet/peer-reachability.ts';
 import { createFactFinder, factsTimeoutMs, type FactFinderDeps, type Gathered } from '../planning/fact-finding.ts';
 import { copiesLive, foresee, foreseeCopy, isWorthForeseeing } from '../planning/prediction.ts';
-import type { IntentStore, Journal, TransferLimits } from '../ports/ports.ts';
+import type { IntentStore, Journal } from '../ports/ports.ts';
 import { migrationRecords } from '../state/migration-records.ts';
 import { openSteadyTime, type SteadyTime } from '../time/steady-time.ts';
 import { createAdmission } from './admission.ts';
@@ -86,12 +87,8 @@ export interface Migrations {
   ): Promise<Migration>;
   plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   abort(ref: string): Promise<Migration>;
-  startPostCopy(ref: string, signal: AbortSignal): Promise<Migration>;
-  tune(
-    ref: string,
-    limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean },
-    signal: AbortSignal,
-  ): Promise<Migration>;
+  startPostCopy(ref: string): Promise<Migration>;
+  tune(ref: string, limits: OperatorLimits): Promise<Migration>;
   pause(ref: string): Promise<Migration>;
   samples(ref: string): Promise<readonly { readonly at: number; readonly sample: JobSample }[]>;
   /** Throws FerryError `inspection-none`. */
@@ -450,23 +447,16 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         differences,
       };
     },
-    async abort(ref) {
-      const migration = await find(ref);
-      if (isFinished(migration))
-        throw new FerryError('migration-finished', `Migration ${migration.id} has already ${migration.outcome}.`);
-      if (migration.phase === 'cleaning' || migration.phase === 'post-copy') {
-        throw new FerryError(
-          'migration-past-return',
-          `Migration ${migration.id} is past its point of no return (${migration.phase}).`,
-        );
-      }
-      return (await runnerOf(ref)).abort(placeOf(fleet.vmByUuid(migration.vm.uuid)));
+    abort: async (ref) => {
+      const runner = await runnerOf(ref);
+      const vmIsNow = placeOf(fleet.vmByUuid(runner.current().vm.uuid));
+      return runner.command({ type: 'abort-requested', ...(vmIsNow === undefined ? {} : { vmIsNow }) });
     },
     samples: async (ref) => records.samples((await find(ref)).id),
     inspection: async (ref) => records.inspection((await find(ref)).id),
-    pause: async (ref) => (await runnerOf(ref)).pause(),
-    tune: async (ref, limits, signal) => (await runnerOf(ref)).tune(limits, signal),
-    startPostCopy: async (ref, signal) => (await runnerOf(ref)).startPostCopy(signal),
+    pause: async (ref) => (await runnerOf(ref)).command({ type: 'pause-requested' }),
+    tune: async (ref, limits) => (await runnerOf(ref)).command({ type: 'tune-requested', limits }),
+    startPostCopy: async (ref) => (await runnerOf(ref)).command({ type: 'post-copy-requested' }),
     switching(vmUuid, what) {
       for (const runner of runners.values())
         if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching', what });

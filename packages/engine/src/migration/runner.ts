@@ -4,12 +4,15 @@
  * migration running, to be adopted later.
  */
 import {
+  commandRefusal,
   FerryError,
+  isCommand,
   isHalf,
   placed,
   step,
   type InstanceView,
   type Migration,
+  type MigrationCommand,
   type MigrationEffect,
   type MigrationEvent,
   type TimeMs,
@@ -19,7 +22,7 @@ import { finishMove, takeBack } from './effects/ending.ts';
 import { prepareMove } from './effects/preparing.ts';
 import { recoverMove, transferMove } from './effects/transferring.ts';
 import { watchMove } from './effects/watching.ts';
-import type { HostLink, TransferLimits } from '../ports/ports.ts';
+import type { HostLink } from '../ports/ports.ts';
 import { proveApart } from '../fleet/two-machines.ts';
 
 /** Progress is stored this often, so that a restart does not show an older percentage. */
@@ -37,26 +40,22 @@ const cleanRetryMs = 1_000;
 /** A host that is slow to answer is nothing to tell an operator. */
 const triesUntilTold = 5;
 
-/** Memory travels; so it does, or will again, while the hosts are asked what became of a post-copy that broke. */
-const isTransferring = ({ phase, phases }: Migration): boolean =>
-  ['transferring', 'switching', 'post-copy'].includes(phase) ||
-  (phase === 'verifying' && phases.some((past) => past.phase === 'post-copy'));
+/** What becomes of an operator's command. */
+interface Answer {
+  refusal?: FerryError | undefined;
+  /** The calls that a host has to answer, each with why it did not take it. */
+  readonly calls: Promise<unknown>[];
+}
 
 export interface MigrationRunner {
   /** As it is stored; while the store refuses, as it is known to be, with the reason. */
   current(): Migration;
   dispatch(event: MigrationEvent): void;
-  /** Limits from now on. Resolves when they are in force and stored. */
-  tune(
-    limits: TransferLimits & { readonly deadlineMs?: number; readonly quicklyFinish?: boolean },
-    signal: AbortSignal,
-  ): Promise<Migration>;
-  /** Rejects with FerryError `migration-not-transferring`, `post-copy-not-allowed`. */
-  startPostCopy(signal: AbortSignal): Promise<Migration>;
-  /** The guest is paused until it has arrived. Rejects with FerryError `migration-not-transferring`. */
-  pause(): Promise<Migration>;
-  /** Resolves when the wish is stored. `vmIsNow`: as the hosts show it. */
-  abort(vmIsNow: Migration['vmIsNow']): Promise<Migration>;
+  /**
+   * Resolves when the command is stored and, for limits and post-copy, the source has taken it. Rejects with FerryError
+   * where core refuses it, the store cannot keep it, or the source does not take it.
+   */
+  command(command: MigrationCommand): Promise<Migration>;
   stop(): Promise<void>;
 }
 
@@ -64,7 +63,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const { clock, log } = deps;
   const stopping = new AbortController();
   const { signal } = stopping;
-  const waiting: { readonly event: MigrationEvent; readonly at: TimeMs }[] = [];
+  const waiting: { readonly event: MigrationEvent; readonly at: TimeMs; readonly answer?: Answer }[] = [];
   let migration = initial;
   let draining: Promise<void> | undefined;
   let progressStoredAt = 0;
@@ -128,7 +127,8 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     await Promise.resolve();
     for (let seen = waiting.shift(); seen !== undefined && !signal.aborted; seen = waiting.shift()) {
       // when it was seen, not when its turn came: figures that waited for the store would seem to have come at once
-      const { event, at: now } = seen;
+      const { event, at: now, answer } = seen;
+      if (answer !== undefined) answer.refusal = refusedNow(event);
       const { migration: next, effects } = step(migration, event, now);
       const onlyProgress = event.type === 'sampled';
       const changed = next !== migration && JSON.stringify(next) !== JSON.stringify(migration);
@@ -146,25 +146,32 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       const decided = next.decisions !== migration.decisions;
       migration = next;
       if (changed) deps.changed(migration, !onlyProgress || decided);
-      for (const effect of effects) supervise(effect);
+      for (const effect of effects) {
+        const call = supervise(effect);
+        if (effect.type === 'tune' || effect.type === 'post-copy') answer?.calls.push(call);
+      }
     }
     draining = undefined;
   };
 
-  const dispatch = (event: MigrationEvent): void => {
+  const refusedNow = (event: MigrationEvent): FerryError | undefined => {
+    const refusal = isCommand(event) ? commandRefusal(migration, event) : undefined;
+    return refusal === undefined ? undefined : new FerryError(refusal.code, refusal.message);
+  };
+
+  const dispatch = (event: MigrationEvent, answer?: Answer): void => {
     if (signal.aborted || (event.type === 'sampled' && waiting.length >= mostSamplesWaiting)) return;
-    waiting.push({ event, at: clock.now() });
+    waiting.push({ event, at: clock.now(), ...(answer === undefined ? {} : { answer }) });
     draining ??= drain().catch((error: unknown) => {
       draining = undefined;
       if (!signal.aborted) log.error({ err: error, migration: migration.id }, 'migration step failed');
     });
   };
 
-  const supervise = (effect: MigrationEffect): void => {
-    void execute(effect).catch((error: unknown) => {
+  const supervise = (effect: MigrationEffect): Promise<unknown> =>
+    execute(effect).catch((error: unknown) => {
       if (!signal.aborted) log.error({ err: error, migration: migration.id, effect: effect.type }, 'effect failed');
     });
-  };
 
   const source = (): HostLink => deps.linkOf(migration.from.id);
   const target = (): HostLink => deps.linkOf(targetIdOf(migration));
@@ -193,13 +200,14 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       await deps.reached(migration.from.id, targetIdOf(migration));
   };
 
-  /** What a policy or an operator has done about a running transfer; a host's no is told. */
+  /** What a policy or an operator has done about a running transfer. Resolves with a host's no, which is told. */
   const measure = async (
     name: Extract<MigrationEvent, { type: 'measure-refused' }>['measure'],
     take: (within: AbortSignal) => Promise<void>,
-  ): Promise<void> => {
+  ): Promise<unknown> => {
     try {
       await take(AbortSignal.any([signal, AbortSignal.timeout(measureTimeoutMs)]));
+      return undefined;
     } catch (error) {
       if (!signal.aborted)
         dispatch({
@@ -207,6 +215,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
           measure: name,
           message: error instanceof Error ? error.message : String(error),
         });
+      return error;
     }
   };
 
@@ -287,7 +296,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   };
   const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
 
-  const execute = async (effect: MigrationEffect): Promise<void> => {
+  const execute = async (effect: MigrationEffect): Promise<unknown> => {
     switch (effect.type) {
       case 'check':
         // it was just shut down by us: nobody may have told the inventory yet
@@ -309,7 +318,10 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       case 'note-not-reached':
         return deps.notReached(migration.from.id, targetIdOf(migration), effect.message);
       case 'tune':
-        return measure('tune', (within) => source().migration.tune(travelling(migration), effect.limits, within));
+        return measure('tune', async (within) => {
+          await source().migration.tune(travelling(migration), effect.limits, within);
+          if (effect.asked !== undefined) dispatch({ type: 'limits-changed', limits: effect.asked });
+        });
       case 'post-copy':
         return measure('post-copy', switchToPostCopy);
       case 'pause-guest':
@@ -349,50 +361,14 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   return {
     current: () => unstored?.migration ?? migration,
     dispatch,
-    async tune(limits, within) {
+    async command(command) {
       refuseUnstored();
-      const { deadlineMs: _deadlineMs, quicklyFinish: _quicklyFinish, ...ofTransfer } = limits;
-      const { maxBandwidthMiBPerSecond: bandwidth } = ofTransfer;
-      const inPostCopy =
-        bandwidth === undefined || migration.plan?.transfer?.postCopy !== true
-          ? {}
-          : { postCopyBandwidthMiBPerSecond: bandwidth };
-      if (Object.keys(ofTransfer).length > 0 && isTransferring(migration))
-        await source().migration.tune(travelling(migration), { ...ofTransfer, ...inPostCopy }, within);
-      dispatch({ type: 'limits-changed', limits });
+      const answer: Answer = { calls: [] };
+      dispatch(command, answer);
       await settled();
-      return migration;
-    },
-    async startPostCopy(within) {
-      refuseUnstored();
-      if (migration.plan?.transfer?.postCopy !== true)
-        throw new FerryError(
-          'post-copy-not-allowed',
-          `Migration ${migration.id} was not started with post-copy allowed.`,
-        );
-      if (migration.phase !== 'transferring')
-        throw new FerryError(
-          'migration-not-transferring',
-          `Migration ${migration.id} is not transferring memory but ${migration.phase}.`,
-        );
-      await switchToPostCopy(within);
-      await settled();
-      return migration;
-    },
-    async pause() {
-      refuseUnstored();
-      if (migration.phase !== 'transferring' || migration.plan?.live !== true || migration.plan.how !== 'guest')
-        throw new FerryError(
-          'migration-not-transferring',
-          `Migration ${migration.id} has no running guest on its way: it is ${migration.phase}.`,
-        );
-      dispatch({ type: 'pause-requested' });
-      await settled();
-      return migration;
-    },
-    async abort(vmIsNow) {
-      refuseUnstored();
-      dispatch({ type: 'abort-requested', ...(vmIsNow === undefined ? {} : { vmIsNow }) });
+      if (answer.refusal !== undefined) throw answer.refusal;
+      const failed = (await Promise.all(answer.calls)).find((error) => error !== undefined);
+      if (failed !== undefined) throw failed;
       await settled();
       return migration;
     },

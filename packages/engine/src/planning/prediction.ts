@@ -3,6 +3,7 @@
  * fails: what cannot be measured is told as unknown.
  */
 import {
+  bandwidthInForce,
   copyTime,
   endsAnyGuest,
   limitedBytes,
@@ -53,7 +54,7 @@ export async function foresee(
   } catch (error) {
     problem = error instanceof Error ? error.message : String(error);
   }
-  const bandwidth = bandwidthOf(request, plan);
+  const { each, memory: bandwidth } = bandwidthInForce({ request, plan });
   const copied = copiedDisks(plan);
   return outlook({
     readings,
@@ -61,9 +62,7 @@ export async function foresee(
     memoryBytes: vm.memoryBytes,
     diskBytes: copied.reduce((sum, { bytes }) => sum + bytes, 0),
     // a share of the link is the memory's alone
-    ...((request.maxBandwidthMiBPerSecond ?? plan.transfer?.bandwidthMiBPerSecond) !== undefined
-      ? { countedDiskBytes: limitedBytes(copied) }
-      : {}),
+    ...(each !== undefined ? { countedDiskBytes: limitedBytes(copied) } : {}),
     ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
     policy,
     mayPostCopy: plan.transfer?.postCopy === true,
@@ -83,17 +82,13 @@ export function foreseeCopy(
   { request, plan }: Pick<Foreseen, 'request' | 'plan'>,
   linksMbit: readonly (number | undefined)[],
 ): CopyTime | undefined {
-  const limit = request.maxBandwidthMiBPerSecond ?? plan.transfer?.bandwidthMiBPerSecond;
+  const { each: limit } = bandwidthInForce({ request, plan });
   const known = linksMbit.flatMap((mbit) => mbit ?? []);
   return copyTime(plan.how === 'helper' ? copiedDisks(plan) : [], {
     limit: limit === undefined ? undefined : limit * mib,
     link: known.length < linksMbit.length ? undefined : (Math.min(...known) * 1_000_000) / 8,
   });
 }
-
-/** Of the memory, MiB/s. The policy's own limit is in the plan. */
-const bandwidthOf = ({ maxBandwidthMiBPerSecond }: MigrationRequest, { transfer }: MigrationPlan): number | undefined =>
-  maxBandwidthMiBPerSecond ?? transfer?.bandwidthMiBPerSecond ?? transfer?.memoryBandwidthMiBPerSecond;
 
 /** A guest runs while its memory is copied. */
 export const copiesLive = ({ how, live }: MigrationPlan): boolean => how === 'guest' && live;
@@ -103,4 +98,4 @@ export const copiesLive = ({ how, live }: MigrationPlan): boolean => how === 'gu
  * there is something to compare with.
  */
 export const isWorthForeseeing = ({ request, plan, policy }: Omit<Foreseen, 'vm'>): boolean =>
-  copiesLive(plan) && bandwidthOf(request, plan) !== undefined && !endsAnyGuest(policy);
+  copiesLive(plan) && bandwidthInForce({ request, plan }).memory !== undefined && !endsAnyGuest(policy);

@@ -46,7 +46,7 @@ test('a full disk is told on the migration and on what is asked of it; nothing w
     await until(async () => (await now())?.vmIsNow?.host === 'h2');
     assert.equal((await now())?.phase, 'transferring', 'what is decided waits');
     for (const ask of [
-      engine.tuneMigration(id, { maxBandwidthMiBPerSecond: 5 }, patience()),
+      engine.tuneMigration(id, { maxBandwidthMiBPerSecond: 5 }),
       engine.abortMigration(id),
       engine.pauseMigration(id),
     ])

@@ -2,7 +2,7 @@
  * What a source is asked to do with the guest: core's plan in the words of the hypervisor port. It changes nothing on
  * any host.
  */
-import { vouchesFor } from '@ferry/core';
+import { bandwidthInForce, vouchesFor } from '@ferry/core';
 import { helperTarget, rewritten, targetIdOf, travelling, type MoveContext } from './context.ts';
 import type { PerformRequest } from '../../ports/ports.ts';
 
@@ -10,10 +10,8 @@ import type { PerformRequest } from '../../ports/ports.ts';
 export async function performRequest(context: MoveContext): Promise<PerformRequest> {
   const definition = await definitionFor(context);
   const migration = context.current();
-  const { plan, request } = migration;
-  const bandwidth = request.maxBandwidthMiBPerSecond ?? plan?.transfer?.bandwidthMiBPerSecond;
-  const inPostCopy =
-    plan?.transfer?.postCopy === true ? (bandwidth ?? plan.transfer.memoryBandwidthMiBPerSecond) : undefined;
+  const { plan } = migration;
+  const { each: bandwidth, postCopy: inPostCopy } = bandwidthInForce(migration);
   const copied = (plan?.disks ?? []).filter(({ how }) => how === 'copy');
   const persistent = plan?.persistence !== 'transient' && plan?.helper === undefined;
   return {

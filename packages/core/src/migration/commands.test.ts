@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Migration } from '../model/migration.ts';
+import { bandwidthInForce } from './bandwidth.ts';
+import { commandRefusal } from './commands.ts';
+import type { MigrationCommand } from './protocol.ts';
+import { fresh, plan, play, toTransfer } from './step-fixture.ts';
+
+const transfer = { mode: 'peer-to-peer', modeReason: '', postCopy: true, memoryBandwidthMiBPerSecond: 80 } as const;
+const running = play(toTransfer({ ...plan, transfer })).migration;
+const inPostCopy = play([[50, { type: 'post-copy-started' }]], running).migration;
+const refusedWith = (migration: Migration, command: MigrationCommand) => commandRefusal(migration, command)?.code;
+
+test('an abort is refused from the switch to post-copy on, and by the step itself', () => {
+  assert.equal(refusedWith(running, { type: 'abort-requested' }), undefined);
+  const broken = play([[60, { type: 'perform-ended' }]], inPostCopy).migration;
+  for (const migration of [inPostCopy, broken]) {
+    assert.equal(refusedWith(migration, { type: 'abort-requested' }), 'migration-past-return');
+    const after = play([[70, { type: 'abort-requested' }]], migration);
+    assert.deepEqual([after.migration, after.effects], [migration, []]);
+  }
+  assert.equal(broken.phase, 'verifying');
+});
+
+test('post-copy and a pause are for a running guest on its way', () => {
+  assert.equal(refusedWith(running, { type: 'post-copy-requested' }), undefined);
+  assert.equal(refusedWith(inPostCopy, { type: 'post-copy-requested' }), 'migration-not-transferring');
+  assert.equal(refusedWith(inPostCopy, { type: 'pause-requested' }), 'migration-not-transferring');
+  assert.equal(refusedWith(fresh, { type: 'pause-requested' }), 'migration-not-transferring');
+  assert.equal(refusedWith(fresh, { type: 'post-copy-requested' }), 'post-copy-not-allowed');
+  assert.equal(
+    refusedWith({ ...running, outcome: 'failed' }, { type: 'tune-requested', limits: {} }),
+    'migration-finished',
+  );
+  const { migration, last } = play([[50, { type: 'post-copy-requested' }]], running);
+  assert.deepEqual(
+    [migration.decisions?.at(-1)?.action, last],
+    [{ do: 'note', what: 'operator' }, [{ type: 'post-copy' }]],
+  );
+});
+
+test('limits are stored as asked for, told to the source, and hold once it took them', () => {
+  const limits = { maxBandwidthMiBPerSecond: 7 };
+  const asked = play([[50, { type: 'tune-requested', limits }]], running);
+  const tune = { type: 'tune', limits: { ...limits, postCopyBandwidthMiBPerSecond: 7 }, asked: limits };
+  assert.deepEqual(
+    [asked.migration.evidence.tuning, asked.migration.request.maxBandwidthMiBPerSecond, asked.last],
+    [limits, undefined, [tune]],
+  );
+  // a restart in between tells the source again
+  const again = play([[55, { type: 'recovered' }]], asked.migration);
+  assert.deepEqual(again.last, [{ type: 'observe', afterMs: 0 }, tune]);
+  const taken = play([[60, { type: 'limits-changed', limits }]], asked.migration).migration;
+  assert.deepEqual([taken.evidence.tuning, taken.request.maxBandwidthMiBPerSecond], [undefined, 7]);
+  const no = play([[60, { type: 'measure-refused', measure: 'tune', message: 'no' }]], asked.migration).migration;
+  assert.deepEqual([no.evidence.tuning, no.request.maxBandwidthMiBPerSecond], [undefined, undefined]);
+});
+
+test('limits of what does not transfer, and a deadline, need no host', () => {
+  const queued = play([[5, { type: 'tune-requested', limits: { maxBandwidthMiBPerSecond: 7 } }]]);
+  assert.deepEqual([queued.migration.request.maxBandwidthMiBPerSecond, queued.effects], [7, []]);
+  const late = play([[50, { type: 'tune-requested', limits: { deadlineMs: 1_000 } }]], running);
+  assert.deepEqual([late.migration.deadlineAt, late.effects], [1_050, []]);
+});
+
+test('the bandwidth in force: the operator before the plan, a share of the link for the memory alone', () => {
+  const withPlan = (
+    request: Migration['request'],
+    own: Partial<typeof transfer> & { bandwidthMiBPerSecond?: number },
+  ) => bandwidthInForce({ request, plan: { ...plan, transfer: { mode: 'direct', modeReason: '', ...own } } });
+  assert.deepEqual(withPlan({}, {}), { each: undefined, memory: undefined, postCopy: undefined });
+  assert.deepEqual(withPlan({}, transfer), { each: undefined, memory: 80, postCopy: 80 });
+  assert.deepEqual(withPlan({}, { bandwidthMiBPerSecond: 9 }), { each: 9, memory: 9, postCopy: undefined });
+  assert.deepEqual(withPlan({ maxBandwidthMiBPerSecond: 5 }, transfer), { each: 5, memory: 5, postCopy: 5 });
+});
