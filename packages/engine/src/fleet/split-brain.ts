@@ -1,13 +1,11 @@
 /**
- * Watches for VMs that run twice, whoever started the second copy: an alarm, told once, and both paused where the VM's
- * policy says so. Which copy is right is for a person to say (settle.ts).
+ * Raises an alarm for VMs that run twice, when core believes it, and pauses both copies where the VM's policy says so.
+ * Which copy is right is for a person to say (settle.ts).
  */
-import type { Vm } from '@ferry/core';
+import { runningCopies, splitBrainBelievedAfterMs, splitBrains, type Suspicions, type Vm } from '@ferry/core';
 import type { Clock, HostLink, Log } from '../ports/ports.ts';
 import { proveApart } from './two-machines.ts';
 
-/** Two hosts are not asked at the same moment: what is seen must hold for so long. */
-const believedAfterMs = 3_000;
 const suspendTimeoutMs = 10_000;
 
 export interface TwoCopiesDeps {
@@ -23,21 +21,13 @@ export interface TwoCopiesDeps {
   readonly signal: AbortSignal;
 }
 
-const active = ({ instances }: Vm): Vm['instances'] =>
-  instances.filter(
-    ({ role, instance: { state } }) =>
-      (role === 'conflict' || role === 'authoritative') &&
-      ['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(state),
-  );
-
 export interface TwoCopies {
   /** `vms`: the fleet as it is now. */
   look(vms: readonly Vm[]): void;
 }
 
 export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
-  const since = new Map<string, number>();
-  const told = new Set<string>();
+  let suspicions: Suspicions = new Map();
 
   /**
    * Answers with what the alarm says of it. The first is held against each of the others: what cannot be told apart
@@ -46,7 +36,7 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
   const suspendBoth = async (vm: Vm): Promise<string> => {
     const within = AbortSignal.any([deps.signal, AbortSignal.timeout(suspendTimeoutMs)]);
     try {
-      const [one, ...others] = active(vm).map(({ hostId }) => ({
+      const [one, ...others] = runningCopies(vm).map(({ hostId }) => ({
         name: deps.hostNameOf(hostId),
         link: deps.linkOf(hostId),
       }));
@@ -55,7 +45,7 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
       return `; they are not paused: ${error instanceof Error ? error.message : String(error)}`;
     }
     for (const ended of await Promise.allSettled(
-      active(vm).map(({ hostId }) => deps.linkOf(hostId).migration.suspend(vm.uuid, within)),
+      runningCopies(vm).map(({ hostId }) => deps.linkOf(hostId).migration.suspend(vm.uuid, within)),
     )) {
       if (ended.status === 'rejected')
         deps.log.error({ err: ended.reason, vm: vm.name }, 'one of two running copies could not be paused');
@@ -64,7 +54,7 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
   };
 
   const tell = async (vm: Vm): Promise<void> => {
-    const hosts = active(vm)
+    const hosts = runningCopies(vm)
       .map(({ hostId }) => deps.hostNameOf(hostId))
       .join(' and ');
     const done = deps.suspends(vm) ? await suspendBoth(vm) : '';
@@ -73,25 +63,13 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
 
   return {
     look(vms) {
-      const now = deps.clock.now();
-      // a migration that goes on judges its own two halves
-      const twice = vms.filter((vm) => vm.currentMigration === undefined && active(vm).length > 1);
-      for (const uuid of since.keys()) {
-        if (twice.some((vm) => vm.uuid === uuid)) continue;
-        since.delete(uuid);
-        told.delete(uuid);
-      }
-      for (const vm of twice) {
-        if (!since.has(vm.uuid)) {
-          since.set(vm.uuid, now);
-          void deps.clock.sleep(believedAfterMs, deps.signal).then(deps.again, () => undefined);
-        }
-        if (told.has(vm.uuid) || now - (since.get(vm.uuid) ?? now) < believedAfterMs) continue;
-        told.add(vm.uuid);
+      const seen = splitBrains(suspicions, vms, deps.clock.now());
+      suspicions = seen.suspicions;
+      if (seen.fresh) void deps.clock.sleep(splitBrainBelievedAfterMs, deps.signal).then(deps.again, () => undefined);
+      for (const vm of seen.believed)
         void tell(vm).catch((error: unknown) =>
           deps.log.error({ err: error, vm: vm.name }, 'two running copies are not paused'),
         );
-      }
     },
   };
 }

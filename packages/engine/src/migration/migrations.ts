@@ -3,9 +3,9 @@
  * fact-finding.ts, when it begins is told by admission.ts, where it is kept is in migration-records.ts.
  */
 import {
+  beginMigration,
   changedMeanwhile,
   clusterDifferences,
-  enterPhase,
   FerryError,
   freePorts,
   isFinished,
@@ -374,37 +374,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       if (active().length === 0) await time?.followWall();
       const now = clock.now();
       const id = migrationId(`${now.toString(36)}${clock.randomText(5)}`);
-      const migration = enterPhase(
-        {
-          id,
-          name: `${vm.name}-${id.slice(-5)}`,
-          vm: { uuid: vm.uuid, name: vm.name },
-          memoryBytes: vm.memoryBytes,
-          kind: result.move,
-          origin: 'operator',
-          ...by,
-          request,
-          ...(request.rescue === undefined
-            ? {}
-            : {
-                proofOfDeath: {
-                  host: source.host.name,
-                  statement: request.rescue.statement,
-                  actor: request.rescue.by ?? by.actor,
-                  at: now,
-                },
-              }),
-          from: { id: source.host.id, name: source.host.name },
-          policy,
-          ...(policy.deadlineMs === undefined ? {} : { deadlineAt: now + policy.deadlineMs }),
-          phase: 'queued',
-          phases: [{ phase: 'queued', at: now }],
-          vmIsNow: { host: source.host.name, state: vm.state },
-          evidence: {},
-        },
-        'queued',
-        now,
-      );
+      const from = { id: source.host.id, name: source.host.name };
+      const migration = beginMigration({ id, vm, from, kind: result.move, request, policy, by }, now);
       if (!(await records.begin(migration)))
         throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
       gathered.set(id, said);

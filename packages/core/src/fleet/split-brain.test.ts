@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hostId, migrationId, vmUuid } from '../model/ids.ts';
+import type { DomainState, Vm } from '../model/vm.ts';
+import { splitBrains, type Suspicions } from './split-brain.ts';
+
+const vmWith = (...states: DomainState[]): Vm => ({
+  uuid: vmUuid('a'),
+  name: 'web',
+  hostId: hostId('h0'),
+  state: 'running',
+  memoryBytes: 1,
+  vcpus: 1,
+  disks: [],
+  instances: states.map((state, index) => ({
+    hostId: hostId(`h${index}`),
+    role: index === 0 ? 'authoritative' : 'conflict',
+    instance: {
+      uuid: vmUuid('a'),
+      name: 'web',
+      state,
+      reason: 'other',
+      persistent: true,
+      memoryBytes: 1,
+      vcpus: 1,
+      disks: [],
+    },
+  })),
+});
+const twice = vmWith('running', 'running');
+const none: Suspicions = new Map();
+
+test('two running copies are believed once they were seen for 3 s, and said once', () => {
+  const first = splitBrains(none, [twice], 1_000);
+  assert.deepEqual([first.believed, first.fresh], [[], true]);
+  const early = splitBrains(first.suspicions, [twice], 3_999);
+  assert.deepEqual([early.believed, early.fresh], [[], false]);
+  const due = splitBrains(early.suspicions, [twice], 4_000);
+  assert.deepEqual(due.believed, [twice]);
+  assert.deepEqual(splitBrains(due.suspicions, [twice], 9_000).believed, []);
+});
+
+test('what was one copy in between is suspected anew', () => {
+  const { suspicions } = splitBrains(none, [twice], 1_000);
+  const calm = splitBrains(suspicions, [vmWith('running', 'shut-off')], 2_000);
+  assert.equal(calm.suspicions.size, 0);
+  assert.deepEqual(splitBrains(calm.suspicions, [twice], 5_000).believed, []);
+});
+
+test('the halves of a migration, and paused copies, are no split brain', () => {
+  const moving = { ...twice, currentMigration: migrationId('m1') };
+  for (const vm of [moving, vmWith('running', 'paused')]) assert.equal(splitBrains(none, [vm], 0).suspicions.size, 0);
+});

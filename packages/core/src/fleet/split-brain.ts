@@ -1,0 +1,43 @@
+/**
+ * When it is believed that a VM runs twice, whoever started the second copy. Two hosts are not asked at the same moment,
+ * so what is seen has to hold for a while. Which copy is right is for a person to say.
+ */
+import type { TimeMs, VmUuid } from '../model/ids.ts';
+import type { Vm } from '../model/vm.ts';
+
+export const splitBrainBelievedAfterMs = 3_000;
+
+/** VMs that were seen to run twice: since when, and whether that was said. */
+export type Suspicions = ReadonlyMap<VmUuid, { readonly since: TimeMs; readonly said?: true }>;
+
+/** Copies that run now, or would without the operator's doing. */
+export const runningCopies = ({ instances }: Vm): Vm['instances'] =>
+  instances.filter(
+    ({ role, instance: { state } }) =>
+      (role === 'conflict' || role === 'authoritative') &&
+      ['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(state),
+  );
+
+/** `believed`: to be said now, once. `fresh`: seen for the first time, to be looked at again. */
+export function splitBrains(
+  before: Suspicions,
+  vms: readonly Vm[],
+  now: TimeMs,
+): { readonly suspicions: Suspicions; readonly believed: readonly Vm[]; readonly fresh: boolean } {
+  // a migration that goes on judges its own two halves
+  const twice = vms.filter((vm) => vm.currentMigration === undefined && runningCopies(vm).length > 1);
+  const judged = twice.map((vm) => {
+    const { since = now, said } = before.get(vm.uuid) ?? {};
+    return { vm, since, said: said === true, believed: said !== true && now - since >= splitBrainBelievedAfterMs };
+  });
+  return {
+    suspicions: new Map(
+      judged.map(({ vm, since, said, believed }) => [
+        vm.uuid,
+        { since, ...(said || believed ? { said: true as const } : {}) },
+      ]),
+    ),
+    believed: judged.filter(({ believed }) => believed).map(({ vm }) => vm),
+    fresh: judged.some(({ vm }) => !before.has(vm.uuid)),
+  };
+}
