@@ -232,8 +232,7 @@ export function definitionOf(vm: TorturedVm, which: 'live' | 'inactive', secret?
   return [
     `<domain type='qemu'><name>${escaped(vm.name)}</name><uuid>${vm.uuid}</uuid><title>${escaped(vm.title)}</title>`,
     `<memory unit='MiB'>${memoryMib}</memory><vcpu>1</vcpu>`,
-    `<os><type arch='x86_64' ` +
-      `machine='q35'>hvm</type>${vm.nvram === undefined ? '' : `<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader><nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>${escaped(nvramPath(vm.nvram))}</nvram>`}</os>`,
+    `<os><type arch='x86_64' machine='q35'>hvm</type>${vm.nvram === undefined ? '' : firmwareXml(vm.nvram)}</os>`,
     `<features><acpi/><apic/></features><cpu mode='custom' match='exact'><model>qemu64</model></cpu>`,
     `<devices>`,
     ...(disks.some(({ bus }) => bus === 'scsi') ? ["<controller type='scsi' model='virtio-scsi'/>"] : []),
@@ -251,6 +250,10 @@ export function definitionOf(vm: TorturedVm, which: 'live' | 'inactive', secret?
     `</devices></domain>`,
   ].join('\n');
 }
+
+const firmwareXml = (nvram: string): string =>
+  "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>" +
+  `<nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>${escaped(nvramPath(nvram))}</nvram>`;
 
 function diskXml(disk: Disk, secret: string | undefined): string {
   const path = spelledPath(disk);

@@ -100,11 +100,12 @@ const shown = async (plane: ControlPlane, uuid: string): Promise<VmJson | undefi
   return ran.code === 0 ? (JSON.parse(ran.stdout) as VmJson) : undefined;
 };
 const leftovers = (plane: ControlPlane): Promise<readonly LeftoverJson[]> => plane.json('volume', 'leftovers');
-const summaryOf = ({ ran, migration }: Told): string =>
-  migration?.outcome ??
-  (ran.code === 4
-    ? `refused (${[...new Set([...(ran.stdout + ran.stderr).matchAll(/"code":\s*"([a-z-]+)"/g)].map(([, code]) => code).filter((code) => code !== 'migration-refused'))].join(', ')})`
-    : `exit ${ran.code}`);
+function summaryOf({ ran, migration }: Told): string {
+  if (migration?.outcome !== undefined) return migration.outcome;
+  if (ran.code !== 4) return `exit ${ran.code}`;
+  const codes = [...(ran.stdout + ran.stderr).matchAll(/"code":\s*"([a-z-]+)"/g)].map(([, code]) => code);
+  return `refused (${[...new Set(codes)].filter((code) => code !== 'migration-refused').join(', ')})`;
+}
 
 /** Brings the VM into the state, as somebody would on its host. Resolves with its memory where it was saved. */
 async function bring(
