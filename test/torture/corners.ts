@@ -133,19 +133,17 @@ const corners: Readonly<Record<string, (place: Place) => Scenario>> = {
     vm: { ...vm, state: 'shut-off' as const },
     steps: plain.steps.map((step) => ({ ...step, options: ['--delete-source-disks'], purge: true })),
   }),
-  'two definitions of one UUID': ({ random, plain, vm, to }: Place) => ({
-    ...plain,
-    vm: { ...vm, state: 'shut-off' as const },
-    others: [
-      {
-        ...vm,
-        state: 'shut-off' as const,
-        host: random.chance(70) ? to : random.pick(['host2', 'host3']),
-        title: 'stale',
-        name: random.chance(40) ? `${vm.name}-old` : vm.name,
-      },
-    ],
-  }),
+  // on storage that all hosts have, so that nothing but the two definitions is in the way
+  'two definitions of one UUID': ({ seed, random, plain, vm, to }: Place) => {
+    const newer: TorturedVm = {
+      ...vm,
+      state: 'shut-off',
+      disks: [plainDisk('vda', image(`t${seed}.qcow2`, { folder: 'shared' }))],
+    };
+    const host = random.chance(70) ? to : random.pick<HostName>(['host2', 'host3']);
+    const name = random.chance(40) ? `${vm.name}-old` : vm.name;
+    return { ...plain, vm: newer, others: [{ ...newer, host, title: 'stale', name }] };
+  },
   'a pool that is not started on the source': ({ seed, random, plain, vm, to }: Place) => ({
     ...plain,
     vm: {

@@ -110,7 +110,9 @@ for (const [name, is] of Object.entries(corners)) {
 test("the seeds of the README's table stand in the corners that show what was taken out", () => {
   const shown = {
     1: 'a disk of this VM that is a base of another',
+    15: 'the shared file system gone from the target since the last move',
     27: 'a chain that its definition names, other content where its base would be',
+    28: 'a file that two VMs write to',
     30: 'firmware variables of somebody where its own would be',
     43: 'a disk of the next start only, where another VM has its own',
     45: 'a medium where somebody has a file and no pool is',
