@@ -118,6 +118,7 @@ test("the seeds of the README's table stand in the corners that show what was ta
     45: 'a medium where somebody has a file and no pool is',
     48: 'saved memory of two VMs of one name',
     100: 'a link on the shared file system to a file of one host',
+    116: 'two definitions of one UUID',
     139: 'a pool that is not started on the source',
   };
   const table = readFileSync(join(import.meta.dirname, 'README.md'), 'utf8').matchAll(/^\| \d: .* \| (\d+) \| /gm);
