@@ -2,13 +2,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodes } from '@ferry/api/errors';
 import own from '../package.json' with { type: 'json' };
-import { clusterCommands } from './commands/cluster.ts';
-import { eventCommands } from './commands/event.ts';
-import { hostCommands } from './commands/host.ts';
-import { migrationCommands } from './commands/migration.ts';
-import { policyCommands } from './commands/policy.ts';
-import { vmCommands } from './commands/vm.ts';
-import { volumeCommands } from './commands/volume.ts';
 import { printable } from './output/format.ts';
 import { reportFailure, usageJson } from './output/output.ts';
 
@@ -29,7 +22,24 @@ Exit codes:
 
 Environment: FERRY_SERVER, FERRY_TOKEN, FERRY_DATA_DIR, NO_COLOR`;
 
-function build(): Command {
+/** Loading all of them is a third of what a short command takes: only those that a word of the arguments names. */
+const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  host: async () => (await import('./commands/host.ts')).hostCommands,
+  cluster: async () => (await import('./commands/cluster.ts')).clusterCommands,
+  policy: async () => (await import('./commands/policy.ts')).policyCommands,
+  vm: async () => (await import('./commands/vm.ts')).vmCommands,
+  migration: async () => (await import('./commands/migration.ts')).migrationCommands,
+  volume: async () => (await import('./commands/volume.ts')).volumeCommands,
+  event: async () => (await import('./commands/event.ts')).eventCommands,
+};
+
+async function addGroups(program: Command, args: readonly string[]): Promise<void> {
+  const named = Object.keys(groups).filter((name) => args.includes(name));
+  // none: the help and what it suggests speak of all
+  for (const name of named.length === 0 ? Object.keys(groups) : named) (await groups[name]?.())?.(program);
+}
+
+async function build(): Promise<Command> {
   const program = new Command('ferry')
     .description('moves virtual machines between plain libvirt hosts')
     .version(own.version, '--version', 'print the version')
@@ -49,13 +59,7 @@ function build(): Command {
     .action(() => {
       throw new Error('"serve" must be the first word: ferry serve [options]');
     });
-  hostCommands(program);
-  clusterCommands(program);
-  policyCommands(program);
-  vmCommands(program);
-  migrationCommands(program);
-  volumeCommands(program);
-  eventCommands(program);
+  await addGroups(program, process.argv);
   inherit(program);
   return program;
 }
@@ -94,7 +98,7 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 try {
-  await build().parseAsync();
+  await (await build()).parseAsync();
 } catch (error) {
   // found by a command itself: nothing has been said yet
   if (error instanceof InvalidArgumentError) process.stderr.write(`error: ${printable(error.message)}\n`);
