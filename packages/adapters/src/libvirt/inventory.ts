@@ -48,23 +48,16 @@ interface KnownInstance {
 export function inventoryOf(session: HostSession): HostInventory {
   let known = new Map<string, KnownInstance>();
 
-  const read = (
-    domain: DomainRef,
-    at: { readonly state: number; readonly reason: number },
-    persistent: boolean,
-    signal: AbortSignal,
-  ): Promise<Instance | undefined> =>
-    ifThere(async () => {
-      const xml = await session.domainXml(domain, 0, { signal });
-      try {
-        return instanceOf(domain, at, persistent, xml);
-      } catch (error) {
-        // one definition that cannot be read costs the other VMs of the host nothing; a move reads it again, and is
-        // refused with the reason
-        if (error instanceof XmlError) return instanceOf(domain, at, persistent, '<domain/>');
-        throw error;
-      }
-    });
+  const instanceFrom = (...[domain, at, persistent, xml]: Parameters<typeof instanceOf>): Instance => {
+    try {
+      return instanceOf(domain, at, persistent, xml);
+    } catch (error) {
+      // one definition that cannot be read costs the other VMs of the host nothing; a move reads it again, and is
+      // refused with the reason
+      if (error instanceof XmlError) return instanceOf(domain, at, persistent, '<domain/>');
+      throw error;
+    }
+  };
 
   return {
     async facts(signal) {
@@ -113,13 +106,13 @@ export function inventoryOf(session: HostSession): HostInventory {
         await inTurn(
           looked.filter(({ before, print }) => before?.print !== print),
           async ({ domain, params, print }) => {
-            const instance = await read(
-              domain,
-              { state: Number(params.get('state.state') ?? 0), reason: Number(params.get('state.reason') ?? 0) },
-              persistent.has(domain.uuid),
-              signal,
-            );
-            if (instance !== undefined) next.set(domain.uuid, { print, instance });
+            const xml = await ifThere(() => session.domainXml(domain, 0, { signal }));
+            if (xml === undefined) return;
+            const at = {
+              state: Number(params.get('state.state') ?? 0),
+              reason: Number(params.get('state.reason') ?? 0),
+            };
+            next.set(domain.uuid, { print, instance: instanceFrom(domain, at, persistent.has(domain.uuid), xml) });
           },
         );
       }
@@ -130,11 +123,14 @@ export function inventoryOf(session: HostSession): HostInventory {
       known.delete(uuid);
       return ifThere(async () => {
         const domain = await session.domainByUuid(uuid, { signal });
-        const [at, persistent] = await Promise.all([
-          session.domainState(domain, { signal }),
-          session.domainIsPersistent(domain, { signal }),
-        ]);
-        return read(domain, at, persistent, signal);
+        return instanceFrom(
+          domain,
+          ...(await Promise.all([
+            session.domainState(domain, { signal }),
+            session.domainIsPersistent(domain, { signal }),
+            session.domainXml(domain, 0, { signal }),
+          ])),
+        );
       });
     },
     async watch(signal) {
@@ -168,9 +164,15 @@ async function networkCards(session: HostSession, signal: AbortSignal): Promise<
 async function* changesOf(events: AsyncIterable<DomainEvent | EventGap>): AsyncGenerator<HostChange> {
   for await (const event of events) {
     if (event.type === 'gap') yield { type: 'gap' };
-    else yield changeOf(event);
+    else if (!ofRunningJobs.includes(event.type)) yield changeOf(event);
   }
 }
+
+/**
+ * They change nothing of the domain that a life cycle event does not tell of too, and the last passes of a migration
+ * come one after the other just when its guest is paused: to read the domain for each would make that longer.
+ */
+const ofRunningJobs: readonly DomainEvent['type'][] = ['migration-iteration', 'job-completed'];
 
 function changeOf(event: DomainEvent): HostChange {
   const uuid = vmUuid(event.domain.uuid);

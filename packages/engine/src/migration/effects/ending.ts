@@ -115,9 +115,12 @@ async function afterGuest(context: MoveContext): Promise<string | undefined> {
     await deps.kept.park(vm.uuid, from.id);
   };
   const tolerate = (what: string) => (error: unknown) => deps.log.warn({ err: error, migration: migration.id }, what);
-  // what is remembered below is checked against what the hosts report, so that has to be the new state
-  await deps.refresh(migration, signal).catch(tolerate('inventory not refreshed'));
-  const here = await lookAt(source(), vm.uuid, context);
+  const [here, there] = await Promise.all([
+    lookAt(source(), vm.uuid, context),
+    lookAt(target(), vm.uuid, context),
+    // what is remembered below is checked against what the hosts report, so that has to be the new state
+    deps.refresh(migration, signal).catch(tolerate('inventory not refreshed')),
+  ]);
   if (here.kind === 'present' && here.state === 'shut-off' && here.persistent) {
     if (plan?.persistence === 'permanent')
       await apart()
@@ -134,7 +137,6 @@ async function afterGuest(context: MoveContext): Promise<string | undefined> {
     await target()
       .definitions.setAutostart(vm.uuid, true, signal)
       .catch(tolerate('autostart is not set on the target'));
-  const there = await lookAt(target(), vm.uuid, context);
   // its clock stood still with it
   if ((migration.downtimeMs ?? 0) >= clockMatters && there.kind === 'present' && there.state === 'running')
     await target()
@@ -160,13 +162,15 @@ async function arrivedOtherwise(
   const { definitions } = target();
   const sources = async (read: typeof definitions.read) =>
     deps.identityOfDefinition(await read(vm.uuid, bounded())).disks;
+  const [now, nextStart] = await Promise.all([
+    there.state === 'shut-off' ? undefined : sources((uuid, signal) => definitions.readMigratable(uuid, signal)),
+    plan.persistence === 'permanent' || plan.persistence === 'keep-source'
+      ? sources((uuid, signal) => definitions.read(uuid, signal))
+      : undefined,
+  ]);
   return arrivalProblems(plan.disks, {
-    ...(there.state === 'shut-off'
-      ? {}
-      : { now: await sources((uuid, signal) => definitions.readMigratable(uuid, signal)) }),
-    ...(plan.persistence === 'permanent' || plan.persistence === 'keep-source'
-      ? { nextStart: await sources((uuid, signal) => definitions.read(uuid, signal)) }
-      : {}),
+    ...(now === undefined ? {} : { now }),
+    ...(nextStart === undefined ? {} : { nextStart }),
   });
 }
 

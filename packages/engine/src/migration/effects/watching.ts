@@ -60,9 +60,15 @@ export function watchMove({ current, deps: { clock, log, linkOf }, dispatch, sig
       if (sampling) return;
       sampling = true;
       const since = clock.now();
+      let switching = false;
       while (!signal.aborted && ['transferring', 'switching', 'post-copy'].includes(current().phase)) {
+        // its guest is paused right now, and whatever the daemon is asked makes that longer
+        const justPaused = current().phase === 'switching' && !switching;
+        switching = current().phase === 'switching';
         try {
-          const sample = await linkOf(current().from.id).migration.sample(travelling(current()), bounded());
+          const sample = justPaused
+            ? undefined
+            : await linkOf(current().from.id).migration.sample(travelling(current()), bounded());
           if (sample !== undefined) dispatch({ type: 'sampled', sample });
         } catch (error) {
           if (!signal.aborted) log.warn({ err: error, migration: current().id }, 'no figures of the running job');
