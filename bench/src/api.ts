@@ -8,6 +8,17 @@ export interface Migration {
   readonly error?: { readonly message: string };
 }
 
+/** Of `GET /vms`, as far as a benchmark looks at it. */
+export interface PlacedVm {
+  readonly host: string;
+  readonly state: string;
+  readonly instances: readonly unknown[];
+}
+
+/** It runs there, and Ferry has seen that the host it came from has nothing of it any more: the next move may begin. */
+export const isSettledOn = ({ host, state, instances }: PlacedVm, on: string): boolean =>
+  host === on && state === 'running' && instances.length === 1;
+
 export async function call<T>(plane: ControlPlane, method: string, path: string, body?: object): Promise<T> {
   const headers = {
     authorization: `Bearer ${plane.token()}`,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { temporaryLab, virsh, vmCreate, waitFor } from '@ferry/lab';
 import { controlPlane } from '../../test/control-plane.ts';
 import { optionsOf, usual } from './options.ts';
-import { estimate, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
+import { estimate, exitOf, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
 import { allocatedBytes, IMAGES, onHost, receivedBytes, writeScatteredImage } from './scattered-disk.ts';
 
 const { values: flags } = optionsOf({ options: usual });
@@ -220,4 +220,4 @@ const result = makeResult(
   },
 );
 printResult(result, { json: flags.json });
-process.exitCode = result.met ? 0 : 1;
+process.exitCode = exitOf(result);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { whenStopped } from '@ferry/lab';
 import { optionsOf, usual } from './options.ts';
-import { makeResult, printResult, rounded, spread, type Result } from './report.ts';
+import { exitOf, makeResult, printResult, type Result, rounded, spread } from './report.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'packages', 'adapters', 'src', 'simulated', 'grid-main.ts');
 const OURS = 'ferry';
@@ -124,5 +124,5 @@ if (import.meta.main) {
   const result = await simulatedGrid({ quick: flags.quick });
   printTable(result.figures['contenders'] as Readonly<Record<string, unknown>>);
   printResult(result, { json: flags.json });
-  process.exitCode = result.met ? 0 : 1;
+  process.exitCode = exitOf(result);
 }

@@ -32,7 +32,7 @@ import {
 import { hotRate, longestSilenceMs, watchGuest, type GuestWatch } from './guest-watch.ts';
 import { traceJob, traceText } from './job-trace.ts';
 import { optionsOf, refuse, usual } from './options.ts';
-import { makeResult, printResult, rounded } from './report.ts';
+import { exitOf, makeResult, printResult, rounded } from './report.ts';
 
 const execute = promisify(execFile);
 const { values: flags } = optionsOf({
@@ -307,4 +307,4 @@ const result = makeResult(
   },
 );
 printResult(result, { json: flags.json });
-process.exitCode = result.met ? 0 : 1;
+process.exitCode = exitOf(result);

@@ -6,7 +6,7 @@ import { rmSync } from 'node:fs';
 import { temporaryLab, virsh, vmCreate, waitFor } from '@ferry/lab';
 import { controlPlane } from '../../test/control-plane.ts';
 import { optionsOf, usual } from './options.ts';
-import { estimate, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
+import { estimate, exitOf, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
 import { allocatedBytes, CAPACITY_BYTES, IMAGES, onHost, writeScatteredImage } from './scattered-disk.ts';
 
 const { values: flags } = optionsOf({ options: usual });
@@ -118,4 +118,4 @@ const result = makeResult(
   { time: { what: 'time of Ferry / of virsh with volumes made by hand, paired', value: ratio.median, atMost: 1.05 } },
 );
 printResult(result, { json: flags.json });
-process.exitCode = result.met ? 0 : 1;
+process.exitCode = exitOf(result);

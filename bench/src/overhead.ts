@@ -9,8 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { temporaryLab, vmCreate, waitFor, whenStopped } from '@ferry/lab';
+import { isSettledOn, type PlacedVm } from './api.ts';
 import { optionsOf, usual } from './options.ts';
-import { estimate, makeResult, pairedRatios, printResult, spread } from './report.ts';
+import { estimate, exitOf, makeResult, pairedRatios, printResult, spread } from './report.ts';
 
 const execute = promisify(execFile);
 const RUN_LIMIT_MS = 120_000;
@@ -101,27 +102,29 @@ async function api<T>(method: string, path: string, body?: object): Promise<T> {
   return JSON.parse((last ?? 'data: {}').slice('data: '.length)) as T;
 }
 
+const withVirsh = async (from: string, to: string): Promise<void> => {
+  await execute(
+    'virsh',
+    [
+      '-c',
+      uriOf(from),
+      'migrate',
+      '--live',
+      '--p2p',
+      '--persistent',
+      '--undefinesource',
+      '--abort-on-error',
+      '--bandwidth',
+      String(BANDWIDTH_MIB_PER_SECOND),
+      VM,
+      uriOf(to),
+    ],
+    { timeout: RUN_LIMIT_MS },
+  );
+};
+
 const contenders = {
-  virsh: async (from: string, to: string) => {
-    await execute(
-      'virsh',
-      [
-        '-c',
-        uriOf(from),
-        'migrate',
-        '--live',
-        '--p2p',
-        '--persistent',
-        '--undefinesource',
-        '--abort-on-error',
-        '--bandwidth',
-        String(BANDWIDTH_MIB_PER_SECOND),
-        VM,
-        uriOf(to),
-      ],
-      { timeout: RUN_LIMIT_MS },
-    );
-  },
+  virsh: withVirsh,
   ferryApi: async (_from: string, to: string) => {
     const { id } = await api<{ id: string }>('POST', '/migrations', {
       vm: VM,
@@ -151,10 +154,12 @@ const contenders = {
       { env, timeout: RUN_LIMIT_MS },
     );
   },
+  // once more, against which the first is held too: what this machine takes for a difference
+  virshAgain: withVirsh,
 } as const;
 type Contender = keyof typeof contenders;
 const names = Object.keys(contenders) as Contender[];
-const moves: Record<Contender, Move[]> = { virsh: [], ferryApi: [], ferryCli: [] };
+const moves: Record<Contender, Move[]> = { virsh: [], ferryApi: [], ferryCli: [], virshAgain: [] };
 
 try {
   await waitFor('the control plane to listen', async () => ((await ferryAnswers()) ? true : undefined), {
@@ -169,7 +174,7 @@ try {
       const [from, to] = [at, at === 'host1' ? 'host2' : 'host1'];
       await waitFor(
         'Ferry to see where the guest is',
-        async () => (await api<{ host: string; state: string }>('GET', `/vms/${VM}`)).host === from || undefined,
+        async () => isSettledOn(await api<PlacedVm>('GET', `/vms/${VM}`), from) || undefined,
         { timeoutMs: 10_000 },
       );
       const { result: totalMs, gapMs } = await pinging(vm.address, async () => {
@@ -206,13 +211,13 @@ async function ferryAnswers(): Promise<boolean> {
 const column = (name: Contender, key: keyof Move): readonly number[] => moves[name].map((move) => move[key]);
 const ratioApi = estimate(pairedRatios(column('ferryApi', 'totalMs'), column('virsh', 'totalMs')));
 const ratioCli = estimate(pairedRatios(column('ferryCli', 'totalMs'), column('virsh', 'totalMs')));
-const excess = (key: 'downtimeMs' | 'pingGapMs') =>
-  estimate([
-    ...column('ferryApi', key).map((each, index) => each - (column('virsh', key)[index] ?? 0)),
-    ...column('ferryCli', key).map((each, index) => each - (column('virsh', key)[index] ?? 0)),
-  ]);
-const downtimeExcess = excess('downtimeMs');
-const pingExcess = excess('pingGapMs');
+const ratioControl = estimate(pairedRatios(column('virshAgain', 'totalMs'), column('virsh', 'totalMs')));
+const excess = (key: 'downtimeMs' | 'pingGapMs', ...of: readonly Contender[]) =>
+  estimate(of.flatMap((name) => column(name, key).map((each, index) => each - (column('virsh', key)[index] ?? 0))));
+const downtimeExcess = excess('downtimeMs', 'ferryApi', 'ferryCli');
+const pingExcess = excess('pingGapMs', 'ferryApi', 'ferryCli');
+const downtimeControl = excess('downtimeMs', 'virshAgain');
+const pingControl = excess('pingGapMs', 'virshAgain');
 const result = makeResult(
   'overhead',
   {
@@ -223,15 +228,33 @@ const result = makeResult(
     pingGapMs: Object.fromEntries(names.map((name) => [name, spread(column(name, 'pingGapMs'))])),
     ratioApi,
     ratioCli,
+    ratioControl,
     downtimeExcessMs: downtimeExcess,
+    downtimeControlMs: downtimeControl,
     pingGapExcessMs: pingExcess,
+    pingGapControlMs: pingControl,
   },
   {
-    api: { what: 'total time, Ferry without CLI start-up / virsh, paired', value: ratioApi.median, atMost: 1.03 },
-    cli: { what: 'total time, ferry vm migrate / virsh, paired', value: ratioCli.median, atMost: 1.03 },
-    downtime: { what: "libvirt's downtime, Ferry - virsh, paired, ms", value: downtimeExcess.median, atMost: 10 },
-    ping: { what: 'ping gap, Ferry - virsh, paired, ms', value: pingExcess.median, atMost: 10 },
+    api: {
+      what: 'total time, Ferry without CLI start-up / virsh, paired',
+      value: ratioApi.median,
+      atMost: 1.03,
+      control: ratioControl,
+    },
+    cli: {
+      what: 'total time, ferry vm migrate / virsh, paired',
+      value: ratioCli.median,
+      atMost: 1.03,
+      control: ratioControl,
+    },
+    downtime: {
+      what: "libvirt's downtime, Ferry - virsh, paired, ms",
+      value: downtimeExcess.median,
+      atMost: 10,
+      control: downtimeControl,
+    },
+    ping: { what: 'ping gap, Ferry - virsh, paired, ms', value: pingExcess.median, atMost: 10, control: pingControl },
   },
 );
 printResult(result, { json: flags.json });
-process.exitCode = result.met ? 0 : 1;
+process.exitCode = exitOf(result);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { estimate, makeResult, median, pairedRatios, quantile, spread } from './report.ts';
+import { estimate, exitOf, makeResult, median, pairedRatios, quantile, spread, verdictOf } from './report.ts';
 
 test('median and quantiles interpolate', () => {
   assert.equal(median([3, 1, 2]), 2);
@@ -27,4 +27,26 @@ test('ratios are of pairs', () => {
 test('a missing figure meets no target', () => {
   const target = (value: number): boolean => makeResult('x', {}, { it: { what: 'it', value, atMost: 1 } }).met;
   assert.deepEqual([target(1), target(1.01), target(Number.NaN)], [true, false, false]);
+});
+
+test('a limit that the control might pass too decides nothing, and is no pass', () => {
+  const target = (value: number, high: number) => ({
+    what: 'it',
+    value,
+    atMost: 1.03,
+    control: { median: 1, low: 0.98, high },
+  });
+  const calm = target(1.04, 1.02);
+  const noisy = target(1.04, 1.05);
+  assert.deepEqual([calm, noisy, target(1.02, 1.05), target(Number.NaN, 1.05)].map(verdictOf), [
+    'not-met',
+    'undecided',
+    'met',
+    'not-met',
+  ]);
+  assert.deepEqual(
+    [{ noisy }, { noisy, calm }, { met: target(1, 1.05) }].map((targets) => exitOf({ targets })),
+    [3, 1, 0],
+  );
+  assert.equal(makeResult('x', {}, { noisy }).met, false);
 });

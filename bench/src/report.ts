@@ -23,6 +23,20 @@ export interface Target {
   readonly what: string;
   readonly value: number;
   readonly atMost: number;
+  /** The same figure of what it is held against, measured against itself in the same run. */
+  readonly control?: Estimate;
+}
+
+/**
+ * `undecided`: the limit is passed, and so it might be by what it is held against, measured against itself: this
+ * machine is too noisy now to tell the two apart. It is no pass.
+ */
+export type Verdict = 'met' | 'not-met' | 'undecided';
+
+export function verdictOf({ value, atMost, control }: Target): Verdict {
+  // a figure that is missing (NaN) meets nothing
+  if (value <= atMost) return 'met';
+  return control !== undefined && control.high > atMost && !Number.isNaN(value) ? 'undecided' : 'not-met';
 }
 
 export interface Result {
@@ -101,16 +115,28 @@ export function makeResult(
   targets: Result['targets'],
   machine: Result['machine'] = {},
 ): Result {
-  // a figure that is missing (NaN) meets nothing
-  const met = Object.values(targets).every(({ value, atMost }) => value <= atMost);
+  const met = Object.values(targets).every((target) => verdictOf(target) === 'met');
   return { name, figures, targets, met, machine: { ...machineFacts(), ...machine } };
+}
+
+const words: Readonly<Record<Verdict, string>> = { met: 'met', 'not-met': 'NOT MET', undecided: 'UNDECIDED' };
+
+/** Exit codes of a benchmark; 2 is wrong use. */
+const exits: Readonly<Record<Verdict, number>> = { met: 0, 'not-met': 1, undecided: 3 };
+
+/** Of the worst verdict. */
+export function exitOf({ targets }: Pick<Result, 'targets'>): number {
+  const verdicts = new Set(Object.values(targets).map(verdictOf));
+  return exits[(['not-met', 'undecided'] as const).find((each) => verdicts.has(each)) ?? 'met'];
 }
 
 /** Says whether the targets are met; with `json` the last line is the whole result. */
 export function printResult(result: Result, options: { readonly json: boolean }): void {
-  for (const { what, value, atMost } of Object.values(result.targets)) {
+  for (const target of Object.values(result.targets)) {
+    const { what, value, atMost, control } = target;
+    const against = control === undefined ? '' : `; control ${control.median} (${control.low} to ${control.high})`;
     process.stdout.write(
-      `${value <= atMost ? 'met    ' : 'NOT MET'}  ${what}: ${rounded(value)} (at most ${atMost})\n`,
+      `${words[verdictOf(target)].padEnd(9)}  ${what}: ${rounded(value)} (at most ${atMost}${against})\n`,
     );
   }
   if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);

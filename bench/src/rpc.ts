@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 // test support, no part of the product
 import { startPrivateLibvirtd } from '../../packages/libvirt/test/private-libvirtd.ts';
 import { optionsOf, usual } from './options.ts';
-import { estimate, makeResult, pairedRatios, printResult, spread } from './report.ts';
+import { estimate, exitOf, makeResult, pairedRatios, printResult, spread } from './report.ts';
 
 const run = promisify(execFile);
 const { values: flags } = optionsOf({ options: usual });
@@ -172,4 +172,4 @@ const result = makeResult(
   { libvirt: libvirt.trim() },
 );
 printResult(result, { json: flags.json });
-process.exitCode = result.met ? 0 : 1;
+process.exitCode = exitOf(result);

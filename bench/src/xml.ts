@@ -7,7 +7,7 @@ import { XmlDocument, XmlElement } from 'libxml2-wasm';
 import { editXml, parseXml, withAttribute, xmlChild } from '@ferry/libvirt';
 import { domainXmls } from './domain-xmls.ts';
 import { optionsOf, usual } from './options.ts';
-import { estimate, makeResult, pairedRatios, printResult, spread } from './report.ts';
+import { estimate, exitOf, makeResult, pairedRatios, printResult, spread } from './report.ts';
 
 const { values: flags } = optionsOf({ options: usual });
 const count = flags.quick ? 1_000 : 10_000;
@@ -155,4 +155,4 @@ const result = makeResult(
   },
 );
 printResult(result, { json: flags.json });
-process.exitCode = result.met ? 0 : 1;
+process.exitCode = exitOf(result);
