@@ -104,14 +104,16 @@ test(
           : undefined,
       { timeoutMs: 10_000 },
     );
+    // its own is no memory that a guest could go on with
+    assert.match(await refusal('twin', '--to', 'host2'), /the saved memory of twin on host1 needs cannot be read/);
+    assert.equal(await contentOf('host2', `${saveFolder}/twin.save`), orphan);
+    // also for one that is shut off and has no memory of its own: its next start would meet it
+    await sh('host1', `rm ${saveFolder}/twin.save`);
     assert.match(
       await refusal('twin', '--to', 'host2'),
       /twin\.save on host2, where the saved memory of twin would be, and nothing proves that it is this VM's: Ferry has no record of it/,
     );
     assert.equal(await contentOf('host2', `${saveFolder}/twin.save`), orphan);
-    // also for one that is shut off and has no memory of its own: its next start would meet it
-    await sh('host1', `rm ${saveFolder}/twin.save`);
-    assert.match(await refusal('twin', '--to', 'host2'), /twin\.save on host2/);
     assert.equal(await sh('host2', `ls ${images}`), '');
     await sh('host2', `rm ${saveFolder}/twin.save`);
     assert.equal((await move('twin', '--to', 'host2')).outcome, 'succeeded');

@@ -328,7 +328,7 @@ test(
     );
     await sh('host1', `rm ${byId}`);
     const ran = await plane.ferry('vm', 'migrate', 'lun', '--to', 'host1');
-    assert.ok(ran.code !== 0 && ran.stdout.includes(byId), ran.stdout + ran.stderr);
+    assert.ok(ran.code !== 0 && (ran.stdout + ran.stderr).includes(byId), ran.stdout + ran.stderr);
     assert.deepEqual([await state('host1', 'lun'), await state('host2', 'lun')], ['absent', 'running']);
     await recordsUnbroken('lun');
     await vmDelete(lab, 'lun');

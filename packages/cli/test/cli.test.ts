@@ -133,7 +133,7 @@ test('it starts with what it needs: no schema library, no fetch, nothing of core
   const loaded = JSON.parse(stderr) as readonly string[];
   assert.ok(loaded.some((each) => each.endsWith('commands/vm.ts')));
   assert.deepEqual(
-    loaded.filter((each) => /zod|undici|packages\/core\/(?!src\/errors)/.test(each)),
+    loaded.filter((each) => /zod|undici|packages\/core\/(?!src\/model\/errors)/.test(each)),
     [],
   );
 });

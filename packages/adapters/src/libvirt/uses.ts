@@ -45,7 +45,7 @@ export async function filesInUse(session: HostSession, pools: PoolLender, signal
     if (domain.id < 0 && saved.has(domain.name)) {
       const xml = await definitionInMemory(session, domain.name, signal);
       if (xml === undefined) untold.push({ vm, path: savePath(domain.name) });
-      else named.push(...namedIn(parseXml(xml), false, folders));
+      else if (xml !== '') named.push(...namedIn(parseXml(xml), false, folders));
     }
     const implied = [savePath(domain.name), ...tpmPaths(domain.uuid)].map((path): Named => ({ path, as: 'state' }));
     for (const { chained, ...file } of [...named, ...implied]) {
@@ -69,7 +69,10 @@ async function savedNames(session: HostSession, pools: PoolLender, signal: Abort
   return new Set(files.map(({ name }) => name.replace(/\.save$/, '')));
 }
 
-/** Undefined where libvirt cannot read it. */
+/**
+ * Undefined where libvirt cannot read it. Empty where it read a file that is no saved memory (cut off, or something
+ * else): no guest can go on with that, so it needs no file.
+ */
 async function definitionInMemory(
   session: HostSession,
   name: string,
@@ -78,6 +81,7 @@ async function definitionInMemory(
   try {
     return await session.savedImageXml(savePath(name), 0, { signal });
   } catch (error) {
+    if (isCode(error, VIR_ERR.OPERATION_FAILED)) return '';
     if (error instanceof LibvirtError) return undefined;
     throw error;
   }

@@ -261,6 +261,8 @@ try {
       'tcp://127.0.0.2 --bandwidth 64 --migrate-disks vda,vdb --copy-storage-all --parallel ' +
       '--parallel-connections 2',
     `save golden ${join(daemon.directory, 'saved')}`,
+    `save-image-dumpxml ${join(daemon.directory, 'saved')}`,
+    `save-image-define ${join(daemon.directory, 'saved')} ${xml}`,
     'domjobinfo golden --completed',
   );
   await alsoListening;
@@ -270,7 +272,7 @@ try {
     secret,
     `<secret ephemeral='no' private='no'><uuid>${secretUuid}</uuid><usage type='iscsi'><target>golden</target></usage></secret>`,
   );
-  await virsh(testDriver, 'nodedev-list --cap net', 'nodedev-dumpxml computer');
+  await virsh(testDriver, 'nodedev-list --cap net', 'nodedev-dumpxml computer', 'iface-dumpxml eth1');
   await virsh(
     qemuDriver,
     `secret-define ${secret}`,
