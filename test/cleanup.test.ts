@@ -65,7 +65,7 @@ test('kept on request: log, definition and volume, and cleaned up afterwards', {
   assert.notEqual(await volumes(), '', 'looking changes nothing');
   await fleet.plane.json('migration', 'cleanup', 'web', '--yes');
   assert.equal(await volumes(), '');
-  assert.match((await fleet.plane.ferry('migration', 'cleanup', 'web')).stdout, /nothing is left over of web/);
+  assert.match((await fleet.plane.ferry('migration', 'cleanup', 'web')).stdout, /nothing is left of web/);
 });
 
 test('not kept otherwise; a second migration succeeds', { timeout: 180_000 }, async () => {
