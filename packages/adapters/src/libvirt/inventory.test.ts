@@ -2,13 +2,7 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
-import {
-  openHostSession,
-  VIR_DOMAIN_EVENT,
-  VIR_DOMAIN_EVENT_SUSPENDED,
-  type DomainEvent,
-  type HostSession,
-} from '@ferry/libvirt';
+import { openHostSession } from '@ferry/libvirt';
 import { serveDomains, uuidOf } from './fake-domains.ts';
 import { inTurn } from './in-turn.ts';
 import { inventoryOf } from './inventory.ts';
@@ -120,30 +114,4 @@ test('in turn: results in order, four at once, and the first failure ends it', a
   );
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.ok(begun < 30, `${begun} were begun`);
-});
-
-test('the passes of a migration are no changes of its domain: nothing is asked for each of them', async () => {
-  const domain = { name: 'vm0', uuid: uuidOf(0), id: 1 };
-  const seen: readonly DomainEvent[] = [
-    { type: 'migration-iteration', domain, iteration: 2 },
-    {
-      type: 'lifecycle',
-      domain,
-      event: VIR_DOMAIN_EVENT.SUSPENDED,
-      detail: VIR_DOMAIN_EVENT_SUSPENDED.MIGRATED,
-    },
-    { type: 'job-completed', domain, params: new Map() },
-    { type: 'metadata-change', domain, metadataType: 2, namespaceUri: undefined },
-  ];
-  async function* events(): AsyncGenerator<DomainEvent> {
-    yield* seen;
-  }
-  const session: Pick<HostSession, 'subscribe'> = {
-    subscribe: async () => ({ events: events(), [Symbol.asyncDispose]: async () => undefined }),
-  };
-  const changes = await inventoryOf(session as HostSession).watch(new AbortController().signal);
-  assert.deepEqual(
-    (await Array.fromAsync(changes)).map(({ type }) => type),
-    ['migration-suspended', 'domain'],
-  );
 });

@@ -164,15 +164,9 @@ async function networkCards(session: HostSession, signal: AbortSignal): Promise<
 async function* changesOf(events: AsyncIterable<DomainEvent | EventGap>): AsyncGenerator<HostChange> {
   for await (const event of events) {
     if (event.type === 'gap') yield { type: 'gap' };
-    else if (!ofRunningJobs.includes(event.type)) yield changeOf(event);
+    else yield changeOf(event);
   }
 }
-
-/**
- * They change nothing of the domain that a life cycle event does not tell of too, and the last passes of a migration
- * come one after the other just when its guest is paused: to read the domain for each would make that longer.
- */
-const ofRunningJobs: readonly DomainEvent['type'][] = ['migration-iteration', 'job-completed'];
 
 function changeOf(event: DomainEvent): HostChange {
   const uuid = vmUuid(event.domain.uuid);
