@@ -131,9 +131,13 @@ export function followHost(
     if (change.type === 'gap') return resync(open, signal);
     if (change.type !== 'domain')
       events.switching(change.uuid, change.type === 'migration-suspended' ? 'paused' : 'runs');
-    // the guest is paused for the switch right now: whatever the daemon is asked makes that longer, and it tells of
-    // what follows by itself
-    if (change.type === 'migration-suspended') return;
+    // the guest is paused for the switch right now: whatever the daemon is asked makes that longer, and the event says
+    // it all. One that still counted as running would look like a second copy as soon as the target runs.
+    if (change.type === 'migration-suspended') {
+      const before = known.get(change.uuid);
+      if (before !== undefined) setInstance(change.uuid, { ...before, state: 'paused', reason: 'migration' });
+      return;
+    }
     await readOne(open, change.uuid, signal);
     if (known.has(change.uuid)) events.domainTouched(change.uuid);
   };
