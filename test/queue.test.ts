@@ -75,7 +75,8 @@ test(
       fleet.sh(
         'host2',
         `perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalPort => ${port}, Listen => 1, ` +
-          `ReuseAddr => 1) or die; sleep 300' > /dev/null 2>&1 < /dev/null & echo $!; sleep 0.5`,
+          `ReuseAddr => 1) or die; sleep 300' > /dev/null 2>&1 < /dev/null & echo $!; ` +
+          `until ss -ltnH sport = :${port} | grep -q . || ! kill -0 $!; do sleep 0.05; done`,
       );
     const pids = [await listen(50_010)];
     try {

@@ -126,7 +126,8 @@ export function parseUri(text: string): LibvirtUri {
       if (socket !== undefined && !/^\/[\w./-]{1,106}$/.test(socket))
         refuse('over ssh its socket must be an absolute path of letters, digits, dots, dashes and underscores');
       const { host, port, user } = readAuthority(authority, refuse);
-      const text = `${driver}+ssh://${user === undefined ? '' : `${user}@`}${bracketed(host)}${port === undefined ? '' : `:${port}`}${path}${socket === undefined ? '' : `?socket=${socket}`}`;
+      const at = `${user === undefined ? '' : `${user}@`}${bracketed(host)}${port === undefined ? '' : `:${port}`}`;
+      const text = `${driver}+ssh://${at}${path}${socket === undefined ? '' : `?socket=${socket}`}`;
       return { transport, text, serverUri, driver, host, port, user, socket };
     }
     case 'libssh':

@@ -158,7 +158,9 @@ export function identityOf(disk: XmlElement, type: string, source: string | unde
         attributes.get('transport') === 'unix' || /^(localhost|127\.|::1$)/.test(attributes.get('name') ?? ''),
     );
     if (local) return undefined;
-    return `${element?.attributes.get('protocol') ?? ''}:${hosts.map(({ attributes }) => `${attributes.get('name') ?? ''}:${attributes.get('port') ?? ''}`).join(',')}/${element?.attributes.get('name') ?? ''}`;
+    const servers = hosts.map(({ attributes }) => `${attributes.get('name') ?? ''}:${attributes.get('port') ?? ''}`);
+    const { protocol = '', name = '' } = Object.fromEntries(element?.attributes ?? []);
+    return `${protocol}:${servers.join(',')}/${name}`;
   }
   const byId =
     /^\/dev\/disk\/by-id\/((?:wwn|nvme-eui|nvme-uuid|scsi-3|lvm-pv-uuid|dm-uuid-LVM|dm-uuid-mpath)[\w.:-]+)$/.exec(

@@ -141,7 +141,14 @@ export function inventoryOf(session: HostSession): HostInventory {
 }
 
 const printOf = (domain: DomainRef, params: TypedParams, persistent: boolean): string =>
-  `${domain.name}/${domain.id}/${persistent}/${['state.state', 'state.reason', 'balloon.maximum'].map((name) => String(params.get(name))).join('/')}`;
+  [
+    domain.name,
+    domain.id,
+    persistent,
+    ...['state.state', 'state.reason', 'balloon.maximum'].map((name) => params.get(name)),
+  ]
+    .map(String)
+    .join('/');
 
 /** The speed of the fastest card that is up, and which cards there are. */
 async function networkCards(session: HostSession, signal: AbortSignal): Promise<Pick<HostFacts, 'linkMbit' | 'cards'>> {

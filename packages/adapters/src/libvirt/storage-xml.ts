@@ -61,7 +61,11 @@ export function volumeXml({
       ? ''
       : `<backingStore><path>${escapeXml(backing.path)}</path><format type='${escapeXml(backing.format)}'/></backingStore>`;
   const features = `${layout?.lazyRefcounts === true ? '<lazy_refcounts/>' : ''}${layout?.extendedL2 === true ? '<extended_l2/>' : ''}`;
-  const asQcow2 = `<compat>${layout?.compat ?? '1.1'}</compat>${layout === undefined ? '' : `<clusterSize unit='B'>${layout.clusterBytes}</clusterSize>`}${features === '' ? '' : `<features>${features}</features>`}`;
+  const asQcow2 = [
+    `<compat>${layout?.compat ?? '1.1'}</compat>`,
+    layout === undefined ? '' : `<clusterSize unit='B'>${layout.clusterBytes}</clusterSize>`,
+    features === '' ? '' : `<features>${features}</features>`,
+  ].join('');
   const secret =
     encryption?.secretUuid === undefined
       ? `usage='${escapeXml(encryption?.secretUsage ?? '')}'`

@@ -6,7 +6,8 @@ import type { Journal, JournalEntry } from '@ferry/engine';
 const defaultLimit = 1_000;
 
 const schema = `
-CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, data TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,
+  kind TEXT NOT NULL, subject TEXT NOT NULL, data TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS journal_kind ON journal (kind, subject, seq);
 CREATE INDEX IF NOT EXISTS journal_age ON journal (kind, at)`;
 

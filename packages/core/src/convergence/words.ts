@@ -82,10 +82,12 @@ function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, uncha
     case 'resumed':
     case 'outlook':
       return what;
-    case 'no-way':
-      return (
-        `${endsInMs === undefined ? 'it does not end by itself' : `by itself it would take ${seconds(endsInMs)} more, longer than its deadline allows`}, ` +
-        'and the policy names nothing that would help now'
-      );
+    case 'no-way': {
+      const alone =
+        endsInMs === undefined
+          ? 'it does not end by itself'
+          : `by itself it would take ${seconds(endsInMs)} more, longer than its deadline allows`;
+      return `${alone}, and the policy names nothing that would help now`;
+    }
   }
 }

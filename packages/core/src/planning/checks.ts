@@ -489,12 +489,14 @@ export function noCandidate(
       { code: 'no-other-host', message: 'There is no other host.', remedy: 'Add one with "ferry host add URI".' },
     ];
   const clusters = [...new Set(elsewhere.map(({ host }) => host.cluster))].sort();
+  const none =
+    request.toCluster === undefined
+      ? `The cluster of ${vm.name} has no other host`
+      : `The cluster ${request.toCluster} has no host for ${vm.name}`;
   return [
     {
       code: 'no-other-host',
-      message:
-        `${request.toCluster === undefined ? `The cluster of ${vm.name} has no other host` : `The cluster ${request.toCluster} has no host for ${vm.name}`}; ` +
-        `there are hosts in ${clusters.join(', ')}.`,
+      message: `${none}; there are hosts in ${clusters.join(', ')}.`,
       remedy: 'Choose a cluster with --to-cluster, or a host with --to.',
     },
   ];

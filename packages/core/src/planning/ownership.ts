@@ -211,9 +211,7 @@ export function planState(
       reasons.push({
         code: 'state-exists',
         host: to,
-        message:
-          `There is a file at ${place}, and nothing proves that it is this VM's: ` +
-          `${there.record === undefined ? 'Ferry has no record of it' : there.record.vm.uuid === vm.uuid ? 'it was changed since a migration left it' : `it was left by ${there.record.vm.name}`}.`,
+        message: `There is a file at ${place}, and nothing proves that it is this VM's: ${unproved(there.record, vm)}.`,
         remedy: `Choose another host; or, once you know that no VM needs it, on ${to}: ${setAside(path)}`,
       });
   }
@@ -240,4 +238,10 @@ export function isOwnState(
   if (what === 'nvram' && uses?.files.some((use) => use.path === at && use.as === 'state') === true) return true;
   const { record } = there;
   return record?.vm.uuid === vm.uuid && (record.role === 'target' ? record.made === true : isUntouched(record, there));
+}
+
+/** Why a file at a place of the VM's state is not proved to be its own. */
+function unproved(record: VolumeRecord | undefined, vm: Named): string {
+  if (record === undefined) return 'Ferry has no record of it';
+  return record.vm.uuid === vm.uuid ? 'it was changed since a migration left it' : `it was left by ${record.vm.name}`;
 }
