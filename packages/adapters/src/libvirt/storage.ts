@@ -21,6 +21,9 @@ import {
 } from './pool-lending.ts';
 import { seenFileOf, sizesOf, volumeOf, volumeXml } from './storage-xml.ts';
 
+/** Attempts to make an encrypted volume while QEMU cannot measure its key; each takes about a second. */
+const encryptedTries = 5;
+
 export function storageOf(session: HostSession, pools: PoolLender): HostStorage {
   const fileAt = async (path: string, signal: AbortSignal): Promise<SeenFile | undefined> => {
     await using lent = await pools.lend(folderOf(path), {}, signal);
@@ -96,14 +99,17 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
       const ref = await session.poolByName(pool, { signal });
       // libvirt has qemu-img write over a file that it does not know of
       await lookAnew(session, ref, signal);
-      const make = (): Promise<unknown> => session.volumeCreateXml(ref, xml, 0, { signal });
+      // for an encrypted one QEMU measures how long a key takes, and fails on a busy host
+      const make = (tries: number): Promise<unknown> =>
+        session
+          .volumeCreateXml(ref, xml, 0, { signal })
+          .catch((error: unknown) =>
+            tries > 1 && isCode(error, VIR_ERR.INTERNAL_ERROR) && /accurate CPU usage/.test(String(error))
+              ? make(tries - 1)
+              : Promise.reject(error),
+          );
       try {
-        // QEMU measures how long a key takes, and gives up on a busy host
-        await make().catch((error: unknown) =>
-          isCode(error, VIR_ERR.INTERNAL_ERROR) && /accurate CPU usage/.test(String(error))
-            ? make()
-            : Promise.reject(error),
-        );
+        await make(encryptedTries);
       } catch (error) {
         if (isCode(error, VIR_ERR.STORAGE_VOL_EXIST))
           throw new FerryError('volume-exists', `The pool ${pool} has a volume ${name} already.`, { cause: error });
