@@ -7,9 +7,14 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 
 /** Offsets in a frame. */
-const at = { procedure: 12, type: 16 };
+const at = { procedure: 12, type: 16, serial: 20 };
 const call = 0;
 const reply = 1;
+
+export interface Held {
+  readonly drop: () => void;
+  readonly release: () => void;
+}
 
 export interface Proxy extends AsyncDisposable {
   readonly uri: string;
@@ -17,11 +22,21 @@ export interface Proxy extends AsyncDisposable {
   lead(host: string): void;
   /** Those that came so far. */
   connections(): number;
+  /** From now on each answer comes so much later. */
+  delay(ms: number): void;
+  /** The calls that were answered so far: when they came, and when their answer went. */
+  readonly calls: readonly SeenCall[];
   /**
    * From now on this frame is kept back, once. Resolves when it came by; `drop` then closes both ends of its
-   * connection.
+   * connection, `release` sends it on.
    */
-  hold(what: 'call' | 'answer', procedure: number): Promise<{ readonly drop: () => void }>;
+  hold(what: 'call' | 'answer', procedure: number): Promise<Held>;
+}
+
+export interface SeenCall {
+  readonly procedure: number;
+  readonly from: number;
+  readonly until: number;
 }
 
 /** Cuts a stream into frames; gives what is whole. */
@@ -45,11 +60,13 @@ export async function proxyTo(first: string, port = 16_509): Promise<Proxy> {
     | {
         readonly what: 'call' | 'answer';
         readonly procedure: number;
-        readonly seen: (held: { readonly drop: () => void }) => void;
+        readonly seen: (held: Held) => void;
       }
     | undefined;
   const open = new Set<Socket>();
   let came = 0;
+  let delayMs = 0;
+  const calls: SeenCall[] = [];
   const server = createServer((client) => {
     came += 1;
     const daemon = connect({ host, port });
@@ -66,6 +83,21 @@ export async function proxyTo(first: string, port = 16_509): Promise<Proxy> {
       client.destroy();
       daemon.destroy();
     };
+    const asked = new Map<number, number>();
+    const deliver = (frame: Buffer, to: Socket, what: 'call' | 'answer'): void => {
+      const serial = frame.readUInt32BE(at.serial);
+      if (what === 'call') {
+        asked.set(serial, performance.now());
+        to.write(frame);
+        return;
+      }
+      const from = asked.get(serial);
+      if (frame.readUInt32BE(at.type) !== reply || from === undefined) return void to.write(frame);
+      setTimeout(() => {
+        calls.push({ procedure: frame.readUInt32BE(at.procedure), from, until: performance.now() });
+        to.write(frame);
+      }, delayMs);
+    };
     const pass = (from: Socket, to: Socket, type: number, what: 'call' | 'answer'): void => {
       const cut = frames();
       from.on('data', (chunk: Buffer) => {
@@ -77,8 +109,8 @@ export async function proxyTo(first: string, port = 16_509): Promise<Proxy> {
           ) {
             const { seen } = wanted;
             wanted = undefined;
-            seen({ drop });
-          } else to.write(frame);
+            seen({ drop, release: () => deliver(frame, to, what) });
+          } else deliver(frame, to, what);
         }
       });
     };
@@ -90,6 +122,10 @@ export async function proxyTo(first: string, port = 16_509): Promise<Proxy> {
   return {
     uri: `qemu+tcp://127.0.0.1:${(server.address() as AddressInfo).port}/system`,
     connections: () => came,
+    delay: (ms) => {
+      delayMs = ms;
+    },
+    calls,
     lead: (next) => {
       host = next;
       for (const socket of open) socket.destroy();

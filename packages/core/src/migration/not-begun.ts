@@ -5,33 +5,47 @@
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
+import type { InstanceView } from './judge.ts';
 
 /** libvirt begins within a second or two where both daemons answer. */
 const notBegunMs = 15_000;
 const opening = 'libvirt has not begun to send';
 
-/** With the sentence for the operator, while it holds. */
-export function withNotBegun(migration: Migration, now: TimeMs): Migration {
-  const { phase, phases, evidence, attention, course, from, to, vm } = migration;
+/** With the sentence for the operator, while it holds. `target`: what its host said just now. */
+export function withNotBegun(migration: Migration, target: InstanceView, now: TimeMs): Migration {
+  const { phase, phases, evidence, attention, course, plan } = migration;
   const since = phases.findLast((each) => each.phase === 'transferring')?.at ?? now;
   const waits =
     phase === 'transferring' &&
+    // the connections of a direct move are Ferry's own, and bounded
+    plan?.transfer?.mode !== 'direct' &&
     evidence.performEnded === undefined &&
     (course?.passes.length ?? 0) === 0 &&
     now - since >= notBegunMs;
-  if (!waits) return attention?.startsWith(opening) === true ? without(migration) : migration;
-  const target = to?.name ?? 'the target';
-  const ending =
-    migration.abortRequestedAt === undefined && evidence.gaveUp === undefined
-      ? 'An abort does not end this wait'
-      : 'The abort cannot end this wait';
-  return {
-    ...migration,
-    attention:
-      `${opening}: ${from.name} waits for the libvirt daemon of ${target}, which may take no further ` +
-      `clients (max_clients in its libvirtd.conf) or not answer. ${vm.name} runs on on ${from.name}. ` +
-      `${ending}; a free connection there does, or a restart of the daemon on ${target}, which ends no guest.`,
-  };
+  if (waits) return { ...migration, attention: textOf(migration, target) };
+  return attention?.startsWith(opening) === true ? without(migration) : migration;
+}
+
+/** Nothing of libvirt's ends the wait from the source: its connection has no limit in time until it is made. */
+function textOf({ from, to, vm, vmIsNow, abortRequestedAt, evidence }: Migration, target: InstanceView): string {
+  const host = to?.name ?? 'the target';
+  const stopping = abortRequestedAt !== undefined || evidence.gaveUp !== undefined;
+  const [why, remedy] =
+    target.kind === 'unreachable'
+      ? [`does not answer Ferry either (${target.message.replace(/\.$/, '')})`, 'repair it, or restart its libvirtd']
+      : [
+          'answers Ferry, but not this connection: most likely it has as many clients as it allows (max_clients)',
+          '"virt-admin server-clients-list libvirtd" shows them, and "virt-admin server-clients-set libvirtd ' +
+            '--max-clients 5000" makes room at once',
+        ];
+  return (
+    `${opening}: ${from.name} waits for the libvirt daemon of ${host}, which ${why}. ` +
+    `${vm.name} stays ${vmIsNow?.state ?? 'as it is'} on ${from.name}. ` +
+    (stopping
+      ? 'libvirt keeps the abort until that connection is made, and ends the move then'
+      : 'An abort does not end this wait: libvirt keeps it until that connection is made') +
+    `. Only ${host} can end it: ${remedy}.`
+  );
 }
 
 function without(migration: Migration): Migration {

@@ -48,7 +48,7 @@ export function observed(
     verdictSince,
     ...(targetRuns && before.evidence.targetRunningSince === undefined ? { targetRunningSince: now } : {}),
   };
-  const migration = withNotBegun({ ...before, evidence }, now);
+  const migration = withNotBegun({ ...before, evidence }, target, now);
   const dead = withDeadCopy(migration, { source, target }, now);
   if (dead !== undefined) return stay(dead, { type: 'cut-copies' }, { type: 'observe', afterMs: observeEveryMs });
   return decide(

@@ -40,6 +40,9 @@ const cleanRetryMs = 1_000;
 /** A host that is slow to answer is nothing to tell an operator. */
 const triesUntilTold = 5;
 
+const storedLater = 'It is in force; that is stored once it can be, unless Ferry is stopped before.';
+const doneLater = 'What was asked is done once it can be stored, unless Ferry is stopped before.';
+
 /** What becomes of an operator's command. */
 interface Answer {
   refusal?: FerryError | undefined;
@@ -98,26 +101,28 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     }
   };
 
-  /** Nothing is begun that cannot be stored. Throws FerryError. */
-  const refuseUnstored = (): void => {
+  /** Nothing is begun that cannot be stored. `kept`: what becomes of what was asked. Throws FerryError. */
+  const refuseUnstored = (kept = 'Nothing was done.'): void => {
     if (unstored === undefined) return;
     const { error } = unstored;
-    if (error instanceof FerryError) throw error;
-    throw new FerryError(
-      'store-broken',
-      `Migration ${migration.id} cannot be stored: ${error instanceof Error ? error.message : String(error)}.`,
-      { cause: error },
-    );
+    const [code, why] =
+      error instanceof FerryError
+        ? [error.code, error.message]
+        : (['store-broken', error instanceof Error ? `${error.message}.` : `${String(error)}.`] as const);
+    throw new FerryError(code, `Migration ${migration.id} cannot be stored: ${why} ${kept}`, { cause: error });
   };
 
-  /** Resolves when what was dispatched is stored and on its way. Rejects with FerryError when the store refuses. */
-  const settled = async (): Promise<void> => {
+  /**
+   * Resolves when what was dispatched is stored and on its way. Rejects with FerryError when the store refuses; it is
+   * not taken back then, which `kept` tells.
+   */
+  const settled = async (kept: string): Promise<void> => {
     let tell = (): void => undefined;
     const refused = new Promise<void>((resolve) => (tell = resolve));
     whenUnstored.add(tell);
     try {
       await Promise.race([draining, refused]);
-      refuseUnstored();
+      refuseUnstored(kept);
     } finally {
       whenUnstored.delete(tell);
     }
@@ -365,11 +370,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       refuseUnstored();
       const answer: Answer = { calls: [] };
       dispatch(command, answer);
-      await settled();
+      await settled(doneLater);
       if (answer.refusal !== undefined) throw answer.refusal;
       const failed = (await Promise.all(answer.calls)).find((error) => error !== undefined);
       if (failed !== undefined) throw failed;
-      await settled();
+      await settled(storedLater);
       return migration;
     },
     stop: async () => {
