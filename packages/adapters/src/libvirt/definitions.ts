@@ -76,8 +76,8 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
       )) ?? [];
     const disks = new Set<string>();
     let external = false;
-    for (const snapshot of snapshots) {
-      const root = parseXml(await session.snapshotXml(snapshot, 0, { signal }));
+    for (const xml of await inTurn(snapshots, (snapshot) => session.snapshotXml(snapshot, 0, { signal }))) {
+      const root = parseXml(xml);
       for (const disk of xmlChild(root, 'disks')?.children ?? []) {
         if (disk.attributes.get('snapshot') === 'internal') disks.add(disk.attributes.get('name') ?? '');
         external ||= disk.attributes.get('snapshot') === 'external';
@@ -98,22 +98,20 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
   return {
     async describe(uuid, signal): Promise<VmFacts> {
       const domain = await must(uuid, signal);
-      const [xml, persistent, snapshots, checkpoints] = await Promise.all([
+      const runs = domain.id >= 0;
+      const [xml, persistent, snapshots, checkpoints, saved, autostart, nextXml] = await Promise.all([
         session.domainXml(domain, 0, { signal }),
         session.domainIsPersistent(domain, { signal }),
         snapshotsOf(domain, signal),
         unlessUnsupported(() => session.domainCheckpoints(domain, 0, { signal })),
+        runs ? false : session.domainHasManagedSave(domain, { signal }),
+        session.domainAutostart(domain, { signal }),
+        runs ? session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }) : undefined,
       ]);
-      const [saved, autostart] = persistent
-        ? await Promise.all([
-            domain.id < 0 ? session.domainHasManagedSave(domain, { signal }) : false,
-            session.domainAutostart(domain, { signal }),
-          ])
-        : [false, false];
       const root = parseXml(xml);
       const devices = xmlChild(root, 'devices')?.children ?? [];
       const tpm = hasTpm(devices);
-      const disks = await Promise.all(
+      const describing = Promise.all(
         disksOf(root).map((disk) =>
           describeDisk(
             domain,
@@ -127,17 +125,16 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
           ),
         ),
       );
-      const off = domain.id < 0;
       // libvirt does not see a file of saved memory that was put there, but starts from it
-      const memory = off ? await present([savePath(domain.name)], signal) : [];
+      const [disks, memory] = await Promise.all([describing, present(runs ? [] : [savePath(domain.name)], signal)]);
       const inFile = memory.length > 0 ? await describeSaved(domain.name, disks, signal) : undefined;
       const nvram = [...new Set([...nvramOf(root), ...(typeof inFile === 'object' ? inFile.nvram : [])])];
-      const others = off ? await present([...nvram, ...(tpm ? tpmPaths(domain.uuid) : [])], signal) : [];
+      const others = await present(runs ? [] : [...nvram, ...(tpm ? tpmPaths(domain.uuid) : [])], signal);
       const defined = { disks, needs: needsOf(root) };
       return {
-        saved: saved || inFile !== undefined,
+        saved: (persistent && saved) || inFile !== undefined,
         ...(typeof inFile === 'string' ? { savedUnread: inFile } : {}),
-        autostart,
+        autostart: persistent && autostart,
         persistent,
         stateFiles: [...memory, ...others],
         statePlaces: statePlacesOf({ name: domain.name, uuid: domain.uuid, nvram, tpm, persistent }),
@@ -148,15 +145,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         checkpoints: checkpoints?.length ?? 0,
         ...(typeof inFile === 'object' ? { ...inFile.guest, nextStart: defined } : defined),
         ...guestStateOf(root),
-        ...(persistent && domain.id >= 0
-          ? {
-              nextStart: await describeOther(
-                await session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }),
-                disks,
-                signal,
-              ),
-            }
-          : {}),
+        ...(persistent && nextXml !== undefined ? { nextStart: await describeOther(nextXml, disks, signal) } : {}),
       };
     },
     async read(uuid, signal) {

@@ -160,14 +160,16 @@ function migrationOf(session: HostSession, files: HostFiles): MigrationDriver {
     async observe(uuid, signal): Promise<InstanceView> {
       const domain = byUuid(uuid);
       const seen = await ifThere(() =>
-        Promise.all([session.domainState(domain, { signal }), session.domainIsPersistent(domain, { signal })]),
+        Promise.all([
+          session.domainState(domain, { signal }),
+          session.domainIsPersistent(domain, { signal }),
+          migrating(session, domain, signal),
+        ]),
       );
       if (seen === undefined) return { kind: 'absent' };
-      const [at, persistent] = seen;
-      const [moving, job] =
-        at.state === VIR_DOMAIN_STATE.SHUTOFF
-          ? [false, undefined]
-          : await Promise.all([migrating(session, domain, signal), completedJob(session, domain, signal)]);
+      const [at, persistent, moving] = seen;
+      const inactive = at.state === VIR_DOMAIN_STATE.SHUTOFF;
+      const job = inactive || moving ? undefined : await completedJob(session, domain, signal);
       return {
         kind: 'present',
         ...stateOf(at.state, at.reason),

@@ -27,6 +27,11 @@ const disksOnly = /^\/dev\/(disk\/by-[a-z]+|mapper)(\/|$)/;
 /** A pool opens all that is in its folder, which sets some devices to work: a watchdog, a tape. */
 export const isOpenable = (folder: string): boolean => !/^\/dev(\/|$)/.test(folder) || disksOnly.test(folder);
 
+/**
+ * A host seldom gets or loses a pool: what was listed is good for this long, and the one that is used is looked at.
+ * Listing them takes two calls in a row, and a move looks into a dozen folders.
+ */
+const listedForMs = 5_000;
 const lentName = 'ferry-look-';
 /** A pool that Ferry made to look into a folder: no place for anything. */
 export const isLent = (pool: { readonly name: string }): boolean => pool.name.startsWith(lentName);
@@ -121,25 +126,66 @@ export interface PoolLender {
   ): Promise<(AsyncDisposable & { readonly pool: PoolRef }) | undefined>;
 }
 
+interface Loan {
+  readonly pool: Promise<PoolRef | undefined>;
+  /** It was begun with a list of pools as the host had them then. */
+  readonly sure: boolean;
+  users: number;
+}
+
 /** One for each session: libvirt takes one pool per folder, so those who look at the same folder at once share it. */
 export function poolLender(session: HostSession): PoolLender {
-  const lent = new Map<string, { readonly pool: Promise<PoolRef | undefined>; users: number }>();
+  const lent = new Map<string, Loan>();
   const closing = new Map<string, Promise<void>>();
   const mine = `${lentName}${crypto.randomUUID()}-`;
   let made = 0;
+  let listed: { readonly pools: readonly KnownPool[]; readonly at: number } | undefined;
 
-  /** `at`: the folder as libvirt is to know it. */
+  const list = async (signal: AbortSignal): Promise<readonly KnownPool[]> => {
+    const pools = await everyPool(session, signal);
+    listed = { pools, at: performance.now() };
+    return pools;
+  };
+  const isActive = async (pool: PoolRef, signal: AbortSignal): Promise<boolean> => {
+    try {
+      return (await session.poolInfo(pool, { signal })).state !== VIR_STORAGE_POOL_STATE.INACTIVE;
+    } catch (error) {
+      if (isCode(error, VIR_ERR.NO_STORAGE_POOL)) return false;
+      throw error;
+    }
+  };
+  /** Which pool has this folder, and as which path libvirt would take another one for it. */
+  const placeOf = (folder: string, pools: readonly KnownPool[]) => {
+    const every = pools.filter(({ ofFiles, path }) => ofFiles && path !== undefined && normalPath(path) === folder);
+    const here = every.filter(({ active }) => active);
+    return {
+      own: here.find((pool) => !isLent(pool))?.ref,
+      // one that an earlier control plane had no time to give back; one of ours may be gone since it was listed
+      left: here.find((pool) => isLent(pool) && !pool.name.startsWith(mine))?.ref,
+      // libvirt takes one pool per spelling of a folder, and one that is not started has this one
+      at: every.some(({ active }) => !active) ? `${folder}/.` : folder,
+    };
+  };
+  /** `sure`: the list is as the host has it now. */
+  const find = async (folder: string, signal: AbortSignal) => {
+    if (listed === undefined || performance.now() - listed.at >= listedForMs)
+      return { ...placeOf(folder, await list(signal)), sure: true };
+    const known = placeOf(folder, listed.pools);
+    const pool = known.own ?? known.left;
+    return pool === undefined || (await isActive(pool, signal))
+      ? { ...known, sure: pool !== undefined }
+      : { ...placeOf(folder, await list(signal)), sure: true };
+  };
+
   const open = async (
     folder: string,
-    at: string,
+    place: ReturnType<typeof placeOf>,
     build: boolean,
-    left: PoolRef | undefined,
     signal: AbortSignal,
   ): Promise<PoolRef | undefined> => {
-    // one that an earlier control plane had no time to give back
-    if (left !== undefined) return left;
+    if (place.left !== undefined) return place.left;
     await closing.get(folder);
-    const xml = `<pool type='dir'><name>${mine}${(made += 1)}</name><target><path>${escapeXml(at)}</path></target></pool>`;
+    const xml = `<pool type='dir'><name>${mine}${(made += 1)}</name><target><path>${escapeXml(place.at)}</path></target></pool>`;
     try {
       return await session.poolCreateXml(xml, build ? VIR_STORAGE_POOL_CREATE.WITH_BUILD : 0, { signal });
     } catch (error) {
@@ -151,49 +197,51 @@ export function poolLender(session: HostSession): PoolLender {
     }
   };
 
-  return {
-    async lend(named, options, signal) {
-      const folder = normalPath(named);
-      if (!isOpenable(folder))
-        throw new FerryError(
-          'volume-failed',
-          `The folder ${folder} cannot be looked into: it holds devices, and libvirt would open each of them.`,
-        );
-      const every = (await everyPool(session, signal)).filter(
-        ({ ofFiles, path }) => ofFiles && path !== undefined && normalPath(path) === folder,
+  const lend: PoolLender['lend'] = async (named, options, signal) => {
+    const folder = normalPath(named);
+    if (!isOpenable(folder))
+      throw new FerryError(
+        'volume-failed',
+        `The folder ${folder} cannot be looked into: it holds devices, and libvirt would open each of them.`,
       );
-      const here = every.filter(({ active }) => active);
-      const own = here.find((pool) => !isLent(pool));
-      if (own !== undefined) return { pool: own.ref, [Symbol.asyncDispose]: () => Promise.resolve() };
-      // one of ours may be gone since it was listed
-      const left = here.find(({ name }) => !name.startsWith(mine))?.ref;
-      // libvirt takes one pool per spelling of a folder, and one that is not started has this one
-      const at = every.some(({ active }) => !active) ? `${folder}/.` : folder;
-      const entry = lent.get(folder) ?? { pool: open(folder, at, options.build === true, left, signal), users: 0 };
-      lent.set(folder, entry);
-      entry.users += 1;
-      const giveBack = async (pool: PoolRef | undefined): Promise<void> => {
-        entry.users -= 1;
-        if (entry.users > 0) return;
-        lent.delete(folder);
-        if (pool === undefined) return;
-        // a daemon that went away keeps it: whoever looks into this folder next finds it and gives it back
-        const closed = session
-          .poolDestroy(pool)
-          .catch(() => undefined)
-          .finally(() => closing.delete(folder));
-        closing.set(folder, closed);
-        await closed;
+    let entry = lent.get(folder);
+    if (entry === undefined) {
+      const place = await find(folder, signal);
+      if (place.own !== undefined) return { pool: place.own, [Symbol.asyncDispose]: () => Promise.resolve() };
+      entry = lent.get(folder) ?? {
+        pool: open(folder, place, options.build === true, signal),
+        sure: place.sure,
+        users: 0,
       };
-      try {
-        const pool = await entry.pool;
-        if (pool !== undefined) return { pool, [Symbol.asyncDispose]: () => giveBack(pool) };
-      } catch (error) {
-        await giveBack(undefined);
-        throw error;
-      }
+    }
+    const loan = entry;
+    lent.set(folder, loan);
+    loan.users += 1;
+    const giveBack = async (pool: PoolRef | undefined): Promise<void> => {
+      loan.users -= 1;
+      if (loan.users > 0) return;
+      lent.delete(folder);
+      if (pool === undefined) return;
+      // a daemon that went away keeps it: whoever looks into this folder next finds it and gives it back
+      const closed = session
+        .poolDestroy(pool)
+        .catch(() => undefined)
+        .finally(() => closing.delete(folder));
+      closing.set(folder, closed);
+      await closed;
+    };
+    try {
+      const pool = await loan.pool;
+      if (pool !== undefined) return { pool, [Symbol.asyncDispose]: () => giveBack(pool) };
+    } catch (error) {
       await giveBack(undefined);
-      return undefined;
-    },
+      if (loan.sure) throw error;
+      // the host may have got a pool there since
+      listed = undefined;
+      return lend(named, options, signal);
+    }
+    await giveBack(undefined);
+    return undefined;
   };
+  return { lend };
 }

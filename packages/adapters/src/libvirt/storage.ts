@@ -136,8 +136,10 @@ export function storageOf(session: HostSession, pools: PoolLender): HostStorage 
         );
         return { folder: true, found: true };
       }
-      await refreshPool(session, pool, signal);
-      const volume = await volumeNamed(session, pool, name, signal);
+      // libvirt knows what was left by it
+      const known = action === 'remove' ? await volumeNamed(session, pool, name, signal) : undefined;
+      if (known === undefined) await refreshPool(session, pool, signal);
+      const volume = known ?? (await volumeNamed(session, pool, name, signal));
       if (volume !== undefined && action === 'remove') await session.volumeDelete(volume, { signal });
       return { folder: true, found: volume !== undefined };
     },

@@ -25,14 +25,15 @@ import { backingOf } from './storage-xml.ts';
 type Named = Omit<FileUse, 'vm'> & { /** What lies below is to be read from the image. */ readonly chained?: true };
 
 export async function filesInUse(session: HostSession, pools: PoolLender, signal: AbortSignal): Promise<HostUses> {
+  // first: one that is saved after this look is known as it ran
   const domains = await session.domains(0, { signal });
-  const snapshotted = new Set(
-    (await session.domains(VIR_LIST_DOMAINS.HAS_SNAPSHOT, { signal })).map(({ uuid }) => uuid),
-  );
-  const folders = new Map(
-    (await everyPool(session, signal)).flatMap(({ name, path }) => (path === undefined ? [] : [[name, path] as const])),
-  );
-  const saved = await savedNames(session, pools, signal);
+  const [every, saved, withSnapshots] = await Promise.all([
+    everyPool(session, signal),
+    savedNames(session, pools, signal),
+    session.domains(VIR_LIST_DOMAINS.HAS_SNAPSHOT, { signal }),
+  ]);
+  const snapshotted = new Set(withSnapshots.map(({ uuid }) => uuid));
+  const folders = new Map(every.flatMap(({ name, path }) => (path === undefined ? [] : [[name, path] as const])));
   await using images = imageReader(session, pools, signal);
   const files: FileUse[] = [];
   const untold: { readonly vm: FileUse['vm']; readonly path: string }[] = [];
@@ -48,12 +49,21 @@ export async function filesInUse(session: HostSession, pools: PoolLender, signal
       else if (xml !== '') named.push(...namedIn(parseXml(xml), false, folders));
     }
     const implied = [savePath(domain.name), ...tpmPaths(domain.uuid)].map((path): Named => ({ path, as: 'state' }));
-    for (const { chained, ...file } of [...named, ...implied]) {
-      files.push({ ...file, path: normalPath(file.path), vm });
-      if (chained !== true) continue;
-      const below = await images.below(file.path);
-      if (below === undefined) untold.push({ vm, path: file.path });
-      for (const path of below ?? []) files.push({ path: normalPath(path), as: 'base', vm });
+    for (const { path, as, readOnly, shareable } of [...named, ...implied])
+      files.push({
+        path: normalPath(path),
+        as,
+        vm,
+        ...(readOnly === undefined ? {} : { readOnly }),
+        ...(shareable === undefined ? {} : { shareable }),
+      });
+    const chained = named.filter((file) => file.chained === true);
+    for (const [path, below] of await inTurn(
+      chained,
+      async (file) => [file.path, await images.below(file.path)] as const,
+    )) {
+      if (below === undefined) untold.push({ vm, path });
+      files.push(...(below ?? []).map((base) => ({ path: normalPath(base), as: 'base' as const, vm })));
     }
   };
   await inTurn(domains, (domain) => unlessGone(() => ask(domain)));
@@ -104,12 +114,19 @@ async function definitionsOf(
   signal: AbortSignal,
 ): Promise<readonly { readonly xml: string; readonly live: boolean }[]> {
   const runs = domain.id >= 0;
-  const found = [{ xml: await session.domainXml(domain, 0, { signal }), live: runs }];
-  if (runs) found.push({ xml: await session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }), live: false });
-  if (!hasSnapshots) return found;
-  for (const snapshot of (await unlessUnsupported(() => session.domainSnapshots(domain, 0, { signal }))) ?? [])
-    found.push({ xml: await session.snapshotXml(snapshot, 0, { signal }), live: false });
-  return found;
+  const ofSnapshots = async (): Promise<readonly string[]> =>
+    inTurn((await unlessUnsupported(() => session.domainSnapshots(domain, 0, { signal }))) ?? [], (snapshot) =>
+      session.snapshotXml(snapshot, 0, { signal }),
+    );
+  const [xml, next, snapshots] = await Promise.all([
+    session.domainXml(domain, 0, { signal }),
+    runs ? session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }) : undefined,
+    hasSnapshots ? ofSnapshots() : [],
+  ]);
+  return [
+    { xml, live: runs },
+    ...[...(next === undefined ? [] : [next]), ...snapshots].map((each) => ({ xml: each, live: false })),
+  ];
 }
 
 const isPath = (text: string | undefined): text is string => text?.startsWith('/') === true;

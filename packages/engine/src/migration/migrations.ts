@@ -74,7 +74,10 @@ export interface MigrationQuery {
 
 /** Finished migrations looked through when one is named. */
 const searchDepth = 10_000;
-/** Facts gathered for the answer to a request are good enough to begin with when it is admitted at once. */
+/**
+ * Facts gathered for the answer to a request are good enough to begin with when it is admitted this soon after them:
+ * those gathered anew would be as old at their end, however long the hosts took to answer.
+ */
 const checkedForMs = 2_000;
 
 export interface Migrations {
@@ -154,7 +157,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     begin: (id) => runners.get(id)?.dispatch({ type: 'admitted' }),
   });
   /** What was gathered for the answer to a request. */
-  const gathered = new Map<string, Gathered>();
+  const gathered = new Map<string, { readonly said: Gathered; readonly at: number }>();
 
   /** The choice is made at once and counts from then on. */
   const chooseFor = (migration: Migration, facts: Gathered): CheckResult => {
@@ -180,7 +183,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   const judge = async (migration: Migration, signal: AbortSignal): Promise<Judged> => {
     const before = gathered.get(migration.id);
     gathered.delete(migration.id);
-    const fresh = before !== undefined && clock.now() - before.at < checkedForMs && before.holds();
+    const fresh = before !== undefined && clock.now() - before.at < checkedForMs && before.said.holds();
     // what the hosts tell by themselves may still be on its way
     if (!fresh)
       await deps
@@ -196,7 +199,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     const vmIsNow = placeOf(vm) ?? 'nowhere';
     if (vm === undefined || changed.length > 0) return { result: { kind: 'refused', reasons: changed }, vmIsNow };
     try {
-      const said = fresh ? before : await facts.gather(vm, migration.request, migration, signal);
+      const said = fresh ? before.said : await facts.gather(vm, migration.request, migration, signal);
       return { result: await taking(said, () => chooseFor(migration, said), signal), vmIsNow };
     } catch (error) {
       return { result: { kind: 'refused', reasons: [factsMissing(vm.name, error)] }, vmIsNow };
@@ -365,6 +368,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const { to } = request;
       const policy = facts.policyOf(vm, request);
       const { said, result } = await checkNow(vm, request, AbortSignal.timeout(factsTimeoutMs));
+      const saidAt = clock.now();
       if (result.kind === 'refused')
         throw new FerryError('migration-refused', `${vm.name} cannot be moved${to === undefined ? '' : ` to ${to}`}.`, {
           reasons: result.reasons,
@@ -378,7 +382,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const migration = beginMigration({ id, vm, from, kind: result.move, request, policy, by }, now);
       if (!(await records.begin(migration)))
         throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
-      gathered.set(id, said);
+      gathered.set(id, { said, at: saidAt });
       run(migration);
       deps.changed(migration, true);
       admission.admit();

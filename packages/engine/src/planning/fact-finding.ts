@@ -28,6 +28,7 @@ import {
   type Host,
   type HostFacts,
   type HostId,
+  type HostUses,
   type HostView,
   type Instance,
   type Migration,
@@ -80,7 +81,6 @@ export interface FactFinderDeps extends Pick<RunnerDeps, 'clock' | 'linkOf' | 'v
 
 /** What the hosts said. The choice is made of it when it is asked for, with what other migrations have by then. */
 export interface Gathered {
-  readonly at: number;
   /** `self`: the migration that asks. */
   choose(self: string | undefined): CheckResult;
   /**
@@ -174,39 +174,45 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     };
   };
 
-  /**
-   * What lies on the target where the VM's state would be, and which files its definitions use: every time that
-   * something is written there.
-   */
-  const holdingsOn = async (
+  /** What lies on the target where the VM's state would be. */
+  const statesOn = async (
     { statePlaces }: Pick<VmFacts, 'statePlaces'>,
-    storage: TargetStorage | undefined,
     from: Side | undefined,
     to: Side,
     signal: AbortSignal,
-  ): Promise<TargetHoldings> => {
-    const state = new Map<string, FileThere>();
-    for (const { path } of statePlaces) {
+  ): Promise<TargetHoldings['state']> => {
+    const look = async (path: string): Promise<readonly (readonly [string, FileThere])[]> => {
       const there = await lookAt(to, path, signal);
-      if (there === undefined) continue;
-      if (typeof there === 'string') state.set(path, { kind: 'unseen', why: there });
-      else {
-        const record = await deps.records.at(to, path);
-        const shared =
-          record === undefined && from !== undefined && (await deps.sharing.sharesFile(path, from, to, signal));
-        state.set(path, {
-          kind: 'file',
-          allocationBytes: there.allocationBytes,
-          ...(there.modified === undefined ? {} : { modified: there.modified }),
-          ...(record === undefined ? {} : { record }),
-          ...(shared ? { shared: true as const } : {}),
-        });
-      }
-    }
-    const writes =
-      state.size > 0 ||
-      statePlaces.some(({ what }) => what !== 'memory') ||
-      [...(storage?.sharing.values() ?? [])].some(({ verdict }) => verdict === 'separate');
+      if (there === undefined) return [];
+      if (typeof there === 'string') return [[path, { kind: 'unseen', why: there }]];
+      const record = await deps.records.at(to, path);
+      const shared =
+        record === undefined && from !== undefined && (await deps.sharing.sharesFile(path, from, to, signal));
+      const { allocationBytes, modified } = there;
+      return [
+        [
+          path,
+          {
+            kind: 'file',
+            allocationBytes,
+            ...(modified === undefined ? {} : { modified }),
+            ...(record === undefined ? {} : { record }),
+            ...(shared ? { shared: true as const } : {}),
+          },
+        ],
+      ];
+    };
+    return new Map((await Promise.all(statePlaces.map(({ path }) => look(path)))).flat());
+  };
+  /** With the files that its definitions use: every time that something is written there. */
+  const withUses = async (
+    state: TargetHoldings['state'],
+    { statePlaces }: Pick<VmFacts, 'statePlaces'>,
+    storage: TargetStorage | undefined,
+    to: Side,
+    signal: AbortSignal,
+  ): Promise<TargetHoldings> => {
+    const writes = state.size > 0 || statePlaces.some(({ what }) => what !== 'memory') || isCopied(storage);
     return { state, ...(writes ? { uses: await to.uses(signal) } : {}) };
   };
 
@@ -305,6 +311,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const hosts = fleet.hosts();
     const definition = await deps.stored(vm.uuid, vm.hostId);
     const facts = definition === undefined ? undefined : deps.hypervisor.describeDefinition(definition.xml);
+    const known = facts ?? { statePlaces: [] };
     const answering = rescueCandidates({ vm, hosts, request }).filter(({ state }) => state === 'connected');
     const surveyed = await Promise.all(
       answering.map(
@@ -326,7 +333,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
             (within) =>
               Promise.all([
                 deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, to, within),
-                holdingsOn(facts ?? { statePlaces: [] }, undefined, undefined, to, within),
+                statesOn(known, undefined, to, within).then((state) => withUses(state, known, undefined, to, within)),
                 lookForPaths(emulatorPaths(facts?.needs.machines ?? [], factsOn(place)), undefined, place.link, within),
               ]),
             signal,
@@ -404,32 +411,38 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const needs = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml.needs : needsOfBoth(facts);
     const named = [needs.networks, needs.bridges, needs.filters, needs.secrets].some((names) => names.length > 0);
     const links = linksOf(needs, {});
-    const here =
+    const askingHere =
       needs.secrets.length + links.length === 0
         ? undefined
-        : await ask(from, heard, (within) => from.link.resources.look(needs.secrets, links, within), signal);
-    const sourceSecrets = needs.secrets.length === 0 ? undefined : here?.secrets;
+        : ask(from, heard, (within) => from.link.resources.look(needs.secrets, links, within), signal);
     const hasDisks = request.kind !== 'configuration' && disksOfBoth(facts).length > 0;
     const candidates = candidatesOf(input);
     const mapTo = ({ host }: Place) =>
       input.ownXml === undefined ? joinMaps(input.clusters?.get(host.cluster)?.map, request.map) : {};
+    // the files that are copied away may be others', too: asked once it is known that any are
+    let askingUses: Promise<HostUses | undefined> | undefined;
     const lookAtTarget = async (to: Place, within: AbortSignal) => {
-      const [resources, storage, paths] = await Promise.all([
+      const survey = async (): Promise<TargetStorage> => {
+        const storage = await surveyOn(input, from, to, within);
+        if (isCopied(storage)) {
+          askingUses ??= ask(from, heard, (asking) => sideAt(from).uses(asking), signal);
+          // it is waited for once the candidates have answered
+          askingUses.catch(() => undefined);
+        }
+        return storage;
+      };
+      const [resources, storage, paths, state] = await Promise.all([
         named ? to.link.resources.look(needs.secrets, linksOf(needs, mapTo(to)), within) : undefined,
-        hasDisks ? surveyOn(input, from, to, within) : undefined,
+        hasDisks ? survey() : undefined,
         // who moves a definition alone may bring the rest later
         request.kind === 'configuration'
           ? undefined
           : lookForPaths([...needs.paths, ...emulatorPaths(needs.machines, factsOn(to))], from.link, to.link, within),
+        statesOn(facts, sideAt(from), sideAt(to), within),
       ]);
-      return {
-        resources,
-        storage,
-        paths,
-        holdings: await holdingsOn(facts, storage, sideAt(from), sideAt(to), within),
-      };
+      return { resources, storage, paths, holdings: await withUses(state, facts, storage, sideAt(to), within) };
     };
-    const asked = await Promise.all(
+    const askingCandidates = Promise.all(
       candidates.map(async ({ host }) => {
         const to = { host, link: deps.linkOf(host.id) };
         // where there is no choice it need not wait for one
@@ -438,12 +451,10 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         return { id: host.id, ...said };
       }),
     );
-    // the files that are copied away may be others', too
-    const copies = asked.some(({ storage }) =>
-      [...(storage?.sharing.values() ?? [])].some(({ verdict }) => verdict === 'separate'),
-    );
-    const uses = copies ? await ask(from, heard, (within) => sideAt(from).uses(within), signal) : undefined;
-    if (copies && uses === undefined) return unread();
+    const [asked, here] = await Promise.all([askingCandidates, askingHere]);
+    const sourceSecrets = needs.secrets.length === 0 ? undefined : here?.secrets;
+    const uses = await askingUses;
+    if (askingUses !== undefined && uses === undefined) return unread();
     return decide({
       ...input,
       ...(sourceSecrets === undefined ? {} : { sourceSecrets }),
@@ -480,7 +491,6 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
   };
 
   const gather: FactFinder['gather'] = async (vm, request, self, signal) => {
-    const at = clock.now();
     const print = printOf(vm.uuid);
     const heard = newlyHeard();
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
@@ -488,7 +498,6 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
       ? gatherForMove(vm, request, self, heard, bounded)
       : gatherForRescue(vm, request, self, heard, bounded));
     return {
-      at,
       choose: (id) => choose(nowFor(id)),
       takes: async (chosen, within) => {
         const host =
@@ -507,6 +516,9 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
 /** Hosts on which earlier attempts failed, and why. */
 const triedBy = (self: Pick<Migration, 'attempts'> | undefined): ReadonlyMap<HostId, string> =>
   new Map((self?.attempts ?? []).flatMap(({ to, error }) => (to === undefined ? [] : [[to.id, error.message]])));
+
+const isCopied = (storage: TargetStorage | undefined): boolean =>
+  [...(storage?.sharing.values() ?? [])].some(({ verdict }) => verdict === 'separate');
 
 type Now = Pick<CheckInput, 'loadOf' | 'portsInUse' | 'memoryPromised'> & Required<Pick<CheckInput, 'loadOf'>>;
 

@@ -326,11 +326,9 @@ export function createSharing({
     deviceApart,
     kept: async (a, b, path) => (await intents.get(proofKey(a, b, folderOf(path))))?.value as SharingProof | undefined,
     async notThere(disks, from, to, signal) {
-      for (const disk of disks) {
-        const why = await notThereOf(disk, from, to, signal);
-        if (why !== undefined) return `${why}.`;
-      }
-      return undefined;
+      const all = await Promise.all(disks.map((disk) => notThereOf(disk, from, to, signal)));
+      const why = all.find((each) => each !== undefined);
+      return why === undefined ? undefined : `${why}.`;
     },
   };
 }

@@ -49,8 +49,12 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
         );
   if (missing !== undefined) throw new FerryError('volume-failed', missing);
   if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') {
-    await source().migration.mark(vm.uuid, marker, signal);
-    if (plan?.live === true) await source().migration.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, signal);
+    await Promise.all([
+      source().migration.mark(vm.uuid, marker, signal),
+      plan?.live === true
+        ? source().migration.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, signal)
+        : undefined,
+    ]);
   }
   return foreseen;
 }

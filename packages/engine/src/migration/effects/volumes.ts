@@ -157,9 +157,14 @@ export function createVolumes({
       const known = new Map<string, VolumeRecord>();
       const unseen = new Map<string, string>();
       const images = new Map<string, ImageFacts>();
-      for (const disk of disks.filter(needsProof)) {
-        for (const path of [disk.source ?? '', ...disk.backing.map((image) => image.path)])
-          sharing.set(path, await proofs.prove(path, disk, folders, from, to, places, signal));
+      let pools = disks.some(({ pool }) => pool !== undefined) ? to.storage.pools(signal) : undefined;
+      const lookAt = async (disk: DiskFacts): Promise<void> => {
+        const chain = [disk.source ?? '', ...disk.backing.map((image) => image.path)];
+        await Promise.all(
+          chain.map(async (path) =>
+            sharing.set(path, await proofs.prove(path, disk, folders, from, to, places, signal)),
+          ),
+        );
         const path = disk.source ?? '';
         const place = placeOf(path, places);
         const why =
@@ -167,32 +172,32 @@ export function createVolumes({
             ? await proofs.missingOn(place, to, signal)
             : undefined;
         if (why !== undefined) missing.set(path, why);
-        if (sharing.get(path)?.verdict !== 'separate' || disk.type !== 'file') continue;
-        const [there, record] = await Promise.all([seen(to, place, signal), records.at(to, place)]);
-        if (typeof there === 'string') unseen.set(path, there);
-        else if (there !== undefined) volumes.set(path, there);
-        if (record !== undefined) known.set(path, record);
+        if (sharing.get(path)?.verdict !== 'separate') return;
+        pools ??= to.storage.pools(signal);
+        const isFile = disk.type === 'file';
         const whole = [{ path, ...(disk.format === undefined ? {} : { format: disk.format }) }, ...disk.backing];
-        await Promise.all(
-          whole.map(async (image) => {
+        const [there, record] = await Promise.all([
+          isFile ? seen(to, place, signal) : undefined,
+          isFile ? records.at(to, place) : undefined,
+          pools,
+          ...(isFile ? whole : []).map(async (image) => {
             const found = await from.storage.imageAt(image.path, image.format, signal).catch(unlessUnseen);
             if (found !== undefined) images.set(image.path, found);
           }),
-        );
-      }
+        ]);
+        if (typeof there === 'string') unseen.set(path, there);
+        else if (there !== undefined) volumes.set(path, there);
+        if (record !== undefined) known.set(path, record);
+      };
       // a name that is the same everywhere does not say that the device is there
-      for (const { type, source: path, identity } of disks) {
-        if (type !== 'block' || path === undefined || identity === undefined) continue;
+      const lookAtDevice = async ({ type, source: path, identity }: DiskFacts): Promise<void> => {
+        if (type !== 'block' || path === undefined || identity === undefined) return;
         const why = await proofs.deviceApart(path, placeOf(path, places), from, to, signal);
         if (why !== undefined) missing.set(path, why);
-      }
+      };
+      await Promise.all([pools, ...disks.filter(needsProof).map(lookAt), ...disks.map(lookAtDevice)]);
       return {
-        pools:
-          volumes.size > 0 ||
-          disks.some(({ pool }) => pool !== undefined) ||
-          [...sharing.values()].some(({ verdict }) => verdict === 'separate')
-            ? await to.storage.pools(signal)
-            : [],
+        pools: (await pools) ?? [],
         sharing,
         volumes,
         unseen,
