@@ -31,9 +31,19 @@ export interface ControlPlane extends AsyncDisposable {
   start(): Promise<void>;
 }
 
+/** The machine that a control plane runs on, where it is not as usual. */
+export interface Machine {
+  /** The data folder is made here. */
+  readonly folder?: string;
+  /** More of its server's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** `options` are more of those of `ferry serve`. */
-export async function controlPlane(...options: readonly string[]): Promise<ControlPlane> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'ferry-test-'));
+export const controlPlane = (...options: readonly string[]): Promise<ControlPlane> => controlPlaneOn({}, ...options);
+
+export async function controlPlaneOn(machine: Machine, ...options: readonly string[]): Promise<ControlPlane> {
+  const dataDir = mkdtempSync(join(machine.folder ?? tmpdir(), 'ferry-test-'));
   const { FERRY_SERVER: _server, FERRY_TOKEN: _token, NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
   const env = { ...inherited, FERRY_DATA_DIR: dataDir };
   let server: ChildProcess | undefined;
@@ -50,7 +60,10 @@ export async function controlPlane(...options: readonly string[]): Promise<Contr
 
   const start = async (): Promise<void> => {
     rmSync(serverFile, { force: true });
-    const child = spawn(ferryPath, ['serve', '--port', '0', ...options], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(ferryPath, ['serve', '--port', '0', ...options], {
+      env: { ...env, ...machine.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     server = child;
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => (output += chunk.toString()));

@@ -17,7 +17,7 @@ import {
   type UpOptions,
 } from '@ferry/lab';
 import type { MigrationJson, VmJson } from './answers.ts';
-import { controlPlane, type ControlPlane } from './control-plane.ts';
+import { controlPlaneOn, type ControlPlane, type Machine } from './control-plane.ts';
 import { invariantsOf } from './invariants.ts';
 
 export type { MigrationJson, VmJson } from './answers.ts';
@@ -54,19 +54,21 @@ export interface FleetOptions extends UpOptions {
   readonly starts?: boolean;
   /** After each `move` the fixture looks at what must hold (invariants.ts). */
   readonly invariants?: boolean;
+  /** Of the control plane. */
+  readonly machine?: Machine;
 }
 
 /** Hands the fleet over before the first test of the file, which waits for what `use` does with it. */
 export function withFleet(
   use: (fleet: Fleet) => unknown,
-  { starts = false, invariants = false, ...up }: FleetOptions = {},
+  { starts = false, invariants = false, machine = {}, ...up }: FleetOptions = {},
 ): void {
   let temporary: TemporaryLab | undefined;
   let plane: ControlPlane | undefined;
   before(async () => {
     const labOfFile = await temporaryLab({ hosts: 2, ...up });
     temporary = labOfFile;
-    const planeOfFile = await controlPlane(...accessTo(labOfFile));
+    const planeOfFile = await controlPlaneOn(machine, ...accessTo(labOfFile));
     plane = planeOfFile;
     for (const { uri, name } of labOfFile.status.hosts) await planeOfFile.json('host', 'add', uri, '--name', name);
     await use(fleetOf(labOfFile, planeOfFile, { starts, invariants }));

@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readTicks, vmCreate, vmLog, waitFor } from '@ferry/lab';
 import { onlyFull } from './fault-fixture.ts';
-import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
+import type { MigrationJson } from './answers.ts';
+import { withFleet, type Fleet } from './fleet.ts';
 import { proxyTo } from './rpc-proxy.ts';
 
 const perform = 305;
