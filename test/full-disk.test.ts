@@ -10,7 +10,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { vmCreate, waitFor } from '@ferry/lab';
 import { onlyFull } from './fault-fixture.ts';
-import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
+import type { MigrationJson } from './answers.ts';
+import { withFleet, type Fleet } from './fleet.ts';
 
 const disk = mkdtempSync(join(tmpdir(), 'ferry-disk-'));
 execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=32m', 'ferry-test', disk]);

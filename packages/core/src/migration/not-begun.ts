@@ -5,7 +5,7 @@
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
-import type { InstanceView } from './judge.ts';
+import type { InstanceView } from '../model/vm.ts';
 
 /** libvirt begins within a second or two where both daemons answer. */
 const notBegunMs = 15_000;
