@@ -112,7 +112,7 @@ test(
     try {
       await waitFor(
         'the host to refuse',
-        async () => /takes no key/.test(JSON.stringify(await plane.json('host', 'show', source))) || undefined,
+        async () => /accepts no key/.test(JSON.stringify(await plane.json('host', 'show', source))) || undefined,
         { timeoutMs: 30_000 },
       );
       await waitFor(

@@ -74,8 +74,8 @@ test('the data cut in a copy: it is told, and given up by a policy with a limit'
   await cutTraffic(fleet.lab, begun.to, 'data');
   const decided = async (): Promise<string> =>
     ((await fleet.migration(begun.id)).decisions ?? []).map(({ text }) => text).join('\n');
-  await waitFor('it to be given up', async () => /giving up/.test(await decided()) || undefined, { timeoutMs: 60_000 });
-  assert.match(await decided(), /^disks: \d+ MiB left, .*for \d+ s[\s\S]*no progress for \d+ s, giving up/m);
+  await waitFor('it to be given up', async () => /aborting/.test(await decided()) || undefined, { timeoutMs: 60_000 });
+  assert.match(await decided(), /^disks: \d+ MiB left, .*for \d+ s[\s\S]*no progress for \d+ s, aborting/m);
   // libvirt cannot end a copy whose connection is silent; Ferry cuts it
   await freed(begun);
   await mendTraffic(fleet.lab, begun.to, 'data');

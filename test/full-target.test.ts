@@ -34,7 +34,7 @@ test(
     await fill();
     const refused = await plane.ferry('vm', 'migrate', 'web', '--to', 'host2');
     assert.equal(refused.code, 4);
-    assert.match(refused.stderr + refused.stdout, /host2 takes no further connection .*max_clients/s);
+    assert.match(refused.stderr + refused.stdout, /host2 accepts no further .*max_clients/s);
     await fleet.sh('host2', 'virt-admin server-clients-set libvirtd --max-clients 50');
 
     // the last place goes between the check and libvirt's own connection

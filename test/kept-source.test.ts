@@ -137,7 +137,7 @@ test(
       for (const to of ['host1', 'host2'])
         assert.match(
           await refusal(name, '--to', to),
-          /is defined on host\d.* and host\d.*shut off on each; which definition is the VM cannot be told.*vm settle/s,
+          /is defined on host\d.* and host\d.*shut off on each; Ferry cannot tell which definition is the VM.*vm settle/s,
         );
     }
     assert.match((await fleet.plane.ferry('vm', 'list')).stdout, /twice\S*\s+shut-off, in conflict/);

@@ -88,7 +88,7 @@ async function settledByOperator(name: string): Promise<void> {
   await countsOn(fleet, name);
   assert.match(
     (await fleet.plane.ferry('vm', 'settle', name, '--keep', 'host1')).stderr,
-    /has one copy that counts, on host1/,
+    /has only one copy, on host1/,
   );
 }
 

@@ -191,7 +191,7 @@ test('one host by two URIs is one host', { timeout: 60_000 }, async () => {
   const twice = await plane.ferry('host', 'add', `${first.uri}?`);
   const port = await plane.ferry('host', 'add', first.uri.replace('/system', ':16509/system'));
   assert.deepEqual([twice.code, port.code], [8, 8], twice.stderr + port.stderr);
-  assert.match(port.stderr, /leads to a machine that calls itself host1 .* which is that of host1/);
+  assert.match(port.stderr, /points to a machine that calls itself host1 .* which is that of host1/);
 });
 
 test(

@@ -41,7 +41,7 @@ export function movesOf(disk: DiskKind): readonly Move[] {
             disk,
             options: [],
             result: { refused: 'disk-sharing-unknown' },
-            note: 'a block device without an identity in its name: whether both hosts have the same one cannot be told',
+            note: 'a block device without an identity in its name: Ferry cannot tell whether both hosts have the same one',
           },
         ]
       : []),

@@ -1,6 +1,6 @@
 /**
  * What is told beforehand, on real hosts: the rate that QEMU measures of a guest that writes at a known pace, against
- * the bandwidth of the migration; and that a policy which names nothing that would help says so before a byte is sent.
+ * the bandwidth of the migration; and that a policy without a step that would help says so before a byte is sent.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -79,7 +79,7 @@ test(
     const plan = await planned('busy', '--max-bandwidth-mb', '2', '--policy', 'harvester');
     assert.deepEqual([plan.kind, plan.remedies], ['does-not-converge', []]);
     const hopeless =
-      /pre-copy will not end by itself.*the policy "harvester" names nothing that would help: it would be given up after \d+ s, or after 150 s without progress/;
+      /pre-copy will not end by itself.*the policy "harvester" has no step that would help: it would be aborted after \d+ s, or after 150 s without progress/;
     assert.match(plan.text, hopeless);
     const { id } = await fleet.plane.json<MigrationJson>(
       'vm',

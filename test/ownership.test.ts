@@ -235,7 +235,7 @@ test(
     await define('host1', asOther(xml, 'second', '4').replace(path, `/var/lib/libvirt//images/../images/mine.qcow2`));
     assert.match(
       await refusal('mine', '--to', 'host2'),
-      /mine's disk vda \(.*mine\.qcow2\) is a disk of second on host1, too: the two copies would part/,
+      /mine's disk vda \(.*mine\.qcow2\) is a disk of second on host1, too: the two copies would diverge/,
     );
     await virsh(lab, 'host1', ['undefine', 'second']);
     await define(
@@ -244,7 +244,7 @@ test(
     );
     assert.match(
       await refusal('mine', '--to', 'host2'),
-      /is shareable: a copy on host2 and what others write on host1 would part/,
+      /is shareable: a copy on host2 would miss what others write on host1/,
     );
     await define('host1', xml);
     // a chain that only the images tell
@@ -296,7 +296,7 @@ test(
     await plane.json('host', 'remove', 'host1');
     const unknown = await plane.ferry('volume', 'leftovers', '--purge', '--host', 'host1');
     assert.equal(unknown.code, 6);
-    assert.match(unknown.stderr, /host1.* is not in the fleet any more/s);
+    assert.match(unknown.stderr, /host1.* is no longer in the fleet/s);
     await plane.json('host', 'add', uri, '--name', 'host1');
     await sh('host1', `qemu-io -f qcow2 -c 'write 0 64k' ${images}/first.qcow2 >/dev/null`);
     const ran = await plane.ferry('volume', 'leftovers', '--purge', '--host', 'host1');

@@ -89,12 +89,12 @@ test(
       );
       assert.match(
         moved.decisions?.map(({ text }) => text).join('; ') ?? '',
-        /host2 uses the port 50010: once more on 50011/,
+        /host2 uses the port 50010: trying again on 50011/,
       );
       pids.push(await listen(50_011));
       const failed = await fleet.ended(await start('b2', '--to', 'host2'));
       assert.equal(failed.outcome, 'failed');
-      assert.match(failed.error?.message ?? '', /50010, 50011 of host2 are used by something else/);
+      assert.match(failed.error?.message ?? '', /50010, 50011 of host2 are in use by another program/);
       assert.deepEqual([await fleet.state('host1', 'b2'), await fleet.state('host2', 'b2')], ['running', 'absent']);
     } finally {
       await fleet.sh('host2', `kill ${pids.map((pid) => pid.trim()).join(' ')}`);

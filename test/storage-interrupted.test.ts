@@ -84,7 +84,7 @@ test(
     await recordsUnbroken('half');
     assert.match(
       (await migration(id)).decisions?.at(-1)?.text ?? '',
-      /nothing has moved for \d+ s and host2 does not answer, giving up/,
+      /nothing has moved for \d+ s and host2 does not answer, aborting/,
     );
     await plane.kill();
     await powerOn(lab, 'host2');

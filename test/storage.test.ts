@@ -497,7 +497,7 @@ test(
     const back = async (code: string, ...options: readonly string[]): Promise<void> => {
       const ran = await plane.ferry('vm', 'migrate', 'stopped', '--to', 'host1', '-o', 'json', ...options);
       assert.ok(ran.code === 4 && ran.stdout.includes(`"${code}"`), ran.stdout + ran.stderr);
-      assert.ok(!ran.stdout.includes('say so with --assume-shared'), 'advice that would not help');
+      assert.ok(!ran.stdout.includes('use --assume-shared'), 'advice that would not help');
     };
     await back('disk-unseen');
     await back('disk-not-there', '--assume-shared');

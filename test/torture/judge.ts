@@ -140,7 +140,7 @@ function refusal({ stdout, stderr }: Ran, vm: TorturedVm): readonly string[] {
       ...(sentence.endsWith('.') && remedy !== undefined && remedy.trim() !== ''
         ? []
         : [`the reason ${code} has no end or no remedy: ${sentence} / ${remedy ?? ''}`]),
-      ...(remedy?.includes('say so with --assume-shared') === true && !mayBeShared(vm)
+      ...(remedy?.includes('use --assume-shared') === true && !mayBeShared(vm)
         ? [`the reason ${code} offers --assume-shared for a disk that is not shared: ${sentence}`]
         : []),
     ];

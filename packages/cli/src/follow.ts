@@ -172,7 +172,7 @@ async function* states(context: Context, id: string, signal: AbortSignal): Async
       if (lostAt !== undefined && performance.now() - lostAt > reconnectForMs) throw error;
     }
     if (lostAt === undefined)
-      context.output.note('\nthe control plane does not answer; the migration goes on, trying again ...');
+      context.output.note('\nthe control plane does not answer; the migration goes on. Trying again ...');
     lostAt ??= performance.now();
     await sleep(delayMs, undefined, { signal });
     delayMs = Math.min(delayMs * 2, 2_000);

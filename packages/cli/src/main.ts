@@ -47,7 +47,7 @@ async function build(): Promise<Command> {
     .option('--server <url>', 'control plane (default: the local one)')
     .option('--data-dir <dir>', "the local control plane's data folder")
     .addHelpText('after', exitText)
-    .showHelpAfterError('Run with --help to see what there is.')
+    .showHelpAfterError('See --help.')
     .exitOverride();
   // Only listed: bin/ferry starts the server itself.
   program

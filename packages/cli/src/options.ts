@@ -46,13 +46,9 @@ export interface MapOptions {
 /** Options that say what stands for the source's names on the target. */
 export const mapOptions = (command: Command, parse: (text: string, before: Entries) => Entries = pairs): Command =>
   command
-    .option(
-      '--map-network <source=target>',
-      'a network or bridge that has another name on the target; may be given again',
-      parse,
-    )
-    .option('--map-pool <source=target>', 'a storage pool; may be given again', parse)
-    .option('--map-path <source=target>', 'a file or folder, and what lies below; may be given again', parse)
+    .option('--map-network <source=target>', 'a network or bridge with another name on the target; repeatable', parse)
+    .option('--map-pool <source=target>', 'a storage pool; repeatable', parse)
+    .option('--map-path <source=target>', 'a file or folder with everything below; repeatable', parse)
     .option('--graphics-listen <address>', "address on which the target's consoles listen");
 
 export const mapOf = ({

@@ -215,7 +215,7 @@ test('a connection that breaks is made again, to the end', async () => {
   });
   const ran = await ferry(server.dataDir, 'vm', 'migrate', 'web');
   assert.equal(ran.code, 0, ran.stderr);
-  assert.match(ran.stderr, /the migration goes on, trying again/);
+  assert.match(ran.stderr, /the migration goes on. Trying again/);
   assert.equal(streams, 2);
 });
 
@@ -303,7 +303,7 @@ test('a folder that others can write to is not believed, nor a token behind a li
     [open.code, open.stderr.split('\n')[0]],
     [
       10,
-      `error: The data folder ${server.dataDir} can be written by others, so what it says of a server is not believed.`,
+      `error: The data folder ${server.dataDir} can be written by others, so Ferry does not trust what it says of a server.`,
     ],
   );
   chmodSync(server.dataDir, 0o700);

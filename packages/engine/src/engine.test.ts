@@ -297,7 +297,7 @@ test('a disk that goes from the target while the definition arrives there: the V
   assert.deepEqual([ended.outcome, ended.vmIsNow], ['failed', { host: 'h1', state: 'shut-off' }]);
   assert.match(
     ended.error?.message ?? '',
-    /not the same file on h1 and h2 any more: both have the folder, and h2 has no file \/shared\/web\.raw/,
+    /no longer the same file on h1 and h2: both have the folder, and h2 has no file \/shared\/web\.raw/,
   );
   assert.deepEqual([fleet.hosts.get('h1')?.domains.has(web.uuid), domains.has(web.uuid)], [true, false]);
 });
@@ -386,7 +386,7 @@ test(
     await untilState('h3', 'other-machine');
     assert.match(
       engine.host('h3').stateDetail ?? '',
-      /qemu\+tcp:\/\/h3\/system leads to h2 .*not to the machine that was added as h3/,
+      /qemu\+tcp:\/\/h3\/system points to h2 .*not to the machine that was added as h3/,
     );
     assert.deepEqual(
       engine.vm('web').instances.map(({ hostId, role }) => `${engine.hostNameOf(hostId)} ${role}`),
@@ -510,9 +510,9 @@ test('a plan tells whether a running guest will converge; one that is shut off i
     ['does-not-converge', 'converges', 'unknown'],
   );
   delete fleet.next.dirtyBytesPerSecond;
-  assert.match((await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '', /cannot be told: the host cannot measure/);
+  assert.match((await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '', /cannot tell .*: the host cannot measure/);
   fleet.next.dirtyBytesPerSecond = new Error('connection lost');
-  assert.match((await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '', /cannot be told: connection lost/);
+  assert.match((await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '', /cannot tell .*: connection lost/);
   const before = measured();
   await run({ uuid: 'aaaaaaaa-0000-4000-8000-000000000002', name: 'off', state: 'shut-off' });
   assert.equal((await engine.planMigration({ vm: 'off' }, patience())).outlook, undefined);
@@ -527,7 +527,7 @@ test('a policy that may leave a busy guest without an end says so before the tra
   assert.deepEqual([outlookNotes(warned).length, warned.decisions?.[0]?.text], [1, outlookNotes(warned)[0]]);
   assert.match(
     outlookNotes(warned)[0] ?? '',
-    /will not end by itself.*"harvester" names nothing that would help: it would be given up after/,
+    /will not end by itself.*"harvester" has no step that would help: it would be aborted after/,
   );
   assert.ok(
     (warned.decisions?.[0]?.at ?? Infinity) <= (warned.phases.find(({ phase }) => phase === 'transferring')?.at ?? 0),

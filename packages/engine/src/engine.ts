@@ -215,7 +215,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       if (found.state === 'shut-off' || found.state === 'crashed')
         throw new FerryError(
           'vm-not-running',
-          `${found.name} does not run (on ${roster.nameOf(found.hostId)}): there is no guest that could announce itself.`,
+          `${found.name} does not run (on ${roster.nameOf(found.hostId)}): only a running guest can be announced.`,
         );
       await roster.linkOf(found.hostId).migration.announce(found.uuid, signal);
       return found;

@@ -103,7 +103,7 @@ test('a peer that pings and takes no answers is not read any more, and lost when
   for (let index = 0; index < 100; index += 1) peer.deliver(ping);
   const reason = await connection.closed;
   assert.ok(reason instanceof ConnectionLostError && reason.reason === 'not-reading', String(reason));
-  assert.match(reason.message, /^the peer: the other side takes nothing of what is sent to it\.$/);
+  assert.match(reason.message, /^the peer: the other side reads nothing of what is sent to it\.$/);
   assert.equal(peer.sent.length, 1, 'answers pile up');
   assert.ok(peer.closed);
 });

@@ -513,7 +513,7 @@ function explainLoss(reason: LossReason, cause: Error | undefined): string {
     case 'overloaded':
       return 'too many calls were waiting';
     case 'not-reading':
-      return 'the other side takes nothing of what is sent to it';
+      return 'the other side reads nothing of what is sent to it';
     case 'closed':
       return 'the connection was closed on this side';
     case 'peer-closed':

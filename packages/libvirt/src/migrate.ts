@@ -100,7 +100,7 @@ export function checkMigratePeerToPeer(destinationUri: string, flags: number, pa
     refuse('NON_SHARED_SYNCHRONOUS_WRITES needs NON_SHARED_DISK or NON_SHARED_INC');
   }
   if (has(VIR_MIGRATE.TUNNELLED) && (params.migrateUri ?? params.listenAddress ?? params.disksPort) !== undefined) {
-    refuse('a tunnelled migration takes no migrateUri, listenAddress or disksPort');
+    refuse('a tunnelled migration accepts no migrateUri, listenAddress or disksPort');
   }
   const host = /^[a-z]+(?:\+[a-z0-9]+)?:\/\/(?:[^/?#@\s]*@)?(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d+)?\/[^\s]*$/i.exec(
     destinationUri,

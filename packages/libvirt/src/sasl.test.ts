@@ -28,7 +28,7 @@ test('a server that does not know the password, or does not answer our nonce, is
   const begun = () => scram('SCRAM-SHA-256', 'sha256', pencil, 'abc');
   const mechanism = begun();
   await mechanism.next(first);
-  await assert.rejects(() => mechanism.next(`v=${Buffer.alloc(32).toString('base64')}`), /does not know the password/);
+  await assert.rejects(() => mechanism.next(`v=${Buffer.alloc(32).toString('base64')}`), /refuses the password/);
   await assert.rejects(() => begun().next(first.replace('abcdef', 'xyz')), /as it should/);
   await assert.rejects(() => begun().next(first.replace('4096', '10')), /as it should/);
   await assert.rejects(() => begun().next(first.replace('4096', '999999999')), /as it should/);

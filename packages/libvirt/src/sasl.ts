@@ -58,7 +58,7 @@ export function scram(name: string, hash: string, { user, password }: Credential
         if (proof.length !== signature.length || !timingSafeEqual(proof, signature))
           throw new Error(
             given.get('e') === undefined
-              ? 'the server does not know the password'
+              ? 'the server refuses the password'
               : `the server says ${given.get('e') ?? ''}`,
           );
         finished = true;

@@ -152,13 +152,13 @@ export function explainSsh(said: string, place: string): ConnectError {
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED/.test(text))
     return fail(
       'auth',
-      'its host key is not the one that known_hosts has. If it was installed anew, remove the old key ' +
+      'its host key is not the one that known_hosts has. If it was reinstalled, remove the old key ' +
         'with "ssh-keygen -R"; else somebody stands in between',
     );
   if (/Host key verification failed|host key is known/.test(text))
     return fail(
       'auth',
-      'its host key is not known. Connect once by hand with ssh and compare the fingerprint, or add the key to known_hosts',
+      'its host key is not known. Connect once with ssh and compare the fingerprint, or add the key to known_hosts',
     );
   if (unknownName !== null) return fail('not-found', `the host name "${unknownName[1] ?? ''}" is unknown`);
   if (passed !== null) {
@@ -178,7 +178,7 @@ export function explainSsh(said: string, place: string): ConnectError {
       : ' A key with a passphrase counts only when an ssh-agent holds it.';
     return fail(
       'auth',
-      `it takes no key that ssh offers for ${denied[1] ?? ''} (${denied[2] ?? ''})`
+      `it accepts no key that ssh offers for ${denied[1] ?? ''} (${denied[2] ?? ''})`
         .concat('.', locked.trimEnd())
         .replace(/\.$/, ''),
     );

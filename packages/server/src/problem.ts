@@ -38,7 +38,7 @@ export const ferryErrorOf = (error: unknown, stopping: boolean): FerryError => {
   if (stopping) return stoppingError();
   const refusal = httpRefusal(error);
   if (refusal !== undefined) return new FerryError('request-invalid', refusal, { cause: error });
-  return new FerryError('internal', 'The control plane met an error that it does not know.', { cause: error });
+  return new FerryError('internal', 'The control plane met an unknown error.', { cause: error });
 };
 
 export const stoppingError = (): FerryError => new FerryError('server-stopping', 'The control plane is stopping.');

@@ -70,13 +70,13 @@ const cases: readonly (readonly [string, unknown, ErrorCode, RegExp])[] = [
     'a number that cannot be',
     new ProtocolError("the host's memory is 18446744073709550592, more than can be true"),
     'host-answer-invalid',
-    /^What h1 answers cannot be read: the host's memory/,
+    /^What h1 answers is not readable: the host's memory/,
   ],
   [
     'XML that goes too deep',
     xmlError(),
     'host-answer-invalid',
-    /^What h1 answers cannot be read: elements are nested too deeply/,
+    /^What h1 answers is not readable: elements are nested too deeply/,
   ],
   [
     'a request that libvirt has no place for',

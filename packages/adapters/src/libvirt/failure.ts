@@ -61,7 +61,7 @@ export function hostFailure(place: string, error: unknown): unknown {
     return failure(error.unsupported ? 'uri-unsupported' : 'uri-invalid', error.message);
   if (error instanceof InvalidArgumentError) return failure('request-invalid', `${place}: ${error.message}`);
   if (error instanceof ProtocolError || error instanceof XmlError)
-    return failure('host-answer-invalid', `What ${place} answers cannot be read: ${error.message}`);
+    return failure('host-answer-invalid', `What ${place} answers is not readable: ${error.message}`);
   if (error instanceof Error && error.name === 'TimeoutError')
     return failure('host-timed-out', `${place} did not answer in time`);
   return error;

@@ -123,7 +123,7 @@ test("a guest that writes faster than the link carries: Ferry's default goes to 
   );
   assert.match(
     migration.decisions?.[0]?.text ?? '',
-    /^iteration 3: \d+ MiB left, guest writes 100 MiB\/s, link gives 100: the least that is left would take a pause of \d+ ms, switching to post-copy$/,
+    /^iteration 3: \d+ MiB left, guest writes 100 MiB\/s, link gives 100: the smallest rest would take a pause of \d+ ms, switching to post-copy$/,
   );
   assert.ok(migration.phases.some(({ phase }) => phase === 'post-copy'));
   assert.ok((migration.downtimeMs ?? Infinity) < 100, `${migration.downtimeMs} ms`);

@@ -49,6 +49,6 @@ function refuseLostIntents(intents: string, journal: string): void {
   throw new FerryError(
     'store-broken',
     `${intents} is ${there ? 'empty' : 'missing'}, and ${journal} beside it is not: the hosts and ` +
-      'migrations that Ferry knew are lost. To begin anew on purpose, move the journal away too.',
+      'migrations that Ferry knew are lost. To start empty on purpose, move the journal away too.',
   );
 }

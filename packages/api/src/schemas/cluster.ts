@@ -7,7 +7,7 @@ export const definitionMapSchema = z
   .strictObject({
     networks: names("libvirt's networks and the host's bridges: source to target"),
     pools: names('Storage pools'),
-    paths: names('Files and folders; what lies below goes along'),
+    paths: names('Files and folders; with everything below'),
     graphicsListen: z
       .string()
       .max(255)
@@ -48,7 +48,7 @@ export const clusterChangeSchema = z
       .strictObject({
         networks: changedNames("libvirt's networks and the host's bridges: source to target"),
         pools: changedNames('Storage pools'),
-        paths: changedNames('Files and folders; what lies below goes along'),
+        paths: changedNames('Files and folders; with everything below'),
         graphicsListen: definitionMapSchema.shape.graphicsListen.nullable(),
       })
       .nullable()

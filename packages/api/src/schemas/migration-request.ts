@@ -35,7 +35,7 @@ export const migrationCreateSchema = z
     assumeShared: z
       .boolean()
       .optional()
-      .meta({ description: 'Storage whose sharing cannot be told is shared: the operator knows' }),
+      .meta({ description: 'The operator asserts that storage is shared where Ferry cannot prove it' }),
     toUri: z
       .string()
       .min(1)

@@ -46,7 +46,7 @@ const movedDiskSchema = z
     sizeBytes: bytes().optional(),
     allocatedBytes: bytes().optional(),
     pool: z.string().optional().meta({ description: 'Pool of the target that the copy goes into' }),
-    neededBytes: bytes().optional().meta({ description: 'The most that it takes there' }),
+    neededBytes: bytes().optional().meta({ description: 'Upper bound of the space it needs there, bytes' }),
     losses: z.array(z.string()).optional().meta({ description: 'What the copy does not keep' }),
   })
   .meta({ id: 'MovedDisk' });

@@ -23,7 +23,7 @@ const triggers = [
     msPerGib: ms().optional(),
   },
   {
-    when: z.literal('no-progress').meta({ description: 'The smallest rest has not become smaller for so long' }),
+    when: z.literal('no-progress').meta({ description: 'The smallest rest has not shrunk for this long' }),
     ms: ms(),
   },
   {
@@ -58,7 +58,7 @@ export const policyContentShape = {
   }),
   steps: z.array(stepSchema).max(32).meta({ description: 'In the order in which they are tried' }),
   patience: z.number().min(0).max(1_000).optional().meta({
-    description: 'Pre-copy is given up by "forecast" when it would take longer than this many times the first pass',
+    description: '"forecast" ends pre-copy when it would take longer than this many times the first pass',
   }),
   throttle: z
     .strictObject({ initialPercent: percent(), incrementPercent: percent() })
@@ -110,7 +110,7 @@ export const bindingSchema = z
 export const bindingPutSchema = z
   .strictObject({
     label: labelText(),
-    policy: z.string().min(1).max(63).optional().meta({ description: 'Absent: the label selects none any more' }),
+    policy: z.string().min(1).max(63).optional().meta({ description: 'Absent: the label no longer selects a policy' }),
   })
   .meta({ id: 'PolicyBindingPut' });
 export const vmLabelSchema = z

@@ -68,21 +68,15 @@ export function clusterCommands(program: Command): void {
       );
     });
   mapOptions(cluster.command('set <cluster>'), changedPairs)
-    .description(
-      'make a cluster, or change the settings that are named; "" takes a setting away, as SOURCE= does an entry of a map',
-    )
-    .option('--migration-network <cidr>', 'migration data goes to an address in this network')
+    .description('create a cluster or change the named settings; "" removes a setting, SOURCE= an entry of a map')
+    .option('--migration-network <cidr>', 'network for migration data')
     .option(
       '--migration-ports <first-last>',
       "ports on the target for migration data, in place of libvirt's own",
       ports,
     )
     .addOption(
-      new Option('--tls <on|off>', 'whether migration data is encrypted unless asked otherwise').choices([
-        'on',
-        'off',
-        '',
-      ]),
+      new Option('--tls <on|off>', 'whether migration data is encrypted by default').choices(['on', 'off', '']),
     )
     .option('--policy <policy>', 'policy for VMs that leave its hosts ("ferry policy list")')
     .action(
@@ -99,15 +93,14 @@ export function clusterCommands(program: Command): void {
           ...(policy === undefined ? {} : { policy: policy || null }),
           ...changedMap(mapOf(maps)),
         };
-        if (Object.keys(body).length === 0)
-          command.error('Give what is to be changed: see "ferry cluster set --help".');
+        if (Object.keys(body).length === 0) command.error('Name at least one setting; see "ferry cluster set --help".');
         const changed = await client().call('clusterChange', { params: { cluster: name }, body });
         output.result(changed, (safe) => clusterText(safe));
       },
     );
   cluster
     .command('remove <cluster>')
-    .description('forget a cluster that has no hosts')
+    .description('remove a cluster without hosts')
     .action(async (name: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       await client().call('clusterRemove', { params: { cluster: name } });

@@ -33,8 +33,8 @@ export function eventCommands(program: Command): void {
     .command('event')
     .description('events of the fleet')
     .command('watch')
-    .description('print events as they happen; with -o json one object per line')
-    .option('--after <id>', 'replay what came after this event id first')
+    .description('print events as they happen; -o json prints one object per line')
+    .option('--after <id>', 'start with the events after this id')
     .action(async ({ after }: { readonly after?: string }, command: Command) => {
       const { client, output } = contextOf(command);
       const ending = new AbortController();

@@ -59,7 +59,7 @@ function contentOf(file: string): PolicyPut {
 }
 
 export function policyCommands(program: Command): void {
-  const policy = program.command('policy').description('policies: what may be done so that a migration ends');
+  const policy = program.command('policy').description('policies: how far a migration may go to end');
   policy
     .command('list')
     .description('list the policies, and the labels that select one')
@@ -94,7 +94,7 @@ export function policyCommands(program: Command): void {
     });
   policy
     .command('set <policy> <file>')
-    .description('make a policy from a JSON file (- for standard input), or replace it with its next version')
+    .description('create a policy from a JSON file (- for standard input), or its next version')
     .action(async (name: string, file: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const put = await client().call('policyPut', { params: { policy: name }, body: contentOf(file) });
@@ -102,7 +102,7 @@ export function policyCommands(program: Command): void {
     });
   policy
     .command('remove <policy>')
-    .description('forget a policy that nothing selects')
+    .description('remove a policy that nothing selects')
     .action(async (name: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       await client().call('policyRemove', { params: { policy: name } });
@@ -110,7 +110,7 @@ export function policyCommands(program: Command): void {
     });
   policy
     .command('bind <label> <policy>')
-    .description('VMs with this label (tier=db) go by the policy')
+    .description('use the policy for VMs with this label (tier=db)')
     .action(async (label: string, name: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('policyBind', { body: { label, policy: name } });
@@ -123,7 +123,7 @@ export function policyCommands(program: Command): void {
     });
   policy
     .command('unbind <label>')
-    .description('the label selects no policy any more')
+    .description('stop using a policy for this label')
     .action(async (label: string, _: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await client().call('policyBind', { body: { label } });

@@ -199,7 +199,7 @@ const planText = ({
         ]),
     ...(warnings.length === 0 ? [] : ['', ...warnings]),
     ...(unchecked.length === 0 ? [] : ['', 'Not known:', ...unchecked]),
-    ...disks.flatMap(({ target, losses = [] }) => losses.map((loss) => `The copy of ${target} does not keep ${loss}.`)),
+    ...disks.flatMap(({ target, losses = [] }) => losses.map((loss) => `The copy of ${target} loses ${loss}.`)),
     ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
     ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff]),
   ].join('\n');

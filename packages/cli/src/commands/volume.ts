@@ -31,10 +31,10 @@ export function volumeCommands(program: Command): void {
     .command('volume')
     .description('storage volumes')
     .command('leftovers')
-    .description('list the volumes that moves left behind; with --yes, delete them')
+    .description('list the volumes that moves left behind; --yes deletes them')
     .option('--host <host>', 'only VMs on this host')
     .option('--path <path>', 'only this one')
-    .option('--yes', 'delete those listed, if nobody used them since')
+    .option('--yes', 'delete the listed volumes, unless somebody has used them since')
     // as it was called at first
     .addOption(new Option('--purge').hideHelp())
     .action(

@@ -25,7 +25,7 @@ export const createOutput = (json: boolean): Output => ({
 
 /** Wrong use, for a script that reads JSON; the sentence itself is on stderr already. */
 export const usageJson = (message: string): string =>
-  `${JSON.stringify({ code: 'usage', status: 0, detail: message, remedy: 'Run with --help to see what there is.', reasons: [] })}\n`;
+  `${JSON.stringify({ code: 'usage', status: 0, detail: message, remedy: 'See --help.', reasons: [] })}\n`;
 
 /** Says what went wrong, each reason and the way out; never a stack trace. Returns the exit code. */
 export function reportFailure(error: unknown, json: boolean): ExitCode {

@@ -43,7 +43,7 @@ test("a hot set that fits into the default's longest pause: the budget becomes w
   assert.deepEqual([decision?.action, decision?.step], [{ do: 'set-downtime', toMs: 410 }, 0]);
   assert.equal(
     decision?.text,
-    'iteration 10: 35 MiB left, guest writes 100 MiB/s, link gives 100: the least that is left would ' +
+    'iteration 10: 35 MiB left, guest writes 100 MiB/s, link gives 100: the smallest rest would ' +
       'take a pause of 350 ms, raising the pause budget from 100 ms to 410 ms',
   );
 });
@@ -53,7 +53,7 @@ test('a guest that writes as fast as the link carries: post-copy, as soon as the
   assert.deepEqual([decision?.action, decision?.step], [{ do: 'post-copy' }, 1]);
   assert.equal(
     decision?.text,
-    'iteration 2: 3800 MiB left, guest writes 98 MiB/s, link gives 100: the least that is left would ' +
+    'iteration 2: 3800 MiB left, guest writes 98 MiB/s, link gives 100: the smallest rest would ' +
       'take a pause of 39 s, switching to post-copy',
   );
 });
@@ -81,14 +81,14 @@ test('it would end, but not before the deadline: post-copy', () => {
   assert.equal(decided(ferry, passes, { deadlineAt: 50_000 })?.action.do, 'post-copy');
 });
 
-test('the same where the policy names nothing that would help: it says so, once, and gives up when the deadline has come', () => {
+test('the same where the policy has no step that would help: it says so, once, and gives up when the deadline has come', () => {
   const until = policy({ when: 'deadline', do: 'abort' });
   const passes: readonly ExamplePass[] = [{ rest: 4_000 }, { rest: 1_000, seconds: 1 }];
   const note = decided(until, passes, { deadlineAt: 50_000 }) ?? assert.fail('nothing was said');
   assert.equal(
     note.text,
     'iteration 2: 900 MiB left, guest writes 25 MiB/s, link gives 100: by itself it would take 12 s ' +
-      'more, longer than its deadline allows, and the policy names nothing that would help now',
+      'more, past its deadline, and no step of the policy helps now',
   );
   assert.equal(decided(until, passes, { deadlineAt: 50_000, decisions: [note] }), undefined);
   assert.equal(decided(until, passes, { deadlineAt: 60_000 }), undefined);
@@ -118,7 +118,7 @@ test('a link that became slow is told apart from a busy guest: nothing is done, 
   assert.equal(
     note.text,
     'iteration 2: 200 MiB left, guest writes 10 MiB/s, link gives 100: the link gives 10 MiB/s now, it ' +
-      'gave 100; waiting for it, the guest is not the cause',
+      'gave 100; waiting for the link; the guest is not the cause',
   );
   assert.equal(decided(ferry, slow, { decisions: [note] }), undefined);
 });
@@ -268,7 +268,7 @@ test('throttling that changed nothing in two steps is taken back; one that helps
   assert.deepEqual(release?.action, { do: 'release-throttle' });
   assert.match(
     release?.text ?? '',
-    /slowed down by 70 %, link gives 100: two steps of throttling changed nothing, taking it back$/,
+    /slowed down by 70 %, link gives 100: two steps of throttling changed nothing, undoing it$/,
   );
   assert.ok(release !== undefined);
   assert.notEqual(
@@ -288,7 +288,7 @@ test('disks that are never through: said after 15 s without gain, with what the 
   assert.deepEqual(stuck(40)?.action, { do: 'note', what: 'disks-stalled' });
   assert.equal(
     stuck(40)?.text,
-    'disks: 500 MiB left, the link gives 40 MiB/s: no less for 20 s, the guest writes as fast as its disks are copied',
+    'disks: 500 MiB left, the link gives 40 MiB/s: no progress for 20 s, the guest writes as fast as its disks are copied',
   );
   assert.equal(stuck(0)?.text, 'disks: 500 MiB left, the link gives 0 MiB/s: nothing has moved for 20 s');
 });

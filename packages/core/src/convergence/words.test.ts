@@ -32,14 +32,14 @@ test('a decision tells what was seen, why it is due and what is done', () => {
     [
       { do: 'set-downtime', toMs: 300 },
       { when: 'forecast', do: 'fit-downtime' },
-      'the least that is left would take a pause of 287 ms, raising the pause budget from 100 ms to 300 ms',
+      'the smallest rest would take a pause of 287 ms, raising the pause budget from 100 ms to 300 ms',
     ],
     [
       { do: 'set-downtime', toMs: 40_000 },
       { when: 'stalled', passes: 5, do: 'double-downtime' },
       '5 passes gained nothing, raising the pause budget from 100 ms to 40 s',
     ],
-    [{ do: 'post-copy' }, { when: 'elapsed', ms: 60_000, do: 'post-copy' }, '61 s are over, switching to post-copy'],
+    [{ do: 'post-copy' }, { when: 'elapsed', ms: 60_000, do: 'post-copy' }, '61 s have passed, switching to post-copy'],
     [
       { do: 'pause' },
       { when: 'deadline', do: 'pause' },
@@ -53,14 +53,10 @@ test('a decision tells what was seen, why it is due and what is done', () => {
     [
       { do: 'abort' },
       { when: 'no-progress', ms: 150_000, do: 'abort' },
-      'no progress for 150 s, giving up; the guest stays where it is',
+      'no progress for 150 s, aborting; the guest stays where it is',
     ],
-    [{ do: 'release-throttle' }, undefined, 'two steps of throttling changed nothing, taking it back'],
-    [
-      { do: 'note', what: 'no-way' },
-      undefined,
-      'it does not end by itself, and the policy names nothing that would help now',
-    ],
+    [{ do: 'release-throttle' }, undefined, 'two steps of throttling changed nothing, undoing it'],
+    [{ do: 'note', what: 'no-way' }, undefined, 'it does not end by itself, and no step of the policy helps now'],
   ];
   for (const [action, step, sentence] of cases) assert.equal(text(action, step), seen + sentence);
 });
@@ -80,6 +76,6 @@ test('throttling is told where there is some, and a pause that nobody can tell y
 test('of disks there is no pass and no dirtying to tell', () => {
   assert.equal(
     text({ do: 'abort' }, { when: 'no-progress', ms: 1, do: 'abort' }, { part: 'disks' }),
-    'disks: 212 MiB left, the link gives 43 MiB/s: no progress for 150 s, giving up; the guest stays where it is',
+    'disks: 212 MiB left, the link gives 43 MiB/s: no progress for 150 s, aborting; the guest stays where it is',
   );
 });

@@ -29,15 +29,13 @@ function why(step: PolicyStep | undefined, { unchangedMs, elapsedMs, neededPause
     case 'no-progress':
       return `no progress for ${seconds(unchangedMs)}, `;
     case 'elapsed':
-      return `${seconds(elapsedMs)} are over, `;
+      return `${seconds(elapsedMs)} have passed, `;
     case 'deadline':
       return 'the deadline has come, ';
     case 'forecast':
       if (endsInMs !== undefined && step.do !== 'fit-downtime')
         return `by itself it would take ${seconds(endsInMs)} more, `;
-      return neededPauseMs === undefined
-        ? ''
-        : `the least that is left would take a pause of ${pause(neededPauseMs)}, `;
+      return neededPauseMs === undefined ? '' : `the smallest rest would take a pause of ${pause(neededPauseMs)}, `;
     case 'stalled':
       return `${step.passes} passes gained nothing, `;
     case 'passes':
@@ -58,9 +56,9 @@ function actionText(action: Action, figures: Figures): string {
     case 'power-off':
       return 'shutting the guest down to move it cold';
     case 'abort':
-      return 'giving up; the guest stays where it is';
+      return 'aborting; the guest stays where it is';
     case 'release-throttle':
-      return 'two steps of throttling changed nothing, taking it back';
+      return 'two steps of throttling changed nothing, undoing it';
     case 'note':
       return noteText(action.what, figures);
   }
@@ -71,11 +69,11 @@ function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, uncha
     case 'link-slow':
       return (
         `the link gives ${mib(presentBytesPerSecond)} MiB/s now, it gave ${mib(linkBytesPerSecond)}; ` +
-        'waiting for it, the guest is not the cause'
+        'waiting for the link; the guest is not the cause'
       );
     case 'disks-stalled':
       return presentBytesPerSecond > 0
-        ? `no less for ${seconds(unchangedMs)}, the guest writes as fast as its disks are copied`
+        ? `no progress for ${seconds(unchangedMs)}, the guest writes as fast as its disks are copied`
         : `nothing has moved for ${seconds(unchangedMs)}`;
     case 'operator':
     case 'refused':
@@ -86,8 +84,8 @@ function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, uncha
       const alone =
         endsInMs === undefined
           ? 'it does not end by itself'
-          : `by itself it would take ${seconds(endsInMs)} more, longer than its deadline allows`;
-      return `${alone}, and the policy names nothing that would help now`;
+          : `by itself it would take ${seconds(endsInMs)} more, past its deadline`;
+      return `${alone}, and no step of the policy helps now`;
     }
   }
 }

@@ -21,7 +21,7 @@ export function otherMachine(
   const { machineUuid, hostname } = answers;
   if (machineUuid === host.machineUuid)
     return isClone(before, answers)
-      ? `${host.uri} leads to a machine with the UUID of ${host.name} (${machineUuid}) that calls itself ${hostname}, not ` +
+      ? `${host.uri} points to a machine with the UUID of ${host.name} (${machineUuid}) that calls itself ${hostname}, not ` +
           `${before?.hostname ?? ''}, and has none of its network cards: a clone of it, most likely.`
       : undefined;
   const known = others.find((each) => each.id !== host.id && each.machineUuid === machineUuid);
@@ -29,7 +29,7 @@ export function otherMachine(
     known === undefined
       ? `a machine that calls itself ${hostname} and has the UUID ${machineUuid}`
       : `${known.name} (machine UUID ${machineUuid}, added as ${known.uri})`;
-  return `${host.uri} leads to ${found}, not to the machine that was added as ${host.name} (machine UUID ${host.machineUuid}).`;
+  return `${host.uri} points to ${found}, not to the machine that was added as ${host.name} (machine UUID ${host.machineUuid}).`;
 }
 
 /** A machine that gets another name keeps its cards, and one that gets other cards its name. */
@@ -48,14 +48,14 @@ function isClone(before: Identity | undefined, { hostname, cards = [] }: Identit
  * A new UUID comes with a new installation, and, where nothing gives the machine one, with each start of its daemon.
  */
 export const otherMachineRemedy = ({ name, uri }: Host): string =>
-  `Let the address lead to ${name} again. If ${name} was installed anew or its UUID has changed: ferry ` +
+  `Point the address to ${name}. If ${name} was reinstalled or its UUID has changed: ferry ` +
   `host remove ${name}, then ferry host add ${uri} --name ${name}. If its UUID changes at each start of ` +
   'its daemon, or a clone has the same one, set host_uuid in /etc/libvirt/libvirtd.conf there first.';
 
 /** Why nothing can be done on a host that is not connected, in a sentence. */
 export const notConnected = ({ host, state, stateDetail }: Pick<HostView, 'host' | 'state' | 'stateDetail'>): string =>
   state === 'other-machine'
-    ? (stateDetail ?? `${host.uri} does not lead to ${host.name}.`)
+    ? (stateDetail ?? `${host.uri} does not point to ${host.name}.`)
     : `${host.name} does not answer${stateDetail ? `: ${stateDetail}` : '.'}`;
 
 /** The same as a ground on which a move is refused; `remedy`: for a host that does not answer. */
@@ -78,5 +78,5 @@ export const machineTaken = (
   { machineUuid, hostname }: Pick<HostFacts, 'machineUuid' | 'hostname'>,
   known: Host,
 ): string =>
-  `${uri} leads to a machine that calls itself ${hostname} and has the UUID ${machineUuid}, which is ` +
+  `${uri} points to a machine that calls itself ${hostname} and has the UUID ${machineUuid}, which is ` +
   `that of ${known.name} (added as ${known.uri}).`;

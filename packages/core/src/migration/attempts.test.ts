@@ -80,7 +80,7 @@ test('a guest that cannot converge is switched to post-copy at the end of its fi
   const [decision] = migration.decisions ?? [];
   assert.equal(
     decision?.text,
-    'iteration 2: 256 MiB left, guest writes 40 MiB/s, link gives 32: the least that is left would take ' +
+    'iteration 2: 256 MiB left, guest writes 40 MiB/s, link gives 32: the smallest rest would take ' +
       'a pause of 8000 ms, switching to post-copy',
   );
   assert.equal(decision.figures.iteration, 2);
@@ -91,7 +91,7 @@ test('without post-copy the default says that it does not end, and leaves the gu
   assert.deepEqual(new Set(effects), new Set(['check', 'prepare', 'perform', 'observe']));
   assert.match(
     migration.decisions?.map(({ text }) => text).join('\n') ?? '',
-    /it does not end by itself, and the policy names nothing that would help now/,
+    /it does not end by itself, and no step of the policy helps now/,
   );
   assert.equal(migration.decisions?.length, 1, 'said once');
 });
@@ -103,7 +103,7 @@ test('given up by its policy: the job is aborted, and the end says why and what 
   );
   assert.equal(gaveUp.effects.filter((each) => each === 'abort-job').length, 1);
   assert.deepEqual([gaveUp.migration.outcome, gaveUp.migration.error?.code], ['failed', 'migration-not-converged']);
-  assert.match(gaveUp.migration.error?.message ?? '', /stayed on host1: iteration 2: .* 10 s are over, giving up/);
+  assert.match(gaveUp.migration.error?.message ?? '', /stayed on host1: iteration 2: .* 10 s have passed, aborting/);
 });
 
 test('told to finish quickly while it runs: the pause becomes what the rest needs, once passes gain nothing', () => {
@@ -115,7 +115,7 @@ test('told to finish quickly while it runs: the pause becomes what the rest need
   assert.ok(set?.every((action) => action.do !== 'set-downtime' || action.toMs <= 10_000));
   assert.match(
     migration.decisions?.[0]?.text ?? '',
-    /operator wants it to finish quickly: with a pause of up to 10000 ms/,
+    /operator asked it to finish quickly, with a pause of up to 10000 ms/,
   );
 });
 
@@ -151,7 +151,7 @@ test('limits from an operator are asked for as at the begin: a deadline of a pol
   );
   assert.match(
     late.migration.decisions?.map(({ text }) => text).join('; ') ?? '',
-    /operator set the deadline: 2 s from now; .*the deadline has come, giving up/,
+    /operator set the deadline: 2 s from now; .*the deadline has come, aborting/,
   );
 });
 
@@ -498,7 +498,7 @@ test('a port that something else uses: the next one of the range, each once, the
   );
   assert.match(
     again.migration.decisions?.at(-1)?.text ?? '',
-    /host2 uses the port 50000: once more on 50002 and 50001/,
+    /host2 uses the port 50000: trying again on 50002 and 50001/,
   );
   const disks = play(
     [
@@ -512,7 +512,7 @@ test('a port that something else uses: the next one of the range, each once, the
   assert.equal(none.outcome, 'failed');
   assert.match(
     none.error?.message ?? '',
-    /Address already in use .*ports 50000, 50001 of host2 are used by something else/,
+    /Address already in use .*ports 50000, 50001 of host2 are in use by another program/,
   );
   const ofLibvirt = play(
     [...toTransfer(), [10, saysNo('Address already in use')], [11, observed(running, absent)]],

@@ -43,7 +43,7 @@ export function commandRefusal(migration: Migration, { type }: MigrationCommand)
     case 'pause-requested':
       return phase === 'transferring' && plan?.live === true && plan.how === 'guest'
         ? undefined
-        : refusal('migration-not-transferring', `Migration ${id} has no running guest on its way: it is ${phase}.`);
+        : refusal('migration-not-transferring', `Migration ${id} does not move a running guest: it is ${phase}.`);
   }
 }
 
@@ -80,7 +80,7 @@ function paused(migration: Migration, now: TimeMs): Step {
     migration: told(
       { ...migration, evidence },
       { do: 'pause' },
-      'the operator had the guest paused until it has arrived',
+      'the operator paused the guest until it has arrived',
       now,
     ),
     effects: [{ type: 'pause-guest' }],

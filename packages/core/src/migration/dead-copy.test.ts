@@ -34,7 +34,7 @@ test('a copy that stands still while its target does not answer is cut, and the 
     seen(at + abortPatienceMs, silent),
   ]);
   assert.deepEqual(effects, ['cut-copies', 'cut-copies'], 'again where it did not help');
-  assert.equal(migration.decisions?.at(-1)?.text, 'nothing has moved for 18 s and host2 does not answer, giving up');
+  assert.equal(migration.decisions?.at(-1)?.text, 'nothing has moved for 18 s and host2 does not answer, aborting');
   const ended = done([
     ...stalled(28),
     seen(at, silent),

@@ -48,7 +48,7 @@ export function withDeadCopy(
   if (target.kind !== 'unreachable' || silentMs < silentCopyMs) return undefined;
   const text =
     `nothing has moved for ${Math.round(silentMs / 1_000)} s and ${migration.to?.name ?? 'the target'} ` +
-    'does not answer, giving up';
+    'does not answer, aborting';
   const decided = told(migration, { do: 'abort' }, text, now);
   return { ...decided, evidence: { ...decided.evidence, gaveUp: { text, at: now, targetSilent: true } } };
 }

@@ -19,7 +19,7 @@ const stuckMs = 60_000;
 
 /** Where the two halves are, for people. */
 const halves = ({ from, to, vm }: Migration): string =>
-  `${vm.name} runs on ${to?.name ?? 'the target'} and has to stop at pages that only ${from.name} has, where its other half is kept paused`;
+  `${vm.name} runs on ${to?.name ?? 'the target'} and stops at pages that only ${from.name} has, where its other half is kept paused`;
 
 /** A host answers, and has nothing of the VM any more. */
 export const isGone = (view: InstanceView): boolean =>
@@ -47,7 +47,7 @@ export function resumeBroken(before: Migration, ready: boolean, now: TimeMs): St
     // QEMU on the target may wait for a page while it holds what it needs to answer; restarting its libvirtd makes
     // that worse
     const attention =
-      `Post-copy is interrupted: ${halves(before)}. The try to resume has not been answered for ` +
+      `Post-copy is interrupted: ${halves(before)}. The attempt to resume has not been answered for ` +
       `${Math.round((now - (broken.triedAt ?? now)) / 60_000)} min; break QEMU's stale connection on ` +
       `${before.to?.name ?? 'the target'} (ss -K sport = :PORT), and restart no libvirtd.`;
     return { migration: { ...withBroken(broken), attention }, effects: [look] };
@@ -71,7 +71,7 @@ export function recoverEnded(before: Migration, failure: CallFailure | undefined
       failure.stillRunning === true
         ? stillSends(before, now)
         : `Post-copy is interrupted: ${halves(before)}. ` +
-          `${failure.notAsked === true ? '' : 'The last try to resume failed: '}${failure.message}`,
+          `${failure.notAsked === true ? '' : 'The last attempt to resume failed: '}${failure.message}`,
   };
 }
 

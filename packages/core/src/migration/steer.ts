@@ -167,7 +167,7 @@ export function withLimits(asked: Migration, limits: OperatorLimits, now: TimeMs
     say(`set the deadline: ${Math.round(deadlineMs / 1_000)} s from now`);
   }
   if (quicklyFinish && policy !== undefined)
-    say(`wants it to finish quickly: with a pause of up to ${policy.downtime.limitMs} ms`);
+    say(`asked it to finish quickly, with a pause of up to ${policy.downtime.limitMs} ms`);
   if (maxBandwidthMiBPerSecond !== undefined) {
     if (migration.course !== undefined) migration = { ...migration, course: withNewRate(migration.course, now) };
     say(`set the bandwidth: ${maxBandwidthMiBPerSecond} MiB/s`);
@@ -183,7 +183,7 @@ const measureNames: Readonly<Record<Refusal['measure'], string>> = {
   'post-copy': 'post-copy',
   'pause-guest': 'the pause',
   tune: 'a new limit',
-  'release-throttle': 'taking throttling back',
+  'release-throttle': 'undoing throttling',
 };
 
 /** A measure that a host did not take: said, and the policy's next one is free. */

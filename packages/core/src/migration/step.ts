@@ -95,7 +95,7 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
         migration.phase === 'cleaning'
           ? {
               ...migration,
-              attention: `What follows the move of ${migration.vm.name} does not work yet, and is tried again: ${event.message}`,
+              attention: `The steps after the move of ${migration.vm.name} failed and are tried again: ${event.message}`,
             }
           : migration,
       );

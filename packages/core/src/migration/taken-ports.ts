@@ -45,14 +45,14 @@ export function withOtherPorts(migration: Migration, transfer: TransferPlan | un
     const { message } = stayedError(migration, 'stayed') ?? { message: '' };
     return end(migration, 'failed', now, {
       code: 'migration-failed',
-      message: `${message} (the ports ${busy} of ${target} are used by something else there, and none of the cluster's range is left)`,
+      message: `${message} (the ports ${busy} of ${target} are in use by another program there, and the cluster's range has no other)`,
     });
   }
   return performAgain(
     told(
       migration,
       { do: 'note', what: 'refused' },
-      `something else on ${target} uses the port ${busy}: once more on ${portsOf(transfer).join(' and ')}`,
+      `another program on ${target} uses the port ${busy}: trying again on ${portsOf(transfer).join(' and ')}`,
       now,
     ),
     transfer,

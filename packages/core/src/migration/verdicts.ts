@@ -174,7 +174,7 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
         return stay(
           {
             ...migration,
-            attention: 'Two copies were running; both are paused until it is settled which one is right.',
+            attention: 'Two copies were running; both are paused until you settle which one is right.',
           },
           { type: 'suspend-both' },
           { type: 'observe', afterMs: observeEveryMs },

@@ -170,7 +170,7 @@ export const errorTable = {
   'volume-changed': row(
     409,
     exitCodes.conflict,
-    'Somebody has used the volume since. Check what it is, and delete it by hand if nobody needs it.',
+    'Somebody has used the volume since. Check what it is, and delete it yourself if nobody needs it.',
   ),
   'vm-two-copies': row(
     500,
@@ -186,7 +186,7 @@ export const errorTable = {
   'copies-not-apart': row(
     409,
     exitCodes.refused,
-    'Nothing was ended or paused. Check which machine each address leads to with "ferry host list" and "virsh capabilities".',
+    'Nothing was ended or paused. Check which machine each address points to with "ferry host list" and "virsh capabilities".',
   ),
   'inspection-none': row(
     404,

@@ -82,7 +82,7 @@ export interface DefinitionMap {
   /** libvirt's networks and the host's bridges. */
   readonly networks?: Readonly<Record<string, string>>;
   readonly pools?: Readonly<Record<string, string>>;
-  /** Files and folders; what lies below goes along. */
+  /** Files and folders; with everything below. */
   readonly paths?: Readonly<Record<string, string>>;
   /** Address on which the target's consoles listen. */
   readonly graphicsListen?: string;

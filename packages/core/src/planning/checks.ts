@@ -143,10 +143,10 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
   const reasons: Reason[] = [];
   const facts = factsOf(input);
   if (source === undefined || source.state !== 'connected') {
-    const remedy = 'Wait until the host answers again, or repair the connection.';
+    const remedy = 'Wait until the host answers, or restore the connection.';
     reasons.push(
       source === undefined
-        ? { code: 'source-unreachable', message: `The host of ${vm.name} is not known any more.`, remedy }
+        ? { code: 'source-unreachable', message: `The host of ${vm.name} is no longer in the fleet.`, remedy }
         : notConnectedReason(source, 'source-unreachable', remedy),
     );
   } else {
@@ -160,8 +160,8 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
   if (input.arrivedPaused === true && carriesGuest(input)) {
     reasons.push({
       code: 'vm-arrived-paused',
-      message: `${vm.name} arrived paused and was not resumed since; moving it again would kill its QEMU and lose its memory.`,
-      remedy: 'Resume it first; it may be paused again at once.',
+      message: `${vm.name} arrived paused and has not been resumed since; another move would kill its QEMU and lose its memory.`,
+      remedy: 'Resume it first; you may pause it again at once.',
     });
   }
   reasons.push(...conflictReasons(vm, (id) => hosts.find(({ host }) => host.id === id)?.host.name ?? id));
@@ -194,16 +194,14 @@ function savedReasons({ vm, facts, ownXml }: CheckInput, from = 'its host'): rea
 /** The operator's own definition has to be one, and of this VM. */
 function ownXmlReasons({ vm, ownXml, facts }: CheckInput): readonly Reason[] {
   if (ownXml === undefined) return [];
-  const remedy = `Begin with what "virsh dumpxml --inactive ${vm.name}" prints on its host, and change only what must be other.`;
+  const remedy = `Start from the output of "virsh dumpxml --inactive ${vm.name}" on its host, and change only what must differ.`;
   if ('problem' in ownXml)
-    return [
-      { code: 'xml-malformed', message: `The definition that was given cannot be read: ${ownXml.problem}.`, remedy },
-    ];
+    return [{ code: 'xml-malformed', message: `The definition in --xml cannot be read: ${ownXml.problem}.`, remedy }];
   if (ownXml.uuid !== vm.uuid || ownXml.name !== vm.name) {
     return [
       {
         code: 'xml-identity',
-        message: `The definition that was given is of ${ownXml.name} (${ownXml.uuid}), not of ${vm.name} (${vm.uuid}).`,
+        message: `The definition in --xml is of ${ownXml.name} (${ownXml.uuid}), not of ${vm.name} (${vm.uuid}).`,
         remedy,
       },
     ];
@@ -216,7 +214,7 @@ function ownXmlReasons({ vm, ownXml, facts }: CheckInput): readonly Reason[] {
     : [
         {
           code: 'xml-disks',
-          message: `The definition that was given has no disk ${lost.join(', ')}, which ${vm.name} has.`,
+          message: `The definition in --xml has no disk ${lost.join(', ')}, which ${vm.name} has.`,
           remedy,
         },
       ];
@@ -231,28 +229,28 @@ function wishReasons(name: string, kind: MigrationKind, request: MigrationReques
   if (request.temporary === true && (!carries || facts.saved))
     refuse(
       'temporary-unfit',
-      `${name} does not run, so it cannot be on another host for a time only.`,
-      'Start it first, or leave --temporary away.',
+      `${name} does not run, so it cannot move temporarily.`,
+      'Start it first, or omit --temporary.',
     );
   if (request.temporary === true && !facts.persistent)
     refuse(
       'temporary-transient',
-      `${name} is transient: its host keeps no definition to come back to.`,
-      'Define it on its host first, or leave --temporary away.',
+      `${name} is transient: its host keeps no definition for its return.`,
+      'Define it on its host first, or omit --temporary.',
     );
   if (request.keepSource === true && !facts.persistent)
-    refuse('keep-source-transient', `${name} is transient: its host keeps no definition.`, 'Leave --keep-source away.');
+    refuse('keep-source-transient', `${name} is transient: its host keeps no definition.`, 'Omit --keep-source.');
   if (request.autoStart === true && carries && !facts.saved)
     refuse(
       'auto-start-unfit',
       `${name} is not shut off, so there is nothing to start after the move.`,
-      'Leave --auto-start away.',
+      'Omit --auto-start.',
     );
   if (carries && !facts.saved) reasons.push(...tieReasons(name, facts.needs.ties));
   if (carries && facts.hostDevices > 0)
     refuse(
       'vm-host-devices',
-      `${name} has ${facts.hostDevices} device(s) of its host, which cannot travel with a running guest.`,
+      `${name} has ${facts.hostDevices} device(s) of its host, which cannot move with a running guest.`,
       'Detach them, or shut the VM down and move it cold.',
     );
   return reasons;
@@ -270,7 +268,7 @@ export function triedReason(
         code: 'target-tried',
         host: name,
         message: `An attempt to move to ${name} has failed already: ${why}`,
-        remedy: 'Repair what it names, or name another host.',
+        remedy: 'Correct that, or choose another host.',
       };
 }
 
@@ -288,7 +286,7 @@ const rules: readonly Rule[] = [
   (_, view) =>
     view.state === 'connected'
       ? undefined
-      : notConnectedReason(view, 'target-unreachable', 'Repair the connection, or name another host.'),
+      : notConnectedReason(view, 'target-unreachable', 'Restore the connection, or choose another host.'),
   ({ silent }, { host }) => silent?.get(host.id),
   (input, { host }) =>
     host.cluster === wantedCluster(input)
@@ -308,7 +306,7 @@ const rules: readonly Rule[] = [
       code: 'target-arch',
       host: host.name,
       message: `${host.name} is ${facts.cpu.arch}, the source is ${source.cpu.arch}.`,
-      remedy: 'Name a host of the same architecture.',
+      remedy: 'Choose a host of the same architecture.',
     };
   },
   (input, { host, state, freeMemoryBytes }) => {
@@ -322,7 +320,7 @@ const rules: readonly Rule[] = [
           code: 'target-memory',
           host: host.name,
           message: `${host.name} has ${mib(freeMemoryBytes)} MiB free, ${vm.name} needs ${mib(vm.memoryBytes)} MiB.`,
-          remedy: 'Free memory there, or name another host.',
+          remedy: 'Free memory there, or choose another host.',
         };
   },
   (input, { host }) => nameTaken(input, host),
@@ -364,9 +362,9 @@ export function memoryWaits(
       code: 'target-memory-promised',
       host: host.name,
       message:
-        `${host.name} has ${mib(freeMemoryBytes)} MiB free, of which migrations on their way there take up ` +
+        `${host.name} has ${mib(freeMemoryBytes)} MiB free, of which incoming migrations take up ` +
         `to ${mib(promised)} MiB, and ${vm.name} needs ${mib(needed)} MiB.`,
-      remedy: 'It is judged again when one of them has ended.',
+      remedy: 'Ferry tries again when one of them has ended.',
     },
   ];
 }
@@ -716,7 +714,7 @@ function planOn(
             code: 'temporary-needs-shared',
             host: host.name,
             message: `${vm.name} has disks that would be copied to ${host.name}; what it writes there would be lost when it comes back.`,
-            remedy: 'Leave --temporary away, or put the disks on shared storage.',
+            remedy: 'Omit --temporary, or put the disks on shared storage.',
           },
         ]
       : [];

@@ -28,8 +28,8 @@ export function definitionThereReasons(
   if (request.temporary === true) {
     refuse(
       'target-has-definition',
-      `${host.name} keeps a definition of ${vm.name}, so a guest that arrives there is not temporary.`,
-      'Undefine it there, or leave --temporary away.',
+      `${host.name} keeps a definition of ${vm.name}, so a guest that arrives there would not be temporary.`,
+      'Undefine it there, or omit --temporary.',
     );
   }
   if (name !== vm.name) {
@@ -45,8 +45,8 @@ export function definitionThereReasons(
     refuse(
       'target-definition-unknown',
       `${host.name} has a definition of ${vm.name} that Ferry did not leave there, and the move would replace it.`,
-      `Compare the two with "ferry vm settle ${vm.name}"; when the one on ${host.name} may be replaced: ` +
-        `ferry vm settle ${vm.name} --keep HOST, with the host that has the right one.`,
+      `Compare the two with "ferry vm settle ${vm.name}". If the one on ${host.name} may be replaced: ` +
+        `ferry vm settle ${vm.name} --keep HOST, where HOST has the right one.`,
     );
   }
   return reasons;
@@ -57,7 +57,7 @@ export function conflictReasons(vm: Vm, nameOf: (id: HostId) => string): readonl
   const conflicts = vm.instances.filter(({ role }) => role === 'conflict');
   if (conflicts.length === 0) return [];
   const remedy =
-    `See what is known of each with "ferry vm settle ${vm.name}", then name the one that stays: ferry vm ` +
+    `See what is known of each with "ferry vm settle ${vm.name}", then choose the one to keep: ferry vm ` +
     `settle ${vm.name} --keep HOST`;
   const copies = vm.instances.filter(({ role }) => role === 'conflict' || role === 'authoritative');
   const places = copies
@@ -67,14 +67,14 @@ export function conflictReasons(vm: Vm, nameOf: (id: HostId) => string): readonl
     ? [
         {
           code: 'vm-two-definitions',
-          message: `${vm.name} is defined on ${places}, shut off on each; which definition is the VM cannot be told.`,
+          message: `${vm.name} is defined on ${places}, shut off on each; Ferry cannot tell which definition is the VM.`,
           remedy,
         },
       ]
     : [
         {
           code: 'vm-two-copies',
-          message: `${vm.name} has more than one active copy, on ${places}; which one is right cannot be told.`,
+          message: `${vm.name} has more than one active copy, on ${places}; Ferry cannot tell which one is right.`,
           remedy,
         },
       ];

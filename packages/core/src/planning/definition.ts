@@ -139,7 +139,7 @@ export function placesOf(
         code: 'map-pool-missing',
         host: target.name,
         message: `${target.name} has no pool of files named ${to}, to which ${from} is mapped.`,
-        remedy: `Make it, or map ${from} to another one: ${target.pools.map(({ name }) => name).join(', ') || 'it has none'}.`,
+        remedy: `Create it, or map ${from} to another one: ${target.pools.map(({ name }) => name).join(', ') || 'it has none'}.`,
       });
     else places.push([here, there]);
   }
@@ -230,7 +230,7 @@ export function planDefinition({
           name,
           `network ${name}`,
           `Map it with --map-network ${original(name)}=NAME (${target} has: ` +
-            `${known})${original(name) === name ? ', or make it with --create-missing' : ''}.`,
+            `${known})${original(name) === name ? ', or create it with --create-missing' : ''}.`,
         );
       else if (!active)
         reasons.push({
@@ -246,7 +246,7 @@ export function planDefinition({
           code: 'bridge-missing',
           host: target,
           message: `${target} has no bridge ${name}, which ${vm} needs.`,
-          remedy: `Make it there, or map it with --map-network ${original(name)}=BRIDGE.`,
+          remedy: `Create it there, or map it with --map-network ${original(name)}=BRIDGE.`,
         });
     }
     for (const name of needs.filters)
@@ -255,7 +255,7 @@ export function planDefinition({
           'filter',
           name,
           `network filter ${name}`,
-          'Define it there (virsh nwfilter-define), or make it with --create-missing.',
+          'Define it there (virsh nwfilter-define), or create it with --create-missing.',
         );
     const secrets = planSecrets({
       vm,
@@ -293,7 +293,7 @@ export function mapReasons(vm: string, needs: DefinitionNeeds, asked: Definition
     .filter((name) => !own.includes(name))
     .map((name) => ({
       code: 'map-network-unknown',
-      message: `${vm} has no card on a network or bridge named ${name}, so there is nothing to map.`,
+      message: `${vm} has no card on a network or bridge named ${name}.`,
       remedy: own.length === 0 ? 'Omit --map-network.' : `It has: ${own.join(', ')}.`,
     }));
 }

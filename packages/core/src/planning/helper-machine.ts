@@ -30,8 +30,8 @@ export function helperReasons(vm: string, source: HostView | undefined, target: 
       code: 'helper-machine',
       host: target.host.name,
       message:
-        `${of(source)} and ${of(target)} have no machine type in common, which the paused domain needs ` +
-        `that carries the disks of ${vm}.`,
+        `${of(source)} and ${of(target)} have no machine type in common, which the ` +
+        `helper domain needs that carries the disks of ${vm}.`,
       remedy: 'Upgrade the older of the two, or put the disks on storage that both hosts see.',
     },
   ];

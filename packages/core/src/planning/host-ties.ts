@@ -61,7 +61,7 @@ export function planPaths(
       message: `${target} has no ${path} (${what}), which ${vm} needs to start.`,
       remedy:
         kind === 'folder'
-          ? `Make the folder there with what belongs in it, or choose another host.`
+          ? `Create the folder there with its content, or choose another host.`
           : `Put the same file there, or choose another host.`,
     }));
   const unchecked = paths.flatMap(({ path, kind, what }) => {

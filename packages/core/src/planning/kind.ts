@@ -29,8 +29,8 @@ export function chooseKind(
   return {
     reason: {
       code: 'kind-unfit',
-      message: `${vm.name} is ${state}; a VM in that state moves ${allowed.join(' or ')}, not ${asked}.`,
-      remedy: `Leave --kind away${wayOut(vm.state, vm.saved, asked)}.`,
+      message: `${vm.name} is ${state}; a VM in that state can move ${allowed.join(' or ')}, not ${asked}.`,
+      remedy: `Omit --kind${wayOut(vm.state, vm.saved, asked)}.`,
     },
   };
 }

@@ -39,7 +39,7 @@ const codes = (more: Partial<MachineNeed>, target = older): readonly string[] =>
 test('a machine type that the target does not know is named, with one of its family that both hosts know', () => {
   const [reason] = machineReasons('web', [need({ machine: 'pc-q35-11.1' })], newer, older);
   assert.equal(reason?.code, 'target-machine-unknown');
-  assert.match(reason?.message ?? '', /^old \(QEMU 7\.2\.0\) does not know the machine type of web, pc-q35-11\.1\.$/);
+  assert.match(reason?.message ?? '', /^old \(QEMU 7\.2\.0\) does not have the machine type of web, pc-q35-11\.1\.$/);
   assert.match(reason?.remedy ?? '', /such as pc-q35-7\.2 \(virsh edit web\)\.$/);
   const [none] = machineReasons('web', [need({ machine: 'pc-i440fx-11.1' })], newer, older);
   assert.doesNotMatch(none?.remedy ?? '', /virsh edit/, 'the hosts have none in common');

@@ -82,7 +82,7 @@ export function machineReasons(
       ...kvm,
       ...refuse(
         'target-machine-unknown',
-        `${host.name} (QEMU ${facts.qemuVersion}) does not know the machine type of ${vm}, ${machine}.`,
+        `${host.name} (QEMU ${facts.qemuVersion}) does not have the machine type of ${vm}, ${machine}.`,
         `Upgrade QEMU on ${host.name}, or choose another host${another}.`,
       ),
     ];

@@ -20,9 +20,9 @@ export function changedMeanwhile(
       code: 'vm-gone',
       host: from.name,
       message:
-        `${asked.name} was on ${from.name} when the move was asked for, and no host has it any more: it ` +
+        `${asked.name} was on ${from.name} when you asked for the move, and no host has it now: it ` +
         'was undefined, or destroyed, while the migration waited.',
-      remedy: 'Look who removed it; if it should be there, define it again.',
+      remedy: 'Find out who removed it, and define it again if it should exist.',
     });
   } else if (vm.hostId !== from.id) {
     const now = hosts.find(({ host }) => host.id === vm.hostId)?.host.name ?? vm.hostId;
@@ -30,7 +30,7 @@ export function changedMeanwhile(
       code: 'vm-moved',
       host: now,
       message:
-        `${asked.name} was on ${from.name} when the move was asked for, and is on ${now} now: something ` +
+        `${asked.name} was on ${from.name} when you asked for the move, and is on ${now} now: something ` +
         'else moved it while the migration waited.',
       remedy: again,
     });

@@ -82,7 +82,7 @@ export function heldBy(uses: HostUses, path: string, own: VmUuid | undefined): s
   const [untold] = uses.untold.filter(({ vm }) => vm.uuid !== own);
   return untold === undefined
     ? undefined
-    : `perhaps a base image of ${untold.vm.name}: what ${untold.path} lies above cannot be read`;
+    : `perhaps a base image of ${untold.vm.name}: the base images of ${untold.path} cannot be read`;
 }
 
 /** A file that Ferry left there, and that nobody has touched since. */
@@ -120,8 +120,8 @@ export function diskOwnership(
       reasons.push({
         code: 'disk-shareable',
         host: to,
-        message: `${what} is shareable: a copy on ${to} and what others write on ${from} would part.`,
-        remedy: `Put it on storage that both hosts share; or, when only ${vm.name} uses it, take <shareable/> out of its definition.`,
+        message: `${what} is shareable: a copy on ${to} would miss what others write on ${from}.`,
+        remedy: `Put it on storage that both hosts share. If only ${vm.name} uses it, remove <shareable/> from its definition.`,
       });
     } else if (disk.how === 'copy' && others.length > 0) {
       reasons.push({
@@ -129,7 +129,7 @@ export function diskOwnership(
         host: to,
         message:
           `${what} is ${otherUsers({ files: others, untold: [] }, at, vm.uuid).join(', ')} on ${from}, ` +
-          'too: the two copies would part.',
+          'too: the two copies would diverge.',
         remedy: `Detach it from ${[...new Set(others.map((use) => use.vm.name))].join(', ')}, or put it on storage that both hosts share.`,
       });
     }
@@ -150,7 +150,7 @@ export function diskOwnership(
         code: 'target-path-used',
         host: to,
         message: `${what} would be copied to ${place} on ${to}, which is ${there} there.`,
-        remedy: `Send it elsewhere with --map-path or --map-pool, or choose another host.`,
+        remedy: `Map it to another place with --map-path or --map-pool, or choose another host.`,
       });
     return reasons;
   });
@@ -188,7 +188,7 @@ export function planState(
         code: 'state-unseen',
         host: to,
         message: `What is at ${place}, cannot be seen: ${there.why}`,
-        remedy: `Repair that on ${to}, or choose another host.`,
+        remedy: `Correct that on ${to}, or choose another host.`,
       });
     else if (users.length > 0)
       reasons.push({
@@ -202,7 +202,7 @@ export function planState(
         code: 'state-shared-memory',
         host: to,
         message: `The saved memory of ${vm.name} is at ${path}, which ${from} and ${to} share: it would go with the definition on ${from}.`,
-        remedy: `Start ${vm.name} first (virsh start), or drop its saved memory (virsh managedsave-remove).`,
+        remedy: `Start ${vm.name} first (virsh start), or discard its saved memory (virsh managedsave-remove).`,
       });
     else if (there?.shared === true) shared.add(path);
     else if (there !== undefined && isOwnState(vm, { path, what }, there, holdings?.uses))

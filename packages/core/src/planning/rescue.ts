@@ -117,8 +117,8 @@ export function checkRescue(input: RescueInput): CheckResult {
     general.push({
       code: 'rescue-source-answers',
       host: from,
-      message: `${from} answers, so ${vm.name} can be moved and need not be rescued.`,
-      remedy: 'Leave --rescue-mode away.',
+      message: `${from} answers, so move ${vm.name} without --rescue-mode.`,
+      remedy: 'Omit --rescue-mode.',
     });
   }
   if (source?.state === 'connecting') {
@@ -137,7 +137,7 @@ export function checkRescue(input: RescueInput): CheckResult {
     general.push({
       code: 'target-is-source',
       host: from,
-      message: `${vm.name} is on ${from}, the host that is said to be dead.`,
+      message: `${vm.name} is on ${from}, the host that you say is dead.`,
       remedy: 'Name another host.',
     });
   }
@@ -145,7 +145,7 @@ export function checkRescue(input: RescueInput): CheckResult {
     general.push({
       code: 'definition-missing',
       message: `Ferry has no stored definition of ${vm.name}.`,
-      remedy: `Define it by hand on another host, from a backup of ${from}.`,
+      remedy: `Define it on another host, from a backup of ${from}.`,
     });
   }
   const elsewhere = vm.instances.find(
@@ -226,7 +226,7 @@ function hostReasons(vm: RescueInput['vm'], view: HostView, silent: RescueInput[
   const { host, state, freeMemoryBytes } = view;
   const why = silent?.get(host.id);
   if (state !== 'connected')
-    return [notConnectedReason(view, 'target-unreachable', 'Repair the connection, or name another host.')];
+    return [notConnectedReason(view, 'target-unreachable', 'Restore the connection, or choose another host.')];
   if (why !== undefined) return [why];
   if (freeMemoryBytes === undefined || freeMemoryBytes >= vm.memoryBytes) return [];
   return [
@@ -234,7 +234,7 @@ function hostReasons(vm: RescueInput['vm'], view: HostView, silent: RescueInput[
       code: 'target-memory',
       host: host.name,
       message: `${host.name} has too little free memory for ${vm.name}.`,
-      remedy: 'Free memory there, or name another host.',
+      remedy: 'Free memory there, or choose another host.',
     },
   ];
 }
@@ -259,7 +259,7 @@ function stateReasons({ vm, facts, holdings, hosts, request }: RescueInput, { ho
     .map(({ path }): Reason => ({
       code: 'state-exists',
       host: host.name,
-      message: `${path} on ${host.name} holds memory of ${vm.name} from an earlier time, with which it would go on.`,
+      message: `${path} on ${host.name} holds memory of ${vm.name} from an earlier time, which it would resume.`,
       remedy: `If it is not to go on with that, on ${host.name}: ${setAside(path)}`,
     }));
   // shared storage cannot be proved while the host is dead
@@ -326,7 +326,7 @@ function planDisk(
       reason: {
         code: 'disk-chain-unknown',
         host: host.name,
-        message: `${host.name} does not tell what images ${what} lies above.`,
+        message: `${host.name} does not say which base images ${what} has.`,
         remedy: `Check that the file and its folder can be read on ${host.name}.`,
       },
     };
@@ -338,7 +338,7 @@ function planDisk(
       reason: {
         code: 'disk-not-there',
         host: host.name,
-        message: `${host.name} does not have ${lost}, above which ${what} lies; it may be on ${from} only.`,
+        message: `${host.name} does not have ${lost}, a base image of ${what}; it may be on ${from} only.`,
         remedy: `Repair ${from}, or restore the image from a backup.`,
       },
     };
@@ -355,7 +355,7 @@ function planDisk(
         `Whether ${host.name} has the same storage as ${from} for ` +
         `${chain.length === 0 ? what : `${what} and the images below it`} was never proved, and ${from} ` +
         'cannot be asked now.',
-      remedy: 'If you know that it is the same, say so with --assume-shared.',
+      remedy: 'If you know that it is, use --assume-shared.',
     },
   };
 }

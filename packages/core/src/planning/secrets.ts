@@ -59,7 +59,7 @@ export function planSecrets({ vm, needed, source, target, here, there, createMis
       refuse(
         'secret-usage-taken',
         `${target} has another secret (${taken.uuid}) for ${own.usage}, and takes only one; ${vm} needs ${name}.`,
-        `Undefine the other one if nobody needs it (virsh secret-undefine ${taken.uuid}), or name ` +
+        `If nobody needs the other one, undefine it (virsh secret-undefine ${taken.uuid}), or name ` +
           `secrets by their usage in the definition of ${vm}.`,
       );
     } else if (createMissing && own?.value === 'private') {
@@ -83,11 +83,11 @@ export function planSecrets({ vm, needed, source, target, here, there, createMis
         `${target} has no secret ${name}, which ${vm} needs.`,
         own?.value === 'private'
           ? byHand(source)
-          : `Define it there as on ${source} (virsh secret-define, secret-set-value), or make it with --create-missing.`,
+          : `Define it there as on ${source} (virsh secret-define, secret-set-value), or create it with --create-missing.`,
       );
   }
   return { reasons, creates, unchecked };
 }
 
 const byHand = (source: string): string =>
-  `Define it there as on ${source} and give it its value by hand (virsh secret-define, secret-set-value).`;
+  `Define it there as on ${source} and set its value (virsh secret-define, secret-set-value).`;

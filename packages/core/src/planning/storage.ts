@@ -79,7 +79,7 @@ export function planDisks(
     reasons.push({
       code: 'disk-twice',
       host: names.to,
-      message: `${vm.name} has ${twice} as two disks, which cannot be copied into one.`,
+      message: `${vm.name} has ${twice} as two disks; Ferry cannot copy them into one.`,
       remedy: 'Detach one of them.',
     });
   for (const pool of storage.pools) {
@@ -104,7 +104,7 @@ export function planDisks(
         `The pool ${pool.name} on ${names.to} has ${sizeText(pool.availableBytes)} free, the disks of ` +
         `${vm.name} take up to ${sizeText(wanted)} ` +
         `there${grows ? ', with the images below them and small clusters counted as blocks' : ''}.`,
-      remedy: 'Free space there, or name another host.',
+      remedy: 'Free space there, or choose another host.',
     });
   }
   const chained = planned.filter(({ how, volume }) => how === 'copy' && volume?.backing !== undefined);
@@ -122,7 +122,7 @@ export function planDisks(
       message:
         `Some disks of ${vm.name} have their base images on ${names.to}, others do not ` +
         `(${flat.map(({ target }) => target).join(', ')}); libvirt copies either whole chains or only the top.`,
-      remedy: 'Put all base images where both hosts see them, or none.',
+      remedy: 'Put all base images on shared storage, or none.',
     });
   }
   return { disks: planned, reasons };
@@ -143,7 +143,7 @@ function planDisk(
   const formatsUnknown = () =>
     refuse(
       'disk-chain-unknown',
-      `${from} does not tell the formats of the images that ${what} lies above, and they have other paths on ${to}.`,
+      `${from} does not say the formats of the base images of ${what}, and they have other paths on ${to}.`,
       'Name them with their formats in its definition (backingStore), or use the same paths on both hosts.',
     );
   const place = path === undefined ? '' : placeOf(path, storage.places ?? []);
@@ -165,7 +165,7 @@ function planDisk(
       'target-pool-missing',
       `${to} has no storage pool for ${folderOf(place)}, where ${what} ` +
         `${disk.pool === undefined ? 'would be copied to' : 'is looked for by its pool'}.`,
-      `Map it to one that is there with --map-pool or --map-path; or, on ${to}: virsh pool-define-as ` +
+      `Map it with --map-pool or --map-path; or, on ${to}: virsh pool-define-as ` +
         `NAME dir --target ${folderOf(place)}, then pool-build and pool-start.`,
     );
   const poolInactive = (name: string) =>
@@ -192,7 +192,7 @@ function planDisk(
     if (disk.chainUnknown === true && proof.method === 'marker')
       return refuse(
         'disk-chain-unknown',
-        `${from} does not tell what images ${what} lies above.`,
+        `${from} does not say which base images ${what} has.`,
         `Check that the file and its folder can be read on ${from}.`,
       );
     const base = disk.backing.find(({ path: image }) => !isShared(image));
@@ -209,9 +209,7 @@ function planDisk(
     return refuse(
       'disk-other-file',
       `${what} is not the same file on ${from} and ${to}: ${proof.detail ?? ''}.`,
-      proof.remedy ??
-        'Put the file itself there in place of the link or mount that leads elsewhere, or let the ' +
-          'definition name the path that it leads to.',
+      proof.remedy ?? 'Replace the link or mount with the file itself, or let the definition name the path behind it.',
     );
   }
   if (proof.verdict === 'unknown' && proof.remedy !== undefined)
@@ -219,8 +217,8 @@ function planDisk(
   if (proof.verdict === 'unknown') {
     return refuse(
       'disk-sharing-unknown',
-      `Whether ${to} has the same storage as ${from} for ${what} cannot be told${proof.detail === undefined ? '' : `: ${proof.detail}`}.`,
-      'If you know that both hosts see this one storage, say so with --assume-shared.',
+      `Ferry cannot tell whether ${to} has the same storage as ${from} for ${what}${proof.detail === undefined ? '' : `: ${proof.detail}`}.`,
+      'If you know that both hosts see the same storage, use --assume-shared.',
     );
   }
   if (disk.type !== 'file')
@@ -237,7 +235,7 @@ function planDisk(
       : refuse(
           'target-unseen',
           `What is at ${place} on ${to}, where ${what} would be copied to, cannot be seen: ${why}`,
-          `Repair that on ${to}, or choose another host.`,
+          `Correct that on ${to}, or choose another host.`,
         );
   // a floppy that may be written is a disk: libvirt moves no running guest whose disk is neither shared nor copied
   if (disk.device === 'cdrom' || disk.readOnly) {
@@ -257,7 +255,7 @@ function planDisk(
     if (reason === undefined) return { ...common, how: 'file', neededBytes, replaces: true };
     return refuse(
       'volume-exists',
-      `${to} has something at ${place} already, where ${what} would be copied to: ${reason}.`,
+      `${to} already has something at ${place}, where ${what} would be copied to: ${reason}.`,
       'If it is the same image, put both on shared storage; else delete it or move it ' +
         `away${removable ? ', or eject the image with --eject-media' : ''}.`,
     );
@@ -277,7 +275,7 @@ function planDisk(
   if (disk.chainUnknown === true)
     return refuse(
       'disk-chain-unknown',
-      `${from} does not tell what images ${what} lies above.`,
+      `${from} does not say which base images ${what} has.`,
       `Check that the file and its folder can be read on ${from}.`,
     );
   // nobody writes to it: byte for byte is faster, and keeps what is inside; a prepared volume has a format of its own
@@ -285,20 +283,20 @@ function planDisk(
   if (hasParent(place))
     return refuse(
       'disk-path-parent',
-      `${what} has ".." in its path on ${to} (${place}), and where a link leads with that cannot be told.`,
+      `${what} has ".." in its path on ${to} (${place}), and Ferry cannot follow links in such a path.`,
       'Write the path without ".." in its definition.',
     );
   if (disk.encryption !== undefined && disk.encryption.format !== 'luks')
     return refuse(
       'disk-encryption',
-      `${what} is encrypted as ${disk.encryption.format || 'nothing known'}; of encrypted disks only those with LUKS are copied.`,
+      `${what} is encrypted as ${disk.encryption.format || 'nothing known'}; Ferry copies only LUKS.`,
       'Convert the disk, or put it on shared storage.',
     );
   if (disk.encryption !== undefined && wish.useExistingVolumes === true)
     return refuse(
       'volume-encryption',
-      `${what} is encrypted; whether a volume that was prepared for it has the same key cannot be told.`,
-      'Omit --use-existing-volumes, and Ferry makes the volume.',
+      `${what} is encrypted; Ferry cannot tell whether the prepared volume has the same key.`,
+      'Omit --use-existing-volumes; Ferry then creates the volume.',
     );
   const image = format === 'qcow2' ? storage.images?.get(path)?.qcow2 : undefined;
   const internal = disk.internal ?? ((image?.snapshots ?? 0) > 0 ? 'snapshots' : undefined);
@@ -313,7 +311,7 @@ function planDisk(
   if (internal !== undefined && !asFile) {
     return refuse(
       `disk-internal-${internal}`,
-      `${what} has ${internal} inside its file, which a copy of its blocks would lose.`,
+      `${what} has ${internal} inside its file, which a live copy would lose.`,
       `Shut the VM down and move it cold, delete the ${internal}, or put the disk on shared storage.`,
     );
   }
@@ -334,9 +332,9 @@ function planDisk(
   if (keepsChain && wish.useExistingVolumes === true) {
     return refuse(
       'volume-chain',
-      `${what} lies above ${disk.backing[0]?.path}, which ${to} has too, so only what is in the disk ` +
-        'itself would be copied; whether a volume that was prepared for that is empty cannot be told.',
-      'Omit --use-existing-volumes, and Ferry makes the volume.',
+      `${what} has the base image ${disk.backing[0]?.path}, which ${to} has too, so only what is in the disk ` +
+        'itself would be copied; Ferry cannot tell whether the prepared volume is empty.',
+      'Omit --use-existing-volumes; Ferry then creates the volume.',
     );
   }
   if (pool === undefined) return poolMissing();
@@ -391,7 +389,7 @@ function planDisk(
       ? refuse(
           'volume-missing',
           `${to} has no volume ${place} prepared for ${what}.`,
-          `Make it, ${sizes.capacityBytes} bytes of ${format}, or leave --use-existing-volumes away.`,
+          `Make it, ${sizes.capacityBytes} bytes of ${format}, or omit --use-existing-volumes.`,
         )
       : made(false, false);
   }
@@ -400,19 +398,19 @@ function planDisk(
       return refuse(
         'volume-format',
         `The volume ${place} on ${to} is ${there.format}, ${what} is ${format}.`,
-        'Make the volume anew in the same format.',
+        'Recreate the volume in the same format.',
       );
     if (there.backing !== undefined)
       return refuse(
         'volume-backing',
-        `The volume ${place} on ${to} lies above ${there.backing.path}, and ${what} is copied as one image.`,
-        'Make the volume anew without a backing file.',
+        `The volume ${place} on ${to} has the base image ${there.backing.path}, and ${what} is copied as one image.`,
+        'Recreate the volume without a backing file.',
       );
     if (there.capacityBytes !== sizes.capacityBytes)
       return refuse(
         'volume-size',
         `The volume ${place} on ${to} has ${there.capacityBytes} bytes, ${what} has ${sizes.capacityBytes}.`,
-        'Make the volume anew with the same size.',
+        'Recreate the volume with the same size.',
       );
     return made(true, false);
   }
@@ -420,8 +418,8 @@ function planDisk(
   if (stays === undefined) return made(false, true);
   return refuse(
     'volume-exists',
-    `${to} has something at ${place} already, where ${what} would be copied to: ${stays}.`,
-    'Look what it is; delete it, move it away, or give --use-existing-volumes when it was prepared for this.',
+    `${to} already has something at ${place}, where ${what} would be copied to: ${stays}.`,
+    'Check what it is, then delete it or move it away; if you prepared it for this move, use --use-existing-volumes.',
   );
 }
 

@@ -64,7 +64,7 @@ export function planTransfer(input: TransferInput): {
     refuse(
       'target-not-addressable',
       `${host} was added as ${target.host.uri}, by which other hosts cannot reach it.`,
-      'Leave --peer-to-peer away, or add the host by its network address, e.g. qemu+tls://ADDRESS/system.',
+      'Omit --peer-to-peer, or add the host by its network address, e.g. qemu+tls://ADDRESS/system.',
     );
 
   // what either cluster asks for holds
@@ -75,7 +75,7 @@ export function planTransfer(input: TransferInput): {
         'tunnelled-direct',
         `A tunnelled migration goes through the daemons of both hosts, so ${source.host.name} has to ` +
           `reach ${host}${peerRefusal === undefined ? '' : `, which it does not: ${peerRefusal.message}`}.`,
-        'Use --enable-tls, or let the hosts reach each other.',
+        'Use --enable-tls, or connect the hosts to each other.',
       );
     if (copies)
       refuse(
@@ -84,12 +84,12 @@ export function planTransfer(input: TransferInput): {
         'Use --enable-tls instead, which covers memory and disks.',
       );
     if (request.parallelConnections !== undefined)
-      refuse('tunnelled-parallel', 'A tunnel is one connection.', 'Leave --parallel or --tunnelled away.');
+      refuse('tunnelled-parallel', 'A tunnel is one connection.', 'Omit --parallel or --tunnelled.');
     if (tls)
       refuse(
         'tunnelled-tls',
-        'A tunnel is as safe as the connection of the daemons; TLS of its own does not go with it.',
-        'Leave --tunnelled or --enable-tls away.',
+        'A tunnel is as safe as the connection of the daemons; it has no TLS of its own.',
+        'Omit --tunnelled or --enable-tls.',
       );
   }
   const older = (than: number): readonly string[] =>
@@ -99,8 +99,8 @@ export function planTransfer(input: TransferInput): {
   if (request.compression === 'xbzrle' && request.parallelConnections !== undefined)
     refuse(
       'compression-parallel',
-      'xbzrle does not go with several connections.',
-      'Use --compression zstd, or leave --parallel away.',
+      'xbzrle does not work with several connections.',
+      'Use --compression zstd, or omit --parallel.',
     );
   if (request.compression === 'zlib' || request.compression === 'zstd') {
     if (request.parallelConnections === undefined)
@@ -112,7 +112,7 @@ export function planTransfer(input: TransferInput): {
     for (const each of older(9_004_000))
       refuse(
         'compression-unsupported',
-        `${each} does not know ${request.compression}, which came with libvirt 9.4.`,
+        `${each} does not support ${request.compression}, which needs libvirt 9.4.`,
         'Use --compression xbzrle, or none.',
       );
   }
@@ -123,13 +123,13 @@ export function planTransfer(input: TransferInput): {
       refuse(
         'zero-copy-changed',
         'Zero copy sends memory as it is: neither encrypted nor compressed.',
-        'Leave --zero-copy away.',
+        'Omit --zero-copy.',
       );
     for (const each of older(8_005_000))
       refuse(
         'zero-copy-unsupported',
-        `${each} does not know zero copy, which came with libvirt 8.5.`,
-        'Leave --zero-copy away.',
+        `${each} does not support zero copy, which needs libvirt 8.5.`,
+        'Omit --zero-copy.',
       );
   }
 
@@ -138,22 +138,22 @@ export function planTransfer(input: TransferInput): {
       refuse(
         'post-copy-unfit',
         'Only a guest that runs while it moves can be switched to post-copy.',
-        'Leave --postcopy away.',
+        'Omit --postcopy.',
       );
     if (chosen.mode === 'direct')
       refuse(
         'post-copy-direct',
         'Post-copy needs the hosts to drive the migration among ' +
           `themselves${peerRefusal === undefined ? '' : `, and ${source.host.name} does not reach ${host}: ${peerRefusal.message}`}.`,
-        'Let the hosts reach each other, or leave --postcopy away.',
+        'Let the hosts reach each other, or omit --postcopy.',
       );
     if (request.tunnelled === true)
-      refuse('post-copy-tunnelled', 'Post-copy does not go through a tunnel.', 'Leave --tunnelled or --postcopy away.');
+      refuse('post-copy-tunnelled', 'Post-copy does not go through a tunnel.', 'Omit --tunnelled or --postcopy.');
     if (request.parallelConnections !== undefined)
       refuse(
         'post-copy-parallel',
         'QEMU does not do post-copy over several connections.',
-        'Leave --parallel or --postcopy away.',
+        'Omit --parallel or --postcopy.',
       );
   }
 
@@ -167,7 +167,7 @@ export function planTransfer(input: TransferInput): {
       'migration-network',
       `${host} has no address in ${cluster.migrationNetwork}, the migration network of the cluster ` +
         `${cluster.name}${address === undefined ? '' : `; it has ${address}`}.`,
-      `Give it one: ferry host set ${host} --migration-address ADDRESS.`,
+      `Set one: ferry host set ${host} --migration-address ADDRESS.`,
     );
   }
   const needed = portsNeeded(input);
@@ -176,7 +176,7 @@ export function planTransfer(input: TransferInput): {
     refuse(
       'migration-ports',
       `The cluster ${cluster.name} has the migration ports ${range.first} to ${range.last}, and this move needs ${needed}.`,
-      'Give the cluster a wider range: ferry cluster set NAME --migration-ports FIRST-LAST.',
+      'Set a wider range: ferry cluster set NAME --migration-ports FIRST-LAST.',
     );
   const reached = reachedAs(target.host, chosen.mode);
   const ports = choosePorts(input, { address, reached }, needed);
@@ -192,7 +192,7 @@ export function planTransfer(input: TransferInput): {
               `This move needs ${needed === 1 ? 'a port' : `${needed} ports`} of ${host} from ` +
               `${range?.first ?? 0} to ${range?.last ?? 0}, and other migrations have ` +
               `${range === undefined || range.last === range.first ? 'it' : 'them'}.`,
-            remedy: 'It begins when one of them has ended; a wider range lets more of them go at once.',
+            remedy: 'It begins when one of them has ended. A wider range allows more at once.',
           },
         ]
       : [];

@@ -64,7 +64,7 @@ test('what cannot be meant is said, each in a sentence of its own', () => {
   assert.deepEqual(problems({ steps: [{ when: 'throttled', percent: 99, passes: 2, do: 'abort' }] }), [
     'A step waits for throttling, which the policy does not allow.',
   ]);
-  assert.deepEqual(problems({ postCopy: 'never' }), ['A step goes to post-copy, which "postCopy" forbids.']);
+  assert.deepEqual(problems({ postCopy: 'never' }), ['A step switches to post-copy, which "postCopy" forbids.']);
   assert.deepEqual(problems({ connections: 4 }), ['QEMU does not do post-copy over several connections.']);
   assert.deepEqual(problems({ compression: 'zstd' }), ['zstd needs several connections.']);
   assert.deepEqual(problems({ linkShare: 1.5 }), ['The share of the link is above 0 and at most 1.']);
@@ -75,7 +75,7 @@ test('what cannot be meant is said, each in a sentence of its own', () => {
 test('in words: the pause, the bandwidth, and each measure once', () => {
   assert.equal(
     policyText(ferry),
-    "pauses of 100 to 500 ms; 90 % of the slower host's link; raises the pause budget to what is needed; goes to post-copy; gives up",
+    "pauses of 100 to 500 ms; 90 % of the slower host's link; raises the pause budget to what is needed; switches to post-copy; aborts",
   );
   assert.equal(
     policyText({

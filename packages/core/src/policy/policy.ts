@@ -26,10 +26,10 @@ export function policyProblems(policy: PolicyContent): readonly string[] {
   }
   check(
     !steps.some((step) => step.do === 'post-copy') || postCopy !== 'never',
-    'A step goes to post-copy, which "postCopy" forbids.',
+    'A step switches to post-copy, which "postCopy" forbids.',
   );
   check(connections === undefined || postCopy === 'never', 'QEMU does not do post-copy over several connections.');
-  check(compression !== 'xbzrle' || connections === undefined, 'xbzrle does not go with several connections.');
+  check(compression !== 'xbzrle' || connections === undefined, 'xbzrle does not work with several connections.');
   check(
     compression === undefined || compression === 'xbzrle' || connections !== undefined,
     `${compression ?? ''} needs several connections.`,
@@ -50,10 +50,10 @@ const measureText: Readonly<Record<MeasureName, string>> = {
   'raise-downtime': 'raises the pause budget',
   'double-downtime': 'doubles the pause budget',
   'fit-downtime': 'raises the pause budget to what is needed',
-  'post-copy': 'goes to post-copy',
+  'post-copy': 'switches to post-copy',
   pause: 'pauses the guest',
   'power-off': 'shuts the guest down and moves it cold',
-  abort: 'gives up',
+  abort: 'aborts',
 };
 
 /** What the policy may do to a guest, in words. */

@@ -31,7 +31,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   // 300 ms (docs/policies.md).
   default: {
     description:
-      'Raises the pause up to 500 ms where that is enough, then goes to post-copy where both hosts could ' +
+      'Raises the pause up to 500 ms where that is enough, then switches to post-copy where both hosts could ' +
       'resume it; never pauses, throttles or powers off.',
     downtime: { initialMs: 100, limitMs: 500 },
     steps: [
@@ -47,7 +47,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   },
   // Harvester's "Migration Timeouts": 800 s per GiB, 150 s without progress; nothing else is on by default.
   harvester: {
-    description: 'Like Harvester: gives up after 800 s per GiB, or 150 s without progress.',
+    description: 'Like Harvester: aborts after 800 s per GiB, or 150 s without progress.',
     downtime: { initialMs: 300, limitMs: 300 },
     steps: [
       { when: 'elapsed', msPerGib: gib(800), do: 'abort' },
@@ -59,7 +59,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   // KubeVirt's cluster defaults (completionTimeoutPerGiB 150, progressTimeout 150, allowAutoConverge and
   // allowPostCopy false).
   kubevirt: {
-    description: 'Like KubeVirt: gives up after 150 s per GiB, or 150 s without progress.',
+    description: 'Like KubeVirt: aborts after 150 s per GiB, or 150 s without progress.',
     downtime: { initialMs: 300, limitMs: 300 },
     steps: [
       { when: 'no-progress', ms: 150_000, do: 'abort' },
@@ -72,7 +72,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   // _timeout_action abort.
   nova: {
     description:
-      'Like Nova: raises the pause in ten steps to 500 ms, one each 75 s per GiB, and gives up after 800 s per GiB.',
+      'Like Nova: raises the pause in ten steps to 500 ms, one each 75 s per GiB, and aborts after 800 s per GiB.',
     downtime: { initialMs: 50, limitMs: 500 },
     steps: [...novaRamp(500, 10, 75), { when: 'elapsed', ms: 2 * gib(800), msPerGib: gib(800), do: 'abort' }],
     postCopy: 'never',
@@ -82,7 +82,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   // throttle figures, 20 and 10 percent.
   'ovirt-minimal-downtime': {
     description:
-      'Like oVirt\'s "Minimal downtime": throttles, raises the pause from 100 to 500 ms pass by pass, then gives up.',
+      'Like oVirt\'s "Minimal downtime": throttles, raises the pause from 100 to 500 ms pass by pass, then aborts.',
     downtime: { initialMs: 100, limitMs: 500 },
     steps: [...ladder([1, 150], [2, 200], [3, 300], [4, 400], [6, 500]), { when: 'passes', count: 7, do: 'abort' }],
     throttle: { initialPercent: 20, incrementPercent: 10 },
@@ -90,7 +90,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
     ...rest,
   },
   'ovirt-post-copy': {
-    description: 'Like oVirt\'s "Post-copy": throttles, raises the pause to 200 ms, then goes to post-copy.',
+    description: 'Like oVirt\'s "Post-copy": throttles, raises the pause to 200 ms, then switches to post-copy.',
     downtime: { initialMs: 100, limitMs: 200 },
     steps: [
       ...ladder([1, 150], [2, 200]),
@@ -103,7 +103,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   },
   'ovirt-suspend': {
     description:
-      'Like oVirt\'s "Suspend workload if needed": throttles, compresses, raises the pause to 500 ms, then to 5 s, then gives up.',
+      'Like oVirt\'s "Suspend workload if needed": throttles, compresses, raises the pause to 500 ms, then to 5 s, then aborts.',
     downtime: { initialMs: 100, limitMs: 5_000 },
     steps: [
       ...ladder([1, 150], [2, 200], [3, 300], [4, 400], [6, 500], [7, 5_000]),
@@ -117,7 +117,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   // Its zero copy needs what few hosts allow (locked memory); ask for that with --zero-copy.
   'ovirt-very-large': {
     description:
-      'Like oVirt\'s "Very large VMs": throttles, raises the pause from 300 ms to 1.5 s, then to 5 s, then gives up.',
+      'Like oVirt\'s "Very large VMs": throttles, raises the pause from 300 ms to 1.5 s, then to 5 s, then aborts.',
     downtime: { initialMs: 300, limitMs: 5_000 },
     steps: [
       ...ladder([1, 400], [2, 500], [3, 700], [4, 1_000], [6, 1_500], [7, 5_000]),
@@ -131,7 +131,7 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   // once throttling is at its end for two passes; after memory / (32 MB/s), at least 30 s, the guest is paused.
   cloudpods: {
     description:
-      'Like Cloudpods with quick convergence: throttles hard, then takes the pause that is needed; pauses the guest after 32 s per GiB.',
+      'Like Cloudpods with quick convergence: throttles hard, then accepts the pause that is needed; pauses the guest after 32 s per GiB.',
     downtime: { initialMs: 300, limitMs: 2_000_000 },
     steps: [
       { when: 'throttled', percent: 99, passes: 2, do: 'fit-downtime' },

@@ -62,8 +62,8 @@ test('a hot set that is written over and over: the pause is the time that it tak
   assert.equal(
     text,
     'the guest writes 64 MiB/s, 4.0 times the 16 of this migration: pre-copy will not end by itself, it ' +
-      'would take a pause of 4000 ms or more and may take 300 ms; the policy "harvester" names nothing ' +
-      'that would help: it would be given up after 13 min, or after 150 s without progress',
+      'would take a pause of 4000 ms or more and may take 300 ms; the policy "harvester" has no step ' +
+      'that would help: it would be aborted after 13 min, or after 150 s without progress',
   );
 });
 
@@ -94,19 +94,19 @@ test('what cannot be told says why', () => {
   const none = { readings: [] };
   assert.equal(
     told(0, 0, 100, preset('default'), none).text,
-    'whether pre-copy will end cannot be told: the host cannot measure what the guest writes',
+    'Ferry cannot tell whether pre-copy will end: the host cannot measure what the guest writes',
   );
   assert.equal(
     told(0, 0, 100, preset('default'), { ...none, problem: 'connection lost' }).text,
-    'whether pre-copy will end cannot be told: connection lost',
+    'Ferry cannot tell whether pre-copy will end: connection lost',
   );
   const { kind, text } = told(20, 60, undefined, preset('default'));
   assert.deepEqual(
     [kind, text],
     [
       'unknown',
-      'the guest writes 20 MiB/s; whether pre-copy will end cannot be told: this migration has no limit ' +
-        'of bandwidth, and the speed of the link is not known',
+      'the guest writes 20 MiB/s; Ferry cannot tell whether pre-copy will end: this migration has no bandwidth ' +
+        'limit, and the speed of the link is unknown',
     ],
   );
 });
@@ -117,7 +117,7 @@ test('what a policy will do: its measures in their order, up to the one that end
   assert.equal(says('default', true), 'the policy "default" switches to post-copy after the first pass');
   assert.equal(
     says('default'),
-    'the policy "default" names nothing that would help: it would be given up after 5 min without progress',
+    'the policy "default" has no step that would help: it would be aborted after 5 min without progress',
   );
   assert.equal(
     says('vmmanager'),
@@ -126,7 +126,7 @@ test('what a policy will do: its measures in their order, up to the one that end
   assert.equal(says('rhel-postcopy', true), 'the policy "rhel-postcopy" switches to post-copy after 60 s');
   assert.equal(
     says('rhel-postcopy'),
-    'the policy "rhel-postcopy" names nothing that would help: it would never be given up',
+    'the policy "rhel-postcopy" has no step that would help: it would never be aborted',
   );
   assert.equal(
     says('cloudpods'),
@@ -136,12 +136,12 @@ test('what a policy will do: its measures in their order, up to the one that end
   assert.equal(
     says('proxmox'),
     'the policy "proxmox" slows the guest down, then raises the pause budget to 6400 ms after 5 passes ' +
-      'without gain if that is enough; if that is not enough, it would never be given up',
+      'without gain if that is enough; if that is not enough, it would never be aborted',
   );
   assert.equal(
     says('ovirt-suspend'),
     'the policy "ovirt-suspend" slows the guest down, then raises the pause budget to 5000 ms after 7 ' +
-      'passes if that is enough; if that is not enough, it would be given up after 8 passes',
+      'passes if that is enough; if that is not enough, it would be aborted after 8 passes',
   );
 });
 
@@ -162,7 +162,7 @@ test('one that would end, but later than it is given up, is at risk', () => {
   assert.deepEqual([kind, pauseMs], ['at-risk', undefined]);
   assert.match(
     text,
-    /would end after about 128 s, .*, too late; the policy "harvester" names nothing that would help: .* or at the deadline$/,
+    /would end after about 128 s, .*, too late; the policy "harvester" has no step that would help: .* or at the deadline$/,
   );
   assert.equal(told(2, 6, 10, preset('harvester')).kind, 'converges', 'no deadline');
 });

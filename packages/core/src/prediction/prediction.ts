@@ -80,7 +80,7 @@ export function outlook(input: OutlookInput): Outlook {
   if (link === undefined || link <= 0)
     return say(
       { kind: 'unknown', remedies: [] },
-      'this migration has no limit of bandwidth, and the speed of the link is not known',
+      'this migration has no bandwidth limit, and the speed of the link is unknown',
     );
   const sizeBytes = memoryBytes + diskBytes;
   const { low, middle, high } = curvesOf(points, memoryBytes);

@@ -33,7 +33,7 @@ export function remediesOf(
   return remedies;
 }
 
-/** When it would be given up, in words, one sentence part for each step that does; empty: never. */
+/** When it would be aborted, in words, one sentence part for each step that does; empty: never. */
 export const abortsOf = (policy: PolicyContent, sizeBytes: number): readonly string[] => [
   ...new Set(
     policy.steps.filter((step) => step.do === 'abort' && canCome(step, policy)).map((step) => dueText(step, sizeBytes)),

@@ -22,7 +22,7 @@ export function outlookText(outlook: Omit<Outlook, 'text'>, policy: Policy, size
   const next = policyText(remedies, policy, sizeBytes);
   switch (kind) {
     case 'unknown':
-      return `${outlook.dirtyBytesPerSecond === undefined ? '' : `${writes}; `}whether pre-copy will end cannot be told: ${why ?? ''}`;
+      return `${outlook.dirtyBytesPerSecond === undefined ? '' : `${writes}; `}Ferry cannot tell whether pre-copy will end: ${why ?? ''}`;
     case 'converges':
       return `${has}: ${ends}`;
     case 'at-risk':
@@ -41,8 +41,8 @@ export function outlookText(outlook: Omit<Outlook, 'text'>, policy: Policy, size
 
 function policyText(remedies: readonly Remedy[], policy: Policy, sizeBytes: number): string {
   const aborts = abortsOf(policy, sizeBytes);
-  const up = aborts.length === 0 ? 'it would never be given up' : `it would be given up ${aborts.join(', or ')}`;
-  if (remedies.length === 0) return `the policy "${policy.name}" names nothing that would help: ${up}`;
+  const up = aborts.length === 0 ? 'it would never be aborted' : `it would be aborted ${aborts.join(', or ')}`;
+  if (remedies.length === 0) return `the policy "${policy.name}" has no step that would help: ${up}`;
   const last = remedies.at(-1)?.do;
   const sure = last === 'post-copy' || last === 'pause' || last === 'power-off';
   return `the policy "${policy.name}" ${remedies.map(remedyText).join(', then ')}${sure ? '' : `; if that is not enough, ${up}`}`;

@@ -204,7 +204,7 @@ export function createRoster({
       if (!isHostName(name))
         throw new FerryError(
           'host-name-invalid',
-          `The machine at ${uri} calls itself "${name.slice(0, 63)}", which is no name for a host.`,
+          `The machine at ${uri} calls itself "${name.slice(0, 63)}", which is not a valid host name.`,
         );
       fitsItsCluster(added, { migrationAddress });
       if (hosts().some((each) => each.host.name === added.name))
@@ -216,7 +216,7 @@ export function createRoster({
       if ('conflict' in written)
         throw new FerryError(
           'host-duplicate',
-          `${uri} leads to a machine that was just added (machine UUID ${added.machineUuid}).`,
+          `${uri} points to a machine that was just added (machine UUID ${added.machineUuid}).`,
         );
       follow(added, link);
       await connected([followerOf(added.id)], signal, addPatienceMs);

@@ -180,7 +180,7 @@ test('two definitions that are shut off: the others are parked, and nothing is u
   const { settle, calls } = settling(off);
   assert.match(
     (await settle.copies('web', signal))[1]?.knowledge.join(' ') ?? '',
-    /Nothing is known of why its definition is there/,
+    /Ferry does not know why its definition is there/,
   );
   await settle.settle('web', 'h2', signal);
   assert.deepEqual(calls, ['h1 autostart off', 'h1 parked']);

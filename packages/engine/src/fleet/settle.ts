@@ -138,8 +138,8 @@ export function createSettle(deps: SettleDeps): Settle {
     return [
       ...(instance.name === found.name ? [] : [`Its name there is ${instance.name}.`]),
       ...(deps.kept.isParked(found.uuid, hostId)
-        ? ['Its definition was kept there on purpose: it is not the VM.']
-        : ['Nothing is known of why its definition is there.']),
+        ? ['Its definition was kept there on purpose and is not the VM.']
+        : ['Ferry does not know why its definition is there.']),
       ...written,
     ];
   };
@@ -208,7 +208,7 @@ export function createSettle(deps: SettleDeps): Settle {
               kind: 'half' as const,
               host,
               what,
-              remedy: 'Left alone: which copy is right cannot be told. Settle it with "ferry vm settle".',
+              remedy: 'Left alone: Ferry cannot tell which copy is right. Settle it with "ferry vm settle".',
               settles: false,
             },
       ];
@@ -265,7 +265,7 @@ export function createSettle(deps: SettleDeps): Settle {
       if (others.length === 0 && !conflict && (parks.length === 0 || !isActive(kept)))
         throw new FerryError(
           'vm-not-in-conflict',
-          `${found.name} has one copy that counts, on ${hostNameOf(found.hostId)}.`,
+          `${found.name} is not in conflict: the VM is the copy on ${hostNameOf(found.hostId)}.`,
         );
       const needed = others.find(holdsMemory);
       if (needed !== undefined)

@@ -142,7 +142,7 @@ export function createFleet({
       if (working) return;
       working = true;
       void work().catch((error: unknown) => {
-        if (!signal.aborted) log.error({ err: error }, 'changes of VMs could not be told');
+        if (!signal.aborted) log.error({ err: error }, 'changes of VMs could not be published');
       });
     },
   };

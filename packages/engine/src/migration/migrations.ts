@@ -129,7 +129,7 @@ type Judged = Awaited<ReturnType<RunnerDeps['check']>>;
 
 const factsMissing = (name: string, error: unknown): Reason => ({
   code: 'facts-missing',
-  message: `What a move of ${name} needs to know cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+  message: `Ferry cannot read what it needs to move ${name}: ${error instanceof Error ? error.message : String(error)}`,
   remedy: 'Check that its host and the target answer, then try again.',
 });
 
@@ -374,7 +374,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
           reasons: result.reasons,
         });
       const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
-      if (source === undefined) throw new FerryError('host-unknown', `The host of ${vm.name} is not known any more.`);
+      if (source === undefined)
+        throw new FerryError('host-unknown', `The host of ${vm.name} is no longer in the fleet.`);
       if (active().length === 0) await time?.followWall();
       const now = clock.now();
       const id = migrationId(`${now.toString(36)}${clock.randomText(5)}`);

@@ -86,7 +86,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         const why = error instanceof Error ? error.message : String(error);
         const told = {
           ...next,
-          attention: `Ferry does nothing more for this migration until it can store what happens: ${why}`,
+          attention: `Ferry stops working on this migration until it can store what happens: ${why}`,
         };
         const before = unstored?.migration;
         unstored = { migration: before ?? told, error };

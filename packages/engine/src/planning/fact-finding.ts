@@ -246,12 +246,12 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
       if (signal.aborted) throw error;
       const message =
         why ??
-        `${host.name} did not say what the move needs to know: ${error instanceof Error ? error.message : String(error)}`;
+        `${host.name} did not answer what the move needs: ${error instanceof Error ? error.message : String(error)}`;
       heard.silent.set(host.id, {
         code: 'target-silent',
         host: host.name,
         message,
-        remedy: `Repair libvirtd on ${host.name}, or name another host.`,
+        remedy: `Check libvirtd on ${host.name}, or choose another host.`,
       });
       return undefined;
     } finally {
@@ -285,11 +285,11 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         code: 'target-full',
         host: host.name,
         message:
-          `${host.name} takes no further connection of a libvirt client ` +
+          `${host.name} accepts no further libvirt client ` +
           `(${why instanceof Error ? why.message : String(why)}), and the move needs one.`,
         remedy:
           `Raise max_clients in libvirtd.conf on ${host.name}, end clients that nobody needs (virt-admin ` +
-          'client-list libvirtd), or name another host.',
+          'client-list libvirtd), or choose another host.',
       };
     } finally {
       over.abort(new Error('the asking is over'));
@@ -395,7 +395,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         {
           code: 'facts-missing',
           host: source.host.name,
-          message: `What a move of ${vm.name} has to know cannot be read: ${heard.silent.get(source.host.id)?.message ?? ''}`,
+          message: `Ferry cannot read what it needs to move ${vm.name}: ${heard.silent.get(source.host.id)?.message ?? ''}`,
           remedy: `Check that libvirtd on ${source.host.name} answers, then try again.`,
         },
       ],

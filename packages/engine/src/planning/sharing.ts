@@ -101,7 +101,7 @@ export function createSharing({
       method: 'none',
       at: clock.now(),
       detail: `on ${side.name}: ${error.message.replace(/\.$/, '')}`,
-      remedy: `Repair what the sentence names on ${side.name}.`,
+      remedy: `Correct that on ${side.name}.`,
     };
   };
 
@@ -152,7 +152,7 @@ export function createSharing({
         at,
         detail: `they have shared ${folder} before, and now ${detail}`,
         remedy:
-          `Mount the storage again. If the hosts are not to share it any more, remove ${to.name} and add ` +
+          `Mount the storage again. If the hosts should no longer share it, remove ${to.name} and add ` +
           `it again: ferry host remove ${to.name}.`,
       };
     } catch (error) {
@@ -275,7 +275,7 @@ export function createSharing({
       const again = await proveFile(path, place, from, to, signal).catch((error: unknown) => unseen(to, error));
       return again.verdict === 'shared'
         ? undefined
-        : `${path} is not the same file on ${from.name} and ${to.name} any more: ${again.detail ?? 'it cannot be told'}`;
+        : `${path} is no longer the same file on ${from.name} and ${to.name}: ${again.detail ?? 'Ferry cannot tell'}`;
     }
     if (how === 'shared' && path.startsWith('/dev/')) {
       const again = await proveDevice(path, place, from, to, signal);

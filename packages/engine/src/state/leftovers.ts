@@ -40,7 +40,7 @@ export function createLeftovers({ volumes, roster, vms, active }: LeftoversDeps)
     if (at === undefined)
       throw new FerryError(
         'host-unknown',
-        `${record.hostName}, where ${record.path} was left, is not in the fleet any more.`,
+        `${record.hostName}, where ${record.path} was left, is no longer in the fleet.`,
       );
     const busy = active().find(({ vm: { uuid } }) => uuid === record.vm.uuid);
     if (busy !== undefined)

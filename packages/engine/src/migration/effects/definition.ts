@@ -73,7 +73,7 @@ export async function moveDefinition(
         failure:
           here.kind === 'absent'
             ? `it is no longer on ${from.name}.`
-            : `it is not shut off on ${from.name} any more, so it stays there.`,
+            : `it is no longer shut off on ${from.name}, so it stays there.`,
       };
     if (there.kind === 'present' && !isOff(there))
       return {
@@ -146,9 +146,9 @@ export async function moveDefinition(
       }
       return sameDefinition(rewrite(own), await target.definitions.read(vm.uuid, signal))
         ? undefined
-        : `${to?.name ?? 'the target'} has other disks or networks in its definition than it was given.`;
+        : `${to?.name ?? 'the target'} has other disks or networks in its definition than were planned.`;
     } catch (error) {
-      return `${to?.name ?? 'the target'} does not take its definition: ${error instanceof Error ? error.message : String(error)}`;
+      return `${to?.name ?? 'the target'} refuses its definition: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
 
@@ -166,7 +166,7 @@ export async function moveDefinition(
       return undefined;
     } catch (error) {
       log.warn({ err: error, migration: migration.id }, 'the source keeps its definition');
-      return `${from.name} does not let its definition go: ${error instanceof Error ? error.message : String(error)}`;
+      return `${from.name} keeps its definition: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
 }
