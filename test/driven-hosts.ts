@@ -5,7 +5,7 @@
 import { after, before } from 'node:test';
 import { libvirtHypervisor } from '@ferry/adapters';
 import { vmUuid } from '@ferry/core';
-import type { HostLink, MigrationDriver, PerformRequest } from '@ferry/engine';
+import type { HostLink, PerformRequest } from '@ferry/engine';
 import {
   readTicks,
   shortenPatience,
@@ -22,7 +22,7 @@ import { onHostOf } from './fleet.ts';
 export interface DrivenHosts {
   readonly lab: LabRef;
   readonly address: (host: string) => string;
-  readonly driver: (host: string) => MigrationDriver;
+  readonly driver: (host: string) => HostLink;
   readonly create: (options: VmCreateOptions) => Promise<Guest>;
   /** A shell line on a host. */
   readonly sh: (host: string, command: string) => Promise<string>;
@@ -68,7 +68,7 @@ function hostsOf(
   open: () => Promise<void>,
 ): DrivenHosts {
   const hostOf = (host: string) => status.hosts.find(({ name }) => name === host) ?? unknown(host);
-  const driver = (host: string): MigrationDriver => (links.get(host) ?? unknown(host)).migration;
+  const driver = (host: string): HostLink => links.get(host) ?? unknown(host);
   const sh = (host: string, command: string): Promise<string> => onHostOf(lab, host, command);
   return {
     lab,
@@ -79,7 +79,7 @@ function hostsOf(
       const uuid = vmUuid((await vmCreate(lab, options)).uuid);
       const ticks = () => readTicks(vmLog(lab, options.name));
       const at = async (host: string): Promise<string> => {
-        const seen = await driver(host).observe(uuid, soon());
+        const seen = await driver(host).instances.observe(uuid, soon());
         return seen.kind === 'present' ? `${seen.state}/${seen.reason}` : seen.kind;
       };
       return {

@@ -29,11 +29,11 @@ const lagMs = async (host: string): Promise<number | undefined> => {
 };
 
 const stopped = async (guest: Guest, host: string, ms: number): Promise<void> => {
-  await driver(host).suspend(guest.uuid, soon());
+  await driver(host).power.suspend(guest.uuid, soon());
   assert.equal(await guest.at(host), 'paused/user');
   const since = performance.now();
   await waitFor('some time to pass', () => performance.now() - since > ms || undefined, { timeoutMs: 2 * ms });
-  await driver(host).resume(guest.uuid, soon());
+  await driver(host).power.resume(guest.uuid, soon());
 };
 
 test(
@@ -42,24 +42,24 @@ test(
   async () => {
     const boots = plain.boots();
     const moving = async () => {
-      const performing = driver().perform(plain.request('host2', { maxBandwidthMiBPerSecond: 4 }), soon());
+      const performing = driver().transfer.perform(plain.request('host2', { maxBandwidthMiBPerSecond: 4 }), soon());
       await waitFor(
         'memory to travel',
-        async () => ((await driver().sample(plain.uuid, soon()))?.processedBytes ?? 0) > 1e6 || undefined,
+        async () => ((await driver().transfer.sample(plain.uuid, soon()))?.processedBytes ?? 0) > 1e6 || undefined,
         { timeoutMs: 30_000 },
       );
-      await driver().suspend(plain.uuid, soon());
+      await driver().power.suspend(plain.uuid, soon());
       assert.equal(await plain.at('host1'), 'paused/migration');
       return { performing };
     };
     const aborted = await moving();
-    await driver().abortJob(plain.uuid, soon());
+    await driver().transfer.abort(plain.uuid, soon());
     assert.equal((await aborted.performing).failure?.libvirtCode, 78);
     assert.equal(await plain.at('host1'), 'running/migration-canceled');
     await plain.countsOn();
 
     const arriving = await moving();
-    await driver().tune(plain.uuid, { maxBandwidthMiBPerSecond: 1_000 }, soon());
+    await driver().steering.tune(plain.uuid, { maxBandwidthMiBPerSecond: 1_000 }, soon());
     assert.deepEqual(await arriving.performing, {});
     assert.deepEqual([await plain.at('host1'), await plain.at('host2')], ['absent', 'running/migrated']);
     await plain.countsOn();
@@ -75,21 +75,21 @@ test('it announces itself: frames of its own leave the host', async () => {
   );
   const frames = async () => Number(/packets (\d+)/.exec(await hosts.sh('host1', 'nft list table bridge seen'))?.[1]);
   assert.equal(await frames(), 0);
-  await driver().announce(withAgent.uuid, soon());
+  await driver().guest.announce(withAgent.uuid, soon());
   await waitFor('five frames', async () => ((await frames()) === 5 ? true : undefined), { timeoutMs: 30_000 });
   await hosts.sh('host1', 'nft delete table bridge seen');
 });
 
 test('its agent sets its clock, also where it has just arrived', { timeout: 120_000 }, async () => {
   await waitFor('the agent', () => lagMs('host1'), { timeoutMs: 60_000 });
-  assert.equal(await driver('host2').setGuestTime(plain.uuid, soon()), false, 'it has no agent');
+  assert.equal(await driver('host2').guest.setTime(plain.uuid, soon()), false, 'it has no agent');
   for (const host of ['host1', 'host2']) {
-    if (host === 'host2') assert.deepEqual(await driver().perform(withAgent.request('host2'), soon()), {});
+    if (host === 'host2') assert.deepEqual(await driver().transfer.perform(withAgent.request('host2'), soon()), {});
     const rightMs = (await lagMs(host)) ?? assert.fail('no agent');
     await stopped(withAgent, host, 6_000);
     const behindMs = (await lagMs(host)) ?? assert.fail('no agent');
     assert.ok(behindMs - rightMs > 5_000, `${behindMs} after ${rightMs}`);
-    assert.equal(await driver(host).setGuestTime(withAgent.uuid, soon()), true);
+    assert.equal(await driver(host).guest.setTime(withAgent.uuid, soon()), true);
     const setMs = (await lagMs(host)) ?? assert.fail('no agent');
     assert.ok(Math.abs(setMs) < behindMs / 2, `${setMs} after ${behindMs}`);
   }
@@ -103,7 +103,7 @@ test(
     await hosts.sh('host2', `kill -STOP ${qemu}`);
     try {
       const abort = new AbortController();
-      const asked = driver('host2').setGuestTime(withAgent.uuid, abort.signal);
+      const asked = driver('host2').guest.setTime(withAgent.uuid, abort.signal);
       const unread = async () =>
         (await hosts.sh('host2', 'ss -Hxa'))
           .split('\n')
@@ -121,7 +121,7 @@ test(
       'the agent to obey again',
       () =>
         driver('host2')
-          .setGuestTime(withAgent.uuid, soon())
+          .guest.setTime(withAgent.uuid, soon())
           .catch(() => undefined),
       { timeoutMs: 60_000 },
     );
@@ -130,8 +130,8 @@ test(
 
 test('asked to shut down, it does, with an agent and without', { timeout: 120_000 }, async () => {
   for (const guest of [plain, withAgent]) {
-    await driver('host2').shutdown(guest.uuid, soon());
+    await driver('host2').power.shutdown(guest.uuid, soon());
     await guest.until('host2', 'shut-off/other');
-    await assert.rejects(driver('host2').announce(guest.uuid, soon()), /not running/);
+    await assert.rejects(driver('host2').guest.announce(guest.uuid, soon()), /not running/);
   }
 });

@@ -32,14 +32,14 @@ const heal = (host: string): Promise<string> => hosts.sh(host, 'nft delete table
 /** The guest runs on the target already, and most of its memory is on the source still. */
 async function switchedOver(from: string, to: string) {
   const source = hosts.driver(from);
-  const performing = source.perform(guest.request(to, { maxBandwidthMiBPerSecond: 4 }), soon());
+  const performing = source.transfer.perform(guest.request(to, { maxBandwidthMiBPerSecond: 4 }), soon());
   await waitFor(
     'memory to travel',
-    async () => ((await source.sample(guest.uuid, soon()))?.processedBytes ?? 0) > 1e6 || undefined,
+    async () => ((await source.transfer.sample(guest.uuid, soon()))?.processedBytes ?? 0) > 1e6 || undefined,
     { timeoutMs: 30_000 },
   );
   await virsh(hosts.lab, from, ['migrate-setspeed', 'busy', '3', '--postcopy']);
-  await source.startPostCopy(guest.uuid, soon());
+  await source.steering.startPostCopy(guest.uuid, soon());
   assert.equal(await guest.until(from, 'paused/post-copy'), 'paused/post-copy');
   await guest.until(to, 'running/post-copy');
   // an emulated CPU that takes an interrupt holds QEMU's lock: if the link broke while a page for that is missing, QEMU
@@ -71,7 +71,7 @@ test(
     const inVain = await waitFor(
       'a recovery to fail for good',
       async () => {
-        const tried = await hosts.driver('host1').recover(guest.request('host2'), soon());
+        const tried = await hosts.driver('host1').transfer.recover(guest.request('host2'), soon());
         return tried.failure?.stillRunning === true ? undefined : tried;
       },
       { timeoutMs: 30_000 },
@@ -89,7 +89,7 @@ test(
     await waitFor(
       'the guest to be through',
       async () => {
-        const { failure } = await hosts.driver('host1').recover(guest.request('host2'), soon());
+        const { failure } = await hosts.driver('host1').transfer.recover(guest.request('host2'), soon());
         return failure === undefined || (await guest.at('host2')) === 'running/migrated' || undefined;
       },
       { timeoutMs: 60_000, intervalMs: 200 },
@@ -110,7 +110,7 @@ test(
     // its daemon waits for the rest, and knows of nothing
     assert.equal(await guest.at('host1'), 'running/post-copy');
     await heal('host2');
-    const { failure } = await hosts.driver('host2').recover(guest.request('host1'), soon());
+    const { failure } = await hosts.driver('host2').transfer.recover(guest.request('host1'), soon());
     assert.equal(failure?.stillRunning, true, failure?.message);
     await virsh(hosts.lab, 'host2', ['migrate-setspeed', 'busy', '1000', '--postcopy']);
     await arrivesAt('host2', 'host1', boots);
@@ -118,7 +118,7 @@ test(
 );
 
 test('there is nothing to recover where nothing is on its way', async () => {
-  const { failure } = await hosts.driver('host1').recover(guest.request('host2'), soon());
+  const { failure } = await hosts.driver('host1').transfer.recover(guest.request('host2'), soon());
   assert.equal(failure?.outcome, 'refused');
   assert.equal(failure.stillRunning, undefined, failure.message);
   await guest.countsOn();

@@ -217,7 +217,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
           'vm-not-running',
           `${found.name} does not run (on ${roster.nameOf(found.hostId)}): only a running guest can be announced.`,
         );
-      await roster.linkOf(found.hostId).migration.announce(found.uuid, signal);
+      await roster.linkOf(found.hostId).guest.announce(found.uuid, signal);
       return found;
     },
     tuneMigration: (ref, limits) => migrations.tune(ref, limits),

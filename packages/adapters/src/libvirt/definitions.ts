@@ -1,37 +1,34 @@
-/**
- * The driver of the DefinitionDriver port: what a VM consists of, its definition, and the helper domain that carries
- * the disks of one that is shut off. It describes and does as told.
- */
+/** The driver of the DefinitionPort: what a VM consists of, and its definition. It describes and does as told. */
 import type { DiskFacts, NextStart, VmFacts, VmUuid } from '@ferry/core';
-import type { DefinitionDriver, HelperDomain, MigrationMarker } from '@ferry/engine';
+import type { DefinitionPort, FilePort, SavedMemoryPort } from '@ferry/engine';
 import {
-  escapeXml,
   LibvirtError,
   parseXml,
   VIR_DOMAIN_SNAPSHOT_LIST,
-  VIR_DOMAIN_START,
+  VIR_DOMAIN_UNDEFINE,
   VIR_DOMAIN_XML,
-  VIR_ERR,
   xmlChild,
   type DomainRef,
   type HostSession,
   type XmlElement,
 } from '@ferry/libvirt';
 import { namedChain } from './chains.ts';
-import { diskReader, encryptionElement, identityOf } from './disk-facts.ts';
+import { diskReader, identityOf } from './disk-facts.ts';
 import { unlessUnsupported } from './failure.ts';
-import { filesOf } from './files.ts';
 import { inTurn } from './in-turn.ts';
-import { markerElement } from './marker.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { guestStateOf } from './guest-state.ts';
 import { needsOf } from './rewrite.ts';
-import { snapshotsOn } from './snapshots.ts';
 import { hasTpm, nvramOf, savePath, statePlacesOf, tpmPaths } from './state-places.ts';
 import { disksOf } from './translate.ts';
 import { filesInUse } from './uses.ts';
 
-export function definitionsOf(session: HostSession, pools: PoolLender): DefinitionDriver {
+export function definitionsOf(
+  session: HostSession,
+  pools: PoolLender,
+  files: FilePort,
+  savedMemory: SavedMemoryPort,
+): DefinitionPort {
   const must = (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
 
   const describeDisk = diskReader(session, pools);
@@ -48,8 +45,6 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     return { disks: await Promise.all(disks), needs: needsOf(root) };
   };
 
-  const readSaved = (name: string, signal: AbortSignal): Promise<string> =>
-    session.savedImageXml(savePath(name), VIR_DOMAIN_XML.SECURE, { signal });
   /** What the guest in a file of saved memory has; a text where libvirt cannot read it. */
   const describeSaved = async (
     name: string,
@@ -57,7 +52,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     signal: AbortSignal,
   ): Promise<{ readonly guest: NextStart; readonly nvram: readonly string[] } | string> => {
     try {
-      const xml = await readSaved(name, signal);
+      const xml = await savedMemory.read(name, signal);
       return { guest: await describeOther(xml, known, signal), nvram: nvramOf(parseXml(xml)) };
     } catch (error) {
       if (error instanceof LibvirtError) return error.message;
@@ -86,7 +81,6 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     return { count: snapshots.length, external, disks };
   };
 
-  const files = filesOf(session, pools);
   /** Those that are there. */
   const present = async (paths: readonly string[], signal: AbortSignal): Promise<readonly string[]> => {
     const found = await inTurn(paths, async (path) =>
@@ -148,6 +142,7 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
         ...(persistent && nextXml !== undefined ? { nextStart: await describeOther(nextXml, disks, signal) } : {}),
       };
     },
+    filesInUse: (signal) => filesInUse(session, pools, signal),
     async read(uuid, signal) {
       // without what libvirt adds by itself: an older one may not know the name of it (the watchdog of q35, named
       // from 9.1 on)
@@ -160,47 +155,21 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
     async readMigratable(uuid, signal) {
       return session.domainXml(await must(uuid, signal), VIR_DOMAIN_XML.MIGRATABLE | VIR_DOMAIN_XML.SECURE, { signal });
     },
-    readSaved,
-    async writeSaved(vm, xml, signal) {
-      await session.savedImageDefine(savePath(vm), xml, 0, { signal });
-    },
     async write(xml, signal) {
       await session.domainDefine(xml, 0, { signal });
     },
-    async dropSaved(uuid, signal) {
+    async undefine(uuid, signal) {
       const domain = await must(uuid, signal);
-      if (await session.domainHasManagedSave(domain, { signal }))
-        await session.domainManagedSaveRemove(domain, { signal });
+      await session.domainUndefine(
+        domain,
+        VIR_DOMAIN_UNDEFINE.MANAGED_SAVE | VIR_DOMAIN_UNDEFINE.KEEP_NVRAM | VIR_DOMAIN_UNDEFINE.KEEP_TPM,
+        { signal },
+      );
+      // a file of saved memory that libvirt did not know of would come back with the next VM of this name
       await files.remove(savePath(domain.name), signal);
     },
     async setAutostart(uuid, autostart, signal) {
       await session.domainSetAutostart(await must(uuid, signal), autostart, { signal });
-    },
-    async start(uuid, signal) {
-      await session.domainCreate(await must(uuid, signal), 0, { signal });
-    },
-    filesInUse: (signal) => filesInUse(session, pools, signal),
-    ...snapshotsOn(session),
-    async startHelper(helper, marker, signal) {
-      try {
-        await must(helper.uuid, signal);
-      } catch (error) {
-        if (!(error instanceof LibvirtError) || error.code !== VIR_ERR.NO_DOMAIN) throw error;
-        const vm = await must(helper.vm, signal);
-        const own = [
-          ...(helper.saved === true ? [await readSaved(vm.name, signal)] : []),
-          await session.domainXml(vm, VIR_DOMAIN_XML.INACTIVE, { signal }),
-        ];
-        const start = (cache: 'none' | 'writeback') =>
-          session.domainCreateXml(helperXml(helper, marker, cache, own), VIR_DOMAIN_START.PAUSED, { signal });
-        try {
-          await start('none');
-        } catch (refusal) {
-          // not every file system does direct I/O, nor every QEMU Linux' own asynchronous one
-          if (!(refusal instanceof LibvirtError) || !/O_DIRECT|cache\.direct|aio/i.test(refusal.message)) throw refusal;
-          await start('writeback');
-        }
-      }
     },
   };
 }
@@ -208,56 +177,6 @@ export function definitionsOf(session: HostSession, pools: PoolLender): Definiti
 /** PCI and mediated devices, and network cards that are one. USB ones too: libvirt refuses all of them. */
 const isHostDevice = ({ name, attributes }: XmlElement): boolean =>
   name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');
-
-/**
- * A raw file of a length that is no multiple of this cannot be written with direct I/O: QEMU takes it for read-only.
- */
-const directIoBytes = 4096;
-
-/**
- * The smallest domain that libvirt moves with disks: emulated, so that no CPU of another vendor matters, one MiB of
- * memory, no network card. It is never resumed. It has no virtio device: QEMU 10.0.13 and 11.1 do not agree on the size
- * of its queues. Without the page cache in between, a copy of scattered extents takes half the time; without QEMU's
- * threads for each piece of it, a raw one three quarters of that. `own`: the VM's definitions, which know the images
- * below each disk, and how it is encrypted.
- */
-export function helperXml(
-  { uuid, name, disks, machine = 'pc' }: HelperDomain,
-  marker: MigrationMarker,
-  cache: 'none' | 'writeback',
-  own: readonly string[],
-): string {
-  const known = own.flatMap((xml) => {
-    const textOf = (element: XmlElement | undefined): string =>
-      element === undefined ? '' : xml.slice(element.span.start, element.span.end);
-    return disksOf(parseXml(xml)).map(({ target, source, element }) => ({
-      target,
-      source,
-      text: `${textOf(xmlChild(element, 'backingStore'))}${textOf(encryptionElement(element))}`,
-    }));
-  });
-  /** Of this file; where it is written in another way, or named by its pool, of the device. */
-  const more = (of: string, path: string): string => {
-    const ofDevice = known.filter(({ target }) => target === of);
-    return (ofDevice.find(({ source }) => source === path) ?? ofDevice[0])?.text ?? '';
-  };
-  const access = (format: string, sizeBytes: number): string =>
-    cache === 'writeback' || (format === 'raw' && sizeBytes % directIoBytes !== 0)
-      ? "cache='writeback'"
-      : "cache='none' io='native'";
-  const disk = ({ target, of = '', path, format, sizeBytes }: HelperDomain['disks'][number]): string =>
-    `<disk type='file' device='disk'><driver name='qemu' type='${escapeXml(format)}' ` +
-    `${access(format, sizeBytes)} discard='unmap'/><source ` +
-    `file='${escapeXml(path)}'/>${more(of, path)}<target dev='${escapeXml(target)}' bus='sata'/></disk>`;
-  return [
-    `<domain type='qemu'><name>${escapeXml(name)}</name><uuid>${uuid}</uuid>`,
-    `<metadata>${markerElement(marker)}</metadata>`,
-    `<memory unit='MiB'>1</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='${escapeXml(machine)}'>hvm</type></os>`,
-    "<devices><controller type='usb' model='none'/><memballoon model='none'/>",
-    ...disks.map(disk),
-    '</devices></domain>',
-  ].join('');
-}
 
 /** A definition by itself: what only its host could tell is left out. */
 export function describeDefinition(xml: string): VmFacts {

@@ -1,16 +1,16 @@
 /**
- * The driver of the HostFiles port: a file is a volume of a pool on its folder, lent for as long as it is read or
+ * The driver of the FilePort: a file is a volume of a pool on its folder, lent for as long as it is read or
  * written. A file is only made where there is none: libvirt opens it exclusively.
  */
 import { FerryError } from '@ferry/core';
 import { escapeXml, LibvirtError, VIR_ERR } from '@ferry/libvirt';
-import type { FileFacts, HostFiles } from '@ferry/engine';
+import type { FileFacts, FilePort } from '@ferry/engine';
 import type { HostSession } from '@ferry/libvirt';
 import type { PoolLender } from './pool-lending.ts';
 import { fileOf, folderOf, isCode, lookAnew, refreshPool, volumeNamed } from './pool-lending.ts';
 import { fileFactsOf } from './storage-xml.ts';
 
-export function filesOf(session: HostSession, pools: PoolLender): HostFiles {
+export function filesOf(session: HostSession, pools: PoolLender): FilePort {
   const withVolume = async (path: string, signal: AbortSignal, look = refreshPool) => {
     const lent = await pools.lend(folderOf(path), {}, signal);
     if (lent === undefined) return undefined;

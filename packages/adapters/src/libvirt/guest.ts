@@ -49,7 +49,7 @@ function answerOf(text: string, { name }: DomainRef): QemuAnswer {
  */
 const COPY_NODE = /^migration-.*-storage$/;
 
-/** See MigrationDriver.cutCopies. */
+/** See SteeringPort.cutCopies. */
 export async function cutCopies(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<void> {
   const connections = (await qemu(
     session,

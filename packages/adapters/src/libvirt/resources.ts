@@ -1,10 +1,10 @@
 /**
- * The driver of the ResourceDriver port: what a host has beside storage that definitions name. It looks and does as
+ * The driver of the ResourcePort: what a host has beside storage that definitions name. It looks and does as
  * told.
  */
 import { FerryError } from '@ferry/core';
 import type { HostResources, ResourceRef, SecretFacts } from '@ferry/core';
-import type { ResourceCopy, ResourceDriver } from '@ferry/engine';
+import type { ResourceCopy, ResourcePort } from '@ferry/engine';
 import {
   LibvirtError,
   parseXml,
@@ -32,7 +32,7 @@ function sizeOf(element: XmlElement | undefined): number | undefined {
   return size > 0 ? size : undefined;
 }
 
-export function resourcesOf(session: HostSession): ResourceDriver {
+export function resourcesOf(session: HostSession): ResourcePort {
   const found = <T>(what: T | undefined, { kind, name }: ResourceRef): T => {
     if (what === undefined) throw new FerryError('host-refused', `There is no ${kind} ${name}.`);
     return what;

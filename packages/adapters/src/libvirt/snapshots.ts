@@ -1,10 +1,10 @@
 /**
- * Metadata of snapshots and checkpoints: read, taken off, put back. libvirt refuses to migrate a domain that has any;
+ * The driver of the SnapshotPort, metadata of snapshots and checkpoints: read, taken off, put back. libvirt refuses to migrate a domain that has any;
  * the images are never touched here. All are read before the first goes, since children lose their parent with its
  * metadata.
  */
 import type { VmUuid } from '@ferry/core';
-import type { DefinitionDriver, SnapshotMetadata } from '@ferry/engine';
+import type { SnapshotMetadata, SnapshotPort } from '@ferry/engine';
 import {
   LibvirtError,
   VIR_DOMAIN_CHECKPOINT_CREATE,
@@ -20,9 +20,7 @@ import {
   type SnapshotRef,
 } from '@ferry/libvirt';
 
-export function snapshotsOn(
-  session: HostSession,
-): Pick<DefinitionDriver, 'readSnapshots' | 'stripSnapshots' | 'restoreSnapshots'> {
+export function snapshotsOf(session: HostSession): SnapshotPort {
   const listSnapshots = (domain: DomainRef, signal: AbortSignal) =>
     session.domainSnapshots(domain, VIR_DOMAIN_SNAPSHOT_LIST.TOPOLOGICAL, { signal });
   /** A driver without checkpoints has none. */
@@ -43,7 +41,7 @@ export function snapshotsOn(
     return { domain, snapshots, checkpoints };
   };
   return {
-    async readSnapshots(uuid, signal) {
+    async read(uuid, signal) {
       const { snapshots, checkpoints } = await present(uuid, signal);
       const found: SnapshotMetadata[] = [];
       for (const ref of snapshots) {
@@ -62,7 +60,7 @@ export function snapshotsOn(
         });
       return found;
     },
-    async stripSnapshots(uuid, stored, signal) {
+    async strip(uuid, stored, signal) {
       const { snapshots, checkpoints } = await present(uuid, signal);
       const names = (kind: SnapshotMetadata['kind']) =>
         new Set(stored.filter((each) => each.kind === kind).map(({ name }) => name));
@@ -74,7 +72,7 @@ export function snapshotsOn(
         if (names('snapshot').has(ref.name))
           await session.snapshotDelete(ref, VIR_DOMAIN_SNAPSHOT_DELETE.METADATA_ONLY, { signal });
     },
-    async restoreSnapshots(uuid, stored, signal) {
+    async restore(uuid, stored, signal) {
       const { domain, snapshots, checkpoints } = await present(uuid, signal);
       const there = {
         snapshot: new Set(snapshots.map(({ name }) => name)),

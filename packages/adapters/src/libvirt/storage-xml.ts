@@ -2,7 +2,7 @@
  * libvirt's XML of pools and volumes as core's words. Pure.
  */
 import { tidyPath, type BackingImage, type PoolFacts, type SeenFile, type VolumeFacts } from '@ferry/core';
-import type { FileFacts, HostStorage } from '@ferry/engine';
+import type { FileFacts, VolumePort } from '@ferry/engine';
 import { escapeXml, parseXml, xmlAt, xmlChild, type XmlElement } from '@ferry/libvirt';
 
 /** Pools whose volumes are files in one folder. */
@@ -55,7 +55,7 @@ export function volumeXml({
   backing,
   layout,
   encryption,
-}: Parameters<HostStorage['createVolume']>[0]): string {
+}: Parameters<VolumePort['create']>[0]): string {
   const base =
     backing === undefined
       ? ''

@@ -8,7 +8,8 @@ import {
   LibvirtUriError,
   VIR_DOMAIN_STATE,
 } from '@ferry/libvirt';
-import { describeDefinition, helperXml } from './definitions.ts';
+import { describeDefinition } from './definitions.ts';
+import { helperXml } from './power.ts';
 import { withoutNamedWatchdog } from './snapshots.ts';
 import { callFailure, connectFailure } from './failure.ts';
 import { backingOf, fileFactsOf, poolOf, sizesOf, volumeOf, volumeXml } from './storage-xml.ts';

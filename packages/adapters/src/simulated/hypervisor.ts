@@ -3,9 +3,9 @@
  * place of XML, with what a simulated guest has. For planning, comparing policies and tests; it has no direct mode, no
  * snapshots and no files beside disks.
  */
-import { FerryError, noNeeds, vmUuid, type Instance, type VmFacts } from '@ferry/core';
-import type { Clock, DefinitionDriver, HostInventory, HostLink, Hypervisor } from '@ferry/engine';
-import { simulatedDriver } from './driver.ts';
+import { FerryError, noNeeds, vmUuid, type VmFacts } from '@ferry/core';
+import type { Clock, HostLink, Hypervisor, InventoryPort } from '@ferry/engine';
+import { endDomain, simulatedDomains } from './domains.ts';
 import {
   createDomain,
   createHost,
@@ -19,7 +19,6 @@ import { steadyLink, type Link } from './link.ts';
 import { putVolume, simulatedFiles, simulatedStorage } from './storage.ts';
 
 const gib = 1_073_741_824;
-const vcpus = 2;
 
 export interface SimulatedFleetOptions {
   readonly clock: Clock;
@@ -119,24 +118,6 @@ const factsOf = ({ autostart, persistent, disks }: SimulatedDomain): VmFacts => 
   })),
 });
 
-const instanceOf = ({ uuid, name, state, reason, persistent, memory, disks }: SimulatedDomain): Instance => ({
-  uuid,
-  name,
-  state,
-  reason,
-  persistent,
-  memoryBytes: memory.totalBytes,
-  vcpus,
-  disks: disks.map(({ target, path }) => ({
-    target,
-    device: 'disk',
-    type: 'file',
-    source: path,
-    format: 'raw',
-    readOnly: false,
-  })),
-});
-
 function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
   const closed = Promise.withResolvers<Error | undefined>();
   const lose = (reason: Error): void => closed.resolve(reason);
@@ -149,9 +130,9 @@ function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
     },
     takesAnother: async () => answers(world, host),
     inventory: inventoryOf(world, host),
-    migration: simulatedDriver(world, host),
-    definitions: definitionsOf(world, host),
-    storage: simulatedStorage(world.hosts, host),
+    ...simulatedDomains(world, host),
+    ...definitionsOf(world, host),
+    ...simulatedStorage(world.hosts, host),
     resources: {
       look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Map() }),
       read: async () => ({ xml: '' }),
@@ -167,7 +148,7 @@ function answers(world: SimulatedWorld, host: SimulatedHost): void {
   world.catchUp();
 }
 
-function inventoryOf(world: SimulatedWorld, host: SimulatedHost): HostInventory {
+function inventoryOf(world: SimulatedWorld, host: SimulatedHost): InventoryPort {
   const freeMemoryBytes = (): number => {
     const used = [...host.domains.values()].reduce(
       (sum, { state, memory }) => sum + (state === 'shut-off' ? 0 : memory.totalBytes),
@@ -197,23 +178,13 @@ function inventoryOf(world: SimulatedWorld, host: SimulatedHost): HostInventory 
       answers(world, host);
       return `simulated-${host.name}`;
     },
-    async instances() {
-      answers(world, host);
-      return [...host.domains.values()].map(instanceOf);
-    },
-    async instance(uuid) {
-      answers(world, host);
-      const domain = host.domains.get(uuid);
-      return domain === undefined ? undefined : instanceOf(domain);
-    },
-    async watch(signal) {
-      answers(world, host);
-      return host.watchers.watch(signal);
-    },
   };
 }
 
-function definitionsOf(world: SimulatedWorld, host: SimulatedHost): DefinitionDriver {
+function definitionsOf(
+  world: SimulatedWorld,
+  host: SimulatedHost,
+): Pick<HostLink, 'definitions' | 'savedMemory' | 'snapshots'> {
   const find = (uuid: string): SimulatedDomain => {
     answers(world, host);
     const domain = host.domains.get(vmUuid(uuid));
@@ -221,65 +192,47 @@ function definitionsOf(world: SimulatedWorld, host: SimulatedHost): DefinitionDr
     return domain;
   };
   return {
-    describe: async (uuid) => factsOf(find(uuid)),
-    async filesInUse() {
-      answers(world, host);
-      return {
-        files: [...host.domains.values()].flatMap(({ uuid, name, disks }) =>
-          disks.map(({ path }) => ({ path, as: 'disk' as const, vm: { uuid, name } })),
-        ),
-        untold: [],
-      };
+    definitions: {
+      describe: async (uuid) => factsOf(find(uuid)),
+      async filesInUse() {
+        answers(world, host);
+        return {
+          files: [...host.domains.values()].flatMap(({ uuid, name, disks }) =>
+            disks.map(({ path }) => ({ path, as: 'disk' as const, vm: { uuid, name } })),
+          ),
+          untold: [],
+        };
+      },
+      read: async (uuid) => JSON.stringify(find(uuid)),
+      readMigratable: async (uuid) => JSON.stringify(find(uuid)),
+      async write(json) {
+        answers(world, host);
+        const domain = read(json);
+        host.domains.set(domain.uuid, {
+          ...domain,
+          state: 'shut-off',
+          reason: 'other',
+          persistent: true,
+          autostart: false,
+        });
+        world.tell(host, domain.uuid);
+      },
+      async undefine(uuid) {
+        endDomain(world, host, find(uuid), false);
+      },
+      async setAutostart(uuid, autostart) {
+        find(uuid).autostart = autostart;
+      },
     },
-    readSaved: async () => '',
-    writeSaved: async () => {},
-    read: async (uuid) => JSON.stringify(find(uuid)),
-    readMigratable: async (uuid) => JSON.stringify(find(uuid)),
-    async write(json) {
-      answers(world, host);
-      const domain = read(json);
-      host.domains.set(domain.uuid, {
-        ...domain,
-        state: 'shut-off',
-        reason: 'other',
-        persistent: true,
-        autostart: false,
-      });
-      world.tell(host, domain.uuid);
+    savedMemory: {
+      read: async () => '',
+      write: async () => {},
+      drop: async () => {},
     },
-    dropSaved: async () => {},
-    async setAutostart(uuid, autostart) {
-      find(uuid).autostart = autostart;
-    },
-    async start(uuid) {
-      Object.assign(find(uuid), { state: 'running', reason: 'booted' });
-      world.tell(host, uuid);
-    },
-    readSnapshots: async () => [],
-    stripSnapshots: async () => {},
-    restoreSnapshots: async () => {},
-    async startHelper({ uuid, name, disks }) {
-      answers(world, host);
-      if (host.domains.has(uuid)) return;
-      const held = disks.map(({ target, path, sizeBytes }) => ({
-        target,
-        path,
-        capacityBytes: sizeBytes,
-        bytes: host.volumes.get(path)?.allocationBytes ?? sizeBytes,
-        writeBytesPerSecond: 0,
-      }));
-      host.domains.set(uuid, {
-        ...createDomain({
-          uuid,
-          name,
-          host: host.name,
-          memory: { totalBytes: 1_048_576, sets: [] },
-          disks: held,
-          state: 'paused',
-        }),
-        persistent: false,
-      });
-      world.tell(host, uuid);
+    snapshots: {
+      read: async () => [],
+      strip: async () => {},
+      restore: async () => {},
     },
   };
 }

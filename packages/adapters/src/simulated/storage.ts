@@ -3,7 +3,7 @@
  * others.
  */
 import { FerryError } from '@ferry/core';
-import type { HostFiles, HostStorage } from '@ferry/engine';
+import type { FilePort, HostLink } from '@ferry/engine';
 import type { SimulatedHost } from './fleet.ts';
 
 export const ownFolder = '/pool';
@@ -21,7 +21,10 @@ const seenBy = (
 
 const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
-export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost): HostStorage {
+export function simulatedStorage(
+  hosts: ReadonlyMap<string, SimulatedHost>,
+  host: SimulatedHost,
+): Pick<HostLink, 'volumes' | 'paths'> {
   const answers = (): void => {
     if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
   };
@@ -29,57 +32,61 @@ export function simulatedStorage(hosts: ReadonlyMap<string, SimulatedHost>, host
   const nameOf = (folder: string): string => (folder === ownFolder ? 'default' : folder.slice(1).replaceAll('/', '-'));
   const folderNamed = (pool: string): string => folders.find((folder) => nameOf(folder) === pool) ?? ownFolder;
   return {
-    async pools() {
-      answers();
-      return folders.map((path) => ({ name: nameOf(path), path, active: true, availableBytes: roomBytes }));
+    volumes: {
+      async pools() {
+        answers();
+        return folders.map((path) => ({ name: nameOf(path), path, active: true, availableBytes: roomBytes }));
+      },
+      async at(path) {
+        answers();
+        return host.volumes.get(path);
+      },
+      imageAt: async () => undefined,
+      imagesBelow: async () => [],
+      async create({ pool, name, format, capacityBytes }) {
+        answers();
+        const path = `${folderNamed(pool)}/${name}`;
+        if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
+        for (const each of seenBy(hosts, host, folderNamed(pool)))
+          each.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
+      },
     },
-    async volumeAt(path) {
-      answers();
-      return host.volumes.get(path);
-    },
-    imageAt: async () => undefined,
-    imagesBelow: async () => [],
-    async fileAt(path) {
-      answers();
-      const volume = host.volumes.get(path);
-      return volume === undefined ? undefined : { sizeBytes: volume.allocationBytes, changedNs: 1n };
-    },
-    deviceAt: async () => 'unseen',
-    async identityOf() {
-      answers();
-      return undefined;
-    },
-    async createVolume({ pool, name, format, capacityBytes }) {
-      answers();
-      const path = `${folderNamed(pool)}/${name}`;
-      if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
-      for (const each of seenBy(hosts, host, folderNamed(pool)))
-        each.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
-    },
-    async marker(action, folder, name) {
-      answers();
-      const path = `${folder}/${name}`;
-      if (!folders.includes(folder)) return { folder: false, found: false };
-      if (action === 'find') return { folder: true, found: host.volumes.has(path) };
-      for (const each of seenBy(hosts, host, folder)) {
-        if (action === 'leave')
-          each.volumes.set(path, {
-            pool: nameOf(folder),
-            name,
-            path,
-            format: 'raw',
-            capacityBytes: 0,
-            allocationBytes: 0,
-          });
-        else each.volumes.delete(path);
-      }
-      return { folder: true, found: true };
+    paths: {
+      async fileAt(path) {
+        answers();
+        const volume = host.volumes.get(path);
+        return volume === undefined ? undefined : { sizeBytes: volume.allocationBytes, changedNs: 1n };
+      },
+      async identityOf() {
+        answers();
+        return undefined;
+      },
+      deviceAt: async () => 'unseen',
+      async marker(action, folder, name) {
+        answers();
+        const path = `${folder}/${name}`;
+        if (!folders.includes(folder)) return { folder: false, found: false };
+        if (action === 'find') return { folder: true, found: host.volumes.has(path) };
+        for (const each of seenBy(hosts, host, folder)) {
+          if (action === 'leave')
+            each.volumes.set(path, {
+              pool: nameOf(folder),
+              name,
+              path,
+              format: 'raw',
+              capacityBytes: 0,
+              allocationBytes: 0,
+            });
+          else each.volumes.delete(path);
+        }
+        return { folder: true, found: true };
+      },
     },
   };
 }
 
 /** Files beside disks are none; a disk's image is one. */
-export function simulatedFiles(hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost): HostFiles {
+export function simulatedFiles(hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost): FilePort {
   const answers = (): void => {
     if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
   };

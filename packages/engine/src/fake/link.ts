@@ -1,7 +1,6 @@
-/** The connection to a fake host: everything but migrations. */
-import { FerryError, noNeeds, vmUuid, type Instance, type VmFacts } from '@ferry/core';
-import type { HostChange, HostLink } from '../ports/ports.ts';
-import { boundedQueue } from '../events/bounded-queue.ts';
+/** The connection to a fake host: the machine, its definitions and its storage. */
+import { FerryError, noNeeds, vmUuid, type VmFacts } from '@ferry/core';
+import type { HostLink } from '../ports/ports.ts';
 import {
   domainOn,
   mustAnswer,
@@ -11,21 +10,7 @@ import {
   type FakeHost,
   type FakeSurroundings,
 } from './host.ts';
-import { fakeMigrationDriver } from './migration-driver.ts';
-
-const instanceOf = ({ uuid, name, state, reason, persistent, disk }: FakeDomain): Instance => ({
-  uuid: vmUuid(uuid),
-  name,
-  state,
-  reason,
-  persistent,
-  memoryBytes: 256 * 1_048_576,
-  vcpus: 1,
-  disks:
-    disk === undefined
-      ? []
-      : [{ target: 'vda', device: 'disk', type: 'file', source: disk, format: 'raw', readOnly: false }],
-});
+import { fakeDomains } from './domains.ts';
 
 export const factsOf = ({ disk, autostart, persistent }: FakeDomain): VmFacts => ({
   saved: false,
@@ -73,6 +58,7 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
     },
     closed: closed.promise,
     close: async () => closed.resolve(undefined),
+    ...fakeDomains(host, surroundings),
     inventory: {
       async facts() {
         mustAnswer(host);
@@ -94,23 +80,7 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         mustAnswer(host);
         return host.machineUuid;
       },
-      async instances() {
-        mustAnswer(host);
-        return [...host.domains.values()].map(instanceOf);
-      },
-      async instance(uuid) {
-        mustAnswer(host);
-        const domain = host.domains.get(uuid);
-        return domain === undefined ? undefined : instanceOf(domain);
-      },
-      async watch(signal) {
-        mustAnswer(host);
-        const queue = boundedQueue<HostChange>(1_000, () => ({ type: 'gap' }), signal);
-        host.watchers.add(queue);
-        return queue;
-      },
     },
-    migration: fakeMigrationDriver(host, surroundings),
     resources: {
       look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Map() }),
       read: async () => ({ xml: '' }),
@@ -126,8 +96,6 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         );
         return { files, untold: [] };
       },
-      readSaved: async () => '',
-      writeSaved: async () => {},
       read: async (uuid) => JSON.stringify(find(uuid)),
       readMigratable: async (uuid) => JSON.stringify({ ...find(uuid), portable: true }),
       async write(xml) {
@@ -144,45 +112,43 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
         });
         tell(host, domain.uuid);
       },
-      dropSaved: async () => {},
+      async undefine(uuid) {
+        find(uuid);
+        note(host, 'remove definition');
+        host.domains.delete(uuid);
+        tell(host, uuid);
+      },
       async setAutostart(uuid, autostart) {
         find(uuid).autostart = autostart;
       },
-      async start(uuid) {
-        if (host.broken !== undefined) throw new Error(host.broken);
-        note(host, 'start');
-        Object.assign(find(uuid), { state: 'running', reason: 'booted' });
-        tell(host, uuid);
-      },
-      readSnapshots: async () => [],
-      stripSnapshots: async () => {},
-      restoreSnapshots: async () => {},
-      async startHelper({ uuid, name, disks }) {
-        mustAnswer(host);
-        note(host, 'start helper');
-        const [disk] = disks;
-        host.domains.set(uuid, {
-          uuid,
-          name,
-          state: 'paused',
-          reason: 'user',
-          persistent: false,
-          autostart: false,
-          ...(disk === undefined ? {} : { disk: disk.path }),
-        });
-      },
     },
-    storage: {
+    savedMemory: {
+      read: async () => '',
+      write: async () => {},
+      drop: async () => {},
+    },
+    snapshots: {
+      read: async () => [],
+      strip: async () => {},
+      restore: async () => {},
+    },
+    volumes: {
       async pools() {
         mustAnswer(host);
         return [{ name: 'default', path: '/pool', active: true, availableBytes: 1e6 }];
       },
-      // the device of a SAN
-      deviceAt: async () => 'unseen',
-      identityOf: async (path) => (path === '/dev/vg/lv' ? `lv-${host.san}` : undefined),
+      at: async (path) => host.volumes.get(path),
       imageAt: async () => undefined,
       imagesBelow: async () => [],
-      volumeAt: async (path) => host.volumes.get(path),
+      async create({ pool, name, capacityBytes, format }) {
+        mustAnswer(host);
+        note(host, 'create volume');
+        const path = `/pool/${name}`;
+        if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
+        host.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
+      },
+    },
+    paths: {
       // what lies in /shared is one file for all, unless a host has something of its own there
       async fileAt(path) {
         mustAnswer(host);
@@ -193,13 +159,9 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
           (path.startsWith('/shared/') || host.volumes.has(path) ? { sizeBytes: 1_000, changedNs: 1n } : undefined)
         );
       },
-      async createVolume({ pool, name, capacityBytes, format }) {
-        mustAnswer(host);
-        note(host, 'create volume');
-        const path = `/pool/${name}`;
-        if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
-        host.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
-      },
+      identityOf: async (path) => (path === '/dev/vg/lv' ? `lv-${host.san}` : undefined),
+      // the device of a SAN
+      deviceAt: async () => 'unseen',
       // every host has a /pool of its own, and one /shared for all
       async marker(action, folder) {
         mustAnswer(host);

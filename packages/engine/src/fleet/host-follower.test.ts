@@ -32,10 +32,10 @@ test('a guest that its host has paused for the switch is paused for Ferry too, a
   const asked: VmUuid[] = [];
   const closed = Promise.withResolvers<void>();
   const link = {
-    inventory: {
-      instances: async () => [running],
-      facts: async () => facts,
-      instance: async (of: VmUuid) => {
+    inventory: { facts: async () => facts },
+    instances: {
+      all: async () => [running],
+      one: async (of: VmUuid) => {
         asked.push(of);
         return running;
       },

@@ -98,7 +98,7 @@ export function followHost(
     const meanwhile = new Set<VmUuid>();
     readMeanwhile.add(meanwhile);
     try {
-      const all = new Map((await open.inventory.instances(signal)).map((instance) => [instance.uuid, instance]));
+      const all = new Map((await open.instances.all(signal)).map((instance) => [instance.uuid, instance]));
       for (const uuid of meanwhile) {
         const newer = known.get(uuid);
         if (newer === undefined) all.delete(uuid);
@@ -124,7 +124,7 @@ export function followHost(
   };
 
   const readOne = async (open: HostLink, uuid: VmUuid, signal: AbortSignal): Promise<void> => {
-    setInstance(uuid, await open.inventory.instance(uuid, signal));
+    setInstance(uuid, await open.instances.one(uuid, signal));
   };
 
   const apply = async (open: HostLink, change: HostChange, signal: AbortSignal): Promise<void> => {
@@ -164,7 +164,7 @@ export function followHost(
     const signal = AbortSignal.any([stopping.signal, ended.signal]);
     void open.closed.then(() => ended.abort(new Error('connection closed')));
     try {
-      const changes = await open.inventory.watch(signal);
+      const changes = await open.instances.watch(signal);
       await resync(open, signal);
       current = open;
       delayMs = reconnectFirstMs;

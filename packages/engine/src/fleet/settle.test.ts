@@ -69,12 +69,12 @@ function settling(
   const linkOf = (host: string): HostLink =>
     ({
       inventory: { machineUuid: async () => machineOf(host) },
-      migration: {
-        remove: async (_: string, what: string) => void calls.push(`${host} remove ${what}`),
+      power: {
+        end: async () => void calls.push(`${host} remove process`),
         resume: async () => void calls.push(`${host} resume`),
       },
       definitions: { setAutostart: async () => void calls.push(`${host} autostart off`) },
-      storage: { volumeAt: async () => undefined },
+      volumes: { at: async () => undefined },
     }) as unknown as HostLink;
   const settle = createSettle({
     vm: () => vm,

@@ -118,7 +118,7 @@ export function createSettle(deps: SettleDeps): Settle {
 
   const endBeside = async (half: Placed, other: Placed, signal: AbortSignal): Promise<void> => {
     await apart(half, other, signal);
-    await linkOf(half.hostId).migration.remove(half.instance.uuid, 'process', bounded(signal));
+    await linkOf(half.hostId).power.end(half.instance.uuid, bounded(signal));
   };
 
   /** What tells two definitions of one VM apart. */
@@ -129,7 +129,7 @@ export function createSettle(deps: SettleDeps): Settle {
     const written = await Promise.all(
       disks.map(async ({ target, source = '' }) => {
         const volume = await linkOf(hostId)
-          .storage.volumeAt(source, bounded(signal))
+          .volumes.at(source, bounded(signal))
           .catch(() => undefined);
         const at = Number(volume?.modified);
         return `Its disk ${target} is ${source}${Number.isFinite(at) ? `, last written at ${new Date(at * 1_000).toISOString()}` : ''}.`;
@@ -202,7 +202,7 @@ export function createSettle(deps: SettleDeps): Settle {
               what,
               remedy: 'Let run again: no other host has an active copy.',
               settles: true,
-              act: (signal: AbortSignal) => linkOf(each.hostId).migration.resume(found.uuid, bounded(signal)),
+              act: (signal: AbortSignal) => linkOf(each.hostId).power.resume(found.uuid, bounded(signal)),
             }
           : {
               kind: 'half' as const,
@@ -274,7 +274,7 @@ export function createSettle(deps: SettleDeps): Settle {
           `${found.name} on ${hostNameOf(needed.hostId)} is the source of a post-copy.`,
         );
       for (const each of [...others, ...parks]) await apart(kept, each, signal);
-      for (const each of others) await linkOf(each.hostId).migration.remove(found.uuid, 'process', bounded(signal));
+      for (const each of others) await linkOf(each.hostId).power.end(found.uuid, bounded(signal));
       // what is left of an ended copy is a definition that may start by itself
       const left = kept.instance.persistent ? others.filter(({ instance }) => instance.persistent) : [];
       for (const { hostId } of [...parks, ...left]) {
@@ -283,7 +283,7 @@ export function createSettle(deps: SettleDeps): Settle {
       }
       if (isOff(kept)) await deps.kept.unpark(found.uuid, kept.hostId);
       // it may have been paused until this was settled
-      if (kept.instance.state === 'paused') await linkOf(kept.hostId).migration.resume(found.uuid, bounded(signal));
+      if (kept.instance.state === 'paused') await linkOf(kept.hostId).power.resume(found.uuid, bounded(signal));
       for (const { hostId } of found.instances) await deps.refresh(hostId, found, bounded(signal));
       deps.changed();
       return vm(found.uuid);

@@ -130,9 +130,9 @@ test('a host is added when its VMs are known, however long that takes', async ()
       if (uri !== slow.uri) return link;
       return {
         ...link,
-        inventory: {
-          ...link.inventory,
-          instances: async (asked: AbortSignal) => (await clock.sleep(60_000, asked), link.inventory.instances(asked)),
+        instances: {
+          ...link.instances,
+          all: async (asked: AbortSignal) => (await clock.sleep(60_000, asked), link.instances.all(asked)),
         },
       };
     },
@@ -154,12 +154,12 @@ test('what is read of one VM while all are read is not overwritten by what was s
     ...fleet.hypervisor,
     connect: async (uri: string, signal: AbortSignal): Promise<HostLink> => {
       const link = await connect(uri, signal);
-      const instances = async (asked: AbortSignal) => {
-        const seen = await link.inventory.instances(asked);
+      const all = async (asked: AbortSignal) => {
+        const seen = await link.instances.all(asked);
         if (hold) await new Promise<void>((resolve) => held.push(resolve));
         return seen;
       };
-      return { ...link, inventory: { ...link.inventory, instances } };
+      return { ...link, instances: { ...link.instances, all } };
     },
   };
   await engine.close();

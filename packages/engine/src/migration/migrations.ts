@@ -255,7 +255,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
           !isWorthForeseeing({ request, plan, policy })
         )
           return undefined;
-        return foresee(() => deps.linkOf(from.id).migration, { vm, request, plan, policy }, 'start', signal);
+        return foresee(() => deps.linkOf(from.id).guest, { vm, request, plan, policy }, 'start', signal);
       },
       changed: (current, kept) => {
         // what was chosen stands in the plan now, or was given back
@@ -406,7 +406,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         adapted === undefined ? [] : lineDiff(adapted, rewritten({ plan, request }, 'next-start', adapted, deps));
       const policy = facts.policyOf(vm, request);
       const outlook = copiesLive(plan)
-        ? await foresee(() => deps.linkOf(vm.hostId).migration, { vm, request, plan, policy }, 'plan', signal)
+        ? await foresee(() => deps.linkOf(vm.hostId).guest, { vm, request, plan, policy }, 'plan', signal)
         : undefined;
       const target = fleet.hosts().find(({ host }) => host.id === result.to.id);
       const copyTime = foreseeCopy({ request, plan }, [source?.facts?.linkMbit, target?.facts?.linkMbit]);

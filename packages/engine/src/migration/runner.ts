@@ -225,7 +225,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   };
 
   const switchToPostCopy = async (within: AbortSignal): Promise<void> => {
-    await source().migration.startPostCopy(migration.vm.uuid, within);
+    await source().steering.startPostCopy(migration.vm.uuid, within);
     dispatch({ type: 'post-copy-started' });
   };
 
@@ -296,8 +296,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
    */
   const endHalf = async (hostId: string, isStill: (view: InstanceView) => boolean): Promise<void> => {
     await apart();
-    if (isStill(await watch.look(hostId)))
-      await deps.linkOf(hostId).migration.remove(travelling(migration), 'process', signal);
+    if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).power.end(travelling(migration), signal);
   };
   const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
 
@@ -319,39 +318,39 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         if (migration.adopted === true) void watch.sampleRegularly();
         return watch.observe(effect.afterMs);
       case 'abort-job':
-        return source().migration.abortJob(travelling(migration), signal);
+        return source().transfer.abort(travelling(migration), signal);
       case 'note-not-reached':
         return deps.notReached(migration.from.id, targetIdOf(migration), effect.message);
       case 'tune':
         return measure('tune', async (within) => {
-          await source().migration.tune(travelling(migration), effect.limits, within);
+          await source().steering.tune(travelling(migration), effect.limits, within);
           if (effect.asked !== undefined) dispatch({ type: 'limits-changed', limits: effect.asked });
         });
       case 'post-copy':
         return measure('post-copy', switchToPostCopy);
       case 'pause-guest':
-        return measure('pause-guest', (within) => source().migration.suspend(travelling(migration), within));
+        return measure('pause-guest', (within) => source().power.suspend(travelling(migration), within));
       case 'release-throttle':
         return measure('release-throttle', (within) =>
-          source().migration.releaseThrottle(travelling(migration), within),
+          source().steering.releaseThrottle(travelling(migration), within),
         );
       case 'cut-copies':
-        await source().migration.cutCopies(travelling(migration), bounded());
-        return source().migration.abortJob(travelling(migration), signal);
+        await source().steering.cutCopies(travelling(migration), bounded());
+        return source().transfer.abort(travelling(migration), signal);
       case 'recover':
         return recover();
       case 'release-target':
-        return target().migration.resume(travelling(migration), signal);
+        return target().power.resume(travelling(migration), signal);
       case 'shut-down-source':
-        return source().migration.shutdown(travelling(migration), signal);
+        return source().power.shutdown(travelling(migration), signal);
       case 'suspend-both':
         await apart();
         await Promise.allSettled(
-          [source(), target()].map((link) => link.migration.suspend(travelling(migration), bounded())),
+          [source(), target()].map((link) => link.power.suspend(travelling(migration), bounded())),
         );
         return undefined;
       case 'resume-source':
-        return source().migration.resume(travelling(migration), signal);
+        return source().power.resume(travelling(migration), signal);
       case 'remove-source-process':
         return endHalf(migration.from.id, isHalf);
       case 'remove-target-process':

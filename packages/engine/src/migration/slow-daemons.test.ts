@@ -25,19 +25,16 @@ function late(link: HostLink, clock: Clock, isLate: () => boolean): HostLink {
         };
       },
     });
-  const { inventory, migration, definitions, storage, files, resources } = link;
+  const ports = Object.entries(link).map(([name, port]: [string, unknown]) => [
+    name,
+    typeof port === 'object' && port !== null && !(port instanceof Promise) ? slow(port) : port,
+  ]);
   return {
-    ...link,
+    ...(Object.fromEntries(ports) as HostLink),
     takesAnother: async (signal) => {
       if (isLate()) await clock.sleep(lateMs);
       return link.takesAnother(signal);
     },
-    inventory: slow(inventory),
-    migration: slow(migration),
-    definitions: slow(definitions),
-    storage: slow(storage),
-    files: slow(files),
-    resources: slow(resources),
   };
 }
 

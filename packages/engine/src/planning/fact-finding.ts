@@ -156,7 +156,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     const map = joinMaps(clusters?.get(to.host.cluster)?.map, request.map);
     const poolsOf = async ({ host, link }: Place) => ({
       name: host.name,
-      pools: map.pools === undefined ? [] : await link.storage.pools(signal),
+      pools: map.pools === undefined ? [] : await link.volumes.pools(signal),
     });
     const { places, reasons } =
       ownXml === undefined
@@ -334,7 +334,12 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
               Promise.all([
                 deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, to, within),
                 statesOn(known, undefined, to, within).then((state) => withUses(state, known, undefined, to, within)),
-                lookForPaths(emulatorPaths(facts?.needs.machines ?? [], factsOn(place)), undefined, place.link, within),
+                lookForPaths(
+                  emulatorPaths(facts?.needs.machines ?? [], factsOn(place)),
+                  undefined,
+                  place.link.paths,
+                  within,
+                ),
               ]),
             signal,
           );
@@ -437,7 +442,12 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
         // who moves a definition alone may bring the rest later
         request.kind === 'configuration'
           ? undefined
-          : lookForPaths([...needs.paths, ...emulatorPaths(needs.machines, factsOn(to))], from.link, to.link, within),
+          : lookForPaths(
+              [...needs.paths, ...emulatorPaths(needs.machines, factsOn(to))],
+              from.link.paths,
+              to.link.paths,
+              within,
+            ),
         statesOn(facts, sideAt(from), sideAt(to), within),
       ]);
       return { resources, storage, paths, holdings: await withUses(state, facts, storage, sideAt(to), within) };

@@ -4,16 +4,16 @@
  * something.
  */
 import { FerryError, type HostPath, type PathThere } from '@ferry/core';
-import type { HostLink } from '../ports/ports.ts';
+import type { PathPort } from '../ports/ports.ts';
 
 const lookName = 'ferry-look';
 
-const lookAt = async ({ path, kind }: HostPath, { storage }: HostLink, signal: AbortSignal): Promise<PathThere> => {
+const lookAt = async ({ path, kind }: HostPath, paths: PathPort, signal: AbortSignal): Promise<PathThere> => {
   try {
     const there =
       kind === 'folder'
-        ? (await storage.marker('find', path, lookName, signal)).folder
-        : (await storage.fileAt(path, signal)) !== undefined;
+        ? (await paths.marker('find', path, lookName, signal)).folder
+        : (await paths.fileAt(path, signal)) !== undefined;
     return there ? 'there' : 'missing';
   } catch (error) {
     // a folder that cannot be looked into
@@ -25,8 +25,8 @@ const lookAt = async ({ path, kind }: HostPath, { storage }: HostLink, signal: A
 /** `source` undefined: it cannot be asked, and the target's word is taken. */
 export async function lookForPaths(
   paths: readonly HostPath[],
-  source: HostLink | undefined,
-  target: HostLink,
+  source: PathPort | undefined,
+  target: PathPort,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, PathThere>> {
   const look = async (each: HostPath): Promise<readonly [string, PathThere]> => {

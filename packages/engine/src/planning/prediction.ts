@@ -17,7 +17,7 @@ import {
   type ResolvedPolicy,
   type Vm,
 } from '@ferry/core';
-import type { MigrationDriver } from '../ports/ports.ts';
+import type { GuestPort } from '../ports/ports.ts';
 
 /**
  * Two points of the curve; more would cost more than they tell. One proves that a guest is too busy, and takes a
@@ -37,7 +37,7 @@ export interface Foreseen {
 
 /** `driver`: of the source; may throw. */
 export async function foresee(
-  driver: () => Pick<MigrationDriver, 'dirtyRate'>,
+  guest: () => Pick<GuestPort, 'dirtyRate'>,
   { vm, request, plan, policy }: Foreseen,
   when: keyof typeof periodsSeconds,
   signal: AbortSignal,
@@ -47,7 +47,7 @@ export async function foresee(
   try {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     for (const seconds of periodsSeconds[when]) {
-      const bytesPerSecond = await driver().dirtyRate(vm.uuid, seconds, bounded);
+      const bytesPerSecond = await guest().dirtyRate(vm.uuid, seconds, bounded);
       if (bytesPerSecond === undefined) break;
       readings.push({ seconds, bytesPerSecond });
     }

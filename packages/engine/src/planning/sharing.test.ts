@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DiskFacts } from '@ferry/core';
 import { memoryStores } from '../fake/stores.ts';
-import type { Clock, HostStorage, Log } from '../ports/ports.ts';
+import type { Clock, Log, PathPort } from '../ports/ports.ts';
 import { createSharing } from './sharing.ts';
 
 const disk: DiskFacts = {
@@ -21,10 +21,10 @@ type Device = { readonly key?: string; readonly size?: number | 'unseen' };
 const side = (name: string, { key, size }: Device) => ({
   id: name,
   name,
-  storage: {
+  paths: {
     identityOf: async () => key,
     deviceAt: async () => (typeof size === 'number' ? { sizeBytes: size } : size),
-  } as unknown as HostStorage,
+  } as unknown as PathPort,
 });
 const proved = async (here: Device, there: Device) => {
   const sharing = createSharing({

@@ -12,7 +12,7 @@ import {
   type Places,
   type SharingProof,
 } from '@ferry/core';
-import type { Clock, HostStorage, IntentStore, Log } from '../ports/ports.ts';
+import type { Clock, IntentStore, Log, PathPort } from '../ports/ports.ts';
 
 const proofPrefix = 'proofs/';
 /**
@@ -35,7 +35,7 @@ const betweenAfter = 4;
 export interface StorageSide {
   readonly id: string;
   readonly name: string;
-  readonly storage: HostStorage;
+  readonly paths: PathPort;
 }
 
 export interface Sharing {
@@ -124,7 +124,7 @@ export function createSharing({
     const at = clock.now();
     let left: { readonly folder: boolean };
     try {
-      left = await from.storage.marker('leave', folder, name, signal);
+      left = await from.paths.marker('leave', folder, name, signal);
     } catch (error) {
       return unseen(from, error);
     }
@@ -137,7 +137,7 @@ export function createSharing({
         remedy: `Check the path of the disk on ${from.name}.`,
       };
     try {
-      const { folder: there, found } = await to.storage.marker('find', place, name, signal);
+      const { folder: there, found } = await to.paths.marker('find', place, name, signal);
       if (found) {
         const proof: SharingProof = { verdict: 'shared', method: 'marker', at };
         await intents.commit([{ op: 'put', key, value: proof }]);
@@ -159,7 +159,7 @@ export function createSharing({
       return unseen(to, error);
     } finally {
       // also when we are told to stop: a marker must not stay behind
-      await from.storage
+      await from.paths
         .marker('remove', folder, name, AbortSignal.timeout(10_000))
         .catch((error: unknown) => log.warn({ err: error, host: from.name, folder, name }, 'a marker stays behind'));
     }
@@ -174,9 +174,9 @@ export function createSharing({
     signal: AbortSignal,
   ): Promise<SharingProof> => {
     const at = clock.now();
-    let other: Awaited<ReturnType<HostStorage['fileAt']>>;
+    let other: Awaited<ReturnType<PathPort['fileAt']>>;
     for (let look = 1; look <= looks; look += 1) {
-      const before = await from.storage.fileAt(path, signal);
+      const before = await from.paths.fileAt(path, signal);
       if (before === undefined)
         return {
           verdict: 'unknown',
@@ -185,8 +185,8 @@ export function createSharing({
           detail: `${from.name} has no file ${path}`,
           remedy: `Check that the file is there on ${from.name}.`,
         };
-      other = await to.storage.fileAt(place, signal);
-      const after = (await from.storage.fileAt(path, signal)) ?? before;
+      other = await to.paths.fileAt(place, signal);
+      const after = (await from.paths.fileAt(path, signal)) ?? before;
       const seen = compareSeen(before, other, after);
       if (other === undefined && look >= absentLooks) break;
       if (seen === 'same' || (seen === 'between' && look >= betweenAfter))
@@ -206,7 +206,7 @@ export function createSharing({
   const deviceApart: Sharing['deviceApart'] = async (path, place, from, to, signal) => {
     const look = async (at: string, side: StorageSide) => {
       try {
-        return await side.storage.deviceAt(at, signal);
+        return await side.paths.deviceAt(at, signal);
       } catch (error) {
         unseen(side, error);
         return 'unseen' as const;
@@ -228,10 +228,7 @@ export function createSharing({
     to: StorageSide,
     signal: AbortSignal,
   ): Promise<SharingProof> => {
-    const [here, there] = await Promise.all([
-      from.storage.identityOf(path, signal),
-      to.storage.identityOf(place, signal),
-    ]);
+    const [here, there] = await Promise.all([from.paths.identityOf(path, signal), to.paths.identityOf(place, signal)]);
     const at = clock.now();
     const known = here !== undefined && there !== undefined;
     const apart = known ? undefined : await deviceApart(path, place, from, to, signal);
@@ -257,7 +254,7 @@ export function createSharing({
 
   const missingOn: Sharing['missingOn'] = async (place, to, signal) => {
     try {
-      return (await to.storage.fileAt(place, signal)) === undefined ? `${to.name} has no file ${place}` : undefined;
+      return (await to.paths.fileAt(place, signal)) === undefined ? `${to.name} has no file ${place}` : undefined;
     } catch (error) {
       return unseen(to, error).detail;
     }

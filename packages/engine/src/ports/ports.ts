@@ -4,9 +4,15 @@
  */
 import type { TimeMs } from '@ferry/core';
 
+export * from './definitions.ts';
+export * from './guest.ts';
 export * from './host.ts';
-export * from './migration.ts';
+export * from './instances.ts';
+export * from './power.ts';
+export * from './resources.ts';
 export * from './state.ts';
+export * from './transfer.ts';
+export * from './volumes.ts';
 
 /** Time and randomness come in here, so that a virtual clock can drive the engine. */
 export interface Clock {

@@ -23,7 +23,7 @@ export function carriedSnapshots(intents: IntentStore): CarriedSnapshots {
     async takeOff(migration, source, signal) {
       const before = await stored(migration);
       const known = new Set(before.map(({ kind, name }) => `${kind} ${name}`));
-      const found = (await source.definitions.readSnapshots(migration.vm.uuid, signal)).filter(
+      const found = (await source.snapshots.read(migration.vm.uuid, signal)).filter(
         ({ kind, name }) => !known.has(`${kind} ${name}`),
       );
       const all = [...before, ...found];
@@ -36,12 +36,12 @@ export function carriedSnapshots(intents: IntentStore): CarriedSnapshots {
           })),
         );
       }
-      await source.definitions.stripSnapshots(migration.vm.uuid, all, signal);
+      await source.snapshots.strip(migration.vm.uuid, all, signal);
     },
     async putBack(migration, at, signal) {
       const all = await stored(migration);
       if (all.length === 0) return;
-      await at.definitions.restoreSnapshots(migration.vm.uuid, all, signal);
+      await at.snapshots.restore(migration.vm.uuid, all, signal);
       for (const { key } of await intents.list(prefixOf(migration))) await intents.commit([{ op: 'delete', key }]);
     },
   };

@@ -61,8 +61,8 @@ export async function moveDefinition(
   const { vm, plan, from, to } = migration;
   const keeps = plan?.persistence === 'keep-source';
   const [here, there, oneMachine] = await Promise.all([
-    source.migration.observe(vm.uuid, signal),
-    target.migration.observe(vm.uuid, signal),
+    source.instances.observe(vm.uuid, signal),
+    target.instances.observe(vm.uuid, signal),
     apart().then(() => undefined, notApart),
   ]);
   if (oneMachine !== undefined) return { moved: false, failure: oneMachine };
@@ -94,8 +94,8 @@ export async function moveDefinition(
       }
       await takeStateBack();
       // a definition that was there before stays: it was parked, and is so again
-      if (there.kind === 'absent' && (await target.migration.observe(vm.uuid, signal)).kind === 'present')
-        await target.migration.remove(vm.uuid, 'definition', signal);
+      if (there.kind === 'absent' && (await target.instances.observe(vm.uuid, signal)).kind === 'present')
+        await target.definitions.undefine(vm.uuid, signal);
       return { moved: false, failure };
     }
   }
@@ -103,7 +103,7 @@ export async function moveDefinition(
   if (migration.request.autoStart !== true) return { moved: true };
   try {
     await released;
-    await target.definitions.start(vm.uuid, signal);
+    await target.power.start(vm.uuid, signal);
     return { moved: true };
   } catch (error) {
     return {
@@ -154,15 +154,15 @@ export async function moveDefinition(
 
   /** Why the source keeps its definition although it should not; undefined when it is gone or parked. */
   async function takeFromSource(): Promise<string | undefined> {
-    if (!isOff(await source.migration.observe(vm.uuid, signal)))
+    if (!isOff(await source.instances.observe(vm.uuid, signal)))
       return `it was started on ${from.name} in the meantime, so it stays there.`;
     try {
       if (keeps) {
         await source.definitions.setAutostart(vm.uuid, false, signal);
         await park();
         // the memory is with the target now; two starts from it would be two copies of one guest
-        await source.definitions.dropSaved(vm.uuid, signal);
-      } else await source.migration.remove(vm.uuid, 'definition', signal);
+        await source.savedMemory.drop(vm.uuid, signal);
+      } else await source.definitions.undefine(vm.uuid, signal);
       return undefined;
     } catch (error) {
       log.warn({ err: error, migration: migration.id }, 'the source keeps its definition');

@@ -25,7 +25,7 @@ type Cleaned = Extract<MigrationEvent, { type: 'cleaned' }>;
 
 const targetName = ({ to }: Migration): string => to?.name ?? 'the target';
 const lookAt = (link: HostLink, uuid: VmUuid, { bounded }: MoveContext): Promise<InstanceView> =>
-  link.migration.observe(uuid, bounded());
+  link.instances.observe(uuid, bounded());
 
 /** The rest of a move whose transfer is over. Rejects when a host does not answer: to be tried again. */
 export async function finishMove(context: MoveContext): Promise<Cleaned> {
@@ -81,12 +81,12 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
 async function adaptSaved({ migration, deps, target, signal }: MoveContext): Promise<void> {
   const { plan, vm } = migration;
   if (plan?.savedMemory !== true || plan.definition === undefined) return;
-  const { definitions } = target();
-  const own = await definitions.readSaved(vm.name, signal);
+  const { savedMemory } = target();
+  const own = await savedMemory.read(vm.name, signal);
   const wanted = rewritten(migration, 'now', own, deps);
   if (wanted === own) return;
-  await definitions.writeSaved(vm.name, wanted, signal);
-  const written = deps.identityOfDefinition(await definitions.readSaved(vm.name, signal));
+  await savedMemory.write(vm.name, wanted, signal);
+  const written = deps.identityOfDefinition(await savedMemory.read(vm.name, signal));
   if (!isSame(deps.identityOfDefinition(wanted), written))
     throw new Error(`libvirt on ${targetName(migration)} did not put other disks or networks into its saved memory`);
 }
@@ -124,7 +124,7 @@ async function afterGuest(context: MoveContext): Promise<string | undefined> {
   if (here.kind === 'present' && here.state === 'shut-off' && here.persistent) {
     if (plan?.persistence === 'permanent')
       await apart()
-        .then(() => source().migration.remove(vm.uuid, 'definition', signal))
+        .then(() => source().definitions.undefine(vm.uuid, signal))
         .catch(leaveParked);
     if (plan?.persistence === 'keep-source') {
       await deps.kept.park(vm.uuid, from.id);
@@ -140,7 +140,7 @@ async function afterGuest(context: MoveContext): Promise<string | undefined> {
   // its clock stood still with it
   if ((migration.downtimeMs ?? 0) >= clockMatters && there.kind === 'present' && there.state === 'running')
     await target()
-      .migration.setGuestTime(vm.uuid, AbortSignal.any([signal, AbortSignal.timeout(agentMs)]))
+      .guest.setTime(vm.uuid, AbortSignal.any([signal, AbortSignal.timeout(agentMs)]))
       .catch(tolerate("the guest's agent did not set its time"));
   const inactiveImages = plan?.nvram === true || plan?.disks.some(({ how }) => how === 'shared') === true;
   if (to !== undefined && there.kind === 'present' && there.state === 'paused' && inactiveImages)
@@ -177,7 +177,7 @@ async function arrivedOtherwise(
 async function endHelper(link: HostLink, context: MoveContext): Promise<void> {
   const helper = context.migration.plan?.helper;
   if (helper !== undefined && (await lookAt(link, helper.uuid, context)).kind === 'present')
-    await link.migration.remove(helper.uuid, 'process', context.signal);
+    await link.power.end(helper.uuid, context.signal);
 }
 
 /** Starts the VM of a dead host from the stored definition; the operator's statement is on the migration. */
@@ -200,15 +200,14 @@ async function startStored(context: MoveContext): Promise<Cleaned> {
     await deps.kept.park(vm.uuid, from.id);
     await deps.kept.unpark(vm.uuid, to.id);
     if (there.kind === 'absent' || (there.kind === 'present' && there.state === 'shut-off'))
-      await driver.definitions.start(vm.uuid, bounded());
+      await driver.power.start(vm.uuid, bounded());
     if (plan?.autostart === true) await driver.definitions.setAutostart(vm.uuid, true, bounded());
   } catch (error) {
     const now = await lookAt(driver, vm.uuid, context);
     // it runs: only what comes after the start has failed
     if (now.kind === 'present' && now.state === 'running')
       return { type: 'cleaned', vmIsNow: { host: to.name, state: 'running' } };
-    if (there.kind === 'absent' && now.kind === 'present')
-      await driver.migration.remove(vm.uuid, 'definition', bounded());
+    if (there.kind === 'absent' && now.kind === 'present') await driver.definitions.undefine(vm.uuid, bounded());
     await deps.kept.unpark(vm.uuid, from.id);
     return {
       type: 'cleaned',
@@ -236,7 +235,7 @@ export async function takeBack(context: MoveContext): Promise<void> {
   // a held target got its definition before it was known that it would not run
   if (plan?.transfer?.handover === true && plan.definedThere !== true && there.kind === 'present') {
     await apart();
-    await target().migration.remove(vm.uuid, 'definition', bounded());
+    await target().definitions.undefine(vm.uuid, bounded());
   }
   if (migration.request.keepTargetOnFailure === true && migration.evidence.ending?.outcome === 'failed') {
     const definition = async (): Promise<string> =>
@@ -248,6 +247,6 @@ export async function takeBack(context: MoveContext): Promise<void> {
   // it was shut down to be moved cold, and was not moved
   if (migration.evidence.poweredOffAt !== undefined && migration.request.kind === 'cold') {
     const here = await lookAt(source(), vm.uuid, context);
-    if (here.kind === 'present' && here.state === 'shut-off') await source().definitions.start(vm.uuid, bounded());
+    if (here.kind === 'present' && here.state === 'shut-off') await source().power.start(vm.uuid, bounded());
   }
 }

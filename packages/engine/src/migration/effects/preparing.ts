@@ -26,7 +26,7 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
         ...(asFile === true ? { format: 'raw' } : { format, of: device }),
       }));
     // marked as it is made
-    const helper = source().definitions.startHelper(
+    const helper = source().power.startHelper(
       { ...plan.helper, vm: vm.uuid, disks, ...(plan.savedMemory === true ? { saved: true } : {}) },
       marker,
       bounded(),
@@ -50,10 +50,8 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
   if (missing !== undefined) throw new FerryError('volume-failed', missing);
   if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') {
     await Promise.all([
-      source().migration.mark(vm.uuid, marker, signal),
-      plan?.live === true
-        ? source().migration.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, signal)
-        : undefined,
+      source().instances.mark(vm.uuid, marker, signal),
+      plan?.live === true ? source().steering.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, signal) : undefined,
     ]);
   }
   return foreseen;

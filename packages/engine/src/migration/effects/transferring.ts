@@ -19,7 +19,7 @@ export async function transferMove(context: MoveContext, handing: Handing): Prom
   try {
     const { failure } = await (migration.plan?.transfer?.mode === 'direct'
       ? driveDirect(context, handing)
-      : source().migration.perform(await performRequest(context), signal));
+      : source().transfer.perform(await performRequest(context), signal));
     return failure;
   } catch (error) {
     return {
@@ -35,8 +35,8 @@ async function driveDirect(context: MoveContext, handing: Handing): Promise<{ re
   const { plan } = current();
   return moveDirect({
     ...handing,
-    source: () => source().migration.openSide(request, 'source', signal),
-    target: () => target().migration.openSide(request, 'target', signal),
+    source: () => source().transfer.openSide(request, 'source', signal),
+    target: () => target().transfer.openSide(request, 'target', signal),
     keepsDefinition: plan !== undefined && plan.helper === undefined && keepsDefinition(plan),
     sleep: (ms) => deps.clock.sleep(ms, signal),
     log: deps.log,
@@ -57,7 +57,7 @@ export async function recoverMove(context: MoveContext): Promise<CallFailure | u
   try {
     const { libvirtVersion } = await context.target().inventory.facts(context.bounded());
     if (endsAtResume(libvirtVersion)) return notResumed(context.migration.to?.name ?? 'the target', libvirtVersion);
-    return (await context.source().migration.recover(await performRequest(context), context.signal)).failure;
+    return (await context.source().transfer.recover(await performRequest(context), context.signal)).failure;
   } catch (error) {
     return { outcome: 'unknown', message: error instanceof Error ? error.message : String(error) };
   }

@@ -25,15 +25,20 @@ import {
   type VolumeRecord,
   type VmUuid,
 } from '@ferry/core';
-import type { Clock, HostFiles, HostLink, Log } from '../../ports/ports.ts';
+import type { Clock, FilePort, HostLink, Log, VolumePort } from '../../ports/ports.ts';
 import type { Records } from '../../state/ownership.ts';
 import type { Sharing, StorageSide } from '../../planning/sharing.ts';
 
+/** One host whose volumes are looked at. */
+export interface VolumeSide extends StorageSide {
+  readonly volumes: VolumePort;
+}
+
 /** One host, where files may be written or deleted. */
-export interface Side extends StorageSide {
+export interface Side extends VolumeSide {
   /** UUID of the machine. */
   readonly machine: string;
-  readonly files: HostFiles;
+  readonly files: FilePort;
   /** Which files its definitions use. */
   readonly uses: (signal: AbortSignal) => Promise<HostUses>;
 }
@@ -54,7 +59,7 @@ export interface Volumes {
   surveyForRescue(
     disks: readonly DiskFacts[],
     deadHost: string,
-    to: StorageSide,
+    to: VolumeSide,
     signal: AbortSignal,
   ): Promise<RescueStorage>;
   /** Makes the planned volumes. Rejects with FerryError; what was made until then is taken back by `takeBack`. */
@@ -74,8 +79,8 @@ export interface Volumes {
 
 export const sideOn = (
   place: Pick<Side, 'id' | 'name' | 'machine'>,
-  { storage, files, definitions }: HostLink,
-): Side => ({ ...place, storage, files, uses: (signal) => definitions.filesInUse(signal) });
+  { volumes, paths, files, definitions }: HostLink,
+): Side => ({ ...place, volumes, paths, files, uses: (signal) => definitions.filesInUse(signal) });
 
 /** `path` is the source's, `place` the target's. */
 const planned = (
@@ -105,13 +110,9 @@ export function createVolumes({
   readonly sharing: Sharing;
 }): Volumes {
   /** Where that cannot be seen: why. */
-  const seen = async (
-    at: StorageSide,
-    path: string,
-    signal: AbortSignal,
-  ): Promise<VolumeFacts | string | undefined> => {
+  const seen = async (at: VolumeSide, path: string, signal: AbortSignal): Promise<VolumeFacts | string | undefined> => {
     try {
-      return await at.storage.volumeAt(path, signal);
+      return await at.volumes.at(path, signal);
     } catch (error) {
       if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
       log.warn({ err: error, host: at.name, path }, 'it cannot be seen what is there');
@@ -140,7 +141,7 @@ export function createVolumes({
     const held = goes ? heldBy(uses, place, migration.vm.uuid) : users.length > 0 ? users.join(', ') : undefined;
     if (held !== undefined) throw inTheWay(`it is ${held}`);
     if (!volume.replaces) return;
-    const [there, record] = await Promise.all([to.storage.volumeAt(place, signal), records.at(to, place)]);
+    const [there, record] = await Promise.all([to.volumes.at(place, signal), records.at(to, place)]);
     if (there === undefined) return;
     const why = notReplaceable(migration.vm, there, record);
     if (why !== undefined) throw inTheWay(why);
@@ -157,7 +158,7 @@ export function createVolumes({
       const known = new Map<string, VolumeRecord>();
       const unseen = new Map<string, string>();
       const images = new Map<string, ImageFacts>();
-      let pools = disks.some(({ pool }) => pool !== undefined) ? to.storage.pools(signal) : undefined;
+      let pools = disks.some(({ pool }) => pool !== undefined) ? to.volumes.pools(signal) : undefined;
       const lookAt = async (disk: DiskFacts): Promise<void> => {
         const chain = [disk.source ?? '', ...disk.backing.map((image) => image.path)];
         await Promise.all(
@@ -173,7 +174,7 @@ export function createVolumes({
             : undefined;
         if (why !== undefined) missing.set(path, why);
         if (sharing.get(path)?.verdict !== 'separate') return;
-        pools ??= to.storage.pools(signal);
+        pools ??= to.volumes.pools(signal);
         const isFile = disk.type === 'file';
         const whole = [{ path, ...(disk.format === undefined ? {} : { format: disk.format }) }, ...disk.backing];
         const [there, record] = await Promise.all([
@@ -181,7 +182,7 @@ export function createVolumes({
           isFile ? records.at(to, place) : undefined,
           pools,
           ...(isFile ? whole : []).map(async (image) => {
-            const found = await from.storage.imageAt(image.path, image.format, signal).catch(unlessUnseen);
+            const found = await from.volumes.imageAt(image.path, image.format, signal).catch(unlessUnseen);
             if (found !== undefined) images.set(image.path, found);
           }),
         ]);
@@ -214,7 +215,7 @@ export function createVolumes({
       const below = new Map<string, readonly string[]>();
       const missing = new Set<string>();
       for (const { type, source: path } of disks)
-        if (type === 'block' && path !== undefined && (await to.storage.deviceAt(path, signal)) === undefined)
+        if (type === 'block' && path !== undefined && (await to.paths.deviceAt(path, signal)) === undefined)
           missing.add(path);
       const lookAt = async (path: string): Promise<void> => {
         const kept = await proofs.kept(deadHost, to.id, path);
@@ -228,7 +229,7 @@ export function createVolumes({
         const named = backing.map((image) => image.path);
         const rest =
           chainUnknown === true
-            ? (await to.storage.imagesBelow(named.at(-1) ?? path, signal))?.map((image) => image.path)
+            ? (await to.volumes.imagesBelow(named.at(-1) ?? path, signal))?.map((image) => image.path)
             : undefined;
         if (rest !== undefined) below.set(path, rest);
         for (const image of [path, ...named, ...(rest ?? [])]) await lookAt(image);
@@ -260,7 +261,7 @@ export function createVolumes({
         };
         await records.put(record);
         try {
-          await to.storage.createVolume(
+          await to.volumes.create(
             { pool: volume.pool, name: volume.name, format, capacityBytes, ...madeAs(volume) },
             signal,
           );
@@ -280,7 +281,7 @@ export function createVolumes({
         const record = await records.at(to, path);
         if (volume.existing || record === undefined || record.migration !== migration.id || record.role !== 'target')
           continue;
-        const there = await to.storage.volumeAt(path, signal);
+        const there = await to.volumes.at(path, signal);
         if (there !== undefined && isMadeBy(record, there)) {
           uses ??= await to.uses(signal);
           const users = otherUsers(uses, path, migration.vm.uuid);

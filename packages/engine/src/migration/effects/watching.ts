@@ -36,7 +36,7 @@ export function watchMove({ current, deps: { clock, log, linkOf }, dispatch, sig
 
   const look = async (hostId: string): Promise<InstanceView> => {
     try {
-      return await linkOf(hostId).migration.observe(travelling(current()), bounded());
+      return await linkOf(hostId).instances.observe(travelling(current()), bounded());
     } catch (error) {
       return { kind: 'unreachable', message: error instanceof Error ? error.message : String(error) };
     }
@@ -68,7 +68,7 @@ export function watchMove({ current, deps: { clock, log, linkOf }, dispatch, sig
         try {
           const sample = justPaused
             ? undefined
-            : await linkOf(current().from.id).migration.sample(travelling(current()), bounded());
+            : await linkOf(current().from.id).transfer.sample(travelling(current()), bounded());
           if (sample !== undefined) dispatch({ type: 'sampled', sample });
         } catch (error) {
           if (!signal.aborted) log.warn({ err: error, migration: current().id }, 'no figures of the running job');

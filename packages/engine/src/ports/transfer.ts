@@ -1,11 +1,5 @@
-/** Port: what a migration does on one host. */
-import type { CallFailure, InstanceView, JobSample, TransferPlan, VmUuid } from '@ferry/core';
-
-export interface MigrationMarker {
-  readonly installation: string;
-  readonly migration: string;
-  readonly epoch: number;
-}
+/** Ports: the job that moves a guest, and what is changed of it while it runs. */
+import type { CallFailure, JobSample, TransferPlan, VmUuid } from '@ferry/core';
 
 export interface PerformRequest {
   readonly uuid: VmUuid;
@@ -67,33 +61,8 @@ export interface DirectSide extends AsyncDisposable {
   failureOf(error: unknown): CallFailure;
 }
 
-/** A paused domain without memory to speak of that holds disks, so that they can be moved by libvirt's own means. */
-export interface HelperDomain {
-  readonly uuid: VmUuid;
-  readonly name: string;
-  /** Absent: what the host takes for a PC. */
-  readonly machine?: string;
-  /**
-   * The VM whose disks these are: what its definition says of the images below one, and of its encryption, holds for
-   * the helper, too.
-   */
-  readonly vm: VmUuid;
-  /** The VM's memory is saved: the definition inside holds for disks, too, that the VM's does not have. */
-  readonly saved?: true;
-  /** `of`: device of the VM; absent where the file itself travels, whatever is in it. */
-  readonly disks: readonly {
-    readonly target: string;
-    readonly of?: string;
-    readonly path: string;
-    readonly format: string;
-    readonly sizeBytes: number;
-  }[];
-}
-
-/** What a migration does on one host. None of these decides; failures of `perform` are data. */
-export interface MigrationDriver {
-  /** Writes the marker into the domain's metadata (live and persistent definition). */
-  mark(uuid: VmUuid, marker: MigrationMarker, signal: AbortSignal): Promise<void>;
+/** The job that moves a guest off this host. Failures of `perform` and `recover` are data. */
+export interface TransferPort {
   /**
    * Lets the source's daemon run the migration; resolves when the call ended. Abandoning the wait never aborts the
    * job.
@@ -101,10 +70,6 @@ export interface MigrationDriver {
   perform(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
   /** One side of a migration that the engine drives; what it has begun ends with it. */
   openSide(request: PerformRequest, side: 'source' | 'target', signal: AbortSignal): Promise<DirectSide>;
-  /** Acts at once on a running migration, and counts for those after it. */
-  tune(uuid: VmUuid, limits: TransferLimits, signal: AbortSignal): Promise<void>;
-  /** Of a running migration that may; nothing is rolled back from then on. */
-  startPostCopy(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
    * Takes up a migration that broke in post-copy, with the request that began it; resolves when the call ended. Nothing
    * is lost by a failure, and it is not the last word: soon after another attempt libvirt may tell of that one (code
@@ -114,47 +79,23 @@ export interface MigrationDriver {
    * connection broke after QEMU's last page (`stillSends` in core).
    */
   recover(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
-  /**
-   * Pauses the guest. One that is being moved live runs again by itself, here when the move ends early, there when it
-   * has arrived.
-   */
-  suspend(uuid: VmUuid, signal: AbortSignal): Promise<void>;
-  resume(uuid: VmUuid, signal: AbortSignal): Promise<void>;
-  /** QEMU slows the guest of a running migration down no more. libvirt has no call for it: see `announce`. */
+  /** Figures of the running job; undefined when there is none. */
+  sample(uuid: VmUuid, signal: AbortSignal): Promise<JobSample | undefined>;
+  abort(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+}
+
+/** Changes to a running job. */
+export interface SteeringPort {
+  /** Acts at once on a running migration, and counts for those after it. */
+  tune(uuid: VmUuid, limits: TransferLimits, signal: AbortSignal): Promise<void>;
+  /** Of a running migration that may; nothing is rolled back from then on. */
+  startPostCopy(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /** QEMU slows the guest of a running migration down no more. libvirt has no call for it: see `GuestPort.announce`. */
   releaseThrottle(uuid: VmUuid, signal: AbortSignal): Promise<void>;
   /**
    * Cuts the connections over which disks are copied, at once and without a word to the other side (QEMU's `yank`,
    * since 6.0): what waits for them fails, the migration with it, and the guest goes on with its own disks. Nothing
-   * happens where none is copied. See `announce`.
+   * happens where none is copied. See `GuestPort.announce`.
    */
   cutCopies(uuid: VmUuid, signal: AbortSignal): Promise<void>;
-  /**
-   * Lets QEMU tell the network again where the guest's cards are (RARP, five frames each within a second). libvirt has
-   * no call for it: the command goes past it to QEMU, and libvirt marks the domain as tainted by that in its log. Waits
-   * while a migration comes in.
-   */
-  announce(uuid: VmUuid, signal: AbortSignal): Promise<void>;
-  /**
-   * Lets the guest's agent set the guest's clock to the time of this machine. False when no agent is connected. Rejects
-   * when it does not answer (libvirt gives it 5 s) or cannot; one that hangs in its work is waited for until the signal
-   * aborts.
-   */
-  setGuestTime(uuid: VmUuid, signal: AbortSignal): Promise<boolean>;
-  /** Asks the guest to shut down, and does not wait until it has. */
-  shutdown(uuid: VmUuid, signal: AbortSignal): Promise<void>;
-  /**
-   * Bytes per second of the pages that a running guest wrote within this time, each page counted once; takes as long,
-   * and costs the host a look at 512 pages per GiB. Undefined where the host cannot measure.
-   */
-  dirtyRate(uuid: VmUuid, seconds: number, signal: AbortSignal): Promise<number | undefined>;
-  /** Figures of the running job; undefined when there is none. */
-  sample(uuid: VmUuid, signal: AbortSignal): Promise<JobSample | undefined>;
-  /** What is on this host of the VM, with the figures of a completed migration where libvirt still has them. */
-  observe(uuid: VmUuid, signal: AbortSignal): Promise<InstanceView>;
-  abortJob(uuid: VmUuid, signal: AbortSignal): Promise<void>;
-  /**
-   * `process`: ends the running domain, keeps a persistent definition. `definition`: undefines a shut-off domain, and
-   * drops its saved memory.
-   */
-  remove(uuid: VmUuid, what: 'process' | 'definition', signal: AbortSignal): Promise<void>;
 }

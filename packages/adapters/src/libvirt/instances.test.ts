@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { openHostSession } from '@ferry/libvirt';
 import { serveDomains, uuidOf } from './fake-domains.ts';
 import { inTurn } from './in-turn.ts';
-import { inventoryOf } from './inventory.ts';
+import { instancesOf } from './instances.ts';
 
 const count = 2_000;
 
@@ -16,14 +16,14 @@ test(
     const daemon = await serveDomains(count);
     await using _ = daemon.server;
     await using session = await openHostSession(`qemu+tcp://127.0.0.1:${daemon.server.port}/system`);
-    const inventory = inventoryOf(session);
+    const instances = instancesOf(session);
     const { signal } = new AbortController();
     let mostListeners = 0;
     const watching = setInterval(
       () => (mostListeners = Math.max(mostListeners, getEventListeners(signal, 'abort').length)),
       1,
     );
-    const first = await inventory.instances(signal);
+    const first = await instances.all(signal);
     clearInterval(watching);
     assert.equal(first.length, count);
     assert.deepEqual(
@@ -43,7 +43,7 @@ test(
 
     daemon.calls.clear();
     daemon.states[7] = 5;
-    const second = await inventory.instances(signal);
+    const second = await instances.all(signal);
     assert.equal(daemon.calls.get('domainGetXmlDesc'), 1);
     assert.equal(second.find(({ uuid }) => uuid === uuidOf(7))?.state, 'shut-off');
     const firstBy = new Map(first.map((each) => [each.uuid, each]));
@@ -66,7 +66,7 @@ test('while a large host is read, others have their turns', { timeout: 60_000 },
     if (!over) setImmediate(turn);
   };
   turn();
-  await inventoryOf(session).instances(new AbortController().signal);
+  await instancesOf(session).all(new AbortController().signal);
   over = true;
   assert.ok(turns > count / 4, `${turns} turns`);
 });
@@ -77,7 +77,7 @@ test('one definition that cannot be read costs the other VMs of the host nothing
   daemon.definitions.set(1, '<a>'.repeat(1000));
   daemon.definitions.set(2, "<domain><memory unit='KiB'>18446744073709551615</memory><vcpu>x</vcpu></domain>");
   await using session = await openHostSession(`qemu+tcp://127.0.0.1:${daemon.server.port}/system`);
-  const instances = await inventoryOf(session).instances(new AbortController().signal);
+  const instances = await instancesOf(session).all(new AbortController().signal);
   assert.deepEqual(
     instances.map(({ name, state, memoryBytes, vcpus }) => [name, state, memoryBytes, vcpus]),
     [
