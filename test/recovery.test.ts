@@ -65,7 +65,8 @@ test(
     await guest.until('host1', 'paused/post-copy-failed');
     await guest.until('host2', 'running/post-copy-failed');
     const { failure } = await performing;
-    assert.deepEqual([failure?.outcome, failure?.libvirtCode], ['refused', 9], failure?.message);
+    assert.equal(failure?.outcome, 'refused', failure?.message);
+    assert.match(failure?.message ?? '', /operation failed/);
 
     // the source's QEMU notices a moment after the target's: until then it says that it is at work
     const inVain = await waitFor(

@@ -23,7 +23,7 @@ Running migrations go on without it and are taken up again at the next start.
                      ~/.ssh/config; keys, agent, known_hosts and jump hosts are
                      what ssh itself makes of it
   --auth-file FILE   names and passwords for hosts that want them (SASL), in the
-                     form of libvirt's auth.conf (default: /etc/libvirt/auth.conf)
+                     form of libvirt's auth.conf (default: that of libvirt)
   --help             this text
 
 Log lines go to stderr as JSON. Exit codes: 0 stopped as asked, 1 the start

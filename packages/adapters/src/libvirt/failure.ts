@@ -88,7 +88,7 @@ export function connectFailure(uri: string, error: unknown): FerryError {
 /** `refused` only where nothing can still be on its way. */
 export function callFailure(error: unknown): CallFailure {
   const message = textOf(error);
-  if (error instanceof LibvirtError) return { outcome: 'refused', message, libvirtCode: error.code };
+  if (error instanceof LibvirtError) return { outcome: 'refused', message };
   if (error instanceof ConnectError || error instanceof InvalidArgumentError) return { outcome: 'refused', message };
   if (error instanceof ConnectionLostError && error.outcome === 'not-started') return { outcome: 'refused', message };
   return { outcome: 'unknown', message };

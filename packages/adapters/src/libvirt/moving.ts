@@ -71,19 +71,33 @@ export async function performPeerToPeer(
   domain: DomainRef,
   request: PerformRequest,
   signal: AbortSignal,
-  more = 0,
 ): Promise<{ readonly failure?: CallFailure }> {
+  const error = await migrate(session, domain, request, 0, signal);
+  return error === undefined ? {} : { failure: failureOf(error) };
+}
+
+/** Resolves with the error with which the call ended, if it did. */
+async function migrate(
+  session: HostSession,
+  domain: DomainRef,
+  request: PerformRequest,
+  more: number,
+  signal: AbortSignal,
+): Promise<Error | undefined> {
   try {
     await session.domainMigratePeerToPeer(
       domain,
       { destinationUri: request.destinationUri, flags: flagsOf(request) | more, params: paramsOf(request) },
       { signal },
     );
-    return {};
+    return undefined;
   } catch (error) {
-    return { failure: notReached(error) ? { ...callFailure(error), notReached: true } : callFailure(error) };
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
+
+const failureOf = (error: Error): CallFailure =>
+  notReached(error) ? { ...callFailure(error), notReached: true } : callFailure(error);
 
 /**
  * Lets the source's daemon take up again what broke in post-copy; the flags must be those that it was begun with. QEMU
@@ -96,24 +110,21 @@ export async function recoverPeerToPeer(
   signal: AbortSignal,
 ): Promise<{ readonly failure?: CallFailure }> {
   const { postCopyBandwidthMiBPerSecond: _, ...again } = request;
-  const { failure } = await performPeerToPeer(
-    session,
-    domain,
-    again,
-    signal,
-    VIR_MIGRATE.POSTCOPY | VIR_MIGRATE.POSTCOPY_RESUME,
-  );
-  if (failure === undefined) return {};
-  return { failure: isStillRunning(failure) ? { ...failure, stillRunning: true } : failure };
+  const error = await migrate(session, domain, again, VIR_MIGRATE.POSTCOPY | VIR_MIGRATE.POSTCOPY_RESUME, signal);
+  if (error === undefined) return {};
+  return { failure: isStillRunning(error) ? { ...failureOf(error), stillRunning: true } : failureOf(error) };
 }
 
 /**
  * libvirt has one code for everything that is not possible now: the sentences of qemu_migration.c tell these apart,
  * where the daemon speaks English.
  */
-const isStillRunning = ({ libvirtCode, message }: CallFailure): boolean =>
-  libvirtCode === VIR_ERR.OPERATION_INVALID &&
-  /migration is still running|actively monitored by another thread|has not failed|already in progress/.test(message);
+const isStillRunning = (error: Error): boolean =>
+  error instanceof LibvirtError &&
+  error.code === VIR_ERR.OPERATION_INVALID &&
+  /migration is still running|actively monitored by another thread|has not failed|already in progress/.test(
+    error.message,
+  );
 
 /** The source's daemon did not get to the target's; the same error may come later, when a connection is lost. */
 const notReached = (error: unknown): boolean =>

@@ -1,7 +1,7 @@
 /**
- * The driver of the SnapshotPort, metadata of snapshots and checkpoints: read, taken off, put back. libvirt refuses to migrate a domain that has any;
- * the images are never touched here. All are read before the first goes, since children lose their parent with its
- * metadata.
+ * The driver of the SnapshotPort, metadata of snapshots and checkpoints: read, taken off, put back. libvirt refuses to
+ * migrate a domain that has any; the images are never touched here. All are read before the first goes, since children
+ * lose their parent with its metadata.
  */
 import type { VmUuid } from '@ferry/core';
 import type { SnapshotMetadata, SnapshotPort } from '@ferry/engine';

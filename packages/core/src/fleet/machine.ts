@@ -50,7 +50,7 @@ function isClone(before: Identity | undefined, { hostname, cards = [] }: Identit
 export const otherMachineRemedy = ({ name, uri }: Host): string =>
   `Point the address to ${name}. If ${name} was reinstalled or its UUID has changed: ferry ` +
   `host remove ${name}, then ferry host add ${uri} --name ${name}. If its UUID changes at each start of ` +
-  'its daemon, or a clone has the same one, set host_uuid in /etc/libvirt/libvirtd.conf there first.';
+  'its daemon, or a clone has the same one, set host_uuid in libvirtd.conf there first.';
 
 /** Why nothing can be done on a host that is not connected, in a sentence. */
 export const notConnected = ({ host, state, stateDetail }: Pick<HostView, 'host' | 'state' | 'stateDetail'>): string =>

@@ -465,7 +465,7 @@ test('broken post-copy: resumed again and again, told where what is, and never e
 
 const saysNo = (message: string): MigrationEvent => ({
   type: 'perform-ended',
-  failure: { outcome: 'refused', message, libvirtCode: 1 },
+  failure: { outcome: 'refused', message },
 });
 
 test('a port that something else uses: the next one of the range, each once, then the failure with the ports that were tried', () => {

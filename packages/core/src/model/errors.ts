@@ -92,7 +92,7 @@ export const errorTable = {
     409,
     exitCodes.conflict,
     'Use the host that exists. If these are two machines (one cloned from the other), set host_uuid in ' +
-      '/etc/libvirt/libvirtd.conf on one of them and restart its daemon.',
+      'libvirtd.conf on one of them and restart its daemon.',
   ),
   'host-refused': row(
     409,

@@ -169,8 +169,6 @@ export interface MigrationProgress extends Pick<
 export interface CallFailure {
   readonly outcome: 'refused' | 'unknown';
   readonly message: string;
-  /** libvirt's error code (virErrorNumber), when libvirt answered. */
-  readonly libvirtCode?: number;
   /** The source's daemon had no connection to the target's. */
   readonly notReached?: true;
   /** A recovery was refused because the transfer has not broken, or goes on already: to wait is right. */

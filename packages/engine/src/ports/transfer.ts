@@ -72,11 +72,11 @@ export interface TransferPort {
   openSide(request: PerformRequest, side: 'source' | 'target', signal: AbortSignal): Promise<DirectSide>;
   /**
    * Takes up a migration that broke in post-copy, with the request that began it; resolves when the call ended. Nothing
-   * is lost by a failure, and it is not the last word: soon after another attempt libvirt may tell of that one (code
-   * 9), while QEMU is at work again and ends by itself. `stillRunning`: the link was back before QEMU noticed, or
-   * another call is at it; it ends by itself. It may hang (the target's QEMU waits for a page while it holds its own
-   * lock: an emulated guest, just after the switch), and `stillRunning` may be said for ever: then, or where the
-   * connection broke after QEMU's last page (`stillSends` in core).
+   * is lost by a failure, and it is not the last word: soon after another attempt libvirt may tell of that one, while
+   * QEMU is at work again and ends by itself. `stillRunning`: the link was back before QEMU noticed, or another call is
+   * at it; it ends by itself. It may hang (the target's QEMU waits for a page while it holds its own lock: an emulated
+   * guest, just after the switch), and `stillRunning` may be said for ever: then, or where the connection broke after
+   * QEMU's last page (`stillSends` in core).
    */
   recover(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
   /** Figures of the running job; undefined when there is none. */
