@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import type { HostView } from '../model/host.ts';
 import { hostId, vmUuid } from '../model/ids.ts';
 import type { Vm } from '../model/vm.ts';
-import type { VmFacts } from './checks.ts';
+import type { VmFacts } from './check-input.ts';
 import { noNeeds } from './definition.ts';
 import { checkRescue, type RescueInput, type RescueStorage } from './rescue.ts';
 

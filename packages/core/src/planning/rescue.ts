@@ -9,19 +9,13 @@ import type { MigrationPlan, CheckResult, DiskPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import type { DiskFacts, SharingProof } from '../model/storage.ts';
-import {
-  memoryWaits,
-  nameTaken,
-  noCandidate,
-  triedReason,
-  wantedCluster,
-  type CheckInput,
-  type VmFacts,
-} from './checks.ts';
+import { wantedCluster, type CheckInput, type VmFacts } from './check-input.ts';
+import { memoryWaits, nameTaken, triedReason } from './checks/host.ts';
 import { definitionThereReasons } from './definition-there.ts';
 import { planPaths } from './host-ties.ts';
 import { emulatorPaths, machineReasons } from './machine-type.ts';
 import { planState, setAside } from './ownership.ts';
+import { noCandidate } from './placement.ts';
 
 /**
  * What a candidate says about the disks and the images below them: proofs of earlier days by path, and the paths it

@@ -1,0 +1,34 @@
+/** What of a VM's state beside its disks goes along when it moves, and which of it could not be read there. Pure. */
+import type { MigrationPlan, StateRisk } from '../model/plan.ts';
+import type { VmFacts } from './check-input.ts';
+import type { planState } from './ownership.ts';
+
+/** Risks of what would travel as a file. */
+export const riskyFiles = (
+  { saved, statePlaces, stateFiles }: VmFacts,
+  risks: readonly StateRisk[],
+): readonly StateRisk[] =>
+  risks.filter(({ of }) =>
+    of === 'memory' ? saved : statePlaces.some(({ path, what }) => what === 'tpm' && stateFiles.includes(path)),
+  );
+
+/** What of the VM's state travels, as files or with the guest, and what goes before it. */
+export function stateOf(
+  { stateFiles, statePlaces, saved }: VmFacts,
+  travels: 'guest' | 'files' | 'definition',
+  { shared, replaces }: Pick<ReturnType<typeof planState>, 'shared' | 'replaces'>,
+): Pick<MigrationPlan, 'stateFiles' | 'guestFiles' | 'replaces'> {
+  const files = travels === 'files' ? stateFiles.filter((path) => !shared.has(path)) : [];
+  const withGuest =
+    travels === 'guest'
+      ? statePlaces.filter(({ path, what }) => what !== 'memory' && !shared.has(path)).map(({ path }) => path)
+      : [];
+  // memory that lies there would be what its next start goes on with
+  const memory = saved ? [] : statePlaces.filter(({ what }) => what === 'memory').map(({ path }) => path);
+  const goes = replaces.filter(({ path }) => [...files, ...withGuest, ...memory].includes(path));
+  return {
+    ...(files.length === 0 ? {} : { stateFiles: files }),
+    ...(withGuest.length === 0 ? {} : { guestFiles: withGuest }),
+    ...(goes.length === 0 ? {} : { replaces: goes }),
+  };
+}
