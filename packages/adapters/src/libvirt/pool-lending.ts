@@ -128,8 +128,6 @@ export interface PoolLender {
 
 interface Loan {
   readonly pool: Promise<PoolRef | undefined>;
-  /** It was begun with a list of pools as the host had them then. */
-  readonly sure: boolean;
   users: number;
 }
 
@@ -138,6 +136,8 @@ export function poolLender(session: HostSession): PoolLender {
   const lent = new Map<string, Loan>();
   const closing = new Map<string, Promise<void>>();
   const mine = `${lentName}${crypto.randomUUID()}-`;
+  /** Pools of ours that the host may have all the same: it did not answer when they were made or given back. */
+  const lost = new Set<string>();
   let made = 0;
   let listed: { readonly pools: readonly KnownPool[]; readonly at: number } | undefined;
 
@@ -160,21 +160,18 @@ export function poolLender(session: HostSession): PoolLender {
     const here = every.filter(({ active }) => active);
     return {
       own: here.find((pool) => !isLent(pool))?.ref,
-      // one that an earlier control plane had no time to give back; one of ours may be gone since it was listed
-      left: here.find((pool) => isLent(pool) && !pool.name.startsWith(mine))?.ref,
+      // one that nobody gave back; another one of ours may be gone since it was listed
+      left: here.find((pool) => isLent(pool) && (!pool.name.startsWith(mine) || lost.has(pool.name)))?.ref,
       // libvirt takes one pool per spelling of a folder, and one that is not started has this one
       at: every.some(({ active }) => !active) ? `${folder}/.` : folder,
     };
   };
-  /** `sure`: the list is as the host has it now. */
-  const find = async (folder: string, signal: AbortSignal) => {
+  const find = async (folder: string, signal: AbortSignal): Promise<ReturnType<typeof placeOf>> => {
     if (listed === undefined || performance.now() - listed.at >= listedForMs)
-      return { ...placeOf(folder, await list(signal)), sure: true };
+      return placeOf(folder, await list(signal));
     const known = placeOf(folder, listed.pools);
     const pool = known.own ?? known.left;
-    return pool === undefined || (await isActive(pool, signal))
-      ? { ...known, sure: pool !== undefined }
-      : { ...placeOf(folder, await list(signal)), sure: true };
+    return pool === undefined || (await isActive(pool, signal)) ? known : placeOf(folder, await list(signal));
   };
 
   const open = async (
@@ -185,19 +182,28 @@ export function poolLender(session: HostSession): PoolLender {
   ): Promise<PoolRef | undefined> => {
     if (place.left !== undefined) return place.left;
     await closing.get(folder);
-    const xml = `<pool type='dir'><name>${mine}${(made += 1)}</name><target><path>${escapeXml(place.at)}</path></target></pool>`;
+    const name = `${mine}${(made += 1)}`;
+    const xml = `<pool type='dir'><name>${name}</name><target><path>${escapeXml(place.at)}</path></target></pool>`;
     try {
       return await session.poolCreateXml(xml, build ? VIR_STORAGE_POOL_CREATE.WITH_BUILD : 0, { signal });
     } catch (error) {
       if (!build && isNoFolder(error)) return undefined;
-      if (!(error instanceof LibvirtError)) throw error;
+      if (!(error instanceof LibvirtError)) {
+        lost.add(name);
+        throw error;
+      }
       throw new FerryError('volume-failed', `The folder ${folder} cannot be looked into: ${error.message}`, {
         cause: error,
       });
     }
   };
 
-  const lend: PoolLender['lend'] = async (named, options, signal) => {
+  const lend = async (
+    named: string,
+    options: { readonly build?: boolean },
+    signal: AbortSignal,
+    isLast: boolean,
+  ): ReturnType<PoolLender['lend']> => {
     const folder = normalPath(named);
     if (!isOpenable(folder))
       throw new FerryError(
@@ -210,7 +216,6 @@ export function poolLender(session: HostSession): PoolLender {
       if (place.own !== undefined) return { pool: place.own, [Symbol.asyncDispose]: () => Promise.resolve() };
       entry = lent.get(folder) ?? {
         pool: open(folder, place, options.build === true, signal),
-        sure: place.sure,
         users: 0,
       };
     }
@@ -225,7 +230,10 @@ export function poolLender(session: HostSession): PoolLender {
       // a daemon that went away keeps it: whoever looks into this folder next finds it and gives it back
       const closed = session
         .poolDestroy(pool)
-        .catch(() => undefined)
+        .then(
+          () => void lost.delete(pool.name),
+          () => void lost.add(pool.name),
+        )
         .finally(() => closing.delete(folder));
       closing.set(folder, closed);
       await closed;
@@ -235,13 +243,13 @@ export function poolLender(session: HostSession): PoolLender {
       if (pool !== undefined) return { pool, [Symbol.asyncDispose]: () => giveBack(pool) };
     } catch (error) {
       await giveBack(undefined);
-      if (loan.sure) throw error;
-      // the host may have got a pool there since
+      if (isLast || signal.aborted) throw error;
+      // the host may have got a pool there since it was asked
       listed = undefined;
-      return lend(named, options, signal);
+      return lend(named, options, signal, true);
     }
     await giveBack(undefined);
     return undefined;
   };
-  return { lend };
+  return { lend: (folder, options, signal) => lend(folder, options, signal, false) };
 }
