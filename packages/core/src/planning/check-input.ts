@@ -16,7 +16,7 @@ import { needsOfBoth, type NextStart } from './next-start.ts';
 import type { HostUses, TargetHoldings } from './ownership.ts';
 import type { Secrets } from './secrets.ts';
 import type { GuestState } from './state-versions.ts';
-import type { TargetStorage } from './storage.ts';
+import type { TargetStorage } from './disks/question.ts';
 
 /** What the source host says of the VM beyond its inventory. */
 export interface VmFacts extends GuestState {

@@ -4,7 +4,7 @@ import type { DiskPlan } from '../model/plan.ts';
 import type { DiskFacts } from '../model/storage.ts';
 import { type CheckInput, type VmFacts } from './check-input.ts';
 import { type DiskEdits, placeOf, type Places } from './definition.ts';
-import type { TargetStorage } from './storage.ts';
+import type { TargetStorage } from './disks/question.ts';
 
 /** The operator's own definition says itself where its disks are. */
 export function storageOn({ storage, ownXml, facts }: CheckInput, id: HostId): TargetStorage {

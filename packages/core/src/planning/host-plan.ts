@@ -16,7 +16,9 @@ import { disksToCopy, planNextStart } from './next-start.ts';
 import { diskOwnership, planState } from './ownership.ts';
 import { riskyFiles, stateOf } from './state-travel.ts';
 import { stateFileReasons, stateRisks, uncheckedOf } from './state-versions.ts';
-import { cacheReasons, planDisks, type TargetStorage } from './storage.ts';
+import { planDisks } from './disks/plan-disks.ts';
+import type { TargetStorage } from './disks/question.ts';
+import { cacheReasons } from './disks/shared-disk.ts';
 import { planTransfer, versionOf } from './transfer.ts';
 
 /** What is made of the facts, before anything is planned. */

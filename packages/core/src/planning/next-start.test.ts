@@ -4,7 +4,8 @@ import { vmUuid } from '../model/ids.ts';
 import type { DiskFacts, SharingProof } from '../model/storage.ts';
 import { noNeeds } from './definition.ts';
 import { arrivalProblems, disksOfBoth, disksToCopy, planNextStart } from './next-start.ts';
-import { planDisks, type StorageWish, type TargetStorage } from './storage.ts';
+import { planDisks } from './disks/plan-disks.ts';
+import type { StorageWish, TargetStorage } from './disks/question.ts';
 
 const vm = { name: 'web', uuid: vmUuid('a') };
 const names = { from: 'h1', to: 'h2' };

@@ -9,7 +9,8 @@ import type { DiskPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { DiskFacts } from '../model/storage.ts';
 import { joinNeeds, type DefinitionNeeds } from './definition.ts';
-import { planDisks, type StorageWish, type TargetStorage } from './storage.ts';
+import { planDisks } from './disks/plan-disks.ts';
+import type { StorageWish, TargetStorage } from './disks/question.ts';
 
 /** What the definition for the next start names. */
 export interface NextStart {

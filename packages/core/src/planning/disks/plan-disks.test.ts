@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { migrationId, vmUuid } from '../model/ids.ts';
-import type { Qcow2Facts, DiskFacts, SharingProof, VolumeFacts, VolumeRecord } from '../model/storage.ts';
-import { cacheReasons, needsProof, planDisks, vouchesFor, type StorageWish, type TargetStorage } from './storage.ts';
+import { migrationId, vmUuid } from '../../model/ids.ts';
+import type { Qcow2Facts, DiskFacts, SharingProof, VolumeFacts, VolumeRecord } from '../../model/storage.ts';
+import { planDisks } from './plan-disks.ts';
+import { needsProof, type StorageWish, type TargetStorage } from './question.ts';
+import { cacheReasons, vouchesFor } from './shared-disk.ts';
 
 const gib = 1_073_741_824;
 const vm = { name: 'web', uuid: vmUuid('a') };
