@@ -2,5 +2,5 @@ export * from './engine.ts';
 export * from './facade.ts';
 export type { Inspection } from './migration/effects/inspection.ts';
 export * from './ports/ports.ts';
-export type { Copy, Remain } from './fleet/settle.ts';
+export type { Copy } from './fleet/settle.ts';
 export * from './time/virtual-time.ts';
