@@ -168,17 +168,20 @@ Every row is a test on real libvirt hosts (test/moves.test.ts); this page is mad
 | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 
-A file is taken for shared when a marker volume made in its folder through one host is found through the other, and both hosts see this one file
-(size and time of change) at the moment of the move; a network disk, or a block device named by its WWN, by that name. Of a VM with several disks only those travel that the target does not have. A copy goes into a thin volume that
-Ferry makes in the target's pool for the same folder, and that goes away again when the move fails. The source keeps what was copied away
-unless \`--delete-source-disks\` is given; \`ferry volume leftovers\` lists it, images and UEFI variables too, and with \`--purge\` deletes
-what nobody changed or uses.
+Ferry takes a file for shared on two proofs. It creates a marker volume in the file's folder through one host and finds it
+through the other; and both hosts see the same size and modification time when the move starts. A network disk, or a
+block device named by its WWN, is shared if both hosts have that name.
 
-Nothing is written over or deleted that is not proved to be the VM's own: not what other definitions or chains of that host need, nor a file that
-lies where its saved memory, UEFI variables or TPM state would be. Such a move is refused, with what is in the way
-(docs/decisions/0019-whose-files.md).
+Of a VM with several disks, only the disks that the target does not have are copied. Ferry copies each into a thin volume
+that it creates in the target's pool for the same folder, and deletes that volume again if the move fails. The source
+keeps its copies unless \`--delete-source-disks\` is used. \`ferry volume leftovers\` lists them, with saved images and
+UEFI variables; with \`--purge\` it deletes those that nobody has changed or uses.
 
-Tested beside the table:
+Ferry overwrites or deletes a file only if it is proved to be the VM's own. Files that other definitions or disk chains
+of that host need are kept, and so is a file that is already where the VM's saved memory, UEFI variables or TPM state
+would go. Ferry refuses such a move and names the file (docs/decisions/0019-whose-files.md).
+
+Other tests:
 
 | | where |
 | --- | --- |
