@@ -372,7 +372,9 @@ test('a password (SASL): taken when it is right, refused otherwise, and never se
   };
   await sh(
     'host2',
-    `mkdir -p /etc/sasl2; printf 'mech_list: scram-sha-256\nsasldb_path: /etc/libvirt/passwd.db\n' >/etc/sasl2/libvirt.conf; printf hush | saslpasswd2 -p -a libvirt -u libvirt -f /etc/libvirt/passwd.db ann
+    `mkdir -p /etc/sasl2
+    printf 'mech_list: scram-sha-256\nsasldb_path: /etc/libvirt/passwd.db\n' >/etc/sasl2/libvirt.conf
+    printf hush | saslpasswd2 -p -a libvirt -u libvirt -f /etc/libvirt/passwd.db ann
     sed -i 's/^auth_tcp.*/auth_tcp = "sasl"/' /etc/libvirt/libvirtd.conf; echo 'auth_tls = "sasl"' >>/etc/libvirt/libvirtd.conf`,
   );
   await restartDaemon(temporary.lab, 'host2');

@@ -26,8 +26,8 @@ const fill = () =>
   );
 
 test(
-  'a target without room for another client: refused beforehand; meanwhile what is waited for, and the command that ends it; then an abort that was kept',
-  { timeout: 180_000, skip: onlyFull('libvirt waits for a quarter of a minute before that is told') },
+  'a target that takes no more clients: refused at the check; later the wait is named with the command that ends it',
+  { timeout: 180_000, skip: onlyFull('Ferry names the wait only after a quarter of a minute') },
   async () => {
     const { lab, plane, temporary } = fleet;
     await fleet.seen('web', 'running');

@@ -32,13 +32,16 @@ withFleet(async (made) => {
   await shortPatience(made);
 });
 
-/**
- * Program and procedure of the Finish call, as they stand in a TCP segment; the daemon's answers on its connection
- * are dropped from then on.
- */
+/** The Finish call in a TCP segment: its program, its procedure, and that it is a call. */
+const finishCall = '@th,288,32 0x20008086 @th,352,32 306 @th,384,32 0';
+
+/** From that call on, the daemon's answers on its connection are dropped. */
 const rules = `table ip lost {
   set s { type ipv4_addr . inet_service; flags dynamic; timeout 5m; }
-  chain in { type filter hook input priority 0; tcp dport 16509 @th,288,32 0x20008086 @th,352,32 306 @th,384,32 0 counter add @s { ip saddr . tcp sport }; }
+  chain in {
+    type filter hook input priority 0;
+    tcp dport 16509 ${finishCall} counter add @s { ip saddr . tcp sport }
+  }
   chain out { type filter hook output priority 0; tcp sport 16509 ip daddr . tcp dport @s counter drop; }
 }`;
 

@@ -222,8 +222,9 @@ async function inside(host: string, name: string): Promise<readonly string[]> {
   const exports = nodes.map(({ device, node }) =>
     qmp('block-export-add', { type: 'nbd', id: device, 'node-name': node, name: device }),
   );
+  const serve = qmp('nbd-server-start', { addr: { type: 'unix', data: { path: socket } } });
   const script = [
-    `virsh -q <<'EOF' >/dev/null\n${[qmp('nbd-server-start', { addr: { type: 'unix', data: { path: socket } } }), ...exports].join('\n')}\nEOF`,
+    `virsh -q <<'EOF' >/dev/null\n${[serve, ...exports].join('\n')}\nEOF`,
     ...nodes.map(
       ({ device }) =>
         `qemu-img convert -f raw -O raw 'nbd+unix:///${device}?socket=${socket}' /root/${name}.read; ` +

@@ -128,7 +128,10 @@ static void load_modules(void) {
   }
 }
 
-/* Any frame tells the switches where this card is now: it may have been on another host before, and a guest that only answers stays lost. */
+/*
+ * Any frame shows the switches where this card is now. It may have been on another host before, and a guest that only
+ * answers would never be found.
+ */
 static void announce(int control, int prefix, const char *host) {
   struct ifreq request = {.ifr_name = "eth0"};
   for (int try = 0; try < 200; try++) {
@@ -142,7 +145,8 @@ static void announce(int control, int prefix, const char *host) {
   setsockopt(control, SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes);
   /* twice: the card reports that it runs a moment before it sends */
   for (int i = 0; i < 2; i++) {
-    if (sendto(control, "here", 4, 0, (struct sockaddr *)&everyone, sizeof everyone) < 0) say("ferry: no announcement: %s", strerror(errno));
+    if (sendto(control, "here", 4, 0, (struct sockaddr *)&everyone, sizeof everyone) < 0)
+      say("ferry: no announcement: %s", strerror(errno));
     sleep_ns(10000000);
   }
 }
@@ -349,9 +353,10 @@ static void write_records(const char *host, uint64_t interval_ms) {
 }
 
 /*
- * QEMU's emulation (TCG, seen with 7.2) forgets some pages in a live migration, see host/tlb-fix.c, which leaves a moment between a store and
- * its mark. A guest that empties its TLB often has few old entries. Taking the write permission from more pages than the kernel flushes
- * one by one (33) empties it. With KVM this is not needed and costs next to nothing.
+ * QEMU's emulation (TCG, seen with 7.2) forgets some pages in a live migration. host/tlb-fix.c repairs that but for the
+ * moment between a store and its dirty bit. A guest that flushes its TLB often has few old entries, and removing the
+ * write permission from more pages than the kernel flushes one by one (33) flushes all of it. KVM does not need this, and
+ * it costs next to nothing there.
  */
 static void flush_tlb_often(void) {
   const size_t size = 40 * 4096;

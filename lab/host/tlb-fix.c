@@ -1,11 +1,13 @@
 /*
- * Preloaded into the QEMUs of hosts that run bookworm: mends what QEMU 7.2 forgets in a live migration of an emulated guest. Reading the dirty bits clears them, but
- * the software TLB goes on taking the pages for dirty, so what the guest writes through an old entry is not sent again (mended in QEMU 9.0,
- * and hosts with a later one do not get this). Here the entries are told as soon as the bits have been read: when the migration's thread gives QEMU's big lock back.
+ * Preloaded into QEMU on hosts that run bookworm: repairs a fault of QEMU 7.2 in the live migration of an emulated guest.
+ * Reading the dirty bits clears them, but the software TLB still takes the pages for dirty, so what the guest writes
+ * through an old entry is not sent again. QEMU 9.0 fixed this; hosts with that version or a later one do not load this.
+ * Here the TLB entries are reset once the bits have been read: when the migration thread releases QEMU's big lock.
  * It does nothing in other programs, and nothing where QEMU does not emulate.
  *
- * QEMU's big lock is the one that its main thread takes after a ppoll that it did not make with that lock (os_host_main_loop_wait).
- * tlb_reset_dirty, qemu_get_cpu, qemu_mutex_iothread_locked and tcg_allowed are QEMU's own, visible since it exports its symbols to its modules.
+ * QEMU's big lock is the one that its main thread takes after a ppoll that it called without that lock
+ * (os_host_main_loop_wait). tlb_reset_dirty, qemu_get_cpu, qemu_mutex_iothread_locked and tcg_allowed are QEMU's own;
+ * they are visible because QEMU exports its symbols to its modules.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -46,7 +48,8 @@ static void find_symbols(void) {
 int ppoll(struct pollfd *files, nfds_t count, const struct timespec *timeout, const sigset_t *signals) {
   find_symbols();
   const int ready = real_ppoll(files, count, timeout, signals);
-  if (reset_dirty != NULL && has_big_lock != NULL && get_cpu != NULL && big_lock == NULL && syscall(SYS_gettid) == getpid()) after_ppoll = !has_big_lock();
+  const bool found = reset_dirty != NULL && has_big_lock != NULL && get_cpu != NULL;
+  if (found && big_lock == NULL && syscall(SYS_gettid) == getpid()) after_ppoll = !has_big_lock();
   return ready;
 }
 

@@ -50,8 +50,15 @@ interface StepSeen {
  * What libvirt, QEMU or a program error says; a sentence of Ferry's may quote it after a colon only where a fault was
  * struck.
  */
-const raw =
-  /internal error|unable to execute QEMU|operation failed|defect in Ferry|virError|Traceback|TypeError|undefined|\[object|at \w+ \(|does not know/i;
+const raw = new RegExp(
+  [
+    /internal error|unable to execute QEMU|operation failed|virError/,
+    /defect in Ferry|Traceback|TypeError|undefined|\[object|at \w+ \(|does not know/,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+  'i',
+);
 
 export const judge = {
   step(seen: StepSeen): readonly string[] {

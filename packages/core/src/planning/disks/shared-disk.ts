@@ -44,9 +44,10 @@ export function sharedDisk(question: DiskQuestion): DiskOutcome | undefined {
   if (proof.verdict === 'unknown' && proof.remedy !== undefined)
     return refuse('disk-unseen', `${what} cannot be looked at: ${proof.detail ?? ''}.`, proof.remedy);
   if (proof.verdict === 'unknown') {
+    const why = proof.detail === undefined ? '' : `: ${proof.detail}`;
     return refuse(
       'disk-sharing-unknown',
-      `Ferry cannot tell whether ${to} has the same storage as ${from} for ${what}${proof.detail === undefined ? '' : `: ${proof.detail}`}.`,
+      `Ferry cannot tell whether ${to} has the same storage as ${from} for ${what}${why}.`,
       'If you know that both hosts see the same storage, use --assume-shared.',
     );
   }
