@@ -1,6 +1,6 @@
 /**
- * The error table as the surface sees it: codes, exit codes, remedies. A door to core's table for those who import the
- * API only; it adds nothing and loads no schema library.
+ * Core's error table (codes, exit codes, remedies) for those who import only the API. It adds nothing and loads no schema
+ * library.
  */
 export { errorTable, exitCodes } from '@ferry/core/errors';
 export type { ErrorCode, ExitCode } from '@ferry/core/errors';

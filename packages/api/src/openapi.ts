@@ -1,6 +1,6 @@
 /**
  * The OpenAPI 3.1 document, generated from the operations table. Schemas with an id become components. Nothing is
- * written by hand here that the table could say; the document is made once, at start.
+ * written by hand here that the table could say; the document is made once, at the start.
  */
 import { errorTable } from '@ferry/core';
 import type { ErrorCode } from '@ferry/core';
@@ -66,7 +66,7 @@ export const openApiDocument = (version: string): OpenApiDocument => {
       version,
       description:
         'Control plane for migrations of virtual machines between KVM hosts. Sizes are in bytes, times ' +
-        'in ms or RFC 3339 UTC. Fields are only ever added: readers skip those they do not know.',
+        'in ms or RFC 3339 UTC. New versions only add fields: ignore those that you do not know.',
     },
     security: [{ token: [] }],
     paths,
@@ -100,7 +100,7 @@ const describe = (
       ? { description: 'Done', content: { 'application/json': { schema: schemaOf(operation.answer, components) } } }
       : operation.stream !== undefined
         ? {
-            description: 'Server-sent events; the data of each is as the schema says',
+            description: 'Server-sent events; the schema describes the data of each',
             content: { 'text/event-stream': { schema: schemaOf(operation.stream, components) } },
           }
         : { description: 'Done; no body' };
@@ -134,7 +134,7 @@ const lastEventId: OpenApiParameter = {
   name: 'Last-Event-ID',
   in: 'header',
   required: false,
-  description: 'Id of the last event seen: replays the kept ones after it',
+  description: 'Id of the last event that you have seen; the stored events after it are replayed',
   schema: { type: 'string' },
 };
 

@@ -1,5 +1,5 @@
 /**
- * The operations table: what each route of routes.ts takes, gives and refuses, one file per subject. Server, OpenAPI
+ * The operations table: what each route of routes.ts takes, returns and refuses, one file per subject. Server, OpenAPI
  * document, reference page and the client's types are derived from it. It holds no behaviour: the server attaches that
  * by the same names.
  */
@@ -15,7 +15,7 @@ import { eventSchema, versionSchema } from './schemas.ts';
 
 export type { Operation } from './operations/operation.ts';
 
-/** Refusals that any operation can give. */
+/** Every operation can refuse with these. */
 export const commonErrors: readonly ErrorCode[] = [
   'token-missing',
   'token-wrong',
@@ -26,7 +26,7 @@ export const commonErrors: readonly ErrorCode[] = [
 
 export const operations = {
   versionShow: {
-    summary: 'Version of the control plane and of its API',
+    summary: 'Show the version of the control plane and of its API',
     answer: versionSchema,
     status: 200,
     errors: [],
@@ -37,13 +37,13 @@ export const operations = {
   ...migrationOperations,
   eventWatch: {
     summary:
-      'Everything that happens, as server-sent events. The header "Last-Event-ID" replays the kept events after that id',
+      'Follow all events, as server-sent events. The header "Last-Event-ID" replays the stored events after that id',
     query: z.strictObject({
       after: z
         .string()
         .regex(/^\d{1,15}$/)
         .optional()
-        .meta({ description: 'Like the header "Last-Event-ID", which wins when both are given' }),
+        .meta({ description: 'Like the header "Last-Event-ID", which wins if both are present' }),
     }),
     stream: eventSchema,
     status: 200,
@@ -57,14 +57,14 @@ type Output<T> = T extends z.ZodType ? z.output<T> : undefined;
 type Part<N extends OperationName, K extends keyof Operation> =
   Table[N] extends Readonly<Record<K, infer S>> ? S : undefined;
 
-/** What a caller gives and gets, by operation. */
+/** What a caller sends and receives, by operation. */
 export type ParamsOf<N extends OperationName> = Input<Part<N, 'params'>>;
 export type QueryOf<N extends OperationName> = Input<Part<N, 'query'>>;
 export type BodyOf<N extends OperationName> = Input<Part<N, 'body'>>;
 export type AnswerOf<N extends OperationName> = Output<Part<N, 'answer'>>;
 export type StreamOf<N extends OperationName> = Output<Part<N, 'stream'>>;
 
-/** What a handler receives once parsed. */
+/** What a handler receives, parsed. */
 export interface ParsedOf<N extends OperationName> {
   readonly params: Output<Part<N, 'params'>>;
   readonly query: Output<Part<N, 'query'>>;

@@ -40,9 +40,9 @@ export const routes = {
   migrationPostCopy: { method: 'POST', path: '/migrations/{migration}/postcopy' },
   leftoverList: { method: 'GET', path: '/volumes/leftovers' },
   leftoverPurge: { method: 'POST', path: '/volumes/leftovers/purge' },
-  /** Server-sent events: the migration's present state first, then each change; ends with the migration. */
+  /** Server-sent events: the migration's state now, then each change; ends with the migration. */
   migrationWatch: { method: 'GET', path: '/migrations/{migration}/watch' },
-  /** Server-sent events with ids; `Last-Event-ID` replays what came after. */
+  /** Server-sent events with ids; `Last-Event-ID` replays the stored events after that id. */
   eventWatch: { method: 'GET', path: '/events' },
 } as const;
 

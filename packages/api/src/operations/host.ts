@@ -7,18 +7,18 @@ import { nameText } from '../schemas/parts.ts';
 import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
-const hostParams = z.strictObject({ host: ref('Name, id, or an unambiguous beginning of the id of a host') });
+const hostParams = z.strictObject({ host: ref('Name, id, or unambiguous prefix of the id of a host') });
 const clusterParams = z.strictObject({ cluster: nameText().meta({ description: 'Name of a cluster' }) });
 
 export const hostOperations = {
   hostList: {
-    summary: 'All hosts with what is known of them now',
+    summary: 'List the hosts',
     answer: z.object({ items: z.array(hostSchema) }).meta({ id: 'HostList' }),
     status: 200,
     errors: [],
   },
   hostAdd: {
-    summary: 'Add a host by its libvirt URI; answers once the host has been reached',
+    summary: 'Add a host by its libvirt URI; returns once the host has been reached',
     body: hostAddSchema,
     answer: hostSchema,
     status: 201,
@@ -36,14 +36,14 @@ export const hostOperations = {
     ],
   },
   hostShow: {
-    summary: 'One host',
+    summary: 'Show one host',
     params: hostParams,
     answer: hostSchema,
     status: 200,
     errors: ['request-invalid', 'host-unknown', 'host-ambiguous'],
   },
   hostRemove: {
-    summary: 'Forget a host; nothing on the host is touched',
+    summary: 'Remove a host from the fleet; its VMs are not touched',
     params: hostParams,
     status: 204,
     errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-in-use', 'store-conflict'],
@@ -57,13 +57,13 @@ export const hostOperations = {
     errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'store-conflict'],
   },
   clusterList: {
-    summary: 'All clusters with their settings and hosts',
+    summary: 'List the clusters with their settings and hosts',
     answer: z.object({ items: z.array(clusterSchema) }).meta({ id: 'ClusterList' }),
     status: 200,
     errors: [],
   },
   clusterChange: {
-    summary: 'Make a cluster, or change some of its settings',
+    summary: 'Create a cluster or change some of its settings',
     params: clusterParams,
     body: clusterChangeSchema,
     answer: clusterSchema,
@@ -71,7 +71,7 @@ export const hostOperations = {
     errors: ['request-invalid', 'policy-unknown', 'store-conflict'],
   },
   clusterRemove: {
-    summary: 'Forget a cluster that has no hosts',
+    summary: 'Remove a cluster without hosts',
     params: clusterParams,
     status: 204,
     errors: ['request-invalid', 'cluster-unknown', 'cluster-in-use', 'store-conflict'],

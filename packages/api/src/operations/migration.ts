@@ -8,24 +8,24 @@ import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
 const migrationParams = z.strictObject({
-  migration: ref('Name, id, or an unambiguous beginning of the id of a migration'),
+  migration: ref('Name, id, or unambiguous prefix of the id of a migration'),
 });
 const migrationRefErrors = ['request-invalid', 'migration-unknown', 'migration-ambiguous'] as const;
 
 export const migrationOperations = {
   migrationList: {
-    summary: 'Migrations, newest first',
+    summary: 'List migrations, newest first',
     query: z.strictObject({
       state: z.enum(['active', 'finished']).optional(),
       vm: ref('Only migrations of this VM: its name or UUID').optional(),
-      limit: z.coerce.number<number>().int().min(1).max(1000).optional().meta({ description: '100 unless given' }),
+      limit: z.coerce.number<number>().int().min(1).max(1000).optional().meta({ description: 'If absent, 100' }),
     }),
     answer: z.object({ items: z.array(migrationSchema) }).meta({ id: 'MigrationList' }),
     status: 200,
     errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
   },
   migrationCreate: {
-    summary: 'Start a migration; answers as soon as it is stored, the move itself goes on',
+    summary: 'Start a migration; returns once it is stored, and the move goes on',
     body: migrationCreateSchema,
     answer: migrationSchema,
     status: 201,
@@ -47,8 +47,7 @@ export const migrationOperations = {
     ],
   },
   migrationPlan: {
-    summary:
-      'What a migration would do: the target, the way, the disks, the changes of the definition. Nothing is touched',
+    summary: 'Plan a migration: its target, transfer, disks and changes of the definition. Nothing is changed',
     body: migrationCreateSchema,
     answer: plannedMigrationSchema,
     status: 200,
@@ -68,22 +67,21 @@ export const migrationOperations = {
     ],
   },
   migrationShow: {
-    summary: 'One migration',
+    summary: 'Show one migration',
     params: migrationParams,
     answer: migrationSchema,
     status: 200,
     errors: migrationRefErrors,
   },
   migrationAbort: {
-    summary: 'Ask for the abort of a migration; its end is recorded when both hosts have been looked at',
+    summary: 'Request the abort of a migration; it ends once both hosts have been checked',
     params: migrationParams,
     answer: migrationSchema,
     status: 202,
     errors: [...migrationRefErrors, 'migration-finished', 'migration-past-return', 'store-conflict'],
   },
   migrationTune: {
-    summary:
-      'Change the limits of a migration; they act at once on one that runs, on its memory and on each disk that is being copied',
+    summary: 'Change the limits of a migration; while it runs they take effect at once, for memory and for disks',
     params: migrationParams,
     body: migrationTuneSchema,
     answer: migrationSchema,
@@ -98,14 +96,14 @@ export const migrationOperations = {
     errors: [...migrationRefErrors, 'migration-finished', 'migration-not-transferring'],
   },
   migrationSamples: {
-    summary: 'Figures of the transfer, oldest first',
+    summary: 'List the figures of a transfer, oldest first',
     params: migrationParams,
     answer: samplesSchema,
     status: 200,
     errors: migrationRefErrors,
   },
   migrationInspect: {
-    summary: 'What was kept of a failed target',
+    summary: 'Show what was kept of a failed target',
     params: migrationParams,
     answer: inspectionSchema,
     status: 200,
@@ -113,7 +111,7 @@ export const migrationOperations = {
   },
   migrationPostCopy: {
     summary:
-      'Switch a running migration to post-copy: the guest runs on the target, its pages follow, and nothing is rolled back from then on',
+      'Switch a running migration to post-copy: the guest runs on the target, its pages follow; cannot be undone',
     params: migrationParams,
     answer: migrationSchema,
     status: 202,
@@ -127,8 +125,7 @@ export const migrationOperations = {
     ],
   },
   migrationWatch: {
-    summary:
-      'A migration as it goes: its present state first, then each change; the stream ends after the finished state',
+    summary: 'Follow a migration: its state now, then each change; the stream ends when the migration has ended',
     params: migrationParams,
     stream: migrationSchema,
     status: 200,

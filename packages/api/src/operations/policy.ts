@@ -9,20 +9,20 @@ const policyParams = z.strictObject({ policy: nameText().meta({ description: 'Na
 
 export const policyOperations = {
   policyList: {
-    summary: 'All policies: the presets, then the stored ones',
+    summary: 'List the policies: the presets, then your own',
     answer: z.object({ items: z.array(policySchema) }).meta({ id: 'PolicyList' }),
     status: 200,
     errors: [],
   },
   policyShow: {
-    summary: 'One policy',
+    summary: 'Show one policy',
     params: policyParams,
     answer: policySchema,
     status: 200,
     errors: ['request-invalid', 'policy-unknown'],
   },
   policyPut: {
-    summary: 'Make a policy, or replace it with its next version; migrations that run keep the one they began with',
+    summary: 'Create a policy or its next version; running migrations keep the version they began with',
     params: policyParams,
     body: policyPutSchema,
     answer: policySchema,
@@ -30,19 +30,19 @@ export const policyOperations = {
     errors: ['request-invalid', 'policy-invalid', 'policy-preset', 'store-conflict'],
   },
   policyRemove: {
-    summary: 'Forget a policy that nothing selects',
+    summary: 'Remove a policy that nothing selects',
     params: policyParams,
     status: 204,
     errors: ['request-invalid', 'policy-unknown', 'policy-preset', 'policy-in-use', 'store-conflict'],
   },
   policyBindings: {
-    summary: 'Labels that select a policy',
+    summary: 'List the labels that select a policy',
     answer: z.object({ items: z.array(bindingSchema) }).meta({ id: 'PolicyBindingList' }),
     status: 200,
     errors: [],
   },
   policyBind: {
-    summary: 'Let VMs with a label go by a policy, or no more',
+    summary: 'Use a policy for VMs with a label, or stop using it',
     body: bindingPutSchema,
     answer: z.object({ items: z.array(bindingSchema) }).meta({ id: 'PolicyBindingListAfter' }),
     status: 200,

@@ -13,24 +13,24 @@ import {
 import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
-const vmParams = z.strictObject({ vm: ref('Name, UUID, or an unambiguous beginning of the UUID of a VM') });
+const vmParams = z.strictObject({ vm: ref('Name, UUID, or unambiguous prefix of the UUID of a VM') });
 
 export const vmOperations = {
   vmList: {
-    summary: 'All VMs of all hosts',
+    summary: 'List the VMs of all hosts',
     answer: z.object({ items: z.array(vmSchema) }).meta({ id: 'VmList' }),
     status: 200,
     errors: [],
   },
   vmShow: {
-    summary: 'One VM with its instances',
+    summary: 'Show one VM with its instances',
     params: vmParams,
     answer: vmSchema,
     status: 200,
     errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
   },
   vmLabel: {
-    summary: 'Add labels to a VM, take others away',
+    summary: 'Add labels to a VM and remove others',
     params: vmParams,
     body: vmLabelSchema,
     answer: vmSchema,
@@ -38,14 +38,14 @@ export const vmOperations = {
     errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'store-conflict'],
   },
   vmAnnounce: {
-    summary: "Let the VM's host tell the network again where the VM is",
+    summary: 'Announce a VM to the network again',
     params: vmParams,
     answer: vmSchema,
     status: 200,
     errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'vm-not-running', 'host-auth-refused', ...hostErrors],
   },
   vmCopies: {
-    summary: 'Every instance of a VM with what is known of it',
+    summary: 'Show every instance of a VM, with what is known of it',
     params: vmParams,
     answer: vmCopiesSchema,
     status: 200,
@@ -71,14 +71,14 @@ export const vmOperations = {
     ],
   },
   vmRemains: {
-    summary: 'What interrupted migrations left of a VM',
+    summary: 'Show what interrupted migrations left of a VM',
     params: vmParams,
     answer: vmRemainsSchema,
     status: 200,
     errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
   },
   vmCleanup: {
-    summary: 'Settle what interrupted migrations left of a VM; answers with what it did',
+    summary: 'Clean up what interrupted migrations left of a VM; returns what it did',
     params: vmParams,
     answer: vmRemainsSchema,
     status: 200,
@@ -93,13 +93,13 @@ export const vmOperations = {
     ],
   },
   leftoverList: {
-    summary: 'Volumes that moves left behind, oldest first',
+    summary: 'List the volumes that moves left behind, oldest first',
     answer: z.object({ items: z.array(leftoverSchema) }).meta({ id: 'LeftoverList' }),
     status: 200,
     errors: [],
   },
   leftoverPurge: {
-    summary: 'Delete a volume that a move left behind, if nobody used it since',
+    summary: 'Delete a volume that a move left behind, unless somebody has used it since',
     body: leftoverPurgeSchema,
     answer: leftoverSchema,
     status: 200,

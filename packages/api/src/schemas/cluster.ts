@@ -1,13 +1,13 @@
-/** Clusters: their settings, and the map of names that definitions are rewritten by on the way to another host. */
+/** Clusters: their settings, and the names that Ferry replaces in a definition for another host. */
 import { z } from 'zod';
 
 const names = (what: string) =>
   z.record(z.string().min(1).max(1024), z.string().min(1).max(1024)).optional().meta({ description: what });
 export const definitionMapSchema = z
   .strictObject({
-    networks: names("libvirt's networks and the host's bridges: source to target"),
+    networks: names('Networks of libvirt and bridges of the host: source to target'),
     pools: names('Storage pools'),
-    paths: names('Files and folders; with everything below'),
+    paths: names('Files, and folders with everything in them'),
     graphicsListen: z
       .string()
       .max(255)
@@ -15,7 +15,7 @@ export const definitionMapSchema = z
       .optional()
       .meta({ description: "Address on which the target's consoles listen" }),
   })
-  .meta({ id: 'DefinitionMap', description: 'What stands for the names of the source on the target' });
+  .meta({ id: 'DefinitionMap', description: 'Names on the source, and what replaces them on the target' });
 
 const port = () => z.number().int().min(1024).max(65_535);
 const clusterSettings = {
@@ -23,14 +23,14 @@ const clusterSettings = {
     .string()
     .max(64)
     .optional()
-    .meta({ description: 'As in 10.1.0.0/16: migration data goes to an address in it' }),
+    .meta({ description: 'Migration data goes to an address in this network, for example 10.1.0.0/16' }),
   migrationPorts: z
     .strictObject({ first: port(), last: port() })
     .optional()
     .meta({ description: "Ports on the target for migration data, in place of libvirt's own" }),
-  tls: z.boolean().optional().meta({ description: 'Migration data is encrypted unless asked otherwise' }),
+  tls: z.boolean().optional().meta({ description: 'Encrypt migration data unless the migration says otherwise' }),
   map: definitionMapSchema.optional(),
-  policy: z.string().min(1).max(63).optional().meta({ description: 'Name of the policy for VMs that leave its hosts' }),
+  policy: z.string().min(1).max(63).optional().meta({ description: 'Policy for VMs that leave its hosts' }),
 };
 const changedNames = (what: string) =>
   z
@@ -46,9 +46,9 @@ export const clusterChangeSchema = z
     policy: clusterSettings.policy.nullable(),
     map: z
       .strictObject({
-        networks: changedNames("libvirt's networks and the host's bridges: source to target"),
+        networks: changedNames('Networks of libvirt and bridges of the host: source to target'),
         pools: changedNames('Storage pools'),
-        paths: changedNames('Files and folders; with everything below'),
+        paths: changedNames('Files, and folders with everything in them'),
         graphicsListen: definitionMapSchema.shape.graphicsListen.nullable(),
       })
       .nullable()
@@ -56,8 +56,7 @@ export const clusterChangeSchema = z
   })
   .meta({
     id: 'ClusterChange',
-    description:
-      'A merge patch (RFC 7396): what is absent stays as it is, null takes away a setting or an entry of a map',
+    description: 'A merge patch (RFC 7396): an absent field stays as it is; null removes a setting or a map entry',
   });
 export const clusterSchema = z
   .object({ name: z.string(), hosts: z.array(z.string()), ...clusterSettings })

@@ -1,11 +1,11 @@
-/** What is no object of the fleet: the version, and the problem document that every refusal comes as. */
+/** Version, and the problem document of every refusal. */
 import { z } from 'zod';
 
 export const versionSchema = z.object({ version: z.string(), api: z.literal('v1') }).meta({ id: 'Version' });
 
 export const reasonSchema = z
   .object({ code: z.string(), host: z.string().optional(), message: z.string(), remedy: z.string() })
-  .meta({ id: 'Reason', description: 'One ground on which a move is refused, for one host or as a whole' });
+  .meta({ id: 'Reason', description: 'One reason why a move is refused: for one host, or for all hosts' });
 
 export const problemSchema = z
   .object({

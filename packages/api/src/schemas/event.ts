@@ -1,4 +1,4 @@
-/** Everything that happens, as the event stream tells it. */
+/** The events of the stream. */
 import { z } from 'zod';
 import { hostSchema } from './host.ts';
 import { migrationSchema } from './migration.ts';
@@ -14,8 +14,10 @@ export const eventSchema = z
     z.object({ type: z.literal('vm-removed'), at: time(), uuid: z.string(), name: z.string() }),
     z
       .object({ type: z.literal('alarm'), at: time(), code: z.string(), vm: z.string(), message: z.string() })
-      .meta({ description: 'Something that a person has to put right now' }),
-    z.object({ type: z.literal('reset'), at: time() }).meta({ description: 'Events were lost: read everything again' }),
+      .meta({ description: 'An operator must act now' }),
+    z
+      .object({ type: z.literal('reset'), at: time() })
+      .meta({ description: 'Events were lost: read all objects again' }),
   ])
   .meta({ id: 'Event' });
 

@@ -1,10 +1,10 @@
-/** Hosts: what is known of one, and what adding or changing one takes. */
+/** Hosts: a host, and the requests that add or change one. */
 import { z } from 'zod';
 import { bytes, nameText, time } from './parts.ts';
 
 export const hostStateSchema = z
   .enum(['connecting', 'connected', 'unreachable', 'other-machine'])
-  .meta({ description: '"other-machine": what answers at its address is not the machine that was added' });
+  .meta({ description: '"other-machine": another machine than the one that was added answers at its address' });
 
 export const hostSchema = z
   .object({
@@ -12,10 +12,10 @@ export const hostSchema = z
     name: z.string(),
     uri: z.string(),
     cluster: z.string(),
-    migrationAddress: z.string().optional().meta({ description: 'Where migration data reaches it' }),
+    migrationAddress: z.string().optional().meta({ description: 'Address for migration data' }),
     state: hostStateSchema,
     stateDetail: z.string().optional(),
-    stateRemedy: z.string().optional().meta({ description: 'The way out of that state' }),
+    stateRemedy: z.string().optional().meta({ description: 'What to do about that state' }),
     cpu: z.object({ arch: z.string(), model: z.string(), vendor: z.string(), threads: z.number().int() }).optional(),
     memory: z.object({ totalBytes: bytes(), freeBytes: bytes().optional() }).optional(),
     libvirtVersion: z.string().optional(),
@@ -26,11 +26,11 @@ export const hostSchema = z
   .meta({ id: 'Host' });
 
 const hostSettings = {
-  cluster: nameText().optional().meta({ description: '"default" unless given' }),
+  cluster: nameText().optional().meta({ description: 'If absent, "default"' }),
   migrationAddress: z
     .union([z.ipv4(), z.ipv6(), z.literal('')], 'It must be an IP address, or empty for none')
     .optional()
-    .meta({ description: 'IP address where migration data reaches the host; empty for none' }),
+    .meta({ description: 'IP address for migration data; empty for none' }),
 };
 
 export const hostAddSchema = z
@@ -39,7 +39,7 @@ export const hostAddSchema = z
 
 export const hostChangeSchema = z
   .strictObject(hostSettings)
-  .meta({ id: 'HostChange', description: 'What is absent stays as it is' });
+  .meta({ id: 'HostChange', description: 'An absent field stays as it is' });
 
 export type HostJson = z.infer<typeof hostSchema>;
 export type HostAdd = z.infer<typeof hostAddSchema>;

@@ -1,6 +1,4 @@
-/**
- * Migrations: the plan of one, the durable object with all that is known of it, and what was kept of a failed target.
- */
+/** Migrations: the plan of one, the stored object, and what was kept of a failed target. */
 import { z } from 'zod';
 import { reasonSchema } from './common.ts';
 import { kindSchema } from './migration-request.ts';
@@ -30,9 +28,9 @@ const movedDiskSchema = z
     when: z
       .enum(['now', 'next-start'])
       .optional()
-      .meta({ description: 'Only the definition of the running guest has it, or only that for its next start' }),
+      .meta({ description: 'The disk is in one definition only: "now", of the running guest; or "next-start"' }),
     path: z.string().optional(),
-    targetPath: z.string().optional().meta({ description: 'On the target, when it is another one there' }),
+    targetPath: z.string().optional().meta({ description: 'Path on the target, if it differs' }),
     how: z.enum(['none', 'shared', 'copy', 'file', 'eject']),
     sharing: z
       .object({
@@ -42,12 +40,12 @@ const movedDiskSchema = z
         detail: z.string().optional(),
       })
       .optional()
-      .meta({ description: 'How it is known whether both hosts have this storage' }),
+      .meta({ description: 'Whether both hosts have this storage, and how Ferry knows' }),
     sizeBytes: bytes().optional(),
     allocatedBytes: bytes().optional(),
-    pool: z.string().optional().meta({ description: 'Pool of the target that the copy goes into' }),
-    neededBytes: bytes().optional().meta({ description: 'Upper bound of the space it needs there, bytes' }),
-    losses: z.array(z.string()).optional().meta({ description: 'What the copy does not keep' }),
+    pool: z.string().optional().meta({ description: 'Pool on the target for the copy' }),
+    neededBytes: bytes().optional().meta({ description: 'Most space that the copy needs there' }),
+    losses: z.array(z.string()).optional().meta({ description: 'What the copy loses' }),
   })
   .meta({ id: 'MovedDisk' });
 
@@ -59,14 +57,14 @@ const resolvedPolicySchema = z
     text: z.string(),
     ...policyContentShape,
   })
-  .meta({ id: 'ResolvedPolicy', description: 'What the migration goes by, as it was when it was asked for' });
+  .meta({ id: 'ResolvedPolicy', description: 'The policy of the migration, as it was when the migration was created' });
 const howSchema = z
   .enum(['guest', 'helper', 'definition', 'stored-definition'])
-  .meta({ description: 'What travels: the guest, a helper domain with its disks, or its definition only' });
+  .meta({ description: 'What travels: the guest, a helper domain with its disks, or only its definition' });
 const persistenceSchema = z.enum(['permanent', 'temporary', 'keep-source', 'transient']);
 const resourceSchema = z
   .object({ kind: z.enum(['network', 'filter', 'secret']), name: z.string() })
-  .meta({ id: 'Resource', description: 'Made on the target before the VM comes' });
+  .meta({ id: 'Resource', description: 'Created on the target before the VM arrives' });
 
 export const plannedMigrationSchema = z
   .object({
@@ -81,21 +79,21 @@ export const plannedMigrationSchema = z
     outlook: outlookSchema.optional(),
     copyTime: z
       .object({
-        text: z.string().meta({ description: 'All of it, in words' }),
+        text: z.string().meta({ description: 'In words' }),
         bytes: z.number().int(),
         bandwidthBytesPerSecond: z.number().int().optional(),
-        inMs: z.number().int().optional().meta({ description: 'At least, where the bandwidth is that of the network' }),
+        inMs: z.number().int().optional().meta({ description: "A lower bound if the bandwidth is the network's" }),
       })
       .optional()
-      .meta({ description: 'How long the disks of a guest that does not run take; absent where none is copied' }),
+      .meta({ description: 'Time to copy the disks of a guest that does not run; absent if no disk is copied' }),
     disks: z.array(movedDiskSchema),
     creates: z.array(resourceSchema).optional(),
-    unchecked: z.array(z.string()).meta({ description: 'What could not be looked at on the target' }),
-    warnings: z.array(z.string()).meta({ description: 'What the VM will have less of there' }),
-    differences: z.array(z.string()).meta({ description: "What the target's cluster does otherwise" }),
-    diff: z.array(z.string()).meta({ description: 'Lines of the definition that change on the way, with - and +' }),
+    unchecked: z.array(z.string()).meta({ description: 'What could not be checked on the target' }),
+    warnings: z.array(z.string()).meta({ description: 'What the VM loses on the target' }),
+    differences: z.array(z.string()).meta({ description: "What differs in the target's cluster" }),
+    diff: z.array(z.string()).meta({ description: 'Lines of the definition that change, with - and +' }),
   })
-  .meta({ id: 'PlannedMigration', description: 'What would happen; nothing has been touched' });
+  .meta({ id: 'PlannedMigration', description: 'What would happen; nothing has been changed' });
 
 export const migrationSchema = z
   .object({
@@ -124,7 +122,7 @@ export const migrationSchema = z
     proofOfDeath: z
       .object({ host: z.string(), statement: z.string(), actor: z.string(), at: time() })
       .optional()
-      .meta({ description: 'On whose word the host was taken for dead' }),
+      .meta({ description: 'Who stated that the host is dead, how and when' }),
     how: howSchema.optional(),
     transfer: transferSchema.optional(),
     creates: z.array(resourceSchema).optional(),
@@ -136,9 +134,9 @@ export const migrationSchema = z
     attempts: z
       .array(z.object({ at: time(), to: z.string().optional(), message: z.string() }))
       .optional()
-      .meta({ description: 'Attempts before this one' }),
+      .meta({ description: 'Earlier attempts' }),
     attention: z.string().optional().meta({ description: 'What an operator should know now' }),
-    adopted: z.boolean().optional().meta({ description: 'A restarted control plane took this transfer over' }),
+    adopted: z.boolean().optional().meta({ description: 'A control plane took this transfer over after a restart' }),
   })
   .meta({ id: 'Migration' });
 

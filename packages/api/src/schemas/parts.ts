@@ -1,4 +1,4 @@
-/** Small schemas that several objects of the API are made of; they are no part of what the package exports. */
+/** Small schemas that several objects share. The package does not export them. */
 import { z } from 'zod';
 
 export const bytes = () => z.number().int().nonnegative();

@@ -1,4 +1,4 @@
-/** Policies on the wire: the data of core's `PolicyContent`, with what a field means. */
+/** Policies on the wire: core's `PolicyContent`, with the meaning of each field. */
 import { z } from 'zod';
 
 const ms = (most = 2_000_000_000) => z.number().int().min(0).max(most);
@@ -6,32 +6,36 @@ const pauseMs = () => z.number().int().min(1).max(2_000_000);
 const percent = () => z.number().int().min(1).max(99);
 
 const triggers = [
-  { when: z.literal('forecast').meta({ description: 'Pre-copy will not end by itself, or not within the patience' }) },
+  { when: z.literal('forecast').meta({ description: 'Pre-copy does not converge, or not within the patience' }) },
   {
-    when: z.literal('passes').meta({ description: 'More than so many passes over the memory are over' }),
+    when: z.literal('passes').meta({ description: 'More than this number of passes over the memory have ended' }),
     count: z.number().int().min(0).max(10_000),
   },
   {
-    when: z.literal('stalled').meta({ description: 'So many passes in a row left no less than the best before them' }),
+    when: z
+      .literal('stalled')
+      .meta({ description: 'This number of passes in a row left no less than the best pass before them' }),
     passes: z.number().int().min(1).max(1_000),
   },
   {
     when: z
       .literal('elapsed')
-      .meta({ description: 'Time since the transfer began: ms, or msPerGib for each GiB where that is more' }),
+      .meta({ description: 'Time since the transfer began: ms, or msPerGib for each GiB, whichever is more' }),
     ms: ms().optional(),
     msPerGib: ms().optional(),
   },
   {
-    when: z.literal('no-progress').meta({ description: 'The smallest rest has not shrunk for this long' }),
+    when: z.literal('no-progress').meta({ description: 'The smallest remainder has not shrunk for this time' }),
     ms: ms(),
   },
   {
-    when: z.literal('throttled').meta({ description: 'Throttled to this much, for so many passes' }),
+    when: z
+      .literal('throttled')
+      .meta({ description: 'The guest has been throttled by this percentage for this number of passes' }),
     percent: percent(),
     passes: z.number().int().min(0).max(1_000),
   },
-  { when: z.literal('deadline').meta({ description: 'The deadline has come' }) },
+  { when: z.literal('deadline').meta({ description: 'The deadline has passed' }) },
 ] as const;
 const measures = [
   { do: z.literal('raise-downtime'), toMs: pauseMs() },
@@ -39,26 +43,26 @@ const measures = [
   {
     do: z
       .literal('fit-downtime')
-      .meta({ description: 'The pause budget becomes what the smallest rest needs, where the limit allows that' }),
+      .meta({ description: 'Raise the pause budget to what the smallest remainder needs, if the limit allows it' }),
   },
   { do: z.literal('post-copy') },
-  { do: z.literal('pause').meta({ description: 'The guest is paused until it has arrived' }) },
-  { do: z.literal('power-off').meta({ description: 'The guest is shut down, moved cold and started again' }) },
+  { do: z.literal('pause').meta({ description: 'Pause the guest until it has arrived' }) },
+  { do: z.literal('power-off').meta({ description: 'Shut the guest down, move it cold and start it again' }) },
   { do: z.literal('abort') },
 ] as const;
 
 const stepSchema = z
   .union(triggers.flatMap((trigger) => measures.map((measure) => z.strictObject({ ...trigger, ...measure }))))
-  .meta({ id: 'PolicyStep', description: 'When something is due, and what is done then' });
+  .meta({ id: 'PolicyStep', description: 'A condition, and what Ferry does when it holds' });
 
 export const policyContentShape = {
   description: z.string().min(1).max(1_000),
   downtime: z.strictObject({ initialMs: pauseMs(), limitMs: pauseMs() }).meta({
-    description: 'Pause for the switchover that QEMU aims at: at first, and the most that a step makes of it',
+    description: 'Pause for the switchover that QEMU aims at: at first, and at most after a step',
   }),
-  steps: z.array(stepSchema).max(32).meta({ description: 'In the order in which they are tried' }),
+  steps: z.array(stepSchema).max(32).meta({ description: 'In the order in which Ferry tries them' }),
   patience: z.number().min(0).max(1_000).optional().meta({
-    description: '"forecast" ends pre-copy when it would take longer than this many times the first pass',
+    description: '"forecast" holds if pre-copy would take longer than this number of first passes',
   }),
   throttle: z
     .strictObject({ initialPercent: percent(), incrementPercent: percent() })
@@ -73,28 +77,28 @@ export const policyContentShape = {
     .gt(0)
     .max(1)
     .optional()
-    .meta({ description: "Share of the slower host's link, where the hosts tell its speed" }),
+    .meta({ description: "Share of the slower host's link, if the hosts report its speed" }),
   deadlineMs: ms().optional(),
   retry: z
     .strictObject({ attempts: z.number().int().min(1).max(20), delayMs: ms(86_400_000) })
     .optional()
-    .meta({ description: 'After a failure that left the VM where it was' }),
+    .meta({ description: 'Retries after a failure that left the VM where it was' }),
   singleCopy: z
     .enum(['guard', 'handover'])
-    .meta({ description: 'What keeps a VM from running twice when the last reply is lost' }),
+    .meta({ description: 'What keeps a VM from running twice if the last reply is lost' }),
   twoCopies: z.enum(['alarm', 'suspend-both']),
   unknownSharing: z.enum(['refuse', 'shared']),
 };
 export const policyPutSchema = z
   .strictObject(policyContentShape)
-  .meta({ id: 'PolicyPut', description: 'The whole policy; what is absent is not set' });
+  .meta({ id: 'PolicyPut', description: 'The whole policy; an absent field is not set' });
 export const policySchema = z
   .object({
     name: z.string(),
-    version: z.number().int().meta({ description: 'Grows with each change; presets have 0' }),
+    version: z.number().int().meta({ description: 'Rises with each change; 0 for a preset' }),
     changedAt: z.string().optional(),
     preset: z.boolean(),
-    text: z.string().meta({ description: 'What it may do, in words' }),
+    text: z.string().meta({ description: 'What the policy may do, in words' }),
     ...policyContentShape,
   })
   .meta({ id: 'Policy' });
@@ -106,11 +110,16 @@ const labelText = () =>
     .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._-]{0,63}$/, 'A label is KEY=VALUE');
 export const bindingSchema = z
   .object({ label: z.string(), policy: z.string() })
-  .meta({ id: 'PolicyBinding', description: 'VMs with the label go by the policy' });
+  .meta({ id: 'PolicyBinding', description: 'VMs with the label use the policy' });
 export const bindingPutSchema = z
   .strictObject({
     label: labelText(),
-    policy: z.string().min(1).max(63).optional().meta({ description: 'Absent: the label no longer selects a policy' }),
+    policy: z
+      .string()
+      .min(1)
+      .max(63)
+      .optional()
+      .meta({ description: 'If absent, the label no longer selects a policy' }),
   })
   .meta({ id: 'PolicyBindingPut' });
 export const vmLabelSchema = z

@@ -1,23 +1,20 @@
-/**
- * The transfer of a migration: how the bytes travel, how far they are, whether they will arrive, and what was done
- * about that.
- */
+/** The transfer of a migration: its way, its progress, its prediction and the decisions about it. */
 import { z } from 'zod';
 import { bytes, milliseconds, time } from './parts.ts';
 
 export const progressSchema = z.object({
-  percent: z.number().min(0).max(100).meta({ description: 'Never runs backwards' }),
+  percent: z.number().min(0).max(100).meta({ description: 'Never falls' }),
   processedBytes: bytes(),
   remainingBytes: bytes(),
   totalBytes: bytes(),
   dirtyBytesPerSecond: bytes(),
   throughputBytesPerSecond: bytes(),
   iteration: z.number().int(),
-  part: z.enum(['disks', 'memory']).optional().meta({ description: 'What is being sent' }),
+  part: z.enum(['disks', 'memory']).optional().meta({ description: 'What is sent now' }),
   etaMs: milliseconds().optional(),
   etaEarliestMs: milliseconds().optional(),
   etaLatestMs: milliseconds().optional(),
-  throttlePercent: z.number().optional().meta({ description: 'How much QEMU slows the guest down' }),
+  throttlePercent: z.number().optional().meta({ description: 'How much QEMU throttles the guest' }),
   postCopyFaults: z
     .number()
     .int()
@@ -50,23 +47,23 @@ export const decisionSchema = z
   })
   .meta({
     id: 'Decision',
-    description: 'What was done or said about a running transfer, and the figures that led to it',
+    description: 'What Ferry did or reported about a running transfer, and the figures behind it',
   });
 
 export const outlookSchema = z
   .object({
     kind: z.enum(['converges', 'at-risk', 'does-not-converge', 'unknown']),
-    text: z.string().meta({ description: 'All of it, in words' }),
+    text: z.string().meta({ description: 'In words' }),
     budgetMs: milliseconds().meta({ description: 'Pause for the switchover that QEMU aims at first' }),
     dirtyBytesPerSecond: bytes()
       .optional()
-      .meta({ description: 'Pages that the guest writes within a second, each counted once' }),
+      .meta({ description: 'Memory that the guest writes within a second, each page counted once' }),
     bandwidthBytesPerSecond: bytes().optional(),
     inMs: milliseconds().optional().meta({ description: 'Time of the transfer if all memory is in use' }),
     earliestMs: milliseconds().optional(),
     latestMs: milliseconds().optional(),
     pauseMs: milliseconds().optional().meta({
-      description: 'Pause that it would take: at least when it does not converge, at most when it is at risk',
+      description: 'Pause that is needed: a lower bound if it does not converge, an upper bound if it is at risk',
     }),
     remedies: z
       .array(
@@ -76,11 +73,11 @@ export const outlookSchema = z
           when: z.string().optional(),
         }),
       )
-      .meta({ description: 'What the policy does then; empty: nothing that would help' }),
+      .meta({ description: 'What the policy does about it; empty if it has no step that helps' }),
   })
   .meta({
     id: 'Outlook',
-    description: 'Whether pre-copy will end at the bandwidth of this migration, from the measured dirty rate',
+    description: 'Whether pre-copy converges at the bandwidth of this migration, from the measured dirty rate',
   });
 
 export const transferSchema = z

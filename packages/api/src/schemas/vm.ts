@@ -1,4 +1,4 @@
-/** VMs with their disks and instances, and what interrupted migrations left of them. */
+/** VMs with their disks and instances, and the remains of interrupted migrations. */
 import { z } from 'zod';
 import { bytes, time } from './parts.ts';
 
@@ -35,7 +35,7 @@ export const vmSchema = z
     instances: z.array(
       z.object({
         host: z.string(),
-        name: z.string().optional().meta({ description: 'Its name there, where that is another one' }),
+        name: z.string().optional().meta({ description: 'Its name on this host, if it differs' }),
         role: z.enum(['authoritative', 'parked', 'incoming', 'conflict']),
         state: domainStateSchema,
         persistent: z.boolean().optional(),
@@ -56,15 +56,15 @@ export const vmCopiesSchema = z
         state: domainStateSchema,
         reason: z.string().meta({ description: "libvirt's reason for the state" }),
         persistent: z.boolean(),
-        knowledge: z.array(z.string()).meta({ description: 'What is known of this copy, sentence by sentence' }),
+        knowledge: z.array(z.string()).meta({ description: 'What is known of this copy, one sentence each' }),
       }),
     ),
   })
-  .meta({ id: 'VmCopies', description: 'Every instance of a VM with what is known of it' });
+  .meta({ id: 'VmCopies', description: 'Every instance of a VM, with what is known of it' });
 export const vmSettleSchema = z
   .strictObject({
     keep: z.string().min(1).max(255).meta({
-      description: 'Host whose copy stays; active ones elsewhere are ended, definitions elsewhere are parked',
+      description: 'Keep the copy on this host; end active copies elsewhere and park their definitions',
     }),
   })
   .meta({ id: 'VmSettle' });
@@ -77,8 +77,8 @@ export const vmRemainsSchema = z
         kind: z.enum(['half', 'volume']),
         host: z.string(),
         what: z.string(),
-        remedy: z.string().meta({ description: 'What cleaning up does with it' }),
-        settles: z.boolean().meta({ description: 'False: cleaning up leaves it alone' }),
+        remedy: z.string().meta({ description: 'What cleanup does with it' }),
+        settles: z.boolean().meta({ description: 'If false, cleanup leaves it alone' }),
       }),
     ),
   })
@@ -97,7 +97,7 @@ export const leftoverSchema = z
       .meta({ description: '"source": what a finished copy left; "target": what an unfinished one left' }),
     what: z.enum(['media', 'state']).optional().meta({
       description:
-        '"media": an image that nobody writes; "state": UEFI variables, TPM state or saved memory. Absent: a disk',
+        '"media": an image that nobody writes; "state": UEFI variables, TPM state or saved memory; absent for a disk',
     }),
     sizeBytes: bytes(),
     allocatedBytes: bytes().optional(),
