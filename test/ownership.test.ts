@@ -196,12 +196,12 @@ test(
     const theirs = await contentOf('host2', iso);
     assert.match(
       await refusal('media', '--to', 'host2', '--copy-media'),
-      /host2 has something at .*seed\.iso already.*Ferry has no record of it/s,
+      /host2 already has something at .*seed\.iso.*Ferry has no record of it/s,
     );
     await sh('host2', `virsh -q pool-define-as media dir --target ${folder}`);
     assert.match(
       await refusal('media', '--to', 'host2', '--copy-media'),
-      /host2 has something at .*seed\.iso already/s,
+      /host2 already has something at .*seed\.iso/s,
     );
     assert.equal(await contentOf('host2', iso), theirs);
     await sh('host2', `rm ${iso}; virsh -q pool-start media`);

@@ -20,7 +20,7 @@ import { createSharing } from './planning/sharing.ts';
 import type { Clock, Hypervisor, Log, Stores } from './ports/ports.ts';
 import { openClusters, type ClusterView } from './settings/clusters.ts';
 import { openPolicies } from './settings/policies.ts';
-import { createLeftovers } from './state/leftovers.ts';
+import { createLeftovers } from './migration/leftovers.ts';
 import { createRecords } from './state/ownership.ts';
 
 const eventsKeptMs = 7 * 24 * 3_600_000;

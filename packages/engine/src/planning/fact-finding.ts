@@ -49,7 +49,7 @@ import type { Peers } from '../fleet/peer-reachability.ts';
 import type { Policies } from '../settings/policies.ts';
 import type { FileFacts, HostLink, Hypervisor } from '../ports/ports.ts';
 import type { Records } from '../state/ownership.ts';
-import { sideOn, type Side } from '../migration/effects/volumes.ts';
+import { sideOn, type Side } from './side.ts';
 
 /** Bounds all the asking for one check. */
 export const factsTimeoutMs = 45_000;

@@ -5,11 +5,9 @@
  */
 import {
   FerryError,
-  heldBy,
-  isMadeBy,
-  isOwnState,
-  notReplaceable,
-  otherUsers,
+  filePlaceFate,
+  isUnfinishedOf,
+  unfinishedFate,
   type HostUses,
   type Migration,
   type StatePlace,
@@ -17,7 +15,7 @@ import {
 } from '@ferry/core';
 import type { Clock, FileFacts, Log } from '../../ports/ports.ts';
 import type { Records } from '../../state/ownership.ts';
-import type { Side } from './volumes.ts';
+import { onDemand, withUses, type Side } from '../../planning/side.ts';
 
 interface Carried {
   readonly from: string;
@@ -107,31 +105,11 @@ export function createCarriedFiles({
     signal: AbortSignal,
   ): Promise<VolumeRecord | undefined> => {
     const [there, record] = await Promise.all([to.files.look(path, signal), records.at(to, path)]);
-    const inTheWay = (why: string) => new FerryError('volume-exists', `${path} on ${to.name} is in the way: ${why}.`);
-    const users = otherUsers(uses, path, migration.vm.uuid);
-    if (users.length > 0) throw inTheWay(`it is ${users.join(', ')}`);
-    if (
-      record?.migration === migration.id &&
-      record.role === 'target' &&
-      (there === undefined || isMadeBy(record, there))
-    )
-      return record;
-    if (there === undefined) return undefined;
-    if (replaces === undefined) throw inTheWay('it was made since the move was planned');
-    const held = heldBy(uses, path, migration.vm.uuid);
-    if (held !== undefined) throw inTheWay(`it is ${held}`);
-    const isOwn =
-      replaces === 'media'
-        ? notReplaceable(migration.vm, there, record) === undefined
-        : isOwnState(
-            migration.vm,
-            { path, what: replaces },
-            { ...there, ...(record === undefined ? {} : { record }) },
-            uses,
-          );
-    if (!isOwn) throw inTheWay('it was changed since the move was planned');
-    await to.files.remove(path, signal);
-    return undefined;
+    const fate = filePlaceFate({ place: path, replaces }, migration, uses, { there, record });
+    if ('because' in fate)
+      throw new FerryError('volume-exists', `${path} on ${to.name} is in the way: ${fate.because}.`);
+    if (fate.do === 'delete') await to.files.remove(path, signal);
+    return fate.do === 'mine' ? record : undefined;
   };
 
   const copy = async (
@@ -198,19 +176,15 @@ export function createCarriedFiles({
     },
 
     async takeBack(migration, to, signal) {
-      let uses: HostUses | undefined;
+      const usesOf = onDemand(to, signal);
       for (const { to: path } of allOf(migration)) {
         const record = await records.at(to, path);
-        if (record === undefined || record.migration !== migration.id || record.role !== 'target') continue;
+        if (!isUnfinishedOf(migration, record)) continue;
         const there = await to.files.look(path, signal);
-        uses ??= await to.uses(signal);
-        const users = there === undefined ? [] : otherUsers(uses, path, migration.vm.uuid);
-        if (users.length > 0)
-          log.warn(
-            { migration: migration.id, host: to.name, path },
-            `what was made there stays: it is ${users.join(', ')}`,
-          );
-        else if (there !== undefined && isMadeBy(record, there)) await to.files.remove(path, signal);
+        const fate = await withUses(usesOf, (uses) => unfinishedFate(record, there, uses));
+        if (fate.do === 'stays')
+          log.warn({ migration: migration.id, host: to.name, path }, `what was made there stays: ${fate.because}`);
+        if (fate.do === 'delete') await to.files.remove(path, signal);
         await records.drop(record);
       }
     },

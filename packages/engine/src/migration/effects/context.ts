@@ -21,7 +21,8 @@ import type { KeptInstances } from '../../fleet/kept-instances.ts';
 import type { Clock, HostLink, Log, StoredDefinition } from '../../ports/ports.ts';
 import type { CarriedFiles } from './carried-files.ts';
 import type { Sharing } from '../../planning/sharing.ts';
-import { sideOn, type Side, type Volumes } from './volumes.ts';
+import { sideOn, type Side } from '../../planning/side.ts';
+import type { Volumes } from './volumes.ts';
 
 export interface RunnerDeps {
   readonly clock: Clock;

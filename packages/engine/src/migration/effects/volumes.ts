@@ -1,67 +1,29 @@
 /**
- * The volumes of a move: asks which storage two hosts share (sharing.ts), makes the volumes that copies go into, takes
- * them away again when the move fails, and records what stays behind on the source. What is to be done is decided in
- * core; a record is written before the thing it speaks of is touched, so that a later look knows whose it is.
+ * The volumes of a move: makes those that copies go into, takes them away again when the move fails, and records what
+ * stays behind on the source. What is to be done is decided in core; a record is written before the thing it speaks of
+ * is touched, so that a later look knows whose it is.
  */
 import {
   FerryError,
-  heldBy,
-  isMadeBy,
-  isUntouched,
-  needsProof,
-  notReplaceable,
-  otherUsers,
-  placeOf,
-  type DiskFacts,
+  hasArrived,
+  isUnfinishedOf,
+  leftoverFate,
+  sourceDiskFate,
+  unfinishedFate,
+  volumePlaceFate,
   type DiskPlan,
   type HostUses,
-  type ImageFacts,
   type Migration,
-  type Places,
-  type RescueStorage,
-  type SharingProof,
-  type TargetStorage,
-  type VolumeFacts,
   type VolumeRecord,
   type VmUuid,
 } from '@ferry/core';
-import type { Clock, FilePort, HostLink, Log, VolumePort } from '../../ports/ports.ts';
+import type { Clock, Log } from '../../ports/ports.ts';
 import type { Records } from '../../state/ownership.ts';
-import type { Sharing, StorageSide } from '../../planning/sharing.ts';
+import type { Sharing } from '../../planning/sharing.ts';
+import { createStorageSurvey, factsOf, volumeSeen, type StorageSurvey } from '../../planning/storage-survey.ts';
+import { onDemand, withUses, type Side, type VolumeSide } from '../../planning/side.ts';
 
-/** One host whose volumes are looked at. */
-export interface VolumeSide extends StorageSide {
-  readonly volumes: VolumePort;
-}
-
-/** One host, where files may be written or deleted. */
-export interface Side extends VolumeSide {
-  /** UUID of the machine. */
-  readonly machine: string;
-  readonly files: FilePort;
-  /** Which files its definitions use. */
-  readonly uses: (signal: AbortSignal) => Promise<HostUses>;
-}
-
-export interface Volumes {
-  /**
-   * What the target's storage says to these disks, which are at other `places` there. Leaves nothing behind on either
-   * host.
-   */
-  survey(
-    disks: readonly DiskFacts[],
-    from: Side,
-    to: Side,
-    places: Places,
-    signal: AbortSignal,
-  ): Promise<TargetStorage>;
-  /** What is known of a dead host's storage: proofs kept from earlier, whatever their age, and what the target has. */
-  surveyForRescue(
-    disks: readonly DiskFacts[],
-    deadHost: string,
-    to: VolumeSide,
-    signal: AbortSignal,
-  ): Promise<RescueStorage>;
+export interface Volumes extends StorageSurvey {
   /** Makes the planned volumes. Rejects with FerryError; what was made until then is taken back by `takeBack`. */
   make(migration: Migration, to: Side, signal: AbortSignal): Promise<void>;
   /** Deletes what `make` made. Nothing of the VM may be active on the target. */
@@ -76,11 +38,6 @@ export interface Volumes {
   /** Deletes a leftover that nobody touched since and nobody uses, `except` this VM. Rejects with `volume-changed`. */
   purge(record: VolumeRecord, at: Side, except: VmUuid | undefined, signal: AbortSignal): Promise<void>;
 }
-
-export const sideOn = (
-  place: Pick<Side, 'id' | 'name' | 'machine'>,
-  { volumes, paths, files, definitions }: HostLink,
-): Side => ({ ...place, volumes, paths, files, uses: (signal) => definitions.filesInUse(signal) });
 
 /** `path` is the source's, `place` the target's. */
 const planned = (
@@ -102,140 +59,38 @@ export function createVolumes({
   records,
   clock,
   log,
-  sharing: proofs,
+  sharing,
 }: {
   readonly records: Records;
   readonly clock: Clock;
   readonly log: Log;
   readonly sharing: Sharing;
 }): Volumes {
-  /** Where that cannot be seen: why. */
-  const seen = async (at: VolumeSide, path: string, signal: AbortSignal): Promise<VolumeFacts | string | undefined> => {
-    try {
-      return await at.volumes.at(path, signal);
-    } catch (error) {
-      if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
-      log.warn({ err: error, host: at.name, path }, 'it cannot be seen what is there');
-      return error.message;
-    }
-  };
-  /** A folder that cannot be looked into tells nothing of its images. */
-  const unlessUnseen = (error: unknown): undefined => {
-    if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
-  };
-  const factsOf = (look: VolumeFacts | string | undefined): VolumeFacts | undefined =>
-    typeof look === 'string' ? undefined : look;
-
   /** What is at the place of a volume has not changed since the plan was made: the time between may be long. */
-  const freeIts = async (
+  const makeRoom = async (
     place: string,
-    { volume }: Pick<ReturnType<typeof planned>[number], 'volume'>,
+    volume: NonNullable<DiskPlan['volume']>,
     migration: Migration,
     to: Side,
     uses: HostUses,
     signal: AbortSignal,
   ): Promise<void> => {
-    const inTheWay = (why: string) => new FerryError('volume-exists', `${place} on ${to.name} is in the way: ${why}.`);
-    const goes = volume.existing || volume.replaces;
-    const users = otherUsers(uses, place, migration.vm.uuid);
-    const held = goes ? heldBy(uses, place, migration.vm.uuid) : users.length > 0 ? users.join(', ') : undefined;
-    if (held !== undefined) throw inTheWay(`it is ${held}`);
-    if (!volume.replaces) return;
-    const [there, record] = await Promise.all([to.volumes.at(place, signal), records.at(to, place)]);
-    if (there === undefined) return;
-    const why = notReplaceable(migration.vm, there, record);
-    if (why !== undefined) throw inTheWay(why);
+    const at = { place, vm: migration.vm, uses };
+    let fate = volumePlaceFate(volume, at);
+    if ('needs' in fate) {
+      const [there, record] = await Promise.all([to.volumes.at(place, signal), records.at(to, place)]);
+      fate = volumePlaceFate(volume, at, { there, record });
+    }
+    if ('because' in fate)
+      throw new FerryError('volume-exists', `${place} on ${to.name} is in the way: ${fate.because}.`);
     // the stale copy goes while its own record still tells what it is
-    await to.files.remove(place, signal);
+    if ('do' in fate && fate.do === 'delete') await to.files.remove(place, signal);
   };
 
-  return {
-    async survey(disks, from, to, places, signal) {
-      const folders = new Map<string, Promise<SharingProof>>();
-      const sharing = new Map<string, SharingProof>();
-      const volumes = new Map<string, VolumeFacts>();
-      const missing = new Map<string, string>();
-      const known = new Map<string, VolumeRecord>();
-      const unseen = new Map<string, string>();
-      const images = new Map<string, ImageFacts>();
-      let pools = disks.some(({ pool }) => pool !== undefined) ? to.volumes.pools(signal) : undefined;
-      const lookAt = async (disk: DiskFacts): Promise<void> => {
-        const chain = [disk.source ?? '', ...disk.backing.map((image) => image.path)];
-        await Promise.all(
-          chain.map(async (path) =>
-            sharing.set(path, await proofs.prove(path, disk, folders, from, to, places, signal)),
-          ),
-        );
-        const path = disk.source ?? '';
-        const place = placeOf(path, places);
-        const why =
-          disk.type === 'file' && sharing.get(path)?.verdict === 'unknown'
-            ? await proofs.missingOn(place, to, signal)
-            : undefined;
-        if (why !== undefined) missing.set(path, why);
-        if (sharing.get(path)?.verdict !== 'separate') return;
-        pools ??= to.volumes.pools(signal);
-        const isFile = disk.type === 'file';
-        const whole = [{ path, ...(disk.format === undefined ? {} : { format: disk.format }) }, ...disk.backing];
-        const [there, record] = await Promise.all([
-          isFile ? seen(to, place, signal) : undefined,
-          isFile ? records.at(to, place) : undefined,
-          pools,
-          ...(isFile ? whole : []).map(async (image) => {
-            const found = await from.volumes.imageAt(image.path, image.format, signal).catch(unlessUnseen);
-            if (found !== undefined) images.set(image.path, found);
-          }),
-        ]);
-        if (typeof there === 'string') unseen.set(path, there);
-        else if (there !== undefined) volumes.set(path, there);
-        if (record !== undefined) known.set(path, record);
-      };
-      // a name that is the same everywhere does not say that the device is there
-      const lookAtDevice = async ({ type, source: path, identity }: DiskFacts): Promise<void> => {
-        if (type !== 'block' || path === undefined || identity === undefined) return;
-        const why = await proofs.deviceApart(path, placeOf(path, places), from, to, signal);
-        if (why !== undefined) missing.set(path, why);
-      };
-      await Promise.all([pools, ...disks.filter(needsProof).map(lookAt), ...disks.map(lookAtDevice)]);
-      return {
-        pools: (await pools) ?? [],
-        sharing,
-        volumes,
-        unseen,
-        records: known,
-        missing,
-        images,
-        places,
-      };
-    },
+  const seen = (at: VolumeSide, path: string, signal: AbortSignal) => volumeSeen(at, path, log, signal);
 
-    async surveyForRescue(disks, deadHost, to, signal) {
-      const sharing = new Map<string, SharingProof>();
-      const found = new Set<string>();
-      const below = new Map<string, readonly string[]>();
-      const missing = new Set<string>();
-      for (const { type, source: path } of disks)
-        if (type === 'block' && path !== undefined && (await to.paths.deviceAt(path, signal)) === undefined)
-          missing.add(path);
-      const lookAt = async (path: string): Promise<void> => {
-        const kept = await proofs.kept(deadHost, to.id, path);
-        if (kept !== undefined) sharing.set(path, kept);
-        if (factsOf(await seen(to, path, signal)) !== undefined) found.add(path);
-      };
-      for (const { source: path, backing, chainUnknown } of disks.filter(
-        (disk) => needsProof(disk) && disk.type === 'file',
-      )) {
-        if (path === undefined) continue;
-        const named = backing.map((image) => image.path);
-        const rest =
-          chainUnknown === true
-            ? (await to.volumes.imagesBelow(named.at(-1) ?? path, signal))?.map((image) => image.path)
-            : undefined;
-        if (rest !== undefined) below.set(path, rest);
-        for (const image of [path, ...named, ...(rest ?? [])]) await lookAt(image);
-      }
-      return { sharing, found, below, missing };
-    },
+  return {
+    ...createStorageSurvey({ records, log, sharing }),
 
     async make(migration, to, signal) {
       const uses = await to.uses(signal);
@@ -243,7 +98,7 @@ export function createVolumes({
         const { place: path, volume, capacityBytes = 0, asFile, format: diskFormat = 'raw' } = disk;
         const before = await records.at(to, path);
         if (before?.migration === migration.id && before.made === true) continue;
-        await freeIts(path, disk, migration, to, uses, signal);
+        await makeRoom(path, volume, migration, to, uses, signal);
         if (volume.existing) continue;
         const format = asFile === true ? 'raw' : diskFormat;
         const record: VolumeRecord = {
@@ -276,58 +131,50 @@ export function createVolumes({
     },
 
     async takeBack(migration, to, signal) {
-      let uses: HostUses | undefined;
+      const usesOf = onDemand(to, signal);
       for (const { place: path, volume } of planned(migration)) {
         const record = await records.at(to, path);
-        if (volume.existing || record === undefined || record.migration !== migration.id || record.role !== 'target')
-          continue;
+        if (volume.existing || !isUnfinishedOf(migration, record)) continue;
         const there = await to.volumes.at(path, signal);
-        if (there !== undefined && isMadeBy(record, there)) {
-          uses ??= await to.uses(signal);
-          const users = otherUsers(uses, path, migration.vm.uuid);
-          if (users.length > 0) {
-            log.warn(
-              { migration: migration.id, host: to.name, path },
-              `the unfinished copy stays, and is a leftover: it is ${users.join(', ')}`,
-            );
-            continue;
-          }
-          await to.files.remove(path, signal);
+        const fate = await withUses(usesOf, (uses) => unfinishedFate(record, there, uses));
+        if (fate.do === 'stays') {
+          log.warn(
+            { migration: migration.id, host: to.name, path },
+            `the unfinished copy stays, and is a leftover: ${fate.because}`,
+          );
+          continue;
         }
+        if (fate.do === 'delete') await to.files.remove(path, signal);
         await records.drop(record);
       }
     },
 
     async settle(migration, from, to, signal) {
       let copiedBytes = 0;
-      let uses: HostUses | undefined;
-      for (const { path, place, volume, asFile, capacityBytes = 0 } of planned(migration)) {
+      const usesOf = onDemand(from, signal);
+      for (const disk of planned(migration)) {
+        const { path, place, volume, capacityBytes = 0 } = disk;
         const [look, arrived] = [await seen(from, path, signal), factsOf(await seen(to, place, signal))];
         const left = factsOf(look);
         const made = await records.at(to, place);
         if (made !== undefined) await records.drop(made);
         copiedBytes += arrived?.allocationBytes ?? 0;
-        // a file copied as it is shows the size that the guest sees again
-        const verified = arrived !== undefined && (asFile === true || arrived.capacityBytes >= capacityBytes);
-        if (
-          verified &&
-          look !== undefined &&
-          typeof look !== 'string' &&
-          migration.request.deleteSourceDisks === true
-        ) {
-          uses ??= await from.uses(signal);
-          const held = heldBy(uses, path, migration.vm.uuid);
-          if (held === undefined) {
-            await from.files.remove(path, signal);
-            continue;
-          }
+        const of = {
+          path,
+          vm: migration.vm,
+          arrived: hasArrived(disk, arrived),
+          deleteAsked: migration.request.deleteSourceDisks === true,
+        };
+        const fate = await withUses(usesOf, (uses) =>
+          sourceDiskFate(of, typeof look === 'string' ? 'unseen' : look, uses),
+        );
+        if (fate.do === 'delete') await from.files.remove(path, signal);
+        if (fate.do !== 'stays') continue;
+        if (fate.because !== undefined)
           log.warn(
             { migration: migration.id, host: from.name, path },
-            `the disk stays on its source, and is a leftover: it is ${held}`,
+            `the disk stays on its source, and is a leftover: ${fate.because}`,
           );
-        }
-        // deleted by an earlier try
-        if (look === undefined && verified && migration.request.deleteSourceDisks === true) continue;
         await records.put({
           host: from.id,
           hostName: from.name,
@@ -351,17 +198,9 @@ export function createVolumes({
 
     async purge(record, at, except, signal) {
       const there = await at.files.look(record.path, signal);
-      if (there !== undefined) {
-        const where = `${record.path} on ${at.name}`;
-        if (record.role === 'source' && !isUntouched(record, there))
-          throw new FerryError('volume-changed', `${where} was changed after migration ${record.migration} left it.`);
-        if (record.role === 'target' && !isMadeBy(record, there))
-          throw new FerryError('volume-changed', `${where} was not made by migration ${record.migration}.`);
-        const uses = await at.uses(signal);
-        const held = heldBy(uses, record.path, except);
-        if (held !== undefined) throw new FerryError('volume-changed', `${where} is ${held}.`);
-        await at.files.remove(record.path, signal);
-      }
+      const fate = await withUses(onDemand(at, signal), (uses) => leftoverFate(record, there, uses, except));
+      if (fate.do === 'stays') throw new FerryError('volume-changed', `${record.path} on ${at.name} ${fate.because}.`);
+      if (fate.do === 'delete') await at.files.remove(record.path, signal);
       await records.drop(record);
     },
   };

@@ -3,9 +3,10 @@
  * touched since.
  */
 import { FerryError, type HostView, type Migration, type Vm, type VolumeRecord } from '@ferry/core';
-import { isRecordOf } from './ownership.ts';
+import { isRecordOf } from '../state/ownership.ts';
 import type { Roster } from '../fleet/hosts.ts';
-import { sideOn, type Volumes } from '../migration/effects/volumes.ts';
+import { sideOn } from '../planning/side.ts';
+import type { Volumes } from './effects/volumes.ts';
 
 export interface LeftoversDeps {
   readonly volumes: Pick<Volumes, 'leftovers' | 'purge'>;
