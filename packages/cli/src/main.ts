@@ -1,4 +1,4 @@
-/** The entry of `ferry`: the command tree, and one way out for every failure. Formatting and nothing else. */
+/** The entry of `ferry`: the command tree, and one place where every failure ends. It only parses and formats. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodes } from '@ferry/api/errors';
 import own from '../package.json' with { type: 'json' };

@@ -1,4 +1,4 @@
-/** The options of `ferry serve` and how a failed start is told. Nothing here starts anything. */
+/** The options of `ferry serve`, and the report of a failed start. It starts nothing. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -9,9 +9,9 @@ export const help = `Usage: ferry serve [--data-dir DIR] [--listen ADDRESS] [--p
                    [--pki-path DIR] [--ssh-config FILE] [--auth-file FILE]
 
 Runs the control plane in the foreground until SIGINT or SIGTERM.
-Running migrations go on without it and are taken up again at the next start.
+Running migrations go on without it; the next start takes them over.
 
-  --data-dir DIR     where hosts, migrations and the token are kept
+  --data-dir DIR     folder for hosts, migrations and the token
                      (default: FERRY_DATA_DIR, else /var/lib/ferry for root,
                      else $XDG_STATE_HOME/ferry or ~/.local/state/ferry)
   --listen ADDRESS   loopback address to listen on (default: 127.0.0.1)
@@ -19,15 +19,15 @@ Running migrations go on without it and are taken up again at the next start.
   --pki-path DIR     folder of cacert.pem, clientcert.pem and clientkey.pem for
                      qemu+tls:// hosts (default: libvirt's: ~/.pki/libvirt, or
                      /etc/pki/CA and /etc/pki/libvirt)
-  --ssh-config FILE  read by ssh for qemu+ssh:// hosts in place of
-                     ~/.ssh/config; keys, agent, known_hosts and jump hosts are
-                     what ssh itself makes of it
-  --auth-file FILE   names and passwords for hosts that want them (SASL), in the
-                     form of libvirt's auth.conf (default: that of libvirt)
-  --help             this text
+  --ssh-config FILE  configuration of ssh for qemu+ssh:// hosts: keys, agent,
+                     known_hosts, jump hosts (default: ~/.ssh/config)
+  --auth-file FILE   user names and passwords for hosts that require them
+                     (SASL), in the format of libvirt's auth.conf (default:
+                     libvirt's own)
+  --help             print this text
 
-Log lines go to stderr as JSON. Exit codes: 0 stopped as asked, 1 the start
-failed, 2 wrong usage, 10 the data folder can not be used.
+Log lines go to stderr as JSON. Exit codes: 0 stopped by a signal, 1 the start
+failed, 2 wrong usage, 10 the data folder cannot be used.
 `;
 
 export interface ServeArguments {
@@ -39,7 +39,7 @@ export interface ServeArguments {
   readonly authFile?: string;
 }
 
-/** `help` when it was asked for. Throws FerryError `request-invalid`. */
+/** `help` for --help. Throws FerryError `request-invalid`. */
 export const parseServeArguments = (args: readonly string[]): ServeArguments | 'help' => {
   const values = read(args);
   if (values.help === true) return 'help';
@@ -51,13 +51,12 @@ export const parseServeArguments = (args: readonly string[]): ServeArguments | '
     'ssh-config': sshConfig,
     'auth-file': authFile,
   } = values;
-  if (dataDir === '') throw usage('The option --data-dir needs a folder.');
-  if (pkiPath !== undefined && !isThere(pkiPath)) throw usage(`The folder "${pkiPath}" of --pki-path is not there.`);
-  if (sshConfig !== undefined && !isThere(sshConfig))
-    throw usage(`The file "${sshConfig}" of --ssh-config is not there.`);
-  if (authFile !== undefined && !isThere(authFile)) throw usage(`The file "${authFile}" of --auth-file is not there.`);
+  if (dataDir === '') throw usage('--data-dir needs a folder.');
+  if (pkiPath !== undefined && !isThere(pkiPath)) throw usage(`--pki-path: there is no folder "${pkiPath}".`);
+  if (sshConfig !== undefined && !isThere(sshConfig)) throw usage(`--ssh-config: there is no file "${sshConfig}".`);
+  if (authFile !== undefined && !isThere(authFile)) throw usage(`--auth-file: there is no file "${authFile}".`);
   if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535))
-    throw usage(`"${port}" is not a port: it must be a number from 0 to 65535.`);
+    throw usage(`--port must be a number from 0 to 65535, not "${port}".`);
   return {
     dataDir: defaultDataDir(dataDir === undefined ? process.env : { FERRY_DATA_DIR: dataDir }),
     ...(listen === undefined ? {} : { host: listen }),
@@ -102,7 +101,7 @@ export const failureOf = (error: unknown): { readonly text: string; readonly exi
     return { text: `ferry: ${error.message}\n${error.remedy}\n`, exit: errorTable[error.code].exit };
   return {
     text:
-      'ferry: The control plane could not start: ' +
+      'ferry: the control plane could not start: ' +
       `${error instanceof Error ? error.message : String(error)}.\n${errorTable.internal.remedy}\n`,
     exit: exitCodes.failed,
   };

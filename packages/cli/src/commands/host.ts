@@ -14,7 +14,7 @@ const hostText = (host: HostJson): string =>
     ['migration address', host.migrationAddress],
     ['state', host.state],
     ['why', host.stateDetail],
-    ['way out', host.stateRemedy],
+    ['remedy', host.stateRemedy],
     [
       'cpu',
       host.cpu === undefined
