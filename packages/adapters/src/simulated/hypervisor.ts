@@ -3,7 +3,7 @@
  * place of XML, with what a simulated guest has. For planning, comparing policies and tests; it has no direct mode, no
  * snapshots and no files beside disks.
  */
-import { FerryError, noNeeds, vmUuid, type VmFacts } from '@ferry/core';
+import { FerryError, noFacts, noNeeds, vmUuid, type VmFacts } from '@ferry/core';
 import type { Clock, HostLink, Hypervisor, InventoryPort } from '@ferry/engine';
 import { endDomain, simulatedDomains } from './domains.ts';
 import {
@@ -94,17 +94,9 @@ export function simulatedHypervisor({ clock, hosts: specs, guests, links }: Simu
 const read = (json: string): SimulatedDomain => JSON.parse(json) as SimulatedDomain;
 
 const factsOf = ({ autostart, persistent, disks }: SimulatedDomain): VmFacts => ({
-  saved: false,
+  ...noFacts,
   autostart,
   persistent,
-  stateFiles: [],
-  statePlaces: [],
-  nvram: false,
-  hostDevices: 0,
-  snapshots: 0,
-  externalSnapshots: false,
-  checkpoints: 0,
-  needs: noNeeds,
   disks: disks.map(({ target, path, capacityBytes, bytes }) => ({
     target,
     device: 'disk',

@@ -4,74 +4,52 @@ import { definitionMapSchema } from './cluster.ts';
 
 export const kindSchema = z.enum(['live', 'cold', 'suspended', 'configuration', 'evacuation']);
 
+const flag = (description: string) => z.boolean().optional().meta({ description });
+const text = (most: number, description: string) => z.string().min(1).max(most).optional().meta({ description });
+
+const limits = {
+  maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(),
+  maxDowntimeMs: z
+    .number()
+    .int()
+    .min(1)
+    .max(2_000_000)
+    .optional()
+    .meta({ description: 'Pause for the switchover that QEMU aims at' }),
+  deadlineMs: z.number().int().min(1_000).max(2_000_000_000).optional().meta({ description: 'Milliseconds from now' }),
+};
+const quicklyFinish = 'Accept the pause that is needed once passes gain nothing, up to 10 s or maxDowntimeMs';
+
 export const migrationCreateSchema = z
   .strictObject({
     vm: z.string().min(1).max(255),
-    to: z.string().min(1).max(255).optional().meta({ description: 'To this host only' }),
-    preferHost: z
-      .string()
-      .min(1)
-      .max(255)
-      .optional()
-      .meta({ description: 'Try this host first, then other suitable hosts' }),
-    maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(),
+    to: text(255, 'To this host only'),
+    preferHost: text(255, 'Try this host first, then other suitable hosts'),
+    ...limits,
     kind: kindSchema
       .exclude(['evacuation'])
       .optional()
       .meta({ description: 'If absent, the kind that fits the state of the VM' }),
-    temporary: z
-      .boolean()
-      .optional()
-      .meta({ description: 'The target keeps no definition; when the VM shuts down there, it returns to its source' }),
-    keepSource: z
-      .boolean()
-      .optional()
-      .meta({ description: 'Keep a parked definition on the source, with autostart off' }),
-    deleteSourceDisks: z
-      .boolean()
-      .optional()
-      .meta({ description: 'Delete copied disks on the source once the target is verified' }),
-    useExistingVolumes: z
-      .boolean()
-      .optional()
-      .meta({ description: 'Copy into volumes that you prepared on the target, of the same format and size' }),
-    assumeShared: z.boolean().optional().meta({ description: 'Treat storage as shared if Ferry cannot prove it' }),
-    toUri: z
-      .string()
-      .min(1)
-      .max(1024)
-      .optional()
-      .meta({ description: 'To the host with this libvirt URI; it need not be in the fleet' }),
-    toCluster: z
-      .string()
-      .min(1)
-      .max(63)
-      .optional()
-      .meta({ description: "To a host of this cluster, not of the VM's own" }),
+    temporary: flag('The target keeps no definition; when the VM shuts down there, it returns to its source'),
+    keepSource: flag('Keep a parked definition on the source, with autostart off'),
+    deleteSourceDisks: flag('Delete copied disks on the source once the target is verified'),
+    useExistingVolumes: flag('Copy into volumes that you prepared on the target, of the same format and size'),
+    assumeShared: flag('Treat storage as shared if Ferry cannot prove it'),
+    toUri: text(1024, 'To the host with this libvirt URI; it need not be in the fleet'),
+    toCluster: text(63, "To a host of this cluster, not of the VM's own"),
     map: definitionMapSchema.optional(),
-    xml: z
-      .string()
-      .min(1)
-      .max(131_072)
-      .optional()
-      .meta({ description: "Definition for the target, instead of the VM's own" }),
+    xml: text(131_072, "Definition for the target, instead of the VM's own"),
     media: z
       .enum(['copy', 'eject'])
       .optional()
       .meta({ description: 'For images in drives that only the source has: copy them as files, or empty the drive' }),
-    createMissing: z
-      .boolean()
-      .optional()
-      .meta({ description: 'Create networks, filters and secrets that the target lacks, as on the source' }),
+    createMissing: flag('Create networks, filters and secrets that the target lacks, as on the source'),
     mode: z
       .enum(['peer-to-peer', 'direct'])
       .optional()
       .meta({ description: "Who drives: the source's daemon, or Ferry. If absent, Ferry chooses" }),
-    tls: z
-      .boolean()
-      .optional()
-      .meta({ description: "Encrypt memory and disks and verify the peer. If absent, the cluster's setting" }),
-    tunnelled: z.boolean().optional().meta({ description: 'Send data through the connection of the two daemons' }),
+    tls: flag("Encrypt memory and disks and verify the peer. If absent, the cluster's setting"),
+    tunnelled: flag('Send data through the connection of the two daemons'),
     parallelConnections: z
       .number()
       .int()
@@ -81,42 +59,14 @@ export const migrationCreateSchema = z
       .meta({ description: 'Number of connections for memory' }),
     compression: z.enum(['xbzrle', 'zlib', 'zstd']).optional(),
     zeroCopy: z.boolean().optional(),
-    postCopy: z
-      .boolean()
-      .optional()
-      .meta({ description: "Allow post-copy while it runs. If absent, the policy's setting" }),
-    policy: z
-      .string()
-      .min(1)
-      .max(63)
-      .optional()
-      .meta({ description: "Instead of the policy that the VM's labels or its cluster select" }),
-    deadlineMs: z
-      .number()
-      .int()
-      .min(1_000)
-      .max(2_000_000_000)
-      .optional()
-      .meta({ description: 'Milliseconds from now' }),
-    quicklyFinish: z
-      .boolean()
-      .optional()
-      .meta({ description: 'Accept the pause that is needed once passes gain nothing, up to 10 s or maxDowntimeMs' }),
-    keepTargetOnFailure: z
-      .boolean()
-      .optional()
-      .meta({ description: "Keep what a failed target leaves: volumes, definition and QEMU's log" }),
-    maxDowntimeMs: z
-      .number()
-      .int()
-      .min(1)
-      .max(2_000_000)
-      .optional()
-      .meta({ description: 'Pause for the switchover that QEMU aims at' }),
+    postCopy: flag("Allow post-copy while it runs. If absent, the policy's setting"),
+    policy: text(63, "Instead of the policy that the VM's labels or its cluster select"),
+    quicklyFinish: flag(quicklyFinish),
+    keepTargetOnFailure: flag("Keep what a failed target leaves: volumes, definition and QEMU's log"),
     rescue: z
       .strictObject({
         statement: z.string().min(1).max(1000),
-        by: z.string().min(1).max(255).optional().meta({ description: 'Name of the person who states this' }),
+        by: text(255, 'Name of the person who states this'),
       })
       .optional()
       .meta({
@@ -124,25 +74,14 @@ export const migrationCreateSchema = z
           "The VM's host is dead: start the VM elsewhere, from the stored definition. The statement says how you " +
           'know that the host is dead; it is kept',
       }),
-    autoStart: z.boolean().optional().meta({ description: 'Start a VM that was shut off on the target' }),
+    autoStart: flag('Start a VM that was shut off on the target'),
   })
   .meta({ id: 'MigrationCreate' });
 
 export const migrationTuneSchema = z
   .strictObject({
-    maxBandwidthMiBPerSecond: z.number().int().min(1).max(1_000_000).optional(),
-    maxDowntimeMs: z.number().int().min(1).max(2_000_000).optional(),
-    deadlineMs: z
-      .number()
-      .int()
-      .min(1_000)
-      .max(2_000_000_000)
-      .optional()
-      .meta({ description: 'Milliseconds from now' }),
-    quicklyFinish: z
-      .literal(true)
-      .optional()
-      .meta({ description: 'Accept the pause that is needed once passes gain nothing, up to 10 s or maxDowntimeMs' }),
+    ...limits,
+    quicklyFinish: z.literal(true).optional().meta({ description: quicklyFinish }),
   })
   .refine((limits) => Object.keys(limits).length > 0, 'name at least one limit')
   .meta({ id: 'MigrationTune' });

@@ -1,4 +1,5 @@
 /** Migrations: the plan of one, the stored object, and what was kept of a failed target. */
+import { migrationPhases } from '@ferry/core';
 import { z } from 'zod';
 import { reasonSchema } from './common.ts';
 import { kindSchema } from './migration-request.ts';
@@ -7,19 +8,7 @@ import { policyContentShape } from './policy.ts';
 import { decisionSchema, outlookSchema, progressSchema, transferSchema } from './transfer.ts';
 import { domainStateSchema } from './vm.ts';
 
-export const phaseSchema = z.enum([
-  'queued',
-  'checking',
-  'preparing',
-  'transferring',
-  'switching',
-  'post-copy',
-  'verifying',
-  'cleaning',
-  'succeeded',
-  'failed',
-  'cancelled',
-]);
+export const phaseSchema = z.enum(migrationPhases);
 export const outcomeSchema = z.enum(['succeeded', 'failed', 'cancelled']);
 
 const movedDiskSchema = z

@@ -1,18 +1,9 @@
 /** VMs with their disks and instances, and the remains of interrupted migrations. */
+import { domainStates } from '@ferry/core';
 import { z } from 'zod';
 import { bytes, time } from './parts.ts';
 
-export const domainStateSchema = z.enum([
-  'running',
-  'blocked',
-  'paused',
-  'shutting-down',
-  'shut-off',
-  'crashed',
-  'pm-suspended',
-  'no-state',
-  'unknown',
-]);
+export const domainStateSchema = z.enum(domainStates);
 
 export const diskSchema = z.object({
   target: z.string(),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import type { DomainState, StateReason, InstanceView } from '../model/vm.ts';
+import { domainStates, type DomainState, type StateReason, type InstanceView } from '../model/vm.ts';
 import { handoverOf, judge } from './judge.ts';
 
 const at = (state: DomainState, reason: StateReason = 'other', migrating = false): InstanceView => ({
@@ -44,17 +44,6 @@ test('the table', () => {
 });
 
 test('safety: moved only when nothing of the source can run; post-copy and silence are never anything else', () => {
-  const states: readonly DomainState[] = [
-    'running',
-    'blocked',
-    'paused',
-    'shutting-down',
-    'shut-off',
-    'crashed',
-    'pm-suspended',
-    'no-state',
-    'unknown',
-  ];
   const reasons: readonly StateReason[] = [
     'booted',
     'migrated',
@@ -70,7 +59,7 @@ test('safety: moved only when nothing of the source can run; post-copy and silen
     fc.constant(absent),
     fc.constant<InstanceView>({ kind: 'unreachable', message: 'x' }),
     fc
-      .record({ state: fc.constantFrom(...states), reason: fc.constantFrom(...reasons), migrating: fc.boolean() })
+      .record({ state: fc.constantFrom(...domainStates), reason: fc.constantFrom(...reasons), migrating: fc.boolean() })
       .map(({ state, reason, migrating }) => at(state, reason, migrating)),
   );
   fc.assert(

@@ -5,16 +5,18 @@
 import type { VmUuid, HostId, MigrationId } from './ids.ts';
 
 /** Domain states of libvirt (virDomainState); `unknown` is Ferry's, for a host that does not answer. */
-export type DomainState =
-  | 'running'
-  | 'blocked'
-  | 'paused'
-  | 'shutting-down'
-  | 'shut-off'
-  | 'crashed'
-  | 'pm-suspended'
-  | 'no-state'
-  | 'unknown';
+export const domainStates = [
+  'running',
+  'blocked',
+  'paused',
+  'shutting-down',
+  'shut-off',
+  'crashed',
+  'pm-suspended',
+  'no-state',
+  'unknown',
+] as const;
+export type DomainState = (typeof domainStates)[number];
 
 /** Why a domain is in its state, as far as a decision depends on it; every other reason is `other`. */
 export type StateReason =

@@ -93,7 +93,8 @@ export interface CheckInput {
   readonly helperUuid?: VmUuid;
 }
 
-const noFacts: VmFacts = {
+/** Of a VM without disks, files and needs. */
+export const noFacts: VmFacts = {
   saved: false,
   autostart: false,
   persistent: true,

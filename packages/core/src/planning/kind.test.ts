@@ -1,20 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MigrationKind } from '../model/request.ts';
-import type { DomainState } from '../model/vm.ts';
+import { domainStates, type DomainState } from '../model/vm.ts';
 import { chooseKind } from './kind.ts';
 
-const states: readonly DomainState[] = [
-  'running',
-  'blocked',
-  'paused',
-  'shutting-down',
-  'shut-off',
-  'crashed',
-  'pm-suspended',
-  'no-state',
-  'unknown',
-];
 const kinds: readonly MigrationKind[] = ['live', 'suspended', 'cold', 'configuration'];
 const choose = (state: DomainState, asked?: MigrationKind, saved = false): string => {
   const chosen = chooseKind({ name: 'web', state, saved }, asked);
@@ -23,7 +12,10 @@ const choose = (state: DomainState, asked?: MigrationKind, saved = false): strin
 
 test('the kind that fits the state, unless another one fits too', () => {
   const table = Object.fromEntries(
-    states.map((state) => [state, [choose(state), ...kinds.filter((kind) => choose(state, kind) === kind)].join(' ')]),
+    domainStates.map((state) => [
+      state,
+      [choose(state), ...kinds.filter((kind) => choose(state, kind) === kind)].join(' '),
+    ]),
   );
   assert.deepEqual(table, {
     running: 'live live suspended',

@@ -7,7 +7,7 @@ import type { HostView } from '../model/host.ts';
 import { hostId, migrationId, vmUuid } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import type { Vm } from '../model/vm.ts';
-import type { CheckInput } from './check-input.ts';
+import { noFacts, type CheckInput } from './check-input.ts';
 import { checkMigration } from './placement.ts';
 import { noNeeds } from './definition.ts';
 import { changedMeanwhile } from './meanwhile.ts';
@@ -224,22 +224,7 @@ test('what other migrations have there is waited for; what is short without them
     ['h2 target-memory'],
     'nobody gives that back',
   );
-  const copied = {
-    facts: {
-      saved: false,
-      autostart: false,
-      persistent: true,
-      stateFiles: [],
-      statePlaces: [],
-      nvram: false,
-      hostDevices: 0,
-      snapshots: 0,
-      externalSnapshots: false,
-      checkpoints: 0,
-      needs: noNeeds,
-      disks: [],
-    },
-  };
+  const copied = { facts: noFacts };
   assert.equal(
     check({
       ...copied,
@@ -346,17 +331,7 @@ test('what happened while it waited is named: the VM is gone, or elsewhere, or t
 
 test('a map of networks: the advice names what the VM has, and a name that it does not have is refused', () => {
   const facts = {
-    saved: false,
-    autostart: false,
-    persistent: true,
-    stateFiles: [],
-    statePlaces: [],
-    nvram: false,
-    hostDevices: 0,
-    snapshots: 0,
-    externalSnapshots: false,
-    checkpoints: 0,
-    disks: [],
+    ...noFacts,
     needs: { networks: ['lan'], bridges: ['br0'], filters: [], secrets: [], paths: [], ties: [], machines: [] },
   };
   const resources = new Map([
@@ -393,18 +368,9 @@ test('a map of networks: the advice names what the VM has, and a name that it do
 
 test('saved memory: what cannot be read, and a definition that it would not come back with, are reasons', () => {
   const saved = {
+    ...noFacts,
     saved: true,
-    autostart: false,
-    persistent: true,
     stateFiles: ['/save/web'],
-    statePlaces: [],
-    nvram: false,
-    hostDevices: 0,
-    snapshots: 0,
-    externalSnapshots: false,
-    checkpoints: 0,
-    disks: [],
-    needs: noNeeds,
   };
   const off: Vm = { ...vm, state: 'shut-off' };
   const told = (more: Partial<CheckInput>) => {
@@ -431,17 +397,7 @@ test('a machine that the target does not have, and state that it may not read: r
     machines: [{ type: 'qemu', arch: 'x86_64', machine: 'pc-q35-7.2', emulator: '/q' }],
   };
   const facts = {
-    saved: false,
-    autostart: false,
-    persistent: true,
-    stateFiles: [],
-    statePlaces: [],
-    nvram: false,
-    hostDevices: 0,
-    snapshots: 0,
-    externalSnapshots: false,
-    checkpoints: 0,
-    disks: [],
+    ...noFacts,
     needs,
     virtio: true as const,
   };

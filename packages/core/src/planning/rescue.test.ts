@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import type { HostView } from '../model/host.ts';
 import { hostId, vmUuid } from '../model/ids.ts';
 import type { Vm } from '../model/vm.ts';
-import type { VmFacts } from './check-input.ts';
+import { noFacts, type VmFacts } from './check-input.ts';
 import { noNeeds } from './definition.ts';
 import { checkRescue, type RescueInput, type RescueStorage } from './rescue.ts';
 
@@ -25,17 +25,7 @@ const vm: Vm = {
 };
 const path = '/shared/a.qcow2';
 const facts: VmFacts = {
-  saved: false,
-  autostart: false,
-  persistent: true,
-  stateFiles: [],
-  statePlaces: [],
-  nvram: false,
-  hostDevices: 0,
-  snapshots: 0,
-  externalSnapshots: false,
-  checkpoints: 0,
-  needs: noNeeds,
+  ...noFacts,
   disks: [{ target: 'vda', device: 'disk', type: 'file', source: path, format: 'qcow2', readOnly: false, backing: [] }],
 };
 const has: RescueStorage = {

@@ -1,5 +1,5 @@
 /** The connection to a fake host: the machine, its definitions and its storage. */
-import { FerryError, noNeeds, vmUuid, type VmFacts } from '@ferry/core';
+import { FerryError, noFacts, vmUuid, type VmFacts } from '@ferry/core';
 import type { HostLink } from '../ports/ports.ts';
 import {
   domainOn,
@@ -13,17 +13,9 @@ import {
 import { fakeDomains } from './domains.ts';
 
 export const factsOf = ({ disk, autostart, persistent }: FakeDomain): VmFacts => ({
-  saved: false,
+  ...noFacts,
   autostart,
   persistent,
-  stateFiles: [],
-  statePlaces: [],
-  nvram: false,
-  hostDevices: 0,
-  snapshots: 0,
-  externalSnapshots: false,
-  checkpoints: 0,
-  needs: noNeeds,
   disks:
     disk === undefined
       ? []
