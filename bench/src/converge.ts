@@ -33,6 +33,7 @@ import { hotRate, longestSilenceMs, watchGuest, type GuestWatch } from './guest-
 import { traceJob, traceText } from './job-trace.ts';
 import { optionsOf, refuse, usual } from './options.ts';
 import { exitOf, makeResult, printResult, rounded } from './report.ts';
+import { migrateLive } from './virsh.ts';
 
 const execute = promisify(execFile);
 const { values: flags } = optionsOf({
@@ -86,21 +87,7 @@ async function move(contender: string, guest: string, from: string, to: string):
     const giveUp = (): void =>
       void execute('virsh', ['-c', from, 'domjobabort', guest], { timeout: GRACE_MS }).catch(() => undefined);
     limit.addEventListener('abort', giveUp, { once: true });
-    const command = [
-      '-c',
-      from,
-      'migrate',
-      '--live',
-      '--p2p',
-      '--persistent',
-      '--undefinesource',
-      '--abort-on-error',
-      '--bandwidth',
-      String(BANDWIDTH),
-      ...how.flags,
-      guest,
-      to,
-    ];
+    const command = ['-c', from, ...migrateLive, '--bandwidth', String(BANDWIDTH), ...how.flags, guest, to];
     const moved = await execute('virsh', command, { signal: end }).then(
       () => true,
       (error: unknown) => told(limit, error),

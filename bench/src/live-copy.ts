@@ -8,6 +8,7 @@ import { controlPlane } from '../../test/control-plane.ts';
 import { optionsOf, usual } from './options.ts';
 import { estimate, exitOf, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
 import { allocatedBytes, CAPACITY_BYTES, IMAGES, onHost, writeScatteredImage } from './scattered-disk.ts';
+import { migrateLive } from './virsh.ts';
 
 const { values: flags } = optionsOf({ options: usual });
 const ROUNDS = flags.quick ? 3 : 10;
@@ -49,12 +50,7 @@ const contenders = {
       lab,
       from,
       [
-        'migrate',
-        '--live',
-        '--p2p',
-        '--persistent',
-        '--undefinesource',
-        '--abort-on-error',
+        ...migrateLive,
         '--copy-storage-all',
         '--copy-storage-synchronous-writes',
         '--migrate-disks',

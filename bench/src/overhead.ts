@@ -12,6 +12,7 @@ import { temporaryLab, vmCreate, waitFor, whenStopped } from '@ferry/lab';
 import { isSettledOn, type PlacedVm } from './api.ts';
 import { optionsOf, usual } from './options.ts';
 import { estimate, exitOf, makeResult, pairedRatios, printResult, spread } from './report.ts';
+import { migrateLive } from './virsh.ts';
 
 const execute = promisify(execFile);
 const RUN_LIMIT_MS = 120_000;
@@ -105,20 +106,7 @@ async function api<T>(method: string, path: string, body?: object): Promise<T> {
 const withVirsh = async (from: string, to: string): Promise<void> => {
   await execute(
     'virsh',
-    [
-      '-c',
-      uriOf(from),
-      'migrate',
-      '--live',
-      '--p2p',
-      '--persistent',
-      '--undefinesource',
-      '--abort-on-error',
-      '--bandwidth',
-      String(BANDWIDTH_MIB_PER_SECOND),
-      VM,
-      uriOf(to),
-    ],
+    ['-c', uriOf(from), ...migrateLive, '--bandwidth', String(BANDWIDTH_MIB_PER_SECOND), VM, uriOf(to)],
     { timeout: RUN_LIMIT_MS },
   );
 };

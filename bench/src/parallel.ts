@@ -9,6 +9,7 @@ import { controlPlane } from '../../test/control-plane.ts';
 import { call, isSettledOn, migrate, type PlacedVm } from './api.ts';
 import { optionsOf, usual } from './options.ts';
 import { estimate, exitOf, makeResult, median, pairedRatios, printResult, spread } from './report.ts';
+import { migrateLive } from './virsh.ts';
 
 const execute = promisify(execFile);
 const { values: flags } = optionsOf({ options: usual });
@@ -47,24 +48,9 @@ async function downtimeOf(host: string, name: string): Promise<number> {
 const withVirsh = async (from: string, to: string): Promise<void> => {
   await Promise.all(
     names.map((name) =>
-      execute(
-        'virsh',
-        [
-          '-c',
-          uriOf(from),
-          'migrate',
-          '--live',
-          '--p2p',
-          '--persistent',
-          '--undefinesource',
-          '--abort-on-error',
-          '--bandwidth',
-          String(BANDWIDTH),
-          name,
-          uriOf(to),
-        ],
-        { timeout: 300_000 },
-      ),
+      execute('virsh', ['-c', uriOf(from), ...migrateLive, '--bandwidth', String(BANDWIDTH), name, uriOf(to)], {
+        timeout: 300_000,
+      }),
     ),
   );
 };

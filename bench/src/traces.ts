@@ -9,6 +9,7 @@ import { changeRate, temporaryLab, vmCreate, vmDelete, type DiskKind } from '@fe
 import { BANDWIDTH, LINK_MBIT } from './converge-grid.ts';
 import { traceJob, traceText } from './job-trace.ts';
 import { optionsOf, refuse } from './options.ts';
+import { migrateLive } from './virsh.ts';
 
 interface Story {
   readonly what: string;
@@ -111,21 +112,7 @@ async function record(name: string, { what, workload, disk, flags = [], abortAft
     ...link.map(({ afterSeconds, mbit }) => later(afterSeconds, () => changeRate(lab, 'host1', mbit))),
   ];
   try {
-    const command = [
-      '-c',
-      from,
-      'migrate',
-      '--live',
-      '--p2p',
-      '--persistent',
-      '--undefinesource',
-      '--abort-on-error',
-      '--bandwidth',
-      String(BANDWIDTH),
-      ...flags,
-      name,
-      to,
-    ];
+    const command = ['-c', from, ...migrateLive, '--bandwidth', String(BANDWIDTH), ...flags, name, to];
     const outcome = await execute('virsh', command, { timeout: 120_000 }).then(
       () => 'succeeded',
       () => 'failed',
