@@ -21,6 +21,7 @@ import type { Clock, Hypervisor, Log, Stores } from './ports/ports.ts';
 import { openClusters, type ClusterView } from './settings/clusters.ts';
 import { openPolicies } from './settings/policies.ts';
 import { createLeftovers } from './migration/leftovers.ts';
+import { collection, text } from './state/collection.ts';
 import { createRecords } from './state/ownership.ts';
 
 const eventsKeptMs = 7 * 24 * 3_600_000;
@@ -43,8 +44,21 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const records = createRecords(intents);
   const sharing = createSharing({ intents, clock, log });
   const volumes = createVolumes({ records, clock, log, sharing });
-  const policies = await openPolicies(intents, clock);
-  const clusters = await openClusters(intents, policies);
+  const following = { clock, log, signal: closing.signal };
+  const policies = await openPolicies(intents, following, {
+    policy: (name, policy, revision) =>
+      hub.publish(
+        policy === undefined ? { type: 'policy-removed', policy: name } : { type: 'policy', policy, revision },
+      ),
+    binding: (label, policy) =>
+      hub.publish({ type: 'policy-binding', label, ...(policy === undefined ? {} : { policy }) }),
+    labels: () => fleet.changed(),
+  });
+  const clusters = await openClusters(intents, policies, following, (name) => {
+    const view = clusterViews().find(({ cluster }) => cluster.name === name);
+    hub.publish(view === undefined ? { type: 'cluster-removed', cluster: name } : { type: 'cluster', ...view });
+    migrations.lookAgain();
+  });
   const active = (): readonly Migration[] => migrations.active();
   const roster = createRoster({
     hypervisor,
@@ -56,7 +70,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     events: {
       changed: (view) => {
         fleet.forget();
-        hub.publish({ type: 'host', host: view, vms: fleet.vmCountOf(view.host.id) });
+        const { id } = view.host;
+        hub.publish({ type: 'host', host: view, vms: fleet.vmCountOf(id), revision: roster.revisionOf(id) });
         migrations.lookAgain();
       },
       removed: ({ name }) => {
@@ -85,6 +100,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const clusterViews = (): readonly ClusterView[] =>
     [...clusters.all(roster.members()).values()].map((cluster) => ({
       cluster,
+      revision: clusters.revisionOf(cluster.name),
       hosts: roster
         .members()
         .filter((each) => each.cluster === cluster.name)
@@ -175,8 +191,9 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     host: (ref) => roster.host(ref),
     hostNameOf: (id) => roster.nameOf(id),
     addHost: (request, signal) => roster.add(request, signal),
-    changeHost: (ref, settings) => roster.change(ref, settings),
-    removeHost: (ref) => roster.remove(ref),
+    changeHost: (ref, settings, expected) => roster.change(ref, settings, expected),
+    removeHost: (ref, expected) => roster.remove(ref, expected),
+    hostRevisionOf: (id) => roster.revisionOf(id),
     vmCountOf: (id) => fleet.vmCountOf(id),
     vms: () => fleet.vms(),
     vm: (ref) => fleet.vm(ref),
@@ -187,10 +204,13 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     abortMigration: (ref) => migrations.abort(ref),
     startPostCopy: (ref) => migrations.startPostCopy(ref),
     pauseMigration: (ref) => migrations.pause(ref),
-    policies: { ...policies, remove: (name) => policies.remove(name, clusters.all(roster.members()).values()) },
-    async labelVm(ref, change) {
+    policies: {
+      ...policies,
+      remove: (name, expected) => policies.remove(name, () => clusters.all(roster.members()).values(), expected),
+    },
+    async labelVm(ref, change, expected) {
       const { uuid } = fleet.vm(ref);
-      await policies.label(uuid, change);
+      await policies.label(uuid, change, expected);
       fleet.changed();
       return fleet.vm(uuid);
     },
@@ -224,12 +244,11 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     leftovers: () => leftovers.list(),
     purgeLeftover: (hostRef, path, signal) => leftovers.purgeAt(hostRef, path, signal),
     clusters: clusterViews,
-    async changeCluster(name, change) {
-      const cluster = await clusters.change(name, change);
-      migrations.lookAgain();
-      return clusterViews().find((each) => each.cluster.name === name) ?? { cluster, hosts: [] };
+    async changeCluster(name, change, expected) {
+      const cluster = await clusters.change(name, change, expected);
+      return clusterViews().find((each) => each.cluster.name === name) ?? { cluster, hosts: [], revision: 0 };
     },
-    removeCluster: (name) => clusters.remove(name, roster.members()),
+    removeCluster: (name, expected) => clusters.remove(name, () => roster.members(), expected),
     withOutside: (uri, signal, use) => outside.with(uri, signal, use),
     async *watchMigration(ref, signal) {
       const done = new AbortController();
@@ -264,9 +283,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
 }
 
 async function installationOf({ intents }: Stores, clock: Clock): Promise<string> {
-  const kept = await intents.get('installation');
-  if (kept !== undefined) return String(kept.value);
-  const made = clock.randomText(16);
-  await intents.commit([{ op: 'put', key: 'installation', value: made, ifRevision: 0 }]);
-  return made;
+  const own = collection(intents, '', text);
+  const { value = '' } = await own.change('installation', (before) => before?.value ?? clock.randomText(16));
+  return value;
 }

@@ -28,9 +28,12 @@ export type { ClusterView } from './settings/clusters.ts';
 
 export interface Engine {
   clusters(): readonly ClusterView[];
-  /** Makes the cluster, or changes it: `change` is asked again where somebody else was faster. */
-  changeCluster(name: string, change: (before: Cluster) => Cluster): Promise<ClusterView>;
-  removeCluster(name: string): Promise<void>;
+  /**
+   * Makes the cluster, or changes it: `change` is asked again where somebody else was faster. Here and below, whoever
+   * gives the revision that it must have is refused with FerryError `revision-stale` when it has another one.
+   */
+  changeCluster(name: string, change: (before: Cluster) => Cluster, expected?: number): Promise<ClusterView>;
+  removeCluster(name: string, expected?: number): Promise<void>;
   hosts(): readonly HostView[];
   host(ref: string): HostView;
   /** Names and ids of hosts in stored objects, for people. */
@@ -41,8 +44,10 @@ export interface Engine {
     signal: AbortSignal,
   ): Promise<HostView>;
   /** Changes what is given; an empty address takes it away. */
-  changeHost(ref: string, settings: HostSettings): Promise<HostView>;
-  removeHost(ref: string): Promise<void>;
+  changeHost(ref: string, settings: HostSettings, expected?: number): Promise<HostView>;
+  removeHost(ref: string, expected?: number): Promise<void>;
+  /** Of what is stored of a host. */
+  hostRevisionOf(id: string): number;
   vms(): readonly Vm[];
   vm(ref: string): Vm;
   migrations(query: MigrationQuery): Promise<readonly Migration[]>;
@@ -69,11 +74,18 @@ export interface Engine {
   tuneMigration(ref: string, limits: OperatorLimits): Promise<Migration>;
   /** The guest is paused until it has arrived. Throws FerryError `migration-not-transferring`. */
   pauseMigration(ref: string): Promise<Migration>;
-  readonly policies: Pick<Policies, 'all' | 'find' | 'put' | 'bindings' | 'bind' | 'labelsOf'> & {
-    remove(name: string): Promise<void>;
+  readonly policies: Pick<
+    Policies,
+    'all' | 'find' | 'revisionOf' | 'put' | 'bindings' | 'bind' | 'labelsOf' | 'labelsRevisionOf'
+  > & {
+    remove(name: string, expected?: number): Promise<void>;
   };
   /** Adds labels to a VM, and takes others away. */
-  labelVm(ref: string, change: { readonly add: readonly string[]; readonly remove: readonly string[] }): Promise<Vm>;
+  labelVm(
+    ref: string,
+    change: { readonly add: readonly string[]; readonly remove: readonly string[] },
+    expected?: number,
+  ): Promise<Vm>;
   /** Figures of a transfer, oldest first. */
   migrationSamples(ref: string): Promise<readonly { readonly at: TimeMs; readonly sample: JobSample }[]>;
   /** What was kept of a failed target. Throws FerryError `inspection-none`. */

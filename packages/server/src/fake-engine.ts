@@ -163,11 +163,16 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       return sampleHost;
     },
     hostNameOf: (id) => (id === 'h1' ? 'alpha' : 'beta'),
+    hostRevisionOf: () => 9,
     vmCountOf: (id) => (id === 'h1' ? 1 : 0),
     changeHost: async (ref, settings) => note('changeHost', { ref, settings }, sampleHost),
-    clusters: () => [{ cluster: { name: 'default', tls: true }, hosts: ['alpha'] }],
+    clusters: () => [{ cluster: { name: 'default', tls: true }, hosts: ['alpha'], revision: 7 }],
     changeCluster: async (name, change) =>
-      note('changeCluster', change({ name, tls: true }), { cluster: change({ name, tls: true }), hosts: [] }),
+      note('changeCluster', change({ name, tls: true }), {
+        cluster: change({ name, tls: true }),
+        hosts: [],
+        revision: 8,
+      }),
     removeCluster: async (name) => note('removeCluster', name, undefined),
     startPostCopy: async (ref) => note('startPostCopy', ref, find(ref)),
     pauseMigration: async (ref) => note('pauseMigration', ref, find(ref)),
@@ -202,6 +207,8 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
         if (policy === undefined) throw new FerryError('policy-unknown', `There is no policy "${name}".`);
         return policy;
       },
+      revisionOf: () => 3,
+      labelsRevisionOf: () => 5,
       put: async (name, content) =>
         note('putPolicy', { name, content }, { ...content, name, version: 1, changedAt: 1_700_000_000_000 }),
       remove: async (name) => note('removePolicy', name, undefined),

@@ -2,11 +2,13 @@
  * What each operation does: ask the engine, shape the answer. Input arrives parsed; failures are FerryErrors and pass
  * through. No HTTP here but the status' companion, the path of what was made.
  */
-import type { AnswerOf, CallName, ParsedOf, StreamName, VmJson } from '@ferry/api';
+import type { AnswerOf, CallName, HostJson, ParsedOf, PolicyJson, StreamName, VmJson } from '@ferry/api';
 import { apiBase } from '@ferry/api';
 import {
   FerryError,
   type Cluster,
+  type HostView,
+  type Policy,
   type MigrationRequest,
   type PolicyContent,
   type PolicyStep,
@@ -59,18 +61,21 @@ const actor = 'operator';
 export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   const nameOf = (id: string): string => engine.hostNameOf(id);
   const vmView = (vm: Vm): VmJson => vmJson(vm, nameOf, engine.policies.labelsOf(vm.uuid));
+  const hostView = (view: HostView): HostJson =>
+    hostJson(view, engine.vmCountOf(view.host.id), engine.hostRevisionOf(view.host.id));
+  const policyView = (policy: Policy): PolicyJson => policyJson(policy, engine.policies.revisionOf(policy.name));
   return {
     versionShow: async () => ({ body: { version, api: 'v1' } }),
     hostList: async () => ({
-      body: { items: engine.hosts().map((view) => hostJson(view, engine.vmCountOf(view.host.id))) },
+      body: { items: engine.hosts().map((view) => hostView(view)) },
     }),
     hostAdd: async ({ body }, { signal }) => {
       const view = await engine.addHost(present(body), signal);
-      return { body: hostJson(view, engine.vmCountOf(view.host.id)), location: `${apiBase}/hosts/${view.host.id}` };
+      return { body: hostView(view), location: `${apiBase}/hosts/${view.host.id}` };
     },
     hostShow: async ({ params }) => {
       const view = engine.host(params.host);
-      return { body: hostJson(view, engine.vmCountOf(view.host.id)) };
+      return { body: hostView(view) };
     },
     hostRemove: async ({ params }) => {
       await engine.removeHost(params.host);
@@ -78,7 +83,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     },
     hostChange: async ({ params, body }) => {
       const view = await engine.changeHost(params.host, present(body));
-      return { body: hostJson(view, engine.vmCountOf(view.host.id)) };
+      return { body: hostView(view) };
     },
     clusterList: async () => ({ body: { items: engine.clusters().map(clusterJson) } }),
     clusterChange: async ({ params, body }) => ({
@@ -88,10 +93,10 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       await engine.removeCluster(params.cluster);
       return { body: undefined };
     },
-    policyList: async () => ({ body: { items: engine.policies.all().map(policyJson) } }),
-    policyShow: async ({ params }) => ({ body: policyJson(engine.policies.find(params.policy)) }),
+    policyList: async () => ({ body: { items: engine.policies.all().map(policyView) } }),
+    policyShow: async ({ params }) => ({ body: policyView(engine.policies.find(params.policy)) }),
     policyPut: async ({ params, body }) => ({
-      body: policyJson(await engine.policies.put(params.policy, policyOf(body))),
+      body: policyView(await engine.policies.put(params.policy, policyOf(body))),
     }),
     policyRemove: async ({ params }) => {
       await engine.policies.remove(params.policy);

@@ -138,8 +138,9 @@ test('a cluster is patched: what is not named stays, null takes away', async () 
     policy: 'nova',
     map: { networks: { a: 'b' } },
     hosts: [],
+    revision: 8,
   });
-  assert.deepEqual(await patch({ tls: null }), { name: 'east', hosts: [] });
+  assert.deepEqual(await patch({ tls: null }), { name: 'east', hosts: [], revision: 8 });
 });
 
 test('a made object is named by its location', async () => {

@@ -46,7 +46,7 @@ export const present = <T extends object>(
 } => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
 
 /** `vms`: number of VMs whose authoritative instance is there. */
-export const hostJson = (view: HostView, vms: number): HostJson => {
+export const hostJson = (view: HostView, vms: number, revision: number): HostJson => {
   const { host, facts } = view;
   return present({
     id: host.id,
@@ -67,20 +67,23 @@ export const hostJson = (view: HostView, vms: number): HostJson => {
     qemuVersion: facts?.qemuVersion,
     vms,
     addedAt: time(host.addedAt),
+    revision,
   });
 };
 
-export const clusterJson = ({ cluster, hosts }: ClusterView): ClusterJson => ({
+export const clusterJson = ({ cluster, hosts, revision }: ClusterView): ClusterJson => ({
   ...cluster,
   ...(cluster.map === undefined ? {} : { map: { ...cluster.map } }),
   hosts: [...hosts],
+  revision,
 });
 
-export const policyJson = ({ name, version, changedAt, ...content }: Policy): PolicyJson =>
+export const policyJson = ({ name, version, changedAt, ...content }: Policy, revision: number): PolicyJson =>
   present({
     ...contentJson(content),
     name,
     version,
+    revision,
     preset: version === 0,
     changedAt: changedAt === undefined ? undefined : time(changedAt),
     text: policyText(content),
@@ -340,9 +343,19 @@ export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): Fe
     case 'migration':
       return { type: 'migration', at: time(at), migration: migrationJson(event.migration) };
     case 'host':
-      return { type: 'host', at: time(at), host: hostJson(event.host, event.vms) };
+      return { type: 'host', at: time(at), host: hostJson(event.host, event.vms, event.revision ?? 0) };
     case 'host-removed':
       return { type: 'host-removed', at: time(at), host: event.host };
+    case 'policy':
+      return { type: 'policy', at: time(at), policy: policyJson(event.policy, event.revision) };
+    case 'policy-removed':
+      return { type: 'policy-removed', at: time(at), policy: event.policy };
+    case 'policy-binding':
+      return present({ type: 'policy-binding' as const, at: time(at), label: event.label, policy: event.policy });
+    case 'cluster':
+      return { type: 'cluster', at: time(at), cluster: clusterJson(event) };
+    case 'cluster-removed':
+      return { type: 'cluster-removed', at: time(at), cluster: event.cluster };
     case 'vm':
       return { type: 'vm', at: time(at), vm: vmJson(event.vm, nameOf, event.labels) };
     case 'vm-removed':

@@ -6,7 +6,7 @@ import { chmodSync, closeSync, existsSync, lstatSync, openSync, readSync, statSy
 import { DatabaseSync } from 'node:sqlite';
 import { FerryError } from '@ferry/core';
 
-const schemaVersion = 1;
+const schemaVersion = 2;
 
 export interface OpenDatabase {
   readonly path: string;

@@ -2,7 +2,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FerryError } from '@ferry/core';
-import type { Stores } from '@ferry/engine';
+import type { Clock, Stores } from '@ferry/engine';
 import { hasRows, lookAtDatabase, tellingFailures } from './database.ts';
 import { openIntents } from './intents.ts';
 import { openInventory } from './inventory.ts';
@@ -11,7 +11,7 @@ import { openJournal } from './journal.ts';
 const files = ['intents.sqlite', 'journal.sqlite', 'inventory.sqlite'] as const;
 
 /** Throws FerryError `store-locked`, `store-newer` or `store-broken`. */
-export function openSqliteStores(directory: string, clock: { now(): number }): Stores {
+export function openSqliteStores(directory: string, clock: Pick<Clock, 'now' | 'sleep'>): Stores {
   const opened: { close(): void }[] = [];
   const keep = <T extends { close(): void }>(store: T): T => {
     opened.push(store);

@@ -2,20 +2,30 @@
  * The IntentStore on SQLite: documents with one growing revision, a kept log of changes for watchers, and leases whose
  * entries vanish when they are not renewed. Expiry is applied before each access, by the clock that was given.
  */
+import { randomUUID } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
-import { FerryError } from '@ferry/core';
-import type { IntentChange, IntentEntry, IntentStore, IntentWrite } from '@ferry/engine';
+import {
+  encodeWrites,
+  intentsPerPage,
+  leaseExpired,
+  nextWake,
+  type Clock,
+  type IntentChange,
+  type IntentEntry,
+  type IntentStore,
+  type IntentWrite,
+} from '@ferry/engine';
 import { openDatabase, readRow, transaction } from './database.ts';
 
-const maxWrites = 64;
-const maxValueBytes = 256 * 1024;
 /** Changes kept for watchers that come back. */
 const changesKept = 10_000;
 
 const schema = `
 CREATE TABLE IF NOT EXISTS intents (key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL, lease TEXT) STRICT;
 CREATE TABLE IF NOT EXISTS changes (seq INTEGER PRIMARY KEY, revision INTEGER NOT NULL, key TEXT NOT NULL, value TEXT) STRICT;
-CREATE TABLE IF NOT EXISTS leases (id TEXT PRIMARY KEY, expires_at INTEGER NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS changes_revision ON changes (revision);
+DROP TABLE IF EXISTS leases;
+CREATE TABLE IF NOT EXISTS granted_leases (id TEXT PRIMARY KEY, ttl_ms INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO counter VALUES (1, 0)`;
 
@@ -23,12 +33,14 @@ export interface SqliteIntents extends IntentStore {
   close(): void;
 }
 
-export function openIntents(path: string, clock: { now(): number }): SqliteIntents {
+export function openIntents(path: string, clock: Pick<Clock, 'now' | 'sleep'>): SqliteIntents {
   const database: DatabaseSync = openDatabase({ path, schema, synchronous: 'FULL' });
   const statement = {
     get: database.prepare('SELECT key, value, revision FROM intents WHERE key = ?'),
+    revisionOf: database.prepare('SELECT revision FROM intents WHERE key = ?'),
     list: database.prepare(
-      'SELECT key, value, revision FROM intents WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key',
+      'SELECT key, value, revision FROM intents WHERE key > ?2 AND key >= ?1 AND key < ?1 || char(1114111) ' +
+        'ORDER BY key LIMIT ?3',
     ),
     put: database.prepare(
       'INSERT INTO intents VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, ' +
@@ -46,12 +58,14 @@ export function openIntents(path: string, clock: { now(): number }): SqliteInten
     ),
     oldest: database.prepare('SELECT min(revision) AS revision FROM changes'),
     expired: database.prepare(
-      'SELECT intents.key FROM intents JOIN leases ON leases.id = intents.lease WHERE leases.expires_at <= ?',
+      'SELECT intents.key FROM intents JOIN granted_leases ON granted_leases.id = intents.lease ' +
+        'WHERE granted_leases.expires_at <= ?',
     ),
-    dropLeases: database.prepare('DELETE FROM leases WHERE expires_at <= ?'),
-    lease: database.prepare(
-      'INSERT INTO leases VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at',
-    ),
+    lease: database.prepare('SELECT ttl_ms FROM granted_leases WHERE id = ?'),
+    nextExpiry: database.prepare('SELECT min(expires_at) AS at FROM granted_leases'),
+    dropLeases: database.prepare('DELETE FROM granted_leases WHERE expires_at <= ?'),
+    grant: database.prepare('INSERT INTO granted_leases VALUES (?, ?, ?)'),
+    renew: database.prepare('UPDATE granted_leases SET expires_at = ?2 + ttl_ms WHERE id = ?1'),
   };
   const waiting = new Set<() => void>();
   const wake = (): void => {
@@ -64,6 +78,7 @@ export function openIntents(path: string, clock: { now(): number }): SqliteInten
     revision: Number(row['revision']),
   });
   const currentRevision = (): number => Number(statement.revision.get()?.['revision'] ?? 0);
+  const revisionOf = (key: string): number => Number(statement.revisionOf.get(key)?.['revision'] ?? 0);
   const get = (key: string): IntentEntry | undefined => {
     const row = statement.get.get(key);
     return row === undefined ? undefined : entryOf(row);
@@ -75,22 +90,29 @@ export function openIntents(path: string, clock: { now(): number }): SqliteInten
       if (write.op === 'put') {
         statement.put.run(write.key, write.text ?? '', revision, write.lease ?? null);
         statement.change.run(revision, write.key, write.text ?? '');
-      } else if (Number(statement.remove.run(write.key).changes) > 0) statement.change.run(revision, write.key, null);
+      } else if (write.op === 'delete' && Number(statement.remove.run(write.key).changes) > 0)
+        statement.change.run(revision, write.key, null);
     }
     statement.setRevision.run(revision);
     statement.compact.run(changesKept);
     return revision;
   };
 
+  /** Leases that are over go with their entries, for good: a clock that is set back revives none. */
   const expire = (): void => {
     const now = clock.now();
+    const next = nextExpiry();
+    if (next === undefined || next > now) return;
     const keys = statement.expired.all(now).map((row) => String(row['key']));
-    if (keys.length === 0) return;
     transaction(database, () => {
-      apply(keys.map((key) => ({ op: 'delete', key })));
+      if (keys.length > 0) apply(keys.map((key) => ({ op: 'delete', key, ifRevision: 0 })));
       statement.dropLeases.run(now);
     });
-    wake();
+    if (keys.length > 0) wake();
+  };
+  const nextExpiry = (): number | undefined => {
+    const at = statement.nextExpiry.get()?.['at'];
+    return at === null || at === undefined ? undefined : Number(at);
   };
 
   return {
@@ -98,22 +120,24 @@ export function openIntents(path: string, clock: { now(): number }): SqliteInten
       expire();
       return get(key);
     },
-    async list(prefix) {
+    async list(prefix, { after = '', limit = intentsPerPage } = {}) {
       expire();
-      return statement.list.all(prefix).map(entryOf);
+      const size = Math.min(limit, intentsPerPage);
+      const rows = statement.list.all(prefix, after, size + 1);
+      const entries = rows.slice(0, size).map(entryOf);
+      const last = entries.at(-1)?.key;
+      const next = rows.length > size && last !== undefined ? { next: last } : {};
+      return { entries, revision: currentRevision(), ...next };
     },
     async commit(writes) {
       expire();
-      if (writes.length > maxWrites)
-        throw new FerryError('request-invalid', `A transaction has ${writes.length} writes; ${maxWrites} is the most.`);
-      const prepared = writes.map((write) =>
-        write.op === 'put' ? { ...write, text: encode(write.key, write.value) } : write,
-      );
+      const encoded = encodeWrites(writes);
       const result = transaction(database, () => {
-        const conflict = prepared
-          .filter(({ key, ifRevision }) => ifRevision !== undefined && (get(key)?.revision ?? 0) !== ifRevision)
-          .map(({ key }) => key);
-        return conflict.length > 0 ? { conflict } : { revision: apply(prepared) };
+        for (const each of encoded)
+          if (each.op === 'put' && each.lease !== undefined && statement.lease.get(each.lease) === undefined)
+            throw leaseExpired(each.key);
+        const conflict = encoded.filter(({ key, ifRevision }) => revisionOf(key) !== ifRevision).map(({ key }) => key);
+        return conflict.length > 0 ? { conflict } : { revision: apply(encoded) };
       });
       wake();
       return result;
@@ -140,35 +164,24 @@ export function openIntents(path: string, clock: { now(): number }): SqliteInten
         }
         const last = rows.at(-1);
         seen = last === undefined ? seen : Number(last['revision']);
-        if (rows.length === 0) await nextWrite(waiting, signal);
+        if (rows.length === 0) await nextWake(waiting, clock, nextExpiry(), signal);
       }
     },
-    async lease(id, ttlMs) {
+    async grantLease(ttlMs) {
       expire();
-      statement.lease.run(id, clock.now() + ttlMs);
+      const id = randomUUID();
+      statement.grant.run(id, ttlMs, clock.now() + ttlMs);
+      // whoever waits, waits for this one too
+      wake();
+      return id;
+    },
+    async renewLease(id) {
+      expire();
+      return Number(statement.renew.run(id, clock.now()).changes) > 0;
     },
     close: () => {
       wake();
       database.close();
     },
   };
-}
-
-const nextWrite = (waiting: Set<() => void>, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      waiting.delete(done);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    waiting.add(done);
-    signal.addEventListener('abort', done, { once: true });
-  });
-
-function encode(key: string, value: unknown): string {
-  const text = JSON.stringify(value);
-  if (text === undefined) throw new FerryError('request-invalid', `The value of ${key} is no JSON.`);
-  if (Buffer.byteLength(text) > maxValueBytes)
-    throw new FerryError('request-invalid', `The value of ${key} is larger than ${maxValueBytes} bytes.`);
-  return text;
 }

@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { FerryError, vmUuid, type ErrorCode } from '@ferry/core';
 import { intentConformance } from '../conformance/intents.ts';
 import { journalConformance } from '../conformance/journal.ts';
+import { movedClock } from '../conformance/moved-clock.ts';
 import { storeFailure, transaction } from './database.ts';
 import { openSqliteStores } from './index.ts';
 import { openIntents } from './intents.ts';
@@ -19,17 +20,15 @@ const folder = () => {
   const path = mkdtempSync(join(tmpdir(), 'ferry-sqlite-'));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 };
-const clock = { now: () => 0 };
+const clock = movedClock();
 const fails = (code: ErrorCode, path: string) => (error: unknown) =>
   error instanceof FerryError && error.code === code && error.message.includes(path);
 
-intentConformance('sqlite', async () => {
+intentConformance('sqlite', async (time) => {
   const { path } = folder();
-  let now = 0;
-  const store = openIntents(join(path, 'intents.sqlite'), { now: () => now });
+  const store = openIntents(join(path, 'intents.sqlite'), time);
   return {
     store,
-    advance: (ms) => void (now += ms),
     close: async () => {
       store.close();
       rmSync(path, { recursive: true, force: true });
@@ -75,7 +74,7 @@ test('sqlite: a second opener is told that the store is in use; the first goes o
   using at = folder();
   const first = openSqliteStores(at.path, clock);
   assert.throws(() => openSqliteStores(at.path, clock), fails('store-locked', at.path));
-  await first.intents.commit([{ op: 'put', key: 'a', value: 1 }]);
+  await first.intents.commit([{ op: 'put', key: 'a', value: 1, ifRevision: 0 }]);
   assert.equal((await first.intents.get('a'))?.value, 1);
   await first.close();
 });
@@ -113,8 +112,8 @@ test('sqlite: what was committed survives a killed process, and its lock does no
   using at = folder();
   const code = `
     const { openSqliteStores } = await import(${JSON.stringify(join(import.meta.dirname, 'index.ts'))});
-    const stores = openSqliteStores(${JSON.stringify(at.path)}, { now: () => 0 });
-    await stores.intents.commit([{ op: 'put', key: 'a', value: 'kept' }]);
+    const stores = openSqliteStores(${JSON.stringify(at.path)}, { now: () => 0, sleep: () => new Promise(() => undefined) });
+    await stores.intents.commit([{ op: 'put', key: 'a', value: 'kept', ifRevision: 0 }]);
     console.log('committed');
     setInterval(() => undefined, 1000);`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -132,7 +131,8 @@ test('sqlite: what was committed survives a killed process, and its lock does no
 async function filledFolder() {
   const at = folder();
   const stores = openSqliteStores(at.path, clock);
-  for (let n = 0; n < 100; n += 1) await stores.intents.commit([{ op: 'put', key: `k${n}`, value: 'x'.repeat(500) }]);
+  for (let n = 0; n < 100; n += 1)
+    await stores.intents.commit([{ op: 'put', key: `k${n}`, value: 'x'.repeat(500), ifRevision: 0 }]);
   await stores.journal.append([{ at: 1, kind: 'a', subject: 'b', data: {} }]);
   await stores.close();
   return at;
@@ -156,7 +156,7 @@ test('sqlite: intents that are missing or empty beside a journal are not begun a
     assert.throws(() => openSqliteStores(at.path, clock), fails('store-broken', 'are lost'));
     rmSync(join(at.path, 'journal.sqlite'));
     const anew = openSqliteStores(at.path, clock);
-    assert.deepEqual(await anew.intents.list(''), []);
+    assert.deepEqual((await anew.intents.list('')).entries, []);
     await anew.close();
   }
 });

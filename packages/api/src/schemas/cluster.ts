@@ -1,5 +1,6 @@
 /** Clusters: their settings, and the names that Ferry replaces in a definition for another host. */
 import { z } from 'zod';
+import { revision } from './parts.ts';
 
 const names = (what: string) =>
   z.record(z.string().min(1).max(1024), z.string().min(1).max(1024)).optional().meta({ description: what });
@@ -59,7 +60,7 @@ export const clusterChangeSchema = z
     description: 'A merge patch (RFC 7396): an absent field stays as it is; null removes a setting or a map entry',
   });
 export const clusterSchema = z
-  .object({ name: z.string(), hosts: z.array(z.string()), ...clusterSettings })
+  .object({ name: z.string(), hosts: z.array(z.string()), revision: revision(), ...clusterSettings })
   .meta({ id: 'Cluster' });
 
 export type ClusterJson = z.infer<typeof clusterSchema>;

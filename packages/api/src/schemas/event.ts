@@ -1,8 +1,10 @@
 /** The events of the stream. */
 import { z } from 'zod';
+import { clusterSchema } from './cluster.ts';
 import { hostSchema } from './host.ts';
 import { migrationSchema } from './migration.ts';
 import { time } from './parts.ts';
+import { policySchema } from './policy.ts';
 import { vmSchema } from './vm.ts';
 
 export const eventSchema = z
@@ -10,6 +12,15 @@ export const eventSchema = z
     z.object({ type: z.literal('migration'), at: time(), migration: migrationSchema }),
     z.object({ type: z.literal('host'), at: time(), host: hostSchema }),
     z.object({ type: z.literal('host-removed'), at: time(), host: z.string() }),
+    z.object({ type: z.literal('policy'), at: time(), policy: policySchema }),
+    z.object({ type: z.literal('policy-removed'), at: time(), policy: z.string() }),
+    z
+      .object({ type: z.literal('policy-binding'), at: time(), label: z.string(), policy: z.string().optional() })
+      .meta({ description: 'VMs with the label go by the policy; without one, no more' }),
+    z.object({ type: z.literal('cluster'), at: time(), cluster: clusterSchema }),
+    z
+      .object({ type: z.literal('cluster-removed'), at: time(), cluster: z.string() })
+      .meta({ description: 'Its settings are gone, and no host names it' }),
     z.object({ type: z.literal('vm'), at: time(), vm: vmSchema }),
     z.object({ type: z.literal('vm-removed'), at: time(), uuid: z.string(), name: z.string() }),
     z

@@ -1,6 +1,6 @@
 /** Hosts: a host, and the requests that add or change one. */
 import { z } from 'zod';
-import { bytes, nameText, time } from './parts.ts';
+import { bytes, nameText, revision, time } from './parts.ts';
 
 export const hostStateSchema = z
   .enum(['connecting', 'connected', 'unreachable', 'other-machine'])
@@ -22,6 +22,7 @@ export const hostSchema = z
     qemuVersion: z.string().optional(),
     vms: z.number().int().meta({ description: 'VMs whose authoritative instance is on this host' }),
     addedAt: time(),
+    revision: revision(),
   })
   .meta({ id: 'Host' });
 

@@ -1,5 +1,6 @@
 /** Policies on the wire: core's `PolicyContent`, with the meaning of each field. */
 import { z } from 'zod';
+import { revision } from './parts.ts';
 
 const ms = (most = 2_000_000_000) => z.number().int().min(0).max(most);
 const pauseMs = () => z.number().int().min(1).max(2_000_000);
@@ -95,6 +96,7 @@ export const policyPutSchema = z
 export const policySchema = z
   .object({
     name: z.string(),
+    revision: revision(),
     version: z.number().int().meta({ description: 'Rises with each change; 0 for a preset' }),
     changedAt: z.string().optional(),
     preset: z.boolean(),

@@ -17,6 +17,18 @@ const eventText = (event: FerryEvent): string => {
       return `host ${event.host.name}: ${event.host.state}`;
     case 'host-removed':
       return `host ${event.host}: removed`;
+    case 'policy':
+      return `policy ${event.policy.name}: version ${event.policy.version}`;
+    case 'policy-removed':
+      return `policy ${event.policy}: removed`;
+    case 'policy-binding':
+      return event.policy === undefined
+        ? `label ${event.label}: selects no policy`
+        : `label ${event.label}: selects the policy ${event.policy}`;
+    case 'cluster':
+      return `cluster ${event.cluster.name}: changed`;
+    case 'cluster-removed':
+      return `cluster ${event.cluster}: removed`;
     case 'vm':
       return `vm ${event.vm.name}: ${event.vm.state} on ${event.vm.host}`;
     case 'vm-removed':

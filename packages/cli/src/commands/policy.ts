@@ -45,6 +45,7 @@ function contentOf(file: string): PolicyPut {
     const {
       name: _name,
       version: _version,
+      revision: _revision,
       changedAt: _changedAt,
       preset: _preset,
       text: _text,

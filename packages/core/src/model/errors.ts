@@ -234,6 +234,19 @@ export const errorTable = {
     'Somebody changed it at the same time. Look at it again, then try again.',
     true,
   ),
+  'store-unavailable': row(
+    503,
+    exitCodes.store,
+    'Look whether the change is there before you repeat it; check that the store runs and is in reach.',
+  ),
+  'lease-expired': row(409, exitCodes.conflict, 'Take a new lease, and look what has happened since.'),
+  'revision-stale': row(
+    412,
+    exitCodes.conflict,
+    'Read it again, decide on what it says now, and send the request with its present revision.',
+  ),
+  'idempotency-key-used': row(409, exitCodes.conflict, 'Use a new key for another request.'),
+  'page-token-invalid': row(400, exitCodes.usage, 'Begin with the first page, without a token.'),
   'listen-refused': row(500, exitCodes.usage, 'Listen on a loopback address: 127.0.0.1, ::1 or localhost.'),
   'listen-taken': row(
     500,

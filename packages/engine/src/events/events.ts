@@ -2,14 +2,28 @@
  * What the engine tells of: the events of a fleet, each with its number where it is kept. Types and nothing else; numbers
  * and readers are event-hub.ts's.
  */
-import type { HostView, Migration, TimeMs, Vm } from '@ferry/core';
+import type { HostView, Migration, Policy, TimeMs, Vm } from '@ferry/core';
+import type { ClusterView } from '../settings/clusters.ts';
 
 export type EngineEvent =
   | { readonly type: 'migration'; readonly migration: Migration }
-  | { readonly type: 'host'; readonly host: HostView; readonly vms: number }
+  | {
+      readonly type: 'host';
+      readonly host: HostView;
+      readonly vms: number;
+      /** Of what is stored of it; events that an earlier version kept have none. */
+      readonly revision?: number;
+    }
   | { readonly type: 'host-removed'; readonly host: string }
   /** Events that an earlier version kept have no labels. */
   | { readonly type: 'vm'; readonly vm: Vm; readonly labels?: readonly string[] }
+  | { readonly type: 'policy'; readonly policy: Policy; readonly revision: number }
+  | { readonly type: 'policy-removed'; readonly policy: string }
+  /** VMs with the label go by the policy; absent: no more. */
+  | { readonly type: 'policy-binding'; readonly label: string; readonly policy?: string }
+  | ({ readonly type: 'cluster' } & ClusterView)
+  /** Its settings are gone, and no host names it. */
+  | { readonly type: 'cluster-removed'; readonly cluster: string }
   | { readonly type: 'vm-removed'; readonly uuid: string; readonly name: string }
   /** Something that a person has to put right now. */
   | { readonly type: 'alarm'; readonly code: 'vm-two-copies'; readonly vm: string; readonly message: string }

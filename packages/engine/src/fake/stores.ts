@@ -1,46 +1,23 @@
-/** The stores of the engine in memory, for its tests. */
-import type { IntentEntry, JournalEntry, StoredDefinition, Stores } from '../ports/ports.ts';
+/** The stores of the engine in memory, for its tests and for simulated fleets. */
+import type { Clock, JournalEntry, StoredDefinition, Stores } from '../ports/ports.ts';
+import { memoryIntents, type MemoryIntentsOptions } from './intents.ts';
 
-/** `beforeCommit` may throw, as a full disk would. */
-export function memoryStores(options: { readonly beforeCommit?: () => void } = {}): Stores {
-  const entries = new Map<string, IntentEntry>();
-  const journal: JournalEntry[] = [];
+/** Where no lease is granted no time passes. */
+const noTime: Pick<Clock, 'now' | 'sleep'> = {
+  now: () => 0,
+  sleep: () => Promise.reject(new Error('these stores have no clock')),
+};
+
+export function memoryStores({ clock = noTime, ...options }: Partial<MemoryIntentsOptions> = {}): Stores {
+  let journal: JournalEntry[] = [];
+  let last = 0;
   const definitions = new Map<string, StoredDefinition>();
-  let revision = 0;
   return {
-    intents: {
-      get: async (key) => entries.get(key),
-      list: async (prefix) =>
-        [...entries.values()].filter(({ key }) => key.startsWith(prefix)).sort((a, b) => (a.key < b.key ? -1 : 1)),
-      async commit(writes) {
-        options.beforeCommit?.();
-        const conflict = writes
-          .filter(({ key, ifRevision }) => ifRevision !== undefined && (entries.get(key)?.revision ?? 0) !== ifRevision)
-          .map(({ key }) => key);
-        if (conflict.length > 0) return { conflict };
-        revision += 1;
-        // as a store would: what is kept is a copy
-        for (const write of writes) {
-          if (write.op === 'put')
-            entries.set(write.key, {
-              key: write.key,
-              value: JSON.parse(JSON.stringify(write.value)) as unknown,
-              revision,
-            });
-          else entries.delete(write.key);
-        }
-        return { revision };
-      },
-      // eslint-disable-next-line require-yield
-      async *watch() {
-        throw new Error('not used by the engine yet');
-      },
-      lease: async () => {},
-    },
+    intents: memoryIntents({ clock, ...options }),
     journal: {
       async append(added) {
-        for (const each of added) journal.push({ ...each, seq: journal.length + 1 });
-        return journal.length;
+        for (const each of added) journal.push({ ...each, seq: (last += 1) });
+        return last;
       },
       async read({ kind, subject, afterSeq = 0, newestFirst = false, limit = 1_000 }) {
         const found = journal.filter(
@@ -51,8 +28,13 @@ export function memoryStores(options: { readonly beforeCommit?: () => void } = {
         );
         return (newestFirst ? found.toReversed() : found).slice(0, limit);
       },
-      bounds: async () => ({ first: journal.length === 0 ? 0 : 1, last: journal.length }),
-      prune: async () => 0,
+      bounds: async () => ({ first: journal[0]?.seq ?? 0, last }),
+      async prune(kind, before) {
+        const kept = journal.filter((each) => each.kind !== kind || each.at >= before);
+        const dropped = journal.length - kept.length;
+        journal = kept;
+        return dropped;
+      },
     },
     inventory: {
       save: async () => {},

@@ -19,7 +19,7 @@ import {
 } from '@ferry/core';
 import type { Clock, HostLink, Hypervisor, Log, Stores } from '../ports/ports.ts';
 import type { ClusterStore } from '../settings/clusters.ts';
-import { changeIntent } from '../state/change-intent.ts';
+import { collection, document, expectRevision, text } from '../state/collection.ts';
 import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
 
 export interface HostSettings {
@@ -41,7 +41,7 @@ export interface RosterDeps {
   readonly stores: Pick<Stores, 'intents' | 'inventory'>;
   readonly clock: Clock;
   readonly log: Log;
-  readonly clusters: Pick<ClusterStore, 'all'>;
+  readonly clusters: Pick<ClusterStore, 'all' | 'use'>;
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
   readonly events: RosterEvents;
@@ -54,6 +54,12 @@ export interface RosterEvents extends Pick<FollowerEvents, 'instancesChanged' | 
   /** See FollowerEvents. */
   domainTouched(host: HostId, uuid: VmUuid): void;
 }
+
+/** Those of a version that knew no clusters are in the default one. */
+const decodeHost = (value: unknown): Host =>
+  document<Host>({ id: 'string', name: 'string', uri: 'string', cluster: 'string', machineUuid: 'string' })(
+    typeof value === 'object' ? { cluster: defaultCluster, ...value } : value,
+  );
 
 /** A host that answers and is not known yet. */
 export interface FoundHost {
@@ -90,8 +96,11 @@ export interface Roster {
     signal: AbortSignal,
   ): Promise<HostView>;
   add(request: HostSettings & { readonly uri: string; readonly name?: string }, signal: AbortSignal): Promise<HostView>;
-  change(ref: string, settings: HostSettings): Promise<HostView>;
-  remove(ref: string): Promise<void>;
+  /** `expected`: the revision that it must have. Rejects with FerryError `revision-stale`. */
+  change(ref: string, settings: HostSettings, expected?: number): Promise<HostView>;
+  remove(ref: string, expected?: number): Promise<void>;
+  /** Of the stored host; 0 of one that is not known. */
+  revisionOf(id: string): number;
   stop(): Promise<void>;
 }
 
@@ -104,7 +113,10 @@ export function createRoster({
   active,
   events,
 }: RosterDeps): Roster {
+  const stored = collection(intents, hostPrefix, decodeHost);
+  const machines = collection(intents, machinePrefix, text);
   const followers = new Map<string, HostFollower>();
+  const revisions = new Map<string, number>();
   const all = (): readonly HostFollower[] => [...followers.values()];
   const hosts = (): readonly HostView[] =>
     all()
@@ -209,15 +221,23 @@ export function createRoster({
       fitsItsCluster(added, { migrationAddress });
       if (hosts().some((each) => each.host.name === added.name))
         throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
-      const written = await intents.commit([
-        { op: 'put', key: machinePrefix + added.machineUuid, value: added.id, ifRevision: 0 },
-        { op: 'put', key: hostPrefix + added.id, value: added, ifRevision: 0 },
-      ]);
-      if ('conflict' in written)
-        throw new FerryError(
-          'host-duplicate',
-          `${uri} points to a machine that was just added (machine UUID ${added.machineUuid}).`,
-        );
+      for (;;) {
+        const written = await stored.commit([
+          machines.put(added.machineUuid, added.id, 0),
+          stored.put(added.id, added, 0),
+          ...(await clusters.use(added.cluster)),
+        ]);
+        if (!('conflict' in written)) {
+          revisions.set(added.id, written.revision);
+          break;
+        }
+        // its cluster was changed meanwhile; otherwise it was faster itself
+        if ((await machines.get(added.machineUuid)) !== undefined)
+          throw new FerryError(
+            'host-duplicate',
+            `${uri} points to a machine that was just added (machine UUID ${added.machineUuid}).`,
+          );
+      }
       follow(added, link);
       await connected([followerOf(added.id)], signal, addPatienceMs);
       return followerOf(added.id).view();
@@ -238,10 +258,9 @@ export function createRoster({
     nameOf: (id) => followers.get(id)?.host().name ?? id,
     async open(signal) {
       const cached = await inventory.load();
-      for (const { value } of await intents.list(hostPrefix)) {
-        // stored by a version that knew no clusters
-        const stored = { cluster: defaultCluster, ...(value as Omit<Host, 'cluster'>) };
-        follow(stored, undefined, cached.get(stored.id));
+      for (const { value, revision } of (await stored.list()).items) {
+        revisions.set(value.id, revision);
+        follow(value, undefined, cached.get(value.id));
       }
       await connected(all(), signal).catch((error: unknown) => {
         if (!signal.aborted) throw error;
@@ -260,44 +279,59 @@ export function createRoster({
         );
       return enrol(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal);
     },
-    async change(ref, settings) {
-      let changed = host(ref).host;
-      await changeIntent<Host>(intents, hostPrefix + changed.id, (stored) => {
-        // it was removed meanwhile
-        if (stored === undefined) throw new FerryError('host-unknown', `There is no host "${ref}".`);
-        // stored by a version that knew no clusters
-        const { migrationAddress: before, ...rest }: Host = {
-          ...stored,
-          cluster: (stored as Partial<Host>).cluster ?? defaultCluster,
-        };
-        const migrationAddress = settings.migrationAddress ?? before;
-        changed = {
-          ...rest,
-          cluster: settings.cluster ?? rest.cluster,
-          ...(migrationAddress === undefined || migrationAddress === '' ? {} : { migrationAddress }),
-        };
-        fitsItsCluster(changed, settings);
-        return changed;
-      });
-      const follower = followerOf(changed.id);
-      follower.change(changed);
+    revisionOf: (id) => revisions.get(id) ?? 0,
+    async change(ref, settings, expected) {
+      const { id } = host(ref).host;
+      const { value: changed, revision } = await stored.change(
+        id,
+        (now) => {
+          // it was removed meanwhile
+          if (now === undefined) throw new FerryError('host-unknown', `There is no host "${ref}".`);
+          expectRevision(`The host ${now.value.name}`, now.revision, expected);
+          const { migrationAddress: before, ...rest } = now.value;
+          const migrationAddress = settings.migrationAddress ?? before;
+          const next: Host = {
+            ...rest,
+            cluster: settings.cluster ?? rest.cluster,
+            ...(migrationAddress === undefined || migrationAddress === '' ? {} : { migrationAddress }),
+          };
+          fitsItsCluster(next, settings);
+          return next;
+        },
+        async () => (settings.cluster === undefined ? [] : clusters.use(settings.cluster)),
+      );
+      const follower = followerOf(id);
+      // of two changes at once the later one holds, in whatever order their answers come
+      if (changed !== undefined && revision > (revisions.get(id) ?? 0)) {
+        revisions.set(id, revision);
+        follower.change(changed);
+      }
       events.changed(follower.view());
       return follower.view();
     },
-    async remove(ref) {
+    async remove(ref, expected) {
       const { host: removed } = host(ref);
-      const busy = active().filter(({ from, to }) => from.id === removed.id || to?.id === removed.id);
-      if (busy.length > 0)
-        throw new FerryError(
-          'host-in-use',
-          `${removed.name} takes part in ${busy.length} running migration(s): ${busy.map(({ id }) => id).join(', ')}.`,
-        );
-      await intents.commit([
-        { op: 'delete', key: hostPrefix + removed.id },
-        { op: 'delete', key: machinePrefix + removed.machineUuid },
-      ]);
-      const follower = followerOf(removed.id);
+      const machine = await machines.get(removed.machineUuid);
+      await stored.change(
+        removed.id,
+        (now) => {
+          if (now === undefined) throw new FerryError('host-unknown', `There is no host "${ref}".`);
+          expectRevision(`The host ${removed.name}`, now.revision, expected);
+          const busy = active().filter(({ from, to }) => from.id === removed.id || to?.id === removed.id);
+          if (busy.length > 0)
+            throw new FerryError(
+              'host-in-use',
+              `${removed.name} takes part in ${busy.length} running migration(s): ${busy.map(({ id }) => id).join(', ')}.`,
+            );
+          return undefined;
+        },
+        async () => (machine?.value === removed.id ? [machines.delete(machine.key, machine.revision)] : []),
+      );
+      const follower = followers.get(removed.id);
+      // somebody else was faster
+      if (follower === undefined) return;
       followers.delete(removed.id);
+      revisions.delete(removed.id);
       await follower.stop();
       await inventory.remove(removed.id);
       events.removed(removed);

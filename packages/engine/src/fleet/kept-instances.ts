@@ -6,8 +6,14 @@
 import { parkedKey, type HostId, type Instance, type Vm, type VmUuid } from '@ferry/core';
 import type { Clock, IntentStore } from '../ports/ports.ts';
 
+import { collection, document, type Collection } from '../state/collection.ts';
+
 const parkedPrefix = 'parked/';
 const arrivedPrefix = 'arrived-paused/';
+
+interface Note {
+  readonly at: number;
+}
 
 /** What a migration has remembered of them. */
 export interface KeptInstances {
@@ -28,26 +34,28 @@ export interface KeptInstanceStore extends KeptInstances {
 }
 
 export async function openKeptInstances(intents: IntentStore, clock: Clock): Promise<KeptInstanceStore> {
-  const load = async (prefix: string) =>
-    new Set((await intents.list(prefix)).map(({ key }) => key.slice(prefix.length)));
-  const parked = await load(parkedPrefix);
-  const arrived = await load(arrivedPrefix);
-  const add = async (set: Set<string>, prefix: string, key: string): Promise<void> => {
-    await intents.commit([{ op: 'put', key: prefix + key, value: { at: clock.now() } }]);
+  const notes = (prefix: string): Collection<Note> => collection(intents, prefix, document<Note>({ at: 'number' }));
+  const load = async (stored: Collection<Note>) => new Set((await stored.list()).items.map(({ key }) => key));
+  const parkedNotes = notes(parkedPrefix);
+  const arrivedNotes = notes(arrivedPrefix);
+  const parked = await load(parkedNotes);
+  const arrived = await load(arrivedNotes);
+  const add = async (set: Set<string>, stored: Collection<Note>, key: string): Promise<void> => {
+    await stored.change(key, (before) => before?.value ?? { at: clock.now() });
     set.add(key);
   };
-  const remove = async (set: Set<string>, prefix: string, key: string): Promise<void> => {
+  const remove = async (set: Set<string>, stored: Collection<Note>, key: string): Promise<void> => {
     if (!set.delete(key)) return;
-    await intents.commit([{ op: 'delete', key: prefix + key }]);
+    await stored.change(key, () => undefined);
   };
   const key = (vm: VmUuid, host: string): string => parkedKey(vm, host as HostId);
   return {
     parked: () => parked,
     hasArrivedPaused: ({ uuid, hostId, state }) => state === 'paused' && arrived.has(key(uuid, hostId)),
     isParked: (vm, host) => parked.has(key(vm, host)),
-    park: (vm, host) => add(parked, parkedPrefix, key(vm, host)),
-    unpark: (vm, host) => remove(parked, parkedPrefix, key(vm, host)),
-    arrivedPaused: (vm, host) => add(arrived, arrivedPrefix, key(vm, host)),
+    park: (vm, host) => add(parked, parkedNotes, key(vm, host)),
+    unpark: (vm, host) => remove(parked, parkedNotes, key(vm, host)),
+    arrivedPaused: (vm, host) => add(arrived, arrivedNotes, key(vm, host)),
     async seen(host, instances) {
       if (parked.size === 0 && arrived.size === 0) return;
       const states = new Map(instances.map(({ uuid, state }) => [uuid as string, state]));
@@ -56,8 +64,8 @@ export async function openKeptInstances(intents: IntentStore, clock: Clock): Pro
           .filter((each) => each.endsWith(`/${host}`))
           .map((each) => ({ each, state: states.get(each.slice(0, each.indexOf('/'))) }));
       for (const { each, state } of here(parked))
-        if (state !== 'shut-off' && state !== 'crashed') await remove(parked, parkedPrefix, each);
-      for (const { each, state } of here(arrived)) if (state !== 'paused') await remove(arrived, arrivedPrefix, each);
+        if (state !== 'shut-off' && state !== 'crashed') await remove(parked, parkedNotes, each);
+      for (const { each, state } of here(arrived)) if (state !== 'paused') await remove(arrived, arrivedNotes, each);
     },
   };
 }

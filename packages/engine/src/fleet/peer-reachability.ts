@@ -4,6 +4,8 @@
 import type { HostId, TimeMs } from '@ferry/core';
 import type { Clock, IntentStore } from '../ports/ports.ts';
 
+import { collection, document } from '../state/collection.ts';
+
 const prefix = 'peers/';
 /** After this time the hosts are given another chance. */
 const believedForMs = 24 * 3_600_000;
@@ -21,24 +23,22 @@ export interface Peers {
   refusalsOf(from: string): Promise<ReadonlyMap<HostId, PeerRefusal>>;
 }
 
-export const createPeers = (intents: IntentStore, clock: Clock): Peers => ({
-  async notReached(from, to, message) {
-    await intents.commit([
-      { op: 'put', key: `${prefix}${from}/${to}`, value: { at: clock.now(), message } satisfies PeerRefusal },
-    ]);
-  },
-  async reached(from, to) {
-    const key = `${prefix}${from}/${to}`;
-    if ((await intents.get(key)) !== undefined) await intents.commit([{ op: 'delete', key }]);
-  },
-  async refusalsOf(from) {
-    const known = await intents.list(`${prefix}${from}/`);
-    const fresh = known.flatMap(({ key, value }): readonly (readonly [HostId, PeerRefusal])[] => {
-      const refusal = value as PeerRefusal;
-      return clock.now() - refusal.at < believedForMs
-        ? [[key.slice(prefix.length + from.length + 1) as HostId, refusal]]
-        : [];
-    });
-    return new Map(fresh);
-  },
-});
+export function createPeers(intents: IntentStore, clock: Clock): Peers {
+  const refusals = collection(intents, prefix, document<PeerRefusal>({ at: 'number', message: 'string' }));
+  return {
+    async notReached(from, to, message) {
+      await refusals.change(`${from}/${to}`, () => ({ at: clock.now(), message }));
+    },
+    async reached(from, to) {
+      await refusals.change(`${from}/${to}`, () => undefined);
+    },
+    async refusalsOf(from) {
+      const { items } = await refusals.list(`${from}/`);
+      return new Map(
+        items
+          .filter(({ value: { at } }) => clock.now() - at < believedForMs)
+          .map(({ key, value }) => [key.slice(from.length + 1) as HostId, value]),
+      );
+    },
+  };
+}

@@ -237,6 +237,11 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       notReached: (from, to, message) => deps.peers.notReached(from, to, message),
       reached: (from, to) => deps.peers.reached(from, to),
       store: (current) => records.store(current),
+      ended: ({ id }) => {
+        gathered.delete(id);
+        given.delete(id);
+        runners.delete(id);
+      },
       sampled: (of, sample, at) =>
         void records
           .keepSample(of.id, sample, at)
@@ -381,7 +386,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const id = migrationId(`${now.toString(36)}${clock.randomText(5)}`);
       const from = { id: source.host.id, name: source.host.name };
       const migration = beginMigration({ id, vm, from, kind: result.move, request, policy, by }, now);
-      if (!(await records.begin(migration)))
+      if ((await records.begin(migration)).length > 0)
         throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
       gathered.set(id, { said, at: saidAt });
       run(migration);

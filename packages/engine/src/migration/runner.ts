@@ -75,12 +75,12 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   let unstored: { readonly migration: Migration; readonly error: unknown } | undefined;
   const whenUnstored = new Set<() => void>();
 
-  const save = async (next: Migration): Promise<void> => {
+  const save: RunnerDeps['store'] = async (next) => {
     for (;;) {
       try {
-        await deps.store(next);
+        const outcome = await deps.store(next);
         unstored = undefined;
-        return;
+        return outcome;
       } catch (error) {
         log.error({ err: error, migration: next.id }, 'the migration could not be stored; nothing is done until it is');
         const why = error instanceof Error ? error.message : String(error);
@@ -133,28 +133,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     for (let seen = waiting.shift(); seen !== undefined && !signal.aborted; seen = waiting.shift()) {
       // when it was seen, not when its turn came: figures that waited for the store would seem to have come at once
       const { event, at: now, answer } = seen;
-      if (answer !== undefined) answer.refusal = refusedNow(event);
-      const { migration: next, effects } = step(migration, event, now);
-      const onlyProgress = event.type === 'sampled';
-      const changed = next !== migration && JSON.stringify(next) !== JSON.stringify(migration);
       if (event.type === 'sampled' && now - sampleKeptAt >= keepSampleEveryMs) {
         sampleKeptAt = now;
         deps.sampled(migration, event.sample, now);
       }
-      if (
-        changed &&
-        (!onlyProgress || next.decisions !== migration.decisions || now - progressStoredAt >= storeProgressEveryMs)
-      ) {
-        await save(next);
-        progressStoredAt = now;
-      }
-      const decided = next.decisions !== migration.decisions;
-      migration = next;
-      if (changed) deps.changed(migration, !onlyProgress || decided);
-      for (const effect of effects) {
-        const call = supervise(effect);
-        if (effect.type === 'tune' || effect.type === 'post-copy') answer?.calls.push(call);
-      }
+      while (!(await take(event, now, answer))) if (signal.aborted) break;
     }
     draining = undefined;
   };
@@ -162,6 +145,34 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const refusedNow = (event: MigrationEvent): FerryError | undefined => {
     const refusal = isCommand(event) ? commandRefusal(migration, event) : undefined;
     return refusal === undefined ? undefined : new FerryError(refusal.code, refusal.message);
+  };
+
+  /** False: somebody else has changed the migration meanwhile, and the event is to be taken again, on what it is now. */
+  const take = async (event: MigrationEvent, now: TimeMs, answer: Answer | undefined): Promise<boolean> => {
+    if (answer !== undefined) answer.refusal = refusedNow(event);
+    const { migration: next, effects } = step(migration, event, now);
+    const onlyProgress = event.type === 'sampled';
+    const changed = next !== migration && JSON.stringify(next) !== JSON.stringify(migration);
+    const decided = next.decisions !== migration.decisions;
+    if (changed && (!onlyProgress || decided || now - progressStoredAt >= storeProgressEveryMs)) {
+      const outcome = await save(next);
+      if (outcome !== 'stored') {
+        log.warn({ migration: migration.id, event: event.type }, 'another control plane has changed the migration');
+        if (outcome.changed === undefined) {
+          stopping.abort(new Error('the migration was brought to its end by another control plane'));
+          deps.ended(migration);
+        } else migration = outcome.changed;
+        return false;
+      }
+      progressStoredAt = now;
+    }
+    migration = next;
+    if (changed) deps.changed(migration, !onlyProgress || decided);
+    for (const effect of effects) {
+      const call = supervise(effect);
+      if (effect.type === 'tune' || effect.type === 'post-copy') answer?.calls.push(call);
+    }
+    return true;
   };
 
   const dispatch = (event: MigrationEvent, answer?: Answer): void => {

@@ -12,6 +12,7 @@ import {
   type Places,
   type SharingProof,
 } from '@ferry/core';
+import { collection, document } from '../state/collection.ts';
 import type { Clock, IntentStore, Log, PathPort } from '../ports/ports.ts';
 
 const proofPrefix = 'proofs/';
@@ -80,7 +81,7 @@ export interface Sharing {
 
 const folderOf = (path: string): string => path.slice(0, Math.max(path.lastIndexOf('/'), 1));
 const proofKey = (a: string, b: string, folder: string): string =>
-  `${proofPrefix}${[a, b].sort().join('|')}/${encodeURIComponent(folder)}`;
+  `${[a, b].sort().join('|')}/${encodeURIComponent(folder)}`;
 const isFile = (path: string | undefined): path is string =>
   path !== undefined && path.startsWith('/') && !path.startsWith('/dev/');
 
@@ -93,6 +94,7 @@ export function createSharing({
   readonly clock: Clock;
   readonly log: Log;
 }): Sharing {
+  const keptProofs = collection(intents, proofPrefix, document<SharingProof>({ verdict: 'string', at: 'number' }));
   /** A folder or file that cannot be looked at: why, and that it is no question of sharing. */
   const unseen = (side: StorageSide, error: unknown): SharingProof => {
     if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
@@ -117,8 +119,8 @@ export function createSharing({
     const key =
       place === folder
         ? proofKey(from.id, to.id, folder)
-        : `${proofPrefix}${from.id}|${to.id}/${encodeURIComponent(folder)}/${encodeURIComponent(place)}`;
-    const kept = (await intents.get(key))?.value as SharingProof | undefined;
+        : `${from.id}|${to.id}/${encodeURIComponent(folder)}/${encodeURIComponent(place)}`;
+    const kept = (await keptProofs.get(key))?.value;
     if (!fresh && kept !== undefined && clock.now() - kept.at < proofKeptMs) return kept;
     const name = `ferry-proof-${clock.randomText(12)}`;
     const at = clock.now();
@@ -140,7 +142,7 @@ export function createSharing({
       const { folder: there, found } = await to.paths.marker('find', place, name, signal);
       if (found) {
         const proof: SharingProof = { verdict: 'shared', method: 'marker', at };
-        await intents.commit([{ op: 'put', key, value: proof }]);
+        await keptProofs.change(key, () => proof);
         return proof;
       }
       const detail = there ? `a marker made on ${from.name} is not on ${to.name}` : `${to.name} has no folder ${place}`;
@@ -321,7 +323,7 @@ export function createSharing({
       (await proveFileIn(path, path, new Map(), from, to, signal)).verdict === 'shared',
     missingOn,
     deviceApart,
-    kept: async (a, b, path) => (await intents.get(proofKey(a, b, folderOf(path))))?.value as SharingProof | undefined,
+    kept: async (a, b, path) => (await keptProofs.get(proofKey(a, b, folderOf(path))))?.value,
     async notThere(disks, from, to, signal) {
       const all = await Promise.all(disks.map((disk) => notThereOf(disk, from, to, signal)));
       const why = all.find((each) => each !== undefined);

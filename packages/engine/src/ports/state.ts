@@ -8,16 +8,28 @@ export interface IntentEntry {
   readonly revision: number;
 }
 
-/** `ifRevision`: the write is refused unless the entry has this revision; 0 means the key must not exist. */
+/**
+ * Every write names the revision at which its entry was read: 0 means that the key must not exist. `check` writes
+ * nothing: the others are refused unless its entry is as it was read.
+ */
 export type IntentWrite =
   | {
       readonly op: 'put';
       readonly key: string;
       readonly value: unknown;
-      readonly ifRevision?: number;
+      readonly ifRevision: number;
+      /** The entry vanishes with this lease. */
       readonly lease?: string;
     }
-  | { readonly op: 'delete'; readonly key: string; readonly ifRevision?: number };
+  | { readonly op: 'delete'; readonly key: string; readonly ifRevision: number }
+  | { readonly op: 'check'; readonly key: string; readonly ifRevision: number };
+
+/** `conflict`: the keys whose guard failed; nothing was written. */
+export type CommitAnswer =
+  | { readonly revision: number }
+  | { readonly conflict: readonly string[] }
+  /** The answer was lost, and this is why: the writes may be done, or not, or be done yet. Look (state/commit.ts). */
+  | { readonly unknown: string };
 
 export type IntentChange =
   | { readonly type: 'put'; readonly entry: IntentEntry }
@@ -25,19 +37,36 @@ export type IntentChange =
   /** The revision asked for is no longer kept: list again. */
   | { readonly type: 'compacted'; readonly revision: number };
 
-/** Small documents (at most 256 KiB as JSON) with a revision. Durable when a write resolves. */
+export interface IntentPage {
+  readonly entries: readonly IntentEntry[];
+  /** Of the store when the page was read: a watch that begins here misses nothing. */
+  readonly revision: number;
+  /** Key after which the next page begins; absent on the last one. */
+  readonly next?: string;
+}
+
+/** Most entries that a page has. */
+export const intentsPerPage = 500;
+/** Most writes of one transaction, and bytes of one document as JSON. */
+export const maxIntentWrites = 64;
+export const maxIntentBytes = 256 * 1024;
+
+/** Small documents (at most 256 KiB as JSON) with a revision. Durable when a write resolves with its revision. */
 export interface IntentStore {
   get(key: string): Promise<IntentEntry | undefined>;
-  /** Entries whose key begins with `prefix`, in key order. */
-  list(prefix: string): Promise<readonly IntentEntry[]>;
-  /** At most 64 writes, all or none. `conflict`: the keys whose guard failed. */
-  commit(
-    writes: readonly IntentWrite[],
-  ): Promise<{ readonly revision: number } | { readonly conflict: readonly string[] }>;
+  /** Entries whose key begins with `prefix`, in key order, after the key `after`; at most `limit` (500). */
+  list(prefix: string, page?: { readonly after?: string; readonly limit?: number }): Promise<IntentPage>;
+  /**
+   * At most 64 writes, all or none. Rejects with FerryError `request-invalid` beyond a limit, `lease-expired` for a
+   * lease that is no more, `store-*` when it is certain that nothing was written.
+   */
+  commit(writes: readonly IntentWrite[]): Promise<CommitAnswer>;
   /** Changes after `afterRevision` to keys that begin with `prefix`, in order, until the signal aborts. */
   watch(prefix: string, afterRevision: number, signal: AbortSignal): AsyncIterable<IntentChange>;
-  /** Makes a lease, or renews it; entries put with it vanish when it is not renewed within `ttlMs`. */
-  lease(id: string, ttlMs: number): Promise<void>;
+  /** A new lease: entries put with it vanish, and watchers are told, when it is not renewed within `ttlMs`. */
+  grantLease(ttlMs: number): Promise<string>;
+  /** For another `ttlMs`. False: it has expired, and never comes back; grant another one. */
+  renewLease(id: string): Promise<boolean>;
 }
 
 export interface JournalEntry {

@@ -3,12 +3,15 @@
  * needs no object: naming it on a host is enough.
  */
 import { defaultCluster, FerryError, isNetwork, type Cluster, type Host } from '@ferry/core';
-import type { IntentStore } from '../ports/ports.ts';
-import { changeIntent } from '../state/change-intent.ts';
+import { collection, document, expectRevision } from '../state/collection.ts';
+import { openMirror, type MirrorDeps } from '../state/mirror.ts';
 import type { Policies } from './policies.ts';
+import type { IntentStore, IntentWrite } from '../ports/ports.ts';
 
 export interface ClusterView {
   readonly cluster: Cluster;
+  /** Of its settings; 0 without any. */
+  readonly revision: number;
   /** Names of its hosts. */
   readonly hosts: readonly string[];
 }
@@ -18,54 +21,87 @@ const prefix = 'clusters/';
 export interface ClusterStore {
   /** Stored ones and those that hosts name, by name. */
   all(hosts: readonly Host[]): ReadonlyMap<string, Cluster>;
+  /** Of its settings; 0 without any. */
+  revisionOf(name: string): number;
   /**
-   * Makes the cluster, or changes it; `change` is asked again where somebody else was faster. Throws FerryError
-   * `request-invalid`, `policy-unknown`, `store-conflict`.
+   * Makes the cluster, or changes it; `change` is asked again where somebody else was faster. `expected`: the revision
+   * that it must have. Throws FerryError `request-invalid`, `policy-unknown`, `store-conflict`, `revision-stale`.
    */
-  change(name: string, change: (before: Cluster) => Cluster): Promise<Cluster>;
-  /** Throws FerryError `cluster-unknown`, `cluster-in-use`. */
-  remove(name: string, hosts: readonly Host[]): Promise<void>;
+  change(name: string, change: (before: Cluster) => Cluster, expected?: number): Promise<Cluster>;
+  /** Throws FerryError `cluster-unknown`, `cluster-in-use`, `revision-stale`. */
+  remove(name: string, hosts: () => readonly Host[], expected?: number): Promise<void>;
+  /** Goes into the transaction of a host that comes in: whoever removes the cluster at the same moment looks again. */
+  use(name: string): Promise<readonly IntentWrite[]>;
 }
 
-/** `policies`: a cluster names one that is there. */
-export async function openClusters(intents: IntentStore, policies: Pick<Policies, 'find'>): Promise<ClusterStore> {
-  const stored = new Map((await intents.list(prefix)).map(({ value }) => [(value as Cluster).name, value as Cluster]));
+/** `policies`: a cluster names one that is there. `changed`: its settings are others, or gone. */
+export async function openClusters(
+  intents: IntentStore,
+  policies: Pick<Policies, 'find' | 'use'>,
+  deps: MirrorDeps,
+  changed: (name: string, cluster: Cluster | undefined) => void = () => {},
+): Promise<ClusterStore> {
+  const stored = await openMirror(
+    collection(intents, prefix, document<Cluster>({ name: 'string' })),
+    deps,
+    ({ key, value }) => changed(key, value),
+  );
   return {
     all(hosts) {
-      const names = [...new Set([defaultCluster, ...stored.keys(), ...hosts.map(({ cluster }) => cluster)])].sort();
-      return new Map(names.map((name) => [name, stored.get(name) ?? { name }]));
+      const names = new Set([
+        defaultCluster,
+        ...stored.all().map(({ key }) => key),
+        ...hosts.map(({ cluster }) => cluster),
+      ]);
+      return new Map([...names].sort().map((name) => [name, stored.get(name)?.value ?? { name }]));
     },
-    async change(name, change) {
-      let cluster: Cluster = { name };
-      await changeIntent<Cluster>(intents, prefix + name, (before = { name }) => {
-        cluster = change(before);
-        const { migrationNetwork, migrationPorts, policy } = cluster;
-        if (policy !== undefined) policies.find(policy);
-        if (migrationNetwork !== undefined && !isNetwork(migrationNetwork))
+    revisionOf: (name) => stored.get(name)?.revision ?? 0,
+    async change(name, change, expected) {
+      let policy: string | undefined;
+      const { value } = await stored.change(
+        name,
+        (before) => {
+          expectRevision(`The cluster ${name}`, before?.revision ?? 0, expected);
+          const cluster = change(before?.value ?? { name });
+          refuseInvalid(cluster);
+          ({ policy } = cluster);
+          if (policy !== undefined) policies.find(policy);
+          return cluster;
+        },
+        async () => (policy === undefined ? [] : policies.use(policy)),
+      );
+      return value ?? { name };
+    },
+    async remove(name, hosts, expected) {
+      const refuseUsed = (): void => {
+        const members = hosts().filter(({ cluster }) => cluster === name);
+        if (members.length > 0)
           throw new FerryError(
-            'request-invalid',
-            `"${migrationNetwork}" is not a network such as 10.1.0.0/16 or fd00::/64.`,
+            'cluster-in-use',
+            `${members.length} host(s) belong to the cluster ${name}: ${members.map((host) => host.name).join(', ')}.`,
           );
-        if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last)
-          throw new FerryError(
-            'request-invalid',
-            `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`,
-          );
-        return cluster;
+      };
+      refuseUsed();
+      await stored.change(name, (before) => {
+        if (before === undefined) throw new FerryError('cluster-unknown', `There is no cluster "${name}".`);
+        expectRevision(`The cluster ${name}`, before.revision, expected);
+        refuseUsed();
+        return undefined;
       });
-      stored.set(name, cluster);
-      return cluster;
     },
-    async remove(name, hosts) {
-      const members = hosts.filter(({ cluster }) => cluster === name);
-      if (members.length > 0)
-        throw new FerryError(
-          'cluster-in-use',
-          `${members.length} host(s) belong to the cluster ${name}: ${members.map((host) => host.name).join(', ')}.`,
-        );
-      if (!stored.has(name)) throw new FerryError('cluster-unknown', `There is no cluster "${name}".`);
-      await intents.commit([{ op: 'delete', key: prefix + name }]);
-      stored.delete(name);
+    async use(name) {
+      const now = await stored.stored.get(name);
+      return now === undefined ? [] : [stored.stored.put(name, now.value, now.revision)];
     },
   };
+}
+
+function refuseInvalid({ migrationNetwork, migrationPorts }: Cluster): void {
+  if (migrationNetwork !== undefined && !isNetwork(migrationNetwork))
+    throw new FerryError('request-invalid', `"${migrationNetwork}" is not a network such as 10.1.0.0/16 or fd00::/64.`);
+  if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last)
+    throw new FerryError(
+      'request-invalid',
+      `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`,
+    );
 }

@@ -16,8 +16,9 @@ import {
   type ResolvedPolicy,
   type VmUuid,
 } from '@ferry/core';
-import { changeIntent } from '../state/change-intent.ts';
-import type { Clock, IntentStore } from '../ports/ports.ts';
+import { collection, document, expectRevision, text, texts } from '../state/collection.ts';
+import { openMirror, type MirrorDeps } from '../state/mirror.ts';
+import type { Clock, IntentStore, IntentWrite } from '../ports/ports.ts';
 
 const policyPrefix = 'policies/';
 const bindingPrefix = 'policy-bindings/';
@@ -28,88 +29,139 @@ export interface Policies {
   all(): readonly Policy[];
   /** Throws FerryError `policy-unknown`. */
   find(name: string): Policy;
-  /** Makes it, or replaces it with the next version. Throws FerryError `policy-invalid`, `policy-preset`. */
-  put(name: string, content: PolicyContent): Promise<Policy>;
-  /** Throws FerryError `policy-unknown`, `policy-preset`, `policy-in-use`. */
-  remove(name: string, clusters: Iterable<Cluster>): Promise<void>;
+  /** Of the stored policy; 0 of a preset. */
+  revisionOf(name: string): number;
+  /**
+   * Makes it, or replaces it with the next version. `expected`: the revision that it must have, 0 for none. Throws
+   * FerryError `policy-invalid`, `policy-preset`, `revision-stale`.
+   */
+  put(name: string, content: PolicyContent, expected?: number): Promise<Policy>;
+  /** Throws FerryError `policy-unknown`, `policy-preset`, `policy-in-use`, `revision-stale`. */
+  remove(name: string, clusters: () => Iterable<Cluster>, expected?: number): Promise<void>;
   bindings(): readonly PolicyBinding[];
   /** VMs with this label go by the policy; an undefined policy takes that away. */
   bind(label: string, policy: string | undefined): Promise<void>;
   labelsOf(vm: VmUuid): readonly string[];
-  label(vm: VmUuid, change: { readonly add: readonly string[]; readonly remove: readonly string[] }): Promise<void>;
+  labelsRevisionOf(vm: VmUuid): number;
+  /** Throws FerryError `revision-stale`. */
+  label(
+    vm: VmUuid,
+    change: { readonly add: readonly string[]; readonly remove: readonly string[] },
+    expected?: number,
+  ): Promise<void>;
   /** What a migration of this VM goes by. Throws FerryError `policy-unknown`. */
   resolve(request: MigrationRequest, vm: VmUuid, cluster: Cluster | undefined): ResolvedPolicy;
+  /**
+   * Goes into the transaction of whatever begins to name this policy: whoever removes it at the same moment conflicts,
+   * and looks again who uses it. Throws FerryError `policy-unknown`.
+   */
+  use(name: string): Promise<readonly IntentWrite[]>;
 }
 
-export async function openPolicies(intents: IntentStore, clock: Clock): Promise<Policies> {
-  const listed = async <T>(prefix: string): Promise<Map<string, T>> =>
-    new Map((await intents.list(prefix)).map(({ key, value }) => [key.slice(prefix.length), value as T]));
-  const stored = await listed<Policy>(policyPrefix);
-  const bound = await listed<string>(bindingPrefix);
-  const labels = await listed<readonly string[]>(labelPrefix);
+export interface PolicyEvents {
+  /** Absent: it is gone. */
+  policy(name: string, policy: Policy | undefined, revision: number): void;
+  binding(label: string, policy: string | undefined): void;
+  labels(): void;
+}
+
+export async function openPolicies(
+  intents: IntentStore,
+  deps: MirrorDeps & { readonly clock: Clock },
+  events: PolicyEvents,
+): Promise<Policies> {
+  const stored = await openMirror(
+    collection(intents, policyPrefix, document<Policy>({ name: 'string', version: 'number', steps: 'array' })),
+    deps,
+    ({ key, value, revision }) => events.policy(key, value, revision),
+  );
+  const bound = await openMirror(collection(intents, bindingPrefix, text), deps, ({ key, value }) =>
+    events.binding(key, value),
+  );
+  const labels = await openMirror(collection(intents, labelPrefix, texts), deps, () => events.labels());
   const byName = (a: Policy, b: Policy): number => (a.name < b.name ? -1 : 1);
+  const unknown = (name: string): FerryError => new FerryError('policy-unknown', `There is no policy "${name}".`);
   const find = (name: string): Policy => {
-    const policy = stored.get(name) ?? presets.get(name);
-    if (policy === undefined) throw new FerryError('policy-unknown', `There is no policy "${name}".`);
+    const policy = stored.get(name)?.value ?? presets.get(name);
+    if (policy === undefined) throw unknown(name);
     return policy;
   };
+  const bindings = (): readonly PolicyBinding[] =>
+    bound
+      .all()
+      .map(({ key, value }) => ({ label: key, policy: value }))
+      .sort((a, b) => (a.label < b.label ? -1 : 1));
+  const use: Policies['use'] = async (name) => {
+    if (presets.has(name)) return [];
+    const now = await stored.stored.get(name);
+    if (now === undefined) throw unknown(name);
+    return [stored.stored.put(name, now.value, now.revision)];
+  };
   return {
-    all: () => [...presets.values(), ...[...stored.values()].sort(byName)],
+    all: () => [
+      ...presets.values(),
+      ...stored
+        .all()
+        .map(({ value }) => value)
+        .sort(byName),
+    ],
     find,
-    async put(name, content) {
+    revisionOf: (name) => stored.get(name)?.revision ?? 0,
+    async put(name, content, expected) {
       if (presets.has(name)) throw new FerryError('policy-preset', `"${name}" is a preset.`);
       const problems = policyProblems(content);
       if (problems.length > 0) throw new FerryError('policy-invalid', problems.join(' '));
-      let policy: Policy = { ...content, name, version: 1, changedAt: clock.now() };
-      await changeIntent<Policy>(
-        intents,
-        policyPrefix + name,
-        (before) => (policy = { ...policy, version: (before?.version ?? 0) + 1 }),
-      );
-      stored.set(name, policy);
-      return policy;
+      const { value } = await stored.change(name, (before) => {
+        expectRevision(`The policy "${name}"`, before?.revision ?? 0, expected);
+        return { ...content, name, version: (before?.value.version ?? 0) + 1, changedAt: deps.clock.now() };
+      });
+      return value ?? find(name);
     },
-    async remove(name, clusters) {
+    async remove(name, clusters, expected) {
       if (presets.has(name)) throw new FerryError('policy-preset', `"${name}" is a preset.`);
-      find(name);
-      const users = [
-        ...[...clusters].filter(({ policy }) => policy === name).map((cluster) => `cluster ${cluster.name}`),
-        ...[...bound].filter(([, policy]) => policy === name).map(([label]) => `label ${label}`),
-      ];
-      if (users.length > 0)
-        throw new FerryError('policy-in-use', `The policy "${name}" is used by ${users.join(', ')}.`);
-      await intents.commit([{ op: 'delete', key: policyPrefix + name }]);
-      stored.delete(name);
+      await stored.change(
+        name,
+        (before) => {
+          if (before === undefined) throw unknown(name);
+          expectRevision(`The policy "${name}"`, before.revision, expected);
+          return undefined;
+        },
+        async () => {
+          // whoever names it after this look conflicts with us: see `use`
+          const { items } = await bound.stored.list();
+          const users = [
+            ...[...clusters()].filter(({ policy }) => policy === name).map((cluster) => `cluster ${cluster.name}`),
+            ...items.filter(({ value }) => value === name).map(({ key }) => `label ${key}`),
+          ];
+          if (users.length > 0)
+            throw new FerryError('policy-in-use', `The policy "${name}" is used by ${users.join(', ')}.`);
+          return [];
+        },
+      );
     },
-    bindings: () =>
-      [...bound].map(([label, policy]) => ({ label, policy })).sort((a, b) => (a.label < b.label ? -1 : 1)),
+    bindings,
     async bind(label, policy) {
-      if (policy === undefined) {
-        await intents.commit([{ op: 'delete', key: bindingPrefix + label }]);
-        bound.delete(label);
-        return;
-      }
-      find(policy);
-      await intents.commit([{ op: 'put', key: bindingPrefix + label, value: policy }]);
-      bound.set(label, policy);
+      await bound.change(label, () => policy, policy === undefined ? undefined : () => use(policy));
     },
-    labelsOf: (vm) => labels.get(vm) ?? [],
-    async label(vm, { add, remove }) {
-      const next = await changeIntent<readonly string[]>(intents, labelPrefix + vm, (before = []) => {
-        const sorted = [...new Set([...before.filter((label) => !remove.includes(label)), ...add])].sort();
+    labelsOf: (vm) => labels.get(vm)?.value ?? [],
+    labelsRevisionOf: (vm) => labels.get(vm)?.revision ?? 0,
+    async label(vm, { add, remove }, expected) {
+      await labels.change(vm, (before) => {
+        expectRevision('The labels of the VM', before?.revision ?? 0, expected);
+        const kept = (before?.value ?? []).filter((label) => !remove.includes(label));
+        const sorted = [...new Set([...kept, ...add])].sort();
         return sorted.length === 0 ? undefined : sorted;
       });
-      if (next === undefined) labels.delete(vm);
-      else labels.set(vm, next);
     },
     resolve(request, vm, cluster) {
       const { name, from } = choosePolicy({
         ...(request.policy === undefined ? {} : { requested: request.policy }),
-        labels: labels.get(vm) ?? [],
-        bindings: [...bound].map(([label, policy]) => ({ label, policy })),
+        labels: labels.get(vm)?.value ?? [],
+        bindings: bindings(),
         ...(cluster?.policy === undefined ? {} : { cluster: cluster.policy }),
       });
       return resolvePolicy(find(name), from, request);
     },
+    use,
   };
 }

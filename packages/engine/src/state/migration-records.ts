@@ -1,22 +1,47 @@
 /**
  * Where migrations are kept. An active one is an intent beside a lock on its VM, written in one transaction; a finished
- * one lives in the journal, with its figures and what was kept of a failed target.
+ * one lives in the journal, with its figures and what was kept of a failed target. Each write is guarded by what was
+ * last read or written here: whoever finds another migration in the store decides anew.
  */
 import { FerryError, isFinished, type JobSample, type Migration, type TimeMs } from '@ferry/core';
 import type { Inspection } from '../migration/effects/inspection.ts';
-import type { Clock, IntentStore, Journal } from '../ports/ports.ts';
+import type { Clock, IntentStore, IntentWrite, Journal } from '../ports/ports.ts';
+import { collection, document, text, type Stored } from './collection.ts';
+import {
+  decodeDocument,
+  encodeMigration,
+  joinMigration,
+  split,
+  type Measured,
+  type MigrationDocument,
+} from './migration-documents.ts';
+import { storedTexts } from './stored-texts.ts';
 
 const activePrefix = 'migrations/';
+const measuredPrefix = 'migration-course/';
 const lockPrefix = 'migration-of/';
 const samplesShown = 10_000;
 /** Finished ones that a list finds without reading and decoding them again. */
 const keptInMemory = 300;
 
+/** Of a document, as it was last read or written here. */
+interface Held {
+  readonly revision: number;
+  readonly json: string;
+}
+const none: Held = { revision: 0, json: '' };
+
 export interface MigrationRecords {
-  /** Stores a new one and locks its VM. False: another one holds the lock. */
-  begin(migration: Migration): Promise<boolean>;
-  /** Stores what has changed; a finished one goes to the journal, and its VM is free. */
-  store(migration: Migration): Promise<void>;
+  /**
+   * Stores a new one and locks its VM, with the writes `along`. Resolves with the keys whose guard failed: that of the
+   * lock, where another migration has the VM.
+   */
+  begin(migration: Migration, along?: readonly IntentWrite[]): Promise<readonly string[]>;
+  /**
+   * Stores what has changed; a finished one goes to the journal, and its VM is free. `changed`: somebody else has
+   * written it since, nothing was stored, and this is what it is now; undefined when it is gone.
+   */
+  store(migration: Migration): Promise<'stored' | { readonly changed: Migration | undefined }>;
   /** Those that an earlier control plane left unfinished, or did not get to the journal. */
   active(): Promise<readonly Migration[]>;
   /** In the order in which they ended, the last one first. */
@@ -44,33 +69,105 @@ export function migrationRecords({
   const read = async (limit: number): Promise<Migration[]> =>
     (await journal.read({ kind: 'migration', newestFirst: true, limit })).map(({ data }) => data as Migration);
   let newest: Promise<Migration[]> | undefined;
-  return {
-    async begin(migration) {
-      const written = await intents.commit([
-        { op: 'put', key: lockPrefix + migration.vm.uuid, value: migration.id, ifRevision: 0 },
-        { op: 'put', key: activePrefix + migration.id, value: migration, ifRevision: 0 },
+  const heads = collection<MigrationDocument>(intents, activePrefix, decodeDocument);
+  const measures = collection(intents, measuredPrefix, document<Measured>({}));
+  const locks = collection(intents, lockPrefix, text);
+  const texts = storedTexts(intents);
+  const held = new Map<string, { readonly head: Held; readonly measured: Held }>();
+
+  /** As it is stored, and from now on held. */
+  const join = async (head: Stored<MigrationDocument>, measured: Stored<Measured> | undefined): Promise<Migration> => {
+    const holding = <T>(stored: Stored<T> | undefined): Held =>
+      stored === undefined ? none : { revision: stored.revision, json: JSON.stringify(stored.value) };
+    held.set(head.key, { head: holding(head), measured: holding(measured) });
+    return joinMigration(head.value, measured?.value ?? {}, (digest) => texts.read(head.key, digest));
+  };
+  const readAgain = async (id: string): Promise<Migration | undefined> => {
+    const head = await heads.get(id);
+    return head === undefined ? undefined : join(head, await measures.get(id));
+  };
+  /** The journal first: a crash in between finds the intents again and only repeats this step. */
+  const finish = async (migration: Migration): Promise<void> => {
+    const { id, vm } = migration;
+    const [kept] = await journal.read({ kind: 'migration', subject: id, limit: 1 });
+    if (kept === undefined) {
+      await append('migration', id, migration);
+      newest = newest?.then((all) => [migration, ...all.filter((each) => each.id !== id)].slice(0, keptInMemory));
+    }
+    // it has ended, whatever its documents say: they go as they are
+    for (;;) {
+      const [head, measured, lock] = [await heads.get(id), await measures.get(id), await locks.get(vm.uuid)];
+      const written = await heads.commit([
+        ...(head === undefined ? [] : [heads.delete(id, head.revision)]),
+        ...(measured === undefined ? [] : [measures.delete(id, measured.revision)]),
+        ...(lock?.value === id ? [locks.delete(vm.uuid, lock.revision)] : []),
       ]);
-      return !('conflict' in written);
+      if (!('conflict' in written)) break;
+    }
+    held.delete(id);
+    await texts.drop(id);
+  };
+  return {
+    async begin(migration, along = []) {
+      const { decided, measured } = split(migration);
+      const head = await encodeMigration(decided, (large) => texts.keep(migration.id, large));
+      const written = await heads.commit([
+        locks.put(migration.vm.uuid, migration.id, 0),
+        heads.put(migration.id, head, 0),
+        measures.put(migration.id, measured, 0),
+        ...along,
+      ]);
+      if ('conflict' in written) {
+        await texts.drop(migration.id);
+        return written.conflict;
+      }
+      const { revision } = written;
+      held.set(migration.id, {
+        head: { revision, json: JSON.stringify(head) },
+        measured: { revision, json: JSON.stringify(measured) },
+      });
+      return [];
     },
     async store(migration) {
-      if (!isFinished(migration)) {
-        await intents.commit([{ op: 'put', key: activePrefix + migration.id, value: migration }]);
-        return;
+      const { id } = migration;
+      const before = held.get(id) ?? { head: none, measured: none };
+      if (isFinished(migration)) {
+        const now = await heads.get(id);
+        if (now !== undefined && now.revision !== before.head.revision) return { changed: await readAgain(id) };
+        await finish(migration);
+        return 'stored';
       }
-      // The journal first: a crash in between finds the intent again and only repeats this step.
-      const [kept] = await journal.read({ kind: 'migration', subject: migration.id, limit: 1 });
-      if (kept === undefined) {
-        await append('migration', migration.id, migration);
-        newest = newest?.then((all) =>
-          [migration, ...all.filter(({ id }) => id !== migration.id)].slice(0, keptInMemory),
-        );
+      const { decided, measured } = split(migration);
+      const head = await encodeMigration(decided, (large) => texts.keep(id, large));
+      const next = { head: JSON.stringify(head), measured: JSON.stringify(measured) };
+      const writes = [
+        next.head === before.head.json
+          ? heads.check(id, before.head.revision)
+          : heads.put(id, head, before.head.revision),
+        ...(next.measured === before.measured.json ? [] : [measures.put(id, measured, before.measured.revision)]),
+      ];
+      if (writes.every(({ op }) => op === 'check')) return 'stored';
+      const written = await heads.commit(writes);
+      if ('conflict' in written) {
+        const changed = await readAgain(id);
+        const now = held.get(id);
+        // an earlier try of ours, whose answer was lost
+        if (changed !== undefined && now?.head.json === next.head && now.measured.json === next.measured)
+          return 'stored';
+        return { changed };
       }
-      await intents.commit([
-        { op: 'delete', key: activePrefix + migration.id },
-        { op: 'delete', key: lockPrefix + migration.vm.uuid },
-      ]);
+      const at = (was: Held, json: string): Held => (was.json === json ? was : { revision: written.revision, json });
+      held.set(id, { head: at(before.head, next.head), measured: at(before.measured, next.measured) });
+      return 'stored';
     },
-    active: async () => (await intents.list(activePrefix)).map(({ value }) => value as Migration),
+    async active() {
+      const [{ items }, { items: beside }] = [await heads.list(), await measures.list()];
+      const measuredOf = new Map(beside.map((each) => [each.key, each]));
+      // a crash between the last two writes of an end
+      for (const { key } of beside)
+        if (!items.some((head) => head.key === key)) await measures.change(key, () => undefined);
+      return Promise.all(items.map((head) => join(head, measuredOf.get(head.key))));
+    },
     async finished(limit) {
       if (limit > keptInMemory) return read(limit);
       newest ??= read(keptInMemory).catch((error: unknown) => {

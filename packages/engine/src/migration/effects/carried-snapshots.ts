@@ -4,11 +4,13 @@
  * nothing.
  */
 import type { Migration } from '@ferry/core';
+import { collection, document } from '../../state/collection.ts';
+import { storedTexts } from '../../state/stored-texts.ts';
 import type { HostLink, IntentStore, SnapshotMetadata } from '../../ports/ports.ts';
 
-const prefixOf = (migration: Migration): string => `snapshots/${migration.id}/`;
-/** Writes of one transaction. */
-const batch = 32;
+const prefixOf = (migration: Migration): string => `${migration.id}/`;
+/** Characters of a definition that its document holds itself. */
+const largestInline = 40_000;
 
 export interface CarriedSnapshots {
   takeOff(migration: Migration, source: HostLink, signal: AbortSignal): Promise<void>;
@@ -16,9 +18,23 @@ export interface CarriedSnapshots {
   putBack(migration: Migration, at: HostLink, signal: AbortSignal): Promise<void>;
 }
 
+/** `text`: the digest of its definition, in place of one that is too large for a document. */
+type Kept = SnapshotMetadata & { readonly text?: string };
+
 export function carriedSnapshots(intents: IntentStore): CarriedSnapshots {
+  const snapshots = collection(
+    intents,
+    'snapshots/',
+    document<Kept>({ kind: 'string', name: 'string', xml: 'string' }),
+  );
+  const texts = storedTexts(intents);
+  const ownerOf = ({ id }: Migration): string => `${id}-snapshots`;
   const stored = async (migration: Migration): Promise<readonly SnapshotMetadata[]> =>
-    (await intents.list(prefixOf(migration))).map(({ value }) => value as SnapshotMetadata);
+    Promise.all(
+      (await snapshots.list(prefixOf(migration))).items.map(async ({ value: { text, ...rest } }) =>
+        text === undefined ? rest : { ...rest, xml: await texts.read(ownerOf(migration), text) },
+      ),
+    );
   return {
     async takeOff(migration, source, signal) {
       const before = await stored(migration);
@@ -27,14 +43,11 @@ export function carriedSnapshots(intents: IntentStore): CarriedSnapshots {
         ({ kind, name }) => !known.has(`${kind} ${name}`),
       );
       const all = [...before, ...found];
-      for (let at = before.length; at < all.length; at += batch) {
-        await intents.commit(
-          all.slice(at, at + batch).map((value, index) => ({
-            op: 'put',
-            key: `${prefixOf(migration)}${String(at + index).padStart(6, '0')}`,
-            value,
-          })),
-        );
+      for (const [index, each] of found.entries()) {
+        const key = `${prefixOf(migration)}${String(before.length + index).padStart(6, '0')}`;
+        const large = each.xml.length > largestInline;
+        const kept = large ? { ...each, xml: '', text: await texts.keep(ownerOf(migration), each.xml) } : each;
+        await snapshots.change(key, () => kept);
       }
       await source.snapshots.strip(migration.vm.uuid, all, signal);
     },
@@ -42,7 +55,9 @@ export function carriedSnapshots(intents: IntentStore): CarriedSnapshots {
       const all = await stored(migration);
       if (all.length === 0) return;
       await at.snapshots.restore(migration.vm.uuid, all, signal);
-      for (const { key } of await intents.list(prefixOf(migration))) await intents.commit([{ op: 'delete', key }]);
+      for (const { key } of (await snapshots.list(prefixOf(migration))).items)
+        await snapshots.change(key, () => undefined);
+      await texts.drop(ownerOf(migration));
     },
   };
 }

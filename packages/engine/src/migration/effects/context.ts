@@ -22,6 +22,7 @@ import type { Clock, HostLink, Log, StoredDefinition } from '../../ports/ports.t
 import type { CarriedFiles } from './carried-files.ts';
 import type { Sharing } from '../../planning/sharing.ts';
 import { sideOn, type Side } from '../../planning/side.ts';
+import type { MigrationRecords } from '../../state/migration-records.ts';
 import type { Volumes } from './volumes.ts';
 
 export interface RunnerDeps {
@@ -59,8 +60,13 @@ export interface RunnerDeps {
   /** Keeps figures of a transfer. */
   readonly sampled: (migration: Migration, sample: JobSample, at: TimeMs) => void;
   readonly inspected: (inspection: Inspection) => Promise<void>;
-  /** Stores the migration; a finished one goes to the journal. Resolves when it is durable. */
-  readonly store: (migration: Migration) => Promise<void>;
+  /**
+   * Stores the migration; a finished one goes to the journal. Resolves when it is durable, or with what somebody else
+   * has made of it meanwhile: nothing was stored then, and it is to be decided anew.
+   */
+  readonly store: MigrationRecords['store'];
+  /** Somebody else has brought it to its end. */
+  readonly ended: (migration: Migration) => void;
   /** Called after each change; `kept` tells a stored change from progress. */
   readonly changed: (migration: Migration, kept: boolean) => void;
   /** Reads the VM again on both hosts. */

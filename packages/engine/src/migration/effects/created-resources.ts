@@ -5,6 +5,7 @@
  */
 import type { Migration, ResourceRef } from '@ferry/core';
 import type { HostLink, IntentStore } from '../../ports/ports.ts';
+import { collection, document } from '../../state/collection.ts';
 
 export interface CreatedResources {
   /**
@@ -19,10 +20,11 @@ export interface CreatedResources {
 }
 
 export function createdResources(intents: IntentStore): CreatedResources {
-  const prefixOf = ({ id }: Migration): string => `created/${id}/`;
+  const made = collection(intents, 'created/', document<ResourceRef>({ kind: 'string', name: 'string' }));
+  const prefixOf = ({ id }: Migration): string => `${id}/`;
   const keyOf = (migration: Migration, { kind, name }: ResourceRef): string =>
     `${prefixOf(migration)}${kind}/${encodeURIComponent(name)}`;
-  const forget = async (key: string): Promise<void> => void (await intents.commit([{ op: 'delete', key }]));
+  const forget = async (key: string): Promise<void> => void (await made.change(key, () => undefined));
   return {
     async create(migration, source, target, signal) {
       const creates = migration.plan?.definition?.creates ?? [];
@@ -33,17 +35,17 @@ export function createdResources(intents: IntentStore): CreatedResources {
         if (known.has(ref.name)) continue;
         await target.resources.create(ref, await source().resources.read(ref, signal), signal);
         // after it: a crash in between leaves a network behind, the other way round would take away somebody else's
-        await intents.commit([{ op: 'put', key: keyOf(migration, ref), value: ref }]);
+        await made.change(keyOf(migration, ref), () => ref);
       }
     },
     async takeBack(migration, target, signal) {
-      for (const { key, value } of (await intents.list(prefixOf(migration))).toReversed()) {
-        await target.resources.remove(value as ResourceRef, signal);
+      for (const { key, value } of (await made.list(prefixOf(migration))).items.toReversed()) {
+        await target.resources.remove(value, signal);
         await forget(key);
       }
     },
     async keep(migration) {
-      for (const { key } of await intents.list(prefixOf(migration))) await forget(key);
+      for (const { key } of (await made.list(prefixOf(migration))).items) await forget(key);
     },
   };
 }

@@ -114,7 +114,7 @@ export function createVolumes({
           role: 'target',
           capacityBytes,
         };
-        await records.put(record);
+        await records.put(record, { record: before });
         try {
           await to.volumes.create(
             { pool: volume.pool, name: volume.name, format, capacityBytes, ...madeAs(volume) },
@@ -126,7 +126,7 @@ export function createVolumes({
             await records.drop(record);
           throw error;
         }
-        await records.put({ ...record, made: true });
+        await records.put({ ...record, made: true }, { record });
       }
     },
 

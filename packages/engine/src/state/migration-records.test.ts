@@ -1,0 +1,182 @@
+/** How migrations are kept: what a sample writes, what is large, what an earlier version wrote, and who is overtaken. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import { FerryError, hostId, migrationId, vmUuid, type Migration } from '@ferry/core';
+import { countingClock } from '../fake/fleet.ts';
+import { memoryStores } from '../fake/stores.ts';
+import type { IntentWrite } from '../ports/ports.ts';
+import { migrationRecords } from './migration-records.ts';
+
+const id = migrationId('m1');
+const running: Migration = {
+  id,
+  name: 'web-1',
+  vm: { uuid: vmUuid('A'), name: 'web' },
+  kind: 'live',
+  origin: 'operator',
+  actor: 'operator',
+  client: 'test',
+  request: { to: 'h2', xml: '<domain/>' },
+  from: { id: hostId('h1'), name: 'h1' },
+  phase: 'transferring',
+  phases: [{ phase: 'queued', at: 1 }],
+  evidence: {},
+};
+const progress = (percent: number): NonNullable<Migration['progress']> => ({
+  percent,
+  processedBytes: 1,
+  remainingBytes: 1,
+  totalBytes: 2,
+  dirtyBytesPerSecond: 0,
+  throughputBytesPerSecond: 1,
+  iteration: 1,
+});
+const ended: Migration = { ...running, phase: 'failed', outcome: 'failed' };
+
+function opened() {
+  const clock = countingClock();
+  const written: IntentWrite[][] = [];
+  let lose = false;
+  const stores = memoryStores({
+    beforeCommit: (writes) => {
+      written.push([...writes]);
+      return lose ? 'lost-after' : undefined;
+    },
+  });
+  const records = () => migrationRecords({ ...stores, clock });
+  const keys = async () => (await stores.intents.list('')).entries.map(({ key }) => key);
+  return {
+    records,
+    stores,
+    keys,
+    written: () => written.splice(0),
+    loseAnswers: (value: boolean) => void (lose = value),
+    [Symbol.dispose]: () => clock[Symbol.dispose](),
+  };
+}
+
+test('a sample does not rewrite what was decided', async () => {
+  using at = opened();
+  const records = at.records();
+  assert.deepEqual(await records.begin(running), []);
+  at.written();
+  assert.equal(await records.store({ ...running, progress: progress(10) }), 'stored');
+  assert.deepEqual(
+    at.written().flatMap((writes) => writes.map(({ op, key }) => `${op} ${key}`)),
+    ['check migrations/m1', 'put migration-course/m1'],
+  );
+  await records.store({ ...running, progress: progress(10), phase: 'verifying' });
+  assert.deepEqual(
+    at.written().flatMap((writes) => writes.map(({ op, key }) => `${op} ${key}`)),
+    ['put migrations/m1'],
+  );
+  // nothing new is nothing to write
+  await records.store({ ...running, progress: progress(10), phase: 'verifying' });
+  assert.deepEqual(at.written(), []);
+  assert.deepEqual(await at.records().active(), [{ ...running, progress: progress(10), phase: 'verifying' }]);
+});
+
+test('of two that want one VM one begins, and leaves nothing behind when it has ended', async () => {
+  using at = opened();
+  const records = at.records();
+  const results = await Promise.all(['m1', 'm2'].map((each) => records.begin({ ...running, id: migrationId(each) })));
+  assert.deepEqual(results, [[], ['migration-of/a']]);
+  await records.store(ended);
+  assert.deepEqual(await at.keys(), []);
+  assert.deepEqual(await records.finished(10), [ended]);
+});
+
+test('a plan of any size is kept: no document outgrows its limit on the way', async () => {
+  using at = opened();
+  const records = at.records();
+  const huge: Migration = {
+    ...running,
+    request: { to: 'h2', xml: `<domain>${'ü"'.repeat(200_000)}</domain>` },
+    attention: 'x'.repeat(100_000),
+    error: {
+      code: 'migration-refused',
+      message: 'no',
+      remedy: 'none',
+      reasons: Array.from({ length: 5_000 }, (_, index) => ({
+        code: 'facts-missing',
+        message: `host ${index}`.repeat(9),
+        remedy: 'y',
+      })),
+    },
+  };
+  await records.begin(running);
+  assert.equal(await records.store(huge), 'stored');
+  const sizes = (await at.stores.intents.list('')).entries.map(({ value }) => JSON.stringify(value).length);
+  assert.ok(Math.max(...sizes) <= 130_000, String(Math.max(...sizes)));
+  const again = at.records();
+  assert.ok(isDeepStrictEqual(await again.active(), [huge]));
+  // and the next change of something small writes no text again
+  at.written();
+  await again.store({ ...huge, phase: 'verifying' });
+  assert.equal(at.written().length, 1);
+  await again.store({ ...huge, phase: 'failed', outcome: 'failed' });
+  assert.deepEqual(await at.keys(), []);
+  assert.ok(isDeepStrictEqual((await again.finished(1))[0]?.request, huge.request));
+});
+
+test('a migration that an earlier version stored goes on, and is stored as this one does', async () => {
+  using at = opened();
+  const before = { ...running, progress: progress(40), phase: 'transferring' };
+  await at.stores.intents.commit([
+    { op: 'put', key: 'migrations/m1', value: before, ifRevision: 0 },
+    { op: 'put', key: 'migration-of/a', value: 'm1', ifRevision: 0 },
+  ]);
+  const records = at.records();
+  assert.deepEqual(await records.active(), [before]);
+  await records.store({ ...running, progress: progress(50) });
+  assert.deepEqual(await at.keys(), ['migration-course/m1', 'migration-of/a', 'migrations/m1']);
+  assert.deepEqual(await at.records().active(), [{ ...running, progress: progress(50) }]);
+  await records.store(ended);
+  assert.deepEqual(await at.keys(), []);
+});
+
+test('a migration of a newer version is refused in one sentence, and left as it is', async () => {
+  using at = opened();
+  const value = { v: 3, something: 'else' };
+  await at.stores.intents.commit([{ op: 'put', key: 'migrations/m1', value, ifRevision: 0 }]);
+  await assert.rejects(
+    at.records().active(),
+    (error) =>
+      error instanceof FerryError &&
+      error.message === 'The stored migrations/m1 is not what Ferry writes: a newer Ferry wrote it (version 3).',
+  );
+  assert.deepEqual((await at.stores.intents.get('migrations/m1'))?.value, value);
+});
+
+test('whoever was overtaken stores nothing and is given what it is now', async () => {
+  using at = opened();
+  const [one, other] = [at.records(), at.records()];
+  await one.begin(running);
+  await other.active();
+  const theirs: Migration = { ...running, attention: 'theirs' };
+  assert.equal(await other.store(theirs), 'stored');
+  assert.deepEqual(await one.store({ ...running, attention: 'mine' }), { changed: theirs });
+  // also what is only measured, and the end
+  const again: Migration = { ...theirs, attention: 'again' };
+  assert.equal(await other.store(again), 'stored');
+  assert.deepEqual(await one.store({ ...theirs, progress: progress(5) }), { changed: again });
+  assert.equal(await one.store({ ...again, progress: progress(5) }), 'stored');
+  assert.deepEqual(await other.store({ ...again, attention: 'third', progress: progress(6) }), {
+    changed: { ...again, progress: progress(5) },
+  });
+  await one.store(ended);
+  assert.deepEqual(await other.store(again), { changed: undefined });
+  assert.deepEqual((await at.keys()).length, 0);
+});
+
+test('an end whose answers are lost is kept once', async () => {
+  using at = opened();
+  const records = at.records();
+  await records.begin(running);
+  at.loseAnswers(true);
+  assert.equal(await records.store({ ...running, attention: 'x' }), 'stored');
+  assert.equal(await records.store(ended), 'stored');
+  at.loseAnswers(false);
+  assert.deepEqual([await at.keys(), await records.finished(9)], [[], [ended]]);
+});
