@@ -159,7 +159,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       if (outcome !== 'stored') {
         log.warn({ migration: migration.id, event: event.type }, 'another control plane has changed the migration');
         if (outcome.changed === undefined) {
-          stopping.abort(new Error('the migration was brought to its end by another control plane'));
+          const ended = `Migration ${migration.id} was brought to its end by another control plane.`;
+          if (answer !== undefined) answer.refusal = new FerryError('migration-finished', ended);
+          stopping.abort(new Error(ended));
           deps.ended(migration);
         } else migration = outcome.changed;
         return false;
