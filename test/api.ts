@@ -25,6 +25,12 @@ export async function post(plane: ControlPlane, path: string, body: object = {})
   return { status: answer.status, body: (await answer.json()) as Answer['body'] };
 }
 
+/** Below /api/v1; undefined where there is no such thing, or several. */
+export async function read<T>(plane: ControlPlane, path: string): Promise<T | undefined> {
+  const answer = await fetch(`${plane.url()}/api/v1/${path}`, { headers: authorized(plane) });
+  return answer.ok ? ((await answer.json()) as T) : undefined;
+}
+
 /**
  * Calls `seen` with each change of a migration as soon as it is told. Resolves when nothing that begins from now on
  * is missed.

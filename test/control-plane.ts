@@ -39,6 +39,18 @@ export interface Machine {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** `ferry ARGS -o json`, parsed; what the server has logged is told where it fails. */
+export const jsonBy =
+  (ferry: ControlPlane['ferry'], log: () => string): ControlPlane['json'] =>
+  async <T>(...args: readonly string[]): Promise<T> => {
+    const ran = await ferry(...args, '-o', 'json');
+    if (ran.code !== 0)
+      throw new Error(
+        `ferry ${args.join(' ')} ended with ${ran.code}: ${ran.stderr}${ran.stdout}\nserver: ${log().slice(-2_000)}`,
+      );
+    return JSON.parse(ran.stdout) as T;
+  };
+
 /** `options` are more of those of `ferry serve`. */
 export const controlPlane = (...options: readonly string[]): Promise<ControlPlane> => controlPlaneOn({}, ...options);
 
@@ -104,14 +116,7 @@ export async function controlPlaneOn(machine: Machine, ...options: readonly stri
     token: () => readFileSync(join(dataDir, 'token'), 'utf8').trim(),
     log: () => output,
     ferry,
-    json: async <T>(...args: readonly string[]): Promise<T> => {
-      const ran = await ferry(...args, '-o', 'json');
-      if (ran.code !== 0)
-        throw new Error(
-          `ferry ${args.join(' ')} ended with ${ran.code}: ${ran.stderr}${ran.stdout}\nserver: ${output.slice(-2_000)}`,
-        );
-      return JSON.parse(ran.stdout) as T;
-    },
+    json: jsonBy(ferry, () => output),
     kill: () => end('SIGKILL'),
     start,
     [Symbol.asyncDispose]: async () => {

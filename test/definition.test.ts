@@ -140,6 +140,8 @@ test('names are shown before the move and changed by it; the rest arrives as it 
   assert.equal(withoutMark(await inactive('host1')), withoutMark(before));
 });
 
+const byTheCluster = [/^the (inactive|live) definition: /, "the cluster's maps change it"] as const;
+
 test('what a cluster says holds for every VM that comes in', async () => {
   await fleet.plane.json('cluster', 'set', 'east', ...there);
   await fleet.plane.json('host', 'set', 'host2', '--cluster', 'east');
@@ -157,6 +159,7 @@ test('what a cluster says holds for every VM that comes in', async () => {
   assert.deepEqual(differences, [
     'maps for what comes in: none in default, lan = uplink, default = elsewhere, consoles on 0.0.0.0 in east',
   ]);
+  fleet.accept(...byTheCluster);
   assert.equal((await fleet.move('guest', '--to-cluster', 'east')).to, 'host2');
   assert.equal((await fleet.move('guest', '--to-cluster', 'default', ...back)).to, 'host1');
 });
@@ -164,6 +167,7 @@ test('what a cluster says holds for every VM that comes in', async () => {
 test('shut off: its disk goes to the mapped pool, its definition says so', async () => {
   await virsh(fleet.lab, 'host1', ['destroy', 'guest']);
   await fleet.seen('guest', 'shut-off');
+  fleet.accept(...byTheCluster);
   const moved = await fleet.move('guest', '--to-cluster', 'east', '--auto-start');
   assert.deepEqual([moved.how, moved.vmIsNow], ['helper', { host: 'host2', state: 'running' }]);
   assert.match(await inactive('host2'), new RegExp(`${folder}/guest\\.qcow2`));
@@ -234,6 +238,7 @@ test('networks, filters and secrets that the target lacks: refused, or made when
   const refused = await refusal('--to', 'host2', '--kind', 'configuration', '--keep-source');
   for (const what of ['network lan', 'network filter guard', `secret uuid:${secret}`])
     assert.match(refused, new RegExp(`host2 has no ${what}`));
+  fleet.accept(/does not start on host2/, 'its disk stayed on host1');
   await fleet.plane.json(
     'vm',
     'migrate',

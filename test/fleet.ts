@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before } from 'node:test';
+import { after, before, beforeEach } from 'node:test';
 import {
   credentialsOf,
   execCommand,
@@ -18,7 +18,7 @@ import {
 } from '@ferry/lab';
 import type { MigrationJson, VmJson } from './answers.ts';
 import { controlPlaneOn, type ControlPlane, type Machine } from './control-plane.ts';
-import { invariantsOf } from './invariants.ts';
+import { watched, type Exception, type Watched } from './watched.ts';
 
 export type { MigrationJson, VmJson } from './answers.ts';
 
@@ -26,10 +26,9 @@ export interface Fleet {
   readonly temporary: TemporaryLab;
   readonly lab: LabRef;
   readonly plane: ControlPlane;
-  /**
-   * `ferry vm migrate`, to its end; where the file asks for it, what must hold after every move has been looked at
-   * then.
-   */
+  /** What must hold after every move has been looked at whenever this control plane was asked for one (watched.ts). */
+  readonly accept: Watched['accept'];
+  /** `ferry vm migrate`, to its end. */
   readonly move: (vm: string, ...options: readonly string[]) => Promise<MigrationJson>;
   readonly migration: (id: string) => Promise<MigrationJson>;
   /** The migration once it has an outcome. */
@@ -45,34 +44,37 @@ export interface Fleet {
   readonly state: (host: string, vm: string) => Promise<string>;
 }
 
-/** Two hosts when `hosts` is absent; three where a choice between targets is the point. */
 export interface FleetOptions extends UpOptions {
-  /**
-   * A VM that arrived shut off is begun paused and ended, to see that it starts (invariants.ts). Not for tests that
-   * count on what that leaves.
-   */
-  readonly starts?: boolean;
-  /** After each `move` the fixture looks at what must hold (invariants.ts). */
-  readonly invariants?: boolean;
   /** Of the control plane. */
   readonly machine?: Machine;
+  /** Faults of moves that are none in this file. */
+  readonly accepted?: readonly Exception[];
+  /** Why the fixture does not look at the moves of this file. */
+  readonly unwatched?: string;
 }
 
-/** Hands the fleet over before the first test of the file, which waits for what `use` does with it. */
+/**
+ * Hands the fleet over before the first test of the file, which waits for what `use` does with it. Two hosts when
+ * `hosts` is absent; three where a choice between targets is the point.
+ */
 export function withFleet(
   use: (fleet: Fleet) => unknown,
-  { starts = false, invariants = false, machine = {}, ...up }: FleetOptions = {},
+  { accepted = [], unwatched, machine = {}, ...up }: FleetOptions = {},
 ): void {
   let temporary: TemporaryLab | undefined;
   let plane: ControlPlane | undefined;
+  let watch: Watched | undefined;
   before(async () => {
     const labOfFile = await temporaryLab({ hosts: 2, ...up });
     temporary = labOfFile;
     const planeOfFile = await controlPlaneOn(machine, ...accessTo(labOfFile));
     plane = planeOfFile;
     for (const { uri, name } of labOfFile.status.hosts) await planeOfFile.json('host', 'add', uri, '--name', name);
-    await use(fleetOf(labOfFile, planeOfFile, { starts, invariants }));
+    const names = labOfFile.status.hosts.map(({ name }) => name);
+    watch = watched(labOfFile.lab, planeOfFile, names, accepted);
+    await use(fleetOf(labOfFile, unwatched === undefined ? watch : { ...watch, plane: planeOfFile }));
   });
+  beforeEach(() => watch?.reset());
   after(async () => {
     await plane?.[Symbol.asyncDispose]();
     await temporary?.[Symbol.asyncDispose]();
@@ -89,30 +91,16 @@ export function accessTo({ lab }: TemporaryLab): readonly string[] {
   return ['--pki-path', pki, '--ssh-config', sshConfig];
 }
 
-function fleetOf(
-  temporary: TemporaryLab,
-  plane: ControlPlane,
-  options: Required<Pick<FleetOptions, 'starts' | 'invariants'>>,
-): Fleet {
+function fleetOf(temporary: TemporaryLab, { plane, accept }: Watched): Fleet {
   const { lab } = temporary;
-  const invariants = invariantsOf(
-    lab,
-    plane,
-    temporary.status.hosts.map(({ name }) => name),
-    options,
-  );
   const migration = (id: string) => plane.json<MigrationJson>('migration', 'show', id);
   return {
     temporary,
     lab,
     plane,
     migration,
-    async move(vm, ...wishes) {
-      const before = options.invariants ? await invariants.before() : undefined;
-      const moved = await plane.json<MigrationJson>('vm', 'migrate', vm, ...wishes);
-      if (before !== undefined) await invariants.after(before, vm, wishes, moved);
-      return moved;
-    },
+    accept,
+    move: (vm, ...options) => plane.json<MigrationJson>('vm', 'migrate', vm, ...options),
     async ended(id, timeoutMs = 60_000) {
       let last: MigrationJson | undefined;
       const look = async (): Promise<MigrationJson | undefined> =>

@@ -27,10 +27,13 @@ const kinds: readonly DiskKind[] = ['none', 'nbd', 'block'];
 const times = full ? 20 : 1;
 
 let fleet: Fleet;
-withFleet(async (made) => {
-  fleet = made;
-  await shortPatience(made);
-});
+withFleet(
+  async (made) => {
+    fleet = made;
+    await shortPatience(made);
+  },
+  { unwatched: 'not tried with it yet' },
+);
 
 /** The Finish call in a TCP segment: its program, its procedure, and that it is a call. */
 const finishCall = '@th,288,32 0x20008086 @th,352,32 306 @th,384,32 0';

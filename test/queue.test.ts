@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { signalDaemon, vmCreate, waitFor } from '@ferry/lab';
+import { onTheWire } from './wire.ts';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 let fleet: Fleet;
@@ -81,10 +82,16 @@ test(
     const pids = [await listen(50_010)];
     try {
       await small('b1', 'b2');
-      const moved = await fleet.ended(await start('b1', '--to', 'host2'), 30_000);
+      const { result: moved, wire } = await onTheWire(
+        fleet,
+        'host2',
+        address,
+        async () => fleet.ended(await start('b1', '--to', 'host2'), 30_000),
+        [50_011],
+      );
       assert.deepEqual(
-        [moved.outcome, moved.transfer?.migrateUri?.endsWith(':50011'), await fleet.state('host2', 'b1')],
-        ['succeeded', true, 'running'],
+        [moved.outcome, wire.ports, await fleet.state('host2', 'b1')],
+        ['succeeded', [1], 'running'],
         JSON.stringify(moved),
       );
       assert.match(
@@ -126,6 +133,7 @@ test(
     assert.match(told, /from 50020 to 50020/);
     const busy = await fleet.plane.ferry('vm', 'migrate', 'c1', '--to', 'host3', '--dry-run');
     assert.deepEqual([busy.code, /already being moved/.test(busy.stderr)], [8, true], busy.stderr);
+    fleet.accept(/it did not move, and is/, 'the test ends one and moves the other by itself');
     await fleet.sh(
       'host1',
       'virsh -q destroy c1; virsh -q undefine c1; virsh -q migrate --live --p2p --persistent --undefinesource c2 qemu+tcp://host3/system',
@@ -153,6 +161,7 @@ test(
   { timeout: 180_000 },
   async () => {
     await small('d1');
+    fleet.accept(/host2 does not answer/, 'its daemon is stopped');
     await signalDaemon(fleet.lab, 'host2', 'STOP');
     try {
       const moved = await fleet.move('d1', '--prefer-host', 'host2');

@@ -12,7 +12,8 @@ let lab: LabRef;
 let plane: ControlPlane;
 let move: Fleet['move'];
 let show: Fleet['show'];
-withFleet((fleet) => ({ lab, plane, move, show } = fleet));
+let accept: Fleet['accept'];
+withFleet((fleet) => ({ lab, plane, move, show, accept } = fleet));
 
 const rescue = (name: string, ...more: readonly string[]) =>
   plane.ferry('vm', 'migrate', name, '--rescue-mode', '--host-is-dead', 'I pulled its plug', '-o', 'json', ...more);
@@ -36,6 +37,7 @@ test(
     assert.match(early.stderr + early.stdout, /rescue-source-answers/);
 
     await powerOff(lab, 'host2');
+    accept(/host2 does not answer/, 'it has no power');
     const silent = () =>
       waitFor(
         'the host to be unreachable',

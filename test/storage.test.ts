@@ -18,10 +18,11 @@ let seen: Fleet['seen'];
 let sh: Fleet['sh'];
 let state: Fleet['state'];
 let create: StorageQuestions['create'];
+let accept: Fleet['accept'];
 let leftOn: StorageQuestions['leftOn'];
 let recordsUnbroken: StorageQuestions['recordsUnbroken'];
 withFleet((fleet) => {
-  ({ lab, plane, move, migration, ended: endOf, seen, sh, state } = fleet);
+  ({ lab, plane, move, migration, ended: endOf, seen, sh, state, accept } = fleet);
   ({ create, leftOn, recordsUnbroken } = storageOf(fleet));
 });
 
@@ -177,6 +178,7 @@ test(
     await waitFor('the copy', async () => (await migration(id)).phase === 'transferring' || undefined, {
       timeoutMs: 20_000,
     });
+    accept(/images\/fill, which nobody recorded/, 'the test fills the target');
     await sh('host2', `dd if=/dev/zero of=${images}/fill bs=64k >/dev/null 2>&1 || true; sync`);
     const ended = await endOf(id);
     assert.deepEqual(

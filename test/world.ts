@@ -65,10 +65,15 @@ export async function lookAtWorld(
 async function lookAtHost(lab: LabRef, host: string, contents: boolean): Promise<HostWorld> {
   const virsh = (command: string): Promise<string> =>
     run(execCommand(lab, host, ['virsh', '-q', '-c', 'qemu:///system', command]), { timeoutMs: lookMs });
-  const uuids = (await virsh('list --all --uuid'))
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '');
+  const listed = await virsh(
+    'list --all --uuid; echo @@; pool-list --all --name; echo @@; pool-list --name; echo @@; secret-list',
+  );
+  const [uuids = [], allPools = [], started = [], allSecrets = []] = listed.split('@@').map((part) =>
+    part
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== ''),
+  );
   const domains = new Map<string, Domain>();
   const files = filesOf(rootOf(lab, host), contents);
   for (const uuid of uuids) {
@@ -79,23 +84,18 @@ async function lookAtHost(lab: LabRef, host: string, contents: boolean): Promise
     });
     if (domain !== undefined) domains.set(uuid, domain);
   }
-  const started = new Set((await virsh('pool-list --name')).split('\n').map((line) => line.trim()));
-  const pools = new Map(
-    (await virsh('pool-list --all --name'))
-      .split('\n')
-      .map((line) => line.trim())
-      .filter((line) => line !== '')
-      .map((name) => [name, started.has(name)]),
-  );
+  const pools = new Map(allPools.map((name) => [name, started.includes(name)]));
   const secrets = new Map<string, string>();
-  for (const [uuid] of (await virsh('secret-list')).matchAll(/^\s*[0-9a-f-]{36}/gm))
+  for (const line of allSecrets) {
+    const [uuid = ''] = line.split(/\s/);
     secrets.set(
-      uuid.trim(),
-      await virsh(`secret-get-value ${uuid.trim()}`).then(
+      uuid,
+      await virsh(`secret-get-value ${uuid}`).then(
         (value) => value.trim(),
         () => '',
       ),
     );
+  }
   return { host, domains, pools, secrets, files };
 }
 
