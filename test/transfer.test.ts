@@ -162,7 +162,7 @@ test('tunnelled, several connections; compressed in a way that the host does not
     'zstd',
   );
   assert.equal(refused.code, 4);
-  assert.match(refused.stderr, /libvirt 9\.0\.0\) does not know zstd/);
+  assert.match(refused.stderr, /libvirt 9\.0\.0\) does not support zstd/);
 });
 
 test('zero copy where the host lets QEMU lock its memory; the VM runs on where it does not', async () => {
