@@ -2,8 +2,8 @@
  * The control plane's API as a program uses it, for what must happen at one moment: a command line takes too long to
  * start for that.
  */
+import type { MigrationJson } from './answers.ts';
 import type { ControlPlane } from './control-plane.ts';
-import type { MigrationJson } from './fleet.ts';
 
 interface Answer {
   readonly status: number;
