@@ -6,7 +6,7 @@ import { errorTable } from '@ferry/core';
 import type { ErrorCode } from '@ferry/core';
 import { z } from 'zod';
 import type { Operation } from './operations.ts';
-import { commonErrors, operations } from './operations.ts';
+import { errorsOf, hasRevision, operations } from './operations.ts';
 import type { OperationName } from './routes.ts';
 import { apiBase, routes } from './routes.ts';
 import { problemSchema } from './schemas.ts';
@@ -23,6 +23,7 @@ export interface OpenApiParameter {
 
 export interface OpenApiResponse {
   readonly description: string;
+  readonly headers?: Readonly<Record<string, { readonly description: string; readonly schema: JsonSchema }>>;
   readonly content?: Readonly<Record<string, { readonly schema: JsonSchema }>>;
 }
 
@@ -93,11 +94,16 @@ const describe = (
     ...parametersOf('path', operation.params, components),
     ...parametersOf('query', operation.query, components),
     ...(name === 'eventWatch' ? [lastEventId] : []),
+    ...(operation.ifMatch === true ? [ifMatch] : []),
   ];
-  const errors = [...new Set([...operation.errors, ...commonErrors])];
+  const errors = errorsOf(operation);
   const good: OpenApiResponse =
     operation.answer !== undefined
-      ? { description: 'Done', content: { 'application/json': { schema: schemaOf(operation.answer, components) } } }
+      ? {
+          description: 'Done',
+          ...(hasRevision(operation) ? { headers: { ETag: etag } } : {}),
+          content: { 'application/json': { schema: schemaOf(operation.answer, components) } },
+        }
       : operation.stream !== undefined
         ? {
             description: 'Server-sent events; the schema describes the data of each',
@@ -137,6 +143,16 @@ const lastEventId: OpenApiParameter = {
   description: 'Id of the last event that you have seen; the stored events after it are replayed',
   schema: { type: 'string' },
 };
+
+const ifMatch: OpenApiParameter = {
+  name: 'If-Match',
+  in: 'header',
+  required: false,
+  description:
+    'ETag that you read: if the document has another revision now, the request is refused and changes nothing',
+  schema: { type: 'string', pattern: '^"\\d{1,15}"$' },
+};
+const etag = { description: 'The revision of the document, in quotes', schema: { type: 'string' } };
 
 const parametersOf = (
   place: 'path' | 'query',

@@ -3,7 +3,6 @@
  * document, reference page and the client's types are derived from it. It holds no behaviour: the server attaches that
  * by the same names.
  */
-import type { ErrorCode } from '@ferry/core';
 import { z } from 'zod';
 import { hostOperations } from './operations/host.ts';
 import { migrationOperations } from './operations/migration.ts';
@@ -13,16 +12,7 @@ import { vmOperations } from './operations/vm.ts';
 import type { OperationName } from './routes.ts';
 import { eventSchema, versionSchema } from './schemas.ts';
 
-export type { Operation } from './operations/operation.ts';
-
-/** Every operation can refuse with these. */
-export const commonErrors: readonly ErrorCode[] = [
-  'token-missing',
-  'token-wrong',
-  'origin-foreign',
-  'server-stopping',
-  'internal',
-];
+export { commonErrors, errorsOf, hasRevision, type Operation } from './operations/operation.ts';
 
 export const operations = {
   versionShow: {

@@ -88,6 +88,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     kept,
     inventory,
     labelsOf: (vm) => policies.labelsOf(vm),
+    labelsRevisionOf: (vm) => policies.labelsRevisionOf(vm),
     hub,
     clock,
     log,
@@ -201,18 +202,18 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     migration: (ref) => migrations.find(ref),
     planMigration: (request, signal) => migrations.plan(request, signal),
     startMigration: (request, by) => migrations.start(request, by),
-    abortMigration: (ref) => migrations.abort(ref),
-    startPostCopy: (ref) => migrations.startPostCopy(ref),
-    pauseMigration: (ref) => migrations.pause(ref),
+    abortMigration: (ref, expected) => migrations.abort(ref, expected),
+    startPostCopy: (ref, expected) => migrations.startPostCopy(ref, expected),
+    pauseMigration: (ref, expected) => migrations.pause(ref, expected),
     policies: {
       ...policies,
       remove: (name, expected) => policies.remove(name, () => clusters.all(roster.members()).values(), expected),
     },
     async labelVm(ref, change, expected) {
-      const { uuid } = fleet.vm(ref);
-      await policies.label(uuid, change, expected);
+      const vm = fleet.vm(ref);
+      await policies.label(vm, change, expected);
       fleet.changed();
-      return fleet.vm(uuid);
+      return fleet.vm(vm.uuid);
     },
     migrationSamples: (ref) => migrations.samples(ref),
     inspection: (ref) => migrations.inspection(ref),
@@ -240,7 +241,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       await roster.linkOf(found.hostId).guest.announce(found.uuid, signal);
       return found;
     },
-    tuneMigration: (ref, limits) => migrations.tune(ref, limits),
+    tuneMigration: (ref, limits, expected) => migrations.tune(ref, limits, expected),
     leftovers: () => leftovers.list(),
     purgeLeftover: (hostRef, path, signal) => leftovers.purgeAt(hostRef, path, signal),
     clusters: clusterViews,

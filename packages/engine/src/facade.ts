@@ -64,16 +64,16 @@ export interface Engine {
   ): Promise<T>;
   /** What `startMigration` would do; nothing is touched. Throws FerryError `migration-refused` with every reason. */
   planMigration(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
-  abortMigration(ref: string): Promise<Migration>;
+  abortMigration(ref: string, expected?: number): Promise<Migration>;
   /**
    * The guest runs on the target from now on, its pages follow. Throws FerryError `post-copy-not-allowed`,
    * `migration-not-transferring`.
    */
-  startPostCopy(ref: string): Promise<Migration>;
+  startPostCopy(ref: string, expected?: number): Promise<Migration>;
   /** Limits that hold from now on, also for one that runs. */
-  tuneMigration(ref: string, limits: OperatorLimits): Promise<Migration>;
+  tuneMigration(ref: string, limits: OperatorLimits, expected?: number): Promise<Migration>;
   /** The guest is paused until it has arrived. Throws FerryError `migration-not-transferring`. */
-  pauseMigration(ref: string): Promise<Migration>;
+  pauseMigration(ref: string, expected?: number): Promise<Migration>;
   readonly policies: Pick<
     Policies,
     'all' | 'find' | 'revisionOf' | 'put' | 'bindings' | 'bind' | 'labelsOf' | 'labelsRevisionOf'

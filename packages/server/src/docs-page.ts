@@ -52,7 +52,16 @@ environment; the address is the address of this page.</p>
 <pre>export FERRY_SERVER=http://127.0.0.1:PORT
 export FERRY_TOKEN="$(cat DATA_FOLDER/token)"</pre>
 <p>Every refusal is a <a href="#schema-Problem">problem document</a> that has a code, says what is wrong and says what
-to do about it. <code>GET /openapi.json</code> returns the document that this page is made from.</p></section>`;
+to do about it. <code>GET /openapi.json</code> returns the document that this page is made from.</p>
+<h2>Several clients at once</h2>
+<p>A document that can be changed has a <code>revision</code>, which is also its <code>ETag</code>. To change what you
+read and nothing newer, send the ETag back as <code>If-Match</code>:</p>
+<pre>curl -sS -X PATCH -H "Authorization: Bearer $FERRY_TOKEN" -H 'If-Match: "17"' \\
+  -H 'Content-Type: application/json' -d '{"migrationAddress":"10.0.0.1"}' "$FERRY_SERVER/api/v1/hosts/host1"</pre>
+<p>If the document has another revision now, the answer is <a href="#error-revision-stale">412</a> and nothing is
+changed: read it again and decide on what it says. Without <code>If-Match</code> the last change wins. The revision
+covers what Ferry stores: the settings of a host or cluster, a policy, the labels of a VM, a migration without its
+progress. <code>"0"</code> means that nothing is stored yet. What a host reports changes no revision.</p></section>`;
 
 const operationLink = ({ path, method, operation }: Operation): string =>
   `<li><a href="#${text(operation.operationId)}"><b>${method}</b> <code>${text(path)}</code></a></li>`;

@@ -108,6 +108,7 @@ export const runningMigration: Migration = {
     },
   ],
   evidence: {},
+  revision: 12,
 };
 export const finishedMigration: Migration = {
   ...runningMigration,
@@ -210,7 +211,11 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       revisionOf: () => 3,
       labelsRevisionOf: () => 5,
       put: async (name, content) =>
-        note('putPolicy', { name, content }, { ...content, name, version: 1, changedAt: 1_700_000_000_000 }),
+        note(
+          'putPolicy',
+          { name, content },
+          { policy: { ...content, name, version: 1, changedAt: 1_700_000_000_000 }, revision: 4 },
+        ),
       remove: async (name) => note('removePolicy', name, undefined),
       bindings: () => [{ label: 'tier=db', policy: 'nova' }],
       bind: async (label, policy) => note('bind', { label, policy }, undefined),

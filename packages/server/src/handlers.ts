@@ -35,6 +35,8 @@ export interface HandlerContext {
   /** Name of the calling program: cli, console, ... */
   readonly client: string;
   readonly lastEventId: string | undefined;
+  /** The revision that the document must have (If-Match). */
+  readonly expected: number | undefined;
   /** Aborts when the caller leaves or the server stops. */
   readonly signal: AbortSignal;
 }
@@ -60,9 +62,12 @@ const actor = 'operator';
 
 export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   const nameOf = (id: string): string => engine.hostNameOf(id);
-  const vmView = (vm: Vm): VmJson => vmJson(vm, nameOf, engine.policies.labelsOf(vm.uuid));
+  const vmView = (vm: Vm): VmJson =>
+    vmJson(vm, nameOf, engine.policies.labelsOf(vm.uuid), engine.policies.labelsRevisionOf(vm.uuid));
   const hostView = (view: HostView): HostJson =>
     hostJson(view, engine.vmCountOf(view.host.id), engine.hostRevisionOf(view.host.id));
+  /** Read at one moment: a revision belongs to what is shown with it. */
+  const hostNow = (ref: string): HostJson => hostView(engine.host(ref));
   const policyView = (policy: Policy): PolicyJson => policyJson(policy, engine.policies.revisionOf(policy.name));
   return {
     versionShow: async () => ({ body: { version, api: 'v1' } }),
@@ -70,36 +75,36 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       body: { items: engine.hosts().map((view) => hostView(view)) },
     }),
     hostAdd: async ({ body }, { signal }) => {
-      const view = await engine.addHost(present(body), signal);
-      return { body: hostView(view), location: `${apiBase}/hosts/${view.host.id}` };
+      const { host } = await engine.addHost(present(body), signal);
+      return { body: hostNow(host.name), location: `${apiBase}/hosts/${host.id}` };
     },
-    hostShow: async ({ params }) => {
-      const view = engine.host(params.host);
-      return { body: hostView(view) };
-    },
-    hostRemove: async ({ params }) => {
-      await engine.removeHost(params.host);
+    hostShow: async ({ params }) => ({ body: hostNow(params.host) }),
+    hostRemove: async ({ params }, { expected }) => {
+      await engine.removeHost(params.host, expected);
       return { body: undefined };
     },
-    hostChange: async ({ params, body }) => {
-      const view = await engine.changeHost(params.host, present(body));
-      return { body: hostView(view) };
+    hostChange: async ({ params, body }, { expected }) => {
+      const { host } = await engine.changeHost(params.host, present(body), expected);
+      return { body: hostNow(host.name) };
     },
     clusterList: async () => ({ body: { items: engine.clusters().map(clusterJson) } }),
-    clusterChange: async ({ params, body }) => ({
-      body: clusterJson(await engine.changeCluster(params.cluster, (before) => mergePatch(before, body) as Cluster)),
+    clusterChange: async ({ params, body }, { expected }) => ({
+      body: clusterJson(
+        await engine.changeCluster(params.cluster, (before) => mergePatch(before, body) as Cluster, expected),
+      ),
     }),
-    clusterRemove: async ({ params }) => {
-      await engine.removeCluster(params.cluster);
+    clusterRemove: async ({ params }, { expected }) => {
+      await engine.removeCluster(params.cluster, expected);
       return { body: undefined };
     },
     policyList: async () => ({ body: { items: engine.policies.all().map(policyView) } }),
     policyShow: async ({ params }) => ({ body: policyView(engine.policies.find(params.policy)) }),
-    policyPut: async ({ params, body }) => ({
-      body: policyView(await engine.policies.put(params.policy, policyOf(body))),
-    }),
-    policyRemove: async ({ params }) => {
-      await engine.policies.remove(params.policy);
+    policyPut: async ({ params, body }, { expected }) => {
+      const { policy, revision } = await engine.policies.put(params.policy, policyOf(body), expected);
+      return { body: policyJson(policy, revision) };
+    },
+    policyRemove: async ({ params }, { expected }) => {
+      await engine.policies.remove(params.policy, expected);
       return { body: undefined };
     },
     policyBindings: async () => ({ body: { items: [...engine.policies.bindings()] } }),
@@ -109,8 +114,8 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     },
     vmList: async () => ({ body: { items: engine.vms().map((vm) => vmView(vm)) } }),
     vmShow: async ({ params }) => ({ body: vmView(engine.vm(params.vm)) }),
-    vmLabel: async ({ params, body }) => ({
-      body: vmView(await engine.labelVm(params.vm, { add: body.add ?? [], remove: body.remove ?? [] })),
+    vmLabel: async ({ params, body }, { expected }) => ({
+      body: vmView(await engine.labelVm(params.vm, { add: body.add ?? [], remove: body.remove ?? [] }, expected)),
     }),
     vmAnnounce: async ({ params }, { signal }) => ({ body: vmView(await engine.announceVm(params.vm, signal)) }),
     vmCopies: async ({ params }, { signal }) => ({
@@ -154,16 +159,20 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     leftoverPurge: async ({ body }, { signal }) => ({
       body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)),
     }),
-    migrationTune: async ({ params, body }) => ({
-      body: migrationJson(await engine.tuneMigration(params.migration, present(body))),
+    migrationTune: async ({ params, body }, { expected }) => ({
+      body: migrationJson(await engine.tuneMigration(params.migration, present(body), expected)),
     }),
-    migrationPause: async ({ params }) => ({ body: migrationJson(await engine.pauseMigration(params.migration)) }),
+    migrationPause: async ({ params }, { expected }) => ({
+      body: migrationJson(await engine.pauseMigration(params.migration, expected)),
+    }),
     migrationSamples: async ({ params }) => ({ body: samplesJson(await engine.migrationSamples(params.migration)) }),
     migrationInspect: async ({ params }) => ({ body: inspectionJson(await engine.inspection(params.migration)) }),
-    migrationPostCopy: async ({ params }) => ({
-      body: migrationJson(await engine.startPostCopy(params.migration)),
+    migrationPostCopy: async ({ params }, { expected }) => ({
+      body: migrationJson(await engine.startPostCopy(params.migration, expected)),
     }),
-    migrationAbort: async ({ params }) => ({ body: migrationJson(await engine.abortMigration(params.migration)) }),
+    migrationAbort: async ({ params }, { expected }) => ({
+      body: migrationJson(await engine.abortMigration(params.migration, expected)),
+    }),
   };
 };
 

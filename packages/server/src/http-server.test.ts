@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { InjectOptions } from 'fastify';
-import { errorTable, eventSchema, migrationSchema, operations, problemSchema, routes, apiBase } from '@ferry/api';
+import {
+  errorTable,
+  errorsOf,
+  eventSchema,
+  hasRevision,
+  migrationSchema,
+  operations,
+  problemSchema,
+  routes,
+  apiBase,
+} from '@ferry/api';
 import type { ErrorCode, Operation, OperationName } from '@ferry/api';
 import { FerryError } from '@ferry/core';
 import type { Engine } from '@ferry/engine';
@@ -104,6 +114,8 @@ for (const name of Object.keys(routes) as OperationName[]) {
     const options = good[name];
     const response = await ask({ ...options, url: `${apiBase}${options.url}` });
     assert.equal(response.statusCode, operation.status, response.body);
+    const etag = hasRevision(operation) ? `"${response.json<{ revision: number }>().revision}"` : undefined;
+    assert.equal(response.headers.etag, etag);
     if (operation.stream !== undefined) {
       assert.match(String(response.headers['content-type']), /^text\/event-stream/);
       const data = response.body.split('\n').filter((line) => line.startsWith('data: '));
@@ -141,6 +153,43 @@ test('a cluster is patched: what is not named stays, null takes away', async () 
     revision: 8,
   });
   assert.deepEqual(await patch({ tls: null }), { name: 'east', hosts: [], revision: 8 });
+});
+
+test('If-Match goes to the engine as a revision; one that is stale, or is no ETag, or is not taken, is refused', async () => {
+  const revisions: unknown[] = [];
+  const engine = fakeEngine({
+    changeHost: async (_ref, _settings, expected) => {
+      revisions.push(expected);
+      throw new FerryError('revision-stale', 'The host alpha has revision 9 now; the request is for revision 7.');
+    },
+  });
+  const change = (value: string) =>
+    askProblem({ ...good.hostChange, url: '/api/v1/hosts/alpha', headers: { 'if-match': value } }, engine);
+  const { status, code, detail } = await change('"7"');
+  assert.deepEqual([status, code, revisions], [412, 'revision-stale', [7]]);
+  assert.match(detail, /^The host alpha has revision 9 now; /);
+  for (const value of ['7', 'W/"7"', '*', '"x"', '"7", "8"', '']) {
+    const problem = await change(value);
+    assert.deepEqual(
+      [problem.status, problem.detail],
+      [400, 'The header "If-Match" must be one ETag with its quotes, such as "17".'],
+      value,
+    );
+  }
+  const notTaken = await askProblem(
+    { ...good.migrationCreate, url: '/api/v1/migrations', headers: { 'if-match': '"7"' } },
+    engine,
+  );
+  assert.deepEqual([notTaken.status, notTaken.detail], [400, 'This operation does not take the header "If-Match".']);
+  assert.deepEqual([revisions, engine.asked], [[7], []]);
+});
+
+test('every change of a document takes If-Match and can be refused as stale', () => {
+  for (const [name, operation] of Object.entries(operations) as [OperationName, Operation][]) {
+    const changes = ['PUT', 'PATCH', 'DELETE'].includes(routes[name].method);
+    if (changes) assert.equal(operation.ifMatch, true, name);
+    assert.equal(errorsOf(operation).includes('revision-stale'), operation.ifMatch === true, name);
+  }
 });
 
 test('a made object is named by its location', async () => {

@@ -6,11 +6,12 @@ import type { Socket } from 'node:net';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { CallName, OperationName, ParsedOf, StreamName } from '@ferry/api';
-import { apiBase, openApiDocument, operations, routes } from '@ferry/api';
+import { apiBase, hasRevision, openApiDocument, operations, routes } from '@ferry/api';
 import type { Operation } from '@ferry/api';
 import { errorTable, FerryError } from '@ferry/core';
 import type { Engine, Log } from '@ferry/engine';
 import { docsPage } from './docs-page.ts';
+import { etagOf, revisionOf } from './etag.ts';
 import { writeEvents } from './event-stream.ts';
 import { guard } from './guard.ts';
 import { idleLimitOf, limitIdle } from './idle-connections.ts';
@@ -70,12 +71,13 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
     reply.code(problem.status).header('content-type', problemType).send(JSON.stringify(problem));
   };
 
-  const contextOf = (request: FastifyRequest, reply: FastifyReply): HandlerContext => {
+  const contextOf = (operation: Operation, request: FastifyRequest, reply: FastifyReply): HandlerContext => {
     const left = new AbortController();
     reply.raw.once('close', () => left.abort(new Error('the caller left')));
-    const { 'ferry-client': client, 'last-event-id': lastEventId } = request.headers;
+    const { 'ferry-client': client, 'last-event-id': lastEventId, 'if-match': ifMatch } = request.headers;
     return {
       client: typeof client === 'string' && /^[a-z][a-z0-9-]{0,31}$/.test(client) ? client : 'api',
+      expected: revisionOf(operation, ifMatch),
       lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
       signal: AbortSignal.any([left.signal, stopping.signal]),
     };
@@ -123,9 +125,10 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
       url: urlOf(name),
       handler: async (request, reply) => {
         const input = parseInput(operations[name], request) as ParsedOf<N>;
-        const answer = await handle(input, contextOf(request, reply));
+        const answer = await handle(input, contextOf(operations[name], request, reply));
         reply.code(operations[name].status);
         if (answer.location !== undefined) reply.header('location', answer.location);
+        if (hasRevision(operations[name])) reply.header('etag', etagOf(answer.body));
         if (answer.body === undefined) return reply.send();
         return reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(answer.body));
       },
@@ -140,7 +143,7 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
       url: urlOf(name),
       handler: async (request, reply) => {
         const input = parseInput(operations[name], request) as ParsedOf<N>;
-        const context = contextOf(request, reply);
+        const context = contextOf(operations[name], request, reply);
         const events = await open(input, context);
         reply.hijack();
         try {

@@ -144,7 +144,8 @@ export const inspectionJson = ({ at, volumes, notes, ...rest }: Inspection): Ins
   notes: [...notes],
 });
 
-export const vmJson = (vm: Vm, nameOf: HostNames, labels: readonly string[] = []): VmJson =>
+/** `revision`: of the labels. */
+export const vmJson = (vm: Vm, nameOf: HostNames, labels: readonly string[] = [], revision = 0): VmJson =>
   present({
     uuid: vm.uuid,
     name: vm.name,
@@ -173,6 +174,7 @@ export const vmJson = (vm: Vm, nameOf: HostNames, labels: readonly string[] = []
     ),
     currentMigration: vm.currentMigration,
     labels: labels.length === 0 ? undefined : [...labels],
+    revision,
   });
 
 export const migrationJson = (migration: Migration): MigrationJson =>
@@ -215,6 +217,7 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     ),
     attention: migration.attention,
     adopted: migration.adopted,
+    revision: migration.revision ?? 0,
   });
 
 const outlookJson = ({ kind, text, remedies, ...figures }: Outlook): NonNullable<PlannedMigrationJson['outlook']> => ({
@@ -357,7 +360,7 @@ export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): Fe
     case 'cluster-removed':
       return { type: 'cluster-removed', at: time(at), cluster: event.cluster };
     case 'vm':
-      return { type: 'vm', at: time(at), vm: vmJson(event.vm, nameOf, event.labels) };
+      return { type: 'vm', at: time(at), vm: vmJson(event.vm, nameOf, event.labels, event.revision) };
     case 'vm-removed':
       return { type: 'vm-removed', at: time(at), uuid: event.uuid, name: event.name };
     case 'alarm':

@@ -34,6 +34,7 @@ export const vmOperations = {
     params: vmParams,
     body: vmLabelSchema,
     answer: vmSchema,
+    ifMatch: true,
     status: 200,
     errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'store-conflict'],
   },

@@ -3,7 +3,7 @@ import { migrationPhases } from '@ferry/core';
 import { z } from 'zod';
 import { reasonSchema } from './common.ts';
 import { kindSchema } from './migration-request.ts';
-import { bytes, milliseconds, time } from './parts.ts';
+import { bytes, milliseconds, revision, time } from './parts.ts';
 import { policyContentShape } from './policy.ts';
 import { decisionSchema, outlookSchema, progressSchema, transferSchema } from './transfer.ts';
 import { domainStateSchema } from './vm.ts';
@@ -126,6 +126,7 @@ export const migrationSchema = z
       .meta({ description: 'Earlier attempts' }),
     attention: z.string().optional().meta({ description: 'What an operator should know now' }),
     adopted: z.boolean().optional().meta({ description: 'A control plane took this transfer over after a restart' }),
+    revision: revision('of it, progress and decisions aside'),
   })
   .meta({ id: 'Migration' });
 

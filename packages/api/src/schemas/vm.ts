@@ -1,7 +1,7 @@
 /** VMs with their disks and instances, and the remains of interrupted migrations. */
 import { domainStates } from '@ferry/core';
 import { z } from 'zod';
-import { bytes, time } from './parts.ts';
+import { bytes, revision, time } from './parts.ts';
 
 export const domainStateSchema = z.enum(domainStates);
 
@@ -34,6 +34,7 @@ export const vmSchema = z
     ),
     currentMigration: z.string().optional(),
     labels: z.array(z.string()).optional(),
+    revision: revision('of it, which are its labels'),
   })
   .meta({ id: 'Vm' });
 

@@ -16,6 +16,7 @@ const migration: MigrationJson = {
   to: 'host2',
   phase: 'transferring',
   phases: [],
+  revision: 1,
   progress: {
     percent: 56,
     processedBytes: 1,

@@ -82,6 +82,8 @@ export interface Migration {
   readonly adopted?: true;
   /** Facts the end is judged by that must survive a restart. */
   readonly evidence: MigrationEvidence;
+  /** Of its stored document, without progress and history. It is the store's; nothing is decided by it. */
+  readonly revision?: number;
 }
 
 export interface MigrationEvidence {

@@ -15,8 +15,8 @@ export type EngineEvent =
       readonly revision?: number;
     }
   | { readonly type: 'host-removed'; readonly host: string }
-  /** Events that an earlier version kept have no labels. */
-  | { readonly type: 'vm'; readonly vm: Vm; readonly labels?: readonly string[] }
+  /** Events that an earlier version kept have no labels, nor their revision. */
+  | { readonly type: 'vm'; readonly vm: Vm; readonly labels?: readonly string[]; readonly revision?: number }
   | { readonly type: 'policy'; readonly policy: Policy; readonly revision: number }
   | { readonly type: 'policy-removed'; readonly policy: string }
   /** VMs with the label go by the policy; absent: no more. */

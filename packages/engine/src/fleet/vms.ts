@@ -19,6 +19,7 @@ export interface FleetDeps {
   readonly kept: Pick<KeptInstanceStore, 'parked' | 'seen'>;
   readonly inventory: Pick<InventoryCache, 'save' | 'remove'>;
   readonly labelsOf: (vm: VmUuid) => readonly string[];
+  readonly labelsRevisionOf: (vm: VmUuid) => number;
   readonly hub: Pick<EventHub, 'publish'>;
   readonly clock: Clock;
   readonly log: Log;
@@ -44,6 +45,7 @@ export function createFleet({
   kept,
   inventory,
   labelsOf,
+  labelsRevisionOf,
   hub,
   clock,
   log,
@@ -85,7 +87,7 @@ export function createFleet({
       const labels = labelsOf(vm.uuid);
       if (isTold(told.get(vm.uuid), vm, labels)) continue;
       told.set(vm.uuid, { vm, labels });
-      hub.publish({ type: 'vm', vm, labels });
+      hub.publish({ type: 'vm', vm, labels, revision: labelsRevisionOf(vm.uuid) });
     }
     let step = 0;
     for (const [uuid, { vm }] of told) {

@@ -61,7 +61,7 @@ test('each of many who store a policy at once gets a version of its own', async 
   assert.ok(content);
   const { name: _, version: _version, ...rest } = content;
   const versions = await Promise.all(
-    Array.from({ length: 20 }, async () => (await engine.policies.put('mine', rest)).version),
+    Array.from({ length: 20 }, async () => (await engine.policies.put('mine', rest)).policy.version),
   );
   assert.deepEqual(
     versions.sort((a, b) => a - b),
@@ -77,6 +77,72 @@ test('the cluster and the address of a host that are set at once are both kept',
   const { host } = engine.host('h1');
   assert.deepEqual([host.cluster, host.migrationAddress], ['racks', '10.0.0.1']);
   assert.deepEqual((await stores.intents.get(`hosts/${host.id}`))?.value, host);
+});
+
+test('of two who changed what they read, the second is told, and nothing is overwritten', async () => {
+  fleet.add('h2');
+  await engine.addHost({ uri: uriOf('h2'), name: 'h2' }, patience());
+  const content = presets.get('default');
+  assert.ok(content);
+  const { name: _, version: _version, ...rest } = content;
+  await engine.policies.put('mine', rest);
+  await engine.changeCluster('racks', (before) => before);
+  await engine.labelVm('web', { add: ['a'], remove: [] });
+  fleet.next.durationMs = 60_000;
+  const { id } = await engine.startMigration({ vm: 'web', to: 'h2' }, { actor: 'operator', client: 'test' });
+  for (let turn = 0; turn < 10_000 && (await engine.migration(id)).phase !== 'transferring'; turn += 1)
+    await clock.sleep(10);
+  const { uuid } = engine.vm('web');
+  const host = engine.host('h1').host.id;
+  const each: [string, () => Promise<number>, (expected: number) => Promise<unknown>, () => unknown][] = [
+    [
+      'The host h1',
+      async () => engine.hostRevisionOf(host),
+      (expected) => engine.changeHost('h1', { migrationAddress: `10.0.0.${expected % 200}` }, expected),
+      () => engine.host('h1').host,
+    ],
+    [
+      'The cluster racks',
+      async () => engine.clusters().find(({ cluster }) => cluster.name === 'racks')?.revision ?? 0,
+      (expected) => engine.changeCluster('racks', (before) => ({ ...before, tls: !(before.tls ?? false) }), expected),
+      () => engine.clusters(),
+    ],
+    [
+      'The policy "mine"',
+      async () => engine.policies.revisionOf('mine'),
+      (expected) => engine.policies.put('mine', rest, expected),
+      () => engine.policies.find('mine'),
+    ],
+    [
+      'The labels of web',
+      async () => engine.policies.labelsRevisionOf(uuid),
+      (expected) => engine.labelVm('web', { add: [`l${expected}`], remove: [] }, expected),
+      () => engine.policies.labelsOf(uuid),
+    ],
+    [
+      `Migration ${id}`,
+      async () => (await engine.migration(id)).revision ?? 0,
+      (expected) => engine.tuneMigration(id, { maxBandwidthMiBPerSecond: expected }, expected),
+      () => fleet.calls.filter((call) => call.includes('tune')),
+    ],
+  ];
+  for (const [what, revision, change, state] of each) {
+    const read = await revision();
+    assert.ok(read > 0, what);
+    await change(read);
+    const after = await revision();
+    const before = structuredClone(state());
+    await assert.rejects(
+      change(read),
+      (error) =>
+        error instanceof FerryError &&
+        error.code === 'revision-stale' &&
+        error.message === `${what} has revision ${after} now; the request is for revision ${read}.`,
+      what,
+    );
+    assert.deepEqual(state(), before, what);
+  }
+  await engine.abortMigration(id);
 });
 
 test('events of a VM carry its labels, and a change of them is one', async () => {

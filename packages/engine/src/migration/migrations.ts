@@ -89,10 +89,11 @@ export interface Migrations {
     by: { readonly actor: string; readonly client: string },
   ): Promise<Migration>;
   plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
-  abort(ref: string): Promise<Migration>;
-  startPostCopy(ref: string): Promise<Migration>;
-  tune(ref: string, limits: OperatorLimits): Promise<Migration>;
-  pause(ref: string): Promise<Migration>;
+  /** `expected`: the revision that it must have. Rejects with FerryError `revision-stale`. */
+  abort(ref: string, expected?: number): Promise<Migration>;
+  startPostCopy(ref: string, expected?: number): Promise<Migration>;
+  tune(ref: string, limits: OperatorLimits, expected?: number): Promise<Migration>;
+  pause(ref: string, expected?: number): Promise<Migration>;
   samples(ref: string): Promise<readonly { readonly at: number; readonly sample: JobSample }[]>;
   /** Throws FerryError `inspection-none`. */
   inspection(ref: string): Promise<Inspection>;
@@ -385,9 +386,11 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const now = clock.now();
       const id = migrationId(`${now.toString(36)}${clock.randomText(5)}`);
       const from = { id: source.host.id, name: source.host.name };
-      const migration = beginMigration({ id, vm, from, kind: result.move, request, policy, by }, now);
-      if ((await records.begin(migration)).length > 0)
+      const first = beginMigration({ id, vm, from, kind: result.move, request, policy, by }, now);
+      const begun = await records.begin(first);
+      if ('conflict' in begun)
         throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
+      const migration = { ...first, revision: begun.revision };
       gathered.set(id, { said, at: saidAt });
       run(migration);
       deps.changed(migration, true);
@@ -428,16 +431,16 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         differences,
       };
     },
-    abort: async (ref) => {
+    abort: async (ref, expected) => {
       const runner = await runnerOf(ref);
       const vmIsNow = placeOf(fleet.vmByUuid(runner.current().vm.uuid));
-      return runner.command({ type: 'abort-requested', ...(vmIsNow === undefined ? {} : { vmIsNow }) });
+      return runner.command({ type: 'abort-requested', ...(vmIsNow === undefined ? {} : { vmIsNow }) }, expected);
     },
     samples: async (ref) => records.samples((await find(ref)).id),
     inspection: async (ref) => records.inspection((await find(ref)).id),
-    pause: async (ref) => (await runnerOf(ref)).command({ type: 'pause-requested' }),
-    tune: async (ref, limits) => (await runnerOf(ref)).command({ type: 'tune-requested', limits }),
-    startPostCopy: async (ref) => (await runnerOf(ref)).command({ type: 'post-copy-requested' }),
+    pause: async (ref, expected) => (await runnerOf(ref)).command({ type: 'pause-requested' }, expected),
+    tune: async (ref, limits, expected) => (await runnerOf(ref)).command({ type: 'tune-requested', limits }, expected),
+    startPostCopy: async (ref, expected) => (await runnerOf(ref)).command({ type: 'post-copy-requested' }, expected),
     switching(vmUuid, what) {
       for (const runner of runners.values())
         if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching', what });

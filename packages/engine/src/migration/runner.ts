@@ -24,6 +24,7 @@ import { recoverMove, transferMove } from './effects/transferring.ts';
 import { watchMove } from './effects/watching.ts';
 import type { HostLink } from '../ports/ports.ts';
 import { proveApart } from '../fleet/two-machines.ts';
+import { staleRevision } from '../state/collection.ts';
 
 /** Progress is stored this often, so that a restart does not show an older percentage. */
 const storeProgressEveryMs = 2_000;
@@ -45,6 +46,8 @@ const doneLater = 'What was asked is done once it can be stored, unless Ferry is
 
 /** What becomes of an operator's command. */
 interface Answer {
+  /** The revision that the migration must have. */
+  readonly expected: number | undefined;
   refusal?: FerryError | undefined;
   /** The calls that a host has to answer, each with why it did not take it. */
   readonly calls: Promise<unknown>[];
@@ -56,9 +59,10 @@ export interface MigrationRunner {
   dispatch(event: MigrationEvent): void;
   /**
    * Resolves when the command is stored and, for limits and post-copy, the source has taken it. Rejects with FerryError
-   * where core refuses it, the store cannot keep it, or the source does not take it.
+   * where core refuses it, the store cannot keep it, or the source does not take it; and with `revision-stale` where
+   * the migration has not the revision `expected`.
    */
-  command(command: MigrationCommand): Promise<Migration>;
+  command(command: MigrationCommand, expected?: number): Promise<Migration>;
   stop(): Promise<void>;
 }
 
@@ -149,14 +153,17 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
 
   /** False: somebody else has changed the migration meanwhile, and the event is to be taken again, on what it is now. */
   const take = async (event: MigrationEvent, now: TimeMs, answer: Answer | undefined): Promise<boolean> => {
-    if (answer !== undefined) answer.refusal = refusedNow(event);
-    const { migration: next, effects } = step(migration, event, now);
+    const stale = staleRevision(`Migration ${migration.id}`, migration.revision ?? 0, answer?.expected);
+    if (answer !== undefined) answer.refusal = stale ?? refusedNow(event);
+    if (stale !== undefined) return true;
+    const stepped = step(migration, event, now);
+    let next = stepped.migration;
     const onlyProgress = event.type === 'sampled';
     const changed = next !== migration && JSON.stringify(next) !== JSON.stringify(migration);
     const decided = next.decisions !== migration.decisions;
     if (changed && (!onlyProgress || decided || now - progressStoredAt >= storeProgressEveryMs)) {
       const outcome = await save(next);
-      if (outcome !== 'stored') {
+      if ('changed' in outcome) {
         log.warn({ migration: migration.id, event: event.type }, 'another control plane has changed the migration');
         if (outcome.changed === undefined) {
           const ended = `Migration ${migration.id} was brought to its end by another control plane.`;
@@ -167,10 +174,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         return false;
       }
       progressStoredAt = now;
+      next = { ...next, revision: outcome.revision };
     }
     migration = next;
     if (changed) deps.changed(migration, !onlyProgress || decided);
-    for (const effect of effects) {
+    for (const effect of stepped.effects) {
       const call = supervise(effect);
       if (effect.type === 'tune' || effect.type === 'post-copy') answer?.calls.push(call);
     }
@@ -378,9 +386,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   return {
     current: () => unstored?.migration ?? migration,
     dispatch,
-    async command(command) {
+    async command(command, expected) {
       refuseUnstored();
-      const answer: Answer = { calls: [] };
+      const answer: Answer = { expected, calls: [] };
       dispatch(command, answer);
       await settled(doneLater);
       if (answer.refusal !== undefined) throw answer.refusal;

@@ -14,6 +14,7 @@ import {
   type PolicyBinding,
   type PolicyContent,
   type ResolvedPolicy,
+  type Vm,
   type VmUuid,
 } from '@ferry/core';
 import { collection, document, expectRevision, text, texts } from '../state/collection.ts';
@@ -35,7 +36,11 @@ export interface Policies {
    * Makes it, or replaces it with the next version. `expected`: the revision that it must have, 0 for none. Throws
    * FerryError `policy-invalid`, `policy-preset`, `revision-stale`.
    */
-  put(name: string, content: PolicyContent, expected?: number): Promise<Policy>;
+  put(
+    name: string,
+    content: PolicyContent,
+    expected?: number,
+  ): Promise<{ readonly policy: Policy; readonly revision: number }>;
   /** Throws FerryError `policy-unknown`, `policy-preset`, `policy-in-use`, `revision-stale`. */
   remove(name: string, clusters: () => Iterable<Cluster>, expected?: number): Promise<void>;
   bindings(): readonly PolicyBinding[];
@@ -45,7 +50,7 @@ export interface Policies {
   labelsRevisionOf(vm: VmUuid): number;
   /** Throws FerryError `revision-stale`. */
   label(
-    vm: VmUuid,
+    vm: Pick<Vm, 'uuid' | 'name'>,
     change: { readonly add: readonly string[]; readonly remove: readonly string[] },
     expected?: number,
   ): Promise<void>;
@@ -111,11 +116,11 @@ export async function openPolicies(
       if (presets.has(name)) throw new FerryError('policy-preset', `"${name}" is a preset.`);
       const problems = policyProblems(content);
       if (problems.length > 0) throw new FerryError('policy-invalid', problems.join(' '));
-      const { value } = await stored.change(name, (before) => {
+      const { value: policy, revision } = await stored.change(name, (before) => {
         expectRevision(`The policy "${name}"`, before?.revision ?? 0, expected);
         return { ...content, name, version: (before?.value.version ?? 0) + 1, changedAt: deps.clock.now() };
       });
-      return value ?? find(name);
+      return { policy: policy ?? find(name), revision };
     },
     async remove(name, clusters, expected) {
       if (presets.has(name)) throw new FerryError('policy-preset', `"${name}" is a preset.`);
@@ -145,9 +150,9 @@ export async function openPolicies(
     },
     labelsOf: (vm) => labels.get(vm)?.value ?? [],
     labelsRevisionOf: (vm) => labels.get(vm)?.revision ?? 0,
-    async label(vm, { add, remove }, expected) {
-      await labels.change(vm, (before) => {
-        expectRevision('The labels of the VM', before?.revision ?? 0, expected);
+    async label({ uuid, name }, { add, remove }, expected) {
+      await labels.change(uuid, (before) => {
+        expectRevision(`The labels of ${name}`, before?.revision ?? 0, expected);
         const kept = (before?.value ?? []).filter((label) => !remove.includes(label));
         const sorted = [...new Set([...kept, ...add])].sort();
         return sorted.length === 0 ? undefined : sorted;

@@ -57,7 +57,7 @@ test('a change that somebody else overtakes is decided on what that one stored',
       expectRevision('The word x', before?.revision ?? 0, seen);
       return 'mine';
     }),
-    failsWith('revision-stale', /^The word x has the revision \d+ by now; the request is for revision \d+\.$/),
+    failsWith('revision-stale', /^The word x has revision \d+ now; the request is for revision \d+\.$/),
   );
   assert.equal((await words.get('x'))?.value, 'other');
 });

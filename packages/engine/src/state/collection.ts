@@ -128,13 +128,14 @@ export async function listAll(
 
 /** What the caller has seen, if it said so, is what is stored. Throws FerryError `revision-stale`. */
 export function expectRevision(what: string, present: number, expected: number | undefined): void {
-  if (expected === undefined || expected === present) return;
-  throw new FerryError(
-    'revision-stale',
-    present === 0
-      ? `${what} is not stored any more; the request is for its revision ${expected}.`
-      : `${what} has the revision ${present} by now; the request is for revision ${expected}.`,
-  );
+  const stale = staleRevision(what, present, expected);
+  if (stale !== undefined) throw stale;
+}
+
+export function staleRevision(what: string, present: number, expected: number | undefined): FerryError | undefined {
+  if (expected === undefined || expected === present) return undefined;
+  const now = present === 0 ? 'is not stored' : `has revision ${present} now`;
+  return new FerryError('revision-stale', `${what} ${now}; the request is for revision ${expected}.`);
 }
 
 type Kind = 'string' | 'number' | 'boolean' | 'object' | 'array';

@@ -21,8 +21,10 @@ export interface MigrationDocument {
   readonly texts?: Readonly<Record<string, string>>;
 }
 
-export function split({ progress, course, decisions, ...decided }: Migration): {
-  readonly decided: Omit<Migration, keyof Measured>;
+type Decided = Omit<Migration, keyof Measured | 'revision'>;
+
+export function split({ progress, course, decisions, revision: _revision, ...decided }: Migration): {
+  readonly decided: Decided;
   readonly measured: Measured;
 } {
   const measured = {
@@ -35,7 +37,7 @@ export function split({ progress, course, decisions, ...decided }: Migration): {
 
 /** The largest parts become texts until the rest is small. */
 export async function encodeMigration(
-  decided: Omit<Migration, keyof Measured>,
+  decided: Decided,
   keep: (text: string) => Promise<string>,
 ): Promise<MigrationDocument> {
   const parts = Object.entries(decided).map(([name, value]) => ({

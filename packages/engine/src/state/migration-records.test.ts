@@ -56,12 +56,20 @@ function opened() {
   };
 }
 
+const unrevised = ({ revision, ...migration }: Migration): Migration => {
+  assert.ok(Number(revision) > 0);
+  return migration;
+};
+/** What somebody else has made of it. */
+const foreign = (outcome: object): Migration | undefined =>
+  'changed' in outcome && outcome.changed !== undefined ? unrevised(outcome.changed as Migration) : undefined;
+
 test('a sample does not rewrite what was decided', async () => {
   using at = opened();
   const records = at.records();
-  assert.deepEqual(await records.begin(running), []);
+  const begun = await records.begin(running);
   at.written();
-  assert.equal(await records.store({ ...running, progress: progress(10) }), 'stored');
+  assert.deepEqual(await records.store({ ...running, progress: progress(10) }), begun, 'the revision is of the plan');
   assert.deepEqual(
     at.written().flatMap((writes) => writes.map(({ op, key }) => `${op} ${key}`)),
     ['check migrations/m1', 'put migration-course/m1'],
@@ -74,14 +82,16 @@ test('a sample does not rewrite what was decided', async () => {
   // nothing new is nothing to write
   await records.store({ ...running, progress: progress(10), phase: 'verifying' });
   assert.deepEqual(at.written(), []);
-  assert.deepEqual(await at.records().active(), [{ ...running, progress: progress(10), phase: 'verifying' }]);
+  assert.deepEqual((await at.records().active()).map(unrevised), [
+    { ...running, progress: progress(10), phase: 'verifying' },
+  ]);
 });
 
 test('of two that want one VM one begins, and leaves nothing behind when it has ended', async () => {
   using at = opened();
   const records = at.records();
   const results = await Promise.all(['m1', 'm2'].map((each) => records.begin({ ...running, id: migrationId(each) })));
-  assert.deepEqual(results, [[], ['migration-of/a']]);
+  assert.deepEqual(results, [{ revision: 1 }, { conflict: ['migration-of/a'] }]);
   await records.store(ended);
   assert.deepEqual(await at.keys(), []);
   assert.deepEqual(await records.finished(10), [ended]);
@@ -106,11 +116,11 @@ test('a plan of any size is kept: no document outgrows its limit on the way', as
     },
   };
   await records.begin(running);
-  assert.equal(await records.store(huge), 'stored');
+  assert.ok('revision' in (await records.store(huge)));
   const sizes = (await at.stores.intents.list('')).entries.map(({ value }) => JSON.stringify(value).length);
   assert.ok(Math.max(...sizes) <= 130_000, String(Math.max(...sizes)));
   const again = at.records();
-  assert.ok(isDeepStrictEqual(await again.active(), [huge]));
+  assert.ok(isDeepStrictEqual((await again.active()).map(unrevised), [huge]));
   // and the next change of something small writes no text again
   at.written();
   await again.store({ ...huge, phase: 'verifying' });
@@ -128,10 +138,10 @@ test('a migration that an earlier version stored goes on, and is stored as this 
     { op: 'put', key: 'migration-of/a', value: 'm1', ifRevision: 0 },
   ]);
   const records = at.records();
-  assert.deepEqual(await records.active(), [before]);
+  assert.deepEqual((await records.active()).map(unrevised), [before]);
   await records.store({ ...running, progress: progress(50) });
   assert.deepEqual(await at.keys(), ['migration-course/m1', 'migration-of/a', 'migrations/m1']);
-  assert.deepEqual(await at.records().active(), [{ ...running, progress: progress(50) }]);
+  assert.deepEqual((await at.records().active()).map(unrevised), [{ ...running, progress: progress(50) }]);
   await records.store(ended);
   assert.deepEqual(await at.keys(), []);
 });
@@ -155,15 +165,16 @@ test('whoever was overtaken stores nothing and is given what it is now', async (
   await one.begin(running);
   await other.active();
   const theirs: Migration = { ...running, attention: 'theirs' };
-  assert.equal(await other.store(theirs), 'stored');
-  assert.deepEqual(await one.store({ ...running, attention: 'mine' }), { changed: theirs });
+  assert.ok('revision' in (await other.store(theirs)));
+  assert.deepEqual(foreign(await one.store({ ...running, attention: 'mine' })), theirs);
   // also what is only measured, and the end
   const again: Migration = { ...theirs, attention: 'again' };
-  assert.equal(await other.store(again), 'stored');
-  assert.deepEqual(await one.store({ ...theirs, progress: progress(5) }), { changed: again });
-  assert.equal(await one.store({ ...again, progress: progress(5) }), 'stored');
-  assert.deepEqual(await other.store({ ...again, attention: 'third', progress: progress(6) }), {
-    changed: { ...again, progress: progress(5) },
+  assert.ok('revision' in (await other.store(again)));
+  assert.deepEqual(foreign(await one.store({ ...theirs, progress: progress(5) })), again);
+  assert.ok('revision' in (await one.store({ ...again, progress: progress(5) })));
+  assert.deepEqual(foreign(await other.store({ ...again, attention: 'third', progress: progress(6) })), {
+    ...again,
+    progress: progress(5),
   });
   await one.store(ended);
   assert.deepEqual(await other.store(again), { changed: undefined });
@@ -175,8 +186,8 @@ test('an end whose answers are lost is kept once', async () => {
   const records = at.records();
   await records.begin(running);
   at.loseAnswers(true);
-  assert.equal(await records.store({ ...running, attention: 'x' }), 'stored');
-  assert.equal(await records.store(ended), 'stored');
+  assert.ok('revision' in (await records.store({ ...running, attention: 'x' })));
+  assert.ok('revision' in (await records.store(ended)));
   at.loseAnswers(false);
   assert.deepEqual([await at.keys(), await records.finished(9)], [[], [ended]]);
 });

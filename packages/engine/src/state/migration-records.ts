@@ -33,15 +33,19 @@ const none: Held = { revision: 0, json: '' };
 
 export interface MigrationRecords {
   /**
-   * Stores a new one and locks its VM, with the writes `along`. Resolves with the keys whose guard failed: that of the
+   * Stores a new one and locks its VM, with the writes `along`. `conflict`: the keys whose guard failed: that of the
    * lock, where another migration has the VM.
    */
-  begin(migration: Migration, along?: readonly IntentWrite[]): Promise<readonly string[]>;
+  begin(
+    migration: Migration,
+    along?: readonly IntentWrite[],
+  ): Promise<{ readonly revision: number } | { readonly conflict: readonly string[] }>;
   /**
-   * Stores what has changed; a finished one goes to the journal, and its VM is free. `changed`: somebody else has
-   * written it since, nothing was stored, and this is what it is now; undefined when it is gone.
+   * Stores what has changed, and resolves with the revision; a finished one goes to the journal, and its VM is free.
+   * `changed`: somebody else has written it since, nothing was stored, and this is what it is now; undefined when it is
+   * gone.
    */
-  store(migration: Migration): Promise<'stored' | { readonly changed: Migration | undefined }>;
+  store(migration: Migration): Promise<{ readonly revision: number } | { readonly changed: Migration | undefined }>;
   /** Those that an earlier control plane left unfinished, or did not get to the journal. */
   active(): Promise<readonly Migration[]>;
   /** In the order in which they ended, the last one first. */
@@ -80,7 +84,8 @@ export function migrationRecords({
     const holding = <T>(stored: Stored<T> | undefined): Held =>
       stored === undefined ? none : { revision: stored.revision, json: JSON.stringify(stored.value) };
     held.set(head.key, { head: holding(head), measured: holding(measured) });
-    return joinMigration(head.value, measured?.value ?? {}, (digest) => texts.read(head.key, digest));
+    const joined = await joinMigration(head.value, measured?.value ?? {}, (digest) => texts.read(head.key, digest));
+    return { ...joined, revision: head.revision };
   };
   const readAgain = async (id: string): Promise<Migration | undefined> => {
     const head = await heads.get(id);
@@ -119,14 +124,14 @@ export function migrationRecords({
       ]);
       if ('conflict' in written) {
         await texts.drop(migration.id);
-        return written.conflict;
+        return written;
       }
       const { revision } = written;
       held.set(migration.id, {
         head: { revision, json: JSON.stringify(head) },
         measured: { revision, json: JSON.stringify(measured) },
       });
-      return [];
+      return { revision };
     },
     async store(migration) {
       const { id } = migration;
@@ -135,7 +140,7 @@ export function migrationRecords({
         const now = await heads.get(id);
         if (now !== undefined && now.revision !== before.head.revision) return { changed: await readAgain(id) };
         await finish(migration);
-        return 'stored';
+        return { revision: before.head.revision };
       }
       const { decided, measured } = split(migration);
       const head = await encodeMigration(decided, (large) => texts.keep(id, large));
@@ -146,19 +151,20 @@ export function migrationRecords({
           : heads.put(id, head, before.head.revision),
         ...(next.measured === before.measured.json ? [] : [measures.put(id, measured, before.measured.revision)]),
       ];
-      if (writes.every(({ op }) => op === 'check')) return 'stored';
+      if (writes.every(({ op }) => op === 'check')) return { revision: before.head.revision };
       const written = await heads.commit(writes);
       if ('conflict' in written) {
         const changed = await readAgain(id);
         const now = held.get(id);
         // an earlier try of ours, whose answer was lost
         if (changed !== undefined && now?.head.json === next.head && now.measured.json === next.measured)
-          return 'stored';
+          return { revision: now.head.revision };
         return { changed };
       }
       const at = (was: Held, json: string): Held => (was.json === json ? was : { revision: written.revision, json });
-      held.set(id, { head: at(before.head, next.head), measured: at(before.measured, next.measured) });
-      return 'stored';
+      const after = { head: at(before.head, next.head), measured: at(before.measured, next.measured) };
+      held.set(id, after);
+      return { revision: after.head.revision };
     },
     async active() {
       const [{ items }, { items: beside }] = [await heads.list(), await measures.list()];
