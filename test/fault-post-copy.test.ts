@@ -11,12 +11,9 @@ import { withFleet, type Fleet } from './fleet.ts';
 import { brokenData, inPostCopy, stateOf, unpaced, untilSaid } from './post-copy-fixture.ts';
 
 let fleet: Fleet;
-withFleet(
-  (made) => {
-    fleet = made;
-  },
-  { unwatched: 'not tried with it yet' },
-);
+withFleet((made) => {
+  fleet = made;
+});
 let impatient: Promise<void> | undefined;
 /** Once: the first test needs the patience that daemons have by themselves. */
 const loseHopeSoon = (): Promise<void> => (impatient ??= shortPatience(fleet));

@@ -9,14 +9,11 @@ import { begin, beginHeld, shortPatience, countsOn, guestWithRecords, intact, on
 import { withFleet, type Fleet } from './fleet.ts';
 
 let fleet: Fleet;
-withFleet(
-  async (made) => {
-    fleet = made;
-    await shortPatience(made);
-    await guestWithRecords(made, 'powered');
-  },
-  { unwatched: 'not tried with it yet' },
-);
+withFleet(async (made) => {
+  fleet = made;
+  await shortPatience(made);
+  await guestWithRecords(made, 'powered');
+});
 
 /** The host loses its power, `meanwhile` is done, and it has power again. */
 async function withoutPower(host: string, meanwhile: () => Promise<unknown>): Promise<void> {
