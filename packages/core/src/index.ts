@@ -51,6 +51,7 @@ export * from './planning/secrets.ts';
 export * from './migration/steer.ts';
 export * from './migration/decision-log.ts';
 export * from './migration/file-fate.ts';
+export * from './migration/move-ending.ts';
 export * from './migration/step.ts';
 export { planDisks } from './planning/disks/plan-disks.ts';
 export { needsProof, type StorageWish, type TargetStorage } from './planning/disks/question.ts';

@@ -158,6 +158,18 @@ test('a policy that powers off: the guest is shut down, moved and started again'
   assert.ok(actions(migration).includes('power-off'));
 });
 
+test('a guest that a policy has shut down for a target that is full by then is started where it was', async () => {
+  await using at = await scene([busy]);
+  const { id } = await at.engine.startMigration({ vm: 'web', to: 'h2', policy: 'vmmanager' }, by);
+  for (let turn = 0; turn < 10_000 && at.places()[0] !== 'shut-off'; turn += 1) await at.clock.sleep(10);
+  Object.assign(at.fleet.hosts.get('h2') ?? assert.fail(), { memoryBytes: 0 });
+  const migration = await at.ended(id);
+  assert.deepEqual(
+    [migration.outcome, migration.error?.code, at.places()],
+    ['failed', 'migration-refused', ['running', 'nothing']],
+  );
+});
+
 test('throttling that changes nothing is taken back on the host', async () => {
   await using at = await scene([
     { ...busy, memory: { ...busy.memory, sets: [{ bytes: 300 * mib, dirtyBytesPerSecond: 50_000 * mib }] } },

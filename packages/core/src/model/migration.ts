@@ -86,6 +86,12 @@ export interface Migration {
   readonly revision?: number;
 }
 
+/** From the end of the check on: the target that was chosen, and how the move is carried out. */
+export type Planned = Migration & Required<Pick<Migration, 'to' | 'plan'>>;
+
+export const isPlanned = (migration: Migration): migration is Planned =>
+  migration.to !== undefined && migration.plan !== undefined;
+
 export interface MigrationEvidence {
   /** The call that performs the move has ended (well, badly or unknown); absent while it may still run. */
   readonly performEnded?: { readonly at: TimeMs; readonly failure?: CallFailure };

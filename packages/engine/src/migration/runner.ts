@@ -8,6 +8,7 @@ import {
   FerryError,
   isCommand,
   isHalf,
+  isPlanned,
   placed,
   step,
   type InstanceView,
@@ -15,10 +16,11 @@ import {
   type MigrationCommand,
   type MigrationEffect,
   type MigrationEvent,
+  type Planned,
   type TimeMs,
 } from '@ferry/core';
-import { targetIdOf, travelling, type MoveContext, type RunnerDeps } from './effects/context.ts';
-import { finishMove, takeBack } from './effects/ending.ts';
+import { travelling, type MoveContext, type RunnerDeps } from './effects/context.ts';
+import { finishMove, takeBack, takeBackUnplanned } from './effects/ending.ts';
 import { prepareMove } from './effects/preparing.ts';
 import { recoverMove, transferMove } from './effects/transferring.ts';
 import { watchMove } from './effects/watching.ts';
@@ -199,18 +201,26 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       if (!signal.aborted) log.error({ err: error, migration: migration.id, effect: effect.type }, 'effect failed');
     });
 
+  const planned = (): Planned => {
+    if (!isPlanned(migration)) throw new Error('a migration past its check has a target and a plan');
+    return migration;
+  };
   const source = (): HostLink => deps.linkOf(migration.from.id);
-  const target = (): HostLink => deps.linkOf(targetIdOf(migration));
+  const target = (): HostLink => deps.linkOf(planned().to.id);
   const bounded = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(storageTimeoutMs)]);
-  const current = (): Migration => migration;
   const apart = (): Promise<void> =>
-    proveApart(
-      { name: migration.from.name, link: source() },
-      { name: migration.to?.name ?? '', link: target() },
-      bounded(),
-    );
-  const context = (): MoveContext => ({ migration, current, deps, source, target, signal, bounded, apart });
-  const watch = watchMove({ current, deps, dispatch, signal });
+    proveApart({ name: migration.from.name, link: source() }, { name: planned().to.name, link: target() }, bounded());
+  const context = (): MoveContext => ({
+    migration: planned(),
+    current: planned,
+    deps,
+    source,
+    target,
+    signal,
+    bounded,
+    apart,
+  });
+  const watch = watchMove({ current: () => migration, deps, dispatch, signal });
 
   const perform = async (): Promise<void> => {
     void watch.sampleRegularly();
@@ -219,11 +229,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         dispatch({ type: 'handing-over' });
         await draining;
       },
-      lookAtTarget: () => watch.look(targetIdOf(migration)),
+      lookAtTarget: () => watch.look(planned().to.id),
     });
     dispatch(failure === undefined ? { type: 'perform-ended' } : { type: 'perform-ended', failure });
-    if (failure === undefined && migration.plan?.transfer?.mode === 'peer-to-peer')
-      await deps.reached(migration.from.id, targetIdOf(migration));
+    if (failure === undefined && planned().plan.transfer?.mode === 'peer-to-peer')
+      await deps.reached(migration.from.id, planned().to.id);
   };
 
   /** What a policy or an operator has done about a running transfer. Resolves with a host's no, which is told. */
@@ -299,7 +309,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   const undo = async (): Promise<void> => {
     for (let tries = 0; tries < 10 || migration.plan?.carriesSnapshots === true; tries += 1) {
       try {
-        await takeBack(context());
+        await (isPlanned(migration) ? takeBack(context()) : takeBackUnplanned(migration, source, bounded));
         break;
       } catch (error) {
         if (signal.aborted) return;
@@ -317,7 +327,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
    */
   const endHalf = async (hostId: string, isStill: (view: InstanceView) => boolean): Promise<void> => {
     await apart();
-    if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).power.end(travelling(migration), signal);
+    if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).power.end(travelling(planned()), signal);
   };
   const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
 
@@ -339,43 +349,43 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         if (migration.adopted === true) void watch.sampleRegularly();
         return watch.observe(effect.afterMs);
       case 'abort-job':
-        return source().transfer.abort(travelling(migration), signal);
+        return source().transfer.abort(travelling(planned()), signal);
       case 'note-not-reached':
-        return deps.notReached(migration.from.id, targetIdOf(migration), effect.message);
+        return deps.notReached(migration.from.id, planned().to.id, effect.message);
       case 'tune':
         return measure('tune', async (within) => {
-          await source().steering.tune(travelling(migration), effect.limits, within);
+          await source().steering.tune(travelling(planned()), effect.limits, within);
           if (effect.asked !== undefined) dispatch({ type: 'limits-changed', limits: effect.asked });
         });
       case 'post-copy':
         return measure('post-copy', switchToPostCopy);
       case 'pause-guest':
-        return measure('pause-guest', (within) => source().power.suspend(travelling(migration), within));
+        return measure('pause-guest', (within) => source().power.suspend(travelling(planned()), within));
       case 'release-throttle':
         return measure('release-throttle', (within) =>
-          source().steering.releaseThrottle(travelling(migration), within),
+          source().steering.releaseThrottle(travelling(planned()), within),
         );
       case 'cut-copies':
-        await source().steering.cutCopies(travelling(migration), bounded());
-        return source().transfer.abort(travelling(migration), signal);
+        await source().steering.cutCopies(travelling(planned()), bounded());
+        return source().transfer.abort(travelling(planned()), signal);
       case 'recover':
         return recover();
       case 'release-target':
-        return target().power.resume(travelling(migration), signal);
+        return target().power.resume(travelling(planned()), signal);
       case 'shut-down-source':
-        return source().power.shutdown(travelling(migration), signal);
+        return source().power.shutdown(travelling(planned()), signal);
       case 'suspend-both':
         await apart();
         await Promise.allSettled(
-          [source(), target()].map((link) => link.power.suspend(travelling(migration), bounded())),
+          [source(), target()].map((link) => link.power.suspend(travelling(planned()), bounded())),
         );
         return undefined;
       case 'resume-source':
-        return source().power.resume(travelling(migration), signal);
+        return source().power.resume(travelling(planned()), signal);
       case 'remove-source-process':
         return endHalf(migration.from.id, isHalf);
       case 'remove-target-process':
-        return endHalf(targetIdOf(migration), isPaused);
+        return endHalf(planned().to.id, isPaused);
       case 'clean':
         return clean();
       case 'undo':

@@ -9,7 +9,7 @@ import {
   isUnfinishedOf,
   unfinishedFate,
   type HostUses,
-  type Migration,
+  type Planned,
   type StatePlace,
   type VolumeRecord,
 } from '@ferry/core';
@@ -30,17 +30,17 @@ export interface CarriedFiles {
    * Copies the images that the plan names, and makes room for what libvirt writes or must not find. Rejects with
    * FerryError.
    */
-  bring(migration: Migration, from: Side, to: Side, signal: AbortSignal): Promise<void>;
+  bring(migration: Planned, from: Side, to: Side, signal: AbortSignal): Promise<void>;
   /** The same for the state of a VM that is shut off. */
-  bringState(migration: Migration, from: Side, to: Side, signal: AbortSignal): Promise<void>;
+  bringState(migration: Planned, from: Side, to: Side, signal: AbortSignal): Promise<void>;
   /** Deletes what was made for this migration. Nothing of the VM may be active on the target. */
-  takeBack(migration: Migration, to: Side, signal: AbortSignal): Promise<void>;
+  takeBack(migration: Planned, to: Side, signal: AbortSignal): Promise<void>;
   /** After a verified move: what is on the target is the VM's own, what stays on the source is recorded. */
-  settle(migration: Migration, from: Side, to: Side, signal: AbortSignal): Promise<void>;
+  settle(migration: Planned, from: Side, to: Side, signal: AbortSignal): Promise<void>;
 }
 
-const mediaOf = ({ plan }: Migration): readonly Carried[] =>
-  (plan?.disks ?? []).flatMap(({ how, path, targetPath, replaces }) =>
+const mediaOf = ({ plan }: Planned): readonly Carried[] =>
+  plan.disks.flatMap(({ how, path, targetPath, replaces }) =>
     how === 'file' && path !== undefined
       ? [
           {
@@ -52,14 +52,14 @@ const mediaOf = ({ plan }: Migration): readonly Carried[] =>
         ]
       : [],
   );
-const stateOf = (migration: Migration, which: 'stateFiles' | 'guestFiles'): readonly Carried[] =>
-  (migration.plan?.[which] ?? []).map((path) => ({
+const stateOf = (migration: Planned, which: 'stateFiles' | 'guestFiles'): readonly Carried[] =>
+  (migration.plan[which] ?? []).map((path) => ({
     from: path,
     to: path,
     what: 'state' as const,
-    replaces: migration.plan?.replaces?.find((stale) => stale.path === path)?.what,
+    replaces: migration.plan.replaces?.find((stale) => stale.path === path)?.what,
   }));
-const allOf = (migration: Migration): readonly Carried[] => [
+const allOf = (migration: Planned): readonly Carried[] => [
   ...mediaOf(migration),
   ...stateOf(migration, 'stateFiles'),
   ...stateOf(migration, 'guestFiles'),
@@ -75,7 +75,7 @@ export function createCarriedFiles({
   readonly log: Log;
 }): CarriedFiles {
   const recordFor = (
-    migration: Migration,
+    migration: Planned,
     at: Side,
     path: string,
     what: Carried['what'],
@@ -98,7 +98,7 @@ export function createCarriedFiles({
 
   /** Nothing is at the path when this resolves, or what this migration made there. */
   const makeRoom = async (
-    migration: Migration,
+    migration: Planned,
     { to: path, replaces }: Pick<Carried, 'to' | 'replaces'>,
     to: Side,
     uses: HostUses,
@@ -113,7 +113,7 @@ export function createCarriedFiles({
   };
 
   const copy = async (
-    migration: Migration,
+    migration: Planned,
     file: Carried,
     from: Side,
     to: Side,
@@ -154,7 +154,7 @@ export function createCarriedFiles({
   return {
     async bring(migration, from, to, signal) {
       const [media, room] = [mediaOf(migration), stateOf(migration, 'guestFiles')];
-      const stale = (migration.plan?.replaces ?? []).filter(
+      const stale = (migration.plan.replaces ?? []).filter(
         ({ path }) => !allOf(migration).some((file) => file.to === path),
       );
       if (media.length + room.length + stale.length === 0) return;

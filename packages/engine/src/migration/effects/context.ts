@@ -10,6 +10,7 @@ import {
   type Migration,
   type Outlook,
   type OwnDefinition,
+  type Planned,
   type TimeMs,
   type TransferPlan,
   type VmUuid,
@@ -75,9 +76,9 @@ export interface RunnerDeps {
 
 export interface MoveContext {
   /** As it was when the step began. */
-  readonly migration: Migration;
+  readonly migration: Planned;
   /** As it is now: limits may change while a step waits. */
-  readonly current: () => Migration;
+  readonly current: () => Planned;
   readonly deps: RunnerDeps;
   /** Open connections; throw FerryError `host-unreachable`. */
   readonly source: () => HostLink;
@@ -93,12 +94,7 @@ export interface MoveContext {
 }
 
 /** The domain that libvirt moves: the VM's own, or the helper with its disks. */
-export const travelling = ({ plan, vm }: Migration): VmUuid => plan?.helper?.uuid ?? vm.uuid;
-
-export const targetIdOf = ({ to }: Migration): string => {
-  if (to === undefined) throw new Error('a migration past its checks has a target');
-  return to.id;
-};
+export const travelling = ({ plan, vm }: Pick<Planned, 'plan' | 'vm'>): VmUuid => plan.helper?.uuid ?? vm.uuid;
 
 /** Device of the helper domain for the disk at this place; libvirt's names for the first 26 and beyond. */
 export const helperTarget = (index: number): string =>
@@ -110,8 +106,8 @@ export const sidesOf = ({
   source,
   target,
 }: Pick<MoveContext, 'migration' | 'deps' | 'source' | 'target'>): { readonly from: Side; readonly to: Side } => {
-  const side = (place: { readonly id: string; readonly name: string } | undefined, link: HostLink): Side =>
-    sideOn({ id: place?.id ?? '', name: place?.name ?? '', machine: deps.machineOf(place?.id ?? '') }, link);
+  const side = ({ id, name }: Planned['from'], link: HostLink): Side =>
+    sideOn({ id, name, machine: deps.machineOf(id) }, link);
   return { from: side(migration.from, source()), to: side(migration.to, target()) };
 };
 
@@ -120,12 +116,11 @@ export const sidesOf = ({
  * names what it wants; where disks are joined it has to say so, too.
  */
 export function rewritten(
-  { plan, request }: Pick<Migration, 'plan' | 'request'>,
+  { plan: { definition }, request }: Pick<Planned, 'plan' | 'request'>,
   of: 'now' | 'next-start',
   xml: string,
   { rewriteDefinition }: Pick<RunnerDeps, 'rewriteDefinition'>,
 ): string {
-  const { definition } = plan ?? {};
   if (definition === undefined) return xml;
   if (definition.ownXml !== true) return rewriteDefinition(xml, of === 'now' ? definition : forNextStart(definition));
   const own = request.xml ?? xml;

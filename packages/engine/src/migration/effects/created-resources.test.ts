@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Migration, ResourceRef } from '@ferry/core';
+import type { Planned, ResourceRef } from '@ferry/core';
 import { createdResources } from './created-resources.ts';
 import { memoryStores } from '../../fake/stores.ts';
 import type { HostLink } from '../../ports/ports.ts';
@@ -11,7 +11,7 @@ const network = (name: string): ResourceRef => ({ kind: 'network', name });
 const migration = {
   id: 'm1',
   plan: { definition: { creates: [network('here'), network('missing')] } },
-} as unknown as Migration;
+} as unknown as Planned;
 const hostWith = (names: readonly string[]) => {
   const there = new Set(names);
   const resources = {

@@ -3,7 +3,7 @@
  * recorded, so that a failed move takes away nothing that was there already, or that somebody else made meanwhile.
  * Every step may be repeated.
  */
-import type { Migration, ResourceRef } from '@ferry/core';
+import type { Migration, Planned, ResourceRef } from '@ferry/core';
 import type { HostLink, IntentStore } from '../../ports/ports.ts';
 import { collection, document } from '../../state/collection.ts';
 
@@ -12,7 +12,7 @@ export interface CreatedResources {
    * Makes what is planned and not there. `source` throws where its host is dead, which a plan that makes something
    * never has.
    */
-  create(migration: Migration, source: () => HostLink, target: HostLink, signal: AbortSignal): Promise<void>;
+  create(migration: Planned, source: () => HostLink, target: HostLink, signal: AbortSignal): Promise<void>;
   /** Removes what `create` made. */
   takeBack(migration: Migration, target: HostLink, signal: AbortSignal): Promise<void>;
   /** The VM has arrived: what was made is the host's own now. */
@@ -27,7 +27,7 @@ export function createdResources(intents: IntentStore): CreatedResources {
   const forget = async (key: string): Promise<void> => void (await made.change(key, () => undefined));
   return {
     async create(migration, source, target, signal) {
-      const creates = migration.plan?.definition?.creates ?? [];
+      const creates = migration.plan.definition?.creates ?? [];
       if (creates.length === 0) return;
       const there = await target.resources.look([], [], signal);
       for (const ref of creates) {

@@ -3,7 +3,7 @@
  * back when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at
  * any point.
  */
-import { FerryError, type InstanceView, type Migration } from '@ferry/core';
+import { definitionMove, FerryError, isOff, type Planned } from '@ferry/core';
 import type { HostLink, Log } from '../../ports/ports.ts';
 
 export interface DefinitionMoveDeps {
@@ -38,11 +38,8 @@ const notApart = (error: unknown): string => {
   if (error instanceof FerryError && error.code === 'copies-not-apart') return error.message;
   throw error;
 };
-const isOff = (view: InstanceView): boolean =>
-  view.kind === 'present' && (view.state === 'shut-off' || view.state === 'crashed');
-
 export async function moveDefinition(
-  migration: Migration,
+  migration: Planned,
   {
     source,
     target,
@@ -59,33 +56,22 @@ export async function moveDefinition(
   }: DefinitionMoveDeps,
 ): Promise<DefinitionMove> {
   const { vm, plan, from, to } = migration;
-  const keeps = plan?.persistence === 'keep-source';
+  const keeps = plan.persistence === 'keep-source';
   const [here, there, oneMachine] = await Promise.all([
     source.instances.observe(vm.uuid, signal),
     target.instances.observe(vm.uuid, signal),
     apart().then(() => undefined, notApart),
   ]);
   if (oneMachine !== undefined) return { moved: false, failure: oneMachine };
-  if (here.kind === 'present' || there.kind !== 'present') {
-    if (!isOff(here))
-      return {
-        moved: false,
-        failure:
-          here.kind === 'absent'
-            ? `it is no longer on ${from.name}.`
-            : `it is no longer shut off on ${from.name}, so it stays there.`,
-      };
-    if (there.kind === 'present' && !isOff(there))
-      return {
-        moved: false,
-        failure: `it is active on ${to?.name ?? 'the target'}, so its definition there is left alone.`,
-      };
+  const decided = definitionMove(migration, here, there);
+  if (decided.do === 'refuse') return { moved: false, failure: decided.because };
+  if (decided.do === 'move') {
     const failure = (await carryFiles()) ?? (await define()) ?? (await notThere()) ?? (await takeFromSource());
     if (failure !== undefined) {
       // once something of the source is gone, the target has the only copy: nothing is taken back
       const gone = (
         await Promise.all(
-          (plan?.stateFiles ?? []).map(async (path) => (await source.files.look(path, signal)) === undefined),
+          (plan.stateFiles ?? []).map(async (path) => (await source.files.look(path, signal)) === undefined),
         )
       ).some(Boolean);
       if (gone) {
@@ -99,7 +85,7 @@ export async function moveDefinition(
       return { moved: false, failure };
     }
   }
-  if (plan?.autostart === true) await target.definitions.setAutostart(vm.uuid, true, signal);
+  if (plan.autostart) await target.definitions.setAutostart(vm.uuid, true, signal);
   if (migration.request.autoStart !== true) return { moved: true };
   try {
     await released;
@@ -109,7 +95,7 @@ export async function moveDefinition(
     return {
       moved: true,
       failure:
-        `it was moved to ${to?.name ?? 'the target'} and did not start there: ` +
+        `it was moved to ${to.name} and did not start there: ` +
         (error instanceof Error ? error.message : String(error)),
     };
   }
@@ -124,7 +110,7 @@ export async function moveDefinition(
       return undefined;
     } catch (error) {
       return (
-        `what belongs to it could not be copied to ${to?.name ?? 'the target'}: ` +
+        `what belongs to it could not be copied to ${to.name}: ` +
         (error instanceof Error ? error.message : String(error))
       );
     }
@@ -146,9 +132,9 @@ export async function moveDefinition(
       }
       return sameDefinition(rewrite(own), await target.definitions.read(vm.uuid, signal))
         ? undefined
-        : `${to?.name ?? 'the target'} has other disks or networks in its definition than were planned.`;
+        : `${to.name} has other disks or networks in its definition than were planned.`;
     } catch (error) {
-      return `${to?.name ?? 'the target'} refuses its definition: ${error instanceof Error ? error.message : String(error)}`;
+      return `${to.name} refuses its definition: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
 

@@ -1,10 +1,16 @@
 /**
- * What follows a transfer: the rest of a move that happened, and the taking back of one that did not. Every step may be
- * repeated after a crash. The runner decides when; core decided which.
+ * What follows a transfer: the rest of a move that happened, and the taking back of one that did not. Which steps that
+ * takes, and in which order, core says (move-ending.ts); here each of them is carried out. Every step may be repeated
+ * after a crash. The runner decides when.
  */
 import {
   arrivalProblems,
-  hasCopies,
+  arrivalSteps,
+  cleanUpSteps,
+  storedStart,
+  undoSteps,
+  type ArrivalStep,
+  type EndingStep,
   type InstanceView,
   type Migration,
   type MigrationEvent,
@@ -16,71 +22,166 @@ import { inspectTarget } from './inspection.ts';
 import { rewritten, sidesOf, type MoveContext } from './context.ts';
 import type { HostLink } from '../../ports/ports.ts';
 
-/** Pauses from here on are told to the guest's agent, ms. */
-const clockMatters = 1_000;
-/** How long the agent has for it; libvirt itself waits 5 s for its answer. */
+/** How long the agent has for the guest's clock; libvirt itself waits 5 s for its answer. */
 const agentMs = 15_000;
 
 type Cleaned = Extract<MigrationEvent, { type: 'cleaned' }>;
+/** What a step found out. `failure` without `moved: false`: the VM has moved all the same. */
+interface Outcome {
+  readonly failure?: string;
+  readonly moved?: false;
+  readonly copiedBytes?: number;
+  readonly vmIsNow?: NonNullable<Migration['vmIsNow']>;
+}
 
-const targetName = ({ to }: Migration): string => to?.name ?? 'the target';
-const lookAt = (link: HostLink, uuid: VmUuid, { bounded }: MoveContext): Promise<InstanceView> =>
+const lookAt = (link: Pick<HostLink, 'instances'>, uuid: VmUuid, { bounded }: MoveContext): Promise<InstanceView> =>
   link.instances.observe(uuid, bounded());
 
 /** The rest of a move whose transfer is over. Rejects when a host does not answer: to be tried again. */
 export async function finishMove(context: MoveContext): Promise<Cleaned> {
-  const { migration, deps, source, target, signal, bounded, apart } = context;
-  const { plan, vm, to, from } = migration;
-  if (plan?.how === 'stored-definition') return startStored(context);
-  const sides = sidesOf(context);
-  let failure: string | undefined;
-  if (plan?.how === 'guest' || plan === undefined) failure = await afterGuest(context);
-  else {
-    // ending the helper takes libvirt a while, and only a start has to wait for it
-    const released = endHelper(target(), context);
-    const moving = moveDefinition(migration, {
-      source: source(),
-      target: target(),
-      log: deps.log,
-      signal,
-      released,
-      apart,
-      notThere: () => deps.sharing.notThere(plan.disks, sides.from, sides.to, bounded()),
-      park: () => deps.kept.park(vm.uuid, from.id),
-      rewrite: (xml) => rewritten(migration, 'next-start', xml, deps),
-      bringState: async () => {
-        await deps.carried.bringState(migration, sides.from, sides.to, signal);
-        await adaptSaved(context);
-      },
-      takeStateBack: () => deps.carried.takeBack(migration, sides.to, signal),
-      sameDefinition: (a, b) => isSame(deps.identityOfDefinition(a), deps.identityOfDefinition(b)),
-    });
-    const [moved] = await Promise.all([moving, released]);
-    if (!moved.moved) return { type: 'cleaned', failure: { message: moved.failure, moved: false } };
-    failure = moved.failure;
+  const { migration, target } = context;
+  const found: { failure?: string; copiedBytes?: number; vmIsNow?: NonNullable<Migration['vmIsNow']> } = {};
+  for (const step of cleanUpSteps(migration)) {
+    const { moved, ...outcome } = await carryOut(step, context);
+    Object.assign(found, outcome);
+    if (moved === false) return { type: 'cleaned', failure: { message: found.failure ?? '', moved } };
   }
-  await deps.created.keep(migration);
-  // a temporary guest keeps its snapshots where its definition is
-  if (plan?.carriesSnapshots === true)
-    await deps.snapshots.putBack(migration, plan.persistence === 'temporary' ? source() : target(), bounded());
-  if (to !== undefined) await deps.kept.unpark(vm.uuid, to.id);
-  const { copiedBytes } = hasCopies(plan)
-    ? await deps.volumes.settle(migration, sides.from, sides.to, bounded())
-    : { copiedBytes: 0 };
-  await deps.carried.settle(migration, sides.from, sides.to, bounded());
-  const there = await lookAt(target(), vm.uuid, context);
+  const { failure, copiedBytes, vmIsNow = await placeOn(target(), context) } = found;
   return {
     type: 'cleaned',
-    copiedBytes,
+    ...(copiedBytes === undefined ? {} : { copiedBytes }),
     ...(failure === undefined ? {} : { failure: { message: failure, moved: true } }),
-    ...(there.kind === 'present' ? { vmIsNow: { host: targetName(migration), state: there.state } } : {}),
+    ...(vmIsNow === undefined ? {} : { vmIsNow }),
   };
+}
+
+async function placeOn(link: HostLink, context: MoveContext): Promise<Migration['vmIsNow']> {
+  const there = await lookAt(link, context.migration.vm.uuid, context);
+  return there.kind === 'present' ? { host: context.migration.to.name, state: there.state } : undefined;
+}
+
+/** Takes back what was prepared. Rejects, and nothing is deleted, while the target has something active of the VM. */
+export async function takeBack(context: MoveContext): Promise<void> {
+  for (const step of undoSteps(context.migration)) await carryOut(step, context);
+}
+
+/** The same where the guest was shut down for a move that was refused then: there is no target. */
+export async function takeBackUnplanned(
+  migration: Migration,
+  source: () => Pick<HostLink, 'instances' | 'power'>,
+  bounded: () => AbortSignal,
+): Promise<void> {
+  for (const step of undoSteps(migration))
+    if (step.do === 'start-source') await startSource(migration.vm.uuid, source(), bounded);
+}
+
+async function carryOut(step: EndingStep, context: MoveContext): Promise<Outcome> {
+  const { migration, deps, source, target, bounded } = context;
+  const { vm, to } = migration;
+  const sides = () => sidesOf(context);
+  const linkAt = (at: 'source' | 'target'): HostLink => (at === 'source' ? source() : target());
+  switch (step.do) {
+    case 'receive-guest':
+      return receiveGuest(context);
+    case 'move-definition':
+      return definitionMoved(context);
+    case 'start-stored':
+      return startStored(context);
+    case 'restore-snapshots':
+      return done(deps.snapshots.putBack(migration, linkAt(step.at), bounded()));
+    case 'end-helper':
+      return done(endHelper(linkAt(step.at), context));
+    case 'keep-resources':
+      return done(deps.created.keep(migration));
+    case 'remove-resources':
+      return done(deps.created.takeBack(migration, target(), bounded()));
+    case 'unpark-target':
+      return done(deps.kept.unpark(vm.uuid, to.id));
+    case 'settle-volumes':
+      return deps.volumes.settle(migration, sides().from, sides().to, bounded());
+    case 'remove-volumes':
+      return done(deps.volumes.takeBack(migration, sides().to, bounded()));
+    case 'keep-for-inspection':
+      return done(keepForInspection(context));
+    case 'settle-files':
+      return done(deps.carried.settle(migration, sides().from, sides().to, bounded()));
+    case 'remove-files':
+      return done(deps.carried.takeBack(migration, sides().to, bounded()));
+    case 'require-idle-target':
+      return done(requireIdleTarget(context));
+    case 'remove-target-definition':
+      return done(removeTargetDefinition(context));
+    case 'start-source':
+      return done(startSource(vm.uuid, source(), bounded));
+  }
+}
+
+async function done(step: Promise<void>): Promise<Outcome> {
+  await step;
+  return {};
+}
+
+async function requireIdleTarget(context: MoveContext): Promise<void> {
+  const { migration, target } = context;
+  const there = await lookAt(target(), migration.vm.uuid, context);
+  if (there.kind === 'present' && there.state !== 'shut-off')
+    throw new Error(`${migration.vm.name} is ${there.state} on ${migration.to.name}`);
+}
+
+async function removeTargetDefinition(context: MoveContext): Promise<void> {
+  const { migration, target, bounded, apart } = context;
+  if ((await lookAt(target(), migration.vm.uuid, context)).kind !== 'present') return;
+  await apart();
+  await target().definitions.undefine(migration.vm.uuid, bounded());
+}
+
+async function keepForInspection({ migration, deps, source, target, bounded }: MoveContext): Promise<void> {
+  const definition = async (): Promise<string> =>
+    rewritten(migration, 'now', await source().definitions.readMigratable(migration.vm.uuid, bounded()), deps);
+  await deps.inspected(await inspectTarget(migration, { target: target(), definition }, deps.clock.now(), bounded()));
+}
+
+async function startSource(
+  uuid: VmUuid,
+  { instances, power }: Pick<HostLink, 'instances' | 'power'>,
+  bounded: () => AbortSignal,
+): Promise<void> {
+  const here = await instances.observe(uuid, bounded());
+  if (here.kind === 'present' && here.state === 'shut-off') await power.start(uuid, bounded());
+}
+
+/** The definition goes over, and what belongs to it. */
+async function definitionMoved(context: MoveContext): Promise<Outcome> {
+  const { migration, deps, source, target, signal, bounded, apart } = context;
+  const { vm, plan, from } = migration;
+  const sides = sidesOf(context);
+  // ending the helper takes libvirt a while, and only a start has to wait for it
+  const released = endHelper(target(), context);
+  const moving = moveDefinition(migration, {
+    source: source(),
+    target: target(),
+    log: deps.log,
+    signal,
+    released,
+    apart,
+    notThere: () => deps.sharing.notThere(plan.disks, sides.from, sides.to, bounded()),
+    park: () => deps.kept.park(vm.uuid, from.id),
+    rewrite: (xml) => rewritten(migration, 'next-start', xml, deps),
+    bringState: async () => {
+      await deps.carried.bringState(migration, sides.from, sides.to, signal);
+      await adaptSaved(context);
+    },
+    takeStateBack: () => deps.carried.takeBack(migration, sides.to, signal),
+    sameDefinition: (a, b) => isSame(deps.identityOfDefinition(a), deps.identityOfDefinition(b)),
+  });
+  const [{ moved, ...outcome }] = await Promise.all([moving, released]);
+  return moved ? outcome : { ...outcome, moved };
 }
 
 /** Saved memory brings its guest back with the definition inside: that names what the target has, too. */
 async function adaptSaved({ migration, deps, target, signal }: MoveContext): Promise<void> {
   const { plan, vm } = migration;
-  if (plan?.savedMemory !== true || plan.definition === undefined) return;
+  if (plan.savedMemory !== true || plan.definition === undefined) return;
   const { savedMemory } = target();
   const own = await savedMemory.read(vm.name, signal);
   const wanted = rewritten(migration, 'now', own, deps);
@@ -88,7 +189,7 @@ async function adaptSaved({ migration, deps, target, signal }: MoveContext): Pro
   await savedMemory.write(vm.name, wanted, signal);
   const written = deps.identityOfDefinition(await savedMemory.read(vm.name, signal));
   if (!isSame(deps.identityOfDefinition(wanted), written))
-    throw new Error(`libvirt on ${targetName(migration)} did not put other disks or networks into its saved memory`);
+    throw new Error(`libvirt on ${migration.to.name} did not put other disks or networks into its saved memory`);
 }
 
 /** What a host may not change by itself: another libvirt adds devices and paths of its own, and has its own order. */
@@ -106,50 +207,58 @@ function isSame(a: OwnDefinition, b: OwnDefinition): boolean {
  * What follows when libvirt has moved the guest. Failures here do not undo the move; what is other on the target than
  * planned is told.
  */
-async function afterGuest(context: MoveContext): Promise<string | undefined> {
-  const { migration, deps, source, target, signal, apart } = context;
-  const { plan, vm, from, to } = migration;
-  /** It stays, and is known not to be the VM. */
-  const leaveParked = async (error: unknown): Promise<void> => {
-    tolerate('the old definition stays on the source, shut off')(error);
-    await deps.kept.park(vm.uuid, from.id);
-  };
-  const tolerate = (what: string) => (error: unknown) => deps.log.warn({ err: error, migration: migration.id }, what);
+async function receiveGuest(context: MoveContext): Promise<Outcome> {
+  const { migration, deps, source, target, signal } = context;
+  const { vm, to } = migration;
   const [here, there] = await Promise.all([
     lookAt(source(), vm.uuid, context),
     lookAt(target(), vm.uuid, context),
     // what is remembered below is checked against what the hosts report, so that has to be the new state
-    deps.refresh(migration, signal).catch(tolerate('inventory not refreshed')),
+    deps.refresh(migration, signal).catch(tolerate(context, 'inventory not refreshed')),
   ]);
-  if (here.kind === 'present' && here.state === 'shut-off' && here.persistent) {
-    if (plan?.persistence === 'permanent')
-      await apart()
-        .then(() => source().definitions.undefine(vm.uuid, signal))
-        .catch(leaveParked);
-    if (plan?.persistence === 'keep-source') {
-      await deps.kept.park(vm.uuid, from.id);
-      await source()
-        .definitions.setAutostart(vm.uuid, false, signal)
-        .catch(tolerate('the kept definition may start by itself'));
-    }
-  }
-  if (plan?.autostart === true && plan.persistence !== 'temporary')
-    await target()
-      .definitions.setAutostart(vm.uuid, true, signal)
-      .catch(tolerate('autostart is not set on the target'));
-  // its clock stood still with it
-  if ((migration.downtimeMs ?? 0) >= clockMatters && there.kind === 'present' && there.state === 'running')
-    await target()
-      .guest.setTime(vm.uuid, AbortSignal.any([signal, AbortSignal.timeout(agentMs)]))
-      .catch(tolerate("the guest's agent did not set its time"));
-  const inactiveImages = plan?.nvram === true || plan?.disks.some(({ how }) => how === 'shared') === true;
-  if (to !== undefined && there.kind === 'present' && there.state === 'paused' && inactiveImages)
-    await deps.kept.arrivedPaused(vm.uuid, to.id);
+  for (const step of arrivalSteps(migration, here, there)) await arrive(step, context);
   const problems = await arrivedOtherwise(context, there).catch((error: unknown) => {
-    tolerate('the definitions on the target could not be compared')(error);
+    tolerate(context, 'the definitions on the target could not be compared')(error);
     return [];
   });
-  return problems.length === 0 ? undefined : `it was moved to ${targetName(migration)}, where ${problems.join('; ')}.`;
+  return problems.length === 0 ? {} : { failure: `it was moved to ${to.name}, where ${problems.join('; ')}.` };
+}
+
+const tolerate =
+  ({ deps, migration }: MoveContext, what: string) =>
+  (error: unknown): void =>
+    deps.log.warn({ err: error, migration: migration.id }, what);
+
+async function arrive(step: ArrivalStep, context: MoveContext): Promise<void> {
+  const { migration, deps, source, target, signal, apart } = context;
+  const { vm, from, to } = migration;
+  switch (step) {
+    case 'undefine-source':
+      try {
+        await apart();
+        return await source().definitions.undefine(vm.uuid, signal);
+      } catch (error) {
+        // it stays, and is known not to be the VM
+        tolerate(context, 'the old definition stays on the source, shut off')(error);
+        return deps.kept.park(vm.uuid, from.id);
+      }
+    case 'park-source':
+      await deps.kept.park(vm.uuid, from.id);
+      return source()
+        .definitions.setAutostart(vm.uuid, false, signal)
+        .catch(tolerate(context, 'the kept definition may start by itself'));
+    case 'set-autostart':
+      return target()
+        .definitions.setAutostart(vm.uuid, true, signal)
+        .catch(tolerate(context, 'autostart is not set on the target'));
+    case 'set-guest-clock':
+      await target()
+        .guest.setTime(vm.uuid, AbortSignal.any([signal, AbortSignal.timeout(agentMs)]))
+        .catch(tolerate(context, "the guest's agent did not set its time"));
+      return;
+    case 'note-arrived-paused':
+      return deps.kept.arrivedPaused(vm.uuid, to.id);
+  }
 }
 
 /** Both definitions that the target has, held against the plan. */
@@ -158,7 +267,7 @@ async function arrivedOtherwise(
   there: InstanceView,
 ): Promise<readonly string[]> {
   const { plan, vm } = migration;
-  if (plan === undefined || plan.definition?.ownXml === true || there.kind !== 'present') return [];
+  if (plan.definition?.ownXml === true || there.kind !== 'present') return [];
   const { definitions } = target();
   const sources = async (read: typeof definitions.read) =>
     deps.identityOfDefinition(await read(vm.uuid, bounded())).disks;
@@ -175,78 +284,39 @@ async function arrivedOtherwise(
 }
 
 async function endHelper(link: HostLink, context: MoveContext): Promise<void> {
-  const helper = context.migration.plan?.helper;
+  const { helper } = context.migration.plan;
   if (helper !== undefined && (await lookAt(link, helper.uuid, context)).kind === 'present')
     await link.power.end(helper.uuid, context.signal);
 }
 
 /** Starts the VM of a dead host from the stored definition; the operator's statement is on the migration. */
-async function startStored(context: MoveContext): Promise<Cleaned> {
+async function startStored(context: MoveContext): Promise<Outcome> {
   const { migration, deps, target, bounded } = context;
   const { vm, plan, from, to } = migration;
   const definition = await deps.stored(vm.uuid, from.id);
-  if (definition === undefined || to === undefined)
-    return { type: 'cleaned', failure: { message: 'its stored definition is gone.', moved: false } };
-  const driver = target();
-  const there = await lookAt(driver, vm.uuid, context);
+  if (definition === undefined) return { failure: 'its stored definition is gone.', moved: false };
+  const { definitions, power, instances } = target();
+  const there = await instances.observe(vm.uuid, bounded());
+  const running = { vmIsNow: { host: to.name, state: 'running' as const } };
+  const { write, start } = storedStart(there, deps.kept.isParked(vm.uuid, to.id));
   try {
     // one that was kept there is older
-    if (
-      there.kind === 'absent' ||
-      (there.kind === 'present' && there.state === 'shut-off' && deps.kept.isParked(vm.uuid, to.id))
-    )
-      await driver.definitions.write(definition.xml, bounded());
+    if (write) await definitions.write(definition.xml, bounded());
     // before it runs: should the dead host come back, its definition is not the VM
     await deps.kept.park(vm.uuid, from.id);
     await deps.kept.unpark(vm.uuid, to.id);
-    if (there.kind === 'absent' || (there.kind === 'present' && there.state === 'shut-off'))
-      await driver.power.start(vm.uuid, bounded());
-    if (plan?.autostart === true) await driver.definitions.setAutostart(vm.uuid, true, bounded());
+    if (start) await power.start(vm.uuid, bounded());
+    if (plan.autostart) await definitions.setAutostart(vm.uuid, true, bounded());
+    return running;
   } catch (error) {
-    const now = await lookAt(driver, vm.uuid, context);
+    const now = await instances.observe(vm.uuid, bounded());
     // it runs: only what comes after the start has failed
-    if (now.kind === 'present' && now.state === 'running')
-      return { type: 'cleaned', vmIsNow: { host: to.name, state: 'running' } };
-    if (there.kind === 'absent' && now.kind === 'present') await driver.definitions.undefine(vm.uuid, bounded());
+    if (now.kind === 'present' && now.state === 'running') return running;
+    if (there.kind === 'absent' && now.kind === 'present') await definitions.undefine(vm.uuid, bounded());
     await deps.kept.unpark(vm.uuid, from.id);
     return {
-      type: 'cleaned',
-      failure: {
-        message: `it did not start on ${to.name}: ${error instanceof Error ? error.message : String(error)}`,
-        moved: false,
-      },
+      failure: `it did not start on ${to.name}: ${error instanceof Error ? error.message : String(error)}`,
+      moved: false,
     };
-  }
-  return { type: 'cleaned', vmIsNow: { host: to.name, state: 'running' } };
-}
-
-/**
- * Takes back what was prepared. Rejects, and nothing is deleted, while the target still has something of the VM that
- * is active.
- */
-export async function takeBack(context: MoveContext): Promise<void> {
-  const { migration, deps, source, target, bounded, apart } = context;
-  const { plan, vm } = migration;
-  if (plan?.carriesSnapshots === true) await deps.snapshots.putBack(migration, source(), bounded());
-  if (plan?.helper !== undefined) for (const link of [source(), target()]) await endHelper(link, context);
-  const there = await lookAt(target(), vm.uuid, context);
-  if (there.kind === 'present' && there.state !== 'shut-off')
-    throw new Error(`${vm.name} is ${there.state} on ${targetName(migration)}`);
-  // a held target got its definition before it was known that it would not run
-  if (plan?.transfer?.handover === true && plan.definedThere !== true && there.kind === 'present') {
-    await apart();
-    await target().definitions.undefine(vm.uuid, bounded());
-  }
-  if (migration.request.keepTargetOnFailure === true && migration.evidence.ending?.outcome === 'failed') {
-    const definition = async (): Promise<string> =>
-      rewritten(migration, 'now', await source().definitions.readMigratable(vm.uuid, bounded()), deps);
-    await deps.inspected(await inspectTarget(migration, { target: target(), definition }, deps.clock.now(), bounded()));
-  } else await deps.volumes.takeBack(migration, sidesOf(context).to, bounded());
-  await deps.carried.takeBack(migration, sidesOf(context).to, bounded());
-  await deps.created.takeBack(migration, target(), bounded());
-  // it was shut down to be moved cold, and was not moved
-  if (migration.evidence.poweredOffAt !== undefined && migration.request.kind === 'cold') {
-    const here = await lookAt(source(), vm.uuid, context);
-    if (here.kind === 'present' && here.state === 'shut-off') await source().power.start(vm.uuid, bounded());
   }
 }

@@ -2,7 +2,7 @@
  * What is kept of a failed target when that was asked: libvirt removes the process, so its QEMU's log with the command
  * line, the definition it was given, and the volumes that were made for it are all there is to look at.
  */
-import type { Migration } from '@ferry/core';
+import type { Planned } from '@ferry/core';
 import type { HostLink } from '../../ports/ports.ts';
 
 export interface Inspection {
@@ -23,7 +23,7 @@ const logFolder = '/var/log/libvirt/qemu';
 const logBytes = 65_536;
 
 export async function inspectTarget(
-  migration: Migration,
+  migration: Planned,
   sides: { readonly target: HostLink; readonly definition: () => Promise<string> },
   now: number,
   signal: AbortSignal,
@@ -39,7 +39,7 @@ export async function inspectTarget(
   };
   const log = await attempt("QEMU's log", () => tailOf(sides.target, `${logFolder}/${migration.vm.name}.log`, signal));
   const definition = await attempt('The definition', sides.definition);
-  const volumes = (migration.plan?.disks ?? []).flatMap(({ how, path, targetPath, volume }) =>
+  const volumes = migration.plan.disks.flatMap(({ how, path, targetPath, volume }) =>
     how === 'copy' && volume?.existing === false ? [targetPath ?? path ?? ''] : [],
   );
   return {

@@ -3,7 +3,7 @@
  * any host.
  */
 import { bandwidthInForce, vouchesFor } from '@ferry/core';
-import { helperTarget, rewritten, targetIdOf, travelling, type MoveContext } from './context.ts';
+import { helperTarget, rewritten, travelling, type MoveContext } from './context.ts';
 import type { PerformRequest } from '../../ports/ports.ts';
 
 /** Rejects when the source does not give its definition. */
@@ -12,21 +12,21 @@ export async function performRequest(context: MoveContext): Promise<PerformReque
   const migration = context.current();
   const { plan } = migration;
   const { each: bandwidth, postCopy: inPostCopy } = bandwidthInForce(migration);
-  const copied = (plan?.disks ?? []).filter(({ how }) => how === 'copy');
-  const persistent = plan?.persistence !== 'transient' && plan?.helper === undefined;
+  const copied = plan.disks.filter(({ how }) => how === 'copy');
+  const persistent = plan.persistence !== 'transient' && plan.helper === undefined;
   return {
     uuid: travelling(migration),
-    destinationUri: context.deps.uriOf(targetIdOf(migration)),
+    destinationUri: context.deps.uriOf(migration.to.id),
     ...(bandwidth === undefined ? {} : { maxBandwidthMiBPerSecond: bandwidth }),
     ...(inPostCopy === undefined ? {} : { postCopyBandwidthMiBPerSecond: inPostCopy }),
     ...(definition === undefined ? {} : { definition }),
-    transfer: plan?.transfer ?? { mode: 'peer-to-peer', modeReason: 'as before' },
-    live: plan?.live !== false && plan?.helper === undefined,
-    persist: persistent && plan?.persistence !== 'temporary',
-    undefineSource: persistent && plan?.persistence === 'permanent',
+    transfer: plan.transfer ?? { mode: 'peer-to-peer', modeReason: 'as before' },
+    live: plan.live && plan.helper === undefined,
+    persist: persistent && plan.persistence !== 'temporary',
+    undefineSource: persistent && plan.persistence === 'permanent',
     copyDisks:
-      plan?.helper === undefined ? copied.map((disk) => disk.target) : copied.map((_, index) => helperTarget(index)),
-    ...(plan?.helper === undefined && vouchesFor(plan?.disks ?? []) ? { vouched: true as const } : {}),
+      plan.helper === undefined ? copied.map((disk) => disk.target) : copied.map((_, index) => helperTarget(index)),
+    ...(plan.helper === undefined && vouchesFor(plan.disks) ? { vouched: true as const } : {}),
     topOnly: copied.some(({ volume }) => volume?.backing !== undefined),
   };
 }
@@ -37,7 +37,7 @@ export async function performRequest(context: MoveContext): Promise<PerformReque
 async function definitionFor({ migration, deps, source, signal }: MoveContext): Promise<PerformRequest['definition']> {
   const { plan, vm } = migration;
   const { definitions } = source();
-  if (plan?.helper !== undefined) {
+  if (plan.helper !== undefined) {
     const copied = plan.disks.filter(({ how }) => how === 'copy');
     const disks = Object.fromEntries(
       copied.flatMap(({ targetPath }, index) => (targetPath === undefined ? [] : [[helperTarget(index), targetPath]])),
@@ -50,7 +50,7 @@ async function definitionFor({ migration, deps, source, signal }: MoveContext): 
       live: deps.rewriteDefinition(await definitions.readMigratable(plan.helper.uuid, signal), { disks, chains }),
     };
   }
-  if (plan?.definition === undefined) return undefined;
+  if (plan.definition === undefined) return undefined;
   const live = rewritten(migration, 'now', await definitions.readMigratable(vm.uuid, signal), deps);
   return plan.persistence === 'transient' || plan.persistence === 'temporary'
     ? { live }

@@ -12,11 +12,11 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
   const marker = { installation: deps.installation, migration: migration.id, epoch: 1 };
   const foreseen = deps.foresee(migration, signal);
   await deps.created.create(migration, source, target(), bounded());
-  if (plan !== undefined && plan.how !== 'stored-definition')
+  if (plan.how !== 'stored-definition')
     await deps.carried.bring(migration, sidesOf(context).from, sidesOf(context).to, bounded());
-  if (plan?.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
+  if (plan.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
   const volumes = hasCopies(plan) ? deps.volumes.make(migration, sidesOf(context).to, bounded()) : undefined;
-  if (plan?.helper !== undefined) {
+  if (plan.helper !== undefined) {
     const disks = plan.disks
       .filter(({ how }) => how === 'copy')
       .map(({ target: device, path = '', format = 'raw', capacityBytes = 0, asFile }, index) => ({
@@ -39,7 +39,7 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
   await volumes;
   // libvirt gives the source up by itself: the last look at what both hosts are to have is this one
   const missing =
-    plan?.how !== 'guest'
+    plan.how !== 'guest'
       ? undefined
       : await deps.sharing.notThere(
           plan.disks.filter(({ how }) => how === 'shared'),
@@ -48,10 +48,10 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
           bounded(),
         );
   if (missing !== undefined) throw new FerryError('volume-failed', missing);
-  if (plan?.how !== 'definition' && plan?.how !== 'stored-definition') {
+  if (plan.how !== 'definition' && plan.how !== 'stored-definition') {
     await Promise.all([
       source().instances.mark(vm.uuid, marker, signal),
-      plan?.live === true ? source().steering.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, signal) : undefined,
+      plan.live ? source().steering.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, signal) : undefined,
     ]);
   }
   return foreseen;

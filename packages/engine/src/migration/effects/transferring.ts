@@ -17,7 +17,7 @@ type Handing = Pick<DirectMove, 'handingOver' | 'lookAtTarget'>;
 export async function transferMove(context: MoveContext, handing: Handing): Promise<CallFailure | undefined> {
   const { migration, source, signal } = context;
   try {
-    const { failure } = await (migration.plan?.transfer?.mode === 'direct'
+    const { failure } = await (migration.plan.transfer?.mode === 'direct'
       ? driveDirect(context, handing)
       : source().transfer.perform(await performRequest(context), signal));
     return failure;
@@ -37,7 +37,7 @@ async function driveDirect(context: MoveContext, handing: Handing): Promise<{ re
     ...handing,
     source: () => source().transfer.openSide(request, 'source', signal),
     target: () => target().transfer.openSide(request, 'target', signal),
-    keepsDefinition: plan !== undefined && plan.helper === undefined && keepsDefinition(plan),
+    keepsDefinition: plan.helper === undefined && keepsDefinition(plan),
     sleep: (ms) => deps.clock.sleep(ms, signal),
     log: deps.log,
   });
@@ -56,7 +56,7 @@ const notResumed = (host: string, libvirtVersion: string): CallFailure => ({
 export async function recoverMove(context: MoveContext): Promise<CallFailure | undefined> {
   try {
     const { libvirtVersion } = await context.target().inventory.facts(context.bounded());
-    if (endsAtResume(libvirtVersion)) return notResumed(context.migration.to?.name ?? 'the target', libvirtVersion);
+    if (endsAtResume(libvirtVersion)) return notResumed(context.migration.to.name, libvirtVersion);
     return (await context.source().transfer.recover(await performRequest(context), context.signal)).failure;
   } catch (error) {
     return { outcome: 'unknown', message: error instanceof Error ? error.message : String(error) };

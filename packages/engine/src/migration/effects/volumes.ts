@@ -13,7 +13,7 @@ import {
   volumePlaceFate,
   type DiskPlan,
   type HostUses,
-  type Migration,
+  type Planned,
   type VolumeRecord,
   type VmUuid,
 } from '@ferry/core';
@@ -25,14 +25,14 @@ import { onDemand, withUses, type Side, type VolumeSide } from '../../planning/s
 
 export interface Volumes extends StorageSurvey {
   /** Makes the planned volumes. Rejects with FerryError; what was made until then is taken back by `takeBack`. */
-  make(migration: Migration, to: Side, signal: AbortSignal): Promise<void>;
+  make(migration: Planned, to: Side, signal: AbortSignal): Promise<void>;
   /** Deletes what `make` made. Nothing of the VM may be active on the target. */
-  takeBack(migration: Migration, to: Side, signal: AbortSignal): Promise<void>;
+  takeBack(migration: Planned, to: Side, signal: AbortSignal): Promise<void>;
   /**
    * After a verified move: the target's volumes are the VM's own; the source's are recorded, or deleted if that was
    * asked.
    */
-  settle(migration: Migration, from: Side, to: Side, signal: AbortSignal): Promise<{ readonly copiedBytes: number }>;
+  settle(migration: Planned, from: Side, to: Side, signal: AbortSignal): Promise<{ readonly copiedBytes: number }>;
   /** What finished and failed moves left behind, oldest first. */
   leftovers(): Promise<readonly VolumeRecord[]>;
   /** Deletes a leftover that nobody touched since and nobody uses, `except` this VM. Rejects with `volume-changed`. */
@@ -41,9 +41,9 @@ export interface Volumes extends StorageSurvey {
 
 /** `path` is the source's, `place` the target's. */
 const planned = (
-  migration: Migration,
+  migration: Planned,
 ): readonly (DiskPlan & Required<Pick<DiskPlan, 'path' | 'volume'>> & { readonly place: string })[] =>
-  (migration.plan?.disks ?? []).flatMap((disk) =>
+  migration.plan.disks.flatMap((disk) =>
     disk.how === 'copy' && disk.path !== undefined && disk.volume !== undefined
       ? [{ ...disk, path: disk.path, place: disk.targetPath ?? disk.path, volume: disk.volume }]
       : [],
@@ -70,7 +70,7 @@ export function createVolumes({
   const makeRoom = async (
     place: string,
     volume: NonNullable<DiskPlan['volume']>,
-    migration: Migration,
+    migration: Planned,
     to: Side,
     uses: HostUses,
     signal: AbortSignal,

@@ -2,8 +2,8 @@
  * Looks at a move while it goes on: figures of the running job at regular times, and both hosts when core asks for it.
  * What is seen becomes events; nothing is concluded here.
  */
-import type { InstanceView, Migration, MigrationEvent } from '@ferry/core';
-import { targetIdOf, travelling, type RunnerDeps } from './context.ts';
+import { isPlanned, type InstanceView, type Migration, type MigrationEvent, type MigrationPhase } from '@ferry/core';
+import { travelling, type RunnerDeps } from './context.ts';
 
 const sampleEveryMs = 500;
 /**
@@ -12,8 +12,10 @@ const sampleEveryMs = 500;
  */
 const longTransferMs = 10_000;
 const observeTimeoutMs = 5_000;
+const sampledIn: readonly MigrationPhase[] = ['transferring', 'switching', 'post-copy'];
 
 export interface WatchedMove {
+  /** Without a plan, while it waits for another attempt, there is nothing to look at. */
   readonly current: () => Migration;
   readonly deps: Pick<RunnerDeps, 'clock' | 'log' | 'linkOf'>;
   readonly dispatch: (event: MigrationEvent) => void;
@@ -36,7 +38,9 @@ export function watchMove({ current, deps: { clock, log, linkOf }, dispatch, sig
 
   const look = async (hostId: string): Promise<InstanceView> => {
     try {
-      return await linkOf(hostId).instances.observe(travelling(current()), bounded());
+      const migration = current();
+      const uuid = isPlanned(migration) ? travelling(migration) : migration.vm.uuid;
+      return await linkOf(hostId).instances.observe(uuid, bounded());
     } catch (error) {
       return { kind: 'unreachable', message: error instanceof Error ? error.message : String(error) };
     }
@@ -53,7 +57,9 @@ export function watchMove({ current, deps: { clock, log, linkOf }, dispatch, sig
       if (afterMs > 0) await clock.sleep(afterMs, AbortSignal.any([signal, mine.cancel.signal])).catch(() => undefined);
       if (observation !== mine || signal.aborted) return;
       observation = undefined;
-      const [source, target] = await Promise.all([look(current().from.id), look(targetIdOf(current()))]);
+      const migration = current();
+      if (!isPlanned(migration)) return;
+      const [source, target] = await Promise.all([look(migration.from.id), look(migration.to.id)]);
       dispatch({ type: 'observed', source, target });
     },
     async sampleRegularly() {
@@ -61,17 +67,21 @@ export function watchMove({ current, deps: { clock, log, linkOf }, dispatch, sig
       sampling = true;
       const since = clock.now();
       let switching = false;
-      while (!signal.aborted && ['transferring', 'switching', 'post-copy'].includes(current().phase)) {
+      for (
+        let migration = current();
+        !signal.aborted && isPlanned(migration) && sampledIn.includes(migration.phase);
+        migration = current()
+      ) {
         // its guest is paused right now, and whatever the daemon is asked makes that longer
-        const justPaused = current().phase === 'switching' && !switching;
-        switching = current().phase === 'switching';
+        const justPaused = migration.phase === 'switching' && !switching;
+        switching = migration.phase === 'switching';
         try {
           const sample = justPaused
             ? undefined
-            : await linkOf(current().from.id).transfer.sample(travelling(current()), bounded());
+            : await linkOf(migration.from.id).transfer.sample(travelling(migration), bounded());
           if (sample !== undefined) dispatch({ type: 'sampled', sample });
         } catch (error) {
-          if (!signal.aborted) log.warn({ err: error, migration: current().id }, 'no figures of the running job');
+          if (!signal.aborted) log.warn({ err: error, migration: migration.id }, 'no figures of the running job');
         }
         await clock
           .sleep(clock.now() - since < longTransferMs ? sampleEveryMs : 2 * sampleEveryMs, signal)

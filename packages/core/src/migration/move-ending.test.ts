@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Migration, Planned } from '../model/migration.ts';
+import type { MigrationPlan } from '../model/plan.ts';
+import type { InstanceView } from '../model/vm.ts';
+import { arrivalSteps, cleanUpSteps, definitionMove, storedStart, undoSteps, type EndingStep } from './move-ending.ts';
+import { absent, arrived, fresh, plan, present, running, silent, to } from './step-fixture.ts';
+
+const planned = (more: Partial<MigrationPlan> = {}, rest: Partial<Migration> = {}): Planned => ({
+  ...fresh,
+  ...rest,
+  to,
+  plan: { ...plan, ...more },
+});
+const words = (steps: readonly EndingStep[]): readonly string[] =>
+  steps.map((step) => ('at' in step ? `${step.do} at ${step.at}` : step.do));
+const copy: MigrationPlan['disks'] = [{ target: 'vda', how: 'copy', path: '/pool/web' }];
+const helper = { uuid: fresh.vm.uuid, name: 'ferry-a' };
+const off = present('shut-off', 'other');
+
+test('a guest that has moved: it is received first, then what is its own now is kept', () => {
+  assert.deepEqual(words(cleanUpSteps(planned({ disks: copy, carriesSnapshots: true }))), [
+    'receive-guest',
+    'keep-resources',
+    'restore-snapshots at target',
+    'unpark-target',
+    'settle-volumes',
+    'settle-files',
+  ]);
+  const temporary = planned({ carriesSnapshots: true, persistence: 'temporary' });
+  assert.ok(words(cleanUpSteps(temporary)).includes('restore-snapshots at source'));
+  assert.equal(cleanUpSteps(planned({ how: 'definition' }))[0]?.do, 'move-definition');
+  assert.deepEqual(words(cleanUpSteps(planned({ how: 'stored-definition' }))), ['start-stored']);
+});
+
+test('nothing is deleted on the target before it is seen idle, and the VM starts again when all is back', () => {
+  const cold = { request: { kind: 'cold' as const }, evidence: { poweredOffAt: 1 } };
+  const steps = words(undoSteps(planned({ how: 'helper', helper, disks: copy, carriesSnapshots: true }, cold)));
+  assert.deepEqual(steps, [
+    'restore-snapshots at source',
+    'end-helper at source',
+    'end-helper at target',
+    'require-idle-target',
+    'remove-volumes',
+    'remove-files',
+    'remove-resources',
+    'start-source',
+  ]);
+});
+
+test('a guest that was shut down for a move that is refused then is started where it was', () => {
+  const refused: Migration = { ...fresh, request: { kind: 'cold' }, evidence: { poweredOffAt: 1 } };
+  assert.deepEqual(words(undoSteps(refused)), ['start-source']);
+  assert.deepEqual(words(undoSteps(fresh)), []);
+});
+
+test('what was made stays for an operator only where that was asked and the move has failed', () => {
+  const asked = (outcome: 'failed' | 'cancelled') =>
+    words(
+      undoSteps(
+        planned({ disks: copy }, { request: { keepTargetOnFailure: true }, evidence: { ending: { outcome } } }),
+      ),
+    );
+  assert.ok(asked('failed').includes('keep-for-inspection'));
+  assert.ok(!asked('failed').includes('remove-volumes'));
+  assert.ok(asked('cancelled').includes('remove-volumes'));
+});
+
+test('a held target gives back the definition that it got, unless it had one before', () => {
+  const held = { ...plan, transfer: { mode: 'peer-to-peer', modeReason: '', handover: true } } as const;
+  assert.ok(words(undoSteps(planned(held))).includes('remove-target-definition'));
+  assert.ok(!words(undoSteps(planned({ ...held, definedThere: true }))).includes('remove-target-definition'));
+});
+
+test("the source's definition goes only where it is off, and only after a permanent move", () => {
+  assert.deepEqual(arrivalSteps(planned(), off, arrived), ['undefine-source']);
+  assert.deepEqual(arrivalSteps(planned({ persistence: 'keep-source' }), off, arrived), ['park-source']);
+  assert.deepEqual(arrivalSteps(planned({ persistence: 'temporary' }), off, arrived), []);
+  for (const source of [running, absent, silent]) assert.deepEqual(arrivalSteps(planned(), source, arrived), []);
+});
+
+test('autostart, clock and the note of a paused arrival follow what arrived', () => {
+  const auto = { autostart: true };
+  assert.deepEqual(arrivalSteps(planned(auto), absent, arrived), ['set-autostart']);
+  assert.deepEqual(arrivalSteps(planned({ ...auto, persistence: 'temporary' }), absent, arrived), []);
+  const late = planned({}, { downtimeMs: 1_000 });
+  assert.deepEqual(arrivalSteps(late, absent, arrived), ['set-guest-clock']);
+  const paused = present('paused', 'user');
+  assert.deepEqual(arrivalSteps(late, absent, paused), []);
+  assert.deepEqual(arrivalSteps(planned({ nvram: true }), absent, paused), ['note-arrived-paused']);
+  const shared: MigrationPlan['disks'] = [{ target: 'vda', how: 'shared' }];
+  assert.deepEqual(arrivalSteps(planned({ disks: shared }), absent, paused), ['note-arrived-paused']);
+  assert.deepEqual(arrivalSteps(planned({ disks: shared }), absent, arrived), []);
+});
+
+test('a definition moves while the VM is off on both hosts, and is where it was meant to be after a crash', () => {
+  const move = (source: InstanceView, target: InstanceView) => definitionMove(planned(), source, target);
+  assert.deepEqual(move(off, absent), { do: 'move' });
+  assert.deepEqual(move(off, off), { do: 'move' });
+  assert.deepEqual(move(absent, off), { do: 'arrived' });
+  assert.match(JSON.stringify(move(running, absent)), /no longer shut off on host1/);
+  assert.match(JSON.stringify(move(absent, absent)), /no longer on host1/);
+  assert.match(JSON.stringify(move(off, running)), /active on host2/);
+});
+
+test('a stored definition replaces only one that was kept on purpose, and starts what does not run', () => {
+  assert.deepEqual(storedStart(absent, false), { write: true, start: true });
+  assert.deepEqual(storedStart(off, true), { write: true, start: true });
+  assert.deepEqual(storedStart(off, false), { write: false, start: true });
+  assert.deepEqual(storedStart(running, true), { write: false, start: false });
+});
