@@ -48,3 +48,36 @@ export function admissible(
       return true;
     });
 }
+
+/**
+ * Between the beginnings of two migrations from one host: those that begin together end together, and share the
+ * processors just when their guests are paused.
+ */
+export const startApartMs = 250;
+
+export interface Beginnings {
+  readonly begin: readonly Migration[];
+  /** By source, when one last began: to be given the next time. */
+  readonly begun: ReadonlyMap<HostId, TimeMs>;
+  /** Some are kept apart from those that have begun: to be asked again after this time. */
+  readonly againInMs?: number;
+}
+
+/** Of those that may begin, the ones that do now. */
+export function beginnings(
+  active: readonly Migration[],
+  now: TimeMs,
+  before: ReadonlyMap<HostId, TimeMs>,
+  options: Parameters<typeof admissible>[2] = {},
+): Beginnings {
+  const begun = new Map(before);
+  const mayBegin = admissible(active, now, options);
+  const begin = mayBegin.filter(({ from: { id } }) => {
+    // a time that is to come is one from before the clock was set
+    const elapsedMs = now - (begun.get(id) ?? Number.NEGATIVE_INFINITY);
+    if (elapsedMs >= 0 && elapsedMs < startApartMs) return false;
+    begun.set(id, now);
+    return true;
+  });
+  return { begin, begun, ...(begin.length === mayBegin.length ? {} : { againInMs: startApartMs }) };
+}

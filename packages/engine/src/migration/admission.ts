@@ -1,12 +1,9 @@
 /**
- * Lets queued migrations begin: which ones may, core says; those from one host begin one after the other. It is asked
- * whenever something has changed.
+ * Lets queued migrations begin: which ones do, and when to ask again, core says. It is asked whenever something has
+ * changed.
  */
-import { admissible, type Migration, type RoomOf } from '@ferry/core';
+import { beginnings, type Beginnings, type Migration, type RoomOf } from '@ferry/core';
 import type { Clock } from '../ports/ports.ts';
-
-/** Between the beginnings of two migrations from one host. */
-const startApartMs = 250;
 
 export interface AdmissionDeps {
   readonly clock: Clock;
@@ -25,29 +22,20 @@ export interface Admission {
 }
 
 export function createAdmission({ clock, active, roomOf, begin }: AdmissionDeps): Admission {
-  /** By source: when its next migration may begin. */
-  const nextStart = new Map<string, number>();
+  let begun: Beginnings['begun'] = new Map();
   const stopping = new AbortController();
   let waiting = false;
 
-  /** Migrations that begin together end together, and share the processors just when their guests are paused. */
   const admit = (): void => {
-    for (const { id, from } of admissible(active(), clock.now(), { roomOf })) {
-      const now = clock.now();
-      // a longer wait is of a time before the clock was set
-      const waitMs = (nextStart.get(from.id) ?? 0) - now;
-      if (waitMs > 0 && waitMs <= startApartMs) {
-        void admitNext();
-        continue;
-      }
-      nextStart.set(from.id, now + startApartMs);
-      begin(id);
-    }
+    const next = beginnings(active(), clock.now(), begun, { roomOf });
+    ({ begun } = next);
+    for (const { id } of next.begin) begin(id);
+    if (next.againInMs !== undefined) void admitAgain(next.againInMs);
   };
-  const admitNext = async (): Promise<void> => {
+  const admitAgain = async (afterMs: number): Promise<void> => {
     if (waiting) return;
     waiting = true;
-    await clock.sleep(startApartMs, stopping.signal).catch(() => undefined);
+    await clock.sleep(afterMs, stopping.signal).catch(() => undefined);
     waiting = false;
     if (!stopping.signal.aborted) admit();
   };
