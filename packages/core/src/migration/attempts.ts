@@ -4,7 +4,7 @@
  */
 import { errorReport, type ErrorCode } from '../model/errors.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/migration.ts';
+import type { Migration, Planned } from '../model/migration.ts';
 import type { TransferPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import { told } from './decision-log.ts';
@@ -21,8 +21,8 @@ const nothingSent = ({ progress, evidence, abortRequestedAt }: Migration): boole
   (progress?.totalBytes ?? 0) === 0 && abortRequestedAt === undefined && evidence.gaveUp === undefined;
 
 /** The source's daemon could not even begin, and nobody asked for it to be the one. */
-export const directInstead = (migration: Migration): boolean =>
-  migration.plan?.transfer?.mode === 'peer-to-peer' &&
+export const directInstead = (migration: Planned): boolean =>
+  migration.plan.transfer?.mode === 'peer-to-peer' &&
   migration.request.mode === undefined &&
   migration.plan.transfer.tunnelled !== true &&
   nothingSent(migration) &&
@@ -38,42 +38,42 @@ export const refusalOf = (migration: Migration): string | undefined => {
  * Only the policy wanted post-copy to be possible, and it is what a host cannot do. A name, a port or a device is in
  * the way without it, too.
  */
-export const preCopyInstead = (migration: Migration): boolean =>
-  migration.plan?.transfer?.postCopy === true &&
+export const preCopyInstead = (migration: Planned): boolean =>
+  migration.plan.transfer?.postCopy === true &&
   migration.request.postCopy !== true &&
   /post-?copy|userfault/i.test(refusalOf(migration)?.replaceAll(migration.vm.name, '') ?? '');
 
 export function performAgain(
-  { plan, ...migration }: Migration,
+  { plan, ...migration }: Planned,
   transfer: TransferPlan,
   now: TimeMs,
   ...first: MigrationEffect[]
 ): Step {
   const { performEnded: _performEnded, verdictSince: _verdictSince, ...evidence } = migration.evidence;
-  const next: Migration = { ...migration, evidence, ...(plan === undefined ? {} : { plan: { ...plan, transfer } }) };
+  const next: Planned = { ...migration, evidence, plan: { ...plan, transfer } };
   return {
     migration: enterPhase(next, 'transferring', now),
     effects: [...first, { type: 'perform' }, { type: 'observe', afterMs: lookEveryMs }],
   };
 }
 
-export function goDirect(migration: Migration, now: TimeMs): Step {
+export function goDirect(migration: Planned, now: TimeMs): Step {
   const message = migration.evidence.performEnded?.failure?.message ?? '';
-  const { postCopy: _postCopy, handover: _handover, ...transfer } = migration.plan?.transfer ?? noTransfer;
+  const { postCopy: _postCopy, handover: _handover, ...transfer } = migration.plan.transfer ?? noTransfer;
   return performAgain(
     migration,
     {
       ...transfer,
       mode: 'direct',
-      modeReason: `${migration.from.name} does not reach ${migration.to?.name ?? 'the target'}: ${message}`,
+      modeReason: `${migration.from.name} does not reach ${migration.to.name}: ${message}`,
     },
     now,
     { type: 'note-not-reached', message },
   );
 }
 
-export function withoutPostCopy(migration: Migration, now: TimeMs): Step {
-  const { postCopy: _postCopy, ...transfer } = migration.plan?.transfer ?? noTransfer;
+export function withoutPostCopy(migration: Planned, now: TimeMs): Step {
+  const { postCopy: _postCopy, ...transfer } = migration.plan.transfer ?? noTransfer;
   const why = migration.evidence.performEnded?.failure?.message ?? '';
   return performAgain(
     told(migration, { do: 'note', what: 'refused' }, `it could not begin (${why}): once more without post-copy`, now),

@@ -6,7 +6,7 @@
  */
 import { stoodStillMs } from '../convergence/transfer-history.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/migration.ts';
+import type { Migration, Planned } from '../model/migration.ts';
 import { hasCopies } from '../model/plan.ts';
 import type { InstanceView } from '../model/vm.ts';
 import { told } from './decision-log.ts';
@@ -36,19 +36,17 @@ export const fellSilent = (before: Migration, after: Migration): boolean =>
 
 /** The migration whose copy is to be cut now; undefined while there is none. */
 export function withDeadCopy(
-  migration: Migration,
+  migration: Planned,
   { source, target }: { readonly source: InstanceView; readonly target: InstanceView },
   now: TimeMs,
-): Migration | undefined {
+): Planned | undefined {
   const { phase, plan, evidence, abortRequestedAt } = migration;
   if (phase !== 'transferring' || !hasCopies(plan) || source.kind !== 'present' || !source.migrating) return undefined;
   const toldAt = abortRequestedAt ?? evidence.gaveUp?.at;
   if (toldAt !== undefined) return now - toldAt < abortPatienceMs ? undefined : migration;
   const silentMs = stillMs(migration);
   if (target.kind !== 'unreachable' || silentMs < silentCopyMs) return undefined;
-  const text =
-    `nothing has moved for ${Math.round(silentMs / 1_000)} s and ${migration.to?.name ?? 'the target'} ` +
-    'does not answer, aborting';
+  const text = `nothing has moved for ${Math.round(silentMs / 1_000)} s and ${migration.to.name} does not answer, aborting`;
   const decided = told(migration, { do: 'abort' }, text, now);
   return { ...decided, evidence: { ...decided.evidence, gaveUp: { text, at: now, targetSilent: true } } };
 }

@@ -26,7 +26,7 @@ export function budgetOf(migration: Pick<Migration, 'policy' | 'decisions' | 'at
   return last?.do === 'set-downtime' ? last.toMs : (policy?.downtime.initialMs ?? usualPauseMs);
 }
 
-export const withDecision = (migration: Migration, decision: Decision): Migration => ({
+export const withDecision = <M extends Migration>(migration: M, decision: Decision): M => ({
   ...migration,
   decisions: [...(migration.decisions ?? []), decision].slice(-decisionsKept),
 });
@@ -45,5 +45,5 @@ export const noFigures = (migration: Migration): Figures => ({
 });
 
 /** Something that no figures led to: an operator's word, or a measure that a host refused. */
-export const told = (migration: Migration, action: Action, text: string, now: TimeMs): Migration =>
+export const told = <M extends Migration>(migration: M, action: Action, text: string, now: TimeMs): M =>
   withDecision(migration, { at: now, action, figures: noFigures(migration), text });

@@ -4,7 +4,13 @@
  */
 import { errorReport, type ErrorCode } from '../model/errors.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration, MigrationOutcome, MigrationPhase } from '../model/migration.ts';
+import {
+  isPlanned,
+  type Migration,
+  type MigrationOutcome,
+  type MigrationPhase,
+  type Planned,
+} from '../model/migration.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { InstanceView } from '../model/vm.ts';
 import { stateRemedy } from '../planning/state-versions.ts';
@@ -18,6 +24,10 @@ export interface ErrorText {
   readonly message: string;
   readonly reasons?: readonly Reason[];
 }
+
+/** The call that moves the VM may have been sent, so it has its target and its plan. */
+export const isUnderway = (migration: Migration): migration is Planned =>
+  underway(migration.phase) && isPlanned(migration);
 
 /** Phases in which the call that moves the VM may have been sent. */
 export const underway = (phase: MigrationPhase): boolean =>
@@ -76,16 +86,16 @@ export function cleaned(
 }
 
 /** `moved`: the look was at the target. */
-export const withPlace = (migration: Migration, at: InstanceView, moved = false): Migration =>
-  at.kind === 'present' && migration.plan?.helper === undefined
+export const withPlace = (migration: Planned, at: InstanceView, moved = false): Planned =>
+  at.kind === 'present' && migration.plan.helper === undefined
     ? {
         ...migration,
-        vmIsNow: { host: (moved ? migration.to?.name : undefined) ?? migration.from.name, state: at.state },
+        vmIsNow: { host: (moved ? migration.to : migration.from).name, state: at.state },
       }
     : migration;
 
 /** Where the VM is, as both hosts show it while nothing is decided. */
-export function placed(migration: Migration, source: InstanceView, target: InstanceView): Migration {
+export function placed(migration: Planned, source: InstanceView, target: InstanceView): Planned {
   const runs = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'running';
   const moved = runs(target) && !runs(source);
   return withPlace(migration, moved ? target : source, moved);
@@ -108,13 +118,13 @@ const unresolved =
   /address resolution failed for|unable to resolve address|Name or service not known|Temporary failure in name resolution/i;
 
 /** The way out that libvirt's own sentence does not name. */
-const wayOutOf = ({ from, to, plan }: Migration, message: string): string =>
-  unresolved.test(message) && to !== undefined
+const wayOutOf = ({ from, to, plan }: Planned, message: string): string =>
+  unresolved.test(message)
     ? ` ${from.name} does not resolve that name of ${to.name}: give Ferry the address, "ferry host set ` +
       `${to.name} --migration-address ADDRESS".`
-    : stateRemedy(message, plan?.stateRisks);
+    : stateRemedy(message, plan.stateRisks);
 
-export function stayedError(migration: Migration, verdict: 'stayed' | 'stopped-on-source'): ErrorText | undefined {
+export function stayedError(migration: Planned, verdict: 'stayed' | 'stopped-on-source'): ErrorText | undefined {
   if (migration.abortRequestedAt !== undefined) return undefined;
   const where =
     verdict === 'stayed'

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Migration } from '../model/migration.ts';
+import type { Planned } from '../model/migration.ts';
 import { withNotBegun } from './not-begun.ts';
 import { absent, fresh, plan, silent, to } from './step-fixture.ts';
 
-const waiting: Migration = {
+const waiting: Planned = {
   ...fresh,
   to,
   plan,
@@ -49,7 +49,7 @@ test('it is taken back once something is sent, and other attention is left alone
     passes: [pass],
     recent: [],
     best: { bytes: 1, at: 0 },
-  } as unknown as NonNullable<Migration['course']>;
+  } as unknown as NonNullable<Planned['course']>;
   assert.equal(withNotBegun({ ...told, course: sending }, absent, 61_000).attention, undefined);
   assert.equal(withNotBegun({ ...waiting, attention: 'other', course: sending }, absent, 61_000).attention, 'other');
 });

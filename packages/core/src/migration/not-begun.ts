@@ -4,7 +4,7 @@
  * it waits for, and who can end it, is said. Pure.
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/migration.ts';
+import type { Planned } from '../model/migration.ts';
 import type { InstanceView } from '../model/vm.ts';
 
 /** libvirt begins within a second or two where both daemons answer. */
@@ -12,13 +12,13 @@ const notBegunMs = 15_000;
 const opening = 'libvirt has not begun to send';
 
 /** With the sentence for the operator, while it holds. `target`: what its host said just now. */
-export function withNotBegun(migration: Migration, target: InstanceView, now: TimeMs): Migration {
+export function withNotBegun(migration: Planned, target: InstanceView, now: TimeMs): Planned {
   const { phase, phases, evidence, attention, course, plan } = migration;
   const since = phases.findLast((each) => each.phase === 'transferring')?.at ?? now;
   const waits =
     phase === 'transferring' &&
     // the connections of a direct move are Ferry's own, and bounded
-    plan?.transfer?.mode !== 'direct' &&
+    plan.transfer?.mode !== 'direct' &&
     evidence.performEnded === undefined &&
     (course?.passes.length ?? 0) === 0 &&
     now - since >= notBegunMs;
@@ -27,8 +27,8 @@ export function withNotBegun(migration: Migration, target: InstanceView, now: Ti
 }
 
 /** Nothing of libvirt's ends the wait from the source: its connection has no limit in time until it is made. */
-function textOf({ from, to, vm, vmIsNow, abortRequestedAt, evidence }: Migration, target: InstanceView): string {
-  const host = to?.name ?? 'the target';
+function textOf({ from, to, vm, vmIsNow, abortRequestedAt, evidence }: Planned, target: InstanceView): string {
+  const host = to.name;
   const stopping = abortRequestedAt !== undefined || evidence.gaveUp !== undefined;
   const [why, remedy] =
     target.kind === 'unreachable'
@@ -48,7 +48,7 @@ function textOf({ from, to, vm, vmIsNow, abortRequestedAt, evidence }: Migration
   );
 }
 
-function without(migration: Migration): Migration {
+function without(migration: Planned): Planned {
   const { attention: _, ...rest } = migration;
   return rest;
 }

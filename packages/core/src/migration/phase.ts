@@ -2,7 +2,7 @@
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration, MigrationPhase } from '../model/migration.ts';
 
-export function enterPhase(migration: Migration, phase: MigrationPhase, now: TimeMs): Migration {
+export function enterPhase<M extends Migration>(migration: M, phase: MigrationPhase, now: TimeMs): M {
   return migration.phase === phase
     ? migration
     : { ...migration, phase, phases: [...migration.phases, { phase, at: now }] };

@@ -3,7 +3,7 @@
  * are needed, neither is ever ended here; QEMU's own recovery is tried for as long as both are there.
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { CallFailure, Migration } from '../model/migration.ts';
+import type { CallFailure, Planned } from '../model/migration.ts';
 import type { InstanceView } from '../model/vm.ts';
 import { told } from './decision-log.ts';
 import { enterPhase } from './phase.ts';
@@ -18,20 +18,20 @@ const unansweredMs = 120_000;
 const stuckMs = 60_000;
 
 /** Where the two halves are, for people. */
-const halves = ({ from, to, vm }: Migration): string =>
-  `${vm.name} runs on ${to?.name ?? 'the target'} and stops at pages that only ${from.name} has, where its other half is kept paused`;
+const halves = ({ from, to, vm }: Planned): string =>
+  `${vm.name} runs on ${to.name} and stops at pages that only ${from.name} has, where its other half is kept paused`;
 
 /** A host answers, and has nothing of the VM any more. */
 export const isGone = (view: InstanceView): boolean =>
   view.kind === 'absent' || (view.kind === 'present' && ['shut-off', 'crashed'].includes(view.state));
 
 /** `ready`: the call that performs the move is over, so that libvirt takes another. */
-export function resumeBroken(before: Migration, ready: boolean, now: TimeMs): Step {
+export function resumeBroken(before: Planned, ready: boolean, now: TimeMs): Step {
   const broken = before.evidence.broken ?? { since: now, tries: 0 };
   const due =
     broken.triedAt === undefined || now - broken.triedAt >= Math.min(longestRetryMs, firstRetryMs * 2 ** broken.tries);
   const look: MigrationEffect = { type: 'observe', afterMs: lookEveryMs };
-  const withBroken = (next: typeof broken): Migration =>
+  const withBroken = (next: typeof broken): Planned =>
     enterPhase(
       {
         ...before,
@@ -49,7 +49,7 @@ export function resumeBroken(before: Migration, ready: boolean, now: TimeMs): St
     const attention =
       `Post-copy is interrupted: ${halves(before)}. The attempt to resume has not been answered for ` +
       `${Math.round((now - (broken.triedAt ?? now)) / 60_000)} min; break QEMU's stale connection on ` +
-      `${before.to?.name ?? 'the target'} (ss -K sport = :PORT), and restart no libvirtd.`;
+      `${before.to.name} (ss -K sport = :PORT), and restart no libvirtd.`;
     return { migration: { ...withBroken(broken), attention }, effects: [look] };
   }
   if (!ready || broken.trying === true || !due) return { migration: withBroken(broken), effects: [look] };
@@ -59,7 +59,7 @@ export function resumeBroken(before: Migration, ready: boolean, now: TimeMs): St
   };
 }
 
-export function recoverEnded(before: Migration, failure: CallFailure | undefined, now: TimeMs): Migration {
+export function recoverEnded(before: Planned, failure: CallFailure | undefined, now: TimeMs): Planned {
   const { broken } = before.evidence;
   if (broken === undefined) return before;
   const { trying: _, ...rest } = broken;
@@ -80,22 +80,22 @@ export function recoverEnded(before: Migration, failure: CallFailure | undefined
  * thread waits for the thread that hears the target, which waits for a recovery, which is refused while the first says
  * that it sends. Pages that were on their way stay lost to the target.
  */
-function stillSends(migration: Migration, now: TimeMs): string {
+function stillSends(migration: Planned, now: TimeMs): string {
   const { from, to, vm, progress, evidence } = migration;
   if (progress?.remainingBytes !== 0 || now - (evidence.broken?.since ?? now) < stuckMs)
     return `Post-copy is interrupted for libvirt, but QEMU still sends: ${halves(migration)}. Waiting for QEMU to end it.`;
   return (
     `Post-copy is interrupted, and QEMU on ${from.name} cannot resume it: it has sent its last page, and ` +
     `waits for an answer that was lost with the connection. ${halves(migration)}. Neither half was ended. ` +
-    `If the guest does not go on, end it on ${to?.name ?? 'the target'} (virsh destroy ${vm.name}); it can ` +
+    `If the guest does not go on, end it on ${to.name} (virsh destroy ${vm.name}); it can ` +
     `then be ended on ${from.name} too, and started from its disks.`
   );
 }
 
 /** The sentence for an end in which a half is gone. */
-export const lostText = (migration: Migration, source: InstanceView): string =>
+export const lostText = (migration: Planned, source: InstanceView): string =>
   isGone(source)
-    ? `${migration.vm.name} runs on ${migration.to?.name ?? 'the target'} without the pages that ` +
+    ? `${migration.vm.name} runs on ${migration.to.name} without the pages that ` +
       `${migration.from.name} had; it stops where it needs one of them.`
-    : `${migration.vm.name} ran on ${migration.to?.name ?? 'the target'}, which has it no more; ` +
+    : `${migration.vm.name} ran on ${migration.to.name}, which has it no more; ` +
       `${migration.from.name} keeps the half that was never sent, paused.`;

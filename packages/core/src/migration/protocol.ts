@@ -114,7 +114,7 @@ export type MigrationEffect =
   /** Takes back what was prepared: volumes, helper domain. */
   | { readonly type: 'undo' };
 
-export interface Step {
-  readonly migration: Migration;
+export interface Step<M extends Migration = Migration> {
+  readonly migration: M;
   readonly effects: readonly MigrationEffect[];
 }

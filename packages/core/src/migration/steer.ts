@@ -6,7 +6,7 @@ import { decide, type Situation } from '../convergence/decide.ts';
 import { follow, withNewRate } from '../convergence/transfer-history.ts';
 import type { Action, Decision } from '../model/decision.ts';
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/migration.ts';
+import type { Migration, Planned } from '../model/migration.ts';
 import type { Outlook } from '../model/prediction.ts';
 import type { Course, JobSample } from '../model/transfer.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
@@ -16,7 +16,7 @@ import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './decisi
 import { progressOf } from './progress.ts';
 import type { MigrationEffect, MigrationEvent, OperatorLimits, Step } from './protocol.ts';
 
-export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step {
+export function sampled(before: Planned, sample: JobSample, now: TimeMs): Step {
   const course = follow(before.course, sample, now);
   const seen = withMemoryLimit(
     {
@@ -41,7 +41,7 @@ export function sampled(before: Migration, sample: JobSample, now: TimeMs): Step
  * disk's, too, and QEMU counts what a disk does not hold as if it were sent. A later one is the memory's alone (libvirt
  * 9.0, qemuDomainMigrateSetMaxSpeed).
  */
-function withMemoryLimit(migration: Migration, { totalBytes }: JobSample, now: TimeMs): Step {
+function withMemoryLimit(migration: Planned, { totalBytes }: JobSample, now: TimeMs): Step<Planned> {
   const { each, memory } = bandwidthInForce(migration);
   if (
     memory === undefined ||
@@ -56,7 +56,7 @@ function withMemoryLimit(migration: Migration, { totalBytes }: JobSample, now: T
   };
 }
 
-function steered(migration: Migration, course: Course, sample: JobSample, now: TimeMs): Step {
+function steered(migration: Planned, course: Course, sample: JobSample, now: TimeMs): Step {
   if (
     migration.phase !== 'transferring' ||
     migration.policy === undefined ||
@@ -68,10 +68,10 @@ function steered(migration: Migration, course: Course, sample: JobSample, now: T
   const situation: Situation = {
     downtimeMs: budgetOf(migration),
     sizeBytes: sizeOf(migration, sample),
-    mayPostCopy: plan?.transfer?.postCopy === true,
+    mayPostCopy: plan.transfer?.postCopy === true,
     paused: evidence.pausedAt !== undefined,
     decisions: ofThisAttempt(migration),
-    ...(plan?.how === 'guest' && plan.live ? {} : { noGuestRuns: true as const }),
+    ...(plan.how === 'guest' && plan.live ? {} : { noGuestRuns: true as const }),
     ...(deadlineAt === undefined ? {} : { deadlineAt }),
   };
   const decision = decide(migration.policy, course, situation, now);
@@ -79,9 +79,9 @@ function steered(migration: Migration, course: Course, sample: JobSample, now: T
 }
 
 /** While disks are copied libvirt does not speak of the memory that comes after them. */
-function withMemory({ plan, memoryBytes = 0 }: Migration, sample: JobSample): JobSample {
+function withMemory({ plan, memoryBytes = 0 }: Planned, sample: JobSample): JobSample {
   const toCome =
-    plan?.how === 'guest' && (sample.disk?.totalBytes ?? 0) > 0 && (sample.memory?.totalBytes ?? 0) === 0
+    plan.how === 'guest' && (sample.disk?.totalBytes ?? 0) > 0 && (sample.memory?.totalBytes ?? 0) === 0
       ? memoryBytes
       : 0;
   return toCome === 0
@@ -90,12 +90,12 @@ function withMemory({ plan, memoryBytes = 0 }: Migration, sample: JobSample): Jo
 }
 
 /** Memory and what the copied disks hold, bytes; 0 before libvirt tells. */
-const sizeOf = ({ plan, memoryBytes }: Migration, sample: JobSample): number =>
+const sizeOf = ({ plan, memoryBytes }: Planned, sample: JobSample): number =>
   (memoryBytes ?? sample.memory?.totalBytes ?? sample.totalBytes) +
-  (plan?.disks ?? []).reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
+  plan.disks.reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
 
 /** What a decision changes on the migration, and what has to be done for it. */
-export function taken(before: Migration, decision: Decision, now: TimeMs): Step {
+export function taken(before: Planned, decision: Decision, now: TimeMs): Step {
   const migration = withDecision(before, decision);
   const { action, text } = decision;
   const withEvidence = (evidence: Partial<Migration['evidence']>, ...effects: MigrationEffect[]): Step => ({
@@ -115,7 +115,7 @@ export function taken(before: Migration, decision: Decision, now: TimeMs): Step 
       return withEvidence({ gaveUp: { text, at: now } }, stopTransfer(before));
     case 'power-off':
       // a transient domain is nothing any more once it is shut off
-      return before.plan?.persistence === 'transient'
+      return before.plan.persistence === 'transient'
         ? withEvidence({ gaveUp: { text, at: now } }, stopTransfer(before))
         : withEvidence({ gaveUp: { text, at: now, powerOff: true } }, stopTransfer(before));
     case 'note':

@@ -5,12 +5,12 @@
  * (judge.ts); the end of the performing call only prompts the look.
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/migration.ts';
+import { isPlanned, type Migration } from '../model/migration.ts';
 import type { CheckResult } from '../model/plan.ts';
 import { outOfHosts } from './attempts.ts';
 import { fellSilent, stopTransfer } from './dead-copy.ts';
 import { commanded, tuneEffect } from './commands.ts';
-import { cleaned, end, underway } from './finish.ts';
+import { cleaned, end, isUnderway } from './finish.ts';
 import { enterPhase } from './phase.ts';
 import { recoverEnded } from './post-copy-recovery.ts';
 import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
@@ -34,18 +34,20 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
       if (migration.phase !== 'checking') return stay(migration);
       return checked(event.vmIsNow === undefined ? migration : placed(migration, event.vmIsNow), event.result, now);
     case 'ports-chosen':
-      return migration.phase === 'verifying' ? withOtherPorts(migration, event.transfer, now) : stay(migration);
+      return isUnderway(migration) && migration.phase === 'verifying'
+        ? withOtherPorts(migration, event.transfer, now)
+        : stay(migration);
     case 'foretold':
       return stay(migration.phase === 'preparing' ? foretold(migration, event.outlook, now) : migration);
     case 'prepared':
-      if (migration.phase !== 'preparing') return stay(migration);
+      if (migration.phase !== 'preparing' || !isPlanned(migration)) return stay(migration);
       if (event.failure !== undefined) {
         return end(migration, 'failed', now, {
           code: 'migration-failed',
           message: `Preparing the move of ${migration.vm.name} failed: ${event.failure.message}`,
         });
       }
-      if (migration.plan?.how === 'definition' || migration.plan?.how === 'stored-definition')
+      if (migration.plan.how === 'definition' || migration.plan.how === 'stored-definition')
         return stay(enterPhase(migration, 'cleaning', now), { type: 'clean' });
       return stay(
         enterPhase(migration, 'transferring', now),
@@ -53,18 +55,18 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
         { type: 'observe', afterMs: observeTransferEveryMs },
       );
     case 'sampled':
-      return underway(migration.phase) ? withLook(migration, sampled(migration, event.sample, now)) : stay(migration);
+      return isUnderway(migration) ? withLook(migration, sampled(migration, event.sample, now)) : stay(migration);
     case 'switching':
       return switching(migration, event.what, now);
     case 'handing-over':
-      return underway(migration.phase)
+      return isUnderway(migration)
         ? stay(enterPhase({ ...migration, evidence: { ...migration.evidence, handedOverAt: now } }, 'switching', now), {
             type: 'observe',
             afterMs: observeEveryMs,
           })
         : stay(migration);
     case 'perform-ended': {
-      if (!underway(migration.phase) || migration.evidence.performEnded !== undefined) return stay(migration);
+      if (!isUnderway(migration) || migration.evidence.performEnded !== undefined) return stay(migration);
       const performEnded = event.failure === undefined ? { at: now } : { at: now, failure: event.failure };
       return stay(enterPhase({ ...migration, evidence: { ...migration.evidence, performEnded } }, 'verifying', now), {
         type: 'observe',
@@ -72,9 +74,9 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
       });
     }
     case 'observed':
-      return underway(migration.phase) ? observed(migration, event, now) : stay(migration);
+      return isUnderway(migration) ? observed(migration, event, now) : stay(migration);
     case 'post-copy-started':
-      return underway(migration.phase)
+      return isUnderway(migration)
         ? stay(enterPhase(migration, 'post-copy', now), { type: 'observe', afterMs: observeEveryMs })
         : stay(migration);
     case 'limits-changed':
@@ -82,7 +84,7 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
     case 'measure-refused':
       return stay(measureRefused(migration, event, now));
     case 'recover-ended':
-      return underway(migration.phase)
+      return isUnderway(migration)
         ? stay(recoverEnded(migration, event.failure, now), { type: 'observe', afterMs: observeEveryMs })
         : stay(migration);
     case 'abort-requested':
@@ -148,7 +150,7 @@ const withLook = (before: Migration, { migration, effects }: Step): Step =>
   fellSilent(before, migration) ? stay(migration, ...effects, { type: 'observe', afterMs: 0 }) : { migration, effects };
 
 function switching(before: Migration, what: 'paused' | 'runs' | undefined, now: TimeMs): Step {
-  if (!underway(before.phase)) return stay(before);
+  if (!isUnderway(before)) return stay(before);
   const { seen = {} } = before.evidence;
   // at the end of post-copy the target says once more that it runs
   const migration =

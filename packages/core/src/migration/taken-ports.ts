@@ -4,7 +4,7 @@
  * (room.ts).
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/migration.ts';
+import type { Planned } from '../model/migration.ts';
 import type { TransferPlan } from '../model/plan.ts';
 import { portsOf } from '../planning/transfer.ts';
 import { noTransfer, performAgain, refusalOf } from './attempts.ts';
@@ -16,10 +16,10 @@ import type { Step } from './protocol.ts';
  * A port of the cluster's range that no migration has is used by somebody else on the target. Which one: QEMU names
  * the server of the disks.
  */
-export function portTaken(migration: Migration): number | undefined {
+export function portTaken(migration: Planned): number | undefined {
   const refusal = refusalOf(migration) ?? '';
   if (!/address already in use/i.test(refusal)) return undefined;
-  const transfer = migration.plan?.transfer;
+  const transfer = migration.plan.transfer;
   const [port] = portsOf({
     ...noTransfer,
     ...(transfer?.migrateUri === undefined ? {} : { migrateUri: transfer.migrateUri }),
@@ -28,7 +28,7 @@ export function portTaken(migration: Migration): number | undefined {
 }
 
 /** The port is left alone from now on, by this migration and by others while it lasts. */
-export function chooseOtherPorts(migration: Migration, port: number): Step {
+export function chooseOtherPorts(migration: Planned, port: number): Step {
   return {
     migration: {
       ...migration,
@@ -38,8 +38,8 @@ export function chooseOtherPorts(migration: Migration, port: number): Step {
   };
 }
 
-export function withOtherPorts(migration: Migration, transfer: TransferPlan | undefined, now: TimeMs): Step {
-  const target = migration.to?.name ?? 'the target';
+export function withOtherPorts(migration: Planned, transfer: TransferPlan | undefined, now: TimeMs): Step {
+  const target = migration.to.name;
   const busy = (migration.evidence.portsBusy ?? []).join(', ');
   if (transfer === undefined) {
     const { message } = stayedError(migration, 'stayed') ?? { message: '' };

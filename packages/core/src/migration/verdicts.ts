@@ -3,7 +3,7 @@
  * come of the call that moves the VM. Each case is one rule; the safety rules of the design outrank all of them.
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { Migration } from '../model/migration.ts';
+import type { Migration, Planned } from '../model/migration.ts';
 import type { MigrationPlan } from '../model/plan.ts';
 import type { CompletedJob, InstanceView } from '../model/vm.ts';
 import { directInstead, goDirect, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
@@ -31,12 +31,12 @@ export const settleMs = 3_000;
 const stay = (migration: Migration, ...effects: MigrationEffect[]): Step => ({ migration, effects });
 
 export function observed(
-  before: Migration,
+  before: Planned,
   { source, target }: { readonly source: InstanceView; readonly target: InstanceView },
   now: TimeMs,
 ): Step {
   const verdict = judge(source, target, {
-    held: before.plan?.transfer?.handover === true && before.evidence.releasedAt === undefined,
+    held: before.plan.transfer?.handover === true && before.evidence.releasedAt === undefined,
   });
   const verdictSince =
     before.evidence.verdictSince?.verdict === verdict.kind
@@ -78,7 +78,7 @@ interface Look {
   readonly target: InstanceView;
 }
 
-function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs): Step {
+function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): Step {
   /** We still wait for the performing call: it ends the transfer, not a look in between. */
   const performing = !look.ended && migration.adopted !== true;
   const aborting = migration.abortRequestedAt !== undefined || migration.evidence.gaveUp !== undefined;
@@ -123,7 +123,7 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
       if (
         (migration.evidence.releasedAt ?? migration.evidence.pausedAt) !== undefined &&
         state === 'paused' &&
-        migration.plan?.live === true
+        migration.plan.live
       )
         return again({ type: 'release-target' });
       const figures = { ...look.completed, ...pauseOf(migration, look.completed, now) };
@@ -131,9 +131,7 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
       const moved = {
         ...migration,
         ...figures,
-        ...(migration.plan?.helper === undefined
-          ? { vmIsNow: { host: migration.to?.name ?? '', state } }
-          : { downtimeMs: 0 }),
+        ...(migration.plan.helper === undefined ? { vmIsNow: { host: migration.to.name, state } } : { downtimeMs: 0 }),
       };
       return stay(enterPhase(moved, 'cleaning', now), { type: 'clean' });
     }
@@ -181,11 +179,11 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
         );
       return finish(migration, 'failed', now, {
         code: 'vm-two-copies',
-        message: `${migration.vm.name} is active on ${migration.from.name} and on ${migration.to?.name ?? 'the target'}.`,
+        message: `${migration.vm.name} is active on ${migration.from.name} and on ${migration.to.name}.`,
       });
     case 'gone':
       if (look.held < settleMs) return again();
-      if (migration.plan?.helper !== undefined)
+      if (migration.plan.helper !== undefined)
         return end(
           migration,
           migration.abortRequestedAt === undefined ? 'failed' : 'cancelled',
@@ -194,7 +192,7 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
         );
       return finish(migration, 'failed', now, {
         code: 'vm-lost',
-        message: `${migration.vm.name} is neither on ${migration.from.name} nor on ${migration.to?.name ?? 'the target'}.`,
+        message: `${migration.vm.name} is neither on ${migration.from.name} nor on ${migration.to.name}.`,
       });
   }
 }
@@ -204,8 +202,8 @@ function decide(migration: Migration, verdict: Verdict, look: Look, now: TimeMs)
  * Ferry tells the target to run, and stores that before. Otherwise, or once it was told to, a target without the VM has
  * not run it where its definition would have stayed.
  */
-function mayResumeSource({ plan, evidence, vmIsNow }: Migration, target: InstanceView): boolean {
-  if (plan?.transfer === undefined) return false;
+function mayResumeSource({ plan, evidence, vmIsNow }: Planned, target: InstanceView): boolean {
+  if (plan.transfer === undefined) return false;
   if (plan.transfer.handover === true) return evidence.releasedAt === undefined && target.kind === 'absent';
   if (!plan.live && vmIsNow?.state !== 'running') return false;
   if (plan.transfer.mode === 'direct' && evidence.handedOverAt === undefined) return true;
@@ -221,7 +219,7 @@ export const keepsDefinition = ({ persistence }: Pick<MigrationPlan, 'persistenc
  * waits to be released.
  */
 function pauseOf(
-  { plan, vmIsNow, phases, evidence: { pausedAt, releasedAt, seen } }: Migration,
+  { plan, vmIsNow, phases, evidence: { pausedAt, releasedAt, seen } }: Planned,
   completed: CompletedJob | undefined,
   now: TimeMs,
 ): { readonly downtimeMs?: number } {
@@ -229,7 +227,7 @@ function pauseOf(
   const switching = phases.findLast(({ phase }) => phase === 'switching')?.at;
   if (releasedAt !== undefined && switching !== undefined) return { downtimeMs: Math.max(0, now - switching) };
   const since = phases.findLast(({ phase }) => phase === 'transferring')?.at;
-  if (plan?.how === 'guest' && !plan.live && vmIsNow?.state === 'running' && since !== undefined)
+  if (plan.how === 'guest' && !plan.live && vmIsNow?.state === 'running' && since !== undefined)
     return { downtimeMs: now - since };
   // libvirt keeps no figure of a post-copy; its events tell
   return completed === undefined && seen?.pausedAt !== undefined && seen.runsAt !== undefined

@@ -24,6 +24,7 @@ import {
   type MigrationKind,
   type MigrationPlan,
   type MigrationRequest,
+  type Planned,
   type OperatorLimits,
   type Outlook,
   type Reason,
@@ -208,9 +209,9 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   };
 
   /** Ports that are left on the target, none of which another migration has. */
-  const otherPorts = (migration: Migration): TransferPlan | undefined => {
+  const otherPorts = (migration: Planned): TransferPlan | undefined => {
     const { to, plan } = migration;
-    if (to === undefined || plan?.transfer === undefined) return undefined;
+    if (plan.transfer === undefined) return undefined;
     const others = holding().filter(({ id }) => id !== migration.id);
     const used = [...portsUsedOn(to.id, others), ...(migration.evidence.portsBusy ?? [])];
     const transfer = onOtherPorts(plan.transfer, freePorts(facts.clusterOf(to.id), used) ?? []);

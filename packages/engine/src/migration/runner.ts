@@ -90,7 +90,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       } catch (error) {
         log.error({ err: error, migration: next.id }, 'the migration could not be stored; nothing is done until it is');
         const why = error instanceof Error ? error.message : String(error);
-        const told = {
+        const told: Migration = {
           ...next,
           attention: `Ferry stops working on this migration until it can store what happens: ${why}`,
         };
@@ -98,8 +98,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         unstored = { migration: before ?? told, error };
         for (const tell of whenUnstored) tell();
         // what was known is old by now: libvirt goes on without us
-        const seen =
-          next.to === undefined ? told : placed(told, await watch.look(next.from.id), await watch.look(next.to.id));
+        const seen = isPlanned(told)
+          ? placed(told, await watch.look(told.from.id), await watch.look(told.to.id))
+          : told;
         unstored = { migration: seen, error };
         if (JSON.stringify(seen.vmIsNow) !== JSON.stringify(before?.vmIsNow)) deps.changed(seen, false);
         await clock.sleep(storeRetryMs, signal);
@@ -338,7 +339,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         if (migration.evidence.poweredOffAt !== undefined) await refresh();
         return dispatch({ type: 'checked', ...(await deps.check(migration, signal)) });
       case 'choose-ports': {
-        const transfer = deps.otherPorts(migration);
+        const transfer = deps.otherPorts(planned());
         return dispatch({ type: 'ports-chosen', ...(transfer === undefined ? {} : { transfer }) });
       }
       case 'prepare':

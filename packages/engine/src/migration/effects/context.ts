@@ -55,7 +55,7 @@ export interface RunnerDeps {
     signal: AbortSignal,
   ) => Promise<{ readonly result: CheckResult; readonly vmIsNow: NonNullable<Migration['vmIsNow']> | 'nowhere' }>;
   /** The same transfer on ports of the target that nobody is known to use; undefined when there are none. */
-  readonly otherPorts: (migration: Migration) => TransferPlan | undefined;
+  readonly otherPorts: (migration: Planned) => TransferPlan | undefined;
   /** Whether it will converge, where that is worth measuring; never rejects. */
   readonly foresee: (migration: Migration, signal: AbortSignal) => Promise<Outlook | undefined>;
   /** Keeps figures of a transfer. */

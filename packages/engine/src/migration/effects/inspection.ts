@@ -45,7 +45,7 @@ export async function inspectTarget(
   return {
     migration: migration.id,
     at: now,
-    host: migration.to?.name ?? '',
+    host: migration.to.name,
     ...(log === undefined ? {} : { log }),
     ...(definition === undefined ? {} : { definition }),
     volumes,
