@@ -16,7 +16,7 @@ import type {
 import type { NumberedEvent } from './events/events.ts';
 import type { HostSettings } from './fleet/hosts.ts';
 import type { Settle } from './fleet/settle.ts';
-import type { Inspection } from './migration/effects/inspection.ts';
+import type { Inspection } from './state/migration-records.ts';
 import type { MigrationQuery, PlannedMigration } from './migration/migrations.ts';
 import type { ClusterView } from './settings/clusters.ts';
 import type { Policies } from './settings/policies.ts';

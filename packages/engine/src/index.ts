@@ -1,6 +1,6 @@
 export * from './engine.ts';
 export * from './facade.ts';
-export type { Inspection } from './migration/effects/inspection.ts';
+export type { Inspection } from './state/migration-records.ts';
 export * from './ports/ports.ts';
 export * from './ports/store-rules.ts';
 export type { Copy } from './fleet/settle.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hasAgent } from './guest.ts';
+import type { FilePiece } from '@ferry/engine';
+import { hasAgent, logOf } from './guest.ts';
 
 const domain = (...devices: readonly string[]): string => `<domain><devices>${devices.join('')}</devices></domain>`;
 const channel = (name: string, state: string): string =>
@@ -25,4 +26,19 @@ test('an agent is there when something in the guest has its channel open', () =>
     false,
   );
   assert.equal(hasAgent('<domain/>'), false);
+});
+
+test("of QEMU's log the end is read, and holes and what came before it are left out", async () => {
+  const asked: string[] = [];
+  const pieces: readonly FilePiece[] = [
+    { kind: 'data', bytes: Buffer.from('the command line, ') },
+    { kind: 'hole', lengthBytes: 4_096 },
+    { kind: 'data', bytes: Buffer.from('and why it ended') },
+  ];
+  async function* read(path: string): AsyncGenerator<FilePiece> {
+    asked.push(path);
+    yield* pieces;
+  }
+  assert.equal(await logOf({ read }, 'web', 9, AbortSignal.timeout(1_000)), 'why it ended'.slice(-9));
+  assert.match(asked.join(), /\/web\.log$/);
 });

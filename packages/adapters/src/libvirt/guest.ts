@@ -3,8 +3,10 @@
  * has just come from another host, or stood still. It decides nothing.
  */
 import { FerryError } from '@ferry/core';
+import type { FilePort } from '@ferry/engine';
 import { parseXml, xmlChild, type DomainRef, type HostSession } from '@ferry/libvirt';
 
+const LOG_FOLDER = '/var/log/libvirt/qemu';
 const AGENT_CHANNEL = 'org.qemu.guest_agent.0';
 /** What QEMU itself does when a migration has come in: frames after 0, 50, 200, 450 and 800 ms. */
 const ANNOUNCE_SELF = JSON.stringify({
@@ -124,3 +126,16 @@ export const hasAgent = (liveXml: string): boolean =>
     const target = device.name === 'channel' ? xmlChild(device, 'target')?.attributes : undefined;
     return target?.get('name') === AGENT_CHANNEL && target.get('state') === 'connected';
   });
+
+/** The end of QEMU's log, with its command line. */
+export async function logOf(
+  files: Pick<FilePort, 'read'>,
+  vm: string,
+  lengthBytes: number,
+  signal: AbortSignal,
+): Promise<string> {
+  let tail = Buffer.alloc(0);
+  for await (const piece of files.read(`${LOG_FOLDER}/${vm}.log`, signal))
+    if (piece.kind === 'data') tail = Buffer.concat([tail, piece.bytes]).subarray(-lengthBytes);
+  return tail.toString('utf8');
+}

@@ -3,7 +3,7 @@
  * nothing.
  */
 import type { VmUuid } from '@ferry/core';
-import type { GuestPort, HostLink, Hypervisor } from '@ferry/engine';
+import type { FilePort, GuestPort, HostLink, Hypervisor } from '@ferry/engine';
 import {
   openHostSession,
   parseUri,
@@ -16,7 +16,7 @@ import { connectFailure, hostFailure, translated } from './failure.ts';
 import { definitionsOf, describeDefinition } from './definitions.ts';
 import { measureDirtyRate } from './dirty-rate.ts';
 import { filesOf } from './files.ts';
-import { announceGuest, setGuestClock } from './guest.ts';
+import { announceGuest, logOf, setGuestClock } from './guest.ts';
 import { instancesOf } from './instances.ts';
 import { inventoryOf } from './inventory.ts';
 import { pathsOf } from './paths.ts';
@@ -56,7 +56,7 @@ function linkOf(session: HostSession): HostLink {
     power: translated(place, powerOf(session, savedMemory)),
     transfer: translated(place, transfer),
     steering: translated(place, steering),
-    guest: translated(place, guestOf(session)),
+    guest: translated(place, guestOf(session, files)),
     definitions: translated(place, definitionsOf(session, pools, files, savedMemory)),
     savedMemory: translated(place, savedMemory),
     snapshots: translated(place, snapshotsOf(session)),
@@ -73,12 +73,13 @@ function linkOf(session: HostSession): HostLink {
   };
 }
 
-function guestOf(session: HostSession): GuestPort {
+function guestOf(session: HostSession, files: Pick<FilePort, 'read'>): GuestPort {
   const must = (uuid: VmUuid, signal: AbortSignal): Promise<DomainRef> => session.domainByUuid(uuid, { signal });
   return {
     async setTime(uuid, signal) {
       return setGuestClock(session, await must(uuid, signal), signal);
     },
+    log: (vm, lengthBytes, signal) => logOf(files, vm, lengthBytes, signal),
     async announce(uuid, signal) {
       await announceGuest(session, await must(uuid, signal), signal);
     },

@@ -252,6 +252,7 @@ export function simulatedDomains(
     },
     guest: {
       setTime: async (uuid) => find(uuid).agent,
+      log: async () => '',
       async announce(uuid) {
         find(uuid);
       },

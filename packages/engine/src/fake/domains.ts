@@ -200,6 +200,7 @@ export function fakeDomains(
         find(uuid);
         return false;
       },
+      log: async () => '',
       async announce(uuid) {
         find(uuid);
         note(host, 'announce');

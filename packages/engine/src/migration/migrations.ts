@@ -44,7 +44,7 @@ import { createAdmission } from './admission.ts';
 import { carriedSnapshots } from './effects/carried-snapshots.ts';
 import { rewritten, type RunnerDeps } from './effects/context.ts';
 import { createdResources } from './effects/created-resources.ts';
-import type { Inspection } from './effects/inspection.ts';
+import type { Inspection } from '../state/migration-records.ts';
 import { runMigration, type MigrationRunner } from './runner.ts';
 
 /** What would happen, computed and shown. */
@@ -108,9 +108,11 @@ export interface Migrations {
 
 export interface MigrationsDeps
   extends
-    Omit<FactFinderDeps, 'active'>,
+    Omit<FactFinderDeps, 'active' | 'volumes' | 'sharing'>,
     Pick<
       RunnerDeps,
+      | 'volumes'
+      | 'sharing'
       | 'uriOf'
       | 'machineOf'
       | 'carried'

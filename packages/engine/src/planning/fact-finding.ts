@@ -41,13 +41,15 @@ import {
   type TargetStorage,
   type Vm,
   type VmFacts,
+  type VmUuid,
 } from '@ferry/core';
 import { lookForPaths } from './host-paths.ts';
 import type { KeptInstanceStore } from '../fleet/kept-instances.ts';
-import type { RunnerDeps } from '../migration/effects/context.ts';
 import type { Peers } from '../fleet/peer-reachability.ts';
 import type { Policies } from '../settings/policies.ts';
-import type { FileFacts, HostLink, Hypervisor } from '../ports/ports.ts';
+import type { Clock, FileFacts, HostLink, Hypervisor, StoredDefinition } from '../ports/ports.ts';
+import type { Sharing } from './sharing.ts';
+import type { StorageSurvey } from './storage-survey.ts';
 import type { Records } from '../state/ownership.ts';
 import { sideOn, type Side } from './side.ts';
 
@@ -67,7 +69,13 @@ export interface FleetView {
   instancesOn(hostId: string): readonly Instance[];
 }
 
-export interface FactFinderDeps extends Pick<RunnerDeps, 'clock' | 'linkOf' | 'volumes' | 'sharing' | 'stored'> {
+export interface FactFinderDeps {
+  readonly clock: Clock;
+  /** The open connection of a host; throws FerryError `host-unreachable`. */
+  readonly linkOf: (hostId: string) => HostLink;
+  readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
+  readonly volumes: StorageSurvey;
+  readonly sharing: Pick<Sharing, 'sharesFile'>;
   readonly records: Pick<Records, 'at'>;
   readonly hypervisor: Pick<Hypervisor, 'describeDefinition' | 'identityOfDefinition'>;
   readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'isParked'>;

@@ -15,6 +15,8 @@ export interface GuestPort {
    * while a migration comes in.
    */
   announce(uuid: VmUuid, signal: AbortSignal): Promise<void>;
+  /** The end of what its QEMU has written to its log, `lengthBytes` at most, also when the guest is gone. */
+  log(vm: string, lengthBytes: number, signal: AbortSignal): Promise<string>;
   /**
    * Bytes per second of the pages that a running guest wrote within this time, each page counted once; takes as long,
    * and costs the host a look at 512 pages per GiB. Undefined where the host cannot measure.

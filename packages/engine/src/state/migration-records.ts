@@ -4,7 +4,6 @@
  * last read or written here: whoever finds another migration in the store decides anew.
  */
 import { FerryError, isFinished, type JobSample, type Migration, type TimeMs } from '@ferry/core';
-import type { Inspection } from '../migration/effects/inspection.ts';
 import type { Clock, IntentStore, IntentWrite, Journal } from '../ports/ports.ts';
 import { collection, document, text, type Stored } from './collection.ts';
 import {
@@ -30,6 +29,21 @@ interface Held {
   readonly json: string;
 }
 const none: Held = { revision: 0, json: '' };
+
+/** What is kept of a failed target when that was asked. */
+export interface Inspection {
+  readonly migration: string;
+  readonly at: number;
+  readonly host: string;
+  /** The end of QEMU's log on the target, with the command line. */
+  readonly log?: string;
+  /** What the target was to define. */
+  readonly definition?: string;
+  /** Paths on the target that stay. */
+  readonly volumes: readonly string[];
+  /** Why something is missing. */
+  readonly notes: readonly string[];
+}
 
 export interface MigrationRecords {
   /**

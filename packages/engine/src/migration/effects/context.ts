@@ -17,7 +17,7 @@ import {
 } from '@ferry/core';
 import type { CarriedSnapshots } from './carried-snapshots.ts';
 import type { CreatedResources } from './created-resources.ts';
-import type { Inspection } from './inspection.ts';
+import type { Inspection } from '../../state/migration-records.ts';
 import type { KeptInstances } from '../../fleet/kept-instances.ts';
 import type { Clock, HostLink, Log, StoredDefinition } from '../../ports/ports.ts';
 import type { CarriedFiles } from './carried-files.ts';

@@ -4,27 +4,13 @@
  */
 import type { Planned } from '@ferry/core';
 import type { HostLink } from '../../ports/ports.ts';
+import type { Inspection } from '../../state/migration-records.ts';
 
-export interface Inspection {
-  readonly migration: string;
-  readonly at: number;
-  readonly host: string;
-  /** The end of QEMU's log on the target, with the command line. */
-  readonly log?: string;
-  /** What the target was to define. */
-  readonly definition?: string;
-  /** Paths on the target that stay. */
-  readonly volumes: readonly string[];
-  /** Why something is missing. */
-  readonly notes: readonly string[];
-}
-
-const logFolder = '/var/log/libvirt/qemu';
 const logBytes = 65_536;
 
 export async function inspectTarget(
   migration: Planned,
-  sides: { readonly target: HostLink; readonly definition: () => Promise<string> },
+  sides: { readonly target: Pick<HostLink, 'guest'>; readonly definition: () => Promise<string> },
   now: number,
   signal: AbortSignal,
 ): Promise<Inspection> {
@@ -37,7 +23,7 @@ export async function inspectTarget(
       return undefined;
     }
   };
-  const log = await attempt("QEMU's log", () => tailOf(sides.target, `${logFolder}/${migration.vm.name}.log`, signal));
+  const log = await attempt("QEMU's log", () => sides.target.guest.log(migration.vm.name, logBytes, signal));
   const definition = await attempt('The definition', sides.definition);
   const volumes = migration.plan.disks.flatMap(({ how, path, targetPath, volume }) =>
     how === 'copy' && volume?.existing === false ? [targetPath ?? path ?? ''] : [],
@@ -51,11 +37,4 @@ export async function inspectTarget(
     volumes,
     notes,
   };
-}
-
-async function tailOf(host: HostLink, path: string, signal: AbortSignal): Promise<string> {
-  let tail = Buffer.alloc(0);
-  for await (const piece of host.files.read(path, signal))
-    if (piece.kind === 'data') tail = Buffer.concat([tail, piece.bytes]).subarray(-logBytes);
-  return tail.toString('utf8');
 }
