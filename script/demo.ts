@@ -49,7 +49,7 @@ function runFerry(args: readonly string[], env: NodeJS.ProcessEnv, signal: Abort
 
 const alive = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null;
 
-/** Asks the process to end, and sees to it when it does not. */
+/** Asks the process to end, and kills it if it does not. */
 async function endOf(child: ChildProcess): Promise<void> {
   if (!alive(child)) return;
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -82,7 +82,7 @@ async function main(): Promise<number> {
   let ok = false;
   try {
     if (!once) {
-      // an earlier demo may still be up for trying: this one begins anew
+      // an earlier demo may still be up: this one replaces it
       await stopServerOf(dataDir);
       await labDown(lab);
       rmSync(dataDir, { recursive: true, force: true });

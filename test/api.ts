@@ -31,10 +31,7 @@ export async function read<T>(plane: ControlPlane, path: string): Promise<T | un
   return answer.ok ? ((await answer.json()) as T) : undefined;
 }
 
-/**
- * Calls `seen` with each change of a migration as soon as it is told. Resolves when nothing that begins from now on
- * is missed.
- */
+/** Calls `seen` with each change of a migration. Resolves once no later migration can be missed. */
 export async function watchMigrations(
   plane: ControlPlane,
   seen: (migration: MigrationJson) => void,

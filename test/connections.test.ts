@@ -1,6 +1,6 @@
 /**
- * Hosts as people reach them: by TLS, SSH, TCP, IPv4 and IPv6, on real daemons; and each way to be refused, with the
- * sentence that tells it from the others.
+ * Hosts as people reach them: by TLS, SSH, TCP, IPv4 and IPv6, on real daemons; and each way to be refused, with its
+ * own sentence.
  */
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';

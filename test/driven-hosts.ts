@@ -1,6 +1,6 @@
 /**
- * What tests of the libvirt driver on real hosts begin with: a lab of two hosts, each with a link of the driver itself,
- * no control plane between. Gone when the file's tests are over.
+ * The fixture for tests of the libvirt driver on real hosts: a lab of two hosts, each with a link of the driver,
+ * without a control plane. It is removed after the file's tests.
  */
 import { after, before } from 'node:test';
 import { libvirtHypervisor } from '@ferry/adapters';

@@ -1,7 +1,7 @@
 /**
- * The control plane is killed in every phase and started again: it tells the true end, of one VM in one place. Beside
- * it: its disk runs full, and a host refuses it in the middle of a run. On a LUN without locks. Further moments of a
- * control plane's death: direct.test.ts (between the calls of a direct move), lost-reply.test.ts (in libvirt's window),
+ * The control plane is killed in every phase and started again: it reports the true end, with the VM in one place.
+ * Also: its disk runs full, and a host refuses it during a move. On a LUN without locks. Further tests of a control
+ * plane's death: direct.test.ts (between the calls of a direct move), lost-reply.test.ts (in libvirt's window),
  * storage-interrupted.test.ts (in a cold copy).
  */
 import assert from 'node:assert/strict';

@@ -48,7 +48,7 @@ export interface Begun {
   readonly boots: number;
 }
 
-/** Of a LUN it cannot be told that both hosts have it; a disk that is copied is to be on one host only. */
+/** Ferry cannot prove that both hosts have a LUN; a copied disk must be on one host only. */
 const options = ['--assume-shared', '--delete-source-disks'];
 const ticksOf = ({ lab }: Fleet, vm: string) => readTicks(vmLog(lab, vm));
 

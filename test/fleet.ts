@@ -1,6 +1,6 @@
 /**
- * What the tests on real hosts begin with: a lab of two hosts or more, a control plane that knows them, and the small
- * questions that every file asks of them. Gone when the file's tests are over.
+ * The fixture for tests on real hosts: a lab of two hosts or more, a control plane that knows them, and small helpers.
+ * It is removed after the file's tests.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * A target whose daemon takes no further client: Ferry says so beforehand; where its last place goes just before
- * libvirt connects, Ferry says what libvirt waits for and who can end it, and keeps to the truth until then.
+ * A target whose daemon accepts no more clients: the check refuses it. If the last place is taken just before libvirt
+ * connects, Ferry says what libvirt waits for and who can end it, and reports the true state until then.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,7 @@
 /**
- * Hosts of different Debian releases: each kind of move there and back, on real hosts, and what came of it held against
- * generations.json, from which docs/compatibility.md is made. With FERRY_TEST_FULL all pairs of releases and all kinds,
- * otherwise one pair and the kinds that differ most. FERRY_TEST_REMEMBER writes generations.json anew.
+ * Hosts of different Debian releases: each kind of move there and back, on real hosts, with the results compared with
+ * generations.json, from which docs/compatibility.md is made. With FERRY_TEST_FULL it runs all pairs of releases and
+ * all kinds, otherwise one pair and the kinds that differ most. FERRY_TEST_REMEMBER writes generations.json again.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -114,8 +114,8 @@ for (const pair of full ? pairs : always) {
       );
     }
     /**
-     * Moves the VM from its first host to the other and back; `prepare` and `arrived` are told where it is. What is
-     * refused is not done, and the VM is brought there plainly.
+     * Moves the VM from its first host to the other and back; `prepare` and `arrived` get the host that it is on. After
+     * a refusal the VM is moved there without the options.
      */
     async function thereAndBack(
       kind: KindOfMove,

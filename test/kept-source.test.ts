@@ -163,8 +163,7 @@ test(
     assert.equal((await move('twice')).outcome, 'succeeded');
     assert.deepEqual([await inactive('host2', 'twice'), await state('host1', 'twice')], [newer, 'absent']);
 
-    // beside a guest that runs: it is clear which one is the VM, and the other definition is replaced by nobody all the
-    // same
+    // next to a running guest it is clear which one is the VM; the other definition is still not replaced
     await virsh(lab, 'host2', ['start', 'twice']);
     await define('host1', stale.replace('twice-old', 'twice'));
     await seen('twice', 'running');

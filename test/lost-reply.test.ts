@@ -66,8 +66,8 @@ const both = async (name: string): Promise<readonly string[]> => [
 ];
 
 /**
- * Ferry saw two copies that it had no part in: it tells, refuses to move them, shows what it knows, and ends the one
- * that it is told to.
+ * Ferry saw two copies that it did not cause: it reports them, refuses to move them, shows what it knows, and ends the
+ * one that the operator names.
  */
 async function settledByOperator(name: string): Promise<void> {
   const copies = await waitFor(

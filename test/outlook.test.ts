@@ -1,6 +1,6 @@
 /**
- * What is told beforehand, on real hosts: the rate that QEMU measures of a guest that writes at a known pace, against
- * the bandwidth of the migration; and that a policy without a step that would help says so before a byte is sent.
+ * The prediction on real hosts: the dirty rate that QEMU measures of a guest with a known rate, compared with the
+ * bandwidth of the migration; and that Ferry reports a policy without a helpful step before a byte is sent.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

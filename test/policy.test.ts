@@ -1,6 +1,6 @@
 /**
- * Policies on real hosts: a busy guest ends as its policy says, each decision is told with its figures, and nothing is
- * done to a guest that its policy does not name.
+ * Policies on real hosts: a busy guest moves as its policy says, each decision is reported with its figures, and
+ * nothing else is done to the guest.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -9,10 +9,9 @@ import type { Fleet } from './fleet.ts';
 
 /**
  * A guest in post-copy, with most of its pages still on the source, which takes half a minute for them. QEMU's own
- * limit lets pages that the guest
- * waits for pass; on a slow link they would come after what lies in the socket, and the transfer be all but over
- * before the guest counts on. QEMU
- * 7.2 cannot resume what breaks between its last page and the target's answer.
+ * limit does not delay pages that the guest waits for. On a slow link they would come after the data in the socket, and
+ * the transfer would almost be over before the guest counts on. QEMU 7.2 cannot resume what breaks between its last
+ * page and the target's answer.
  */
 export async function inPostCopy(fleet: Fleet, vm: string): Promise<Begun> {
   await vmCreate(fleet.lab, { name: vm, host: 'host1', workload: 'dirty:20' });

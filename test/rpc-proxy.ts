@@ -18,7 +18,7 @@ export interface Held {
 
 export interface Proxy extends AsyncDisposable {
   readonly uri: string;
-  /** The address leads to this host from now on; connections that are open end. */
+  /** From now on the address leads to this host; open connections end. */
   lead(host: string): void;
   /** Those that came so far. */
   connections(): number;

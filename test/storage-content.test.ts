@@ -268,7 +268,7 @@ test(
         `qemu-img create -q -f raw kinds-floppy 1440k; for i in pooled floppy; do qemu-io -f raw -c 'write ` +
         `-P 7 64k 64k' kinds-$i >/dev/null; done`,
     );
-    // QEMU measures how long a key takes, and gives up on a busy host
+    // QEMU measures how long a key takes, and fails on a busy host
     await sh(
       'host1',
       'echo "<volume><name>kinds-locked</name><capacity>8388608</capacity><target><format ' +

@@ -7,7 +7,7 @@ import type { Fleet } from './fleet.ts';
 export interface WireCount {
   /** Connections to the ports of migration data. */
   readonly data: number;
-  /** Those of them that begin with a TLS handshake. */
+  /** The segments that begin with a TLS handshake. */
   readonly tls: number;
   /** Connections of the source's daemon to this one's. */
   readonly daemons: number;
@@ -27,8 +27,7 @@ export async function onTheWire<T>(
   const counters = ports.map((port) => `  counter port${port} { }\n`).join('');
   const rules = ports.map((port) => `    tcp dport ${port} ${opening} counter name port${port}\n`).join('');
   // TCP's header has 32 bytes once both sides send timestamps; a TLS record with a ClientHello begins with 16 03, a
-  // byte of version, two of length, 01. Two bytes alone would be met by chance in what is encrypted, once in 65,536
-  // segments
+  // byte of version, two of length, 01. Two bytes alone would match encrypted data by chance, once in 65,536 segments
   await sh(
     host,
     `nft -f - <<'RULES'

@@ -18,7 +18,7 @@ export interface Domain {
   readonly live?: string;
   readonly inactive: string;
 }
-/** A file as it lies there; `print` tells another content. */
+/** A file on a host; `print` differs if the content does. */
 export interface HostFile {
   readonly path: string;
   readonly print: string;
@@ -28,7 +28,7 @@ export interface HostWorld {
   readonly domains: ReadonlyMap<string, Domain>;
   /** Names, and whether they are started. */
   readonly pools: ReadonlyMap<string, boolean>;
-  /** UUIDs, and what libvirt tells of their values. */
+  /** UUIDs, and what libvirt shows of their values. */
   readonly secrets: ReadonlyMap<string, string>;
   /** By path; those of the folder that all hosts share are with each. */
   readonly files: ReadonlyMap<string, string>;

@@ -2,7 +2,7 @@
 // as Ferry's default. Pure: no lab, no clock.
 import { median } from './report.ts';
 
-/** MiB/s that each contender is told to keep to. */
+/** Bandwidth limit of each contender, MiB/s. */
 export const BANDWIDTH = 32;
 /** The hosts' links, a little above, so that the last pass and post-copy, which QEMU does not cap, are bounded too. */
 export const LINK_MBIT = 300;

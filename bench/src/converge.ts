@@ -76,8 +76,8 @@ await using plane = await controlPlane();
 for (const { uri, name } of temporary.status.hosts) await plane.json('host', 'add', uri, '--name', name);
 
 /**
- * True when the tool says that the guest has moved. After the limit it is told to give up, and then waited for a
- * little.
+ * True when the tool reports that the guest has moved. After the time limit it is aborted and gets a short grace
+ * period.
  */
 async function move(contender: string, guest: string, from: string, to: string): Promise<boolean> {
   const how = howOf(contender);
@@ -110,7 +110,7 @@ async function move(contender: string, guest: string, from: string, to: string):
 
 async function moveByFerry(by: ControlPlane, body: object, limit: AbortSignal, end: AbortSignal): Promise<boolean> {
   const begun = await call<Migration>(by, 'POST', '/migrations', body).catch((error: unknown) => error);
-  // refused beforehand: it has not finished either
+  // refused before it began: it counts as not finished
   if (begun instanceof Error) return told(limit, begun);
   const { id } = begun as Migration;
   const giveUp = (): void => void call(by, 'POST', `/migrations/${id}/abort`).catch(() => undefined);

@@ -60,8 +60,8 @@ export function longestSilenceMs(looks: readonly Look[], fromMs: number, toMs: n
 }
 
 /**
- * MiB/s of its hot set that the guest dirtied between; counts are interpolated between the MiB it told of. NaN where
- * it told of none.
+ * MiB/s of its hot set that the guest dirtied between the two; interpolated between the MiB that it reported. NaN if it
+ * reported none.
  */
 export function hotRate(looks: readonly Look[], fromMs: number, toMs: number): number {
   return (hotMibAt(looks, toMs) - hotMibAt(looks, fromMs)) / ((toMs - fromMs) / 1000);

@@ -1,6 +1,6 @@
 // script/bench live-copy: a running guest that writes, moved with its disk of 10 GiB (5 % data in scattered extents)
-// over a link of 1 Gbit/s. Ferry, which makes the volume itself, against virsh with a thin volume made by hand
-// beforehand; the same flags.
+// over a link of 1 Gbit/s. Ferry creates the volume itself; for virsh a thin volume is created by hand first. Both use
+// the same flags.
 import { join } from 'node:path';
 import { rmSync } from 'node:fs';
 import { temporaryLab, virsh, vmCreate, waitFor } from '@ferry/lab';

@@ -20,8 +20,8 @@ const { values: flags } = optionsOf({ options: usual });
 const ROUNDS = flags.quick ? 4 : 20;
 const BANDWIDTH_MIB_PER_SECOND = 16;
 /**
- * QEMU's own, which virsh leaves as it is. Ferry's default policy begins with 100 ms, which takes it some passes
- * more: not what is measured here.
+ * QEMU's own default, which virsh keeps. Ferry's default policy starts at 100 ms, which needs some more passes and is
+ * not what is measured here.
  */
 const PAUSE_MS = 300;
 const PING_INTERVAL_SECONDS = 0.005;

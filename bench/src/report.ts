@@ -23,13 +23,13 @@ export interface Target {
   readonly what: string;
   readonly value: number;
   readonly atMost: number;
-  /** The same figure of what it is held against, measured against itself in the same run. */
+  /** The control: the reference measured against itself in the same run. */
   readonly control?: Estimate;
 }
 
 /**
- * `undecided`: the limit is passed, and so it might be by what it is held against, measured against itself: this
- * machine is too noisy now to tell the two apart. It is no pass.
+ * `undecided`: Ferry exceeds the limit, and so may the control: the machine is too noisy to tell. It does not count as
+ * met.
  */
 export type Verdict = 'met' | 'not-met' | 'undecided';
 

@@ -18,7 +18,7 @@ interface Story {
   readonly flags?: readonly string[];
   /** Given up then, s. */
   readonly abortAfter?: number;
-  /** The link's rate, Mbit/s, from so many seconds on. */
+  /** The link's rate in Mbit/s, from this second on. */
   readonly link?: readonly { readonly afterSeconds: number; readonly mbit: number }[];
 }
 

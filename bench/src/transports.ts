@@ -36,7 +36,7 @@ function raise(what: string): never {
   throw new Error(`no ${what}`);
 }
 
-/** How Ferry is told of a host, how virsh reaches it, and how the source's daemon does. */
+/** The URI of a host for Ferry, for virsh, and for the source's daemon. */
 const transports = {
   tcp: { ferry: (at: string) => `qemu+tcp://${at}/system`, virsh: (at: string) => `qemu+tcp://${at}/system` },
   tls: {

@@ -4,7 +4,7 @@ import { bootSector, parseSectorLoad } from './boot-sector.ts';
 import { LabError } from './errors.ts';
 import { readSector } from './sector-log.ts';
 
-/** Where a run of 32-bit words lies in the sector, at any byte; -1 when it does not. */
+/** The byte at which a run of 32-bit words is in the sector; -1 if it is not there. */
 const find = (sector: Buffer, ...words: readonly number[]): number => {
   const run = Buffer.alloc(words.length * 4);
   words.forEach((word, index) => run.writeUInt32LE(word, index * 4));

@@ -1,7 +1,7 @@
-// A guest of 512 bytes: a boot sector that fills V MiB of memory with pseudo-random words, then for ever dirties a hot
-// set of W MiB at D MiB/s of pages (and, if wanted, a cold set beside it at a pace of its own), one word per 4 KiB
-// page, in order over the set. Its machine code stands here byte by byte with a tiny assembler for its addresses; what
-// runs it is vm.ts, what reads its serial bytes is sector-log.ts.
+// A guest of 512 bytes: a boot sector that fills V MiB of memory with pseudo-random words, then dirties a hot set of W
+// MiB without end, at D MiB/s of pages (and optionally a cold set at its own pace), one word per 4 KiB page, in order.
+// Its machine code is here byte by byte, with a tiny assembler for the addresses. vm.ts runs it, sector-log.ts reads
+// its serial bytes.
 //
 // The clock is the ACPI timer at I/O port 0x608 (3.58 MHz, 24 bits; SeaBIOS puts ACPI's ports at 0x600 on QEMU's PCs);
 // the processor sleeps between the beats of the interval timer (250 Hz). Time that it did not get (throttled, starved)

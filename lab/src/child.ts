@@ -148,7 +148,7 @@ export async function runAttached(command: readonly [string, ...string[]]): Prom
   const [file, ...args] = command;
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const child = spawn(file, args, { stdio: 'inherit', cwd: '/' });
-  // Ctrl-C reaches the child through the terminal; this process waits for what the child makes of it
+  // Ctrl-C reaches the child through the terminal; this process waits until the child has reacted
   const ignore = (): void => undefined;
   const end = (): void => {
     if (child.pid !== undefined) killAndWait(withDescendants(child.pid)).catch(reject);

@@ -9,7 +9,7 @@ const DIRECTORY_MODE = 0o040755;
 const FILE_MODE = 0o100644;
 const PROGRAM_MODE = 0o100755;
 
-/** An entry without content is a folder; folders come before what lies in them. */
+/** An entry without content is a folder; a folder comes before its entries. */
 export function cpioArchive(entries: readonly CpioEntry[]): Buffer {
   const parts = entries.flatMap((entry, index) =>
     member(

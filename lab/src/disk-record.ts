@@ -15,7 +15,7 @@ export type DiskRecord = {
   readonly conflicts: number;
   readonly capacity: number;
   readonly bootId: string;
-  /** Where that boot began; a guest is not told where it moves. */
+  /** Host of the boot; a guest does not know when it moves. */
   readonly host: string;
 };
 

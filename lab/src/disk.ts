@@ -1,6 +1,5 @@
-// The disks of lab guests, one recipe per kind of storage: `local` lies on one host, the others are seen by all of
-// them. It makes and removes storage and says how libvirt sees it; it does not read what guests wrote (disk-check.ts
-// does).
+// The disks of lab guests, one recipe per kind of storage: `local` is on one host, all hosts see the others. It creates
+// and removes storage and describes it to libvirt. disk-check.ts reads what guests wrote.
 
 import { closeSync, existsSync, openSync, readFileSync, readSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

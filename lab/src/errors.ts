@@ -1,5 +1,5 @@
-// The one error class of the lab: a sentence for the person at the terminal and the exit code that goes with it.
-// Not a hierarchy: whoever uses the lab as a library reads the sentence, nobody branches on its kind.
+// The one error class of the lab: a sentence for the person at the terminal, and an exit code. It has no subclasses,
+// because no caller needs to tell kinds apart.
 
 export class LabError extends Error {
   /** 1: the lab could not do it. 2: it was asked in a wrong way. */

@@ -108,7 +108,7 @@ export async function signalDaemon(
   await sh(lab, host, `pid=$(cat /run/libvirtd.pid); kill -${name} $pid${gone}`, signal);
 }
 
-/** Ends the host's libvirtd in an orderly way and starts it again, so that it reads its files anew. */
+/** Restarts the host's libvirtd cleanly, so that it reads its files again. */
 export async function restartDaemon(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
   await signalDaemon(lab, host, 'TERM', signal);
   await startDaemon(lab, host, signal);

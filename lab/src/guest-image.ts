@@ -224,7 +224,7 @@ async function findAccelerator(image: string, key: string, { signal, onStep }: I
 async function bootsWithKvm(image: string, signal: AbortSignal | undefined): Promise<boolean> {
   const log = join(CACHE, `kvm-boot.${process.pid}.log`);
   const command = [
-    // the guest counts for ever: it ends when it has said enough, when the time is over, or with this process
+    // the guest counts without end: it is killed when it has printed enough, after the timeout, or with this process
     'setpriv',
     '--pdeathsig',
     'KILL',

@@ -243,7 +243,7 @@ export async function powerOn(lab: LabRef, name: string, signal?: AbortSignal): 
   }
 }
 
-/** Cuts or mends the host's cable. A host without power remembers it for its next start. */
+/** Unplugs or plugs in the host's cable. For a host without power it applies at the next start. */
 export async function changeLink(lab: LabRef, name: string, up: boolean, signal?: AbortSignal): Promise<void> {
   const { keeper } = requireLab(lab);
   const host = { ...requireHost(lab, name), linkUp: up };

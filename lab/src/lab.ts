@@ -64,7 +64,7 @@ export function checkName(what: string, name: string): string {
 }
 
 /**
- * The lab named by the caller, else by FERRY_LAB, else "default"; its state lies in FERRY_LAB_DIR, else in
+ * The lab that the caller names, else FERRY_LAB, else "default". Its files are in FERRY_LAB_DIR, else in
  * /var/tmp/ferry-lab.
  */
 export function labRef(name?: string): LabRef {

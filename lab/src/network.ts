@@ -18,8 +18,8 @@ type Interface = {
 type Route = { readonly dst: string };
 
 /**
- * 02:fe and four bytes of the lab's hash: tells the lab's own interface, also when nothing was written down before a
- * crash.
+ * 02:fe and four bytes of the lab's hash: identifies the lab's own interface, even if a crash came before it was
+ * recorded.
  */
 function uplinkMac(lab: LabRef): string {
   return ['02', 'fe', ...[...labHash(lab).subarray(0, 4)].map(hex)].join(':');
@@ -182,7 +182,7 @@ export async function setLink(
   if (up) await tryRun(['ip', 'neighbour', 'flush', 'to', host.address], { signal });
 }
 
-/** Takes the cable away; no error when it is gone already, as it goes with the host's network namespace. */
+/** Unplugs the cable. It may be gone already, with the host's network namespace. */
 export async function unplug(keeper: ProcessIdentity, host: HostDocument, signal?: AbortSignal): Promise<void> {
   await waitFor(
     `The removal of the cable of ${host.name}`,

@@ -87,7 +87,7 @@ export async function vmCreate(lab: LabRef, options: VmCreateOptions): Promise<V
   requireInit(lab, host.name);
   const paths = labPaths(lab);
   const { name } = options;
-  // made exclusively: of two at the same time, one is told
+  // created exclusively: of two at the same time, one fails
   if (!claim(paths.vm(name)))
     throw new LabError(
       `The lab "${lab.name}" has a VM "${name}" already; choose another name, or "script/lab vm delete ${name}".`,

@@ -172,7 +172,7 @@ const lukses = (prefix: string): string => `-o ${prefix}key-secret=key -o ${pref
 const patternLine = (path: string, byte: number, kib: number): string =>
   `head -c ${kib}K /dev/zero | tr '\\0' '\\${byte.toString(8).padStart(3, '0')}' >${quoted(path)}`;
 const mediumLine = (medium: Medium): string => patternLine(pathOf(medium), medium.byte, mediumKib);
-/** Variables that can be told from those of another VM: QEMU's firmware does not look at the end of its file. */
+/** Variables that differ from another VM's: QEMU's firmware does not read the end of its file. */
 const nvramLines = (path: string, uuid: string): readonly string[] => [
   `cp /usr/share/OVMF/OVMF_VARS_4M.fd ${quoted(path)}`,
   `printf %s ${uuid} | dd of=${quoted(path)} bs=1 seek=$(($(stat -c %s ${quoted(path)}) - 64)) conv=notrunc status=none`,

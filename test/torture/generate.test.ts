@@ -1,6 +1,6 @@
 /**
- * The generator without hosts: a seed is a scenario for ever, scenarios are sound, and each corner comes up often
- * enough to be met.
+ * The generator without hosts: a seed always gives the same scenario, scenarios are valid, and each corner is frequent
+ * enough.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * A scenario out of a seed, and of nothing else: the same seed is the same scenario for ever. What it knows are the
- * corners in which data was lost: chains that a definition names, files of others at the paths of this VM, definitions
- * that differ, names that two VMs share.
+ * Makes a scenario from a seed alone: the same seed always gives the same scenario. It covers the corners in which data
+ * was lost: chains that a definition names, files of others at the paths of this VM, definitions that differ, names
+ * that two VMs share.
  */
 import { inCorner, otherVm, plainDisk } from './corners.ts';
 import { withKind } from './kinds.ts';
@@ -106,7 +106,7 @@ function byChance(seed: number): Scenario {
         state: random.pick(['running', 'shut-off']),
         disks: [{ ...disk, target: 'vda', bus: 'virtio', in: 'both' }],
       });
-    // somebody else's disk lies where this one would arrive
+    // somebody else's disk is where this one would arrive
     else if (local(disk.image) && random.odd(disk.in === 'both' ? 5 : 60))
       others.push({
         ...lone,
@@ -287,7 +287,7 @@ const overlay = (random: Random, seed: number, file: string, base: Image): Image
   base,
 });
 
-/** Stretches that overlap, so that each way of being empty lies over data of a base. */
+/** Overlapping ranges, so that each kind of empty range is over data of a base. */
 function writesOf(random: Random): readonly Write[] {
   return Array.from({ length: 1 + random.below(4) }, () => ({
     op: weighted<Write['op']>(random, { data: 60, zero: 20, discard: 20 }),

@@ -1,6 +1,6 @@
 /**
- * `script/torture`: scenarios out of seeds, on three real hosts, until all are done or the first fault (`--keep-going`:
- * all the same). A fault is printed with the command that shows it again.
+ * `script/torture`: scenarios from seeds, on three real hosts, until all are done or the first failure (with
+ * `--keep-going`, past failures). A failure is printed with the command that reproduces it.
  */
 import { parseArgs } from 'node:util';
 import { tortured } from './run.ts';

@@ -97,13 +97,13 @@ export interface ForeignFile {
   readonly byte: number;
   readonly why: string;
 }
-/** `empty`: it is defined and has no value. `private`: libvirt tells its value to nobody. */
+/** `empty`: it is defined and has no value. `private`: libvirt shows its value to nobody. */
 export type SecretThere = 'value' | 'private' | 'empty' | 'missing';
 export type Fault = 'kill-control-plane' | 'kill-source-daemon' | 'kill-target-daemon' | 'cut-data' | 'abort';
 export interface Step {
   readonly to: HostName;
   readonly options: readonly string[];
-  /** What is done beforehand on the host where the VM is. */
+  /** What is done on the host of the VM before the move. */
   readonly bring?: VmState;
   readonly fault?: { readonly kind: Fault; readonly afterMs: number };
   /** The target loses sight of the shared file system before the move; it is back after it. */

@@ -1,6 +1,6 @@
 /**
- * The search for the least that still fails, with a judge that looks at the scenario alone: it finds what was planted,
- * keeps to its tries, and is not led to another fault.
+ * The search for the smallest scenario that still fails, with a judge that reads only the scenario: it finds the
+ * planted fault, keeps to its number of tries, and does not switch to another fault.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -4,7 +4,7 @@
  */
 import { chainOf, type Disk, type Image, type Scenario, type Step } from './scenario.ts';
 
-/** Something that may go; it goes with what it is of. */
+/** A part that may be removed, with the part that it belongs to. */
 interface Part {
   readonly name: string;
   readonly of?: string;

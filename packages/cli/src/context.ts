@@ -5,7 +5,7 @@ import { connect, type ConnectionOptions } from './connection.ts';
 import { createOutput, type Output } from './output/output.ts';
 
 export interface Context {
-  /** Reads the data folder anew each time, so that a restarted server with another port is found. */
+  /** Reads the data folder each time, to find a server that restarted on another port. */
   readonly client: () => Client;
   readonly output: Output;
 }

@@ -35,7 +35,7 @@ function createLane<T>(): { add(item: T): void; take(): T | undefined; readonly 
         items = [];
         head = 0;
       } else if (head >= 1024 && head * 2 > items.length) {
-        // lets go of what was taken once it is the larger part
+        // drops the taken entries once they are the larger part
         items = items.slice(head);
         head = 0;
       }

@@ -1,11 +1,11 @@
 // One RPC connection: calls multiplexed by serial with a bound on those in flight, pings answered, replies routed by
 // the frame's type. It knows the protocol, not what a host is: opening it, events and sessions are built on top. One
 // bad frame, reply or payload ends it. A call without an answer ends in ConnectionLostError, never in a retry. At most
-// four calls are in flight, since the daemon stops reading a connection (pings too) while five are in work; a call
-// whose caller gave up keeps its place until its answer comes, because the daemon is still at work on it. Whatever the
-// other side does, every queue and every wait has a bound: it is not read while it does not read, and lost when it goes
-// on so; a call without an answer in time is given up; and work for one connection is cut into short turns, so that no
-// other waits for it.
+// four calls are in flight, since the daemon stops reading a connection (pings too) while five are in work; a cancelled
+// call keeps its place until its answer comes, because the daemon still works on it. Whatever the peer does, every
+// queue and every wait has a bound. A peer that does not read is not read from, and is lost after a while. A call
+// without an answer in time fails. Work for one connection is split into short turns, so that other connections do not
+// wait.
 import { createCallQueue } from './call-queue.ts';
 import { ConnectionLostError, LibvirtError, ProtocolError } from './errors.ts';
 import type { LossReason } from './errors.ts';
@@ -233,7 +233,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
 
   const onReply = (frame: Frame): void => {
     const call = inFlight.get(frame.serial);
-    // a write that fails is told as a reply to the call that opened the stream
+    // a failed write is reported as a reply to the call that opened the stream
     if (call === undefined && ofStream(frame)) return stream?.onFrame(frame);
     if (call === undefined || frame.program !== call.procedure.program || frame.procedure !== call.procedure.number) {
       throw new ProtocolError(
@@ -261,8 +261,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
 
   const onFrame = (frame: Frame): void => {
     if (frame.program === Program.KEEPALIVE) {
-      // at once, before anything that waits to be written: a late answer costs the connection; one tells as much as
-      // many
+      // at once, before all other writes: a late pong costs the connection, and one is as good as many
       if (frame.type === FrameType.MESSAGE && frame.procedure === KeepaliveProcedure.PING && !pingAnswered) {
         pingAnswered = true;
         sendKeepalive(KeepaliveProcedure.PONG);
@@ -291,8 +290,8 @@ export function createConnection(transport: Transport, options: ConnectionOption
     }
   };
 
-  // The peer's pings wait unread behind the stream's data, and it would give this side up: a pong now and then tells
-  // it otherwise.
+  // The peer's pings wait unread behind the stream's data, and it would drop the connection: a pong now and then
+  // prevents that.
   const withoutReading = async (room: Promise<void>): Promise<void> => {
     keepalive?.pause();
     const stillHere = setInterval(() => sendKeepalive(KeepaliveProcedure.PONG), STILL_HERE_INTERVAL_MS).unref();
@@ -471,7 +470,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
 
   const close = async (): Promise<void> => {
     if (state === 'open' && inFlight.size === 0 && queue.size === 0 && stream === undefined) {
-      // a farewell spares the daemon an error in its log; it is not worth waiting long for
+      // an orderly close spares the daemon an error in its log; it is not worth a long wait
       state = 'closing';
       await call(procedures.connectClose, undefined, { signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) }).catch(() => {});
     }

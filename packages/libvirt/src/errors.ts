@@ -1,8 +1,7 @@
-// The errors a caller of this package can meet, one class per question that a caller asks: did the server say no
-// (LibvirtError), may the call have had an effect (ConnectionLostError.outcome), why did no connection come about
-// (ConnectError.kind), did the peer break the protocol (ProtocolError), was the request wrong before anything was sent
-// (InvalidArgumentError, LibvirtUriError). Nothing here decides whether to retry: that needs knowledge of the call
-// which this package does not have.
+// The errors of this package, one class per question of a caller: did the server refuse (LibvirtError), may the call
+// have had an effect (ConnectionLostError.outcome), why did connecting fail (ConnectError.kind), did the peer break the
+// protocol (ProtocolError), was the request invalid before anything was sent (InvalidArgumentError, LibvirtUriError).
+// Nothing here decides about a retry: that needs knowledge of the call.
 
 /** The text is no URI of a libvirt host that this package can open. The message says what to write instead. */
 export class LibvirtUriError extends Error {

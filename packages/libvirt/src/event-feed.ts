@@ -1,9 +1,8 @@
 // A connection of its own for events: registers every kind once, reads the messages, and hands each event to all
-// subscribers. libvirt neither repeats nor stores events; what happens while nobody is registered is not seen. So the
-// order for a caller is: subscribe, then take a snapshot, then apply what was queued meanwhile. Each kind has messages
-// of its own and is registered once for all domains: the procedure number tells what a message is, and the callback id
-// says nothing more. Events may come before the answer to their registration; nobody can be subscribed then, and the
-// snapshot that is taken later has what they tell.
+// subscribers. libvirt neither repeats nor stores events, so events are lost while nobody is registered. The order for
+// a caller is: subscribe, take a snapshot, apply the queued events. Each kind has its own messages and is registered
+// once for all domains: the procedure number identifies a message, and the callback id adds nothing. Events may come
+// before the answer to their registration. Nobody is subscribed then, and a later snapshot covers them.
 import type { CallOptions, Connection } from './connection.ts';
 import { VIR_DOMAIN_EVENT_ID } from './constants.ts';
 import { LibvirtError } from './errors.ts';

@@ -57,10 +57,7 @@ export type DomainEvent =
       readonly memoryBytes: number;
     };
 
-/**
- * Stands where events were dropped because they were not taken in time: what was known before it has to be looked up
- * anew.
- */
+/** Marks the place where events were dropped because nobody read them in time: take a new snapshot. */
 export interface EventGap {
   readonly type: 'gap';
   readonly dropped: number;

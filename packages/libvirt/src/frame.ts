@@ -1,7 +1,7 @@
 // Frames of libvirt's RPC: a length word that counts itself, a header of six words, a payload. Bytes in, frames out, in
-// chunks of any size. Pure, and knows nothing of what a payload means. A stream that breaks the rules is over: after
-// one bad frame the parser throws the same error for ever, because nothing behind a wrong length can be trusted. Memory
-// grows with the bytes that came, never with the length that was announced.
+// chunks of any size. Pure, and knows nothing of what a payload means. After one bad frame the parser always throws the
+// same error, because nothing after a wrong length can be trusted. Memory grows with the bytes received, never with an
+// announced length.
 import { ProtocolError } from './errors.ts';
 import type { XdrWriter } from './xdr.ts';
 

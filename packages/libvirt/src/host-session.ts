@@ -178,10 +178,10 @@ export interface HostSession
   domainStartDirtyRate(dom: DomainRef, seconds: number, mode?: number, options?: CallOptions): Promise<void>;
 
   /**
-   * Settles when the migration has ended, on a connection of its own. The signal ends the wait only, never the
-   * migration (that is domainAbortJob's): it rejects with ConnectionLostError{outcome: 'unknown'} while the hosts go
-   * on. Rejects with ConnectError when its connection does not come about, and with InvalidArgumentError for what
-   * libvirt's own client would refuse: nothing has started then.
+   * Settles when the migration has ended, on a connection of its own. The signal ends only the wait, never the
+   * migration (use domainAbortJob): it rejects with ConnectionLostError{outcome: 'unknown'} while the hosts go on. If
+   * nothing has started, it rejects with ConnectError (no connection) or InvalidArgumentError (what libvirt's own
+   * client would refuse).
    */
   domainMigratePeerToPeer(dom: DomainRef, migration: MigratePeerToPeer, options?: CallOptions): Promise<void>;
 

@@ -1,6 +1,6 @@
-// libvirt's keepalive, the side that asks: after `intervalMs` of silence a ping, `count` of them in vain and the peer
-// counts as lost one interval later, that is after intervalMs x (count + 1). Anything received starts it anew.
-// Answering the peer's pings is the connection's own business, whether this runs or not.
+// The asking side of libvirt's keepalive. It sends a ping after `intervalMs` of silence; after `count` pings without an
+// answer the peer is lost one interval later, that is after intervalMs x (count + 1). Anything received restarts it.
+// The connection answers the peer's pings, whether this runs or not.
 
 export interface KeepaliveOptions {
   /** 0 switches own pings off. */
@@ -14,7 +14,7 @@ export const DEFAULT_KEEPALIVE: KeepaliveOptions = { intervalMs: 5000, count: 5 
 export interface Keepalive {
   /** Something came from the peer. */
   heard(): void;
-  /** This side stops reading: what the peer says cannot be heard, so its silence tells nothing until `resume`. */
+  /** This side stops reading, so the peer's silence means nothing until `resume`. */
   pause(): void;
   resume(): void;
   stop(): void;

@@ -111,6 +111,6 @@ export function checkMigratePeerToPeer(destinationUri: string, flags: number, pa
     );
   if (/^localhost/i.test(host))
     return refuse(`the destination ${JSON.stringify(destinationUri)} is the source itself, seen from there`);
-  // the driver of the source sets its protection by itself in a peer-to-peer migration
+  // in a peer-to-peer migration the source's driver sets its own protection
   return ((flags | VIR_MIGRATE.PEER2PEER) & ~VIR_MIGRATE.CHANGE_PROTECTION) >>> 0;
 }

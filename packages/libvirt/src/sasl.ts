@@ -1,6 +1,6 @@
 // SASL as libvirt carries it: SCRAM (RFC 5802, 7677), which proves both sides know the password without sending it, or
-// PLAIN where the connection is safe by itself. On bare TCP libvirt wants SASL to encrypt all that follows, which
-// nothing here does: use TLS or SSH.
+// PLAIN if the connection is already safe. On plain TCP libvirt requires SASL to encrypt all that follows; this package
+// does not: use TLS or SSH.
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';

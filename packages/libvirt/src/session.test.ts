@@ -19,7 +19,7 @@ interface Call {
   readonly procedure: number;
 }
 
-/** A daemon that opens, registers events, carries out urgent calls and lets all others wait for ever. */
+/** A daemon that opens, registers events, carries out urgent calls and never answers others. */
 async function slowDaemon(): Promise<Server & { readonly calls: readonly Call[]; readonly open: number }> {
   const calls: Call[] = [];
   let connections = 0;

@@ -94,7 +94,7 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
       feedOpening = undefined; // the next subscriber may try again
       throw over ? sessionOver(where) : error;
     });
-    feedOpening.catch(() => {}); // a subscriber that has given up does not hear of it
+    feedOpening.catch(() => {}); // a cancelled subscriber does not get it
     const ready = await unlessAborted(feedOpening, options.signal);
     return {
       events: ready.subscribe({ queueLimit: options.queueLimit ?? DEFAULT_QUEUE_LIMIT, signal: options.signal }),

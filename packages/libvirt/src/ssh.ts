@@ -23,8 +23,8 @@ const SOCKETS = '/var/run/libvirt/virtqemud-sock /var/run/libvirt/libvirt-sock';
 export const READY = 0x01;
 
 /**
- * What the host runs. The byte comes first, so that a failure of ssh is told from one of the daemon; single quotes only
- * around the whole, since a login shell that is not POSIX's reads them the same.
+ * The command that the host runs. The byte comes first, to distinguish a failure of ssh from one of the daemon. Single
+ * quotes are only around the whole, because login shells other than POSIX's read them the same way.
  */
 export function remoteCommand(uri: SshUri, readOnly: boolean): string {
   const helper = `virt-ssh-helper ${readOnly ? '-r ' : ''}${uri.serverUri}`;
@@ -105,7 +105,7 @@ export function startSsh(
   child.stderr.on('data', (text: string) => {
     said = (said + text).slice(-4000);
   });
-  child.stdin.on('error', () => {}); // its end is told by the exit
+  child.stdin.on('error', () => {}); // the exit reports its end
   const stream = new Duplex({
     read: () => void child.stdout.resume(),
     write: (chunk: Buffer, _encoding, done) =>

@@ -34,7 +34,7 @@ export interface StorageCalls {
   poolCreateXml(xml: string, flags?: number, options?: CallOptions): Promise<PoolRef>;
   /** Stops the pool; nothing in it is deleted. */
   poolDestroy(pool: PoolRef, options?: CallOptions): Promise<void>;
-  /** Looks at the folder anew, so that volumes made behind libvirt's back are known. */
+  /** Refreshes the pool, so that libvirt knows volumes that others created. */
   poolRefresh(pool: PoolRef, options?: CallOptions): Promise<void>;
   /** Volumes of an active pool. */
   volumes(pool: PoolRef, options?: CallOptions): Promise<readonly VolumeRef[]>;

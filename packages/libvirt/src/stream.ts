@@ -34,8 +34,8 @@ export interface Stream {
   /** Says that all is sent (or read), and waits until the server says so too. */
   finish(): Promise<void>;
   /**
-   * Gives the stream up and waits, for a short while, until the server has let go of it. Never rejects; harmless at
-   * the end.
+   * Aborts the stream and waits for a short time until the server has released it. Never rejects; has no effect on a
+   * stream that has ended.
    */
   abort(): Promise<void>;
   /** The promise's result, or the stream's failure if that comes first. One such wait at a time. */
@@ -95,7 +95,7 @@ export function createStream(
   };
   const add = (piece: StreamPiece): void => {
     if (ended || state === 'finishing') throw new ProtocolError('a stream goes on after its end');
-    if (state !== 'open' || failure !== undefined) return; // was on its way when it was given up
+    if (state !== 'open' || failure !== undefined) return; // was in flight when the stream was aborted
     unread.push(piece);
     unreadBytes += costOf(piece);
     stir();

@@ -1,5 +1,5 @@
-// TLS to a daemon, as libvirt does it: both sides show a certificate, and the daemon says with one byte that it takes
-// ours. Which of the many ways to fail it was is told by certificate and side; nothing can be switched off here.
+// TLS to a daemon, as libvirt does it: both sides show a certificate, and the daemon sends one byte if it accepts ours.
+// Errors name the certificate and the side that failed. No check can be switched off.
 import { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
@@ -37,7 +37,7 @@ export function pkiFiles(pkiPath: string | undefined): PkiFiles {
 }
 
 /**
- * Begins a handshake; throws ConnectError when what it takes is not there. `secureConnect` tells that the daemon's
+ * Begins a handshake; throws ConnectError if a needed file is missing. `secureConnect` means that the daemon's
  * certificate is good.
  */
 export function beginTls(host: string, port: number, place: string, pkiPath: string | undefined): TLSSocket {
@@ -158,7 +158,7 @@ export function frameWriter(socket: TLSSocket): StreamWrite {
   return (bytes, left) => {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let at = 0; at < bytes.length;) {
-      // frames begin with their length, which counts itself
+      // a frame starts with its length, which includes itself
       const length = Math.max(4, bytes.length - at < 4 ? bytes.length : view.getUint32(at));
       waiting.push({ frame: bytes.subarray(at, at + length), left: at + length < bytes.length ? undefined : left });
       at += length;

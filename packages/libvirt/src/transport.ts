@@ -1,5 +1,5 @@
-// A byte stream to a daemon: what a connection needs of it, and how each of the four comes about (unix socket, TCP,
-// TLS, SSH). It carries bytes and knows nothing of frames.
+// A byte stream to a daemon: what a connection needs of it, and how to open each of the four (unix socket, TCP, TLS,
+// SSH). It carries bytes and knows nothing of frames.
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ConnectError } from './errors.ts';
@@ -134,7 +134,7 @@ const confirmed = <S extends Duplex>(
     });
   });
 
-/** The stream once `wait` says that it is there; destroyed when it does not come about in time. */
+/** The stream once `wait` has resolved; destroyed if that takes too long. */
 async function settled<S extends Duplex>(
   stream: S,
   place: string,

@@ -61,7 +61,7 @@ export function volumeStreams(open: (options: CallOptions | undefined) => Promis
       let exhausted = false;
       try {
         for (;;) {
-          // the source may hang while the server, or the caller, has given up
+          // the source may hang after the server has failed or the caller has cancelled
           const next = await stream.unlessFailed(source.next());
           if (next.done === true) break;
           for (const piece of chunksOf(next.value)) await stream.send(piece);

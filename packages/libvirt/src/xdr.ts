@@ -1,7 +1,7 @@
 // XDR (RFC 4506) as libvirt uses it: big-endian, everything in units of four bytes. A writer that grows, a reader that
 // never reads past its end, and typed building blocks whose TypeScript types follow from the schema. Pure: bytes in,
-// plain data out. It knows nothing of frames, procedures or libvirt's objects, and it never allocates more than the
-// bytes at hand justify: every count is held against its limit, and memory grows with what is read.
+// plain data out. It knows nothing of frames, procedures or libvirt's objects, and allocates no more than the bytes
+// received justify: every count is checked against its limit, and memory grows with what is read.
 import { InvalidArgumentError, ProtocolError } from './errors.ts';
 
 /** How one type is read and written. The reader throws ProtocolError, the writer InvalidArgumentError. */

@@ -43,7 +43,7 @@ const named: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', qu
 
 function unescape(text: string): string {
   if (!text.includes('&')) return text;
-  // what begins with & and is no reference is no XML
+  // an & that starts no reference is not XML
   return text.replace(
     /&(?:#x([0-9a-fA-F]{1,6});|#([0-9]{1,7});|(\w+);)?/g,
     (whole, hex: string | undefined, decimal: string | undefined, name: string | undefined) => {
@@ -151,7 +151,7 @@ export function parseXml(source: string): XmlElement {
   const text = (from: number, to: number): void => {
     const piece = source.slice(from, to);
     if (stack.length === 0 && piece.trim() !== '') fail(from, 'text outside of the root element');
-    // told apart here and not when somebody asks
+    // distinguished here, not at each access
     if (piece.includes('&')) unescape(piece);
   };
   for (let at = 0; at < source.length;) {

@@ -33,7 +33,7 @@ export async function serve(onConnection: (socket: Socket) => void): Promise<Ser
   };
 }
 
-/** A daemon that answers each frame with what `answer` makes of it. */
+/** A daemon that answers each frame with the result of `answer`. */
 export function answering(answer: (call: Frame) => Buffer | undefined): (socket: Socket) => void {
   return (socket) => {
     const parser = createFrameParser();

@@ -1,7 +1,7 @@
 // A libvirtd of its own for tests, captures and benchmarks: sockets, state and configuration in a temporary folder, run
 // as an unprivileged user (nobody, when started by root) so that it shares nothing with a libvirt on the machine. It
-// serves test:///default and, unprivileged, qemu:///session. It ends by stop(), with this process, or by itself when
-// unused for a minute.
+// serves test:///default and, unprivileged, qemu:///session. It ends with stop(), with this process, or after a minute
+// without use.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -10,7 +10,7 @@ import type { Clock, TimeAnchor } from '@ferry/engine';
 
 const letters = '0123456789abcdefghijklmnopqrstuvwxyz';
 
-/** Where the machine tells neither, processes have nothing in common, and each begins with the machine's clock. */
+/** If the machine has neither, processes share nothing, and each starts with the machine's clock. */
 function bootOf(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

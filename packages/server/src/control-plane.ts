@@ -86,8 +86,8 @@ export const runControlPlane = async (parts: Parts, options: ServeOptions): Prom
 };
 
 /**
- * The local command line comes in by a socket in the folder: who listens there is who may write there, which no port
- * tells.
+ * The local command line uses a socket in the folder: only those who may write there can listen there, which a port
+ * cannot prove.
  */
 const listenInFolder = async (server: Server, dataDir: string): Promise<() => Promise<void>> => {
   const socket = await apiSocket(dataDir);

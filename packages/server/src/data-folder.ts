@@ -10,7 +10,7 @@ import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { FerryError } from '@ferry/core';
 
-/** Where Ferry keeps its data unless told otherwise. */
+/** The default data folder. */
 export const defaultDataDir = (
   environment: Readonly<Record<string, string | undefined>> = process.env,
   uid: number | undefined = process.getuid?.(),

@@ -38,7 +38,7 @@ export const guard = (token: string): ((caller: Caller) => FerryError | undefine
     if (authorization === undefined || authorization === '')
       return new FerryError('token-missing', 'The request has no token.');
     const [, sent] = /^Bearer +(\S+) *$/i.exec(authorization) ?? [];
-    // Digests have one length, so that the comparison tells nothing about the token's.
+    // Digests have one length, so the comparison reveals nothing about the token's length.
     if (sent === undefined || !timingSafeEqual(digest(sent), expected))
       return new FerryError('token-wrong', 'The token of the request is not the one of this server.');
     return undefined;

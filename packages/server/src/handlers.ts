@@ -176,7 +176,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   };
 };
 
-/** A URI becomes the host that it leads to. */
+/** Replaces a URI by the host that it leads to. */
 const onTarget = <T>(
   engine: Engine,
   { toUri, ...body }: ParsedOf<'migrationCreate'>['body'],

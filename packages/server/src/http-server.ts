@@ -1,6 +1,6 @@
 /**
- * The HTTP face of an engine: routes from the operations table, guard, problem documents, event streams, reference
- * page. It knows no store and no hypervisor, listens nowhere by itself and can be driven by `inject`.
+ * HTTP over an engine: routes from the operations table, guard, problem documents, event streams, reference page. It
+ * knows no store and no hypervisor, does not listen itself, and tests can drive it with `inject`.
  */
 import type { Socket } from 'node:net';
 import fastify from 'fastify';

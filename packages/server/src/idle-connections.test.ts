@@ -1,4 +1,4 @@
-/** Descriptors are for requests: what waits without one, or does not end, is let go of. */
+/** Descriptors are for requests: a connection that waits without one, or does not end, is closed. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -21,7 +21,7 @@ const listening = async (idleLimit?: number) => {
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
-  // a client that never ends its side by itself
+  // a client that never closes its side
   const open = async (): Promise<Socket> => {
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     socket.on('error', () => {});

@@ -21,7 +21,7 @@ export const loopbackAddress = (given: string): '127.0.0.1' | '::1' => {
 export const urlOf = (address: string, port: number): string =>
   `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
 
-/** How a failed `listen` is told. Anything but a taken or forbidden address passes through. */
+/** The error of a failed `listen`. Anything but a taken or forbidden address passes through. */
 export const listenError = (error: unknown, address: string, port: number): unknown => {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE')

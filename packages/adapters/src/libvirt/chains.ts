@@ -8,7 +8,7 @@ import { xmlChild, type HostSession, type XmlElement } from '@ferry/libvirt';
 import { fileOf, folderOf, refreshPool, volumeNamed, type PoolLender } from './pool-lending.ts';
 import { backingOf } from './storage-xml.ts';
 
-/** libvirt gives up on longer ones, too. */
+/** libvirt refuses longer ones too. */
 export const longestChain = 200;
 
 /** What a definition says of the images below a disk. */
@@ -32,7 +32,7 @@ export function namedChain(disk: XmlElement): NamedChain | undefined {
   return { images, ended: false };
 }
 
-/** What the file at `path` lies above, nearest first, looked at anew; undefined when that cannot be told. */
+/** The base images of the file at `path`, nearest first, read again from the host; undefined if they are not known. */
 export async function imagesBelow(
   session: HostSession,
   pools: PoolLender,
@@ -67,7 +67,7 @@ export async function chainOfDisk(
   return below === undefined ? undefined : [...named.images, ...below];
 }
 
-/** A folder that cannot be looked into tells nothing. */
+/** A folder that cannot be read proves nothing. */
 async function lentTo(pools: PoolLender, folder: string, signal: AbortSignal): ReturnType<PoolLender['lend']> {
   try {
     return await pools.lend(folder, {}, signal);
@@ -77,7 +77,7 @@ async function lentTo(pools: PoolLender, folder: string, signal: AbortSignal): R
   }
 }
 
-/** libvirt's description of the file at this path, looked at anew; undefined where the host has none. */
+/** libvirt's description of the file at this path, refreshed; undefined if the host has no such file. */
 export async function imageXml(
   session: HostSession,
   pools: PoolLender,

@@ -1,4 +1,7 @@
-/** The driver of the DefinitionPort: what a VM consists of, and its definition. It describes and does as told. */
+/**
+ * The driver of the DefinitionPort: what a VM consists of, and its definition. It reads and changes, and makes no
+ * decisions.
+ */
 import type { DiskFacts, NextStart, VmFacts, VmUuid } from '@ferry/core';
 import type { DefinitionPort, FilePort, SavedMemoryPort } from '@ferry/engine';
 import {
@@ -36,7 +39,7 @@ export function definitionsOf(
   /** A second definition beside one whose disks are known: a disk that both have is as it is known already. */
   const describeOther = async (xml: string, known: readonly DiskFacts[], signal: AbortSignal): Promise<NextStart> => {
     const root = parseXml(xml);
-    // libvirt tells sizes of what the first has only
+    // libvirt reports sizes only for the running definition
     const disks = disksOf(root).map(
       async (disk) =>
         known.find(({ target, source }) => source !== undefined && target === disk.target && source === disk.source) ??
@@ -144,8 +147,8 @@ export function definitionsOf(
     },
     filesInUse: (signal) => filesInUse(session, pools, signal),
     async read(uuid, signal) {
-      // without what libvirt adds by itself: an older one may not know the name of it (the watchdog of q35, named
-      // from 9.1 on)
+      // without devices that libvirt adds itself: an older version may not know their names (the watchdog of q35, named
+      // since 9.1)
       return session.domainXml(
         await must(uuid, signal),
         VIR_DOMAIN_XML.INACTIVE | VIR_DOMAIN_XML.MIGRATABLE | VIR_DOMAIN_XML.SECURE,
@@ -178,7 +181,7 @@ export function definitionsOf(
 const isHostDevice = ({ name, attributes }: XmlElement): boolean =>
   name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');
 
-/** A definition by itself: what only its host could tell is left out. */
+/** A definition alone, without what only its host knows. */
 export function describeDefinition(xml: string): VmFacts {
   const root = parseXml(xml);
   const devices = xmlChild(root, 'devices')?.children ?? [];

@@ -1,7 +1,7 @@
 /**
- * How fast a guest writes memory, as QEMU measures it beside the running guest: it hashes some pages twice, so many
- * seconds apart. The other modes of QEMU (dirty-bitmap, dirty-ring) are never asked for: both end QEMU 7.2 with SIGSEGV
- * when the guest runs without KVM.
+ * How fast a guest writes memory, as QEMU measures it beside the running guest: it hashes some pages twice, a given
+ * number of seconds apart. Ferry never uses the other modes (dirty-bitmap, dirty-ring): both crash QEMU 7.2 with
+ * SIGSEGV if the guest runs without KVM.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -48,7 +48,7 @@ export async function measureDirtyRate(
   return undefined;
 }
 
-/** Of a measurement over so many seconds that is over. */
+/** The result of a finished measurement over this number of seconds. */
 export function measuredRate(params: TypedParams, seconds: number): number | undefined {
   const rate = params.get('dirtyrate.megabytes_per_second');
   const over =

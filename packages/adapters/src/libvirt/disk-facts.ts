@@ -1,6 +1,6 @@
 /**
- * A disk of a domain as core's facts: where it is, what it holds, what it lies above, what names it on every host. It
- * looks at the host as it has to; nothing is decided here.
+ * A disk of a domain as core's facts: its place, its content, its base images, and what identifies it on every host. It
+ * reads from the host what it needs and decides nothing.
  */
 import { FerryError, hasParent, normalPath, tidyPath, type DiskFacts } from '@ferry/core';
 import {
@@ -20,7 +20,7 @@ import type { disksOf } from './translate.ts';
 type DefinedDisk = ReturnType<typeof disksOf>[number];
 
 /**
- * `domain`: absent for a disk that the guest does not have now, of which libvirt tells no sizes. `internal`: what is
+ * `domain`: absent for a disk that the guest does not have now: libvirt reports no sizes for it. `internal`: what is
  * known to be inside its image.
  */
 export type DiskReader = (
@@ -31,7 +31,7 @@ export type DiskReader = (
 ) => Promise<DiskFacts>;
 
 export function diskReader(session: HostSession, pools: PoolLender): DiskReader {
-  /** What `ask` gives; undefined when libvirt says no. */
+  /** The result of `ask`; undefined if libvirt refuses. */
   const perhaps = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await ask();

@@ -14,7 +14,7 @@ export interface FakeDomains {
   /** Of a domain by its index: what its statistics and its definition say. */
   readonly states: number[];
   readonly definitions: Map<number, string>;
-  /** Names of the files in /pool; each lies above base.qcow2. */
+  /** Names of the files in /pool; base.qcow2 is the base of each. */
   readonly images: string[];
 }
 

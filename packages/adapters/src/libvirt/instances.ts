@@ -1,7 +1,7 @@
 /**
- * The driver of the InstancePort: which domains a host has. A host may have 16,384 of them, so the
- * cost of each is constant: a few calls speak of all or of many, and a definition is read once and again only where
- * something tells that it may have changed.
+ * The driver of the InstancePort: which domains a host has. A host may have 16,384 of them, so the cost of each is
+ * constant: a few calls return all or many of them, and a definition is read again only after a sign that it may have
+ * changed.
  */
 import { vmUuid, type Instance, type InstanceView } from '@ferry/core';
 import type { HostChange, InstancePort } from '@ferry/engine';

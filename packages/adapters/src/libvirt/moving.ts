@@ -1,6 +1,6 @@
 /**
- * How libvirt is told to move a domain: flags and parameters out of a request, and the two ways to carry it out (the
- * source's daemon drives, or the caller does, call by call). It decides nothing; failures are data.
+ * The calls that make libvirt move a domain: flags and parameters of a request, and the two modes (the source's daemon
+ * drives, or Ferry does, call by call). It decides nothing; failures are data.
  */
 import type { CallFailure } from '@ferry/core';
 import type { DirectSide, Handover, PerformRequest } from '@ferry/engine';

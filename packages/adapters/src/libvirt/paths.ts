@@ -9,7 +9,7 @@ export function pathsOf(session: HostSession, pools: PoolLender): PathPort {
   const fileAt = async (path: string, signal: AbortSignal): Promise<SeenFile | undefined> => {
     await using lent = await pools.lend(folderOf(path), {}, signal);
     if (lent === undefined) return undefined;
-    // libvirt looks at a volume that it knows anew when it is asked for its XML; the whole folder only where it has to
+    // libvirt refreshes a volume that it knows when asked for its XML; a whole folder is refreshed only if needed
     const known = await volumeNamed(session, lent.pool, fileOf(path), signal);
     const seen = known === undefined ? undefined : await session.volumeXml(known, { signal }).catch(() => undefined);
     if (seen !== undefined) return seenFileOf(seen);

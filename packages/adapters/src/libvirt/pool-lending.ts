@@ -136,7 +136,7 @@ export function poolLender(session: HostSession): PoolLender {
   const lent = new Map<string, Loan>();
   const closing = new Map<string, Promise<void>>();
   const mine = `${lentName}${crypto.randomUUID()}-`;
-  /** Pools of ours that the host may have all the same: it did not answer when they were made or given back. */
+  /** Pools of ours that the host may still have: it did not answer when they were created or removed. */
   const lost = new Set<string>();
   let made = 0;
   let listed: { readonly pools: readonly KnownPool[]; readonly at: number } | undefined;

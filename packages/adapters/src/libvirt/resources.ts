@@ -1,6 +1,6 @@
 /**
- * The driver of the ResourcePort: what a host has beside storage that definitions name. It looks and does as
- * told.
+ * The driver of the ResourcePort: what a host has beside storage that definitions name. It reads and creates, and makes
+ * no decisions.
  */
 import { FerryError } from '@ferry/core';
 import type { HostResources, ResourceRef, SecretFacts } from '@ferry/core';
@@ -58,7 +58,7 @@ export function resourcesOf(session: HostSession): ResourcePort {
     };
     return names.map((name) => [name, facts] as const);
   };
-  /** As a network says it, else that of its bridge, else that of a bridge of this name. Not every host tells. */
+  /** From the network, else from its bridge, else from a bridge of this name. Not every host reports it. */
   const mtuOf = async (
     name: string,
     networks: readonly NetworkRef[],

@@ -105,7 +105,7 @@ export function seenFileOf(xml: string): SeenFile {
   };
 }
 
-/** The image that this volume lies above. */
+/** The base image of this volume. */
 export const backingOf = (xml: string): BackingImage | undefined => backingIn(parseXml(xml));
 
 function backingIn(volume: XmlElement): BackingImage | undefined {

@@ -97,10 +97,7 @@ export const disksOf = (domain: XmlElement): readonly (Disk & { readonly element
     .filter(({ name }) => name === 'disk')
     .map((element) => ({ ...diskOf(element), element }));
 
-/**
- * libvirt lets a shut-off VM have up to 2^63 bytes, of which a number holds 2^53: more than any host has, all the
- * same.
- */
+/** libvirt lets a shut-off VM have up to 2^63 bytes, and a number holds 2^53: more than any host has. */
 function countOf(text: string | undefined, unit = 1): number {
   const count = Number(text ?? 0) * unit;
   return Number.isFinite(count) && count > 0 ? Math.min(Math.round(count), Number.MAX_SAFE_INTEGER) : 0;

@@ -1,6 +1,6 @@
 /**
- * Which files the definitions of a host name, and which images their chains lead to: running or not, both definitions,
- * those in snapshots and saved memory too. What a use means for a move is decided elsewhere.
+ * Which files the definitions of a host name, and which images are in their chains: of running and shut-off VMs, of
+ * both definitions, and of those in snapshots and saved memory. Core decides what a use means for a move.
  */
 import { FerryError, normalPath, vmUuid, type FileRole, type FileUse, type HostUses } from '@ferry/core';
 import {
@@ -143,12 +143,12 @@ function namedIn(root: XmlElement, live: boolean, folders: ReadonlyMap<string, s
     const source = xmlChild(disk, 'source');
     const folder = folders.get(source?.attributes.get('pool') ?? '');
     const [pool, name] = [source?.attributes.get('pool'), source?.attributes.get('volume') ?? ''];
-    // a volume of another kind of pool is no file, but what it lies above may be one
+    // a volume of another kind of pool is not a file, but its base may be one
     const volume = pool === undefined ? [] : [`${folder ?? pool}/${name}`];
     const more = {
       ...(xmlChild(disk, 'readonly') === undefined ? {} : { readOnly: true as const }),
       ...(xmlChild(disk, 'shareable') === undefined ? {} : { shareable: true as const }),
-      // a domain that runs tells its chain itself
+      // a running domain reports its own chain
       ...((xmlChild(disk, 'driver')?.attributes.get('type') ?? 'raw') === 'raw' ||
       (live && namedChain(disk)?.ended === true)
         ? {}
@@ -213,7 +213,7 @@ function imageReader(session: HostSession, pools: PoolLender, signal: AbortSigna
     }
   };
   return {
-    /** Nearest first; undefined when that cannot be told. */
+    /** Nearest first; undefined if not known. */
     async below(top: string): Promise<readonly string[] | undefined> {
       const chain: string[] = [];
       for (let at: string | undefined = normalPath(top); at !== undefined;) {

@@ -1,7 +1,4 @@
-/**
- * The driver of the VolumePort: volumes and pools of one host. It looks and does as told; what a volume is good for is
- * decided elsewhere.
- */
+/** The driver of the VolumePort: volumes and pools of one host. It makes no decisions. */
 import { FerryError, type VolumeFacts } from '@ferry/core';
 import type { VolumePort } from '@ferry/engine';
 import { LibvirtError, VIR_ERR, type HostSession, type VolumeRef } from '@ferry/libvirt';

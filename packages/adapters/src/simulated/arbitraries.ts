@@ -50,8 +50,8 @@ export const anySteadyLink = (rate: number): fc.Arbitrary<Link> =>
     .map(({ latencyMs, noise }) => ({ capacity: [{ fromMs: 0, bytesPerSecond: rate }], latencyMs, noise }));
 
 /**
- * Drops to a share of its rate, also to nothing, and returns; up to three times. A tenth less is not told from noise,
- * and is not among them.
+ * Drops to a share of its rate, also to nothing, and returns; up to three times. A drop by a tenth cannot be
+ * distinguished from noise, so there is none.
  */
 export const anyDroppingLink = (rate: number): fc.Arbitrary<Link> =>
   fc

@@ -67,7 +67,7 @@ export interface SimulatedHost {
   /** By path. */
   readonly volumes: Map<string, VolumeFacts>;
   readonly watchers: Watchers;
-  /** Connections of the control plane; each is told when the host is cut off. */
+  /** Connections of the control plane; each closes when the host is cut off. */
   readonly connections: Set<(reason: Error) => void>;
   reachable: boolean;
 }
@@ -110,8 +110,7 @@ export interface SimulatedWorld {
 }
 
 /**
- * A link that is silent for so long breaks the stream: libvirt's keepalive and QEMU's connection, as they were seen
- * to, ms.
+ * A link that is silent for this time breaks the stream, as libvirt's keepalive and QEMU's connection were seen to, ms.
  */
 const silenceMs = 28_500;
 const mib = 1_048_576;

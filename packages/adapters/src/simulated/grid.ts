@@ -1,7 +1,7 @@
 /**
  * Every policy on a grid of busy guests: working sets from what the link carries in a twentieth of a second up to all
- * of memory, dirtied at a tenth to four times what the link carries. Pure. What virsh does is told as a policy, so that
- * all go over the same model and the same looks.
+ * of memory, dirtied at a tenth to four times what the link carries. Pure. virsh is modelled as a policy, so that all
+ * contenders use the same model and the same samples.
  */
 import { presets, type PolicyContent } from '@ferry/core';
 import { steadyLink } from './link.ts';
@@ -9,13 +9,13 @@ import { run, type Run } from './run.ts';
 
 const mib = 1_048_576;
 /**
- * What each contender is told to keep to, and what the link carries: the last piece is not limited by QEMU, and virsh
- * limits no post-copy.
+ * Bandwidth limit of each contender, and capacity of the link: QEMU does not limit the last pass, and virsh does not
+ * limit post-copy.
  */
 export const bandwidthMiB = 100;
 export const linkMiB = 110;
 export const memoryMiB = 4_096;
-/** Waited for so long, ms. */
+/** Time limit of a run, ms. */
 const watchMs = 3_600_000;
 
 export interface Cell {

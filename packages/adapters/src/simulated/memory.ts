@@ -53,7 +53,7 @@ export function sendSome(unsent: Unsent, bytes: number): Unsent {
   return { still: unsent.still * keep, zero: unsent.zero * keep, sets: unsent.sets.map((each) => each * keep) };
 }
 
-/** `dirtied` after so many seconds more. `speed`: 1 for a guest that is not slowed down, 0 for a paused one. */
+/** `dirtied` this number of seconds later. `speed`: 1 for a guest that is not slowed down, 0 for a paused one. */
 export const dirtySome = (
   { sets }: GuestMemory,
   dirtied: readonly number[],

@@ -6,7 +6,7 @@ import { anySituation } from './arbitraries.ts';
 import { writtenWithin, type GuestMemory } from './memory.ts';
 import { run } from './run.ts';
 
-/** Longer than what is told to converge takes. */
+/** Longer than any transfer that is predicted to converge. */
 const watchMs = 1_800_000;
 const mib = 1_048_576;
 const ferry = presets.get('default') ?? assert.fail('no default');

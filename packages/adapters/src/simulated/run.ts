@@ -36,9 +36,9 @@ export interface RunInput {
   readonly recoverable: boolean;
   /** For `linkShare` of the policy; absent where the hosts do not tell. */
   readonly toldBytesPerSecond?: number;
-  /** Post-copy keeps to no limit, as when virsh is told nothing of it. */
+  /** Post-copy has no limit, as with virsh by default. */
   readonly unlimitedPostCopy?: true;
-  /** Given up watching after so long, ms of virtual time. */
+  /** Time limit of a run, ms of virtual time. */
   readonly watchMs: number;
 }
 
@@ -114,7 +114,7 @@ export function run({
     course = follow(course, sample, lookMs);
     progress = progressOf(sample, progress, { course, budgetMs: downtimeMs, now: lookMs });
     looks.push({ atMs: lookMs, sample, progress, linkBytesPerSecond: capacityAt(link, lookMs) });
-    // a switch is told by an event, and after it nothing is steered
+    // an event reports the switch; from then on nothing is steered
     if (transfer.phase !== 'disks' && transfer.phase !== 'pre-copy') continue;
     const decision = decide(
       policy,
@@ -162,7 +162,7 @@ export function run({
   };
 }
 
-/** `untilMs`: of virtual time, which begins with the transfer. */
+/** `untilMs`: virtual time since the start of the transfer. */
 function upTo(before: Transfer, untilMs: number, link: Link): Transfer {
   let transfer = before;
   while (!isOver(transfer) && transfer.elapsedMs < untilMs - 1e-6) {

@@ -12,7 +12,7 @@ const ferry = presets.get('default') ?? assert.fail('no default');
 const mib = 1_048_576;
 const watchMs = 2 * 3_600_000;
 
-/** Names of the measures that may lead to an action. */
+/** Names of the measures that may cause an action. */
 const behind: Readonly<Record<Exclude<Decision['action']['do'], 'note' | 'release-throttle'>, readonly MeasureName[]>> =
   {
     'set-downtime': ['raise-downtime', 'double-downtime', 'fit-downtime'],

@@ -9,7 +9,7 @@ import type { SimulatedHost } from './fleet.ts';
 export const ownFolder = '/pool';
 const roomBytes = 1e15;
 
-/** What every host sees of shared folders lies on all hosts that have the folder. */
+/** A file in a shared folder is on all hosts that have the folder. */
 const seenBy = (
   hosts: ReadonlyMap<string, SimulatedHost>,
   host: SimulatedHost,

@@ -73,9 +73,9 @@ export interface Transfer {
 }
 
 const usualDeviceMs = 20;
-/** QEMU looks at the rest after it has sent for so long; with a limit of bandwidth, once per window. */
+/** QEMU checks the remainder after it has sent for this time; with a bandwidth limit, once per window. */
 const sendingMs = 50;
-/** Rates are counted, and throttling is decided, over at least so long. */
+/** QEMU counts rates and decides about throttling over at least this time. */
 const ratesMs = 1_000;
 const busyShare = 0.5;
 const mostThrottle = 99;
@@ -178,7 +178,7 @@ function copyDisks(transfer: Transfer, ms: number, rate: number): Transfer {
 const lookAfter = ({ settings }: Transfer): number =>
   settings.bandwidthBytesPerSecond === undefined ? sendingMs : windowMs;
 
-/** Sends until the next look, the end of the window, or the end of what there is. */
+/** Sends until the next check, the end of the window, or until nothing is left. */
 function send(transfer: Transfer, ms: number, rate: number): Transfer {
   const { guest, unsent, window, elapsedMs, pausedMs, throttlePercent } = transfer;
   const rest = toSend(unsent);
@@ -266,7 +266,7 @@ function throttled(transfer: Transfer, busy: boolean): Transfer {
 /** The guest is stopped, or runs on the target already: the rest follows, and nothing is dirtied any more. */
 function finish(transfer: Transfer, ms: number, rate: number, latencyMs: number): Transfer {
   const { fixedMs, unsent, elapsedMs } = transfer;
-  // post-copy begins with the devices, a switchover ends with them
+  // post-copy sends the devices first, a switchover sends them last
   const rest = toSend(unsent);
   const devices = fixedMs > 0 && (transfer.phase === 'post-copy' || rest < 1);
   if (devices) {
@@ -354,7 +354,7 @@ export const abort = (transfer: Transfer): Transfer =>
     ? transfer
     : { ...resumeGuest(transfer), phase: 'aborted', throttlePercent: 0 };
 
-/** libvirt tells so until QEMU has begun. */
+/** libvirt reports this until QEMU has begun. */
 const nothingYet: JobSample = {
   processedBytes: 0,
   remainingBytes: 0,
@@ -368,7 +368,7 @@ const nothingYet: JobSample = {
   postCopyFaults: 0,
 };
 
-/** As libvirt tells it. */
+/** As libvirt reports it. */
 export function sampleOf(transfer: Transfer): JobSample {
   if (transfer.elapsedMs === 0) return nothingYet;
   const { phase, mirrors, unsent, guest, sentBytes, elapsedMs } = transfer;

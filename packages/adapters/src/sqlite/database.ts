@@ -116,7 +116,7 @@ class UnreadableRowError extends Error {
   override readonly name = 'UnreadableRowError';
 }
 
-/** What `read` makes of a row. What it throws becomes an error that `storeFailure` tells as `store-broken`. */
+/** The result of `read` for a row. If it throws, `storeFailure` reports `store-broken`. */
 export function readRow<T>(what: string, read: () => T): T {
   try {
     return read();
@@ -125,7 +125,7 @@ export function readRow<T>(what: string, read: () => T): T {
   }
 }
 
-/** The same store, whose failures are told as what they are. */
+/** The same store, with each failure reported by its own code. */
 export function tellingFailures<T extends object>(path: string, store: T): T {
   const tell = (error: unknown): never => {
     throw storeFailure(path, error);
@@ -151,7 +151,7 @@ export function transaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec('COMMIT');
     return result;
   } catch (error) {
-    // a full disk has SQLite roll back by itself
+    // SQLite rolls back on its own when the disk is full
     if (database.isTransaction) database.exec('ROLLBACK');
     throw error;
   }

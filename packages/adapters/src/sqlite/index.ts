@@ -1,4 +1,4 @@
-/** The three store ports on SQLite files in one folder. One process at a time: a second one is told so. */
+/** The three store ports on SQLite files in one folder. One process at a time: a second one is refused. */
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FerryError } from '@ferry/core';

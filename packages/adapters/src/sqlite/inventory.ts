@@ -88,7 +88,7 @@ export function openInventory(path: string): SqliteInventory {
   };
 }
 
-/** Undefined for one that cannot be read: its host is looked at anew. */
+/** Undefined for one that cannot be read: its host is read again. */
 function readReport(packed: unknown): Report | undefined {
   try {
     return packed instanceof Uint8Array ? (JSON.parse(gunzipSync(packed).toString()) as Report) : undefined;

@@ -61,7 +61,7 @@ export function eventCommands(program: Command): void {
             (safe) => `${formatTime(safe.at)}  ${eventText(safe)}`,
           );
         }
-        // the server ended it; one that was told to stop ends its streams so
+        // the server ended it, as it does when it stops
         throw new ApiError({
           code: 'server-stopping',
           status: 0,

@@ -27,7 +27,7 @@ export const createOutput = (json: boolean): Output => ({
 export const usageJson = (message: string): string =>
   `${JSON.stringify({ code: 'usage', status: 0, detail: message, remedy: 'See --help.', reasons: [] })}\n`;
 
-/** Says what went wrong, each reason and the way out; never a stack trace. Returns the exit code. */
+/** Prints what is wrong, each reason and the remedy; never a stack trace. Returns the exit code. */
 export function reportFailure(error: unknown, json: boolean): ExitCode {
   const failure = error instanceof ApiError ? error : undefined;
   const message = error instanceof Error ? error.message : String(error);

@@ -36,7 +36,7 @@ export interface Situation {
   readonly decisions: readonly Decision[];
 }
 
-/** Without a patience of its own a policy waits for so many first passes more, and in any case for so long. */
+/** A policy without a patience of its own waits for this number of first passes, and at least for this time. */
 const usualPatience = 2;
 const leastPatienceMs = 5_000;
 const disksStalledMs = 15_000;
@@ -95,7 +95,7 @@ function noteOf(
     : undefined;
 }
 
-/** When it ends by itself. */
+/** When it ends without a measure. */
 const endsAt = (course: Course, { inMs }: { readonly inMs: number }, now: TimeMs): TimeMs =>
   (memoryPasses(course).at(-1)?.startedAt ?? now) + inMs;
 const isLate = (at: TimeMs, { deadlineAt }: Situation): boolean => deadlineAt !== undefined && at > deadlineAt;

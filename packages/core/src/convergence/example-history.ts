@@ -1,4 +1,4 @@
-/** For tests: courses of transfers told by their passes, in MiB and seconds. */
+/** For tests: courses of transfers, built from their passes in MiB and seconds. */
 import type { Course, JobSample } from '../model/transfer.ts';
 import { follow } from './transfer-history.ts';
 
@@ -10,7 +10,7 @@ export interface ExamplePass {
   /** MiB/s that went over; 100 by default. */
   readonly link?: number;
   readonly throttle?: number;
-  /** It ends after so long with something left, s; otherwise when all is sent. */
+  /** It ends after this time with a remainder, s; otherwise when all is sent. */
   readonly seconds?: number;
 }
 

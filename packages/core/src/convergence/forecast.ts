@@ -1,7 +1,7 @@
 /**
- * Tells from a transfer's course how it will go on by itself. A pass leaves what the guest dirtied while it was sent,
- * so passes shrink by the ratio of dirtying to sending. Since a guest dirties the same pages again, that ratio only
- * grows as passes become shorter: a first pass that left as much as it sent proves that pre-copy cannot end
+ * Predicts from a transfer's course how it will go on without measures. A pass leaves what the guest dirtied while it
+ * was sent, so passes shrink by the ratio of dirtying to sending. Since a guest dirties the same pages again, that
+ * ratio only grows as passes become shorter: a first pass that left as much as it sent proves that pre-copy cannot end
  * (performance notes of Clark et al., NSDI'05, and of Akoush et al., MASCOTS'10).
  */
 import type { TimeMs } from '../model/ids.ts';
@@ -19,7 +19,7 @@ export type Forecast =
 const linkMemoryMs = 60_000;
 /** Passes that shrink by less than this do not shrink: the rest of the way would be longer than anybody waits. */
 const endlessRatio = 0.97;
-/** So many passes in a row without gain, over so long, do not end; ms. */
+/** After this number of passes in a row without gain, over this time, pre-copy does not end; ms. */
 const endlessPasses = 5;
 const endlessMs = 4_000;
 /** From this length on a pass is measured well by looks half a second to a second apart. */
@@ -80,8 +80,8 @@ export function canCarry(course: Course, now: TimeMs): boolean {
 const wasSlow = (pass: Pass, link: number, share: number): boolean => rateOf(pass) < share * link;
 
 /**
- * Rests of the last passes, each with the pass that led to it; those after a slow pass, sent at less than `share` of
- * the link's rate, say nothing.
+ * Remainders of the last passes, each with the pass that left it; those after a slow pass, sent at less than `share` of
+ * the link's rate, do not count.
  */
 export function honestRests(
   course: Course,
@@ -106,7 +106,7 @@ export function patientSince(course: Course, now: TimeMs): TimeMs {
   return passes.findLast((pass, index) => index === 0 || wasSlow(pass, link, fullShare))?.lastAt ?? now;
 }
 
-/** `budgetMs`: the pause that QEMU may make of it. */
+/** `budgetMs`: the pause that QEMU may use for it. */
 export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecast {
   if (course.part === 'disks') return { kind: 'unknown', because: 'disks' };
   const rests = honestRests(course, now);
@@ -162,7 +162,7 @@ function stalled(course: Course, now: TimeMs): readonly Pass[] {
   let without: Pass[] = [];
   let previous: Pass | undefined;
   for (const { before, pass } of honestRests(course, now, wholeShare)) {
-    // after a pass on a slow link it begins anew: that one left more than any before it
+    // it restarts after a pass on a slow link, which left more than any pass before it
     if (before !== previous) best = Infinity;
     without = pass.restBytes < best * (1 - gainShare) ? [] : [...without, pass];
     best = Math.min(best, pass.restBytes);
@@ -201,8 +201,8 @@ export function shortPassMs(course: Course): number | undefined {
 }
 
 /**
- * Pause that the smallest of the last rests would take, ms; undefined while nothing can be told. `budgetMs`: the
- * pause that QEMU may make now.
+ * Pause that the smallest of the last rests would take, ms; undefined while nothing is known. `budgetMs`: the pause
+ * that QEMU may use now.
  */
 export function neededPauseMs(course: Course, now: TimeMs, budgetMs: number): number | undefined {
   const link = linkRate(course, now);

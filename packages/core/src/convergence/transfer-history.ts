@@ -1,14 +1,13 @@
 /**
- * The course of a transfer so far: what the samples told, kept short enough to be stored with the migration. One entry
- * per pass over the memory, since figures from inside of a pass only tell how far it is. Pure: `(course, sample, now)
- * -> course`.
+ * The course of a transfer so far, from its samples, short enough to be stored with the migration. It has one entry per
+ * pass over the memory: samples within a pass only show how far the pass is. Pure: `(course, sample, now) -> course`.
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { JobSample, Part, Course, Pass } from '../model/transfer.ts';
 
 const passesKept = 24;
 const samplesKept = 24;
-/** Time over which the present rate is told, ms. */
+/** Time over which the current rate is measured, ms. */
 const recentMs = 5_000;
 const leastMs = 1_000;
 /** Figures have noise: a rest is smaller when it is so by this share. */
@@ -68,11 +67,11 @@ export function follow(before: Course | undefined, sample: JobSample, now: TimeM
 const gainOf = (bestBytes: number, iteration: number): number =>
   Math.min(bestBytes * gainShare, iteration <= 1 ? firstPassGainBytes : Infinity);
 
-/** For how long the smallest rest has stayed as it is, by what was seen: a time without samples tells nothing. */
+/** For how long the smallest remainder has not changed. Only times with samples count. */
 export const stoodStillMs = ({ best, recent }: Pick<Course, 'best' | 'recent'>): number =>
   (recent.at(-1)?.at ?? best.at) - best.at;
 
-/** From now on another rate is allowed: what was measured before tells nothing of the link any more. */
+/** From now on another rate is allowed, so earlier measurements no longer describe the link. */
 export function withNewRate(before: Course, now: TimeMs): Course {
   const { fastest: _, ...course } = before;
   return {
@@ -137,7 +136,7 @@ function withSample(
   return shortened([...(over === undefined ? passes : [...passes.slice(0, -1), over]), begun]);
 }
 
-/** The first pass stays: what is too long is told by it. */
+/** The first pass is kept: the patience is measured by it. */
 const shortened = (passes: readonly Pass[]): readonly Pass[] =>
   passes.length <= passesKept ? passes : [...passes.slice(0, 1), ...passes.slice(1 - passesKept)];
 

@@ -1,4 +1,4 @@
-/** Decisions in words, each with the figures that led to it. */
+/** Decisions in words, each with the figures behind it. */
 import type { Action, Note, Figures } from '../model/decision.ts';
 import type { PolicyStep } from '../model/policy.ts';
 import { mib, pause, seconds } from './units.ts';

@@ -1,7 +1,7 @@
 /**
- * Which machine a host is: what answers at its address is held against what was added, so that an address that leads
- * elsewhere (swapped, a proxy, a machine installed anew) never makes one machine look like two. A clone has its
- * original's UUID: it is told by another name together with other network cards. Pure.
+ * Which machine a host is. The machine that answers is compared with the one that was added, so an address that leads
+ * elsewhere (swapped, a proxy, a reinstalled machine) never makes one machine look like two. A clone has its original's
+ * UUID; it is recognised by another name together with other network cards. Pure.
  */
 import type { Host, HostFacts, HostView } from '../model/host.ts';
 import type { Reason, ReasonCode } from '../model/reasons.ts';

@@ -1,6 +1,6 @@
 /**
- * Makes VMs out of what the hosts report: groups instances by UUID and tells which one is authoritative. Pure; the
- * engine keeps the reports, this says what they mean.
+ * Turns the reports of the hosts into VMs: groups instances by UUID and decides which one is authoritative. Pure; the
+ * engine keeps the reports.
  */
 import { FerryError } from '../model/errors.ts';
 import type { Host, HostState } from '../model/host.ts';
@@ -50,8 +50,7 @@ const roleOf = (placed: Placed, first: Placed, migration: Migration | undefined)
   if (placed === first) return 'authoritative';
   if (isActive(placed) && isActive(first)) return 'conflict';
   if (isPaused(placed)) return isHalf(placed, migration) ? 'incoming' : 'conflict';
-  // of two definitions only what is known of them tells which one is the VM: a host restored from a backup has an old
-  // one
+  // which of two definitions is the VM depends on what is known of them: a host restored from a backup has an old one
   if (isOff(placed) && isOff(first) && placed.parked === first.parked && !isSideOf(placed, migration))
     return 'conflict';
   return 'parked';

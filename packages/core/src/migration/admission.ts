@@ -1,7 +1,7 @@
 /**
  * Which queued migrations may begin. Each peer-to-peer migration holds one worker of the source's daemon for its whole
- * duration (20 by default), so the number that leave one host at a time is limited. One that was told to wait for room
- * on a host stays in the queue until that host has it.
+ * duration (20 by default), so the number that leave one host at a time is limited. A migration that waits for space on
+ * a host stays in the queue until that host has it.
  */
 import type { HostId, TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';

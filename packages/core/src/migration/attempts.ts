@@ -145,7 +145,7 @@ export function nextAttempt(
   };
 }
 
-/** However many hosts there are: what fails on so many of them is not theirs. */
+/** However many hosts there are: if this number of them fail, the hosts are not the cause. */
 const hostsTried = 3;
 
 /**

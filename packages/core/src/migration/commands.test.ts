@@ -47,7 +47,7 @@ test('limits are stored as asked for, told to the source, and hold once it took 
     [asked.migration.evidence.tuning, asked.migration.request.maxBandwidthMiBPerSecond, asked.last],
     [limits, undefined, [tune]],
   );
-  // a restart in between tells the source again
+  // after a restart in between, the source gets it again
   const again = play([[55, { type: 'recovered' }]], asked.migration);
   assert.deepEqual(again.last, [{ type: 'observe', afterMs: 0 }, tune]);
   const taken = play([[60, { type: 'limits-changed', limits }]], asked.migration).migration;

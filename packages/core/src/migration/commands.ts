@@ -100,7 +100,7 @@ function tuned(migration: Migration, limits: OperatorLimits, now: TimeMs): Step 
   return { migration: asked, effects: [tuneEffect(migration, limits)] };
 }
 
-/** The limits as the source is told them; those that it takes are the operator's from then on. */
+/** The limits that are sent to the source. Those that it accepts are the operator's from then on. */
 export function tuneEffect({ request, plan }: Migration, limits: OperatorLimits): MigrationEffect {
   const { maxBandwidthMiBPerSecond, maxDowntimeMs } = limits;
   const { postCopy } = bandwidthInForce({

@@ -1,8 +1,8 @@
 /**
- * Disks that are being copied over a connection that is dead. A guest's write waits until the copy has it, too, so the
- * guest stands still with the copy. libvirt cannot end that before the source's kernel gives the connection up (15
- * minutes by default): it waits within QEMU, and nobody can ask that QEMU for anything any more. So the connections are
- * cut before libvirt is told to end, and before it gives up by itself.
+ * Disks that are being copied over a connection that is dead. A guest's write waits until the copy has it too, so the
+ * guest hangs with the copy. libvirt cannot end that before the source's kernel drops the connection (after 15 minutes
+ * by default): it waits inside QEMU, and that QEMU answers nobody. So Ferry cuts the connections before it aborts the
+ * job, and before libvirt gives up on its own.
  */
 import { stoodStillMs } from '../convergence/transfer-history.ts';
 import type { TimeMs } from '../model/ids.ts';
@@ -13,24 +13,24 @@ import { told } from './decision-log.ts';
 import type { MigrationEffect } from './protocol.ts';
 
 /**
- * A copy that stands still for so long, to a target that does not answer, is given up. Shorter cuts are outlasted;
- * libvirt's daemons give each other up after 30 s.
+ * A copy to a target that does not answer is ended after this time without progress. It survives shorter interruptions;
+ * libvirt's daemons drop each other after 30 s.
  */
 export const silentCopyMs = 18_000;
 /** A copy on its way moves within such a time. */
 const movesWithinMs = 3_000;
-/** libvirt has so long to end what it was told to end. */
+/** Time that libvirt has to end the job after an abort. */
 export const abortPatienceMs = 5_000;
 
 const stillMs = ({ course, plan }: Migration): number =>
   course === undefined || !hasCopies(plan) ? 0 : stoodStillMs(course);
 
-/** How a transfer is told to end. */
+/** How a transfer is ended. */
 export const stopTransfer = (migration: Migration): MigrationEffect => ({
   type: stillMs(migration) >= movesWithinMs ? 'cut-copies' : 'abort-job',
 });
 
-/** It has just stood still for so long that the target should be looked at now. */
+/** It has made no progress for so long that the target must be checked now. */
 export const fellSilent = (before: Migration, after: Migration): boolean =>
   stillMs(before) < silentCopyMs && stillMs(after) >= silentCopyMs;
 

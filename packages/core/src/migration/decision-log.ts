@@ -1,4 +1,4 @@
-/** What is told of a migration's course: its decisions so far, and how one more is written down. */
+/** The log of a migration's decisions, and how an entry is added. */
 import type { Action, Decision, Figures } from '../model/decision.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
@@ -8,8 +8,8 @@ const decisionsKept = 64;
 const usualPauseMs = 300;
 
 /**
- * What was decided in an earlier attempt says nothing of this one: its passes are counted anew, and its target knows
- * nothing of it.
+ * Decisions of an earlier attempt do not count for this one: its passes start again at 1, and its target has no state
+ * of them.
  */
 export function ofThisAttempt({
   decisions = [],
@@ -44,6 +44,6 @@ export const noFigures = (migration: Migration): Figures => ({
   elapsedMs: 0,
 });
 
-/** Something that no figures led to: an operator's word, or a measure that a host refused. */
+/** An entry without figures: an operator's command, or a measure that a host refused. */
 export const told = <M extends Migration>(migration: M, action: Action, text: string, now: TimeMs): M =>
   withDecision(migration, { at: now, action, figures: noFigures(migration), text });

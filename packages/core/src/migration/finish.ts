@@ -68,7 +68,7 @@ export function cleaned(
   { failure, vmIsNow, copiedBytes = 0 }: Extract<MigrationEvent, { type: 'cleaned' }>,
   now: TimeMs,
 ): Step {
-  // libvirt keeps no figures of a job that ended in post-copy: what the last look told is what there is
+  // libvirt keeps no figures of a job that ended in post-copy: the last sample is all there is
   const transferredBytes = copiedBytes + (before.transferredBytes ?? sentInPostCopy(before));
   const migration = {
     ...before,
@@ -117,7 +117,7 @@ export const failureText = (migration: Migration): string =>
 const unresolved =
   /address resolution failed for|unable to resolve address|Name or service not known|Temporary failure in name resolution/i;
 
-/** The way out that libvirt's own sentence does not name. */
+/** The remedy that libvirt's own sentence does not name. */
 const wayOutOf = ({ from, to, plan }: Planned, message: string): string =>
   unresolved.test(message)
     ? ` ${from.name} does not resolve that name of ${to.name}: give Ferry the address, "ferry host set ` +

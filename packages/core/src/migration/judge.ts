@@ -6,13 +6,13 @@
 import type { InstanceView } from '../model/vm.ts';
 
 export type Verdict =
-  /** One host does not answer: nothing can be told. */
+  /** One host does not answer: nothing is known. */
   | { readonly kind: 'unknown'; readonly message: string }
   /** The transfer is still going on. */
   | { readonly kind: 'in-progress' }
   /** The VM runs on the target and the source has nothing that runs. */
   | { readonly kind: 'moved' }
-  /** The VM runs on the target; the source holds a paused, finished pre-copy half that would resume by itself. */
+  /** The VM runs on the target; the source has a paused half of a finished pre-copy, which would resume on its own. */
   | { readonly kind: 'stale-source' }
   /** The VM is where it was, the target has nothing of it that could run. */
   | { readonly kind: 'stayed' }
@@ -27,14 +27,14 @@ export type Verdict =
   | { readonly kind: 'two-copies' }
   /** Neither host runs it. */
   | { readonly kind: 'gone' }
-  /** The guest is shut off where it was: it stopped by itself or somebody stopped it. */
+  /** The guest is shut off where it was: it stopped, or somebody stopped it. */
   | { readonly kind: 'stopped-on-source' }
   /** Paused on the source with no job and nothing on the target. */
   | { readonly kind: 'paused-on-source' };
 
 const isPostCopy = (view: InstanceView): boolean =>
   view.kind === 'present' && (view.reason === 'post-copy' || view.reason === 'post-copy-failed');
-/** vCPUs run, or would without the operator's doing (`pm-suspended` wakes by itself). */
+/** vCPUs run, or may run without an operator (`pm-suspended` can wake up). */
 const runs = (view: InstanceView): boolean =>
   view.kind === 'present' && ['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(view.state);
 const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
@@ -82,9 +82,10 @@ export function judge(
 }
 
 /**
- * What the target of a direct move tells after it was told to run: nothing is decided while it `waits`, and `unclear`
- * is left paused on the source. `answered`: the target said no, so it has not run. Otherwise it may have run and
- * stopped again: only where its definition would have stayed (`keepsDefinition`) does its absence say that it has not.
+ * What the target of a direct move shows after the order to run. While it `waits`, nothing is decided; on `unclear` the
+ * guest stays paused on the source. `answered`: the target refused, so the guest has not run there. Otherwise it may
+ * have run and stopped again; its absence proves that it has not run only if its definition would have stayed
+ * (`keepsDefinition`).
  */
 export function handoverOf(
   target: InstanceView,

@@ -1,7 +1,7 @@
 /**
- * A transfer that libvirt was told to begin and has not begun: it waits inside of libvirt for the target's daemon (one
- * that takes no further client, or hangs), and neither an abort nor a policy ends that, since there is no job yet. What
- * it waits for, and who can end it, is said. Pure.
+ * A transfer that libvirt has not begun although Ferry requested it. It waits inside libvirt for the target's daemon,
+ * which accepts no more clients or hangs. Neither an abort nor a policy ends that wait, because there is no job yet.
+ * Ferry says what it waits for, and who can end it. Pure.
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { Planned } from '../model/migration.ts';

@@ -13,7 +13,7 @@ import type { Course, JobSample } from '../model/transfer.ts';
 const highestRunningPercent = 99;
 /** How far off a forecast from whole passes was found to be (docs/policies.md). */
 const forecastMargin = 0.35;
-/** So many passes more, each as long as this one, are within what may come; and what lies between two looks, ms. */
+/** Up to this number of further passes as long as this one are expected; and the interval between two samples, ms. */
 const passesMore = 2;
 const lookMs = 1_000;
 

@@ -41,14 +41,14 @@ export type MigrationEvent =
   | { readonly type: 'sampled'; readonly sample: JobSample }
   /** The source's domain was paused for the switchover, or the target resumed. */
   | { readonly type: 'switching'; readonly what?: 'paused' | 'runs' }
-  /** Direct mode: the memory is over, and the target is told to run next. */
+  /** Direct mode: the memory is sent; next the target starts the guest. */
   | { readonly type: 'handing-over' }
   /** Limits of an operator hold from now on: those of the transfer once the source took them. */
   | { readonly type: 'limits-changed'; readonly limits: OperatorLimits }
   | { readonly type: 'perform-ended'; readonly failure?: CallFailure }
   | { readonly type: 'observed'; readonly source: InstanceView; readonly target: InstanceView }
   | MigrationCommand
-  /** The guest was told to run on the target while its pages follow. */
+  /** The guest was started on the target, and its pages follow. */
   | { readonly type: 'post-copy-started' }
   /** A measure of the policy, or an operator's, was not taken: the host says why. */
   | {
@@ -61,8 +61,8 @@ export type MigrationEvent =
   /** What follows a move is tried again and again. */
   | { readonly type: 'cleaning-fails'; readonly message: string }
   /**
-   * What follows a move, or takes back a failed one, is done. `failure`: something in it did not work; `moved` tells
-   * where the VM is.
+   * The work after a move, or the undo of a failed one, is done. `failure`: part of it failed; `moved` says where the
+   * VM is.
    */
   | {
       readonly type: 'cleaned';
@@ -91,8 +91,8 @@ export type MigrationEffect =
   | { readonly type: 'pause-guest' }
   | { readonly type: 'release-throttle' }
   /**
-   * The connections over which disks are copied are cut first, then libvirt is told to end the job: writes of the
-   * guest that wait for a dead copy go on.
+   * First the connections over which disks are copied are cut, then the job is aborted: writes of the guest that wait
+   * for a dead copy go on.
    */
   | { readonly type: 'cut-copies' }
   /** Resumes a broken post-copy. */

@@ -37,9 +37,9 @@ export function sampled(before: Planned, sample: JobSample, now: TimeMs): Step {
 }
 
 /**
- * The memory's share of the link is told once disks are on their way: a limit that libvirt has at the begin is each
- * disk's, too, and QEMU counts what a disk does not hold as if it were sent. A later one is the memory's alone (libvirt
- * 9.0, qemuDomainMigrateSetMaxSpeed).
+ * The memory's share of the link is set once the disks are being copied. A limit at the start applies to each disk too,
+ * and QEMU counts the empty parts of a disk as sent. A later limit applies to memory only (libvirt 9.0,
+ * qemuDomainMigrateSetMaxSpeed).
  */
 function withMemoryLimit(migration: Planned, { totalBytes }: JobSample, now: TimeMs): Step<Planned> {
   const { each, memory } = bandwidthInForce(migration);
@@ -89,7 +89,7 @@ function withMemory({ plan, memoryBytes = 0 }: Planned, sample: JobSample): JobS
     : { ...sample, totalBytes: sample.totalBytes + toCome, remainingBytes: sample.remainingBytes + toCome };
 }
 
-/** Memory and what the copied disks hold, bytes; 0 before libvirt tells. */
+/** Memory and the data of the copied disks, bytes; 0 until libvirt reports it. */
 const sizeOf = ({ plan, memoryBytes }: Planned, sample: JobSample): number =>
   (memoryBytes ?? sample.memory?.totalBytes ?? sample.totalBytes) +
   plan.disks.reduce((sum, { how, allocationBytes }) => sum + (how === 'copy' ? (allocationBytes ?? 0) : 0), 0);
@@ -123,7 +123,7 @@ export function taken(before: Planned, decision: Decision, now: TimeMs): Step {
   }
 }
 
-/** What was told before the transfer began, with the figures that led to it. */
+/** What was predicted before the transfer, with the figures behind it. */
 export function foretold(
   migration: Migration,
   { text, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, pauseMs }: Outlook,

@@ -143,7 +143,7 @@ test('abort: at once before the transfer, by libvirt during it, ignored after th
   assert.equal(play([[1, { type: 'abort-requested' }]]).migration.outcome, 'cancelled');
   const during = play([...toTransfer, [100, { type: 'abort-requested' }]]);
   assert.deepEqual(during.last, [{ type: 'abort-job' }, { type: 'observe', afterMs: 500 }]);
-  // nothing to abort yet for libvirt: it is told again once its job is seen
+  // libvirt has no job to abort yet: the abort is repeated once the job is seen
   const early = play(
     [
       [600, observed(running, absent)],

@@ -18,12 +18,12 @@ import type { MigrationEffect, Step } from './protocol.ts';
 import { chooseOtherPorts, portTaken } from './taken-ports.ts';
 
 /**
- * How long the target must have been running, with the source still paused for the switch, before the source is taken
- * for stale. libvirt itself needs up to 2 s to end it; a source resumes by itself after its keepalive time (30 s by
+ * How long the target must have been running, with the source still paused for the switch, before the source counts as
+ * stale. libvirt itself needs up to 2 s to end it; a source resumes on its own after its keepalive time (30 s by
  * default).
  */
 export const staleSourceAfterMs = 2_500;
-/** After the target was told to run. */
+/** After the order to run on the target. */
 const releaseLookMs = 100;
 /** How long a verdict that ends a migration badly must hold: libvirt removes an incoming half within about 2 s. */
 export const settleMs = 3_000;
@@ -119,7 +119,7 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
     case 'moved': {
       if (performing && look.held < settleMs) return again();
       const state = look.target.kind === 'present' ? look.target.state : 'unknown';
-      // told to run, and it did not: told again
+      // ordered to run, and it did not: the order is repeated
       if (
         (migration.evidence.releasedAt ?? migration.evidence.pausedAt) !== undefined &&
         state === 'paused' &&
@@ -198,9 +198,9 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
 }
 
 /**
- * libvirt leaves a source paused when its client, or its daemon, is lost around the switchover. In a direct move only
- * Ferry tells the target to run, and stores that before. Otherwise, or once it was told to, a target without the VM has
- * not run it where its definition would have stayed.
+ * libvirt leaves a source paused if its client or its daemon is lost around the switchover. In a direct move only Ferry
+ * starts the guest on the target, and stores that first. In other moves, or after that order, a target without the VM
+ * has not run it if its definition would have stayed there.
  */
 function mayResumeSource({ plan, evidence, vmIsNow }: Planned, target: InstanceView): boolean {
   if (plan.transfer === undefined) return false;

@@ -1,6 +1,6 @@
 /**
- * What was done or said about a transfer on the way, with the figures that led to it. Types and nothing else: decisions
- * are made in convergence/decide.ts.
+ * What Ferry did or reported about a running transfer, with the figures behind it. Only types: convergence/decide.ts
+ * makes the decisions.
  */
 import type { TimeMs } from './ids.ts';
 import type { Measure } from './policy.ts';
@@ -15,8 +15,8 @@ export type Action =
   | { readonly do: 'note'; readonly what: Note };
 
 /**
- * `operator`, `refused`, `resumed`: somebody's word, a host's no to a measure, a broken post-copy that goes on; no
- * figures led to them. `outlook`: said before the transfer began.
+ * Without figures: `operator` (a command), `refused` (a host refused a measure), `resumed` (a broken post-copy goes
+ * on). `outlook`: the prediction before the transfer.
  */
 export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused' | 'resumed' | 'outlook';
 
@@ -40,7 +40,7 @@ export interface Figures {
   readonly presentBytesPerSecond: number;
   readonly downtimeMs: number;
   readonly throttlePercent: number;
-  /** For so long the smallest rest has not become smaller. */
+  /** For how long the smallest remainder has not shrunk. */
   readonly unchangedMs: number;
   readonly elapsedMs: number;
   /** Pause that the smallest of the last rests would take. */

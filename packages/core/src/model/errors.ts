@@ -1,7 +1,7 @@
 /**
- * The one table of errors: code, HTTP status, exit code of the CLI, whether a repetition can help, and the remedy.
- * The sentence names the thing and is made where the error arises, by `ferryError`; the table holds the way out.
- * Nothing is retriable unless listed so: an operation with an unknown outcome must never be repeated blindly.
+ * The one table of errors: code, HTTP status, exit code of the CLI, whether a repetition can help, and the remedy. The
+ * sentence names the thing; `ferryError` makes it where the error occurs. The table has the remedy. Nothing is
+ * retriable unless listed so: an operation with an unknown outcome must never be repeated blindly.
  */
 import type { Reason } from './reasons.ts';
 

@@ -15,10 +15,10 @@ export interface Host {
   readonly cluster: string;
   /** Where migration data reaches it, when that is not where its URI leads. */
   readonly migrationAddress?: string;
-  /** UUID in the host's capabilities: tells that two URIs lead to one host. */
+  /** UUID in the host's capabilities: shows that two URIs lead to one host. */
   readonly machineUuid: string;
   readonly addedAt: TimeMs;
-  /** Known only for a migration that leads to it; forgotten with that. */
+  /** Known only for a migration to it, and forgotten with that. */
   readonly outside?: true;
 }
 

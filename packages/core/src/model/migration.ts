@@ -95,7 +95,7 @@ export const isPlanned = (migration: Migration): migration is Planned =>
 export interface MigrationEvidence {
   /** The call that performs the move has ended (well, badly or unknown); absent while it may still run. */
   readonly performEnded?: { readonly at: TimeMs; readonly failure?: CallFailure };
-  /** The memory's share of the link was told. */
+  /** The memory's share of the link has been set. */
   readonly memoryLimitedAt?: TimeMs;
   /** Ports that the target said are in use, though no migration has them. */
   readonly portsBusy?: readonly number[];
@@ -110,14 +110,14 @@ export interface MigrationEvidence {
   };
   /** The guest is shut down to be moved cold: should that fail, it is started where it was. */
   readonly poweredOffAt?: TimeMs;
-  /** When the hosts told that the guest was paused for the switch, and that it ran on the target. */
+  /** When the hosts reported that the guest was paused for the switch, and that it ran on the target. */
   readonly seen?: { readonly pausedAt?: TimeMs; readonly runsAt?: TimeMs };
   /** Limits that an operator asked for and the source has not taken yet. */
   readonly tuning?: Pick<
     MigrationRequest,
     'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'
   >;
-  /** Handover: the target is told to run from here on. */
+  /** Handover: from here on the target may run the guest. */
   readonly releasedAt?: TimeMs;
   /** A broken post-copy: since when, and how often its resumption was tried. */
   readonly broken?: {
@@ -126,7 +126,7 @@ export interface MigrationEvidence {
     readonly triedAt?: TimeMs;
     readonly trying?: true;
   };
-  /** In direct mode: the memory has gone over and the target was, or is about to be, told to run. */
+  /** In direct mode: the memory has arrived, and the order to run on the target is sent or about to be sent. */
   readonly handedOverAt?: TimeMs;
   /** First time the target was seen running while the source was still there, paused. */
   readonly targetRunningSince?: TimeMs;
@@ -165,9 +165,7 @@ export interface MigrationProgress extends Pick<
   readonly postCopyFrom?: { readonly percent: number; readonly remainingBytes: number };
   /** What is being sent. */
   readonly part?: Part;
-  /**
-   * Absent while it cannot be told: the guest dirties memory as fast as the link carries it, or nothing is known yet.
-   */
+  /** Absent while unknown: the guest dirties memory as fast as the link carries it, or there are no samples yet. */
   readonly etaMs?: number;
   readonly etaEarliestMs?: number;
   readonly etaLatestMs?: number;

@@ -8,17 +8,17 @@ import type { Compression } from './transfer.ts';
 
 /** When a step is due. */
 export type Trigger =
-  /** Pre-copy will not end by itself, or not within `patience`. */
+  /** Pre-copy does not converge, or not within `patience`. */
   | { readonly when: 'forecast' }
-  /** More than so many passes over the memory are over, the first one included. */
+  /** More than this number of passes over the memory have ended, the first one included. */
   | { readonly when: 'passes'; readonly count: number }
   /** So many passes in a row left no less than the best one before them. Passes on a slowed link are not counted. */
   | { readonly when: 'stalled'; readonly passes: number }
   /** Time since the transfer began: `ms`, or `msPerGib` for each GiB of memory and copied disks where that is more. */
   | { readonly when: 'elapsed'; readonly ms?: number; readonly msPerGib?: number }
-  /** The smallest rest seen has not become smaller for so long. */
+  /** The smallest remainder has not shrunk for this time. */
   | { readonly when: 'no-progress'; readonly ms: number }
-  /** The guest has been throttled to this much, for so many passes. */
+  /** The guest has been throttled by this percentage for this number of passes. */
   | { readonly when: 'throttled'; readonly percent: number; readonly passes: number }
   /** The deadline has come. */
   | { readonly when: 'deadline' };
@@ -35,7 +35,7 @@ export type Measure =
   | { readonly do: 'post-copy' }
   /** The guest is paused until it has arrived. */
   | { readonly do: 'pause' }
-  /** The live migration is given up, the guest shut down, moved cold and started again. */
+  /** The live migration is aborted; the guest is shut down, moved cold and started again. */
   | { readonly do: 'power-off' }
   | { readonly do: 'abort' };
 
@@ -46,16 +46,11 @@ export type PolicyStep = Trigger & Measure;
 export interface PolicyContent {
   /** In one sentence, for people. */
   readonly description: string;
-  /**
-   * Pause of the guest for the switchover that QEMU aims at, ms: at first, and the most that any step may make of it.
-   */
+  /** Pause of the guest for the switchover that QEMU aims at, ms: at first, and at most after any step. */
   readonly downtime: { readonly initialMs: number; readonly limitMs: number };
   /** In the order in which they are tried. A step that is due but cannot be taken is passed over. */
   readonly steps: readonly PolicyStep[];
-  /**
-   * Pre-copy is given up by `forecast` when all that comes after the first pass would take longer than this many
-   * times that pass.
-   */
+  /** `forecast` holds if everything after the first pass would take longer than this number of times that pass. */
   readonly patience?: number;
   /** QEMU slows the guest's CPUs down when it dirties memory too fast; percent. */
   readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };

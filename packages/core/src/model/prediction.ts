@@ -22,7 +22,7 @@ export interface Outlook {
   readonly latestMs?: number;
   /** At least for one that does not converge, at most for one at risk. */
   readonly pauseMs?: number;
-  /** What the policy does when it does not end by itself; empty: nothing that would help. */
+  /** What the policy does if it does not converge; empty if it has no step that helps. */
   readonly remedies: readonly Remedy[];
 }
 

@@ -40,7 +40,7 @@ export interface MigrationRequest {
   readonly deleteSourceDisks?: boolean;
   /** Copies go into volumes that the operator prepared. */
   readonly useExistingVolumes?: boolean;
-  /** The operator states that storage whose sharing cannot be told is shared. */
+  /** The operator states that storage is shared where Ferry cannot tell. */
   readonly assumeShared?: boolean;
   /** A VM that was shut off or saved is started on the target. */
   readonly autoStart?: boolean;

@@ -19,7 +19,7 @@ export interface Qcow2Facts {
   readonly snapshots: number;
 }
 
-/** How a qcow2 volume is made; without one, as its host does by itself. */
+/** How a qcow2 volume is created; if absent, with its host's defaults. */
 export type ImageLayout = Pick<Qcow2Facts, 'clusterBytes' | 'compat' | 'lazyRefcounts' | 'extendedL2'>;
 
 /** An image below another one. */
@@ -36,7 +36,7 @@ export interface DiskFacts extends Disk {
   readonly allocationBytes?: number;
   /** Images below this one, nearest first: what its definition names, and below that what the images say. */
   readonly backing: readonly BackingImage[];
-  /** Whether there are such images cannot be told. */
+  /** It is not known whether there are such images. */
   readonly chainUnknown?: true;
   /** Names the same storage wherever it is said, e.g. an NBD export or a WWN; absent when nothing does. */
   readonly identity?: string;
@@ -65,9 +65,9 @@ export interface VolumeFacts {
   readonly format: string;
   readonly capacityBytes: number;
   readonly allocationBytes: number;
-  /** Time of the last change as the host tells it; two equal texts mean that nobody wrote in between. */
+  /** Time of the last change as the host reports it; two equal texts mean that nobody wrote in between. */
   readonly modified?: string;
-  /** The image that it lies above. */
+  /** Its base image. */
   readonly backing?: BackingImage;
 }
 
@@ -90,7 +90,7 @@ export interface SharingProof {
   readonly method: 'marker' | 'identity' | 'operator' | 'none';
   readonly at: TimeMs;
   readonly detail?: string;
-  /** What would let it be told, or be one file again. */
+  /** How to make it known, or to make it one file again. */
   readonly remedy?: string;
 }
 
@@ -120,7 +120,7 @@ export interface VolumeRecord {
   readonly modified?: string;
 }
 
-/** Where something of the VM beside its disks lies, whether it is there or not. */
+/** The path of a file of the VM that is not a disk, whether it exists or not. */
 export interface StatePlace {
   readonly path: string;
   readonly what: 'memory' | 'nvram' | 'tpm';

@@ -45,7 +45,7 @@ export interface Pass {
   readonly startedAt: TimeMs;
   /** Of the last sample in it; of a pass that is over, when the next was first seen. */
   readonly lastAt: TimeMs;
-  /** What was to be sent when it began, as well as can be told. */
+  /** What was to be sent at the start, as far as known. */
   readonly restBytes: number;
   /** Counters of what was sent, at its begin and at `lastAt`. */
   readonly sentFrom: number;

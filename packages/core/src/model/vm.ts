@@ -85,7 +85,7 @@ export type InstanceView =
       readonly state: DomainState;
       readonly reason: StateReason;
       readonly persistent: boolean;
-      /** A migration job runs here, as far as the host tells. */
+      /** A migration job runs here, as far as the host reports. */
       readonly migrating: boolean;
       readonly completed?: CompletedJob;
     };

@@ -64,7 +64,7 @@ export interface CheckInput {
   readonly resources?: ReadonlyMap<HostId, HostResources>;
   /** Of the source; only where the definition names any. */
   readonly sourceSecrets?: Secrets;
-  /** Of the source, by network and bridge, where it tells. */
+  /** Of the source, by network and bridge, if it reports them. */
   readonly sourceMtus?: ReadonlyMap<string, number>;
   /** By host, of the candidates: whether they have the paths that the definition names. */
   readonly paths?: ReadonlyMap<HostId, ReadonlyMap<string, PathThere>>;

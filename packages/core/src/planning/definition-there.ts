@@ -52,7 +52,7 @@ export function definitionThereReasons(
   return reasons;
 }
 
-/** Two definitions that are shut off, and nothing that tells which one is the VM. `nameOf`: of a host. */
+/** Two definitions that are shut off, and no proof of which one is the VM. `nameOf`: of a host. */
 export function conflictReasons(vm: Vm, nameOf: (id: HostId) => string): readonly Reason[] {
   const conflicts = vm.instances.filter(({ role }) => role === 'conflict');
   if (conflicts.length === 0) return [];

@@ -1,6 +1,6 @@
 /**
  * What a definition needs of its host beside storage, and what has to be other on the target: names of networks,
- * bridges, pools and paths. Pure; the XML itself is changed by a driver, which is told here what to change.
+ * bridges, pools and paths. Pure: it says what to change, and a driver changes the XML.
  */
 import type { DefinitionMap } from '../model/host.ts';
 import { tidyPath } from '../model/paths.ts';
@@ -45,7 +45,7 @@ export interface HostResources {
   readonly interfaces?: ReadonlySet<string>;
   readonly filters: ReadonlySet<string>;
   readonly secrets: Secrets;
-  /** Of the networks and bridges that were asked for, as far as the host tells. */
+  /** Of the requested networks and bridges, as far as the host reports it. */
   readonly mtus?: ReadonlyMap<string, number>;
 }
 

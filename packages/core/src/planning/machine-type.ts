@@ -35,7 +35,7 @@ export const machinesOf = (facts: HostFacts | undefined): readonly string[] | un
 const knows = ({ machines, aliases }: GuestSupport, machine: string): boolean =>
   machine === '' || machines.includes(machine) || aliases.includes(machine);
 
-/** Programs that are not what the target takes by itself, and have to be looked for there. */
+/** Programs that are not the target's default, and must be looked for there. */
 export const emulatorPaths = (needs: readonly MachineNeed[], facts: HostFacts | undefined): readonly HostPath[] =>
   needs.flatMap(({ emulator }): readonly HostPath[] =>
     emulator === undefined || facts?.guests?.some((guest) => guest.emulator === emulator) !== false

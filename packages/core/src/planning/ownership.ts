@@ -1,7 +1,7 @@
 /**
- * Whose files are at stake. A move copies files away, makes, replaces and deletes some: each is held against every
- * definition and chain of its host, and what is not proved to be this VM's own is a reason, not a guess. Pure; what the
- * hosts say is gathered by the engine.
+ * Whose files are at stake. A move copies, creates, replaces and deletes files. Each is checked against every
+ * definition and chain of its host; a file that is not proved to be this VM's own is a reason to refuse, not a guess.
+ * Pure; the engine gathers the facts.
  */
 import type { VmUuid } from '../model/ids.ts';
 import { normalPath } from '../model/paths.ts';
@@ -17,7 +17,7 @@ interface Named {
   readonly name: string;
 }
 
-/** A file that a definition of a host names, or that a chain of images leads to. */
+/** A file that a definition of a host names, or that is in a chain of images. */
 export interface FileUse {
   /** As `normalPath` writes it. */
   readonly path: string;
@@ -30,7 +30,7 @@ export interface FileUse {
 /** All of them on one host. */
 export interface HostUses {
   readonly files: readonly FileUse[];
-  /** Images whose chain cannot be told. */
+  /** Images whose chain is not known. */
   readonly untold: readonly { readonly vm: Named; readonly path: string }[];
 }
 

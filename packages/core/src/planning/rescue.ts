@@ -26,7 +26,7 @@ export interface RescueStorage {
   readonly found: ReadonlySet<string>;
   /** Devices that are not there, as far as that can be seen. */
   readonly missing?: ReadonlySet<string>;
-  /** Images below a disk, by its path, that its definition does not name; absent where that cannot be told. */
+  /** Base images of a disk, by its path, that its definition does not name; absent if not known. */
   readonly below: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -260,7 +260,7 @@ function stateReasons({ vm, facts, holdings, hosts, request }: RescueInput, { ho
   return [...reasons.filter(({ code }) => !(code === 'state-exists' && request.assumeShared === true)), ...stale];
 }
 
-/** The dead host's own facts are the last that it told. */
+/** The dead host's facts are the last that it reported. */
 function machineThere({ vm, facts, hosts, paths }: RescueInput, view: HostView): readonly Reason[] {
   const needs = facts?.needs.machines ?? [];
   return [

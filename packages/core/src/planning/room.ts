@@ -19,7 +19,7 @@ type Chosen = Pick<Migration, 'id' | 'from' | 'to' | 'plan' | 'memoryBytes' | 'e
 export const loadOn = (id: HostId, active: readonly Chosen[]): number =>
   active.filter(({ from, to }) => from.id === id || to?.id === id).length;
 
-/** Ports of the host that migrations use, or were told by the host to be in use by somebody else. */
+/** Ports of the host that migrations use, or that the host reported as used by others. */
 export const portsUsedOn = (id: HostId, active: readonly Chosen[]): readonly number[] =>
   active.flatMap(({ to, plan, evidence }) =>
     to?.id === id ? [...portsOf(plan?.transfer), ...(evidence.portsBusy ?? [])] : [],

@@ -1,7 +1,7 @@
 /**
- * Whether two hosts see one file, from what each says of it. Pure. A folder that both have does not tell it: a link or
- * a mount in the folder may lead to a file of one host. The time of the last change of a file's inode (ctime, ns)
- * cannot be set by anyone, so copies differ in it.
+ * Whether two hosts see the same file, from what each reports. Pure. A shared folder does not prove it: a link or a
+ * mount in the folder may lead to a file of one host. The time of the last change of a file's inode (ctime, ns) cannot
+ * be set by anyone, so copies differ in it.
  */
 
 /** A file as a host sees it at one moment, links followed. */
@@ -12,9 +12,9 @@ export interface SeenFile {
 }
 
 /**
- * What one host saw before and after the other looked. `same`: both saw one state. `between`: it is written to all the
- * time, and what the other saw lies between. `again`: the other saw another state, or nothing: it is another file, or
- * one of them looks at what it remembers.
+ * Compares what one host saw before and after the other one looked. `same`: both saw the same state. `between`: the
+ * file is being written, and the other host saw a state between the two. `again`: the other host saw another state or
+ * no file: it is another file, or one host reads its cache.
  */
 export function compareSeen(
   before: SeenFile,

@@ -10,8 +10,8 @@ export interface SecretFacts {
   /** What it is for, as `TYPE:ID`; libvirt takes one secret for it. */
   readonly usage?: string;
   /**
-   * `private`: libvirt gives its value to nobody, so whether it has one cannot be told. `not-asked`: nobody wanted to
-   * know.
+   * `private`: libvirt shows its value to nobody, so Ferry cannot know whether it has one. `not-asked`: it was not
+   * needed.
    */
   readonly value: 'there' | 'none' | 'private' | 'not-asked';
 }

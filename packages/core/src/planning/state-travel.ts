@@ -23,7 +23,7 @@ export function stateOf(
     travels === 'guest'
       ? statePlaces.filter(({ path, what }) => what !== 'memory' && !shared.has(path)).map(({ path }) => path)
       : [];
-  // memory that lies there would be what its next start goes on with
+  // its next start would resume from memory that is there
   const memory = saved ? [] : statePlaces.filter(({ what }) => what === 'memory').map(({ path }) => path);
   const goes = replaces.filter(({ path }) => [...files, ...withGuest, ...memory].includes(path));
   return {

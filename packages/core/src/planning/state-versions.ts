@@ -1,7 +1,7 @@
 /**
- * What of a guest's state is known to depend on the versions of both hosts: the length of virtio queues, and what the
- * TPM's state needs to be read. Whether it applies to this guest, no host tells; a move of a guest that runs shows it
- * without harm, and what travels as a file would show it at the next start only. Pure.
+ * Guest state that depends on the versions of both hosts: the length of virtio queues, and the format of TPM state. No
+ * host reports whether it applies to this guest. A move of a running guest shows it without harm; state in a file would
+ * show it only at the next start. Pure.
  */
 import type { Reason } from '../model/reasons.ts';
 import type { HostView } from '../model/host.ts';

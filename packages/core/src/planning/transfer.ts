@@ -180,7 +180,7 @@ export function planTransfer(input: TransferInput): {
     );
   const reached = reachedAs(target.host, chosen.mode);
   const ports = choosePorts(input, { address, reached }, needed);
-  // its certificate is held against the name that libvirt itself would take
+  // its certificate is checked against the name that libvirt itself would use
   const tlsName = tls && address === undefined && reached !== undefined ? target.facts?.hostname : undefined;
   const waits: readonly Reason[] =
     ports === 'none'
@@ -263,8 +263,8 @@ function wayOfMemory(input: TransferInput, mode: TransferPlan['mode']): WayOfMem
 }
 
 /**
- * The policy's own limit, or its share of the slower host's link; nothing where no host tells how fast that is. The
- * share keeps the pause of a running guest short, so it holds for nothing else.
+ * The policy's own limit, or its share of the slower host's link; none if no host reports its speed. The share keeps
+ * the pause of a running guest short, so it applies to nothing else.
  */
 function bandwidthOf({
   source,
@@ -288,8 +288,8 @@ const canRecoverPostCopy = ({ source, target }: Pick<TransferInput, 'source' | '
   !endsAtResume(target.facts?.libvirtVersion);
 
 /**
- * Libvirt's daemon reads a null pointer whenever a broken post-copy is resumed into it: since 11.2, read in the source
- * of 11.3 and seen there; no more in 12.8. What lies between may still have it, and is tried.
+ * libvirt's daemon reads a null pointer whenever a broken post-copy is resumed into it: since 11.2, read in the source
+ * of 11.3 and seen there; fixed in 12.8. Versions between may still have the fault; Ferry tries them.
  */
 export function endsAtResume(libvirtVersion: string | undefined): boolean {
   const version = versionOf(libvirtVersion);
@@ -315,7 +315,7 @@ function reachedAs({ uri }: HostView['host'], mode: TransferPlan['mode']): strin
   return addressOf(uri) ?? (mode === 'peer-to-peer' && /^\w+\+(tcp|tls):/.test(uri) ? hostOf(uri) : undefined);
 }
 
-/** Undefined: libvirt's own range, at the address that it takes by itself. */
+/** Undefined: libvirt's own range and default address. */
 function choosePorts(
   { target, cluster, copies, portsInUse }: TransferInput,
   { address, reached }: Readonly<Record<'address' | 'reached', string | undefined>>,

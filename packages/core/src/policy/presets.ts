@@ -153,8 +153,8 @@ const contents: Readonly<Record<string, PolicyContent>> = {
     postCopy: 'never',
     ...rest,
   },
-  // VMmanager's documentation: a live migration of a busy VM may take long; the way out that it offers is to stop it
-  // and migrate it then.
+  // VMmanager's documentation: a live migration of a busy VM may take long; its advice is to stop the VM and migrate it
+  // then.
   vmmanager: {
     description: 'Like VMmanager: a guest that does not converge is shut down, moved cold and started again.',
     downtime: { initialMs: 300, limitMs: 300 },

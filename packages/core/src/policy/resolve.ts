@@ -1,4 +1,4 @@
-/** Which policy a migration goes by, and what the operator's own words make of it. */
+/** Which policy a migration uses, and what the operator's own options change in it. */
 import type { Policy, PolicyStep, ResolvedPolicy } from '../model/policy.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import { defaultPolicyName } from './presets.ts';

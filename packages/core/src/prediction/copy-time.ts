@@ -19,7 +19,7 @@ export interface CopyTime {
   readonly inMs?: number;
 }
 
-/** QEMU holds each disk to the limit by itself, and copies all of them at once. */
+/** QEMU applies the limit to each disk separately, and copies all at once. */
 export const limitedBytes = (disks: readonly CopiedDisk[]): number =>
   Math.max(0, ...disks.map(({ countedBytes }) => countedBytes));
 

@@ -9,7 +9,7 @@ import { endsAnyGuest } from './remedies.ts';
 
 const mib = 1_048_576;
 const preset = (name: string): Policy => presets.get(name) ?? assert.fail(name);
-/** A guest of 1 GiB that writes so much within one and three seconds, MiB; a link of so many MiB/s. */
+/** A guest of 1 GiB and the MiB that it writes within one and within three seconds; a link in MiB/s. */
 const told = (
   one: number,
   three: number,

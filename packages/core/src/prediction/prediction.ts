@@ -1,16 +1,16 @@
 /**
- * What can be told of a live migration before it begins: whether pre-copy will end at the bandwidth that it has, and if
- * not, what the policy will do about it. Pure. A reading is the share of the memory that was written within a period,
- * so two periods give two points of the curve U(T), the bytes that a pass of T seconds leaves. U is concave (the same
- * pages are written again), hence pre-copy ends just when a pass as long as the pause budget leaves less than it sends.
- * It says nothing of the guest's future: the transfer itself is watched by decide.ts.
+ * Predicts a live migration before it begins: whether pre-copy converges at its bandwidth, and if not, what the policy
+ * will do about it. Pure. A reading is the share of the memory that was written within a period, so two periods give
+ * two points of the curve U(T), the bytes that a pass of T seconds leaves. U is concave (the same pages are written
+ * again), hence pre-copy ends exactly if a pass as long as the pause budget leaves less than it sends. The guest may
+ * change later: decide.ts watches the transfer itself.
  */
 import type { Policy } from '../model/policy.ts';
 import type { Remedy, Outlook } from '../model/prediction.ts';
 import { givenUpAfterMs, remediesOf } from './remedies.ts';
 import { outlookText } from './words.ts';
 
-/** Unique pages that the guest wrote within so many seconds, per second. */
+/** Unique pages that the guest wrote within this number of seconds, per second. */
 export interface DirtyReading {
   readonly seconds: number;
   readonly bytesPerSecond: number;
@@ -24,8 +24,8 @@ export interface OutlookInput {
   /** What is copied of its disks before the memory. */
   readonly diskBytes: number;
   /**
-   * What QEMU counts of that against a limit: of the disk that takes longest, since each has the limit by itself, and
-   * also the places that hold nothing. As `diskBytes` when absent.
+   * What QEMU counts of that against a limit: the disk that takes longest, because each disk has its own limit, with
+   * its empty parts. If absent, `diskBytes`.
    */
   readonly countedDiskBytes?: number;
   /** Absent: as fast as the link goes, which nobody knows. */

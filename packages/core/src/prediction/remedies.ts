@@ -1,6 +1,6 @@
 /**
- * What a policy will do about a guest whose pre-copy does not end by itself, told beforehand from its steps alone. What
- * it really does is decided on the way (decide.ts), which knows more.
+ * Predicts from its steps alone what a policy will do about a guest whose pre-copy does not converge. decide.ts, which
+ * knows more, decides during the transfer.
  */
 import { budgetFor } from '../convergence/decide.ts';
 import { lasting } from '../convergence/units.ts';
@@ -66,7 +66,7 @@ export const endsAnyGuest = (policy: PolicyContent): boolean =>
 const canCome = (step: PolicyStep, { deadlineMs }: PolicyContent): boolean =>
   step.when !== 'deadline' || deadlineMs !== undefined;
 
-/** The pause budget that this step would make of it, where that is enough. */
+/** The pause budget after this step, if that is enough. */
 function budgetOf(
   step: PolicyStep,
   { downtime: { initialMs, limitMs } }: PolicyContent,

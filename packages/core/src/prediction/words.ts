@@ -4,7 +4,7 @@ import type { Policy } from '../model/policy.ts';
 import type { Outlook, Remedy } from '../model/prediction.ts';
 import { abortsOf } from './remedies.ts';
 
-/** `why`: nothing can be told. */
+/** `why`: why nothing can be predicted. */
 export function outlookText(outlook: Omit<Outlook, 'text'>, policy: Policy, sizeBytes: number, why?: string): string {
   const {
     kind,

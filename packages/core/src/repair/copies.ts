@@ -33,7 +33,7 @@ export interface CopyEvidence {
   readonly history: readonly Migration[];
   /** Its definition was kept on purpose. */
   readonly parked: boolean;
-  /** By path, of `disksToDate`: when it was last written, in seconds, where the host tells. */
+  /** By path, of `disksToDate`: when it was last written, in seconds, if the host reports it. */
   readonly writtenAt: ReadonlyMap<string, number | undefined>;
 }
 
@@ -78,7 +78,7 @@ function whoseDisks(vm: Vm, each: Placed, history: readonly Migration[]): readon
     : [];
 }
 
-/** What tells two definitions of one VM apart. */
+/** What distinguishes two definitions of one VM. */
 function whatOfDefinition(vm: Vm, each: Placed, { parked, writtenAt }: CopyEvidence): readonly string[] {
   if (!isOff(each) || vm.instances.length === 1) return [];
   const written = disksToDate(vm, each).map(({ target, path }) => {

@@ -1,6 +1,6 @@
 /**
- * What interrupted migrations have left of a VM, and what cleaning up does with each: a half beside a copy that runs is
- * ended, one that is alone runs again, and what cannot be told is left alone. Pure.
+ * What interrupted migrations have left of a VM, and what cleanup does with each: a half next to a running copy is
+ * ended, a half alone runs again, and an unclear one is left alone. Pure.
  */
 import type { HostId } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';

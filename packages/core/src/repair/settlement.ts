@@ -38,7 +38,7 @@ export function settlement(
 }
 
 function stepsOf(kept: Placed, others: readonly Placed[], parks: readonly Placed[]): readonly RepairStep[] {
-  // what is left of an ended copy is a definition that may start by itself
+  // an ended copy leaves a definition, which autostart may start
   const left = kept.instance.persistent ? others.filter(({ instance }) => instance.persistent) : [];
   return [
     ...[...others, ...parks].map(({ hostId }) => ({

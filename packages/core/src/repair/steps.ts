@@ -7,7 +7,7 @@ export type RepairStep =
   | { readonly type: 'prove-apart'; readonly hosts: readonly [HostId, HostId] }
   /** Ends the running copy there; a persistent definition stays. */
   | { readonly type: 'end'; readonly host: HostId }
-  /** The definition there stays, is known not to be the VM, and does not start by itself. */
+  /** The definition there stays, is known not to be the VM, and has autostart off. */
   | { readonly type: 'park'; readonly host: HostId }
   /** The definition there is the VM. */
   | { readonly type: 'unpark'; readonly host: HostId }

@@ -37,7 +37,7 @@ test(
       silentLog,
     );
     const { signal } = new AbortController();
-    // one that reads as it comes, and one that has read nothing when all is told
+    // one reader that keeps up, and one that has read nothing when all events are sent
     const fast = take(hub.subscribe(undefined, signal), many);
     const late = hub.subscribe(undefined, signal)[Symbol.asyncIterator]();
     const first = late.next();

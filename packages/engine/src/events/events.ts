@@ -1,7 +1,4 @@
-/**
- * What the engine tells of: the events of a fleet, each with its number where it is kept. Types and nothing else; numbers
- * and readers are event-hub.ts's.
- */
+/** The events of a fleet; a stored event has a number. Only types: event-hub.ts has numbers and readers. */
 import type { HostView, Migration, Policy, TimeMs, Vm } from '@ferry/core';
 import type { ClusterView } from '../settings/clusters.ts';
 

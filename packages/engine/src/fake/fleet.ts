@@ -15,7 +15,7 @@ export interface FakeFleet {
   /** Every call that changes something, in order: `host call`. */
   readonly calls: string[];
   add(name: string): FakeHost;
-  /** Until it is disposed, the address leads to this host. */
+  /** The address leads to this host until it is disposed. */
   alias(uri: string, host: string): Disposable;
   run(host: string, domain: Partial<FakeDomain> & { readonly uuid: string; readonly name: string }): void;
 }

@@ -51,7 +51,7 @@ export interface FakeHost {
   drop: () => void;
 }
 
-/** What the next migration does: how long it takes, whether the call fails, whether the guest moves all the same. */
+/** What the next migration does: how long it takes, whether the call fails, whether the guest moves nevertheless. */
 export interface NextMove {
   durationMs: number;
   failure?: CallFailure;

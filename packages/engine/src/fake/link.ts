@@ -141,7 +141,7 @@ export function fakeLink(host: FakeHost, surroundings: FakeSurroundings): HostLi
       },
     },
     paths: {
-      // what lies in /shared is one file for all, unless a host has something of its own there
+      // a file in /shared is the same for all hosts, unless a host has its own there
       async fileAt(path) {
         mustAnswer(host);
         const own = host.ownFiles.get(path);

@@ -1,7 +1,7 @@
 /**
- * Keeps the last definition of every VM in the inventory store, read again whenever its host tells of a change: when
- * the host is dead it is all there is to start the VM elsewhere. Reading is slow work at leisure, one VM after the
- * other; a definition that cannot be read now is read at the next change.
+ * Keeps the last definition of every VM in the inventory store, and reads it again whenever its host reports a change.
+ * If the host dies, the VM can be started elsewhere only from this definition. VMs are read one after the other,
+ * without hurry; a definition that cannot be read now is read at the next change.
  */
 import type { VmUuid } from '@ferry/core';
 import type { Clock, HostLink, InventoryCache, Log } from '../ports/ports.ts';
@@ -24,7 +24,7 @@ export function keepDefinitions(deps: {
   let working: Promise<void> | undefined;
 
   const work = async (): Promise<void> => {
-    // changes come in flocks: one look for all of them
+    // changes come in bursts: one read for all of them
     await deps.clock.sleep(100, signal).catch(() => undefined);
     for (const [key, { host, uuid }] of waiting) {
       if (signal.aborted) break;

@@ -1,6 +1,6 @@
 /**
- * Hosts that a migration leads to by their URI without their being of the fleet: followed like others, and forgotten
- * when no migration needs them any more.
+ * Hosts outside the fleet that a migration names by URI: followed like others, and forgotten when no migration needs
+ * them.
  */
 import { outsideCluster, type HostView, type Migration } from '@ferry/core';
 import type { Clock } from '../ports/ports.ts';

@@ -20,7 +20,7 @@ const resyncEveryMs = 10_000;
 const reconnectFirstMs = 250;
 const reconnectMaxMs = 10_000;
 const connectTimeoutMs = 15_000;
-/** Domains that are told of in one turn. */
+/** Domains that are reported in one turn of the event loop. */
 const touchedAtOnce = 1_000;
 
 export interface HostFollower {
@@ -71,7 +71,7 @@ export function followHost(
   let known = new Map((cached?.instances ?? []).map((instance) => [instance.uuid, instance]));
   /** `known` as a list, made when it is next asked for. */
   let list: readonly Instance[] | undefined;
-  /** What was read by itself while all are read: it is newer than what is then said of all. */
+  /** What was read separately while all are read: it is newer than the result for all. */
   const readMeanwhile = new Set<Set<VmUuid>>();
 
   const setInstances = (next: Map<VmUuid, Instance>): void => {

@@ -1,6 +1,6 @@
 /**
  * The hosts that Ferry knows, each with its follower: added, changed, removed, and found again after a restart. A host
- * is known once: an entry of its own tells which machine it is, however it is reached.
+ * is known once: an entry of its own records which machine it is, whatever its URI.
  */
 import {
   defaultCluster,

@@ -30,8 +30,8 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
   let suspicions: Suspicions = new Map();
 
   /**
-   * Answers with what the alarm says of it. The first is held against each of the others: what cannot be told apart
-   * is not paused.
+   * Returns the text for the alarm. The first copy is compared with each other one; copies that may be the same are not
+   * paused.
    */
   const suspendBoth = async (vm: Vm): Promise<string> => {
     const within = AbortSignal.any([deps.signal, AbortSignal.timeout(suspendTimeoutMs)]);

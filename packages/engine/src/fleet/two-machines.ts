@@ -1,7 +1,7 @@
 /**
- * The proof that two copies of a VM are two: that the connections by which they are seen lead to two machines, asked at
- * this moment. It comes before Ferry ends, pauses or forgets any copy because there is another one: two views of one
- * machine show one process, and ending "the other" ends it.
+ * The proof that two copies of a VM are two: right now, the connections that show them lead to two machines. Ferry
+ * needs it before it ends, pauses or forgets a copy because there is another one. Two views of one machine show one
+ * process, and ending "the other" would end it.
  */
 import { FerryError } from '@ferry/core';
 import type { HostLink } from '../ports/ports.ts';

@@ -1,6 +1,6 @@
 /**
- * The fleet as VMs: what the hosts report, put together by core, and told when it has changed. Changes of hosts come in
- * bursts, so they are gathered a little before they are compared.
+ * The VMs of the fleet, made by core from the reports of the hosts, with an event for each change. Changes of hosts
+ * come in bursts, so they are collected for a moment before they are compared.
  */
 import { resolve, vmsOf, type Instance, type Migration, type Vm, type VmUuid } from '@ferry/core';
 import type { EventHub } from '../events/event-hub.ts';
@@ -9,7 +9,7 @@ import type { KeptInstanceStore } from './kept-instances.ts';
 import type { Clock, InventoryCache, Log } from '../ports/ports.ts';
 import type { Roster } from './hosts.ts';
 
-/** Changes of VMs are gathered this long before they are compared and told. */
+/** Changes of VMs are collected for this time before they are compared and published. */
 const gatherMs = 20;
 /** VMs that are compared in one turn. */
 const atOnce = 500;
@@ -34,9 +34,9 @@ export interface Fleet {
   vms(): readonly Vm[];
   vm(ref: string): Vm;
   vmCountOf(hostId: string): number;
-  /** What is remembered of it is put together anew when it is next asked for. */
+  /** The cached VMs are made again at the next request. */
   forget(): void;
-  /** Something of it has changed: it is compared and told soon. */
+  /** It has changed: it is compared and published soon. */
   changed(): void;
 }
 
@@ -53,7 +53,7 @@ export function createFleet({
   seen,
   signal,
 }: FleetDeps): Fleet {
-  /** As last told, by UUID. */
+  /** As last published, by UUID. */
   const told = new Map<string, Told>();
   /** As last saved, by host. */
   const saved = new Map<string, { readonly instances: readonly Instance[]; readonly facts: string }>();

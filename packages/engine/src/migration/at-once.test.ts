@@ -1,4 +1,4 @@
-/** Many who change the same things at once, and what is kept and told of it. */
+/** Many clients change the same things at once: what is stored and published. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { FerryError, presets } from '@ferry/core';

@@ -1,4 +1,4 @@
-/** The VM of a dead host: which hosts are tried, and what is told of each that could not start it. */
+/** The VM of a dead host: which hosts are tried, and the reasons of those that could not start it. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { Migration } from '@ferry/core';

@@ -12,7 +12,7 @@ import type { Clock, HostLink } from '../ports/ports.ts';
 const lateMs = 1_000;
 const patience = () => AbortSignal.timeout(20_000);
 
-/** The same link, each of whose answers comes late; what a transfer takes by itself is not the daemon's. */
+/** The same link with late answers; the time of a transfer itself does not change. */
 function late(link: HostLink, clock: Clock, isLate: () => boolean): HostLink {
   const slow = <T extends object>(port: T): T =>
     new Proxy(port, {

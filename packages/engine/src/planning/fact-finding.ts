@@ -57,7 +57,7 @@ import { sideOn, type Side } from './side.ts';
 export const factsTimeoutMs = 45_000;
 /** Bounds the asking of one host. */
 const lookTimeoutMs = 20_000;
-/** A daemon that says nothing for so long to a question that costs it nothing is not asked further. */
+/** A daemon that does not answer a cheap call within this time is not asked again. */
 const silenceMs = 5_000;
 
 export interface FleetView {
@@ -92,8 +92,8 @@ export interface Gathered {
   /** `self`: the migration that asks. */
   choose(self: string | undefined): CheckResult;
   /**
-   * Whether the chosen host's daemon takes one more connection, as the move will make it: one with too many clients
-   * lets it wait, and libvirt waits for ever. One that does not is not chosen again.
+   * Whether the chosen host's daemon accepts one more connection, as the move will need it. A daemon with too many
+   * clients lets it wait, and libvirt waits without a limit. Such a host is not chosen again.
    */
   takes(chosen: CheckResult, signal: AbortSignal): Promise<boolean>;
   /** Whether the VM and its hosts are still what they were. */
@@ -182,7 +182,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     };
   };
 
-  /** What lies on the target where the VM's state would be. */
+  /** Files on the target where the VM's state would go. */
   const statesOn = async (
     { statePlaces }: Pick<VmFacts, 'statePlaces'>,
     from: Side | undefined,

@@ -1,7 +1,7 @@
 /**
- * Looks whether a target has the files and folders that a definition names. What it does not show is held against the
- * source: where that does not show it either, nobody can look. Devices are not looked at: opening some of them does
- * something.
+ * Checks whether a target has the files and folders that a definition names. A path that it does not show is checked on
+ * the source: if the source does not show it either, the path cannot be checked. Devices are not opened, because that
+ * has effects on some.
  */
 import { FerryError, type HostPath, type PathThere } from '@ferry/core';
 import type { PathPort } from '../ports/ports.ts';

@@ -1,6 +1,6 @@
 /**
- * Measures what core needs to tell beforehand whether a live migration will converge. It decides nothing, and it never
- * fails: what cannot be measured is told as unknown.
+ * Measures what core needs to predict whether a live migration will converge. It decides nothing and never fails: what
+ * cannot be measured is unknown.
  */
 import {
   bandwidthInForce,

@@ -17,19 +17,19 @@ import type { Clock, IntentStore, Log, PathPort } from '../ports/ports.ts';
 
 const proofPrefix = 'proofs/';
 /**
- * A proof that two hosts share a folder is believed this long, since it says nothing of any file by itself: each is
- * compared at every move. That they do not share it is looked at each time.
+ * A proof that two hosts share a folder is reused for this time. It proves nothing about a file: each file is compared
+ * at every move. That they do not share a folder is checked each time.
  */
 const proofKeptMs = 10 * 60_000;
 /**
- * Network file systems remember what a file was like, FUSE for a second: two hosts are asked for so long before their
- * files are two.
+ * Network file systems cache the attributes of files, FUSE for a second: Ferry compares for this time before it takes
+ * two files for different.
  */
 const looks = 14;
 /** The same for a file that is not there at all, which is not remembered. */
 const absentLooks = 4;
 const lookEveryMs = 250;
-/** What lies between two states is believed only after this many looks found nothing better. */
+/** A state between two others counts only after this number of checks without a better result. */
 const betweenAfter = 4;
 
 /** One host as this module needs it. */
@@ -160,7 +160,7 @@ export function createSharing({
     } catch (error) {
       return unseen(to, error);
     } finally {
-      // also when we are told to stop: a marker must not stay behind
+      // also when the caller cancels: a marker must not stay behind
       await from.paths
         .marker('remove', folder, name, AbortSignal.timeout(10_000))
         .catch((error: unknown) => log.warn({ err: error, host: from.name, folder, name }, 'a marker stays behind'));

@@ -254,7 +254,7 @@ try {
     'qemu-monitor-command golden {"execute":"query-name"}',
     'qemu-monitor-command golden {"execute":"announce-self"}',
   );
-  // nobody listens there: the source's daemon says no
+  // nobody listens there: the source's daemon refuses
   await virsh(
     qemuDriver,
     'migrate --live --p2p --persistent golden qemu+tcp://127.0.0.2:1/session --migrateuri ' +

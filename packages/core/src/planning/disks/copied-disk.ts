@@ -244,5 +244,5 @@ function whatIsThere(
   );
 }
 
-/** A copy of the whole chain lies above nothing. */
+/** A copy of the whole chain has no base. */
 const joined = ({ backing }: DiskFacts): Pick<DiskPlan, 'chain'> => (backing.length === 0 ? {} : { chain: [] });

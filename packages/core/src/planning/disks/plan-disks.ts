@@ -1,7 +1,6 @@
 /**
  * What happens to each disk of a VM that moves: shared disks stay where they are, local ones are copied into volumes
- * made for them, and whatever cannot be told is a reason, not a guess. Pure; what the hosts say is gathered by the
- * engine.
+ * created for them. What is not known is a reason to refuse, not a guess. Pure; the engine gathers the facts.
  */
 import type { VmUuid } from '../../model/ids.ts';
 import type { DiskPlan } from '../../model/plan.ts';

@@ -18,7 +18,7 @@ export interface TargetStorage {
   /** Why it cannot be seen what is there. */
   readonly unseen?: ReadonlyMap<string, string>;
   readonly records: ReadonlyMap<string, VolumeRecord>;
-  /** Why the target does not have, or does not show, a file whose sharing cannot be told. */
+  /** Why the target does not have, or does not show, a file that may be shared. */
   readonly missing?: ReadonlyMap<string, string>;
   /** Of the source: what is to be copied, and what is below it. */
   readonly images?: ReadonlyMap<string, ImageFacts>;

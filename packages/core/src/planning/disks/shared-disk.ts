@@ -1,6 +1,6 @@
 /**
- * A disk that stays where it is, since both hosts see it; what has to be true besides; and what is said of one of which
- * that cannot be told. Pure.
+ * A disk that stays where it is, because both hosts see it; its further conditions; and the refusals if Ferry cannot
+ * tell. Pure.
  */
 import type { DiskPlan } from '../../model/plan.ts';
 import type { Reason } from '../../model/reasons.ts';
@@ -55,8 +55,8 @@ export function sharedDisk(question: DiskQuestion): DiskOutcome | undefined {
 }
 
 /**
- * Storage that libvirt may not know as shared, and that Ferry has proved to be or the operator has stated: libvirt is
- * told to take it as such. That also silences its look at cache modes, so `cacheReasons` stands for it.
+ * Storage that libvirt may not know as shared, but that Ferry has proved or the operator has stated to be: libvirt must
+ * treat it as shared. That also disables its check of cache modes, so `cacheReasons` replaces it.
  */
 export const vouchesFor = (disks: readonly DiskPlan[]): boolean =>
   disks.some(({ how, proof }) => how === 'shared' && (proof?.method === 'marker' || proof?.method === 'operator'));
