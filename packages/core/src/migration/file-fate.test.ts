@@ -37,7 +37,7 @@ const usedBy = (vm: typeof web): HostUses => ({ files: [{ path, vm, as: 'disk' }
 const does = (fate: { readonly do: string } | { readonly needs: string }): string => ('do' in fate ? fate.do : 'needs');
 const left = record({ role: 'source', ...there });
 
-test('an unfinished copy goes when it was made for this migration and no other VM has it; which files a host uses is asked for last', () => {
+test('an unfinished copy is deleted if this migration made it and no other VM has it; uses are read last', () => {
   assert.deepEqual(unfinishedFate(record(), undefined, undefined), { do: 'forget' });
   assert.deepEqual(unfinishedFate(record({ made: false }), { allocationBytes: 2_000_000 }, undefined), {
     do: 'forget',
