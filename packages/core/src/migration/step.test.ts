@@ -175,7 +175,7 @@ test('abort: at once before the transfer, by libvirt during it, ignored after th
 
 test('restart in every phase: what is safe is done again, a transfer is only looked at', () => {
   const after = (phase: Migration['phase']) =>
-    step({ ...fresh, phase, to }, { type: 'recovered' }, 9).effects.map(({ type }) => type);
+    step({ ...fresh, phase, to, plan }, { type: 'recovered' }, 9).effects.map(({ type }) => type);
   assert.deepEqual(
     migrationPhases.map((phase) => [phase, after(phase)]),
     [
@@ -482,4 +482,15 @@ test('a refusal tells where the hosts show the VM, which need not be where it wa
     play([[1, { type: 'abort-requested', vmIsNow: { host: 'host3', state: 'running' } }]], asked).migration.vmIsNow,
     { host: 'host3', state: 'running' },
   );
+});
+
+test('a migration under way whose plan was never stored is ended, and does not hold its VM for ever', () => {
+  for (const phase of ['preparing', 'transferring', 'verifying', 'cleaning'] as const) {
+    const { migration, effects } = play([[5, { type: 'recovered' }]], { ...fresh, to, phase });
+    assert.deepEqual(
+      [migration.outcome, migration.error?.code, effects],
+      ['failed', 'migration-interrupted', []],
+      phase,
+    );
+  }
 });

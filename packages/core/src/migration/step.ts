@@ -10,7 +10,7 @@ import type { CheckResult } from '../model/plan.ts';
 import { outOfHosts } from './attempts.ts';
 import { fellSilent, stopTransfer } from './dead-copy.ts';
 import { commanded, tuneEffect } from './commands.ts';
-import { cleaned, end, isUnderway } from './finish.ts';
+import { cleaned, end, finish, isUnderway, underway } from './finish.ts';
 import { enterPhase } from './phase.ts';
 import { recoverEnded } from './post-copy-recovery.ts';
 import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
@@ -29,7 +29,7 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
         ? stay(enterPhase(withoutWait(migration), 'checking', now), { type: 'check' })
         : stay(migration);
     case 'recovered':
-      return recovered(migration);
+      return recovered(migration, now);
     case 'checked':
       if (migration.phase !== 'checking') return stay(migration);
       return checked(event.vmIsNow === undefined ? migration : placed(migration, event.vmIsNow), event.result, now);
@@ -166,7 +166,21 @@ function switching(before: Migration, what: 'paused' | 'runs' | undefined, now: 
     : stay(migration);
 }
 
-function recovered(migration: Migration): Step {
+/** Past its check and without a plan: the first versions of Ferry stored none. */
+const isUnknown = (migration: Migration): boolean =>
+  !isPlanned(migration) &&
+  (underway(migration.phase) ||
+    migration.phase === 'preparing' ||
+    (migration.phase === 'cleaning' && migration.evidence.ending === undefined));
+
+function recovered(migration: Migration, now: TimeMs): Step {
+  if (isUnknown(migration))
+    return finish(migration, 'failed', now, {
+      code: 'migration-interrupted',
+      message:
+        `${migration.vm.name}: an old version of Ferry began this migration and did not store its plan. ` +
+        `See where it is: ferry vm show ${migration.vm.name}`,
+    });
   switch (migration.phase) {
     case 'checking':
       return stay(migration, { type: 'check' });
