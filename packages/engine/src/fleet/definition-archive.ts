@@ -16,7 +16,7 @@ export function keepDefinitions(deps: {
   readonly inventory: InventoryCache;
   readonly clock: Clock;
   readonly log: Log;
-  readonly linkOf: (host: string) => HostLink;
+  readonly linkOf: (host: string) => Pick<HostLink, 'definitions'>;
 }): DefinitionKeeper {
   const stopping = new AbortController();
   const { signal } = stopping;

@@ -11,7 +11,7 @@ const suspendTimeoutMs = 10_000;
 export interface TwoCopiesDeps {
   readonly clock: Clock;
   readonly log: Log;
-  readonly linkOf: (hostId: string) => HostLink;
+  readonly linkOf: (hostId: string) => Pick<HostLink, 'inventory' | 'power'>;
   readonly hostNameOf: (id: string) => string;
   /** The policy of the VM pauses both. */
   readonly suspends: (vm: Vm) => boolean;

@@ -19,7 +19,7 @@ export interface Side extends VolumeSide {
 
 export const sideOn = (
   place: Pick<Side, 'id' | 'name' | 'machine'>,
-  { volumes, paths, files, definitions }: HostLink,
+  { volumes, paths, files, definitions }: Pick<HostLink, 'volumes' | 'paths' | 'files' | 'definitions'>,
 ): Side => ({ ...place, volumes, paths, files, uses: (signal) => definitions.filesInUse(signal) });
 
 /** What a host's definitions use, asked once and only where a fate depends on it. */

@@ -13,9 +13,9 @@ const prefixOf = (migration: Migration): string => `${migration.id}/`;
 const largestInline = 40_000;
 
 export interface CarriedSnapshots {
-  takeOff(migration: Migration, source: HostLink, signal: AbortSignal): Promise<void>;
+  takeOff(migration: Migration, source: Pick<HostLink, 'snapshots'>, signal: AbortSignal): Promise<void>;
   /** Puts back what was taken off; nothing was: nothing happens. */
-  putBack(migration: Migration, at: HostLink, signal: AbortSignal): Promise<void>;
+  putBack(migration: Migration, at: Pick<HostLink, 'snapshots'>, signal: AbortSignal): Promise<void>;
 }
 
 /** `text`: the digest of its definition, in place of one that is too large for a document. */

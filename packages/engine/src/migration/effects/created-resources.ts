@@ -7,14 +7,21 @@ import type { Migration, Planned, ResourceRef } from '@ferry/core';
 import type { HostLink, IntentStore } from '../../ports/ports.ts';
 import { collection, document } from '../../state/collection.ts';
 
+type HostWithResources = Pick<HostLink, 'resources'>;
+
 export interface CreatedResources {
   /**
    * Makes what is planned and not there. `source` throws where its host is dead, which a plan that makes something
    * never has.
    */
-  create(migration: Planned, source: () => HostLink, target: HostLink, signal: AbortSignal): Promise<void>;
+  create(
+    migration: Planned,
+    source: () => HostWithResources,
+    target: HostWithResources,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Removes what `create` made. */
-  takeBack(migration: Migration, target: HostLink, signal: AbortSignal): Promise<void>;
+  takeBack(migration: Migration, target: HostWithResources, signal: AbortSignal): Promise<void>;
   /** The VM has arrived: what was made is the host's own now. */
   keep(migration: Migration): Promise<void>;
 }

@@ -7,8 +7,8 @@ import { definitionMove, FerryError, isOff, type Planned } from '@ferry/core';
 import type { HostLink, Log } from '../../ports/ports.ts';
 
 export interface DefinitionMoveDeps {
-  readonly source: HostLink;
-  readonly target: HostLink;
+  readonly source: Pick<HostLink, 'instances' | 'definitions' | 'savedMemory' | 'files'>;
+  readonly target: Pick<HostLink, 'instances' | 'definitions' | 'power'>;
   readonly log: Log;
   readonly signal: AbortSignal;
   /** Resolves when nothing holds the VM's disks on the target any more. */

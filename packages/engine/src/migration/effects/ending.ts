@@ -55,7 +55,7 @@ export async function finishMove(context: MoveContext): Promise<Cleaned> {
   };
 }
 
-async function placeOn(link: HostLink, context: MoveContext): Promise<Migration['vmIsNow']> {
+async function placeOn(link: Pick<HostLink, 'instances'>, context: MoveContext): Promise<Migration['vmIsNow']> {
   const there = await lookAt(link, context.migration.vm.uuid, context);
   return there.kind === 'present' ? { host: context.migration.to.name, state: there.state } : undefined;
 }
@@ -283,7 +283,7 @@ async function arrivedOtherwise(
   });
 }
 
-async function endHelper(link: HostLink, context: MoveContext): Promise<void> {
+async function endHelper(link: Pick<HostLink, 'instances' | 'power'>, context: MoveContext): Promise<void> {
   const { helper } = context.migration.plan;
   if (helper !== undefined && (await lookAt(link, helper.uuid, context)).kind === 'present')
     await link.power.end(helper.uuid, context.signal);
