@@ -99,7 +99,7 @@ function pkiWith(name: string, files: Readonly<Record<string, string>>): string 
   return folder;
 }
 
-test('TLS: each certificate that does not fit is told apart', async (t) => {
+test('TLS: each certificate that does not fit has its own sentence', async (t) => {
   const other = join(scratch, 'other');
   await makeAuthority(other, 'another authority');
   await issueCertificate(other, { name: 'client', commonName: 'stranger' });
@@ -163,7 +163,7 @@ test('TLS: each certificate that does not fit is told apart', async (t) => {
   });
 });
 
-test('SSH: each key that does not fit is told apart', async (t) => {
+test('SSH: each key that does not fit has its own sentence', async (t) => {
   const { address } = hostAt(0);
   const ssh = join(credentialsOf(temporary.lab).sshConfig, '..');
   const config = (name: string, lines: Readonly<Record<string, string>>): readonly string[] => {

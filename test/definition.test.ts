@@ -66,7 +66,7 @@ const refusal = async (...options: readonly string[]): Promise<string> => {
   return ran.stderr;
 };
 
-test('a missing network, and maps that lead nowhere: each is named with the way out; nothing is touched', async () => {
+test('a missing network, and maps that lead nowhere: each is named with its remedy; nothing is changed', async () => {
   assert.match(
     await refusal('--to', 'host2'),
     /host2 has no network lan, which guest needs\..*--map-network lan=NAME \(host2 has: uplink\)/s,

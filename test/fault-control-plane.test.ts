@@ -21,7 +21,7 @@ const phases = ['queued', 'checking', 'preparing', 'transferring', 'switching', 
 const always = ['preparing'];
 for (const phase of phases) {
   test(
-    `control plane killed as the migration becomes ${phase}: started again it tells the true end`,
+    `control plane killed as the migration becomes ${phase}: started again it reports the true end`,
     { timeout: 120_000, skip: always.includes(phase) ? false : onlyFull('one of the phases is in every run') },
     async () => {
       const { plane } = fleet;
@@ -46,7 +46,7 @@ for (const phase of phases) {
 }
 
 test(
-  'control plane killed with the guest paused for its switchover: started again it sees it through',
+  'control plane killed with the guest paused for its switchover: started again it finishes the move',
   { timeout: 120_000 },
   async () => {
     const begun = await beginHeld(fleet, 'ruled');

@@ -33,7 +33,7 @@ test('source libvirtd killed and restarted: it ends, and the source runs on', { 
 });
 
 test(
-  'source libvirtd told to end: libvirt finishes the migration first',
+  'source libvirtd gets SIGTERM: libvirt finishes the migration first',
   { timeout: 120_000, skip: onlyFull('the harder ones are in every run') },
   async () => {
     const begun = await begin(fleet, 'served', { mib: 12 });
@@ -52,7 +52,7 @@ test('target libvirtd killed: it ends, and the source runs on', { timeout: 120_0
 });
 
 test(
-  'target libvirtd hung until the source gives it up: the guest runs on at the source',
+  'target libvirtd hung until the source drops it: the guest runs on at the source',
   { timeout: 180_000 },
   async () => {
     const begun = await begin(fleet, 'served', { mib: 24 });

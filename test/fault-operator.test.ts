@@ -30,7 +30,7 @@ test(
 // libvirt takes a suspension during a migration for a pause that lets it converge, and ends it with the migration
 
 test(
-  'suspended with virsh: it goes on, the guest runs at the target, and that is what is told',
+  'suspended with virsh: it goes on, the guest runs at the target, and Ferry reports that',
   { timeout: 120_000, skip: onlyFull('the harder ones are in every run') },
   async () => {
     const begun = await begin(fleet, 'handled', { mib: 2 });

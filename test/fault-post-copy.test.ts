@@ -66,7 +66,7 @@ test(
 );
 
 test(
-  'post-copy with the target killed: the source is neither resumed nor destroyed, and the loss is told',
+  'post-copy with the target killed: the source is neither resumed nor destroyed, and the loss is reported',
   { timeout: 240_000, skip: onlyFull('a broken connection is in every run') },
   async () => {
     await loseHopeSoon();

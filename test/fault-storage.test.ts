@@ -68,7 +68,7 @@ test(
   },
 );
 
-test('the data cut in a copy: it is told, and given up by a policy with a limit', { timeout: 180_000 }, async () => {
+test('the data cut in a copy: reported, and aborted by a policy with a limit', { timeout: 180_000 }, async () => {
   await fleet.policy('impatient', { steps: [{ when: 'no-progress', ms: 18_000, do: 'abort' }], postCopy: 'never' });
   const begun = await begin(fleet, 'stored', { mib: 1, more: ['--policy', 'impatient'] });
   await cutTraffic(fleet.lab, begun.to, 'data');

@@ -38,7 +38,7 @@ function fillDisk(): Disposable {
 }
 
 test(
-  'a full disk during a move: said on everything that is asked, also where the guest is by then; it ends well once there is room',
+  'a full disk during a move: every answer says so, and where the guest is; it ends well once there is space',
   { timeout: 180_000, skip: onlyFull('the same is shown in virtual time in every run') },
   async () => {
     const { plane, migration } = fleet;

@@ -163,7 +163,7 @@ for (const pair of full ? pairs : always) {
     }
     const copies = ['--delete-source-disks'];
 
-    test('each host has the versions that the page tells', async () => {
+    test('each host has the versions on the page', async () => {
       for (const host of ['host1', 'host2']) {
         const said = await virsh(fleet.lab, host, ['version']);
         const found = {

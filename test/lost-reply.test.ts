@@ -218,7 +218,7 @@ async function withLateCall(name: string, more: readonly string[]): Promise<Migr
 }
 
 test(
-  'the last call is heard too late, when the source runs again: two run, Ferry tells it and ends neither',
+  'the last call arrives too late, when the source runs again: two run, Ferry reports it and ends neither',
   { timeout: 180_000 },
   async () => {
     await vmCreate(fleet.lab, { name: 'late', host: 'host1' });

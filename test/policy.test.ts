@@ -47,7 +47,7 @@ test('the default takes a guest that cannot converge over by post-copy, and says
   assert.equal(boots(), before);
 });
 
-test('a policy that forbids what it would take: said on the way, given up at the deadline, the guest untouched', async () => {
+test('a policy without a helpful step: reported during the transfer, aborted at the deadline, the guest untouched', async () => {
   const from = (await fleet.show('busy')).host;
   const { id } = await fleet.plane.json<MigrationJson>(
     'vm',
@@ -78,7 +78,7 @@ test('a policy that forbids what it would take: said on the way, given up at the
   await countsOn();
 });
 
-test('a policy that may pause: the guest is paused until it has arrived, and its pause is told whole', async () => {
+test('a policy that may pause: the guest is paused until it has arrived, and the whole pause is reported', async () => {
   await policy('pauses', { steps: [{ when: 'forecast', do: 'pause' }], postCopy: 'never' });
   const before = boots();
   const done = await fleet.move('busy', '--to', await there(), '--max-bandwidth-mb', '16', '--policy', 'pauses');

@@ -65,7 +65,7 @@ test(
 );
 
 test(
-  'a port of the range that something else uses: the next one; all of them used: a failure that names them',
+  'a port that something else uses: the next one of the range; if all are used, a failure that names them',
   { timeout: 90_000 },
   async () => {
     await portsOfCluster('50010-50011');

@@ -339,7 +339,7 @@ test(
 );
 
 test(
-  'room is asked for what a copy may take; what only the header of an image tells is not lost',
+  'space is checked for what a copy may take; what only the header of an image says is not lost',
   { timeout: 120_000 },
   async () => {
     await sh(

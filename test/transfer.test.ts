@@ -283,7 +283,7 @@ test('a port range that is closed: refused by the hosts, the VM stays as it was'
   }
 });
 
-test('hosts that do not reach each other: Ferry drives by itself, and remembers it', async () => {
+test('hosts that do not reach each other: Ferry drives the move, and remembers it', async () => {
   const to = other();
   await fleet.sh(
     to,

@@ -18,7 +18,7 @@ test('a summary takes its times from runs that finished', () => {
   assert.ok(Number.isNaN(summaryOf([run(1, 1, false)]).totalMs));
 });
 
-test('an equal that finishes what the default does not, or is better in both at once, is found', () => {
+test('a contender that finishes what the default does not, or is better in both, is found', () => {
   const verdict = (equal: readonly Run[], own: readonly Run[], name = 'virsh') =>
     judge(
       new Map([

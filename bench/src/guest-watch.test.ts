@@ -14,7 +14,7 @@ const guest = (untilMs: number, [pausedFrom, pausedTo]: readonly [number, number
   return looks;
 };
 
-test('the longest silence is the pause, where it lies within', () => {
+test('the longest silence is the pause, if it is within', () => {
   const looks = guest(4000, [2000, 2240]);
   assert.equal(longestSilenceMs(looks, 0, 4000), 240);
   assert.equal(longestSilenceMs(looks, 2100, 2120), 240);

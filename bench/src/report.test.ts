@@ -29,7 +29,7 @@ test('a missing figure meets no target', () => {
   assert.deepEqual([target(1), target(1.01), target(Number.NaN)], [true, false, false]);
 });
 
-test('a limit that the control might pass too decides nothing, and is no pass', () => {
+test('a limit that the control may exceed too is undecided, and not met', () => {
   const target = (value: number, high: number) => ({
     what: 'it',
     value,

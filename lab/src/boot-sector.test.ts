@@ -12,7 +12,7 @@ const find = (sector: Buffer, ...words: readonly number[]): number => {
 };
 const MIB = 2 ** 20;
 
-test('a load is read from its text, and nonsense is refused as bad usage', () => {
+test('a workload is parsed from its text; an invalid one is refused as wrong usage', () => {
   assert.deepEqual(parseSectorLoad('V=256,W=64,D=3.2'), {
     filledMib: 256,
     hotMib: 64,

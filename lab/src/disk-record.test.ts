@@ -108,7 +108,7 @@ test('one writer over several boots: contiguous, in whatever order the disk is r
   );
 });
 
-test('a disk that was written around keeps its newest records; one that lost its oldest is not whole', () => {
+test('a ring that was written around keeps its newest records; one that lost its oldest is incomplete', () => {
   const all = chain(1, 40);
   assert.equal(judge([copy(all.slice(-16))]).contiguous, true);
   assert.equal(judge([copy(all.slice(-15))]).contiguous, false);

@@ -61,7 +61,7 @@ test('what goes into a definition is escaped', () => {
   assert.match(xml, /ferry\.workload=&quot;&lt;x&gt;<\/cmdline>/);
 });
 
-test('names that could be something else to a tool are refused as bad usage', () => {
+test('names that a tool could take for something else are refused as wrong usage', () => {
   for (const name of ['', '-rf', 'a b', '../x', 'A', 'x'.repeat(33), 'a-', 'ä']) {
     assert.throws(
       () => checkName('VM', name),

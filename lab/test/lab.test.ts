@@ -251,7 +251,7 @@ test('a power cut ends the host and its guests; after power on the definitions a
   await vmDelete(lab, 'cut');
 });
 
-test('a cut link is silent and can be mended; a rate shows in the status', async () => {
+test('a cut link is silent and can be restored; the status shows a rate', async () => {
   const address = status.hosts[1]?.address ?? '';
   await changeLink(lab, 'host2', false);
   assert.notEqual((await tryRun(['ping', '-c', '1', '-W', '1', address])).code, 0);

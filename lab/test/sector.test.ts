@@ -101,7 +101,7 @@ test(
   },
 );
 
-test('what it cannot be is refused before anything is made', async () => {
+test('an impossible workload is refused before anything is created', async () => {
   for (const options of [
     { workload: 'sector:V=64,W=65,D=1' },
     { workload: 'sector:V=64,W=16,D=1', memoryMib: 66 },

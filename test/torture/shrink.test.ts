@@ -35,11 +35,11 @@ test('all of a scenario is the scenario, and each of its parts can go', () => {
   }
 });
 
-test('a part that a seed does not have is told', () => {
+test('a part that a seed does not have is named', () => {
   assert.throws(() => only(scenarioOf(1), ['vdx']), /seed 1 has no vdx; it has: step/);
 });
 
-test('what was planted is found, and nothing beside it is left', async () => {
+test('the planted fault is found, and nothing else is left', async () => {
   assert.ok(rich !== undefined);
   const judge = (scenario: Scenario): Promise<readonly string[]> =>
     Promise.resolve(
@@ -60,7 +60,7 @@ test('what was planted is found, and nothing beside it is left', async () => {
   assert.deepEqual(await judge(only(rich, kept)), faults, 'the printed parts show it again');
 });
 
-test('it ends after its tries, with the least until then', async () => {
+test('it ends after its number of tries, with the smallest scenario so far', async () => {
   assert.ok(rich !== undefined);
   let judged = 0;
   const { kept, tries } = await shrink(
@@ -76,7 +76,7 @@ test('it ends after its tries, with the least until then', async () => {
   assert.ok(kept.length < namesOf(rich).length);
 });
 
-test('another fault is not the one that is looked for', async () => {
+test('another fault does not count', async () => {
   assert.ok(rich !== undefined);
   const all = namesOf(rich).length;
   const { kept } = await shrink(

@@ -295,7 +295,7 @@ test("the folder's token goes to the folder's socket and to no port, whoever lis
   );
 });
 
-test('a folder that others can write to is not believed, nor a token behind a link', async () => {
+test('a folder that others can write to is not trusted, nor a token behind a link', async () => {
   await using server = await fakeServer((_, response) => json(response, 200, { items: [] }));
   chmodSync(server.dataDir, 0o777);
   const open = await ferry(server.dataDir, 'vm', 'list');
@@ -393,27 +393,23 @@ test('what hosts call things reaches no terminal raw, in no command; columns fit
   );
 });
 
-test(
-  'a reader that has gone ends it without a word; a file that is not there is named; a stream that the ' +
-    'server ends is no success',
-  async () => {
-    const gone = startNode([], '/nonexistent', ['--help']).child;
-    gone.stdout.destroy();
-    const [code] = (await once(gone, 'exit')) as [number | null];
-    assert.ok(code === 141 || code === 0, String(code));
-    await using server = await fakeServer((_, response) => {
-      response.writeHead(200, { 'content-type': 'text/event-stream' });
-      response.end();
-    });
-    const set = await ferry(server.dataDir, 'policy', 'set', 'x', '/nonexistent');
-    assert.deepEqual([set.code, /^error: .*\/nonexistent/.test(set.stderr)], [2, true], set.stderr);
-    const watched = await ferry(server.dataDir, 'event', 'watch');
-    assert.deepEqual(
-      [watched.code, watched.stderr.split('\n')[0]],
-      [7, 'error: The control plane ended the stream of events.'],
-    );
-  },
-);
+test('a closed pipe ends it without a message; a missing file is named; a stream that the server ends is no success', async () => {
+  const gone = startNode([], '/nonexistent', ['--help']).child;
+  gone.stdout.destroy();
+  const [code] = (await once(gone, 'exit')) as [number | null];
+  assert.ok(code === 141 || code === 0, String(code));
+  await using server = await fakeServer((_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end();
+  });
+  const set = await ferry(server.dataDir, 'policy', 'set', 'x', '/nonexistent');
+  assert.deepEqual([set.code, /^error: .*\/nonexistent/.test(set.stderr)], [2, true], set.stderr);
+  const watched = await ferry(server.dataDir, 'event', 'watch');
+  assert.deepEqual(
+    [watched.code, watched.stderr.split('\n')[0]],
+    [7, 'error: The control plane ended the stream of events.'],
+  );
+});
 
 test('cluster set sends what is named, and null for what is taken away', async () => {
   const bodies: unknown[] = [];

@@ -79,7 +79,7 @@ test("an event with the serial of a waiting call goes to the event's receiver", 
   assert.deepEqual(await call, { hostname: 'x1' });
 });
 
-test("the server's no becomes a LibvirtError with all its fields", async () => {
+test('a refusal by the server becomes a LibvirtError with all its fields', async () => {
   const { peer, connection } = pair();
   const call = connection.call(p.domainLookupByName, { name: 'nosuch' });
   await until('it is sent', () => peer.sent.length === 1);
@@ -190,7 +190,7 @@ test('a server that closes during calls: those sent are unknown, those waiting n
   );
 });
 
-test('an error of the operating system is told as the reason', async () => {
+test('an error of the operating system is the reason', async () => {
   const { peer, connection } = pair();
   const lost = lossOf(hostname(connection));
   await until('it is sent', () => peer.sent.length === 1);
@@ -310,7 +310,7 @@ test('a silent peer is lost after count + 1 intervals, with count pings', async 
   assert.ok(peer.closed);
 });
 
-test('anything received starts the keepalive anew', async () => {
+test('anything received restarts the keepalive', async () => {
   const { peer, connection } = pair();
   connection.startKeepalive({ intervalMs: 20, count: 1 });
   let answered = 0;
@@ -325,7 +325,7 @@ test('anything received starts the keepalive anew', async () => {
   await connection.closed;
 });
 
-test('closing says farewell when nothing is under way', async () => {
+test('closing is orderly when no call is in flight', async () => {
   const { peer, connection } = pair();
   const closing = connection.close();
   await until('the farewell', () => peer.sent.length === 1);
@@ -339,7 +339,7 @@ test('closing says farewell when nothing is under way', async () => {
   assert.ok(peer.closed);
 });
 
-test('closing while a call is under way does not wait for it', async () => {
+test('closing while a call is in flight does not wait for it', async () => {
   const { peer, connection } = pair();
   const lost = lossOf(hostname(connection));
   await until('it is sent', () => peer.sent.length === 1);

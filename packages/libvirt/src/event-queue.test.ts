@@ -53,7 +53,7 @@ test('a waiting consumer is woken by an item and by the end', async () => {
   assert.deepEqual(await last, { value: undefined, done: true });
 });
 
-test('leaving early tells so', async () => {
+test('leaving early calls onLeave', async () => {
   const { queue, left } = queueOf(10);
   queue.push(1);
   for await (const item of queue.items) {

@@ -126,7 +126,7 @@ test('a daemon that hangs while opening', async () => {
   assert.equal(await kindOf(uriOf(server), { handshakeTimeoutMs: 100 }, /did not finish opening/), 'timeout');
 });
 
-test('the caller gives up, before and during', async () => {
+test('the caller cancels, before and during', async () => {
   await using server = await serve(() => {});
   assert.equal(await kindOf(uriOf(server), { signal: AbortSignal.abort() }, /was cancelled/), 'cancelled');
   assert.equal(await kindOf(uriOf(server), { signal: AbortSignal.timeout(20) }, /was cancelled/), 'cancelled');

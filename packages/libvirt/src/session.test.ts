@@ -69,7 +69,7 @@ test('an urgent call goes by the event connection when slow ones fill the other'
   assert.deepEqual(outcomes, ['unknown', 'unknown', 'unknown', 'unknown', 'not-started']);
 });
 
-test('a migration has a connection of its own; giving up the wait closes that and nothing else', async () => {
+test('a migration has a connection of its own; cancelling the wait closes only that', async () => {
   await using daemon = await slowDaemon();
   await using session = await open(daemon);
   const stop = new AbortController();
@@ -114,7 +114,7 @@ test('a migration that cannot start says so, and sends nothing', async () => {
   assert.deepEqual(daemon.calls, []);
 });
 
-test('a subscriber that gives up while registrations hang is let go', async () => {
+test('a subscriber that cancels while registrations hang is released', async () => {
   let connections = 0;
   await using daemon = await serve((socket) => {
     connections += 1;

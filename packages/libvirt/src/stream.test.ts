@@ -156,7 +156,7 @@ test('a source that hangs does not keep an upload that the server refused, whose
   assert.deepEqual(seen, [28, 'peer-closed', 'cancelled']);
 });
 
-test('an abort drops what was on its way and waits until the server has let go', async () => {
+test('an abort drops what is in flight and waits until the server has released the stream', async () => {
   const side = wired(download);
   let left = false;
   const reading = (async () => {

@@ -177,7 +177,7 @@ for (const type of [FrameType.STREAM, FrameType.REPLY]) {
   });
 }
 
-test("a source that fails gives the upload up, and its reason is the caller's", async () => {
+test('a source that fails aborts the upload, and the caller gets its reason', async () => {
   const { peer, streams } = start();
   const sending = streams.volumeUpload(
     volume,
@@ -192,7 +192,7 @@ test("a source that fails gives the upload up, and its reason is the caller's", 
   assert.equal(peer.sent.at(-1)?.status, FrameStatus.ERROR);
 });
 
-test('a stream that is cut, or given up by signal, ends with a lost connection', async () => {
+test('a stream that is cut, or aborted by its signal, ends with a lost connection', async () => {
   const cut = start();
   const reading = Array.fromAsync(cut.streams.volumeDownload(volume));
   await until('the call', () => cut.peer.sent.length === 1);

@@ -75,7 +75,7 @@ test('listens on loopback only, and touches nothing otherwise', async (context) 
   await assert.rejects(stat(dataDir));
 });
 
-test('a taken port is told before the engine starts', async (context) => {
+test('a taken port is reported before the engine starts', async (context) => {
   const other = createServer();
   other.listen(0, '127.0.0.1');
   await once(other, 'listening');
@@ -182,7 +182,7 @@ test('a data folder that is a file is refused in one sentence', async (context) 
   await assert.rejects(runControlPlane(fakeParts([]), { dataDir: path, port: 0, log: silentLog }), is('store-broken'));
 });
 
-test('the data folder unless told otherwise', () => {
+test('the default data folder', () => {
   assert.equal(defaultDataDir({ FERRY_DATA_DIR: '/x' }, 0), '/x');
   assert.equal(defaultDataDir({}, 0), '/var/lib/ferry');
   assert.equal(defaultDataDir({ XDG_STATE_HOME: '/s' }, 1000), '/s/ferry');

@@ -33,7 +33,7 @@ test('a line break never gets into an id', () => {
 });
 
 test(
-  'events arrive on a real socket while the stream goes on; the source is told when the reader leaves',
+  'events arrive on a real socket while the stream goes on; the source ends when the reader leaves',
   deadline,
   async () => {
     let left: Promise<void> | undefined;

@@ -23,7 +23,7 @@ const refusal = new LibvirtError('DOMAIN_START_DIRTY_RATE_CALC', {
   int2: 0,
 });
 
-test('a measurement counts once it is over, and only one over this time', () => {
+test('a measurement counts once it has ended, and only one over this time', () => {
   assert.equal(measuredRate(params(2, 3, 12), 3), 12 * 1_048_576);
   assert.equal(measuredRate(params(2, 3, 0), 3), 0);
   assert.equal(measuredRate(params(2, 1, 12), 3), undefined);

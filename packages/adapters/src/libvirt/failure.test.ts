@@ -96,7 +96,7 @@ for (const [name, error, code, message] of cases) {
   });
 }
 
-test('what stops the control plane is told as that, and a defect stays one', () => {
+test('a stop of the control plane is reported as that, and a defect stays a defect', () => {
   const stopping = new FerryError('server-stopping', 'It stops.');
   assert.equal(hostFailure('h1', lost('cancelled', 'unknown', stopping)), stopping);
   const defect = new TypeError('x is not a function');

@@ -10,7 +10,7 @@ import { instancesOf } from './instances.ts';
 const count = 2_000;
 
 test(
-  'each domain is read by one call, four at a time, and again only when something tells that it has changed',
+  'each domain is read by one call, four at a time, and again only after a sign of a change',
   { timeout: 60_000 },
   async () => {
     const daemon = await serveDomains(count);

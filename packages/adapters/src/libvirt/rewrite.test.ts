@@ -37,7 +37,7 @@ test('a chain with other paths is named as a whole, whether the definition named
   });
 });
 
-test('what a definition alone tells of a chain, and what the images have to be asked', () => {
+test('what a definition alone says about a chain, and what only the images say', () => {
   const facts = (xml: string) => {
     const {
       disks: [{ backing, chainUnknown } = { backing: [], chainUnknown: undefined }],

@@ -181,7 +181,7 @@ test('throttling that changes nothing is taken back on the host', async () => {
   );
 });
 
-test('a link that is down for eight seconds is waited for', async () => {
+test('a migration waits for a link that is down for eight seconds', async () => {
   await using at = await scene([web], link([5, 0], [13, 100]));
   const migration = await at.move();
   assert.deepEqual(
@@ -201,7 +201,7 @@ test('a link that is down for a minute ends the migration; the guest runs on, an
   assert.deepEqual([(await at.move()).outcome, at.places()], ['succeeded', ['nothing', 'running']]);
 });
 
-test('post-copy whose link breaks is taken up again, and ends', async () => {
+test('a post-copy whose link breaks is resumed, and ends', async () => {
   // the first pass takes 20 s, the second eight, and post-copy another eight
   await using at = await scene([busy], link([31, 0], [75, 100]));
   const migration = await at.move();
@@ -212,7 +212,7 @@ test('post-copy whose link breaks is taken up again, and ends', async () => {
   );
 });
 
-test('an abort on the way leaves the guest running where it was', async () => {
+test('an abort during the transfer leaves the guest running where it was', async () => {
   await using at = await scene([web]);
   const { id } = await at.engine.startMigration({ vm: 'web', to: 'h2' }, by);
   for await (const { progress } of at.engine.watchMigration(id, AbortSignal.timeout(20_000)))
@@ -225,7 +225,7 @@ test('an abort on the way leaves the guest running where it was', async () => {
   );
 });
 
-test('the control plane loses the source on the way: the hosts go on, and it finds out', async () => {
+test('the control plane loses the source during the transfer: the hosts go on, and it learns the end', async () => {
   await using at = await scene([web]);
   const { id } = await at.engine.startMigration({ vm: 'web', to: 'h2' }, by);
   for await (const { progress } of at.engine.watchMigration(id, AbortSignal.timeout(20_000)))
@@ -273,7 +273,7 @@ test('disks of its own are copied first; shared ones stay where they are', async
   assert.ok(at.fleet.hosts.get('h2')?.volumes.has('/pool/root.img'));
 });
 
-test('a disk that is written faster than it is copied: said, and given up by the policy, with nothing left on the target', async () => {
+test('a disk that is written faster than it is copied: reported, and aborted by the policy, with nothing left on the target', async () => {
   await using at = await scene([
     {
       ...web,
@@ -327,7 +327,7 @@ test('two guests on one link share it', async () => {
   assert.ok(seconds >= 40 && seconds < 55, `${seconds} s for 4,000 MiB at 100 MiB/s`);
 });
 
-test('a host that tells the speed of its link keeps a tenth of it', async () => {
+test('a host that reports the speed of its link keeps a tenth of it', async () => {
   await using at = await scene([web], link(), [
     { name: 'h1', linkMbit: 800 },
     { name: 'h2', linkMbit: 800 },

@@ -24,7 +24,7 @@ const reading = (memory: GuestMemory, seconds: number) => ({
   bytesPerSecond: writtenWithin(memory, seconds) / seconds,
 });
 
-test('property: what is told beforehand of a guest that stays as it is comes true', () => {
+test('property: the prediction for a guest that does not change comes true', () => {
   const seen = { converges: 0, 'at-risk': 0, 'does-not-converge': 0, unknown: 0 };
   fc.assert(
     fc.property(anySituation, fc.constantFrom(100, 300, 1_000), ({ rate, guest, steady }, budgetMs) => {

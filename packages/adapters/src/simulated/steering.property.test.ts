@@ -132,7 +132,7 @@ test("property: Ferry's default ends every guest on a steady link, in time and w
   );
 });
 
-test('property: throttling that changes nothing is taken back and stays off', () => {
+test('property: throttling without effect is removed and stays off', () => {
   // written so fast that even one percent of the guest's speed dirties its set in every pass
   const hopeless = fc.record({
     seconds: fc.double({ min: 20, max: 120, noNaN: true }),
@@ -202,7 +202,7 @@ test('property: throttling that helps is left alone', () => {
   );
 });
 
-test('property: progress never runs backwards, and what is told of the time left lies around the real end', () => {
+test('property: progress never falls, and the predicted time left is near the real end', () => {
   let told = 0;
   let held = 0;
   fc.assert(

@@ -76,21 +76,21 @@ test('a hot set that takes less than half a second gets the pause that it needs 
   for (const { action } of decisions) if (action.do === 'set-downtime') assert.ok(action.toMs <= 500);
 });
 
-test('a link that slows down is waited for, and nothing that cannot be taken back begins on it', () => {
+test('a migration waits for a link that slows down, and does nothing irreversible meanwhile', () => {
   const taken = done(replay('slow-link'));
   assert.ok(!taken.includes('post-copy') && !taken.includes('pause'), taken.join(', '));
 });
 
-test('disks that are never ready are told, and given up by a policy with a limit', () => {
+test('disks that are never ready are reported, and a policy with a limit aborts', () => {
   assert.deepEqual(done(replay('disk-never-ready')), ['note disks-stalled']);
   assert.match(replay('disk-never-ready').decisions[0]?.text ?? '', /^disks: /);
 });
 
-test('disks that are copied in time are nothing to speak of', () => {
+test('disks that are copied in time are not reported', () => {
   assert.deepEqual(done(replay('disk-copy')), []);
 });
 
-test('no policy gives a transfer up that ends by itself, nor does anything to its guest but allow a longer pause', () => {
+test('no policy aborts a transfer that converges, or does more to its guest than allow a longer pause', () => {
   for (const name of ['converging', 'disk-copy'])
     for (const policyName of presets.keys()) {
       assert.deepEqual(
@@ -105,7 +105,7 @@ test('throttling that ends a migration in the end is left alone', () => {
   assert.ok(!done(replay('throttled', 'proxmox')).includes('release-throttle'));
 });
 
-test('the end lies within what was told of the time left, since the second pass began', () => {
+test('from the second pass on, the end is within the predicted time left', () => {
   let told = 0;
   let held = 0;
   for (const name of ['converging', 'disk-copy', 'slow-link', 'slowly-converging', 'post-copy']) {
@@ -123,7 +123,7 @@ test('the end lies within what was told of the time left, since the second pass 
   assert.ok(told > 30 && held >= 0.9 * told, `${held} of ${told}`);
 });
 
-test('progress of every trace never runs backwards', () => {
+test('progress of every trace never falls', () => {
   const names = readdirSync(folder)
     .filter((file) => file.endsWith('.jsonl'))
     .map((file) => file.replace('.jsonl', ''));

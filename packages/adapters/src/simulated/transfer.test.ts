@@ -71,7 +71,7 @@ test('an idle guest is sent once and stops for its last piece; zero pages do not
   );
 });
 
-test('a guest that writes its set faster than the link never ends by itself, and ends once the pause may be long enough', () => {
+test('a guest that writes its set faster than the link does not converge until the pause may be long enough', () => {
   const busy = forSeconds(begin(guest(1_000, [200, 500])), 60);
   assert.equal(busy.phase, 'pre-copy');
   const { dirtyBytesPerSecond, iteration } = sampleOf(busy);
@@ -132,7 +132,7 @@ test('the limit holds for what is sent while the guest runs, and can be changed'
   assert.equal(Math.round(forSeconds(tune(limited, { bandwidthBytesPerSecond: 50 * mib }), 5).sentBytes / mib), 350);
 });
 
-test('post-copy has a limit of its own, and none unless told', () => {
+test('post-copy has a limit of its own, and none by default', () => {
   const switched = startPostCopy(forSeconds(begin(guest(1_000), { bandwidthBytesPerSecond: 10 * mib }), 10), 0.1);
   const inTwoSeconds = (postCopyMib?: number): number =>
     Math.round(
@@ -154,7 +154,7 @@ test('a link that is down stops everything but time, and what was to come comes 
   assert.equal(toEnd(down).phase, 'done');
 });
 
-test('copied disks come first; one that is written as fast as it is copied is never through, unless its writes wait', () => {
+test('copied disks come first; one that is written as fast as it is copied never ends, unless its writes wait', () => {
   const withDisk = (write: number): GuestModel => ({
     ...guest(100),
     disks: [{ bytes: 1_000 * mib, writeBytesPerSecond: write * mib }],

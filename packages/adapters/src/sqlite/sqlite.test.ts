@@ -70,7 +70,7 @@ test('sqlite: the inventory is kept over a restart, per host', async () => {
   await second.close();
 });
 
-test('sqlite: a second opener is told that the store is in use; the first goes on', async () => {
+test('sqlite: a second process is refused because the store is in use; the first goes on', async () => {
   using at = folder();
   const first = openSqliteStores(at.path, clock);
   assert.throws(() => openSqliteStores(at.path, clock), fails('store-locked', at.path));
@@ -148,7 +148,7 @@ test('sqlite: a file that is cut off is damaged, not in use by another process, 
   }
 });
 
-test('sqlite: intents that are missing or empty beside a journal are not begun anew', async () => {
+test('sqlite: intents that are missing or empty next to a journal are not created again', async () => {
   for (const lose of [(file: string) => rmSync(file), (file: string) => truncateSync(file, 0)]) {
     using at = await filledFolder();
     const file = join(at.path, 'intents.sqlite');
@@ -161,7 +161,7 @@ test('sqlite: intents that are missing or empty beside a journal are not begun a
   }
 });
 
-test('sqlite: a bad row and bad pages are told as damage of their file, whenever they are met', async () => {
+test('sqlite: a bad row and bad pages are reported as damage of their file, whenever they are read', async () => {
   {
     using at = await filledFolder();
     const file = join(at.path, 'intents.sqlite');
@@ -202,7 +202,7 @@ test('sqlite: a report that cannot be read is left out, the others are given', a
   await second.close();
 });
 
-test('a full disk is told as what it is, and nothing of the transaction stays', () => {
+test('a full disk has its own code, and nothing of the transaction stays', () => {
   using database = new DatabaseSync(':memory:');
   database.exec('CREATE TABLE kept (text TEXT); PRAGMA max_page_count = 4');
   const insert = database.prepare('INSERT INTO kept VALUES (?)');

@@ -58,7 +58,7 @@ test('a guest that writes as fast as the link carries: post-copy, as soon as the
   );
 });
 
-test('the same where post-copy may not be: it says that there is no way, once', () => {
+test('the same without post-copy: it says once that no step helps', () => {
   const first = decided(ferry, busy, { mayPostCopy: false });
   assert.deepEqual([first?.action, first?.step], [{ do: 'note', what: 'no-way' }, undefined]);
   assert.ok(first !== undefined);
@@ -111,7 +111,7 @@ test('after a measure the next pass is waited for, so that its effect is seen', 
   );
 });
 
-test('a link that became slow is told apart from a busy guest: nothing is done, one note', () => {
+test('a slow link is distinguished from a busy guest: nothing is done, one note', () => {
   const slow: readonly ExamplePass[] = [{ rest: 4_000 }, { rest: 400, link: 10, seconds: 20 }];
   const note = decided(ferry, slow) ?? assert.fail('nothing was said');
   assert.deepEqual(note.action, { do: 'note', what: 'link-slow' });
@@ -262,7 +262,7 @@ test('a step is taken once; a paused guest is not paused again nor moved by post
 const throttled = (rests: readonly number[]): readonly ExamplePass[] =>
   rests.map((rest, index) => ({ rest, throttle: [0, 50, 60, 70][index] ?? 70 }));
 
-test('throttling that changed nothing in two steps is taken back; one that helps goes on', () => {
+test('throttling without effect in two steps is removed; throttling that helps goes on', () => {
   const mild: PolicyContent = { ...policy(), throttle: { initialPercent: 20, incrementPercent: 10 } };
   const release = decided(mild, throttled([1_000, 1_000, 1_000, 1_000, 1_000]));
   assert.deepEqual(release?.action, { do: 'release-throttle' });
@@ -278,7 +278,7 @@ test('throttling that changed nothing in two steps is taken back; one that helps
   assert.notEqual(decided(mild, throttled([1_000, 900, 700, 500, 300]))?.action.do, 'release-throttle');
 });
 
-test('disks that are never through: said after 15 s without gain, with what the link does; memory measures wait', () => {
+test('disks that never end: reported after 15 s without gain, with the rate of the link; memory measures wait', () => {
   const stuck = (copied: number) => {
     let course = follow(undefined, diskLook(500, 1_000), 0);
     for (let second = 1; second <= 20; second += 1)

@@ -18,7 +18,7 @@ const ahead = (passes: readonly ExamplePass[], budgetMs = 300) => {
   return forecast(course, budgetMs, now);
 };
 
-test('nothing is told from the first pass', () => {
+test('the first pass predicts nothing', () => {
   assert.deepEqual(ahead([{ rest: 4_000 }]), { kind: 'unknown', because: 'first-pass' });
 });
 
@@ -26,7 +26,7 @@ test('passes that halve end: after 100 and 50 MiB more, 25 fit into the pause', 
   assert.deepEqual(ahead([{ rest: 400 }, { rest: 200 }, { rest: 100, seconds: 0 }]), { kind: 'ends', inMs: 1_500 });
 });
 
-test('a guest that writes as fast as the link carries never ends, and the first pass already tells', () => {
+test('a guest that writes as fast as the link carries never ends, and the first pass already shows it', () => {
   assert.deepEqual(ahead([{ rest: 4_000 }, { rest: 3_980, seconds: 0 }]), { kind: 'never' });
 });
 
@@ -50,7 +50,7 @@ test('short passes that gain nothing for seconds do not end, whatever their figu
   assert.equal(ahead([{ rest: 400 }, ...short(12)]).kind, 'never', 'QEMU would have switched');
 });
 
-test('a pass on a slow link says nothing of the guest', () => {
+test('a pass on a slow link does not count for the guest', () => {
   const slow = [{ rest: 1_000 }, { rest: 300, link: 20 }, { rest: 450, seconds: 2 }];
   const { course, now } = watched(slow);
   assert.deepEqual(
@@ -61,12 +61,12 @@ test('a pass on a slow link says nothing of the guest', () => {
   assert.deepEqual(forecast(course, 300, now), { kind: 'unknown', because: 'link' });
 });
 
-test('a link at two thirds is not taken for a guest that became busier', () => {
+test('a link at two thirds is not mistaken for a busier guest', () => {
   // 60 MiB/s written; at 70 MiB/s passes hardly shrink, at 100 they would
   assert.equal(ahead([{ rest: 1_000 }, { rest: 600, link: 70 }, { rest: 514, link: 70, seconds: 3 }]).kind, 'ends');
 });
 
-test('the link is slow when it gives much less than it did, and what it gave is told for a minute', () => {
+test('the link is slow when it carries much less than before, and the old rate counts for a minute', () => {
   const { course, now } = watched([
     { rest: 4_000, seconds: 10 },
     { rest: 3_000, link: 30, seconds: 20 },
@@ -105,7 +105,7 @@ test(
   },
 );
 
-test('time that a slow link took is not held against the guest', () => {
+test('time on a slow link does not count against the guest', () => {
   const since = (...passes: readonly ExamplePass[]) => {
     const { course, now } = watched(passes);
     return patientSince(course, now);

@@ -21,7 +21,7 @@ const figures: Figures = {
 const text = (action: Action, step?: PolicyStep, changes: Partial<Figures> = {}): string =>
   decisionText(action, { ...figures, ...changes }, step);
 
-test('a decision tells what was seen, why it is due and what is done', () => {
+test('a decision says what was seen, why it is due and what is done', () => {
   const seen = 'iteration 7: 212 MiB left, guest writes 48 MiB/s, link gives 44: ';
   const cases: readonly (readonly [Action, PolicyStep | undefined, string])[] = [
     [
@@ -61,7 +61,7 @@ test('a decision tells what was seen, why it is due and what is done', () => {
   for (const [action, step, sentence] of cases) assert.equal(text(action, step), seen + sentence);
 });
 
-test('throttling is told where there is some, and a pause that nobody can tell yet is left out', () => {
+test('throttling is mentioned if there is some, and an unknown pause is omitted', () => {
   assert.match(
     text({ do: 'post-copy' }, undefined, { throttlePercent: 40 }),
     /guest writes 48 MiB\/s, slowed down by 40 %, link gives 44: switching/,
@@ -73,7 +73,7 @@ test('throttling is told where there is some, and a pause that nobody can tell y
   );
 });
 
-test('of disks there is no pass and no dirtying to tell', () => {
+test('for disks, no pass and no dirty rate is mentioned', () => {
   assert.equal(
     text({ do: 'abort' }, { when: 'no-progress', ms: 1, do: 'abort' }, { part: 'disks' }),
     'disks: 212 MiB left, the link gives 43 MiB/s: no progress for 150 s, aborting; the guest stays where it is',

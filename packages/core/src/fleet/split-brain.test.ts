@@ -40,7 +40,7 @@ test('two running copies are believed once they were seen for 3 s, and said once
   assert.deepEqual(splitBrains(due.suspicions, [twice], 9_000).believed, []);
 });
 
-test('what was one copy in between is suspected anew', () => {
+test('a VM that had one copy in between is suspected again', () => {
   const { suspicions } = splitBrains(none, [twice], 1_000);
   const calm = splitBrains(suspicions, [vmWith('running', 'shut-off')], 2_000);
   assert.equal(calm.suspicions.size, 0);

@@ -96,7 +96,7 @@ test('without post-copy the default says that it does not end, and leaves the gu
   assert.equal(migration.decisions?.length, 1, 'said once');
 });
 
-test('given up by its policy: the job is aborted, and the end says why and what would help', () => {
+test('aborted by its policy: the job is aborted, and the end says why and what would help', () => {
   const gaveUp = play(
     [...toTransfer(), ...busy(2), [18_000, refused], [18_010, observed(running, absent)]],
     goingBy([{ when: 'elapsed', ms: 10_000, do: 'abort' }]),
@@ -106,7 +106,7 @@ test('given up by its policy: the job is aborted, and the end says why and what 
   assert.match(gaveUp.migration.error?.message ?? '', /stayed on host1: iteration 2: .* 10 s have passed, aborting/);
 });
 
-test('told to finish quickly while it runs: the pause becomes what the rest needs, once passes gain nothing', () => {
+test('"finish quickly" while it runs: the pause becomes what the remainder needs, once passes gain nothing', () => {
   const quick: At = [9_000, { type: 'limits-changed', limits: { quicklyFinish: true } }];
   const { migration } = play([...toTransfer(), ...busy(1), quick, ...busy(6).slice(8)], goingBy([]));
   const set = migration.decisions?.map(({ action }) => action).filter((action) => action.do === 'set-downtime');
@@ -119,7 +119,7 @@ test('told to finish quickly while it runs: the pause becomes what the rest need
   );
 });
 
-test('told to finish quickly within a pause that was named: that one is the longest', () => {
+test('"finish quickly" with a pause limit: that limit is the longest', () => {
   const named = { ...goingBy([], { downtime: { initialMs: 300, limitMs: 300 } }), request: { maxDowntimeMs: 300 } };
   const { migration } = play(
     [
@@ -155,7 +155,7 @@ test('limits from an operator are asked for as at the begin: a deadline of a pol
   );
 });
 
-test('where no guest runs nothing is done to one: only giving up is left', () => {
+test('if no guest runs, nothing is done to one: only an abort is left', () => {
   const cold = { ...plan, how: 'helper' as const, live: false };
   const { effects } = play(
     [...toTransfer(cold), ...busy(2)],
@@ -371,7 +371,7 @@ test('handover: the target is released once the source is gone, and removed wher
   assert.ok(left.effects.includes('resume-source'), 'a target that was never released has not run');
 });
 
-test('broken post-copy: resumed again and again, told where what is, and never ended by us', () => {
+test('broken post-copy: resumed again and again, reported with the place of each half, and never ended by Ferry', () => {
   const source = present('paused', 'post-copy-failed');
   const target = present('running', 'post-copy-failed');
   const start = play(

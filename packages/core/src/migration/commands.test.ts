@@ -39,7 +39,7 @@ test('post-copy and a pause are for a running guest on its way', () => {
   );
 });
 
-test('limits are stored as asked for, told to the source, and hold once it took them', () => {
+test('limits are stored as requested, sent to the source, and in force once it has accepted them', () => {
   const limits = { maxBandwidthMiBPerSecond: 7 };
   const asked = play([[50, { type: 'tune-requested', limits }]], running);
   const tune = { type: 'tune', limits: { ...limits, postCopyBandwidthMiBPerSecond: 7 }, asked: limits };

@@ -46,7 +46,7 @@ test('a copy that stands still while its target does not answer is cut, and the 
   assert.equal(ended.evidence.ending?.error?.code, 'migration-failed');
 });
 
-test('the target is looked at as soon as the copy has stood still for so long', () => {
+test('the target is checked as soon as the copy has made no progress for the given time', () => {
   const looked = (until: number): number =>
     play([...toTransfer(copying), ...stalled(until)]).last.filter(({ type }) => type === 'observe').length;
   assert.deepEqual([looked(27), looked(28), looked(29)], [0, 1, 0]);
@@ -60,11 +60,11 @@ test('it is left alone while it moves, while the target answers, for a shorter c
   assert.deepEqual(done([...stalled(28), [at - 10, { type: 'switching' }], seen(at, silent)]).effects, []);
 });
 
-test('a time in which Ferry itself saw nothing tells nothing of the copy', () => {
+test("a time without samples of Ferry's own does not count against the copy", () => {
   assert.deepEqual(done([...looks(1, 3, (second) => 1_000 - second * 10), seen(at, silent)]).effects, []);
 });
 
-test('told to end: a copy that moves by libvirt, one that stands still by cutting it first, and one that libvirt does not end, too', () => {
+test('an abort: by libvirt for a copy that progresses, by cutting it first for one that hangs or that libvirt does not end', () => {
   const moving = looks(1, 10, (second) => 1_000 - second * 10);
   const abort = (when: number): At => [when, { type: 'abort-requested' }];
   assert.deepEqual(done([...moving, abort(9_500)]).effects, ['abort-job']);
@@ -75,7 +75,7 @@ test('told to end: a copy that moves by libvirt, one that stands still by cuttin
   ]);
 });
 
-test('a control plane that comes back to a copy it has told to end cuts it first, too', () => {
+test('a control plane that comes back to a copy it has aborted cuts it first, too', () => {
   const { effects } = done([
     ...stalled(13),
     [13_500, { type: 'abort-requested' }],

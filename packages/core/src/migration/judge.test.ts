@@ -92,7 +92,7 @@ test('a target that is held has not run: it is released once the source is gone,
   assert.equal(judge(absent, held).kind, 'moved', 'one that was paused before is not held');
 });
 
-test('what the target of a direct move tells: only what cannot have run lets the source go on', () => {
+test('the target of a direct move: the source goes on only if the target cannot have run', () => {
   const of = (target: InstanceView, answered: boolean, keepsDefinition = true): string =>
     handoverOf(target, { answered, keepsDefinition });
   assert.deepEqual(

@@ -40,7 +40,7 @@ test('an abort that was asked for is said to be kept; a move that Ferry drives i
   assert.equal(withNotBegun(direct, absent, 16_000).attention, undefined);
 });
 
-test('it is taken back once something is sent, and other attention is left alone', () => {
+test('it is removed once something is sent, and other attention is kept', () => {
   const told = withNotBegun(waiting, absent, 60_000);
   const pass = { iteration: 1, startedAt: 0, restBytes: 1, sentBytes: 1 };
   const sending = {

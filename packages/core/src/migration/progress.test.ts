@@ -28,7 +28,7 @@ const anySample: fc.Arbitrary<JobSample> = fc.record({
   elapsedMs: fc.nat(),
 });
 
-test('the percentage tells what remains, not what was processed', () => {
+test('the percentage shows what remains, not what was processed', () => {
   const percent = (remainingBytes: number, totalBytes: number, processedBytes = 0) =>
     progressOf(sample({ remainingBytes, totalBytes, processedBytes }), undefined).percent;
   assert.deepEqual(
@@ -70,7 +70,7 @@ test('time left from whole passes: not before what is left is sent, and room for
   );
 });
 
-test('no time left is told where it does not end; in post-copy it is that of what is left', () => {
+test('there is no time left if it does not end; in post-copy it is that of the remainder', () => {
   const { course, now } = watched([{ rest: 4_000 }, { rest: 3_950, seconds: 1 }]);
   const left = look({ iteration: 2, rest: 1_000, sent: 7_000, dirty: 99 });
   assert.equal(progressOf(left, undefined, { course, budgetMs: 100, now }).etaMs, undefined);

@@ -113,7 +113,7 @@ test('lost reply at the switchover: the stale source is removed, and the move is
   assert.equal(ended.migration.outcome, 'succeeded');
 });
 
-test('two running copies are told, and nothing is removed', () => {
+test('two running copies are reported, and nothing is removed', () => {
   const { migration, effects } = play([
     ...toTransfer,
     [300, lost],
@@ -444,7 +444,7 @@ test("the memory's share of the link is told once, when disks are on their way, 
   );
 });
 
-test('told to wait: back in the queue with the reason, judged again when admitted, and nothing of it stays', () => {
+test('must wait: back in the queue with the reason, checked again when admitted, and nothing of it stays', () => {
   const needs = [{ host: to.id, ports: 1, memoryBytes: 5 }];
   const reasons = [{ code: 'migration-ports' as const, host: 'host2', message: 'Others have the ports.', remedy: '' }];
   const waiting = play([

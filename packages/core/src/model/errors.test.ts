@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { errorTable, exitCodes, FerryError, reportOf } from './errors.ts';
 
-test('every error has a status, an exit code of the list, and a way out in a sentence', () => {
+test('every error has a status, an exit code of the list, and a remedy in a sentence', () => {
   const known = new Set<number>(Object.values(exitCodes));
   for (const [code, { status, exit, remedy, retriable }] of Object.entries(errorTable)) {
     assert.ok(status >= 400 && status < 600, code);
@@ -16,7 +16,7 @@ test('every error has a status, an exit code of the list, and a way out in a sen
   }
 });
 
-test('an error carries its reasons and its way out', () => {
+test('an error has its reasons and its remedy', () => {
   const reasons = [{ code: 'vm-gone' as const, message: 'y.', remedy: 'z.' }];
   const error = new FerryError('migration-refused', 'It cannot be moved.', { reasons });
   assert.deepEqual(reportOf(error), {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { linksOf, mtuWarnings, noNeeds } from './definition.ts';
 
-test('a network that carries smaller frames on the target is told with both values; nothing is said where one is not known', () => {
+test('a network with a smaller MTU on the target is reported with both values; not if one is unknown', () => {
   const needs = { ...noNeeds, networks: ['lan', 'wan'], bridges: ['br0'], mtus: new Map([['wan', 9_000]]) };
   const map = { networks: { br0: 'br1' } };
   assert.deepEqual(linksOf(needs, map), ['lan', 'wan', 'br1']);

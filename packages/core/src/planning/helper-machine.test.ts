@@ -24,7 +24,7 @@ test('the newest machine type that both hosts know, in whichever direction', () 
   assert.equal(helperMachine(['microvm', 'pc-q35-9.0'], ['microvm', 'pc-q35-9.0']), 'pc-q35-9.0');
 });
 
-test('hosts that do not tell take what libvirt takes; those that have none in common are told so', () => {
+test("hosts that do not report use libvirt's default; those without a common type are refused", () => {
   assert.equal(helperMachine(undefined, ['pc-i440fx-7.2']), 'pc');
   assert.equal(helperMachine(['pc-i440fx-7.2'], []), 'pc');
   const view = (name: string, machines: readonly string[], qemuVersion: string): HostView => ({

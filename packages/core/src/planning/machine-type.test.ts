@@ -49,7 +49,7 @@ test('a machine type that the target does not know is named, with one of its fam
   assert.deepEqual(codes({ machine: 'pc-q35-11.1' }, view('old', '7.2.0')), [], 'it does not tell');
 });
 
-test('both definitions are held against the target, each reason once', () => {
+test('both definitions are checked against the target, each reason once', () => {
   const needs = [need({ machine: 'pc-q35-11.1' }), need({ machine: 'pc-q35-11.1', type: 'qemu' }), need()];
   assert.equal(machineReasons('web', needs, newer, older).length, 1);
 });

@@ -199,7 +199,7 @@ test('one definition alone is planned as it is, and both are looked at', () => {
   );
 });
 
-test('after the move both definitions are held against the plan', () => {
+test('after the move both definitions are compared with the plan', () => {
   const { disks } = plan(
     [root, disk('vdb', '/local/b')],
     [root, disk('vdc', '/shared/c')],

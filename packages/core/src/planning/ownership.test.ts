@@ -162,7 +162,7 @@ test(
   },
 );
 
-test('the way out of a stale file is a command that loses nothing', () => {
+test('the remedy for a stale file is a command that loses nothing', () => {
   assert.equal(
     setAside('/var/lib/libvirt/qemu/nvram/web_VARS.fd'),
     'mv /var/lib/libvirt/qemu/nvram/web_VARS.fd /var/lib/libvirt/qemu/nvram/web_VARS.fd.old',
@@ -170,7 +170,7 @@ test('the way out of a stale file is a command that loses nothing', () => {
   assert.equal(setAside("/n v/it's"), "mv '/n v/it'\\''s' '/n v/it'\\''s.old'");
 });
 
-test('safety: whatever uses a file, it is held, however its path is spelled', () => {
+test('safety: a file that anything uses is kept, however its path is spelled', () => {
   const name = fc.constantFrom('a', 'b', 'c');
   fc.assert(
     fc.property(

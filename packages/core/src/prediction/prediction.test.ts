@@ -90,7 +90,7 @@ test('one reading is enough where it is clear', () => {
   assert.deepEqual([one(8), one(60), one(400)], ['converges', 'at-risk', 'does-not-converge']);
 });
 
-test('what cannot be told says why', () => {
+test('what cannot be predicted says why', () => {
   const none = { readings: [] };
   assert.equal(
     told(0, 0, 100, preset('default'), none).text,

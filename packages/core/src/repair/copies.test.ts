@@ -24,7 +24,7 @@ const disk = (source: string, readOnly = false): Disk => ({
 });
 const nothing = { history: [], parked: false, writtenAt: new Map() };
 
-test('each copy is told by its part in the last migration in which its host had one', () => {
+test('each copy is described by its part in the last migration of its host', () => {
   const source = copyOn('h1', 'running', 'migration-canceled');
   const target = copyOn('h2', 'running', 'migrated', 'conflict');
   const vm = vmWith(source, target);
@@ -47,7 +47,7 @@ test('whose disks they write to: copies of its own, or the same that the other o
   assert.doesNotMatch(knowledgeOf(vmWith(one), one, nothing).join(' '), /same disks/, 'one copy alone harms nothing');
 });
 
-test('definitions that are off are told apart by their names, why they are there, and when their disks were written', () => {
+test('shut-off definitions are distinguished by name, by why they are there, and by when their disks were written', () => {
   const stray = copyOn('h2', 'shut-off', 'other', 'conflict', {
     name: 'old',
     disks: [disk('/pool/web'), disk('/iso', true)],

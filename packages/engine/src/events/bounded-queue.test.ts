@@ -31,7 +31,7 @@ test('a reader that waits is woken by an item, and by the end', async () => {
   assert.deepEqual(await reading, [1, 2]);
 });
 
-test('a reader that falls behind loses what is queued and is told once', async () => {
+test('a reader that falls behind loses what is queued and gets one reset', async () => {
   const queue = queueOf(3);
   for (const item of [1, 2, 3, 4, 5]) queue.push(item);
   queue.end();

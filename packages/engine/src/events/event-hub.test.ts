@@ -25,7 +25,7 @@ async function take(
 }
 
 test(
-  'a host with as many VMs as libvirt takes is told to each reader, in order, without a reset',
+  'a host with as many VMs as libvirt allows reaches each reader, in order, without a reset',
   { timeout: 60_000 },
   async () => {
     using clock = countingClock();
@@ -54,7 +54,7 @@ test(
   },
 );
 
-test('progress that nobody took is passed over; where nothing else was dropped, the reader looks itself', async () => {
+test('unread progress is skipped; if nothing else was dropped, the reader reads the state itself', async () => {
   using clock = countingClock();
   const hub = createEventHub(memoryStores().journal, clock, silentLog);
   const reader = hub.subscribe(undefined, new AbortController().signal)[Symbol.asyncIterator]();
@@ -65,7 +65,7 @@ test('progress that nobody took is passed over; where nothing else was dropped, 
   assert.ok(seen.includes('reset'), seen.join());
 });
 
-test('a reader that missed what is no longer kept is told so, once', async () => {
+test('a reader that missed events that are no longer stored gets one reset', async () => {
   using clock = countingClock();
   const { journal } = memoryStores();
   let pruned = false;

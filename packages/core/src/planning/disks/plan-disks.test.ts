@@ -106,13 +106,13 @@ test('one folder and two files is refused; what cannot be looked at is told as t
   assert.match(reason?.message ?? '', /cannot be looked at: h1 has no folder \/pool\.$/);
 });
 
-test("the operator's word does not stand against what the target shows", () => {
+test("the operator's statement does not override what the target shows", () => {
   const said = storage({ missing: new Map([[path, `h2 has no file ${path}`]]) }, 'unknown');
   assert.deepEqual(codes([disk], said, { assumeShared: true }), ['disk-not-there']);
   assert.deepEqual(codes([disk], said), ['disk-sharing-unknown']);
 });
 
-test('libvirt is told to believe what was proved or stated, and nothing else; caches that old QEMUs keep are a reason then', () => {
+test('libvirt must trust what was proved or stated, and nothing else; caches that old QEMUs keep are then a reason', () => {
   const of = (method: SharingProof['method'], how: 'shared' | 'copy' = 'shared') => [
     { target: 'vda', how, proof: { ...proof('shared'), method } },
   ];
