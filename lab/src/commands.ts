@@ -33,7 +33,7 @@ export type Command = {
 export const COMMANDS: Readonly<Record<string, Command>> = {
   up: {
     operands: [],
-    summary: 'Brings the lab up: hosts with their own libvirt, on a network of their own. Fine when it is up already.',
+    summary: 'Starts the lab: hosts with their own libvirt, on their own network. Does nothing if it is up.',
     options: {
       hosts: '--hosts N           how many hosts, host1 to hostN (3)',
       release:
@@ -58,7 +58,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   down: {
     operands: [],
-    summary: 'Ends the lab and removes everything of it. Fine when there is none, or only half of one.',
+    summary: 'Ends the lab and removes all of it, also an incomplete one. Does nothing if there is none.',
     options: { all: '--all               every lab below $FERRY_LAB_DIR (/var/tmp/ferry-lab)' },
     // not abortable: half a removal is of no use, and the next one would only do the rest
     run: async ({ flags }) => {
@@ -97,7 +97,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
     run: async ({ operands: [name = ''], flags, signal }) => {
       const host = stringFlag(flags, 'host');
-      if (host === undefined) throw usageError('Give the host that the VM shall start on: --host host1.');
+      if (host === undefined) throw usageError('Name the host for the VM: --host host1.');
       const memoryMib = numberFlag(flags, 'memory-mib');
       const diskMib = numberFlag(flags, 'disk-mib');
       const workload = stringFlag(flags, 'workload');
@@ -119,7 +119,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'vm list': {
     operands: [],
-    summary: 'Lists the guests with the hosts that have them.',
+    summary: 'Lists the guests and their hosts.',
     options: { json: '--json              print it as JSON' },
     run: async ({ flags, signal }) => {
       const vms = await vmList(labOf(flags), signal);
@@ -171,7 +171,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'power-off': {
     operands: ['HOST'],
-    summary: "Cuts the host's power: its libvirt and all of its guests end at once, and its peers see only silence.",
+    summary: "Cuts the host's power: its libvirt and its guests end at once, and it no longer answers.",
     options: {},
     run: async ({ operands: [host = ''], flags, signal }) => {
       await powerOff(labOf(flags), host, signal);
@@ -190,7 +190,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   link: {
     operands: ['up|down', 'HOST'],
-    summary: 'Mends or cuts the host\'s network cable. See also "link rate".',
+    summary: 'Plugs in or unplugs the host\'s network cable. See also "link rate".',
     options: {},
     run: async ({ operands: [state = '', host = ''], flags, signal }) => {
       if (state !== 'up' && state !== 'down')
@@ -201,7 +201,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'link rate': {
     operands: ['HOST', 'MBIT'],
-    summary: 'Limits the host\'s link to MBIT Mbit/s in each direction; "none" takes the limit away.',
+    summary: 'Limits the host\'s link to MBIT Mbit/s in each direction; "none" removes the limit.',
     options: {},
     run: async ({ operands: [host = '', rate = ''], flags, signal }) => {
       await changeRate(labOf(flags), host, rate === 'none' ? undefined : positive('MBIT', rate), signal);
@@ -214,7 +214,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "Runs a command on the host: script/lab exec HOST -- COMMAND... Its exit code is the command's.",
     options: {},
     run: async ({ operands: [host = ''], rest, flags }) => {
-      if (rest.length === 0) throw usageError('Give the command after "--": script/lab exec host1 -- virsh list.');
+      if (rest.length === 0) throw usageError('Write the command after "--": script/lab exec host1 -- virsh list.');
       return await runAttached(execCommand(labOf(flags), host, rest));
     },
   },
@@ -257,7 +257,7 @@ function releasesFlag(flags: Flags): Readonly<Record<string, Release>> {
     (Array.isArray(values) ? values : []).map((value: string) => {
       const [, host, release] = /^(\w+)=(\w+)$/.exec(value) ?? [];
       if (host === undefined || release === undefined)
-        throw usageError(`--release is HOST=RELEASE, as in host2=trixie, and not "${value}".`);
+        throw usageError(`--release must be HOST=RELEASE, as in host2=trixie, not "${value}".`);
       return [host, releaseOf(release)];
     }),
   );
@@ -269,7 +269,7 @@ function numberFlag(flags: Flags, name: string): number | undefined {
 }
 
 function positive(what: string, text: string): number {
-  if (!/^[1-9]\d{0,7}$/.test(text)) throw usageError(`${what} has to be a whole number above 0, not "${text}".`);
+  if (!/^[1-9]\d{0,7}$/.test(text)) throw usageError(`${what} must be a whole number above 0, not "${text}".`);
   return Number(text);
 }
 
@@ -292,7 +292,7 @@ function statusText(status: LabStatus): string {
     case 'down':
       return `The lab "${status.lab}" is down; "script/lab up" starts it.\n`;
     case 'partial':
-      return `The lab "${status.lab}" is not whole; "script/lab up" makes it anew, "script/lab down" removes it.\n`;
+      return `The lab "${status.lab}" is incomplete; "script/lab up" creates it again, "script/lab down" removes it.\n`;
     case 'up':
       return table([['HOST', 'ADDRESS', 'LIBVIRT URI', 'RELEASE', 'STATE', 'LINK', 'RATE'], ...rows]);
   }

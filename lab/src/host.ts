@@ -232,7 +232,7 @@ export async function powerOn(lab: LabRef, name: string, signal?: AbortSignal): 
   const host = requireHost(lab, name);
   if (hostInit(lab, name) !== undefined) return;
   if (document.imageDirectory === undefined)
-    throw new LabError(`The lab "${lab.name}" has no guest image; run "script/lab up" to make it anew.`);
+    throw new LabError(`The lab "${lab.name}" has no guest image; run "script/lab up" to create it again.`);
   await unplug(keeper, host, signal);
   try {
     await startHost({ lab, keeper, imageDirectory: document.imageDirectory }, host, signal);

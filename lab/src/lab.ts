@@ -197,7 +197,7 @@ export function requireLab(lab: LabRef): RunningLab {
   if (document === undefined) throw new LabError(`The lab "${lab.name}" is not up; start it with "script/lab up".`);
   if (!document.ready || keeper === undefined)
     throw new LabError(
-      `The lab "${lab.name}" is not whole (its start was interrupted, or it ended); run "script/lab up" to make it anew.`,
+      `The lab "${lab.name}" is incomplete (its start was interrupted, or it ended); run "script/lab up" to create it again.`,
     );
   return { lab, document, keeper };
 }

@@ -125,7 +125,7 @@ async function planSystems(
   const names = Array.from({ length: count }, (_, i) => `host${i + 1}`);
   const unknown = Object.keys(releases).find((name) => !names.includes(name));
   if (unknown !== undefined)
-    throw usageError(`A release is given for "${unknown}", but the lab's hosts are ${names.join(', ')}.`);
+    throw usageError(`--release names "${unknown}", but the lab's hosts are ${names.join(', ')}.`);
   const roots = new Map<Release, string | undefined>();
   for (const release of new Set(Object.values(releases)))
     roots.set(
@@ -154,7 +154,7 @@ async function commonMachineType(
     signal,
   });
   const type = /<machine>([^<]+)<\/machine>/.exec(capabilities)?.[1];
-  if (type === undefined) throw new LabError(`The QEMU of ${host.name} does not tell its machine type for q35.`);
+  if (type === undefined) throw new LabError(`The QEMU of ${host.name} does not report its machine type for q35.`);
   return type;
 }
 

@@ -99,7 +99,7 @@ export async function connectSwitch(lab: LabRef, keeper: ProcessIdentity, signal
     if (claim.code !== 0) {
       // another lab was faster; anything else would fail for every candidate
       if (/exists/.test(claim.stderr)) continue;
-      throw new LabError(`No network interface could be made for the lab: ${claim.stderr.trim()}`);
+      throw new LabError(`The lab's network interface could not be created: ${claim.stderr.trim()}`);
     }
     await run(inSwitch(keeper, ['ip', '-batch', '-']), {
       input: `link set uplink master switch0 up\naddress add ${storage}/24 dev switch0\n`,

@@ -154,12 +154,10 @@ function checkRequest(options: VmCreateOptions) {
     throw usageError(
       `There is no workload "${workload}"; choose idle, disk, dirty:MIBPS as in dirty:20, or sector:V=256,W=64,D=20.`,
     );
-  if (sector !== undefined && disk !== 'none')
-    throw usageError('A sector guest has no disk of its own; leave --disk out.');
-  if (sector !== undefined && options.agent === true)
-    throw usageError('A sector guest has no agent; leave --agent out.');
+  if (sector !== undefined && disk !== 'none') throw usageError('A sector guest has no disk; omit --disk.');
+  if (sector !== undefined && options.agent === true) throw usageError('A sector guest has no agent; omit --agent.');
   if (workload === 'disk' && disk === 'none')
-    throw usageError('The workload "disk" needs a disk; give --disk local, shared, block or nbd.');
+    throw usageError('The workload "disk" needs a disk; use --disk local, shared, block or nbd.');
   return { memoryMib, diskMib, disk, workload, sector };
 }
 
@@ -242,7 +240,7 @@ export function listVmDocuments(lab: LabRef): readonly VmDocument[] {
 export function requireVm(lab: LabRef, name: string): VmDocument {
   const vm = listVmDocuments(lab).find((each) => each.name === name);
   if (vm === undefined)
-    throw new LabError(`The lab "${lab.name}" has no VM "${name}"; "script/lab vm list" shows what it has.`);
+    throw new LabError(`The lab "${lab.name}" has no VM "${name}"; "script/lab vm list" lists them.`);
   return vm;
 }
 

@@ -164,7 +164,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       if (isFinished(migration))
         void outside
           .forget()
-          .catch((error: unknown) => log.warn({ err: error }, 'a host outside of the fleet stays known'));
+          .catch((error: unknown) => log.warn({ err: error }, 'a host outside the fleet could not be forgotten'));
     },
   });
 
@@ -181,7 +181,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     for (;;) {
       await clock.sleep(pruneEveryMs, closing.signal);
       // a full disk passes
-      await prune().catch((error: unknown) => log.warn({ err: error }, 'old entries stay in the journal'));
+      await prune().catch((error: unknown) => log.warn({ err: error }, 'old journal entries could not be pruned'));
     }
   };
   await prune();

@@ -33,7 +33,7 @@ export function keepDefinitions(deps: {
         const xml = await deps.linkOf(host).definitions.read(uuid, signal);
         await deps.inventory.saveDefinition({ uuid, host, xml, at: deps.clock.now() });
       } catch (error) {
-        if (!signal.aborted) deps.log.info({ err: error, host, vm: uuid }, 'a definition could not be kept');
+        if (!signal.aborted) deps.log.info({ err: error, host, vm: uuid }, 'a definition could not be stored');
       }
     }
     working = undefined;

@@ -163,7 +163,9 @@ export function createSharing({
       // also when the caller cancels: a marker must not stay behind
       await from.paths
         .marker('remove', folder, name, AbortSignal.timeout(10_000))
-        .catch((error: unknown) => log.warn({ err: error, host: from.name, folder, name }, 'a marker stays behind'));
+        .catch((error: unknown) =>
+          log.warn({ err: error, host: from.name, folder, name }, 'a marker volume could not be removed'),
+        );
     }
   };
 

@@ -52,7 +52,7 @@ export async function volumeSeen(
     return await at.volumes.at(path, signal);
   } catch (error) {
     if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
-    log.warn({ err: error, host: at.name, path }, 'it cannot be seen what is there');
+    log.warn({ err: error, host: at.name, path }, 'a path on the target could not be checked');
     return error.message;
   }
 }
