@@ -71,7 +71,7 @@ async function main(): Promise<number> {
     interrupted.abort(new Error('interrupted'));
   };
   for (const name of signalNames) process.on(name, interrupt);
-  // nor must a reader that has gone (| head, a closed terminal)
+  // nor must a closed pipe or terminal (| head)
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const stays = !once && process.stdout.isTTY && process.stderr.isTTY;
   const lab = labRef(once ? `demo-${process.pid}` : 'demo');

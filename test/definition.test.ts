@@ -48,7 +48,7 @@ const redefine = (host: string, xml: string): Promise<string> =>
   run(execCommand(fleet.lab, host, ['bash', '-ec', 'cat >/tmp/define.xml; virsh -q define /tmp/define.xml']), {
     input: xml,
   });
-/** What Ferry writes beside the VM: its mark in the metadata. */
+/** What Ferry adds to the VM: its marker in the metadata. */
 const withoutMark = (xml: string): string =>
   xml.replace(/\n? *<metadata>\s*<ferry:[\s\S]*?<\/metadata>/, '').replace(/\n? *<ferry:[^\n]*\/>/, '');
 const there = ['--map-network', 'lan=uplink', '--map-pool', 'default=elsewhere', '--graphics-listen', '0.0.0.0'];

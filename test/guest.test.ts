@@ -1,7 +1,4 @@
-/**
- * What the driver asks of guests on real hosts beside moving them: to stand still, to be known on the network, to have
- * the right time, to shut down.
- */
+/** Calls of the driver into guests on real hosts: pause, announce, set the clock, shut down. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { virsh, waitFor } from '@ferry/lab';

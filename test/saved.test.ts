@@ -1,6 +1,6 @@
 /**
- * What belongs to a VM beside its disks: UEFI variables, TPM state, saved memory with the definition inside. They arrive
- * with a VM that is shut off, which does not inherit the limits of a live move either.
+ * Files of a VM other than disks: UEFI variables, TPM state, and saved memory with the definition inside. They arrive
+ * with a VM that is shut off. Such a move does not inherit the limits of a live one.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

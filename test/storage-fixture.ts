@@ -1,4 +1,4 @@
-/** What the tests of storage and of kept definitions ask beside the fleet's own questions. */
+/** Helpers for the tests of storage and of kept definitions, in addition to the fleet's own. */
 import assert from 'node:assert/strict';
 import { virsh, vmCheck, vmCreate } from '@ferry/lab';
 import type { Fleet } from './fleet.ts';

@@ -1,7 +1,7 @@
 /**
- * A control plane whose moves the fixture looks at: before and after each `ferry vm migrate` it reads the hosts, and
- * fails the call where something does not hold (invariants.ts). A detached one is looked at when `migration show` tells
- * its end for the first time. What a test breaks on purpose it accepts by name.
+ * A control plane whose moves are checked: the fixture reads the hosts before and after each `ferry vm migrate`, and
+ * fails the call if an invariant is broken (invariants.ts). A detached move is checked when `migration show` first
+ * reports its end. A test names what it breaks on purpose.
  */
 import assert from 'node:assert/strict';
 import { waitFor, type LabRef } from '@ferry/lab';

@@ -155,7 +155,7 @@ function entriesOf(folder: string) {
   try {
     return readdirSync(folder, { withFileTypes: true });
   } catch {
-    // there is none, or it went while it was looked at
+    // there is none, or it disappeared while it was read
     return [];
   }
 }

@@ -1,5 +1,5 @@
-// The course of a migration by libvirt's figures: the job of the source's guest, looked at a few times a second, as
-// lines of JSON. The first line says what was done; each other one is a sample in the words of Ferry's core
+// Records the course of a migration from libvirt's figures: the job of the source's guest, read a few times a second,
+// as lines of JSON. The first line describes the run; each other one is a sample in the format of Ferry's core
 // (convergence/sample.ts), so that its tests can read them.
 import { openHostSession, VIR_DOMAIN_JOB, type TypedParams } from '@ferry/libvirt';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -393,7 +393,7 @@ static void obey_power_button(void) {
   }
 }
 
-/* In the images of guests that shall have one. Without udev the channel has no name of its own below /dev. */
+/* In the images of guests with an agent. Without udev the channel has no name in /dev. */
 static void run_agent(void) {
   glob_t ports;
   for (int try = 0; try < 1000; try++, sleep_ns(10000000)) {

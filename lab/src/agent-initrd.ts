@@ -1,6 +1,6 @@
-// The initial file system of guests with QEMU's guest agent: that of all guests with a second archive behind it, which
-// the kernel unpacks over the first. Debian's package of the agent is unpacked and never installed; the libraries it
-// needs are the machine's own, where QEMU needs them too. Made when the first guest wants it.
+// The initial file system of guests with QEMU's guest agent: that of all guests, followed by a second archive that the
+// kernel unpacks over the first. Debian's package of the agent is unpacked, never installed. Its libraries are the
+// machine's own, which QEMU needs too. It is created for the first guest that needs it.
 
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

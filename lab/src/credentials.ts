@@ -43,7 +43,7 @@ export async function issueCertificate(
   const at = (file: string): string => join(directory, file);
   const extensions = [
     'basicConstraints=critical,CA:FALSE',
-    // GnuTLS wants keyEncipherment also of EC keys
+    // GnuTLS requires keyEncipherment for EC keys too
     'keyUsage=critical,digitalSignature,keyEncipherment',
     'extendedKeyUsage=serverAuth,clientAuth',
     ...(alternativeNames === undefined ? [] : [`subjectAltName=${alternativeNames}`]),

@@ -19,7 +19,7 @@ const CHUNK_BYTES = 1024 * 1024;
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
 /**
- * What the guest's disk proves. Corruption and holes are looked at twice: a running guest may write while its disk is
+ * What the guest's disk proves. Corruption and holes are checked twice: a running guest may write while its disk is
  * read.
  */
 export async function vmCheck(lab: LabRef, name: string, signal?: AbortSignal): Promise<DiskVerdict> {

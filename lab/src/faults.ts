@@ -125,8 +125,8 @@ export async function startDaemon(lab: LabRef, host: string, signal?: AbortSigna
 }
 
 /**
- * The host's libvirtd gives a silent peer up after 5 s instead of 30 s: hosts that it sends guests to, and whoever is
- * connected with it. It is restarted for that, so guests must not migrate meanwhile.
+ * The host's libvirtd drops a silent peer after 5 s instead of 30 s: hosts that it sends guests to, and its clients.
+ * This restarts it, so guests must not migrate meanwhile.
  */
 export async function shortenPatience(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
   await sh(

@@ -253,7 +253,7 @@ async function removeLab(lab: LabRef): Promise<void> {
   try {
     if (existsSync(base) && readdirSync(base).length === 0) rmdirSync(base);
   } catch (error) {
-    // another lab has just been begun, or has gone and taken it along
+    // another lab has just started, or has ended and removed it
     if (!(error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'ENOENT')))
       throw error;
   }

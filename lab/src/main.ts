@@ -5,7 +5,7 @@ import { COMMANDS, helpOf, overview } from './commands.ts';
 import type { Flags } from './commands.ts';
 import { LabError, messageOf } from './errors.ts';
 
-// a reader that has gone (| head, a closed terminal) must not end a command half-way
+// a closed pipe or terminal (| head) must not end a command half-way
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 const stop = new AbortController();
 let signalExitCode = 1;

@@ -1,6 +1,5 @@
-// Hosts of other Debian releases: their root file systems. Each is made once from the machine's own package source and
-// then only looked at, by every lab and every checkout on the machine: hosts write to overlays of it. The machine's own
-// release needs none.
+// Hosts of other Debian releases: their root file systems. Each is created once from the machine's own package source.
+// All labs and checkouts on the machine only read it: hosts write to overlays. The machine's own release needs none.
 
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, rmSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// The Debian releases that a host of the lab may run, and what is known of each. How a root file system of one is made
-// stands in release-root.ts.
+// The Debian releases that a host of the lab can run, and their properties. release-root.ts creates their root file
+// systems.
 
 import { readFileSync } from 'node:fs';
 import { usageError } from './errors.ts';

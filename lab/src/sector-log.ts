@@ -1,6 +1,5 @@
 // What a sector guest (boot-sector.ts) has said on its serial line: one byte per beat of its timer and per MiB it
-// dirtied. The log alone has no times; who wants a rate or a pause takes a look at its length now and then
-// (bench/src/guest-watch.ts).
+// dirtied. The log has no times; for a rate or a pause, read its length repeatedly (bench/src/guest-watch.ts).
 
 import { SECTOR_BYTES } from './boot-sector.ts';
 

@@ -72,7 +72,7 @@ export type VmStatus = VmInfo & {
 };
 
 const MIN_MEMORY_MIB = 96;
-/** What a sector guest needs beside what it fills: the first MiB, and what the BIOS keeps at the end. */
+/** Memory that a sector guest needs in addition to what it fills: the first MiB, and what the BIOS keeps at the end. */
 const SECTOR_EXTRA_MIB = 8;
 /** A BIOS boots no disk without a cylinder (504 KiB). */
 const SECTOR_IMAGE_BYTES = 2 ** 20;

@@ -82,7 +82,7 @@ export async function build(lab: LabRef, scenario: Scenario): Promise<string | u
       ...here.flatMap(({ nvram, uuid }) => (nvram === undefined ? [] : nvramLines(nvramPath(nvram), uuid))),
       ...foreign.map(({ path, byte }) => patternLine(path, byte, 640)),
       ...here.flatMap(({ disks }) => disks.flatMap((disk) => (disk.by === 'nbd' ? exportLines(disk) : []))),
-      // pools know what was made beside them
+      // pools know the files that were created without them
       `for pool in $(${virsh} pool-list --name); do ${virsh} pool-refresh $pool >/dev/null; done`,
     ]);
     for (const vm of here) {
@@ -90,7 +90,7 @@ export async function build(lab: LabRef, scenario: Scenario): Promise<string | u
       if (vm === scenario.vm) memory = saved;
     }
   };
-  // bases on the shared file system are made by the first that stands on them
+  // a base on the shared file system is created for the first disk that needs it
   const [first, ...others] = torturedHosts;
   for (const { image } of scenario.vm.disks.filter(({ by }) => by === 'block')) await makeLun(lab, image);
   await buildOn(first);
@@ -127,7 +127,7 @@ async function makeLun(lab: LabRef, image: Image): Promise<void> {
   );
 }
 
-/** The image and what it stands on, deepest first; each file once. */
+/** The image and its bases, deepest first; each file once. */
 function imageLines(image: Image, host: HostName, made: Set<string>): readonly string[] {
   const path = pathOf(image);
   const place = image.folder === 'shared' ? path : `${host} ${path}`;

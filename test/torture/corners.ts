@@ -1,6 +1,7 @@
 /**
- * Corners in which data was lost once, each alone: the seed's own chance meets some of them in one scenario out of
- * hundreds, and then beside something that is refused before. What else is odd of the scenario goes.
+ * Corners in which data was once lost, each alone. By chance a seed reaches some of them in one scenario out of
+ * hundreds, and then often with something that is refused first. So a corner removes everything else unusual from its
+ * scenario.
  */
 import type { Random } from './random.ts';
 import {

@@ -1,6 +1,6 @@
 /**
- * One scenario on real hosts: built, moved as its steps say, with their faults, and after each step everything that
- * must hold is looked at (judge.ts). It ends at the first step after which something does not.
+ * Runs one scenario on real hosts: builds it, carries out its steps with their faults, and judges the result after each
+ * step (judge.ts). It ends at the first step that fails.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {

@@ -1,6 +1,6 @@
 /**
- * What a VM has beside files that are copied or shared: encrypted disks and their secret, a TPM, disks that are
- * exports and devices; a target without room; maps that send it elsewhere. One of them for a part of the seeds.
+ * Features other than copied and shared files: encrypted disks and their secret, a TPM, disks that are exports or
+ * devices, a target without space, maps to other names. Some seeds have one of them.
  */
 import { plainDisk } from './corners.ts';
 import type { Random } from './random.ts';

@@ -1,5 +1,5 @@
 /**
- * What a seed says: a VM with its disks, media and firmware, others beside it, files of others in the way, and moves
+ * The scenario of a seed: a VM with its disks, media and firmware, other VMs, files of others in the way, and moves
  * with faults. Plain data, made by generate.ts, built on hosts by build.ts, carried out by execute.ts.
  */
 

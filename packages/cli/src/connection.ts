@@ -119,7 +119,7 @@ export function connect(options: ConnectionOptions): Client {
     throw readIn(folder, 'server.json') === undefined
       ? none
       : localError('token-missing', `There is no token to be read in ${dataDir}, and FERRY_TOKEN is not set.`);
-  // by way of the folder's descriptor: the folder that was looked at is the one that is used, however long its name
+  // through the folder's descriptor: the folder that was checked is the one that is used, however long its name
   return createClient({
     server: 'http://localhost',
     token,

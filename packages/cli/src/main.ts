@@ -64,7 +64,7 @@ async function build(): Promise<Command> {
   return program;
 }
 
-/** Global options may stand after the command too, and every command ends the same way. */
+/** Global options may follow the command too, and every command ends the same way. */
 function inherit(program: Command): void {
   const visit = (command: Command): void => {
     for (const child of command.commands) {

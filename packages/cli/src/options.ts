@@ -43,7 +43,7 @@ export interface MapOptions {
   readonly graphicsListen?: string;
 }
 
-/** Options that say what stands for the source's names on the target. */
+/** Options that map the source's names to names on the target. */
 export const mapOptions = (command: Command, parse: (text: string, before: Entries) => Entries = pairs): Command =>
   command
     .option('--map-network <source=target>', 'a network or bridge with another name on the target; repeatable', parse)

@@ -62,8 +62,7 @@ export interface ConnectionOptions {
   /** What error sentences call the other side. */
   readonly label: string;
   /**
-   * Events. Called in the order of the wire, before any later frame is looked at. A ProtocolError ends the
-   * connection.
+   * Events. Called in the order of the wire, before any later frame is handled. A ProtocolError ends the connection.
    */
   readonly onMessage?: (frame: Frame) => void;
   /** What a 'quick' call may take, 60 s unless given; a 'slow' one ten times that. */

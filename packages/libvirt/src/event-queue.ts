@@ -1,6 +1,5 @@
-// A bounded queue between one that pushes and one that iterates. Overflow rule: when `limit` items wait, new ones are
-// dropped and counted, and one gap item with that count stands in their place. Nothing is ever reordered, and the
-// pusher never waits.
+// A bounded queue between one producer and one consumer. Overflow rule: when `limit` items wait, new ones are dropped
+// and counted, and one gap item with that count replaces them. Nothing is ever reordered, and the pusher never waits.
 
 export interface EventQueue<T> {
   push(item: T): void;

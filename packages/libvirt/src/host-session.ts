@@ -59,7 +59,7 @@ export interface SubscribeOptions {
    * delivered).
    */
   readonly signal?: AbortSignal | undefined;
-  /** Events that may wait to be taken (default 4096); more are dropped and a gap stands in their place. */
+  /** Events that may wait for the reader (default 4096); more are dropped and a gap replaces them. */
   readonly queueLimit?: number | undefined;
 }
 export interface SetMetadata {

@@ -1,5 +1,5 @@
-// The rows of procedures.ts that speak of what domains use beside storage: networks, interfaces of the host, network
-// filters, secrets.
+// The rows of procedures.ts for what domains use other than storage: networks, host interfaces, network filters,
+// secrets.
 import { row } from './procedure.ts';
 import { MAX_DOMAINS, networkFilter, secret, str, virtualNetwork } from './wire-types.ts';
 import { array, flag, i32, nothing, opaque, struct, u32 } from './xdr.ts';

@@ -68,7 +68,7 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
   void commands.closed.then(shut);
 
   const call = <A, R>(procedure: Procedure<A, R>, args: A, options: CallOptions | undefined): Promise<R> => {
-    // an urgent call does not stand behind slow ones while the event connection has nothing to do
+    // an urgent call does not wait behind slow ones while the event connection is idle
     const spare = procedure.priority === 'urgent' && commands.freeSlots === 0 ? feed?.connection : undefined;
     return (spare !== undefined && spare.freeSlots > 0 ? spare : commands).call(procedure, args, options);
   };

@@ -15,7 +15,7 @@ export type StreamPiece =
   | { readonly kind: 'hole'; readonly lengthBytes: number };
 
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
-/** What a waiting piece costs beside its bytes, so that very many very small ones are bounded too. */
+/** The cost of a waiting piece in addition to its bytes, so that many very small ones are bounded too. */
 const PIECE_OVERHEAD_BYTES = 256;
 const ABORT_TIMEOUT_MS = 1000;
 
@@ -40,7 +40,7 @@ export interface Stream {
   abort(): Promise<void>;
   /** The promise's result, or the stream's failure if that comes first. One such wait at a time. */
   unlessFailed<T>(promise: Promise<T>): Promise<T>;
-  /** Ends it on this side: whoever waits for it gets the error. */
+  /** Ends it on this side: those who wait for it get the error. */
   cancel(error: Error): void;
 }
 

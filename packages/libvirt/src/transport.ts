@@ -252,7 +252,7 @@ function streamTransport(
     end();
     relieve();
   });
-  // it was stopped while the first byte was looked at
+  // it was stopped while the first byte was read
   socket.resume();
 
   async function* read(): AsyncGenerator<Uint8Array, void, undefined> {

@@ -66,7 +66,7 @@ const escapes: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(named).map(([name, character]) => [character, `&${name};`]),
 );
 
-/** Text as it may stand in an attribute or between tags. */
+/** Text, escaped for an attribute or between tags. */
 export const escapeXml = (text: string): string =>
   text.replace(/[&<>'"\n\t\r]/g, (each) => escapes[each] ?? `&#${each.codePointAt(0) ?? 0};`);
 
@@ -244,7 +244,7 @@ export function withoutAttribute(element: XmlElement, name: string): readonly Xm
   return [{ from, to: there.to + 1, text: '' }];
 }
 
-/** Takes the element away, with the line it stands on when it has one for itself. */
+/** Removes the element, with its line if nothing else is on it. */
 export function withoutElement(element: XmlElement): XmlEdit {
   const { source, span } = own(element);
   const before = /\n[ \t]*$/.exec(source.slice(Math.max(0, span.start - 200), span.start));

@@ -48,7 +48,7 @@ export const writeEvents = async (
   ping.unref();
   const iterator = source[Symbol.asyncIterator]();
   try {
-    // The source is asked before the headers leave: whoever sees them misses nothing that happens afterwards.
+    // The source is opened before the headers are sent: a client that has them misses no later event.
     let next = iterator.next();
     response.writeHead(200, eventStreamHeaders);
     response.write(': ferry\n\n');

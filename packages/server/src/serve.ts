@@ -11,7 +11,7 @@ import type { RunningServer, ServeOptions } from './control-plane.ts';
 export interface AccessOptions {
   /** Folder of this side's TLS files; absent: libvirt's usual places. */
   readonly pkiPath?: string;
-  /** Names and passwords for hosts that want them, as in libvirt's auth.conf. */
+  /** User names and passwords for hosts that require them, as in libvirt's auth.conf. */
   readonly authFile?: string;
   /** Read by ssh in place of the user's own configuration. */
   readonly sshConfig?: string;

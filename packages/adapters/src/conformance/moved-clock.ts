@@ -1,4 +1,4 @@
-/** A clock that stands still until a test moves it; also backwards. */
+/** A clock that only moves when a test moves it, also backwards. */
 import type { Clock } from '@ferry/engine';
 
 export interface MovedClock extends Pick<Clock, 'now' | 'sleep'> {

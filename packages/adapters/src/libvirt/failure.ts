@@ -1,7 +1,7 @@
 /**
  * The one place where failures of the libvirt client become FerryErrors and CallFailures: each kind has its code and
- * its sentence. What is none of them stays as it is: it is a defect, and shall look like one. The client's own
- * sentences name host and port already.
+ * its sentence. Anything else stays as it is: it is a defect, and must look like one. The client's own sentences name
+ * host and port already.
  */
 import { FerryError, type CallFailure, type ErrorCode } from '@ferry/core';
 import {

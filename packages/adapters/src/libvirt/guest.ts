@@ -1,6 +1,6 @@
 /**
- * What is asked of a guest beside its domain: that the network hears of it, and that its clock is right. For when it
- * has just come from another host, or stood still. It decides nothing.
+ * Calls into a running guest: announce it to the network, and set its clock. For a guest that has just arrived or was
+ * paused. It decides nothing.
  */
 import { FerryError } from '@ferry/core';
 import type { FilePort } from '@ferry/engine';

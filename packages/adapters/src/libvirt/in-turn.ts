@@ -1,4 +1,4 @@
-/** Many things to ask of one host, a few at a time: whoever else asks it does not stand behind all of them. */
+/** Many calls to one host, a few at a time, so that other callers do not wait behind all of them. */
 
 /** As many as one connection has in flight. */
 const atOnce = 4;

@@ -28,8 +28,8 @@ const disksOnly = /^\/dev\/(disk\/by-[a-z]+|mapper)(\/|$)/;
 export const isOpenable = (folder: string): boolean => !/^\/dev(\/|$)/.test(folder) || disksOnly.test(folder);
 
 /**
- * A host seldom gets or loses a pool: what was listed is good for this long, and the one that is used is looked at.
- * Listing them takes two calls in a row, and a move looks into a dozen folders.
+ * The pools of a host seldom change: a list is reused for this time, and the pool that is used is checked. Listing
+ * takes two calls in a row, and a move reads a dozen folders.
  */
 const listedForMs = 5_000;
 const lentName = 'ferry-look-';
@@ -227,7 +227,7 @@ export function poolLender(session: HostSession): PoolLender {
       if (loan.users > 0) return;
       lent.delete(folder);
       if (pool === undefined) return;
-      // a daemon that went away keeps it: whoever looks into this folder next finds it and gives it back
+      // a daemon that went away keeps it: the next reader of this folder finds it and removes it
       const closed = session
         .poolDestroy(pool)
         .then(

@@ -1,5 +1,5 @@
 /**
- * The driver of the ResourcePort: what a host has beside storage that definitions name. It reads and creates, and makes
+ * The driver of the ResourcePort: what definitions name on a host, other than storage. It reads and creates, and makes
  * no decisions.
  */
 import { FerryError } from '@ferry/core';

@@ -1,4 +1,4 @@
-/** Where libvirt's QEMU driver of the system keeps what belongs to a VM beside its disks. Pure. */
+/** The paths where libvirt's system QEMU driver keeps a VM's files other than disks. Pure. */
 import type { VmFacts } from '@ferry/core';
 import { xmlAt, type XmlElement } from '@ferry/libvirt';
 

@@ -1,7 +1,7 @@
 /**
- * A fleet that is nowhere: the engine's hypervisor port over simulated hosts, guests and links. Definitions are JSON in
- * place of XML, with what a simulated guest has. For planning, comparing policies and tests; it has no direct mode, no
- * snapshots and no files beside disks.
+ * A simulated fleet: the engine's hypervisor port over simulated hosts, guests and links. Definitions are JSON instead
+ * of XML. For planning, comparing policies and tests; it has no direct mode, no snapshots and no files other than
+ * disks.
  */
 import { FerryError, noFacts, noNeeds, vmUuid, type VmFacts } from '@ferry/core';
 import type { Clock, HostLink, Hypervisor, InventoryPort } from '@ferry/engine';

@@ -85,7 +85,7 @@ export function simulatedStorage(
   };
 }
 
-/** Files beside disks are none; a disk's image is one. */
+/** The only files are the images of disks. */
 export function simulatedFiles(hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost): FilePort {
   const answers = (): void => {
     if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
@@ -107,7 +107,7 @@ export function simulatedFiles(hosts: ReadonlyMap<string, SimulatedHost>, host: 
           };
     },
     async *read() {
-      // nothing belongs to a guest beside its disks
+      // a guest has no files other than its disks
     },
     create: async () => answers(),
     fill: async () => answers(),

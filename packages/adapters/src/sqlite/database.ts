@@ -15,7 +15,7 @@ export interface OpenDatabase {
   readonly synchronous: 'FULL' | 'NORMAL' | 'OFF';
 }
 
-/** Bytes of SQLite's file header; page size and number of pages stand in it (SQLite's file format, 1.3). */
+/** Bytes of SQLite's file header, which has the page size and the number of pages (SQLite's file format, 1.3). */
 const headerBytes = 100;
 
 /**

@@ -21,7 +21,7 @@ export function openSqliteStores(directory: string, clock: Pick<Clock, 'now' | '
     for (let store = opened.pop(); store !== undefined; store = opened.pop()) store.close();
   };
   try {
-    // all are looked at before the first is opened for writing: a refusal leaves everything as it is
+    // all are checked before the first is opened for writing: a refusal changes nothing
     for (const file of files) lookAtDatabase(join(directory, file));
     const [intentsFile, journalFile, inventoryFile] = files.map((file) => join(directory, file)) as [
       string,

@@ -1,4 +1,4 @@
-/** Migrations: asked for, looked at, steered and watched. */
+/** Operations on migrations. */
 import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
 import { migrationCreateSchema, migrationTuneSchema } from '../schemas/migration-request.ts';

@@ -1,6 +1,6 @@
 /**
- * When it is believed that a VM runs twice, whoever started the second copy. Two hosts are not asked at the same moment,
- * so what is seen has to hold for a while. Which copy is right is for a person to say.
+ * Decides when a VM counts as running twice, whoever started the second copy. Two hosts are not read at the same
+ * moment, so both copies must be seen for a while. An operator decides which copy is right.
  */
 import type { TimeMs, VmUuid } from '../model/ids.ts';
 import type { Vm } from '../model/vm.ts';
@@ -18,7 +18,7 @@ export const runningCopies = ({ instances }: Vm): Vm['instances'] =>
       ['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(state),
   );
 
-/** `believed`: to be said now, once. `fresh`: seen for the first time, to be looked at again. */
+/** `believed`: raise the alarm now, once. `fresh`: seen for the first time, to be checked again. */
 export function splitBrains(
   before: Suspicions,
   vms: readonly Vm[],

@@ -82,7 +82,7 @@ export function withoutPostCopy(migration: Planned, now: TimeMs): Step {
   );
 }
 
-/** The policy wants the guest shut down: asked first, ended when it does not hear. */
+/** The policy powers the guest off: a shutdown request first, then an end if the guest does not respond. */
 export function shutDown(migration: Migration, now: TimeMs): Step {
   const { poweredOffAt } = migration.evidence;
   const look: MigrationEffect = { type: 'observe', afterMs: lookEveryMs };

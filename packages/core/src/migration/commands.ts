@@ -1,6 +1,7 @@
 /**
- * What an operator may do to a migration as it stands, and what follows from it. A command is stored before it is
- * carried out: what only a host can grant (limits, post-copy) is stored as asked for, and holds once the host took it.
+ * What an operator may do to a migration in its current state, and the effects. A command is stored before it is
+ * carried out. What only a host can grant (limits, post-copy) is stored as requested, and is in force once the host has
+ * accepted it.
  */
 import type { ErrorCode } from '../model/errors.ts';
 import type { TimeMs } from '../model/ids.ts';

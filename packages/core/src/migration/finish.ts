@@ -33,7 +33,7 @@ export const isUnderway = (migration: Migration): migration is Planned =>
 export const underway = (phase: MigrationPhase): boolean =>
   ['transferring', 'switching', 'post-copy', 'verifying'].includes(phase);
 
-/** Something was made for the move, or has to be looked at, before it is over. */
+/** Something was created for the move, or must be checked, before it ends. */
 function leavesSomething({ plan, request, evidence, phase }: Migration, outcome: MigrationOutcome): boolean {
   if (outcome === 'failed' && request.keepTargetOnFailure === true && underway(phase)) return true;
   if (evidence.poweredOffAt !== undefined && request.kind === 'cold') return true;

@@ -1,4 +1,4 @@
-/** How often both hosts are looked at. */
+/** How often both hosts are read. */
 
 /** Between two looks at both hosts while something is still to happen. */
 export const observeEveryMs = 500;

@@ -1,7 +1,7 @@
 /**
- * Tells how a migration stands from what libvirt says of the VM on both hosts, and from nothing else: neither the
- * result of a call nor the text of an error. Pre-copy and post-copy follow different rules, since a source in post-copy
- * holds the only copy of pages. Pure; what to do about a verdict is decided in step.ts.
+ * Judges the state of a migration only from what libvirt reports about the VM on both hosts, not from the result of a
+ * call or the text of an error. Pre-copy and post-copy follow different rules, since a source in post-copy holds the
+ * only copy of pages. Pure; what to do about a verdict is decided in step.ts.
  */
 import type { InstanceView } from '../model/vm.ts';
 

@@ -1,7 +1,7 @@
 /**
- * What follows a transfer, step by step: the rest of a move that happened, and the taking back of one that did not. Each
- * thing that a move prepares stands here with what becomes of it in both cases. The engine carries the steps out in this
- * order; every one may be repeated after a crash. Pure.
+ * The steps after a transfer: the rest of a move that succeeded, and the undo of one that failed. For each thing that a
+ * move prepares, it says what happens to it in both cases. The engine carries the steps out in this order; every one
+ * may be repeated after a crash. Pure.
  */
 import { isPlanned, type Migration, type Planned } from '../model/migration.ts';
 import type { InstanceView } from '../model/vm.ts';

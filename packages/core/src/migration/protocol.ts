@@ -1,6 +1,6 @@
 /**
- * What may happen to a migration, and what the engine shall do about it: the vocabulary of step.ts. An event says what
- * was seen or asked for; an effect is carried out by the engine once the migration that it came with is stored.
+ * What may happen to a migration, and what the engine must do about it: the vocabulary of step.ts. An event says what
+ * was seen or requested; an effect is carried out by the engine once the migration that it came with is stored.
  */
 import type { Migration, CallFailure } from '../model/migration.ts';
 import type { CheckResult, TransferPlan } from '../model/plan.ts';

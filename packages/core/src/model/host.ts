@@ -36,7 +36,7 @@ export interface GuestSupport {
   /** The program that it takes unless a definition names another. */
   readonly emulator: string;
   readonly machines: readonly string[];
-  /** `pc` and the like, which stand for another machine type on each host. */
+  /** Aliases such as `pc`, which mean another machine type on each host. */
   readonly aliases: readonly string[];
   /** `kvm`, `qemu`. */
   readonly domainTypes: readonly string[];
@@ -77,7 +77,7 @@ export interface ProofOfDeath {
   readonly at: TimeMs;
 }
 
-/** Names on the source and what stands for them on the target. */
+/** Names on the source, and what replaces them on the target. */
 export interface DefinitionMap {
   /** libvirt's networks and the host's bridges. */
   readonly networks?: Readonly<Record<string, string>>;

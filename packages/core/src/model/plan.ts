@@ -96,9 +96,9 @@ export interface MigrationPlan {
   readonly live: boolean;
   readonly persistence: 'permanent' | 'temporary' | 'keep-source' | 'transient';
   readonly disks: readonly DiskPlan[];
-  /** What could not be looked at, for people: "whether ...". */
+  /** What could not be checked, for people: "whether ...". */
   readonly unchecked?: readonly string[];
-  /** Part of what could not be looked at: it goes wrong, if it does, when the target takes the guest. */
+  /** The part of it that would fail only when the target receives the guest. */
   readonly stateRisks?: readonly StateRisk[];
   /** What the VM will have less of on the target, for people. */
   readonly warnings?: readonly string[];
@@ -109,7 +109,7 @@ export interface MigrationPlan {
   /** Domain that moves in the VM's place. */
   readonly helper?: { readonly uuid: VmUuid; readonly name: string; readonly machine?: string };
   readonly autostart: boolean;
-  /** Paths of UEFI variables, TPM state and saved memory that are copied beside the disks. */
+  /** Paths of UEFI variables, TPM state and saved memory that are copied with the disks. */
   readonly stateFiles?: readonly string[];
   /** The guest's memory is among them, with a definition of its own inside. */
   readonly savedMemory?: true;

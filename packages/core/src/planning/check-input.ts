@@ -30,7 +30,7 @@ export interface VmFacts extends GuestState {
   readonly autostart: boolean;
   readonly persistent: boolean;
   readonly disks: readonly DiskFacts[];
-  /** Paths of what belongs to the VM beside its disks and does not travel with a guest that is shut off. */
+  /** Paths of the VM's files other than disks that do not travel with a guest that is shut off. */
   readonly stateFiles: readonly string[];
   /** Where they would be, there or not, running or not. */
   readonly statePlaces: readonly StatePlace[];
@@ -127,7 +127,7 @@ export const memoryNeeded = (input: CheckInput): number =>
 export const ownOf = ({ ownXml }: CheckInput): OwnDefinition | undefined =>
   ownXml !== undefined && 'needs' in ownXml ? ownXml : undefined;
 
-/** A temporary guest leaves its definition at home, and the operator's own stands for both. */
+/** A temporary guest leaves its definition at home; the operator's own replaces both. */
 export function bothOf(input: CheckInput): VmFacts {
   const { nextStart, ...now } = factsOf(input);
   return nextStart === undefined || input.request.temporary === true || ownOf(input) !== undefined

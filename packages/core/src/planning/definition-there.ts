@@ -39,7 +39,7 @@ export function definitionThereReasons(
       `On ${host.name}: virsh domrename ${name} ${vm.name}`,
     );
   }
-  // a definition beside a transient guest is not replaced when that comes: it is its home
+  // a definition next to a transient guest is its home, and is not replaced when the guest returns
   const persistent = vm.instances.find(({ role }) => role === 'authoritative')?.instance.persistent !== false;
   if (persistent && parkedOn?.has(host.id) !== true) {
     refuse(

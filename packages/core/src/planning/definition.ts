@@ -1,5 +1,5 @@
 /**
- * What a definition needs of its host beside storage, and what has to be other on the target: names of networks,
+ * What a definition needs from its host other than storage, and what must change for the target: names of networks,
  * bridges, pools and paths. Pure: it says what to change, and a driver changes the XML.
  */
 import type { DefinitionMap } from '../model/host.ts';
@@ -22,7 +22,7 @@ export interface DefinitionNeeds {
   readonly secrets: readonly string[];
   /** The MTU that a card sets for itself, by its network or bridge. */
   readonly mtus?: ReadonlyMap<string, number>;
-  /** Of the host, beside disks. */
+  /** Of the host, other than disks. */
   readonly paths: readonly HostPath[];
   readonly ties: readonly Tie[];
   readonly machines: readonly MachineNeed[];

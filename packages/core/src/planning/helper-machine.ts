@@ -8,7 +8,7 @@ import { machinesOf, newerFirst } from './machine-type.ts';
 
 /** i440fx is what the helper has always been; hosts that have only q35 take that. */
 const families = ['pc-i440fx-', 'pc-q35-'] as const;
-/** What a host stands for that does not tell its types. */
+/** The assumption for a host that does not report its types. */
 const anyMachine = 'pc';
 
 /** Undefined: the hosts have none in common. */

@@ -35,7 +35,7 @@ interface Question {
 
 export interface HostPlan {
   readonly plan: MigrationPlan;
-  /** What storage has against it; not to be said where storage was not looked at. */
+  /** Reasons of storage; absent if storage was not checked. */
   readonly storage: readonly Reason[];
   readonly transfer: readonly Reason[];
   readonly waits: readonly Reason[];

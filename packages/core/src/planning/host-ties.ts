@@ -1,6 +1,6 @@
 /**
- * What ties a VM to its host beside disks, cards and secrets: files and folders of the host that its definition names,
- * and devices with which QEMU moves no running guest. Pure.
+ * What ties a VM to its host, other than disks, cards and secrets: files and folders of the host that its definition
+ * names, and devices with which QEMU cannot move a running guest. Pure.
  */
 import type { Reason, ReasonCode } from '../model/reasons.ts';
 
@@ -17,7 +17,7 @@ export type Tie =
   | { readonly kind: '9p' | 'virtiofs'; readonly name: string }
   | { readonly kind: 'shmem'; readonly name: string; readonly model: string; readonly role: string };
 
-/** What a look at a path gave; `unknown`: it could not be looked at. */
+/** The result of a check of a path; `unknown`: it could not be checked. */
 export type PathThere = 'there' | 'missing' | 'unknown';
 
 /** What QEMU or libvirt refuses of a running guest. */

@@ -71,7 +71,7 @@ export function machineReasons(
             `Switch on virtualisation in the firmware of ${host.name}, load its kvm module and restart libvirtd; or choose another host.`,
           )
         : [];
-    // another program may know other types; whether it is there is looked at
+    // another program may know other types; whether it exists is checked
     if ((emulator !== undefined && emulator !== guest.emulator) || knows(guest, machine)) return kvm;
     const known = newestOfBoth(machine, arch, source?.facts, guest);
     const another =

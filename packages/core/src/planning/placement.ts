@@ -10,7 +10,7 @@ import { memoryWaits, reasonsFor } from './checks/host.ts';
 import { vmReasons } from './checks/vm.ts';
 import { planOn } from './host-plan.ts';
 
-/** Hosts whose storage has to be looked at: those in question that pass every other rule. */
+/** Hosts whose storage must be checked: the candidates that pass every other rule. */
 export function candidatesOf(input: CheckInput): readonly HostView[] {
   return inQuestion(input).filter((view) => reasonsFor(input, view).length === 0);
 }
@@ -35,7 +35,7 @@ export function checkMigration(input: CheckInput): CheckResult {
   const judged = candidates.map((view) => {
     const basic = reasonsFor(input, view);
     const planned = planOn(input, view);
-    // nothing is said of storage that was not looked at, since the VM or the host fails anyway
+    // storage that was not checked has no reasons: the VM or the host fails anyway
     const looked = basic.length === 0 && (general.length === 0 || input.storage !== undefined);
     const waits = [...memoryWaits(input.vm, view, memoryNeeded(input), promisedOn(view)), ...planned.waits];
     return {

@@ -1,4 +1,4 @@
-/** What of a VM's state beside its disks goes along when it moves, and which of it could not be read there. Pure. */
+/** Which state of a VM, other than disks, moves with it, and which of it the target may not read. Pure. */
 import type { MigrationPlan, StateRisk } from '../model/plan.ts';
 import type { VmFacts } from './check-input.ts';
 import type { planState } from './ownership.ts';

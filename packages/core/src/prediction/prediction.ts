@@ -35,7 +35,7 @@ export interface OutlookInput {
   readonly mayPostCopy: boolean;
 }
 
-/** QEMU looks at 512 pages per GiB: each stands for so much. */
+/** QEMU samples 512 pages per GiB: each represents this much memory. */
 const sampleBytes = 2_097_152;
 /** Deviations that a reading is taken to be off at most. */
 const deviations = 1.5;

@@ -1,4 +1,4 @@
-/** Copies of one VM for the tests beside it. */
+/** Copies of one VM, for the tests of this folder. */
 import { hostId, vmUuid } from '../model/ids.ts';
 import type { DomainState, InstanceRole, StateReason, Vm } from '../model/vm.ts';
 

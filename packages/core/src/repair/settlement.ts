@@ -27,7 +27,7 @@ export function settlement(
   const others = vm.instances.filter((each) => each !== kept && isActive(each));
   const conflict = vm.instances.some(({ role }) => role === 'conflict');
   const stray = vm.instances.filter((each) => each !== kept && isOff(each) && !known.isParked(each.hostId));
-  // the definition beside a transient guest is its home
+  // the definition next to a transient guest is its home
   const parks = conflict || kept.instance.persistent ? stray : [];
   if (others.length === 0 && !conflict && (parks.length === 0 || !isActive(kept)))
     return refuse('vm-not-in-conflict', `${vm.name} has one copy that counts, on ${known.hostNameOf(vm.hostId)}.`);

@@ -1,6 +1,6 @@
 /**
- * The guests of a fake host, and how they move: one is on the other host once its time is over, whoever still waits for
- * it.
+ * The guests of a fake host, and how they move: a guest is on the other host once its time has passed, even if nobody
+ * waits for it.
  */
 import { vmUuid, type Instance, type InstanceView } from '@ferry/core';
 import { boundedQueue } from '../events/bounded-queue.ts';
@@ -27,7 +27,7 @@ export function fakeDomains(
 ): Pick<HostLink, 'instances' | 'power' | 'transfer' | 'steering' | 'guest'> {
   const find = (uuid: string): FakeDomain => domainOn(host, uuid);
 
-  /** Carries the domain over after its time, whoever still waits for it. */
+  /** Moves the domain after its time, even if nobody waits for it. */
   const carry = async (
     to: FakeHost,
     uuid: string,

@@ -155,10 +155,7 @@ interface Told {
   readonly labels: readonly string[];
 }
 
-/**
- * What has not changed on its host is the same object, part by part: most of a large fleet is compared without being
- * looked into.
- */
+/** Parts that have not changed on their host are the same objects, so most of a large fleet is compared by identity. */
 const isTold = (before: Told | undefined, vm: Vm, labels: readonly string[]): boolean =>
   before !== undefined &&
   before.labels.join() === labels.join() &&

@@ -16,7 +16,7 @@ const lookAt = async ({ path, kind }: HostPath, paths: PathPort, signal: AbortSi
         : (await paths.fileAt(path, signal)) !== undefined;
     return there ? 'there' : 'missing';
   } catch (error) {
-    // a folder that cannot be looked into
+    // a folder that cannot be read
     if (error instanceof FerryError && error.code === 'volume-failed') return 'unknown';
     throw error;
   }

@@ -24,7 +24,7 @@ import type { GuestPort } from '../ports/ports.ts';
  * migration that begins a second.
  */
 const periodsSeconds = { plan: [1, 3], start: [1] } as const;
-/** For all of them, and what the host needs beside. */
+/** For all of them, and for the host itself. */
 const timeoutMs = 20_000;
 const mib = 1_048_576;
 

@@ -1,4 +1,4 @@
-/** What is proved of block devices; files are looked at in the lab. */
+/** Proofs for block devices; the lab tests cover files. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DiskFacts } from '@ferry/core';

@@ -70,7 +70,7 @@ export interface Sharing {
   ): Promise<string | undefined>;
   /** The proof of a folder that is kept from an earlier move, whatever its age. */
   kept(a: string, b: string, path: string): Promise<SharingProof | undefined>;
-  /** Why the target does not have one of these disks as planned, in a sentence: each is looked at now. */
+  /** Why the target does not have one of these disks as planned, in a sentence: each is checked now. */
   notThere(
     disks: readonly DiskPlan[],
     from: StorageSide,
@@ -95,7 +95,7 @@ export function createSharing({
   readonly log: Log;
 }): Sharing {
   const keptProofs = collection(intents, proofPrefix, document<SharingProof>({ verdict: 'string', at: 'number' }));
-  /** A folder or file that cannot be looked at: why, and that it is no question of sharing. */
+  /** A folder or file that cannot be checked: why, and that sharing is not the question. */
   const unseen = (side: StorageSide, error: unknown): SharingProof => {
     if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
     return {

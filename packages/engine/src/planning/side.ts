@@ -3,7 +3,7 @@ import type { HostUses } from '@ferry/core';
 import type { StorageSide } from './sharing.ts';
 import type { FilePort, HostLink, VolumePort } from '../ports/ports.ts';
 
-/** One host whose volumes are looked at. */
+/** One host whose volumes are checked. */
 export interface VolumeSide extends StorageSide {
   readonly volumes: VolumePort;
 }

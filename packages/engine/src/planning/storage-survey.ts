@@ -60,7 +60,7 @@ export async function volumeSeen(
 export const factsOf = (look: VolumeFacts | string | undefined): VolumeFacts | undefined =>
   typeof look === 'string' ? undefined : look;
 
-/** A folder that cannot be looked into tells nothing of its images. */
+/** A folder that cannot be read says nothing about its images. */
 const unlessUnseen = (error: unknown): undefined => {
   if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
 };

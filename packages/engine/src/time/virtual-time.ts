@@ -1,14 +1,13 @@
 /**
- * Virtual time, for tests and simulated fleets: it stands still while there is work, and jumps to the next thing due
- * once nothing is ready to run. Work that ends outside of this process (a file, a socket) is not seen: time jumps while
- * it goes on.
+ * Virtual time, for tests and simulated fleets: it stops while there is work, and jumps to the next timer once nothing
+ * is ready to run. It does not see work outside this process (a file, a socket): time jumps meanwhile.
  */
 import type { Clock } from '../ports/ports.ts';
 
 /** Turns of the event loop that are given to what is ready before time jumps. */
 const turns = 4;
 
-/** Disposing of it stops the time: whoever sleeps then does not wake. */
+/** Disposal stops the time: sleepers never wake. */
 export interface VirtualTime extends Pick<Clock, 'now' | 'sleep'>, Disposable {}
 
 interface Sleeper {
