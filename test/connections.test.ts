@@ -216,7 +216,7 @@ test('SSH: each key that does not fit has its own sentence', async (t) => {
       'a key that the host does not take',
       uri,
       config('stranger', { IdentityFile: join(scratch, 'locked') }),
-      /takes no key that ssh offers for root@/,
+      /accepts no key that ssh offers for root@/,
     ],
     ['a key with a passphrase', uri, config('locked', { IdentityFile: join(scratch, 'lockedone') }), /passphrase/],
     [

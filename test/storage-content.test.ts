@@ -380,7 +380,7 @@ test(
     );
     await define('room', diskOf(`${images}/room.qcow2`));
     const plan = await plane.ferry('vm', 'migrate', 'room', '--dry-run');
-    assert.match(plan.stdout, /copy of vda does not keep the data file/);
+    assert.match(plan.stdout, /copy of vda loses the data file/);
     assert.equal((await move('room')).vmIsNow?.host, 'host2');
     await virsh(lab, 'host2', ['start', 'room']);
     await sameInside('host2', 'room');

@@ -71,8 +71,8 @@ function openFolder(dataDir: string): number | undefined {
   throw localError(
     'store-unsafe',
     `The data folder ${dataDir} ` +
-      `${isOthers(uid) ? 'belongs to another user' : 'can be written by others'}, so what it says of a ` +
-      'server is not believed.',
+      `${isOthers(uid) ? 'belongs to another user' : 'can be written by others'}, so Ferry does ` +
+      'not trust what it says of a server.',
   );
 }
 

@@ -3,6 +3,7 @@
  * link is the memory's alone, since a limit that libvirt has from the start counts for each disk, too.
  */
 import type { Migration } from '../model/migration.ts';
+import type { MigrationEffect, OperatorLimits } from './protocol.ts';
 
 export interface BandwidthInForce {
   /** For the memory and each disk, from the start; undefined: none. */
@@ -18,4 +19,22 @@ export function bandwidthInForce({ request, plan }: Pick<Migration, 'request' | 
   const each = request.maxBandwidthMiBPerSecond ?? transfer?.bandwidthMiBPerSecond;
   const memory = each ?? transfer?.memoryBandwidthMiBPerSecond;
   return { each, memory, postCopy: transfer?.postCopy === true ? memory : undefined };
+}
+
+/** The limits that an operator set, as the source is given them. */
+export function transferLimits(
+  { request, plan }: Migration,
+  { maxBandwidthMiBPerSecond, maxDowntimeMs }: OperatorLimits,
+): Extract<MigrationEffect, { readonly type: 'tune' }>['limits'] {
+  const { postCopy } = bandwidthInForce({
+    request: { ...request, ...(maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond }) },
+    ...(plan === undefined ? {} : { plan }),
+  });
+  return {
+    ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }),
+    ...(maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond }),
+    ...(maxBandwidthMiBPerSecond === undefined || postCopy === undefined
+      ? {}
+      : { postCopyBandwidthMiBPerSecond: postCopy }),
+  };
 }

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import type { Migration } from '../model/migration.ts';
 import { bandwidthInForce } from './bandwidth.ts';
 import { commandRefusal } from './commands.ts';
-import type { MigrationCommand } from './protocol.ts';
-import { fresh, plan, play, toTransfer } from './step-fixture.ts';
+import type { MigrationCommand, MigrationEvent } from './protocol.ts';
+import { fresh, plan, play, toTransfer, type At } from './step-fixture.ts';
 
 const transfer = { mode: 'peer-to-peer', modeReason: '', postCopy: true, memoryBandwidthMiBPerSecond: 80 } as const;
 const running = play(toTransfer({ ...plan, transfer })).migration;
@@ -54,6 +54,44 @@ test('limits are stored as requested, sent to the source, and in force once it h
   assert.deepEqual([taken.evidence.tuning, taken.request.maxBandwidthMiBPerSecond], [undefined, 7]);
   const no = play([[60, { type: 'measure-refused', measure: 'tune', message: 'no' }]], asked.migration).migration;
   assert.deepEqual([no.evidence.tuning, no.request.maxBandwidthMiBPerSecond], [undefined, undefined]);
+});
+
+test('limits that the source took before memory travelled are set once more when it does, and later ones only once', () => {
+  const limits = { maxBandwidthMiBPerSecond: 7 };
+  const sampled = (iteration: number): MigrationEvent => ({
+    type: 'sampled',
+    sample: {
+      processedBytes: 0,
+      remainingBytes: iteration === 0 ? 0 : 10,
+      totalBytes: iteration === 0 ? 0 : 10,
+      dirtyBytesPerSecond: 0,
+      throughputBytesPerSecond: 1,
+      iteration,
+      elapsedMs: 1,
+    },
+  });
+  const unlimited = play(
+    toTransfer({ ...plan, transfer: { mode: 'peer-to-peer', modeReason: '', postCopy: true } }),
+  ).migration;
+  const tunes = (events: readonly At[]) => play(events, unlimited).effects.filter((each) => each === 'tune').length;
+  const early: readonly At[] = [
+    [50, sampled(0)],
+    [60, { type: 'limits-changed', limits }],
+    [70, sampled(0)],
+  ];
+  assert.equal(tunes(early), 0);
+  const { migration, last } = play([...early, [80, sampled(1)]], unlimited);
+  assert.deepEqual(last, [{ type: 'tune', limits: { ...limits, postCopyBandwidthMiBPerSecond: 7 } }]);
+  assert.equal(migration.evidence.earlyLimits, undefined);
+  assert.equal(tunes([...early, [80, sampled(1)], [90, sampled(2)]]), 1);
+  assert.equal(
+    tunes([
+      [50, sampled(1)],
+      [60, { type: 'limits-changed', limits }],
+      [70, sampled(2)],
+    ]),
+    0,
+  );
 });
 
 test('limits of what does not transfer, and a deadline, need no host', () => {

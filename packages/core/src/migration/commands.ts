@@ -6,7 +6,7 @@
 import type { ErrorCode } from '../model/errors.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
-import { bandwidthInForce } from './bandwidth.ts';
+import { transferLimits } from './bandwidth.ts';
 import { stopTransfer } from './dead-copy.ts';
 import { told } from './decision-log.ts';
 import { end, underway } from './finish.ts';
@@ -102,24 +102,11 @@ function tuned(migration: Migration, limits: OperatorLimits, now: TimeMs): Step 
 }
 
 /** The limits that are sent to the source. Those that it accepts are the operator's from then on. */
-export function tuneEffect({ request, plan }: Migration, limits: OperatorLimits): MigrationEffect {
-  const { maxBandwidthMiBPerSecond, maxDowntimeMs } = limits;
-  const { postCopy } = bandwidthInForce({
-    request: { ...request, ...limits },
-    ...(plan === undefined ? {} : { plan }),
-  });
-  return {
-    type: 'tune',
-    limits: {
-      ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }),
-      ...(maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond }),
-      ...(maxBandwidthMiBPerSecond === undefined || postCopy === undefined
-        ? {}
-        : { postCopyBandwidthMiBPerSecond: postCopy }),
-    },
-    asked: limits,
-  };
-}
+export const tuneEffect = (migration: Migration, limits: OperatorLimits): MigrationEffect => ({
+  type: 'tune',
+  limits: transferLimits(migration, limits),
+  asked: limits,
+});
 
 function aborted(migration: Migration, now: TimeMs): Step {
   const marked = { ...migration, abortRequestedAt: migration.abortRequestedAt ?? now };

@@ -10,7 +10,7 @@ import type { Migration, Planned } from '../model/migration.ts';
 import type { Outlook } from '../model/prediction.ts';
 import type { Course, JobSample } from '../model/transfer.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
-import { bandwidthInForce } from './bandwidth.ts';
+import { bandwidthInForce, transferLimits } from './bandwidth.ts';
 import { stopTransfer } from './dead-copy.ts';
 import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './decision-log.ts';
 import { progressOf } from './progress.ts';
@@ -32,8 +32,25 @@ export function sampled(before: Planned, sample: JobSample, now: TimeMs): Step {
     sample,
     now,
   );
-  const { migration, effects } = steered(seen.migration, course, sample, now);
-  return { migration, effects: [...seen.effects, ...effects] };
+  const again = withEarlyLimits(seen.migration);
+  const { migration, effects } = steered(again.migration, course, sample, now);
+  return { migration, effects: [...seen.effects, ...again.effects, ...effects] };
+}
+
+/** Memory travels. */
+const hasBegun = ({ course }: Pick<Migration, 'course'>): boolean => (course?.passes.at(-1)?.iteration ?? 0) > 0;
+
+/**
+ * libvirt applies the limits of the request just before it lets QEMU send: those that an operator set
+ * between the two are set once more.
+ */
+function withEarlyLimits(migration: Planned): Step<Planned> {
+  const { earlyLimits, ...evidence } = migration.evidence;
+  if (earlyLimits === undefined || !hasBegun(migration)) return { migration, effects: [] };
+  return {
+    migration: { ...migration, evidence },
+    effects: [{ type: 'tune', limits: transferLimits(migration, earlyLimits) }],
+  };
 }
 
 /**
@@ -155,7 +172,7 @@ export function withLimits(asked: Migration, limits: OperatorLimits, now: TimeMs
           ...(named === undefined ? {} : { maxDowntimeMs: named }),
         });
   let migration: Migration = {
-    ...before,
+    ...early(before, limits),
     request: { ...before.request, ...limits },
     ...(policy === undefined ? {} : { policy }),
   };
@@ -175,6 +192,18 @@ export function withLimits(asked: Migration, limits: OperatorLimits, now: TimeMs
   if (maxDowntimeMs !== undefined)
     say(`set the pause budget: ${maxDowntimeMs} ms`, { do: 'set-downtime', toMs: maxDowntimeMs });
   return migration;
+}
+
+function early(migration: Migration, { maxBandwidthMiBPerSecond, maxDowntimeMs }: OperatorLimits): Migration {
+  if (migration.phase !== 'transferring' || hasBegun(migration)) return migration;
+  const earlyLimits = {
+    ...migration.evidence.earlyLimits,
+    ...(maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond }),
+    ...(maxDowntimeMs === undefined ? {} : { maxDowntimeMs }),
+  };
+  return Object.keys(earlyLimits).length === 0
+    ? migration
+    : { ...migration, evidence: { ...migration.evidence, earlyLimits } };
 }
 
 type Refusal = Extract<MigrationEvent, { readonly type: 'measure-refused' }>;

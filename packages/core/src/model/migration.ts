@@ -117,6 +117,8 @@ export interface MigrationEvidence {
     MigrationRequest,
     'maxBandwidthMiBPerSecond' | 'maxDowntimeMs' | 'deadlineMs' | 'quicklyFinish'
   >;
+  /** Limits that were set before the first pass: libvirt replaces them by those of the request. */
+  readonly earlyLimits?: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs'>;
   /** Handover: from here on the target may run the guest. */
   readonly releasedAt?: TimeMs;
   /** A broken post-copy: since when, and how often its resumption was tried. */
