@@ -245,6 +245,12 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         gathered.delete(id);
         given.delete(id);
         runners.delete(id);
+        admission.admit();
+        // who watches it hears of its end
+        void records.finished(searchDepth).then(
+          (all) => all.filter((each) => each.id === id).forEach((each) => deps.changed(each, true)),
+          (error: unknown) => deps.log.warn({ err: error, migration: id }, 'the end of a migration cannot be read'),
+        );
       },
       sampled: (of, sample, at) =>
         void records

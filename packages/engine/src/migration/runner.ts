@@ -173,7 +173,10 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
           if (answer !== undefined) answer.refusal = new FerryError('migration-finished', ended);
           stopping.abort(new Error(ended));
           deps.ended(migration);
-        } else migration = outcome.changed;
+        } else {
+          migration = outcome.changed;
+          deps.changed(migration, true);
+        }
         return false;
       }
       progressStoredAt = now;

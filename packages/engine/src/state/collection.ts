@@ -96,7 +96,8 @@ export function collection<T>(
         if (value === before?.value) return { key, value, revision };
         const own = value === undefined ? remove(key, revision) : put(key, value, revision);
         const written = await commit(intents, [own, ...((await along?.()) ?? [])]);
-        if (!('conflict' in written)) return { key, value, revision: Math.max(revision, written.revision) };
+        // a removal that was settled by looking has no revision of its own; it came after what was read
+        if (!('conflict' in written)) return { key, value, revision: Math.max(revision + 1, written.revision) };
       }
       throw new FerryError('store-conflict', `${prefix}${key} is being changed by many at once.`);
     },

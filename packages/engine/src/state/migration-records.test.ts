@@ -191,3 +191,23 @@ test('an end whose answers are lost is kept once', async () => {
   at.loseAnswers(false);
   assert.deepEqual([await at.keys(), await records.finished(9)], [[], [ended]]);
 });
+
+test('a start beside another control plane leaves the figures of a migration that just began', async () => {
+  using clock = countingClock();
+  const stores = memoryStores();
+  const other = migrationRecords({ ...stores, clock });
+  let between: (() => Promise<unknown>) | undefined = () => other.begin(running);
+  const intents: typeof stores.intents = {
+    ...stores.intents,
+    async list(prefix, options) {
+      const answer = await stores.intents.list(prefix, options);
+      const go = prefix === 'migrations/' ? between : undefined;
+      if (go !== undefined) between = undefined;
+      await go?.();
+      return answer;
+    },
+  };
+  await migrationRecords({ ...stores, intents, clock }).active();
+  const keys = (await stores.intents.list('')).entries.map(({ key }) => key);
+  assert.deepEqual(keys, [`migration-course/${id}`, `migration-of/${running.vm.uuid}`, `migrations/${id}`]);
+});

@@ -183,9 +183,10 @@ export function migrationRecords({
     async active() {
       const [{ items }, { items: beside }] = [await heads.list(), await measures.list()];
       const measuredOf = new Map(beside.map((each) => [each.key, each]));
-      // a crash between the last two writes of an end
+      // an end goes in one transaction: what has no head was left by hand, or has begun between the two lists
       for (const { key } of beside)
-        if (!items.some((head) => head.key === key)) await measures.change(key, () => undefined);
+        if (!items.some((head) => head.key === key) && (await heads.get(key)) === undefined)
+          await measures.change(key, () => undefined);
       return Promise.all(items.map((head) => join(head, measuredOf.get(head.key))));
     },
     async finished(limit) {

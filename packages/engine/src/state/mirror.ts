@@ -37,8 +37,9 @@ export async function openMirror<T>(
     const { key, value, revision } = change;
     if (revision <= (seen.get(key) ?? 0)) return;
     seen.set(key, revision);
-    if (value === undefined) entries.delete(key);
-    else entries.set(key, { key, value, revision });
+    if (value !== undefined) entries.set(key, { key, value, revision });
+    // a removal is seen twice when its own revision was not known at first
+    else if (!entries.delete(key)) return;
     changed(change);
   };
   /** Everything again, after what was missed. Resolves with the revision from which to go on. */
