@@ -40,7 +40,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const { intents, journal, inventory } = stores;
   const hub = createEventHub(journal, clock, log);
   const closing = new AbortController();
-  const kept = await openKeptInstances(intents, clock);
+  const kept = await openKeptInstances(intents, clock, (vm) => fleet.changed([vm]));
   const records = createRecords(intents);
   const sharing = createSharing({ intents, clock, log });
   const volumes = createVolumes({ records, clock, log, sharing });
@@ -52,7 +52,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       ),
     binding: (label, policy) =>
       hub.publish({ type: 'policy-binding', label, ...(policy === undefined ? {} : { policy }) }),
-    labels: () => fleet.changed(),
+    labels: (vm) => fleet.changed([vm]),
   });
   const clusters = await openClusters(intents, policies, following, (name) => {
     const view = clusterViews().find(({ cluster }) => cluster.name === name);
@@ -69,16 +69,16 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     active,
     events: {
       changed: (view) => {
-        fleet.forget();
         const { id } = view.host;
-        hub.publish({ type: 'host', host: view, vms: fleet.vmCountOf(id), revision: roster.revisionOf(id) });
+        fleet.changed([], id);
+        hub.publish({ type: 'host', host: view, vms: fleet.countOn(id), revision: roster.revisionOf(id) });
         migrations.lookAgain();
       },
-      removed: ({ name }) => {
+      removed: ({ id, name }, vms) => {
         hub.publish({ type: 'host-removed', host: name });
-        fleet.changed();
+        fleet.changed(vms, id);
       },
-      instancesChanged: () => fleet.changed(),
+      instancesChanged: (id, vms) => fleet.changed(vms, id),
       domainTouched: (id, uuid) => keeper.touch(id, uuid),
       switching: (uuid, what) => migrations.switching(uuid, what),
     },
@@ -119,7 +119,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       log.error({ vm: each.name }, message);
       hub.publish({ type: 'alarm', code: 'vm-two-copies', vm: each.name, message });
     },
-    again: () => fleet.changed(),
+    again: () => fleet.lookAgain(),
     signal: closing.signal,
   });
   const keeper = keepDefinitions({ inventory, clock, log, linkOf: (id) => roster.linkOf(id) });
@@ -145,9 +145,9 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     clusters: () => clusters.all(roster.members()),
     fleet: {
       hosts: () => roster.hosts(),
-      vms: () => fleet.vms(),
-      vm: (ref) => fleet.vm(ref),
-      vmByUuid: (uuid) => fleet.vms().find((each) => each.uuid === uuid),
+      vms: () => fleet.all(),
+      vm: (ref) => fleet.find(ref),
+      vmByUuid: (uuid) => fleet.get(uuid),
       instancesOn: (id) => roster.follower(id)?.instances() ?? [],
     },
     linkOf: (id) => roster.linkOf(id),
@@ -160,7 +160,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     },
     changed: (migration, kept) => {
       hub.publish({ type: 'migration', migration }, { keep: kept });
-      if (kept) fleet.changed();
+      if (kept) fleet.changed([migration.vm.uuid]);
       if (isFinished(migration))
         void outside
           .forget()
@@ -168,7 +168,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     },
   });
 
-  const leftovers = createLeftovers({ volumes, roster, vms: () => fleet.vms(), active });
+  const leftovers = createLeftovers({ volumes, roster, vms: () => fleet.all(), active });
   const outside = outsideHosts({ roster, clock, active });
 
   await roster.open(hurry ?? closing.signal);
@@ -195,9 +195,9 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     changeHost: (ref, settings, expected) => roster.change(ref, settings, expected),
     removeHost: (ref, expected) => roster.remove(ref, expected),
     hostRevisionOf: (id) => roster.revisionOf(id),
-    vmCountOf: (id) => fleet.vmCountOf(id),
-    vms: () => fleet.vms(),
-    vm: (ref) => fleet.vm(ref),
+    vmCountOf: (id) => fleet.countOn(id),
+    vms: () => fleet.all(),
+    vm: (ref) => fleet.find(ref),
     migrations: (query) => migrations.list(query),
     migration: (ref) => migrations.find(ref),
     planMigration: (request, signal) => migrations.plan(request, signal),
@@ -210,15 +210,15 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       remove: (name, expected) => policies.remove(name, () => clusters.all(roster.members()).values(), expected),
     },
     async labelVm(ref, change, expected) {
-      const vm = fleet.vm(ref);
+      const vm = fleet.find(ref);
       await policies.label(vm, change, expected);
-      fleet.changed();
-      return fleet.vm(vm.uuid);
+      fleet.changed([vm.uuid]);
+      return fleet.find(vm.uuid);
     },
     migrationSamples: (ref) => migrations.samples(ref),
     inspection: (ref) => migrations.inspection(ref),
     settling: createSettle({
-      vm: (ref) => fleet.vm(ref),
+      vm: (ref) => fleet.find(ref),
       hostNameOf: (id) => roster.nameOf(id),
       hostIdOf: (ref) => roster.host(ref).host.id,
       linkOf: (id) => roster.linkOf(id),
@@ -229,10 +229,10 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       purge: (record, signal) => leftovers.purge(record, signal),
       refresh: async (id, { uuid }, signal) => roster.followerOf(id).refresh(uuid, signal),
       kept,
-      changed: () => fleet.changed(),
+      changed: (vm) => fleet.changed([vm]),
     }),
     async announceVm(ref, signal) {
-      const found = fleet.vm(ref);
+      const found = fleet.find(ref);
       if (found.state === 'shut-off' || found.state === 'crashed')
         throw new FerryError(
           'vm-not-running',
@@ -278,6 +278,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       await keeper.stop();
       await migrations.stop();
       await roster.stop();
+      await fleet.flush();
       await hub.flush();
     },
   };

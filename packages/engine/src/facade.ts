@@ -5,6 +5,7 @@
 import type {
   JobSample,
   Cluster,
+  HostId,
   HostView,
   Migration,
   MigrationRequest,
@@ -38,7 +39,7 @@ export interface Engine {
   host(ref: string): HostView;
   /** Names and ids of hosts in stored objects, for people. */
   hostNameOf(id: string): string;
-  vmCountOf(hostId: string): number;
+  vmCountOf(hostId: HostId): number;
   addHost(
     request: HostSettings & { readonly uri: string; readonly name?: string },
     signal: AbortSignal,

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FerryError } from '../model/errors.ts';
 import { hostId, migrationId, vmUuid } from '../model/ids.ts';
+import type { HostState } from '../model/host.ts';
 import type { Migration } from '../model/migration.ts';
-import type { Instance } from '../model/vm.ts';
-import { parkedKey, resolve, vmsOf, type HostReport } from './vms.ts';
+import type { Instance, Vm } from '../model/vm.ts';
+import { parkedKey, resolve, unseen, vmOf } from './vms.ts';
 
 const instance = (
   state: Instance['state'],
@@ -12,12 +13,38 @@ const instance = (
   uuid = 'aaaa-1',
   name = 'web',
 ): Instance => ({ uuid: vmUuid(uuid), name, state, reason, persistent: true, memoryBytes: 1, vcpus: 1, disks: [] });
-const report = (id: string, instances: readonly Instance[], state: HostReport['state'] = 'connected'): HostReport => ({
-  host: { id: hostId(id), name: id, uri: `qemu+tcp://${id}/system`, cluster: 'default', machineUuid: id, addedAt: 0 },
-  state,
+interface Report {
+  readonly id: string;
+  readonly instances: readonly Instance[];
+  readonly state: HostState;
+}
+const report = (id: string, instances: readonly Instance[], state: HostState = 'connected'): Report => ({
+  id,
   instances,
+  state,
 });
-const roles = (reports: readonly HostReport[], active: readonly Migration[] = []) =>
+/** Of all UUIDs in the reports, by name. */
+function vmsOf(
+  reports: readonly Report[],
+  active: readonly Migration[] = [],
+  parked: ReadonlySet<string> = new Set(),
+): readonly Vm[] {
+  const all = reports.flatMap(({ id, instances, state }) =>
+    instances.map((instance) => ({
+      hostId: hostId(id),
+      instance: state === 'connected' ? instance : unseen(instance),
+      parked: parked.has(parkedKey(instance.uuid, hostId(id))),
+    })),
+  );
+  return [...Map.groupBy(all, ({ instance: { uuid } }) => uuid)].map(([uuid, placed]) =>
+    vmOf(
+      uuid,
+      placed,
+      active.find(({ vm }) => vm.uuid === uuid),
+    ),
+  );
+}
+const roles = (reports: readonly Report[], active: readonly Migration[] = []) =>
   vmsOf(reports, active).map((vm) => [vm.state, ...vm.instances.map(({ hostId: id, role }) => `${id} ${role}`)]);
 const moving: Migration = {
   id: migrationId('m1'),

@@ -1,20 +1,14 @@
 /**
- * Turns the reports of the hosts into VMs: groups instances by UUID and decides which one is authoritative. Pure; the
- * engine keeps the reports.
+ * Makes a VM out of what the hosts report of one UUID: decides which instance is authoritative. Pure; the engine keeps
+ * the reports.
  */
 import { FerryError } from '../model/errors.ts';
-import type { Host, HostState } from '../model/host.ts';
 import type { HostId, VmUuid } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import type { DomainState, Instance, InstanceRole, Vm } from '../model/vm.ts';
 
-export interface HostReport {
-  readonly host: Host;
-  readonly state: HostState;
-  readonly instances: readonly Instance[];
-}
-
-interface Placed {
+/** An instance as its host reports it. */
+export interface ReportedInstance {
   readonly hostId: HostId;
   readonly instance: Instance;
   /** A migration kept this definition on purpose; it is not the VM. */
@@ -25,15 +19,16 @@ interface Placed {
 export const parkedKey = (uuid: VmUuid, host: HostId): string => `${uuid}/${host}`;
 
 const activeStates: readonly DomainState[] = ['running', 'blocked', 'shutting-down', 'pm-suspended'];
-const isActive = ({ instance }: Placed): boolean => activeStates.includes(instance.state);
-const isPaused = ({ instance }: Placed): boolean => instance.state === 'paused';
+const isActive = ({ instance }: ReportedInstance): boolean => activeStates.includes(instance.state);
+const isPaused = ({ instance }: ReportedInstance): boolean => instance.state === 'paused';
 /** Nothing but a definition. */
-const isOff = ({ instance }: Placed): boolean => instance.state === 'shut-off' || instance.state === 'crashed';
-const isSideOf = ({ hostId }: Placed, migration: Migration | undefined): boolean =>
+const isOff = ({ instance }: ReportedInstance): boolean =>
+  instance.state === 'shut-off' || instance.state === 'crashed';
+const isSideOf = ({ hostId }: ReportedInstance, migration: Migration | undefined): boolean =>
   migration?.from.id === hostId || migration?.to?.id === hostId;
 
 /** Higher comes first: what runs, then what is paused by intent, then halves of a migration, then definitions. */
-const weight = (placed: Placed, sourceHost: HostId | undefined): number => {
+const weight = (placed: ReportedInstance, sourceHost: HostId | undefined): number => {
   if (isActive(placed)) return 4;
   if (isPaused(placed) && placed.instance.reason !== 'migration') return 3;
   if (placed.instance.state === 'unknown') return 2.5;
@@ -43,10 +38,10 @@ const weight = (placed: Placed, sourceHost: HostId | undefined): number => {
 };
 
 /** One of the two halves of a migration: what is paused there is not a copy. */
-const isHalf = (placed: Placed, migration: Migration | undefined): boolean =>
+const isHalf = (placed: ReportedInstance, migration: Migration | undefined): boolean =>
   ['migration', 'post-copy', 'post-copy-failed'].includes(placed.instance.reason) || isSideOf(placed, migration);
 
-const roleOf = (placed: Placed, first: Placed, migration: Migration | undefined): InstanceRole => {
+const roleOf = (placed: ReportedInstance, first: ReportedInstance, migration: Migration | undefined): InstanceRole => {
   if (placed === first) return 'authoritative';
   if (isActive(placed) && isActive(first)) return 'conflict';
   if (isPaused(placed)) return isHalf(placed, migration) ? 'incoming' : 'conflict';
@@ -56,31 +51,11 @@ const roleOf = (placed: Placed, first: Placed, migration: Migration | undefined)
   return 'parked';
 };
 
-/**
- * VMs of the fleet, by name. Instances of a host that does not answer have the state `unknown`.
- * `active`: the migrations that have not ended. `parked`: definitions kept on purpose, as `parkedKey`s.
- */
-export function vmsOf(
-  reports: readonly HostReport[],
-  active: readonly Migration[],
-  parked: ReadonlySet<string> = new Set(),
-): readonly Vm[] {
-  const byUuid = new Map<VmUuid, Placed[]>();
-  for (const report of reports) {
-    for (const reported of report.instances) {
-      const instance: Instance =
-        report.state === 'connected' ? reported : { ...reported, state: 'unknown', reason: 'other' };
-      const list = byUuid.get(instance.uuid) ?? [];
-      list.push({ hostId: report.host.id, instance, parked: parked.has(parkedKey(instance.uuid, report.host.id)) });
-      byUuid.set(instance.uuid, list);
-    }
-  }
-  const migrations = new Map(active.map((migration) => [migration.vm.uuid, migration]));
-  const vms = [...byUuid].map(([uuid, placed]) => vmOf(uuid, placed, migrations.get(uuid)));
-  return vms.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.uuid < b.uuid ? -1 : 1));
-}
+/** What is last known of an instance whose host does not answer. */
+export const unseen = (instance: Instance): Instance => ({ ...instance, state: 'unknown', reason: 'other' });
 
-function vmOf(uuid: VmUuid, placed: readonly Placed[], migration: Migration | undefined): Vm {
+/** `placed`: at least one instance. `migration`: the one of this VM that has not ended. */
+export function vmOf(uuid: VmUuid, placed: readonly ReportedInstance[], migration: Migration | undefined): Vm {
   const source = migration?.from.id;
   const sorted = [...placed].sort((a, b) => weight(b, source) - weight(a, source) || (a.hostId < b.hostId ? -1 : 1));
   const first = sorted[0];

@@ -26,7 +26,7 @@ export interface EventHub {
 
 export function createEventHub(journal: Journal, clock: Clock, log: Log): EventHub {
   const readers = new Set<Queue<NumberedEvent | Missed>>();
-  let pending: Omit<NumberedEvent, 'seq'>[] = [];
+  const pending: Omit<NumberedEvent, 'seq'>[] = [];
   let writing: Promise<void> | undefined;
 
   const deliver = (event: NumberedEvent): void => {
@@ -36,8 +36,7 @@ export function createEventHub(journal: Journal, clock: Clock, log: Log): EventH
   const write = async (): Promise<void> => {
     await Promise.resolve();
     while (pending.length > 0) {
-      const batch = pending.slice(0, writtenAtOnce);
-      pending = pending.slice(writtenAtOnce);
+      const batch = pending.splice(0, writtenAtOnce);
       try {
         const last = await journal.append(
           batch.map(({ at, event }) => ({ at, kind: 'event', subject: event.type, data: event })),

@@ -4,6 +4,7 @@ import { hostId, type Host, type Instance, type VmUuid, vmUuid } from '@ferry/co
 import { boundedQueue } from '../events/bounded-queue.ts';
 import type { Clock, HostChange, HostLink, Hypervisor } from '../ports/ports.ts';
 import { followHost } from './host-follower.ts';
+import { turnsOf } from './turns.ts';
 
 const uuid = vmUuid('11111111-0000-4000-8000-000000000000');
 const running: Instance = {
@@ -56,6 +57,8 @@ test('a guest that its host has paused for the switch is paused for Ferry too, a
     clock,
     log: { info() {}, warn() {}, error() {} },
     hosts: () => [host],
+    fleetSize: () => 1,
+    connecting: turnsOf(1),
     events: {
       changed: () => queue.push({ type: 'migration-suspended', uuid }),
       instancesChanged: () => {

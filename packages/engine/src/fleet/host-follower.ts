@@ -14,9 +14,12 @@ import {
   type VmUuid,
 } from '@ferry/core';
 import type { Clock, HostChange, HostLink, Hypervisor, Log } from '../ports/ports.ts';
+import type { Turns } from './turns.ts';
 
-/** Changes that libvirt sends no event for are seen at the latest after this time. */
-const resyncEveryMs = 10_000;
+/** Changes that libvirt sends no event for are seen at the latest after this time, in a fleet of up to 1,000 hosts. */
+const looksEveryMs = 10_000;
+/** In a larger fleet each host is looked at more rarely, so that no more looks than this are made in a second. */
+const looksPerSecond = 100;
 const reconnectFirstMs = 250;
 const reconnectMaxMs = 10_000;
 const connectTimeoutMs = 15_000;
@@ -29,6 +32,7 @@ export interface HostFollower {
   /** The stored object has changed; the URI has not. */
   change(host: Host): void;
   instances(): readonly Instance[];
+  instance(uuid: VmUuid): Instance | undefined;
   /** The open connection; throws FerryError `host-unreachable` while there is none. */
   link(): HostLink;
   /** Reads one domain again now, so that a decision does not wait for its event. */
@@ -39,8 +43,8 @@ export interface HostFollower {
 export interface FollowerEvents {
   /** The host's own state or facts changed. */
   changed(): void;
-  /** Instances changed. */
-  instancesChanged(): void;
+  /** These instances changed, came, went, or are known or unknown with their host. */
+  instancesChanged(vms: Iterable<VmUuid>): void;
   /** A domain was defined, changed or seen for the first time. */
   domainTouched(uuid: VmUuid): void;
   /** The switchover of a migration was seen on this host. */
@@ -57,6 +61,10 @@ export function followHost(
     readonly log: Log;
     readonly events: FollowerEvents;
     readonly hosts: () => readonly Host[];
+    /** Hosts in the fleet. */
+    readonly fleetSize: () => number;
+    /** Connections are made in turns. */
+    readonly connecting: Turns;
   },
 ): HostFollower {
   const { clock, log, events } = deps;
@@ -75,12 +83,18 @@ export function followHost(
   const readMeanwhile = new Set<Set<VmUuid>>();
 
   const setInstances = (next: Map<VmUuid, Instance>): void => {
-    if (sameInstances(known, next)) return;
+    const before = known;
+    const changed = [
+      ...[...next].flatMap(([uuid, instance]) => (sameInstance(before.get(uuid), instance) ? [] : [uuid])),
+      ...[...before.keys()].filter((uuid) => !next.has(uuid)),
+    ];
+    if (changed.length === 0) return;
     // a host that has just connected touches all of them
-    if (state === 'connected') for (const uuid of next.keys()) if (!known.has(uuid)) events.domainTouched(uuid);
+    if (state === 'connected')
+      for (const uuid of changed) if (next.has(uuid) && !before.has(uuid)) events.domainTouched(uuid);
     known = next;
     list = undefined;
-    events.instancesChanged();
+    events.instancesChanged(changed);
   };
 
   const setInstance = (uuid: VmUuid, instance: Instance | undefined): void => {
@@ -91,7 +105,7 @@ export function followHost(
     else known.set(uuid, instance);
     list = undefined;
     if (before === undefined) events.domainTouched(uuid);
-    events.instancesChanged();
+    events.instancesChanged([uuid]);
   };
 
   const allOf = async (open: HostLink, signal: AbortSignal): Promise<Map<VmUuid, Instance>> => {
@@ -116,7 +130,8 @@ export function followHost(
       open.inventory.facts(signal),
     ]);
     // nothing of another machine is taken over, neither its figures nor its domains
-    const other = otherMachine(host, rest, deps.hosts(), facts);
+    const others = rest.machineUuid === host.machineUuid ? [] : deps.hosts();
+    const other = otherMachine(host, rest, others, facts);
     if (other !== undefined) throw new FerryError('host-other-machine', other);
     facts = rest;
     freeMemoryBytes = free;
@@ -143,8 +158,9 @@ export function followHost(
   };
 
   const resyncRegularly = async (open: HostLink, signal: AbortSignal): Promise<void> => {
-    for (;;) {
-      await clock.sleep(resyncEveryMs, signal);
+    for (let share = shareOf(host.id); ; share = 1) {
+      const everyMs = Math.max(looksEveryMs, (deps.fleetSize() / looksPerSecond) * 1_000);
+      await clock.sleep(everyMs * share, signal);
       await resync(open, signal);
     }
   };
@@ -171,7 +187,7 @@ export function followHost(
       state = 'connected';
       detail = undefined;
       events.changed();
-      events.instancesChanged();
+      events.instancesChanged(known.keys());
       await touchAll(signal);
       const regular = resyncRegularly(open, signal).catch((error: unknown) => ended.abort(error));
       for await (const change of changes) await apply(open, change, signal);
@@ -186,17 +202,15 @@ export function followHost(
     }
   };
 
+  const connect = (): Promise<HostLink> =>
+    deps.hypervisor.connect(host.uri, AbortSignal.any([stopping.signal, AbortSignal.timeout(connectTimeoutMs)]));
+
   const run = async (): Promise<void> => {
     let first = link;
     let why: HostState = 'unreachable';
     while (!stopping.signal.aborted) {
       try {
-        const open =
-          first ??
-          (await deps.hypervisor.connect(
-            host.uri,
-            AbortSignal.any([stopping.signal, AbortSignal.timeout(connectTimeoutMs)]),
-          ));
+        const open = first ?? (await deps.connecting.take(connect, stopping.signal));
         first = undefined;
         await session(open);
         detail = 'the connection was lost.';
@@ -214,7 +228,7 @@ export function followHost(
           why === 'unreachable' ? 'host unreachable' : 'another machine answers at the address of the host',
         );
         events.changed();
-        events.instancesChanged();
+        events.instancesChanged(known.keys());
       }
       await clock.sleep(delayMs, stopping.signal).catch(() => undefined);
       delayMs = Math.min(delayMs * 2, reconnectMaxMs);
@@ -235,6 +249,7 @@ export function followHost(
       ...(freeMemoryBytes === undefined ? {} : { freeMemoryBytes }),
     }),
     instances: () => (list ??= [...known.values()]),
+    instance: (uuid) => known.get(uuid),
     link: () => {
       if (current === undefined && state === 'other-machine')
         throw new FerryError(
@@ -259,9 +274,10 @@ export function followHost(
   };
 }
 
+/** Between 0 and 1, the same for an id each time: hosts that connected at once are not looked at together. */
+const shareOf = (id: string): number =>
+  Array.from(id).reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) % 1_009, 7) / 1_009;
+
 /** Most are the same object; only others are compared. */
 const sameInstance = (a: Instance | undefined, b: Instance | undefined): boolean =>
   a === b || (a !== undefined && b !== undefined && JSON.stringify(a) === JSON.stringify(b));
-
-const sameInstances = (a: ReadonlyMap<VmUuid, Instance>, b: ReadonlyMap<VmUuid, Instance>): boolean =>
-  a.size === b.size && [...a].every(([uuid, instance]) => sameInstance(instance, b.get(uuid)));

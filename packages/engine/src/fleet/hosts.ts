@@ -21,6 +21,7 @@ import type { Clock, HostLink, Hypervisor, Log, Stores } from '../ports/ports.ts
 import type { ClusterStore } from '../settings/clusters.ts';
 import { collection, document, expectRevision, text } from '../state/collection.ts';
 import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
+import { turnsOf } from './turns.ts';
 
 export interface HostSettings {
   readonly cluster?: string;
@@ -30,6 +31,8 @@ export interface HostSettings {
 
 const hostPrefix = 'hosts/';
 const machinePrefix = 'machines/';
+/** Connections that are being made at a time: a host that is switched off takes its place for 15 s. */
+const connectionsAtOnce = 256;
 const connectPatienceMs = 5_000;
 /** A host with thousands of VMs takes this long to read; it is added when they are known. */
 const addPatienceMs = 300_000;
@@ -47,10 +50,13 @@ export interface RosterDeps {
   readonly events: RosterEvents;
 }
 
-export interface RosterEvents extends Pick<FollowerEvents, 'instancesChanged' | 'switching'> {
+export interface RosterEvents extends Pick<FollowerEvents, 'switching'> {
   /** The host's own state, facts or settings changed. */
   changed(host: HostView): void;
-  removed(host: Host): void;
+  /** `vms`: those that it had. */
+  removed(host: Host, vms: readonly VmUuid[]): void;
+  /** See FollowerEvents. */
+  instancesChanged(host: HostId, vms: Iterable<VmUuid>): void;
   /** See FollowerEvents. */
   domainTouched(host: HostId, uuid: VmUuid): void;
 }
@@ -117,13 +123,17 @@ export function createRoster({
   const machines = collection(intents, machinePrefix, text);
   const followers = new Map<string, HostFollower>();
   const revisions = new Map<string, number>();
+  const connecting = turnsOf(connectionsAtOnce);
   const all = (): readonly HostFollower[] => [...followers.values()];
-  const hosts = (): readonly HostView[] =>
-    all()
-      .map((each) => each.view())
-      .sort((a, b) => (a.host.name < b.host.name ? -1 : 1));
+  const views = (): HostView[] => all().map((each) => each.view());
+  const hosts = (): readonly HostView[] => views().sort((a, b) => (a.host.name < b.host.name ? -1 : 1));
+  const memberWith = (is: (member: Host) => boolean): HostView | undefined =>
+    followers
+      .values()
+      .find((each) => is(each.host()))
+      ?.view();
   const host = (ref: string): HostView =>
-    resolve(hosts(), ref, {
+    resolve(views(), ref, {
       kind: 'host',
       id: (view) => view.host.id,
       name: (view) => view.host.name,
@@ -157,14 +167,21 @@ export function createRoster({
       clock,
       log,
       hosts: () => all().map((each) => each.host()),
+      fleetSize: () => followers.size,
+      connecting,
       events: {
         changed: () => events.changed(follower.view()),
-        instancesChanged: () => events.instancesChanged(),
+        instancesChanged: (vms) => events.instancesChanged(added.id, vms),
         domainTouched: (uuid) => events.domainTouched(added.id, uuid),
         switching: (uuid, what) => events.switching(uuid, what),
       },
     });
     followers.set(added.id, follower);
+    if (cached !== undefined)
+      events.instancesChanged(
+        added.id,
+        cached.instances.map(({ uuid }) => uuid),
+      );
   };
 
   /** Waits a little for the first answer of each, so that what follows meets a fleet that is known. */
@@ -179,14 +196,14 @@ export function createRoster({
   };
 
   const reach: Roster['reach'] = async (uri, signal) => {
-    const byUri = hosts().find((each) => each.host.uri === uri);
+    const byUri = memberWith((each) => each.uri === uri);
     if (byUri !== undefined) return { known: byUri };
     const link = await hypervisor.connect(uri, signal);
     try {
       const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(
         AbortSignal.any([signal, AbortSignal.timeout(reachPatienceMs)]),
       );
-      const known = hosts().find((each) => each.host.machineUuid === facts.machineUuid);
+      const known = memberWith(({ machineUuid }) => machineUuid === facts.machineUuid);
       if (known === undefined) return { link, facts };
       await link.close();
       return { known, answers: facts };
@@ -219,7 +236,7 @@ export function createRoster({
           `The machine at ${uri} calls itself "${name.slice(0, 63)}", which is not a valid host name.`,
         );
       fitsItsCluster(added, { migrationAddress });
-      if (hosts().some((each) => each.host.name === added.name))
+      if (memberWith((each) => each.name === added.name) !== undefined)
         throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
       for (;;) {
         const written = await stored.commit([
@@ -334,7 +351,10 @@ export function createRoster({
       revisions.delete(removed.id);
       await follower.stop();
       await inventory.remove(removed.id);
-      events.removed(removed);
+      events.removed(
+        removed,
+        follower.instances().map(({ uuid }) => uuid),
+      );
     },
     async stop() {
       await Promise.all(all().map((each) => each.stop()));

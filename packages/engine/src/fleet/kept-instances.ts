@@ -26,14 +26,17 @@ export interface KeptInstances {
 }
 
 export interface KeptInstanceStore extends KeptInstances {
-  /** `parkedKey`s. */
-  parked(): ReadonlySet<string>;
   hasArrivedPaused(vm: Vm): boolean;
   /** What a host reports now: an active instance is not parked, one that is not paused has been resumed. */
   seen(host: HostId, instances: readonly Instance[]): Promise<void>;
 }
 
-export async function openKeptInstances(intents: IntentStore, clock: Clock): Promise<KeptInstanceStore> {
+/** `changed`: what is kept of this VM has changed. */
+export async function openKeptInstances(
+  intents: IntentStore,
+  clock: Clock,
+  changed: (vm: VmUuid) => void = () => undefined,
+): Promise<KeptInstanceStore> {
   const notes = (prefix: string): Collection<Note> => collection(intents, prefix, document<Note>({ at: 'number' }));
   const load = async (stored: Collection<Note>) => new Set((await stored.list()).items.map(({ key }) => key));
   const parkedNotes = notes(parkedPrefix);
@@ -43,14 +46,15 @@ export async function openKeptInstances(intents: IntentStore, clock: Clock): Pro
   const add = async (set: Set<string>, stored: Collection<Note>, key: string): Promise<void> => {
     await stored.change(key, (before) => before?.value ?? { at: clock.now() });
     set.add(key);
+    changed(vmOfKey(key));
   };
   const remove = async (set: Set<string>, stored: Collection<Note>, key: string): Promise<void> => {
     if (!set.delete(key)) return;
     await stored.change(key, () => undefined);
+    changed(vmOfKey(key));
   };
   const key = (vm: VmUuid, host: string): string => parkedKey(vm, host as HostId);
   return {
-    parked: () => parked,
     hasArrivedPaused: ({ uuid, hostId, state }) => state === 'paused' && arrived.has(key(uuid, hostId)),
     isParked: (vm, host) => parked.has(key(vm, host)),
     park: (vm, host) => add(parked, parkedNotes, key(vm, host)),
@@ -62,10 +66,12 @@ export async function openKeptInstances(intents: IntentStore, clock: Clock): Pro
       const here = (set: Set<string>) =>
         [...set]
           .filter((each) => each.endsWith(`/${host}`))
-          .map((each) => ({ each, state: states.get(each.slice(0, each.indexOf('/'))) }));
+          .map((each) => ({ each, state: states.get(vmOfKey(each)) }));
       for (const { each, state } of here(parked))
         if (state !== 'shut-off' && state !== 'crashed') await remove(parked, parkedNotes, each);
       for (const { each, state } of here(arrived)) if (state !== 'paused') await remove(arrived, arrivedNotes, each);
     },
   };
 }
+
+const vmOfKey = (key: string): VmUuid => key.slice(0, key.indexOf('/')) as VmUuid;

@@ -17,6 +17,7 @@ import {
   type RemainWithSteps,
   type RepairStep,
   type Vm,
+  type VmUuid,
   type VolumeRecord,
 } from '@ferry/core';
 import type { KeptInstances } from './kept-instances.ts';
@@ -47,7 +48,7 @@ export interface SettleDeps {
   readonly refresh: (hostId: string, vm: Vm, signal: AbortSignal) => Promise<void>;
   readonly kept: Pick<KeptInstances, 'isParked' | 'park' | 'unpark'>;
   /** The fleet is to be put together anew. */
-  readonly changed: () => void;
+  readonly changed: (vm: VmUuid) => void;
 }
 
 export interface Settle {
@@ -147,7 +148,7 @@ export function createSettle(deps: SettleDeps): Settle {
       if ('refusal' in decided) throw new FerryError(decided.refusal.code, decided.refusal.message);
       for (const step of decided.steps) await carryOut(found, step, signal);
       for (const { hostId } of found.instances) await deps.refresh(hostId, found, bounded(signal));
-      deps.changed();
+      deps.changed(found.uuid);
       return vm(found.uuid);
     },
     remains: async (ref) => (await remainsNow(vm(ref))).map(plain),

@@ -1,22 +1,26 @@
 /**
- * The VMs of the fleet, made by core from the reports of the hosts, with an event for each change. Changes of hosts
- * come in bursts, so they are collected for a moment before they are compared.
+ * The fleet as VMs: what the hosts report, put together by core, and published when it has changed. Changes come in
+ * bursts, so they are gathered a little before they are compared. What a change costs depends on what changed, and not
+ * on the size of the fleet.
  */
-import { resolve, vmsOf, type Instance, type Migration, type Vm, type VmUuid } from '@ferry/core';
+import type { HostId, Instance, Migration, Vm, VmUuid } from '@ferry/core';
 import type { EventHub } from '../events/event-hub.ts';
-import type { HostFollower } from './host-follower.ts';
-import type { KeptInstanceStore } from './kept-instances.ts';
 import type { Clock, InventoryCache, Log } from '../ports/ports.ts';
+import type { HostFollower } from './host-follower.ts';
 import type { Roster } from './hosts.ts';
+import type { KeptInstanceStore } from './kept-instances.ts';
+import { createVmIndex, type VmIndex } from './vm-index.ts';
 
-/** Changes of VMs are collected for this time before they are compared and published. */
+/** Changes of VMs are gathered this long before they are compared and published. */
 const gatherMs = 20;
+/** The cache of a host is written this long after a change: a guest that starts changes several times. */
+const saveAfterMs = 1_000;
 /** VMs that are compared in one turn. */
 const atOnce = 500;
 
 export interface FleetDeps {
-  readonly roster: Pick<Roster, 'followers' | 'nameOf'>;
-  readonly kept: Pick<KeptInstanceStore, 'parked' | 'seen'>;
+  readonly roster: Pick<Roster, 'followers' | 'follower' | 'nameOf'>;
+  readonly kept: Pick<KeptInstanceStore, 'isParked' | 'seen'>;
   readonly inventory: Pick<InventoryCache, 'save' | 'remove'>;
   readonly labelsOf: (vm: VmUuid) => readonly string[];
   readonly labelsRevisionOf: (vm: VmUuid) => number;
@@ -25,19 +29,18 @@ export interface FleetDeps {
   readonly log: Log;
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
-  /** Called with the fleet each time it was compared. */
+  /** Called each time changes were compared, with the VMs that have more than one instance. */
   readonly seen: (vms: readonly Vm[]) => void;
   readonly signal: AbortSignal;
 }
 
-export interface Fleet {
-  vms(): readonly Vm[];
-  vm(ref: string): Vm;
-  vmCountOf(hostId: string): number;
-  /** The cached VMs are made again at the next request. */
-  forget(): void;
-  /** It has changed: it is compared and published soon. */
-  changed(): void;
+export interface Fleet extends Pick<VmIndex, 'all' | 'get' | 'find' | 'countOn'> {
+  /** These VMs, or their instances on this host, have changed: they are compared and published soon. */
+  changed(vms: Iterable<VmUuid>, host?: HostId): void;
+  /** `seen` is called again soon. */
+  lookAgain(): void;
+  /** Writes what waits to be written. */
+  flush(): Promise<void>;
 }
 
 export function createFleet({
@@ -53,99 +56,131 @@ export function createFleet({
   seen,
   signal,
 }: FleetDeps): Fleet {
-  /** As last published, by UUID. */
-  const told = new Map<string, Told>();
-  /** As last saved, by host. */
-  const saved = new Map<string, { readonly instances: readonly Instance[]; readonly facts: string }>();
+  const index = createVmIndex({
+    instance: (host, vm) => roster.follower(host)?.instance(vm),
+    answers: (host) => roster.follower(host)?.view().state === 'connected',
+    isParked: (vm, host) => kept.isParked(vm, host),
+    migrationOf: (vm) => active().findLast((each) => each.vm.uuid === vm),
+    nameOf: (host) => roster.nameOf(host),
+  });
+  /** As last published. */
+  const told = new Map<VmUuid, Told>();
+  const changedVms = new Set<VmUuid>();
+  const changedHosts = new Set<HostId>();
+  let look = false;
   let working = false;
-  let dirty = false;
-  let fleet: readonly Vm[] | undefined;
+  /** Hosts that could not be compared with what is kept of them, since the store refused; tried with the next change. */
+  const missed = new Set<HostId>();
+  /** Hosts whose cache is older than what they reported. */
+  const unsaved = new Set<HostId>();
+  let saving: Promise<void> | undefined;
 
-  const vms = (): readonly Vm[] =>
-    (fleet ??= vmsOf(
-      [...roster.followers()].map((each) => ({
-        host: each.host(),
-        state: each.view().state,
-        instances: each.instances(),
-      })),
-      active(),
-      kept.parked(),
-    ));
-
-  /** After a few hundred steps of a long loop, others have their turn. */
-  const breathe = async (step: number): Promise<void> => {
-    if (step % atOnce === atOnce - 1) await clock.sleep(0, signal);
-  };
-
-  const tell = async (): Promise<void> => {
-    fleet = undefined;
-    const now = vms();
-    const there = new Set<string>();
-    for (const [step, vm] of now.entries()) {
-      await breathe(step);
-      there.add(vm.uuid);
-      const labels = labelsOf(vm.uuid);
-      if (isTold(told.get(vm.uuid), vm, labels)) continue;
-      told.set(vm.uuid, { vm, labels });
-      hub.publish({ type: 'vm', vm, labels, revision: labelsRevisionOf(vm.uuid) });
+  const publish = (uuid: VmUuid): void => {
+    const before = told.get(uuid);
+    const vm = index.get(uuid);
+    if (vm === undefined) {
+      if (told.delete(uuid)) hub.publish({ type: 'vm-removed', uuid, name: before?.vm.name ?? uuid });
+      return;
     }
-    let step = 0;
-    for (const [uuid, { vm }] of told) {
-      if (there.has(uuid)) continue;
-      await breathe((step += 1));
-      told.delete(uuid);
-      hub.publish({ type: 'vm-removed', uuid, name: vm.name });
-    }
+    const labels = labelsOf(uuid);
+    if (isTold(before, vm, labels)) return;
+    told.set(uuid, { vm, labels });
+    hub.publish({ type: 'vm', vm, labels, revision: labelsRevisionOf(uuid) });
   };
 
   const save = async (follower: HostFollower): Promise<void> => {
     const { facts, state } = follower.view();
     const { id } = follower.host();
-    const report = { instances: follower.instances(), facts: JSON.stringify(facts) };
-    const before = saved.get(id);
-    if (state !== 'connected' || (before?.instances === report.instances && before.facts === report.facts)) return;
-    saved.set(id, report);
-    await inventory.save(id, { ...(facts === undefined ? {} : { facts }), instances: report.instances });
+    if (state !== 'connected') return;
+    await inventory.save(id, { ...(facts === undefined ? {} : { facts }), instances: follower.instances() });
     // it was removed while that was written
-    if (![...roster.followers()].includes(follower)) await inventory.remove(id);
+    if (roster.follower(id) !== follower) await inventory.remove(id);
   };
 
-  const work = async (): Promise<void> => {
+  const saveAll = async (): Promise<void> => {
+    for (const id of unsaved) {
+      unsaved.delete(id);
+      const follower = roster.follower(id);
+      if (follower !== undefined) await save(follower);
+    }
+  };
+  const saveSoon = (): void => {
+    saving ??= clock
+      .sleep(saveAfterMs, signal)
+      .then(saveAll)
+      .catch((error: unknown) => {
+        if (!signal.aborted) log.error({ err: error }, 'the inventory of a host could not be stored');
+      })
+      .finally(() => {
+        saving = undefined;
+        if (unsaved.size > 0 && !signal.aborted) saveSoon();
+      });
+  };
+
+  const compareKept = async (id: HostId): Promise<void> => {
+    const follower = roster.follower(id);
+    if (follower?.view().state !== 'connected') return;
     try {
-      while (dirty) {
-        await clock.sleep(gatherMs, signal);
-        dirty = false;
-        for (const each of roster.followers())
-          if (each.view().state === 'connected') await kept.seen(each.host().id, each.instances());
-        await tell();
-        seen(vms());
-        await Promise.all([...roster.followers()].map((each) => save(each)));
-      }
-    } finally {
-      working = false;
+      await kept.seen(id, follower.instances());
+    } catch (error) {
+      missed.add(id);
+      log.error({ err: error, host: follower.host().name }, 'what is kept of instances could not be changed');
     }
   };
 
-  return {
-    vms,
-    vm: (ref) =>
-      resolve(vms(), ref, {
-        kind: 'vm',
-        id: ({ uuid }) => uuid,
-        name: ({ name }) => name,
-        otherNames: ({ instances }) => instances.map(({ instance }) => instance.name),
-        describe: (each) => `${each.uuid} (${each.name} on ${roster.nameOf(each.hostId)})`,
-      }),
-    vmCountOf: (id) => vms().filter((each) => each.hostId === id).length,
-    forget: () => (fleet = undefined),
-    changed() {
-      fleet = undefined;
-      dirty = true;
-      if (working) return;
-      working = true;
-      void work().catch((error: unknown) => {
+  const work = async (): Promise<void> => {
+    while (look || changedVms.size > 0 || changedHosts.size > 0) {
+      await clock.sleep(gatherMs, signal);
+      look = false;
+      for (const id of missed) changedHosts.add(id);
+      missed.clear();
+      for (const id of changedHosts) {
+        changedHosts.delete(id);
+        await compareKept(id);
+        unsaved.add(id);
+      }
+      let step = 0;
+      for (const uuid of changedVms) {
+        changedVms.delete(uuid);
+        publish(uuid);
+        step += 1;
+        // others have their turn in a long loop
+        if (step % atOnce === 0) await clock.sleep(0, signal);
+      }
+      seen(index.several());
+      if (unsaved.size > 0) saveSoon();
+    }
+  };
+  const workSoon = (): void => {
+    if (working) return;
+    working = true;
+    void work()
+      .catch((error: unknown) => {
         if (!signal.aborted) log.error({ err: error }, 'changes of VMs could not be published');
-      });
+      })
+      .finally(() => (working = false));
+  };
+
+  return {
+    all: () => index.all(),
+    get: (uuid) => index.get(uuid),
+    find: (ref) => index.find(ref),
+    countOn: (host) => index.countOn(host),
+    changed(vms, host) {
+      for (const uuid of vms) {
+        index.touch(uuid, host);
+        changedVms.add(uuid);
+      }
+      if (host !== undefined) changedHosts.add(host);
+      workSoon();
+    },
+    lookAgain() {
+      look = true;
+      workSoon();
+    },
+    async flush() {
+      await saving;
+      await saveAll();
     },
   };
 }

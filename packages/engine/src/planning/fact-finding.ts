@@ -64,7 +64,7 @@ export interface FleetView {
   hosts(): readonly HostView[];
   vms(): readonly Vm[];
   vm(ref: string): Vm;
-  vmByUuid(uuid: string): Vm | undefined;
+  vmByUuid(uuid: VmUuid): Vm | undefined;
   /** What the host last reported. */
   instancesOn(hostId: string): readonly Instance[];
 }
@@ -503,7 +503,7 @@ export function createFactFinder(deps: FactFinderDeps): FactFinder {
     };
   };
   /** What must stay as it is for the answers to hold. */
-  const printOf = (uuid: string): string => {
+  const printOf = (uuid: VmUuid): string => {
     const { currentMigration: _, ...vm } = fleet.vmByUuid(uuid) ?? { uuid: undefined };
     return JSON.stringify([vm, fleet.hosts().map(({ freeMemoryBytes: __, ...view }) => view)]);
   };

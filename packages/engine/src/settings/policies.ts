@@ -67,7 +67,7 @@ export interface PolicyEvents {
   /** Absent: it is gone. */
   policy(name: string, policy: Policy | undefined, revision: number): void;
   binding(label: string, policy: string | undefined): void;
-  labels(): void;
+  labels(vm: VmUuid): void;
 }
 
 export async function openPolicies(
@@ -83,7 +83,9 @@ export async function openPolicies(
   const bound = await openMirror(collection(intents, bindingPrefix, text), deps, ({ key, value }) =>
     events.binding(key, value),
   );
-  const labels = await openMirror(collection(intents, labelPrefix, texts), deps, () => events.labels());
+  const labels = await openMirror(collection(intents, labelPrefix, texts), deps, ({ key }) =>
+    events.labels(key as VmUuid),
+  );
   const byName = (a: Policy, b: Policy): number => (a.name < b.name ? -1 : 1);
   const unknown = (name: string): FerryError => new FerryError('policy-unknown', `There is no policy "${name}".`);
   const find = (name: string): Policy => {
