@@ -122,6 +122,36 @@ test(
 );
 
 test(
+  'UEFI variables that only the next start of a running guest has: they travel, there and back; a file that nobody knows is in the way',
+  { timeout: 120_000 },
+  async () => {
+    const file = `${nvramFolder}/later_VARS.fd`;
+    await vmCreate(lab, { name: 'later', host: 'host1' });
+    await seen('later', 'running');
+    await define('host1', firmware(file)(await inactive('host1', 'later')));
+    for (const host of ['host1', 'host2'])
+      await sh(host, `mkdir -p ${nvramFolder}; echo ${host} | cat /usr/share/OVMF/OVMF_VARS_4M.fd - >${file}`);
+    const theirs = await contentOf('host2', file);
+    assert.match(await refusal('later', '--to', 'host2'), /later_VARS\.fd on host2, where the UEFI variables of later/);
+    assert.equal(await contentOf('host2', file), theirs);
+    await sh('host2', `rm ${file}`);
+    const sum = (host: string): Promise<string> => sh(host, `sha256sum <${file}`);
+    for (const [from, to] of [
+      ['host1', 'host2'],
+      ['host2', 'host1'],
+    ] as const) {
+      await sh(from, `echo changed on ${from} >>${file}`);
+      const before = await sum(from);
+      assert.equal((await move('later', '--to', to)).outcome, 'succeeded');
+      assert.equal(await sum(to), before);
+      assert.ok((await inactive(to, 'later')).includes(file));
+    }
+    assert.deepEqual(await leftovers('later'), [`host2 ${file}`]);
+    await vmDelete(lab, 'later');
+  },
+);
+
+test(
   "UEFI variables at a path that is another VM's, or nobody's: refused live and cold; there and back when they are its own",
   { timeout: 240_000 },
   async () => {

@@ -22,7 +22,7 @@ import { inTurn } from './in-turn.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { guestStateOf } from './guest-state.ts';
 import { needsOf } from './rewrite.ts';
-import { hasTpm, nvramOf, savePath, statePlacesOf, tpmPaths } from './state-places.ts';
+import { hasTpm, nvramOf, savePath, statePlacesOf } from './state-places.ts';
 import { disksOf } from './translate.ts';
 import { filesInUse } from './uses.ts';
 
@@ -126,7 +126,18 @@ export function definitionsOf(
       const [disks, memory] = await Promise.all([describing, present(runs ? [] : [savePath(domain.name)], signal)]);
       const inFile = memory.length > 0 ? await describeSaved(domain.name, disks, signal) : undefined;
       const nvram = [...new Set([...nvramOf(root), ...(typeof inFile === 'object' ? inFile.nvram : [])])];
-      const others = await present(runs ? [] : [...nvram, ...(tpm ? tpmPaths(domain.uuid) : [])], signal);
+      const next = nextXml === undefined ? undefined : parseXml(nextXml);
+      const later = {
+        nvram: next === undefined || !persistent ? [] : nvramOf(next),
+        tpm: next !== undefined && persistent && hasTpm(xmlChild(next, 'devices')?.children ?? []),
+      };
+      const statePlaces = statePlacesOf({ name: domain.name, uuid: domain.uuid, nvram, tpm, persistent, later });
+      // what a running guest has travels with it
+      const asFiles = statePlaces.filter(({ what, when }) => what !== 'memory' && runs === (when === 'next-start'));
+      const others = await present(
+        asFiles.map(({ path }) => path),
+        signal,
+      );
       const defined = { disks, needs: needsOf(root) };
       return {
         saved: (persistent && saved) || inFile !== undefined,
@@ -134,7 +145,7 @@ export function definitionsOf(
         autostart: persistent && autostart,
         persistent,
         stateFiles: [...memory, ...others],
-        statePlaces: statePlacesOf({ name: domain.name, uuid: domain.uuid, nvram, tpm, persistent }),
+        statePlaces,
         nvram: nvram.length > 0,
         hostDevices: devices.filter(isHostDevice).length,
         snapshots: snapshots.count,

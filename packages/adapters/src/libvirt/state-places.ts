@@ -25,17 +25,26 @@ export function statePlacesOf({
   nvram,
   tpm,
   persistent,
+  later = { nvram: [], tpm: false },
 }: {
   readonly name: string;
   readonly uuid: string;
   readonly nvram: readonly string[];
   readonly tpm: boolean;
   readonly persistent: boolean;
+  /** Of the definition of a running guest's next start. */
+  readonly later?: { readonly nvram: readonly string[]; readonly tpm: boolean };
 }): VmFacts['statePlaces'] {
   return [
     // libvirt saves the memory of VMs that it has a definition of
     ...(persistent ? [{ path: savePath(name), what: 'memory' as const }] : []),
     ...nvram.map((path) => ({ path, what: 'nvram' as const })),
     ...(tpm ? tpmPaths(uuid).map((path) => ({ path, what: 'tpm' as const })) : []),
+    ...later.nvram
+      .filter((path) => !nvram.includes(path))
+      .map((path) => ({ path, what: 'nvram' as const, when: 'next-start' as const })),
+    ...(later.tpm && !tpm
+      ? tpmPaths(uuid).map((path) => ({ path, what: 'tpm' as const, when: 'next-start' as const }))
+      : []),
   ];
 }

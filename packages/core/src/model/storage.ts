@@ -124,4 +124,6 @@ export interface VolumeRecord {
 export interface StatePlace {
   readonly path: string;
   readonly what: 'memory' | 'nvram' | 'tpm';
+  /** Only the definition of a running guest's next start has it; absent: the guest as it is, too. */
+  readonly when?: 'next-start';
 }

@@ -50,7 +50,8 @@ export function planOn(input: CheckInput, target: HostView): HostPlan {
   const holdings = input.holdings?.get(target.host.id);
   const { disks, now, reasons } = disksOn(input, question);
   const owned = diskOwnership(vm, disks, input.uses, holdings?.uses, names, request.deleteSourceDisks === true);
-  const state = planState(vm, facts.statePlaces, holdings, names);
+  const statePlaces = statePlacesOf(input);
+  const state = planState(vm, statePlaces, holdings, names);
   const copied = disks.some(({ how }) => how === 'copy');
   const how = carries ? 'guest' : copied ? 'helper' : 'definition';
   const travel = how === 'definition' ? undefined : transferOn(input, question, how, copied);
@@ -71,7 +72,7 @@ export function planOn(input: CheckInput, target: HostView): HostPlan {
     ...(travel === undefined ? {} : { transfer: travel.transfer }),
     ...(helper === undefined ? {} : { helper }),
     autostart: facts.autostart,
-    ...stateOf(facts, carries ? 'guest' : move === 'configuration' ? 'definition' : 'files', state),
+    ...stateOf({ ...facts, statePlaces }, carries ? 'guest' : move === 'configuration' ? 'definition' : 'files', state),
     ...flagsOf(input, question),
   };
   return {
@@ -94,6 +95,10 @@ export function planOn(input: CheckInput, target: HostView): HostPlan {
     ports: travel?.ports ?? 0,
   };
 }
+
+/** State of the next start only stays where its definition does. */
+const statePlacesOf = (input: CheckInput): VmFacts['statePlaces'] =>
+  factsOf(input).statePlaces.filter(({ when }) => when === undefined || bothOf(input).nextStart !== undefined);
 
 function questionOf(input: CheckInput, target: HostView): Question {
   const facts = factsOf(input);

@@ -18,10 +18,15 @@ export function stateOf(
   travels: 'guest' | 'files' | 'definition',
   { shared, replaces }: Pick<ReturnType<typeof planState>, 'shared' | 'replaces'>,
 ): Pick<MigrationPlan, 'stateFiles' | 'guestFiles' | 'replaces'> {
-  const files = travels === 'files' ? stateFiles.filter((path) => !shared.has(path)) : [];
+  const later = statePlaces.filter(({ when }) => when === 'next-start').map(({ path }) => path);
+  const asFiles =
+    travels === 'files' ? stateFiles : travels === 'guest' ? stateFiles.filter((path) => later.includes(path)) : [];
+  const files = asFiles.filter((path) => !shared.has(path));
   const withGuest =
     travels === 'guest'
-      ? statePlaces.filter(({ path, what }) => what !== 'memory' && !shared.has(path)).map(({ path }) => path)
+      ? statePlaces
+          .filter(({ path, what, when }) => what !== 'memory' && when === undefined && !shared.has(path))
+          .map(({ path }) => path)
       : [];
   // its next start would resume from memory that is there
   const memory = saved ? [] : statePlaces.filter(({ what }) => what === 'memory').map(({ path }) => path);

@@ -154,13 +154,15 @@ export function createCarriedFiles({
   return {
     async bring(migration, from, to, signal) {
       const [media, room] = [mediaOf(migration), stateOf(migration, 'guestFiles')];
+      // of the next start of a guest that runs: nobody has it open
+      const later = migration.plan.how === 'guest' ? stateOf(migration, 'stateFiles') : [];
       const stale = (migration.plan.replaces ?? []).filter(
         ({ path }) => !allOf(migration).some((file) => file.to === path),
       );
-      if (media.length + room.length + stale.length === 0) return;
+      if (media.length + room.length + later.length + stale.length === 0) return;
       const uses = await to.uses(signal);
       for (const { path, what } of stale) await makeRoom(migration, { to: path, replaces: what }, to, uses, signal);
-      for (const file of media) await copy(migration, file, from, to, uses, signal);
+      for (const file of [...media, ...later]) await copy(migration, file, from, to, uses, signal);
       for (const file of room) {
         await makeRoom(migration, file, to, uses, signal);
         // nothing was there, so what will be is libvirt's for this VM
