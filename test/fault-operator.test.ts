@@ -93,6 +93,23 @@ test('two requests for one VM at the same moment: exactly one wins', { timeout: 
   await intact(fleet, { id, vm: 'handled', from, to, boots }, { at: to, outcome: 'succeeded' });
 });
 
+test(
+  'moved with virsh, and then asked of Ferry at once: nothing is refused by what was seen before',
+  { timeout: 120_000 },
+  async () => {
+    const { from, to, boots } = await place(fleet, 'handled');
+    const uri = fleet.temporary.status.hosts.find(({ name }) => name === to)?.uri ?? assert.fail(to);
+    await virsh(fleet.lab, from, ['migrate', '--live', '--p2p', '--persistent', '--undefinesource', 'handled', uri]);
+    const { status, body } = await post(fleet.plane, 'migrations', { vm: 'handled', to: from, assumeShared: true });
+    assert.equal(status, 201, JSON.stringify(body));
+    await intact(
+      fleet,
+      { id: body.id ?? '', vm: 'handled', from: to, to: from, boots },
+      { at: from, outcome: 'succeeded' },
+    );
+  },
+);
+
 /** Aborts twice at once as soon as `when` is true of the migration, and gives both answers. */
 async function abortedTwice(when: (migration: MigrationJson) => boolean): Promise<{
   readonly begun: Begun;

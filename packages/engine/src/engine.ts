@@ -152,11 +152,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     },
     linkOf: (id) => roster.linkOf(id),
     uriOf: (id) => roster.followerOf(id).host().uri,
-    refresh: async (migration, signal) => {
-      const both = [roster.follower(migration.from.id), roster.follower(migration.to?.id ?? '')].filter(
-        (each) => each !== undefined,
-      );
-      await Promise.all(both.map((each) => each.refresh(migration.vm.uuid, signal)));
+    refresh: async (uuid, hosts, signal) => {
+      await Promise.all(hosts.map((id) => roster.follower(id)?.refresh(uuid, signal)));
     },
     changed: (migration, kept) => {
       hub.publish({ type: 'migration', migration }, { keep: kept });

@@ -19,6 +19,7 @@ import {
   type CopyTime,
   type HostId,
   type HostRef,
+  type HostView,
   type JobSample,
   type Migration,
   type MigrationKind,
@@ -42,7 +43,7 @@ import { migrationRecords } from '../state/migration-records.ts';
 import { openSteadyTime, type SteadyTime } from '../time/steady-time.ts';
 import { createAdmission } from './admission.ts';
 import { carriedSnapshots } from './effects/carried-snapshots.ts';
-import { rewritten, type RunnerDeps } from './effects/context.ts';
+import { bothHosts, rewritten, type RunnerDeps } from './effects/context.ts';
 import { createdResources } from './effects/created-resources.ts';
 import type { Inspection } from '../state/migration-records.ts';
 import { runMigration, type MigrationRunner } from './runner.ts';
@@ -80,6 +81,8 @@ const searchDepth = 10_000;
  * those gathered anew would be as old at their end, however long the hosts took to answer.
  */
 const checkedForMs = 2_000;
+/** Bounds the second look of one host before a request is refused. */
+const lookAgainMs = 5_000;
 
 export interface Migrations {
   active(): readonly Migration[];
@@ -191,7 +194,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     // what the hosts tell by themselves may still be on its way
     if (!fresh)
       await deps
-        .refresh(migration, signal)
+        .refresh(migration.vm.uuid, bothHosts(migration), signal)
         .catch((error: unknown) =>
           deps.log.warn({ err: error, migration: migration.id }, 'the VM was not looked at again'),
         );
@@ -347,14 +350,14 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       request: { ...asked, ...(to === undefined ? {} : { to }), ...(preferHost === undefined ? {} : { preferHost }) },
     };
   };
-  const checkNow = async (
+  const factsOf = async (
     vm: Vm,
     request: MigrationRequest,
     signal: AbortSignal,
-  ): Promise<{ readonly said: Gathered; readonly result: CheckResult }> => {
+  ): Promise<{ readonly vm: Vm; readonly said: Gathered; readonly result: CheckResult }> => {
     try {
       const said = await facts.gather(vm, request, undefined, signal);
-      return { said, result: await taking(said, () => said.choose(undefined), signal) };
+      return { vm, said, result: await taking(said, () => said.choose(undefined), signal) };
     } catch (error) {
       if (error instanceof FerryError) throw error;
       throw new FerryError('migration-refused', `${vm.name} cannot be moved.`, {
@@ -362,6 +365,22 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         cause: error,
       });
     }
+  };
+  /** Somebody may have moved the VM just now: what the hosts tell of that by themselves may still be on its way. */
+  const lookAgain = async (vm: Vm): Promise<Vm> => {
+    const look = ({ host }: HostView): Promise<void> =>
+      deps
+        .refresh(vm.uuid, [host.id], AbortSignal.timeout(lookAgainMs))
+        .catch((error: unknown) => deps.log.warn({ err: error, host: host.name }, 'the VM was not looked at again'));
+    await Promise.all(fleet.hosts().map(look));
+    return fleet.vmByUuid(vm.uuid) ?? vm;
+  };
+  /** What is refused is refused by what the hosts have now. */
+  const checkNow: typeof factsOf = async (vm, request, signal) => {
+    const first = await factsOf(vm, request, signal);
+    if (first.result.kind !== 'refused') return first;
+    const now = await lookAgain(vm);
+    return first.said.holds() ? first : factsOf(now, request, signal);
   };
 
   return {
@@ -379,10 +398,10 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     },
     find,
     async start({ vm: vmRef, ...asked }, by) {
-      const { vm, request } = requested(vmRef, asked);
+      const { vm: seen, request } = requested(vmRef, asked);
       const { to } = request;
+      const { vm, said, result } = await checkNow(seen, request, AbortSignal.timeout(factsTimeoutMs));
       const policy = facts.policyOf(vm, request);
-      const { said, result } = await checkNow(vm, request, AbortSignal.timeout(factsTimeoutMs));
       const saidAt = clock.now();
       if (result.kind === 'refused')
         throw new FerryError('migration-refused', `${vm.name} cannot be moved${to === undefined ? '' : ` to ${to}`}.`, {
@@ -407,8 +426,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       return migration;
     },
     async plan({ vm: vmRef, ...asked }, signal) {
-      const { vm, request } = requested(vmRef, asked);
-      const { result } = await checkNow(vm, request, signal);
+      const { vm: seen, request } = requested(vmRef, asked);
+      const { vm, result } = await checkNow(seen, request, signal);
       if (result.kind === 'refused')
         throw new FerryError('migration-refused', `${vm.name} cannot be moved: ${result.reasons[0]?.message ?? ''}`, {
           reasons: result.reasons,

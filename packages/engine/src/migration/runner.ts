@@ -19,7 +19,7 @@ import {
   type Planned,
   type TimeMs,
 } from '@ferry/core';
-import { travelling, type MoveContext, type RunnerDeps } from './effects/context.ts';
+import { bothHosts, travelling, type MoveContext, type RunnerDeps } from './effects/context.ts';
 import { finishMove, takeBack, takeBackUnplanned } from './effects/ending.ts';
 import { prepareMove } from './effects/preparing.ts';
 import { recoverMove, transferMove } from './effects/transferring.ts';
@@ -285,7 +285,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
 
   const refresh = (): Promise<void> =>
     deps
-      .refresh(migration, signal)
+      .refresh(migration.vm.uuid, bothHosts(migration), signal)
       .catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
 
   /** Repeated until both hosts answer: half a clean-up is no end. */

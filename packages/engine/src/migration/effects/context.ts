@@ -6,6 +6,7 @@ import {
   forNextStart,
   type CheckResult,
   type DefinitionPlan,
+  type HostId,
   type JobSample,
   type Migration,
   type Outlook,
@@ -70,9 +71,12 @@ export interface RunnerDeps {
   readonly ended: (migration: Migration) => void;
   /** Called after each change; `kept` tells a stored change from progress. */
   readonly changed: (migration: Migration, kept: boolean) => void;
-  /** Reads the VM again on both hosts. */
-  readonly refresh: (migration: Migration, signal: AbortSignal) => Promise<void>;
+  /** Reads the VM again on these hosts, where they are connected. */
+  readonly refresh: (uuid: VmUuid, hosts: readonly HostId[], signal: AbortSignal) => Promise<void>;
 }
+
+export const bothHosts = ({ from, to }: Pick<Migration, 'from' | 'to'>): readonly HostId[] =>
+  to === undefined ? [from.id] : [from.id, to.id];
 
 export interface MoveContext {
   /** As it was when the step began. */

@@ -19,7 +19,7 @@ import {
 } from '@ferry/core';
 import { moveDefinition } from './definition.ts';
 import { inspectTarget } from './inspection.ts';
-import { rewritten, sidesOf, type MoveContext } from './context.ts';
+import { bothHosts, rewritten, sidesOf, type MoveContext } from './context.ts';
 import type { HostLink } from '../../ports/ports.ts';
 
 /** How long the agent has for the guest's clock; libvirt itself waits 5 s for its answer. */
@@ -214,7 +214,7 @@ async function receiveGuest(context: MoveContext): Promise<Outcome> {
     lookAt(source(), vm.uuid, context),
     lookAt(target(), vm.uuid, context),
     // what is remembered below is checked against what the hosts report, so that has to be the new state
-    deps.refresh(migration, signal).catch(tolerate(context, 'inventory not refreshed')),
+    deps.refresh(vm.uuid, bothHosts(migration), signal).catch(tolerate(context, 'inventory not refreshed')),
   ]);
   for (const step of arrivalSteps(migration, here, there)) await arrive(step, context);
   const problems = await arrivedOtherwise(context, there).catch((error: unknown) => {
