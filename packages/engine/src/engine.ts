@@ -153,7 +153,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     linkOf: (id) => roster.linkOf(id),
     uriOf: (id) => roster.followerOf(id).host().uri,
     refresh: async (uuid, hosts, signal) => {
-      await Promise.all(hosts.map((id) => roster.follower(id)?.refresh(uuid, signal)));
+      await Promise.all(hosts.map(async (id) => roster.follower(id)?.refresh(uuid, signal)));
     },
     changed: (migration, kept) => {
       hub.publish({ type: 'migration', migration }, { keep: kept });
