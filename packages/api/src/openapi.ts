@@ -95,6 +95,7 @@ const describe = (
     ...parametersOf('query', operation.query, components),
     ...(name === 'eventWatch' ? [lastEventId] : []),
     ...(operation.ifMatch === true ? [ifMatch] : []),
+    ...(operation.idempotencyKey === true ? [idempotencyKey] : []),
   ];
   const errors = errorsOf(operation);
   const good: OpenApiResponse =
@@ -151,6 +152,14 @@ const ifMatch: OpenApiParameter = {
   description:
     'ETag that you read: if the document has another revision now, the request is refused and changes nothing',
   schema: { type: 'string', pattern: '^"\\d{1,15}"$' },
+};
+const idempotencyKey: OpenApiParameter = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description:
+    'Makes the request safe to repeat: for 24 hours the same key with the same request gets the first answer',
+  schema: { type: 'string', pattern: '^[!-~]{1,255}$' },
 };
 const etag = { description: 'The revision of the document, in quotes', schema: { type: 'string' } };
 

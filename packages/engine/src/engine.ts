@@ -22,6 +22,7 @@ import { openClusters, type ClusterView } from './settings/clusters.ts';
 import { openPolicies } from './settings/policies.ts';
 import { createLeftovers } from './migration/leftovers.ts';
 import { collection, text } from './state/collection.ts';
+import { createFirstAnswers } from './state/first-answers.ts';
 import { createRecords } from './state/ownership.ts';
 
 const eventsKeptMs = 7 * 24 * 3_600_000;
@@ -188,7 +189,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     hosts: () => roster.hosts(),
     host: (ref) => roster.host(ref),
     hostNameOf: (id) => roster.nameOf(id),
-    addHost: (request, signal) => roster.add(request, signal),
+    once: createFirstAnswers(intents, log).once,
+    addHost: (request, signal, along) => roster.add(request, signal, along),
     changeHost: (ref, settings, expected) => roster.change(ref, settings, expected),
     removeHost: (ref, expected) => roster.remove(ref, expected),
     hostRevisionOf: (id) => roster.revisionOf(id),
@@ -198,7 +200,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     migrations: (query) => migrations.list(query),
     migration: (ref) => migrations.find(ref),
     planMigration: (request, signal) => migrations.plan(request, signal),
-    startMigration: (request, by) => migrations.start(request, by),
+    startMigration: (request, by, along) => migrations.start(request, by, along),
     abortMigration: (ref, expected) => migrations.abort(ref, expected),
     startPostCopy: (ref, expected) => migrations.startPostCopy(ref, expected),
     pauseMigration: (ref, expected) => migrations.pause(ref, expected),

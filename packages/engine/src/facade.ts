@@ -21,13 +21,17 @@ import type { Inspection } from './state/migration-records.ts';
 import type { MigrationQuery, PlannedMigration } from './migration/migrations.ts';
 import type { ClusterView } from './settings/clusters.ts';
 import type { Policies } from './settings/policies.ts';
+import type { Along, FirstAnswers } from './state/first-answers.ts';
 
 export type { EngineEvent, NumberedEvent } from './events/events.ts';
+export { keyKeptMs, type Along, type KeyedRequest } from './state/first-answers.ts';
 export type { HostSettings } from './fleet/hosts.ts';
 export type { MigrationQuery, PlannedMigration } from './migration/migrations.ts';
 export type { ClusterView } from './settings/clusters.ts';
 
 export interface Engine {
+  /** Requests with a key, which are carried out once. What `make` gets goes to `addHost` or `startMigration`. */
+  readonly once: FirstAnswers['once'];
   clusters(): readonly ClusterView[];
   /**
    * Makes the cluster, or changes it: `change` is asked again where somebody else was faster. Here and below, whoever
@@ -43,6 +47,7 @@ export interface Engine {
   addHost(
     request: HostSettings & { readonly uri: string; readonly name?: string },
     signal: AbortSignal,
+    along?: Along,
   ): Promise<HostView>;
   /** Changes what is given; an empty address takes it away. */
   changeHost(ref: string, settings: HostSettings, expected?: number): Promise<HostView>;
@@ -56,6 +61,7 @@ export interface Engine {
   startMigration(
     request: MigrationRequest & { readonly vm: string },
     by: { readonly actor: string; readonly client: string },
+    along?: Along,
   ): Promise<Migration>;
   /** A migration to a host by its URI: one of the fleet, or one that is known as long as the migration lasts. */
   withOutside<T>(

@@ -158,9 +158,10 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
   };
   return {
     asked,
+    once: (_keyed, make) => make(() => []),
     hosts: () => [sampleHost, bareHost],
     host: (ref) => {
-      if (ref !== 'alpha') throw new FerryError('host-unknown', `There is no host "${ref}".`);
+      if (ref !== 'alpha' && ref !== 'h1') throw new FerryError('host-unknown', `There is no host "${ref}".`);
       return sampleHost;
     },
     hostNameOf: (id) => (id === 'h1' ? 'alpha' : 'beta'),

@@ -2,19 +2,20 @@
  * What each operation does: ask the engine, shape the answer. Input arrives parsed; failures are FerryErrors and pass
  * through. No HTTP here but the status' companion, the path of what was made.
  */
-import type { AnswerOf, CallName, HostJson, ParsedOf, PolicyJson, StreamName, VmJson } from '@ferry/api';
+import type { AnswerOf, CallName, HostJson, MigrationJson, ParsedOf, PolicyJson, StreamName, VmJson } from '@ferry/api';
 import { apiBase } from '@ferry/api';
 import {
   FerryError,
   type Cluster,
   type HostView,
+  type Migration,
   type Policy,
   type MigrationRequest,
   type PolicyContent,
   type PolicyStep,
   type Vm,
 } from '@ferry/core';
-import type { Engine, NumberedEvent } from '@ferry/engine';
+import type { Engine, KeyedRequest, NumberedEvent } from '@ferry/engine';
 import { encodeEvent } from './event-stream.ts';
 import type { ServerSentEvent } from './event-stream.ts';
 import {
@@ -37,6 +38,8 @@ export interface HandlerContext {
   readonly lastEventId: string | undefined;
   /** The revision that the document must have (If-Match). */
   readonly expected: number | undefined;
+  /** Set where the request is carried out once only (Idempotency-Key). */
+  readonly keyed: KeyedRequest | undefined;
   /** Aborts when the caller leaves or the server stops. */
   readonly signal: AbortSignal;
 }
@@ -68,16 +71,23 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     hostJson(view, engine.vmCountOf(view.host.id), engine.hostRevisionOf(view.host.id));
   /** Read at one moment: a revision belongs to what is shown with it. */
   const hostNow = (ref: string): HostJson => hostView(engine.host(ref));
+  const addedHost = (id: string): Answer<HostJson> => ({ body: hostNow(id), location: `${apiBase}/hosts/${id}` });
+  const startedMigration = (migration: Migration): Answer<MigrationJson> => ({
+    body: migrationJson(migration),
+    location: `${apiBase}/migrations/${migration.id}`,
+  });
   const policyView = (policy: Policy): PolicyJson => policyJson(policy, engine.policies.revisionOf(policy.name));
   return {
     versionShow: async () => ({ body: { version, api: 'v1' } }),
     hostList: async () => ({
       body: { items: engine.hosts().map((view) => hostView(view)) },
     }),
-    hostAdd: async ({ body }, { signal }) => {
-      const { host } = await engine.addHost(present(body), signal);
-      return { body: hostNow(host.name), location: `${apiBase}/hosts/${host.id}` };
-    },
+    hostAdd: async ({ body }, { signal, keyed }) =>
+      engine.once(
+        keyed,
+        async (along) => addedHost((await engine.addHost(present(body), signal, along)).host.id),
+        async (id) => addedHost(id),
+      ),
     hostShow: async ({ params }) => ({ body: hostNow(params.host) }),
     hostRemove: async ({ params }, { expected }) => {
       await engine.removeHost(params.host, expected);
@@ -145,12 +155,16 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       });
       return { body: { items: found.map(migrationJson) } };
     },
-    migrationCreate: async ({ body }, { client, signal }) => {
-      const migration = await onTarget(engine, body, signal, (request) =>
-        engine.startMigration(request, { actor, client }),
-      );
-      return { body: migrationJson(migration), location: `${apiBase}/migrations/${migration.id}` };
-    },
+    migrationCreate: async ({ body }, { client, signal, keyed }) =>
+      engine.once(
+        keyed,
+        async (along) => {
+          const start = (request: MigrationRequest & { readonly vm: string }) =>
+            engine.startMigration(request, { actor, client }, along);
+          return startedMigration(await onTarget(engine, body, signal, start));
+        },
+        async (id) => startedMigration(await engine.migration(id)),
+      ),
     migrationPlan: async ({ body }, { signal }) => ({
       body: plannedJson(await onTarget(engine, body, signal, (request) => engine.planMigration(request, signal))),
     }),

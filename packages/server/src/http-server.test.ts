@@ -184,6 +184,35 @@ test('If-Match goes to the engine as a revision; one that is stale, or is no ETa
   assert.deepEqual([revisions, engine.asked], [[7], []]);
 });
 
+test('what makes something takes Idempotency-Key: the same request is the same in whatever order its fields come', async () => {
+  const keyed: unknown[] = [];
+  const engine = fakeEngine({
+    once: async (request, make) => {
+      keyed.push(request);
+      return make(() => []);
+    },
+  });
+  const create = (payload: object, key = 'k-1') =>
+    ask({ method: 'POST', url: '/api/v1/migrations', payload, headers: { 'idempotency-key': key } }, engine);
+  await create({ vm: 'web1', to: 'beta' });
+  await create({ to: 'beta', vm: 'web1' });
+  await create({ to: 'alpha', vm: 'web1' });
+  const [first, same, other] = keyed as { readonly key: string; readonly request: string }[];
+  assert.deepEqual(same, first);
+  assert.deepEqual([other?.key, other?.request === first?.request], ['k-1', false]);
+  assert.match(
+    (await create({ vm: 'web1' }, 'two words')).json<{ detail: string }>().detail,
+    /must have 1 to 255 printable ASCII/,
+  );
+  const notTaken = await askProblem({ url: '/api/v1/vms', headers: { 'idempotency-key': 'k' } }, engine);
+  assert.deepEqual(
+    [notTaken.status, notTaken.detail],
+    [400, 'This operation does not take the header "Idempotency-Key".'],
+  );
+  for (const [name, operation] of Object.entries(operations) as [OperationName, Operation][])
+    assert.equal(operation.idempotencyKey === true, operation.status === 201, name);
+});
+
 test('every change of a document takes If-Match and can be refused as stale', () => {
   for (const [name, operation] of Object.entries(operations) as [OperationName, Operation][]) {
     const changes = ['PUT', 'PATCH', 'DELETE'].includes(routes[name].method);

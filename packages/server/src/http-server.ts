@@ -11,9 +11,9 @@ import type { Operation } from '@ferry/api';
 import { errorTable, FerryError } from '@ferry/core';
 import type { Engine, Log } from '@ferry/engine';
 import { docsPage } from './docs-page.ts';
-import { etagOf, revisionOf } from './etag.ts';
 import { writeEvents } from './event-stream.ts';
 import { guard } from './guard.ts';
+import { etagOf, keyedRequest, revisionOf } from './guards.ts';
 import { idleLimitOf, limitIdle } from './idle-connections.ts';
 import type { Caller } from './guard.ts';
 import { callHandlers, streamHandlers } from './handlers.ts';
@@ -71,13 +71,21 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
     reply.code(problem.status).header('content-type', problemType).send(JSON.stringify(problem));
   };
 
-  const contextOf = (operation: Operation, request: FastifyRequest, reply: FastifyReply): HandlerContext => {
+  const contextOf = (
+    name: OperationName,
+    input: ParsedOf<OperationName>,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): HandlerContext => {
+    const operation: Operation = operations[name];
     const left = new AbortController();
     reply.raw.once('close', () => left.abort(new Error('the caller left')));
     const { 'ferry-client': client, 'last-event-id': lastEventId, 'if-match': ifMatch } = request.headers;
+    const key = request.headers['idempotency-key'];
     return {
       client: typeof client === 'string' && /^[a-z][a-z0-9-]{0,31}$/.test(client) ? client : 'api',
       expected: revisionOf(operation, ifMatch),
+      keyed: keyedRequest(name, operation, typeof key === 'string' ? key : undefined, input),
       lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
       signal: AbortSignal.any([left.signal, stopping.signal]),
     };
@@ -125,7 +133,7 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
       url: urlOf(name),
       handler: async (request, reply) => {
         const input = parseInput(operations[name], request) as ParsedOf<N>;
-        const answer = await handle(input, contextOf(operations[name], request, reply));
+        const answer = await handle(input, contextOf(name, input, request, reply));
         reply.code(operations[name].status);
         if (answer.location !== undefined) reply.header('location', answer.location);
         if (hasRevision(operations[name])) reply.header('etag', etagOf(answer.body));
@@ -143,7 +151,7 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
       url: urlOf(name),
       handler: async (request, reply) => {
         const input = parseInput(operations[name], request) as ParsedOf<N>;
-        const context = contextOf(operations[name], request, reply);
+        const context = contextOf(name, input, request, reply);
         const events = await open(input, context);
         reply.hijack();
         try {

@@ -21,6 +21,7 @@ export const hostOperations = {
     summary: 'Add a host by its libvirt URI; returns once the host has been reached',
     body: hostAddSchema,
     answer: hostSchema,
+    idempotencyKey: true,
     status: 201,
     errors: [
       'request-invalid',

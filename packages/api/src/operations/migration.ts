@@ -28,6 +28,7 @@ export const migrationOperations = {
     summary: 'Start a migration; returns once it is stored, and the move goes on',
     body: migrationCreateSchema,
     answer: migrationSchema,
+    idempotencyKey: true,
     status: 201,
     errors: [
       'request-invalid',

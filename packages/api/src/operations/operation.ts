@@ -22,6 +22,8 @@ export interface Operation {
   readonly stream?: z.ZodType;
   /** Changes a document: the header If-Match names the revision that it must have. */
   readonly ifMatch?: true;
+  /** Makes something: with the header Idempotency-Key, once only. */
+  readonly idempotencyKey?: true;
   /** Status of the good answer. */
   readonly status: number;
   /** Codes of this operation's own; `commonErrors` come on top. */
@@ -33,8 +35,13 @@ export const hasRevision = ({ answer }: Operation): boolean =>
   answer instanceof z.ZodObject && Object.hasOwn(answer.shape, 'revision');
 
 /** Every code that the operation may refuse with. */
-export const errorsOf = ({ errors, ifMatch }: Operation): readonly ErrorCode[] => [
-  ...new Set([...errors, ...(ifMatch === true ? (['revision-stale'] as const) : []), ...commonErrors]),
+export const errorsOf = ({ errors, ifMatch, idempotencyKey }: Operation): readonly ErrorCode[] => [
+  ...new Set([
+    ...errors,
+    ...(ifMatch === true ? (['revision-stale'] as const) : []),
+    ...(idempotencyKey === true ? (['idempotency-key-used'] as const) : []),
+    ...commonErrors,
+  ]),
 ];
 
 /** What asking a host may end in. */

@@ -245,7 +245,7 @@ export const errorTable = {
     exitCodes.conflict,
     'Read it again, decide on what it says now, and send the request with its present revision.',
   ),
-  'idempotency-key-used': row(409, exitCodes.conflict, 'Use a new key for another request.'),
+  'idempotency-key-used': row(422, exitCodes.conflict, 'Use a new key for another request.'),
   'page-token-invalid': row(400, exitCodes.usage, 'Begin with the first page, without a token.'),
   'listen-refused': row(500, exitCodes.usage, 'Listen on a loopback address: 127.0.0.1, ::1 or localhost.'),
   'listen-taken': row(

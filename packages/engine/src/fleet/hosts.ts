@@ -20,6 +20,7 @@ import {
 import type { Clock, HostLink, Hypervisor, Log, Stores } from '../ports/ports.ts';
 import type { ClusterStore } from '../settings/clusters.ts';
 import { collection, document, expectRevision, text } from '../state/collection.ts';
+import type { Along } from '../state/first-answers.ts';
 import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
 import { turnsOf } from './turns.ts';
 
@@ -100,8 +101,13 @@ export interface Roster {
     found: FoundHost,
     settings: HostSettings & { readonly name?: string; readonly outside?: true },
     signal: AbortSignal,
+    along?: Along,
   ): Promise<HostView>;
-  add(request: HostSettings & { readonly uri: string; readonly name?: string }, signal: AbortSignal): Promise<HostView>;
+  add(
+    request: HostSettings & { readonly uri: string; readonly name?: string },
+    signal: AbortSignal,
+    along?: Along,
+  ): Promise<HostView>;
   /** `expected`: the revision that it must have. Rejects with FerryError `revision-stale`. */
   change(ref: string, settings: HostSettings, expected?: number): Promise<HostView>;
   remove(ref: string, expected?: number): Promise<void>;
@@ -218,6 +224,7 @@ export function createRoster({
     { link, facts },
     { name = facts.hostname, cluster = defaultCluster, migrationAddress = '', outside },
     signal,
+    along = () => [],
   ) => {
     try {
       const added: Host = {
@@ -238,8 +245,10 @@ export function createRoster({
       fitsItsCluster(added, { migrationAddress });
       if (memberWith((each) => each.name === added.name) !== undefined)
         throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
+      const others = along(added.id);
       for (;;) {
         const written = await stored.commit([
+          ...others,
           machines.put(added.machineUuid, added.id, 0),
           stored.put(added.id, added, 0),
           ...(await clusters.use(added.cluster)),
@@ -254,6 +263,8 @@ export function createRoster({
             'host-duplicate',
             `${uri} points to a machine that was just added (machine UUID ${added.machineUuid}).`,
           );
+        if (others.some(({ key }) => written.conflict.includes(key)))
+          throw new FerryError('store-conflict', `${uri} is being added by the same request elsewhere.`);
       }
       follow(added, link);
       await connected([followerOf(added.id)], signal, addPatienceMs);
@@ -285,7 +296,7 @@ export function createRoster({
     },
     reach,
     enrol,
-    async add({ uri, name, ...settings }, signal) {
+    async add({ uri, name, ...settings }, signal, along) {
       const found = await reach(uri, signal);
       if ('known' in found)
         throw new FerryError(
@@ -294,7 +305,7 @@ export function createRoster({
             ? `${found.known.host.name} was added as ${uri} already.`
             : machineTaken(uri, found.answers, found.known.host),
         );
-      return enrol(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal);
+      return enrol(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal, along);
     },
     revisionOf: (id) => revisions.get(id) ?? 0,
     async change(ref, settings, expected) {

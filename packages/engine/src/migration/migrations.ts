@@ -39,6 +39,7 @@ import type { Peers } from '../fleet/peer-reachability.ts';
 import { createFactFinder, factsTimeoutMs, type FactFinderDeps, type Gathered } from '../planning/fact-finding.ts';
 import { copiesLive, foresee, foreseeCopy, isWorthForeseeing } from '../planning/prediction.ts';
 import type { IntentStore, Journal } from '../ports/ports.ts';
+import type { Along } from '../state/first-answers.ts';
 import { migrationRecords } from '../state/migration-records.ts';
 import { openSteadyTime, type SteadyTime } from '../time/steady-time.ts';
 import { createAdmission } from './admission.ts';
@@ -91,6 +92,7 @@ export interface Migrations {
   start(
     request: MigrationRequest & { readonly vm: string },
     by: { readonly actor: string; readonly client: string },
+    along?: Along,
   ): Promise<Migration>;
   plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   /** `expected`: the revision that it must have. Rejects with FerryError `revision-stale`. */
@@ -397,7 +399,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       return [...running, ...ended].filter((migration) => asked?.(migration) !== false).slice(0, limit);
     },
     find,
-    async start({ vm: vmRef, ...asked }, by) {
+    async start({ vm: vmRef, ...asked }, by, along = () => []) {
       const { vm: seen, request } = requested(vmRef, asked);
       const { to } = request;
       const { vm, said, result } = await checkNow(seen, request, AbortSignal.timeout(factsTimeoutMs));
@@ -415,7 +417,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const id = migrationId(`${now.toString(36)}${clock.randomText(5)}`);
       const from = { id: source.host.id, name: source.host.name };
       const first = beginMigration({ id, vm, from, kind: result.move, request, policy, by }, now);
-      const begun = await records.begin(first);
+      const begun = await records.begin(first, along(id));
       if ('conflict' in begun)
         throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
       const migration = { ...first, revision: begun.revision };
