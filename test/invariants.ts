@@ -182,10 +182,9 @@ function lost({ vm, before, after, leftBefore }: Moved): readonly string[] {
 /** Whether a domain there has the file: by a definition, or by where libvirt keeps what belongs to it. */
 function namedOn({ domains }: Pick<HostWorld, 'domains'>): (path: string) => boolean {
   const named = new Set(
-    [...domains.values()].flatMap(({ name, live, inactive }) => [
+    [...domains.values()].flatMap(({ name, live, inactive, memory }) => [
       `/var/lib/libvirt/qemu/save/${name}.save`,
-      ...pathsIn(inactive),
-      ...(live === undefined ? [] : pathsIn(live)),
+      ...[inactive, live, memory].flatMap((xml) => (xml === undefined ? [] : pathsIn(xml))),
     ]),
   );
   const volumes = [...named].filter((source) => !source.startsWith('/')).map((source) => source.replace(/^[^/]*/, ''));

@@ -272,7 +272,7 @@ test(
     await sh(
       'host1',
       'echo "<volume><name>kinds-locked</name><capacity>8388608</capacity><target><format ' +
-        `type='raw'/>${encryption}</target></volume>" > /root/v.xml; for i in 1 2 3; do virsh -q ` +
+        `type='raw'/>${encryption}</target></volume>" > /root/v.xml; for i in 1 2 3 4 5 6; do virsh -q ` +
         'vol-create default /root/v.xml && break; done',
     );
     await sh(

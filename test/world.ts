@@ -17,6 +17,8 @@ export interface Domain {
   readonly saved: boolean;
   readonly live?: string;
   readonly inactive: string;
+  /** The definition of the guest whose memory is saved. */
+  readonly memory?: string;
 }
 /** A file on a host; `print` differs if the content does. */
 export interface HostFile {
@@ -114,6 +116,9 @@ async function lookAtDomain(
   // libvirt takes a file that was brought at the next start, though it does not tell of it before
   const saved =
     state === 'shut off' && (field('Managed save') === 'yes' || files.has(`${libvirt}/qemu/save/${name}.save`));
+  const memory = saved
+    ? await virsh(`save-image-dumpxml --security-info ${libvirt}/qemu/save/${name}.save`).catch(() => undefined)
+    : undefined;
   return {
     uuid,
     name,
@@ -122,6 +127,7 @@ async function lookAtDomain(
     autostart: field('Autostart') === 'enable',
     saved,
     inactive,
+    ...(memory === undefined ? {} : { memory }),
     ...(state === 'shut off' ? {} : { live }),
   };
 }

@@ -41,6 +41,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const { intents, journal, inventory } = stores;
   const hub = createEventHub(journal, clock, log);
   const closing = new AbortController();
+  const firstAnswers = createFirstAnswers(intents, log);
   const kept = await openKeptInstances(intents, clock, (vm) => fleet.changed([vm]));
   const records = createRecords(intents);
   const sharing = createSharing({ intents, clock, log });
@@ -189,7 +190,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     hosts: () => roster.hosts(),
     host: (ref) => roster.host(ref),
     hostNameOf: (id) => roster.nameOf(id),
-    once: createFirstAnswers(intents, log).once,
+    once: (asked, make, again) => firstAnswers.once(asked, make, again),
     addHost: (request, signal, along) => roster.add(request, signal, along),
     changeHost: (ref, settings, expected) => roster.change(ref, settings, expected),
     removeHost: (ref, expected) => roster.remove(ref, expected),

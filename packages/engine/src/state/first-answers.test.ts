@@ -36,16 +36,20 @@ test('the same request gets the first answer, at once, later and after a restart
   using clock = countingClock();
   const { intents } = memoryStores({ clock });
   const { make, again, count } = maker(intents);
-  const { once } = createFirstAnswers(intents, silentLog);
-  const three = await Promise.all([1, 2, 3].map(() => once(asked, make, again)));
+  const answers = createFirstAnswers(intents, silentLog);
+  const three = await Promise.all([1, 2, 3].map(() => answers.once(asked, make, again)));
   assert.deepEqual(three, ['made t1', 'made t1', 'made t1']);
   const restarted = createFirstAnswers(intents, silentLog);
   assert.equal(await restarted.once(asked, make, again), 'made t1');
   await assert.rejects(restarted.once({ ...asked, request: 'move db' }, make, again), usedOtherwise);
   assert.equal(await count(), 1);
-  assert.equal(await once(undefined, make, again), 'made t2', 'without a key each request makes one');
+  assert.equal(await answers.once(undefined, make, again), 'made t2', 'without a key each request makes one');
   await clock.sleep(keyKeptMs + 1);
-  assert.equal(await once({ ...asked, request: 'move db' }, make, again), 'made t3', 'the key is free after 24 hours');
+  assert.equal(
+    await answers.once({ ...asked, request: 'move db' }, make, again),
+    'made t3',
+    'the key is free after 24 hours',
+  );
 });
 
 test('of two control planes with one key one makes it, and both give its answer or show what it made', async () => {
@@ -61,19 +65,19 @@ test('a refused request keeps nothing; one that was made and not answered is not
   using clock = countingClock();
   const { intents } = memoryStores({ clock });
   const { make, again, count } = maker(intents);
-  const { once } = createFirstAnswers(intents, silentLog);
+  const answers = createFirstAnswers(intents, silentLog);
   const refusal = new FerryError('migration-refused', 'No.');
   await assert.rejects(
-    once(asked, () => Promise.reject(refusal), again),
+    answers.once(asked, () => Promise.reject(refusal), again),
     refusal,
   );
   const killed = async (along: Along): Promise<string> => {
     await make(along);
     throw new Error('killed before the answer');
   };
-  assert.equal(await once(asked, killed, again), 'found t1');
-  assert.equal(await once(asked, make, again), 'found t1');
-  await assert.rejects(once({ ...asked, request: 'move db' }, make, again), usedOtherwise);
+  assert.equal(await answers.once(asked, killed, again), 'found t1');
+  assert.equal(await answers.once(asked, make, again), 'found t1');
+  await assert.rejects(answers.once({ ...asked, request: 'move db' }, make, again), usedOtherwise);
   assert.equal(await count(), 1);
 });
 
