@@ -172,6 +172,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
 
   await roster.open(hurry ?? closing.signal);
   await migrations.recover();
+  // their VMs were read before they were known
+  fleet.changed(active().map(({ vm }) => vm.uuid));
   await outside.forget();
   const prune = async (): Promise<void> => {
     for (const kind of ['event', 'sample', 'inspection']) await journal.prune(kind, clock.now() - eventsKeptMs);

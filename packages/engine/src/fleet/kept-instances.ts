@@ -5,7 +5,6 @@
  */
 import { parkedKey, type HostId, type Instance, type Vm, type VmUuid } from '@ferry/core';
 import type { Clock, IntentStore } from '../ports/ports.ts';
-
 import { collection, document, type Collection } from '../state/collection.ts';
 
 const parkedPrefix = 'parked/';

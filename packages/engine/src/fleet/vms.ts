@@ -101,20 +101,32 @@ export function createFleet({
     for (const id of unsaved) {
       unsaved.delete(id);
       const follower = roster.follower(id);
-      if (follower !== undefined) await save(follower);
+      if (follower === undefined) continue;
+      try {
+        await save(follower);
+      } catch (error) {
+        unsaved.add(id);
+        throw error;
+      }
     }
   };
+  const notSaved = (error: unknown): void => {
+    if (!signal.aborted) log.error({ err: error }, 'the inventory of a host could not be stored');
+  };
+  const saveLater = async (): Promise<void> => {
+    try {
+      await clock.sleep(saveAfterMs, signal);
+      await saveAll();
+    } catch (error) {
+      // what the store refused waits for the next change
+      return notSaved(error);
+    } finally {
+      saving = undefined;
+    }
+    if (unsaved.size > 0) saveSoon();
+  };
   const saveSoon = (): void => {
-    saving ??= clock
-      .sleep(saveAfterMs, signal)
-      .then(saveAll)
-      .catch((error: unknown) => {
-        if (!signal.aborted) log.error({ err: error }, 'the inventory of a host could not be stored');
-      })
-      .finally(() => {
-        saving = undefined;
-        if (unsaved.size > 0 && !signal.aborted) saveSoon();
-      });
+    saving ??= saveLater();
   };
 
   const compareKept = async (id: HostId): Promise<void> => {
@@ -128,37 +140,45 @@ export function createFleet({
     }
   };
 
+  const compareChanges = async (): Promise<void> => {
+    look = false;
+    for (const id of missed) changedHosts.add(id);
+    missed.clear();
+    for (const id of changedHosts) {
+      changedHosts.delete(id);
+      await compareKept(id);
+      unsaved.add(id);
+    }
+    let step = 0;
+    for (const uuid of changedVms) {
+      changedVms.delete(uuid);
+      publish(uuid);
+      step += 1;
+      // others have their turn in a long loop
+      if (step % atOnce === 0) await clock.sleep(0, signal);
+    }
+    seen(index.several());
+  };
+
+  const isBehind = (): boolean => look || changedVms.size > 0 || changedHosts.size > 0;
   const work = async (): Promise<void> => {
-    while (look || changedVms.size > 0 || changedHosts.size > 0) {
-      await clock.sleep(gatherMs, signal);
-      look = false;
-      for (const id of missed) changedHosts.add(id);
-      missed.clear();
-      for (const id of changedHosts) {
-        changedHosts.delete(id);
-        await compareKept(id);
-        unsaved.add(id);
+    try {
+      while (isBehind()) {
+        await clock.sleep(gatherMs, signal);
+        await compareChanges();
+        if (unsaved.size > 0) saveSoon();
       }
-      let step = 0;
-      for (const uuid of changedVms) {
-        changedVms.delete(uuid);
-        publish(uuid);
-        step += 1;
-        // others have their turn in a long loop
-        if (step % atOnce === 0) await clock.sleep(0, signal);
-      }
-      seen(index.several());
-      if (unsaved.size > 0) saveSoon();
+    } finally {
+      // at once: what changes from here on has to find nobody at work
+      working = false;
     }
   };
   const workSoon = (): void => {
     if (working) return;
     working = true;
-    void work()
-      .catch((error: unknown) => {
-        if (!signal.aborted) log.error({ err: error }, 'changes of VMs could not be published');
-      })
-      .finally(() => (working = false));
+    void work().catch((error: unknown) => {
+      if (!signal.aborted) log.error({ err: error }, 'changes of VMs could not be published');
+    });
   };
 
   return {
@@ -180,7 +200,7 @@ export function createFleet({
     },
     async flush() {
       await saving;
-      await saveAll();
+      await saveAll().catch(notSaved);
     },
   };
 }

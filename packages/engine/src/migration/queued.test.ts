@@ -14,13 +14,15 @@ const by = { actor: 'operator', client: 'test' };
 const guestBytes = 256 * 1_048_576;
 let clock: ReturnType<typeof countingClock>;
 let fleet: FakeFleet;
+let stores: ReturnType<typeof memoryStores>;
 let engine: Engine;
 const patience = () => AbortSignal.timeout(10_000);
 
 beforeEach(async () => {
   clock = countingClock();
   fleet = fakeFleet(clock);
-  engine = await startEngine({ hypervisor: fleet.hypervisor, stores: memoryStores(), clock, log: silentLog });
+  stores = memoryStores();
+  engine = await start();
   for (const name of ['h1', 'h2', 'h3']) {
     fleet.add(name);
     await engine.addHost({ uri: uriOf(name), name }, patience());
@@ -31,6 +33,7 @@ afterEach(async () => {
   clock[Symbol.dispose]();
 });
 
+const start = (): Promise<Engine> => startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
 const host = (name: string): FakeHost => {
   const found = fleet.hosts.get(name);
   assert.ok(found);
@@ -226,4 +229,16 @@ test('a plan refuses what a start would: an unknown host, and a VM that is on it
     (error) => error instanceof FerryError && error.code === 'vm-already-migrating',
   );
   await ended(id);
+});
+
+test('right after a restart each VM is shown with its migration, also one that waits', async () => {
+  await engine.changeCluster('default', (before) => ({ ...before, migrationPorts: { first: 50_000, last: 50_000 } }));
+  fleet.next.durationMs = 60_000;
+  const started = await startAll(await guests(3), { to: 'h2' });
+  await engine.close();
+  engine = await start();
+  assert.deepEqual(
+    started.map(({ vm }) => engine.vm(vm.uuid).currentMigration),
+    started.map(({ id }) => id),
+  );
 });
