@@ -368,20 +368,34 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       });
     }
   };
-  /** Somebody may have moved the VM just now: what the hosts tell of that by themselves may still be on its way. */
-  const lookAgain = async (vm: Vm): Promise<Vm> => {
+  const lookOn = async (vm: Vm, hosts: readonly HostView[]): Promise<Vm | undefined> => {
     const look = ({ host }: HostView): Promise<void> =>
       deps
         .refresh(vm.uuid, [host.id], AbortSignal.timeout(lookAgainMs))
         .catch((error: unknown) => deps.log.warn({ err: error, host: host.name }, 'the VM was not looked at again'));
-    await Promise.all(fleet.hosts().map(look));
-    return fleet.vmByUuid(vm.uuid) ?? vm;
+    await Promise.all(hosts.map(look));
+    return fleet.vmByUuid(vm.uuid);
+  };
+  /**
+   * Somebody may have moved the VM just now, and the hosts' own events of that may still be on their way. The hosts that
+   * had it and those that are named are asked; all of them only if it is not there as it was seen.
+   */
+  const lookAgain = async (vm: Vm, { to, preferHost }: MigrationRequest): Promise<Vm> => {
+    const concerned = fleet
+      .hosts()
+      .filter(
+        ({ host: { id, name } }) =>
+          name === to || name === preferHost || vm.instances.some(({ hostId }) => hostId === id),
+      );
+    const now = await lookOn(vm, concerned);
+    if (now?.hostId === vm.hostId && now.state === vm.state) return now;
+    return (await lookOn(vm, fleet.hosts())) ?? vm;
   };
   /** What is refused is refused by what the hosts have now. */
   const checkNow: typeof factsOf = async (vm, request, signal) => {
     const first = await factsOf(vm, request, signal);
     if (first.result.kind !== 'refused') return first;
-    const now = await lookAgain(vm);
+    const now = await lookAgain(vm, request);
     return first.said.holds() ? first : factsOf(now, request, signal);
   };
 
