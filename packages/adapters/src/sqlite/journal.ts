@@ -19,8 +19,8 @@ export function openJournal(path: string): SqliteJournal {
   const database = openDatabase({ path, schema, synchronous: 'NORMAL' });
   const insert = database.prepare('INSERT INTO journal (at, kind, subject, data) VALUES (?, ?, ?, ?)');
   const bounds = database.prepare(
-    'SELECT coalesce((SELECT min(seq) FROM journal), 0) AS first, coalesce((SELECT seq FROM ' +
-      `sqlite_sequence WHERE name = 'journal'), 0) AS last`,
+    'SELECT coalesce((SELECT seq FROM journal WHERE kind = ? ORDER BY at, seq LIMIT 1), 0) AS first, ' +
+      `coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0) AS last`,
   );
   const prune = database.prepare('DELETE FROM journal WHERE kind = ? AND at < ?');
   const select = (order: 'ASC' | 'DESC') =>
@@ -51,8 +51,8 @@ export function openJournal(path: string): SqliteJournal {
         data: readRow(`the entry ${String(row['seq'])}`, () => JSON.parse(String(row['data'])) as unknown),
       }));
     },
-    async bounds() {
-      const row = bounds.get();
+    async bounds(kind) {
+      const row = bounds.get(kind);
       return { first: Number(row?.['first'] ?? 0), last: Number(row?.['last'] ?? 0) };
     },
     async prune(kind, before) {

@@ -72,7 +72,7 @@ test('a reader that missed events that are no longer stored gets one reset', asy
   const hub = createEventHub(
     {
       ...journal,
-      bounds: async () => (pruned ? { first: 9_990, last: 10_000 } : await journal.bounds()),
+      bounds: async (kind) => (pruned ? { first: 9_990, last: 10_000 } : await journal.bounds(kind)),
       read: async (query) => (await journal.read(query)).filter(({ seq }) => !pruned || seq >= 9_990),
     },
     clock,
@@ -88,4 +88,26 @@ test('a reader that missed events that are no longer stored gets one reset', asy
   const seen: string[] = [uuidOf((await first).value as NumberedEvent)];
   while (seen.at(-1) !== '-1') seen.push(uuidOf((await reader.next()).value as NumberedEvent));
   assert.equal(seen.filter((each) => each === 'reset').length, 1, seen.slice(0, 5).join());
+});
+
+test('entries of other kinds are kept longer: a reader whose events were pruned gets a reset all the same', async () => {
+  using clock = countingClock();
+  const { journal } = memoryStores();
+  await journal.append([{ at: 0, kind: 'migration', subject: 'm1', data: {} }]);
+  const hub = createEventHub(journal, clock, silentLog);
+  hub.publish(removed(1));
+  hub.publish(removed(2));
+  hub.publish(removed(3));
+  await hub.flush();
+  const heardAfter = async (seq: number): Promise<string> => {
+    const reader = hub.subscribe(seq, new AbortController().signal)[Symbol.asyncIterator]();
+    return uuidOf((await reader.next()).value as NumberedEvent);
+  };
+  assert.equal(await heardAfter(2), '2');
+  await journal.prune('event', clock.now() + 1);
+  hub.publish(removed(4));
+  await hub.flush();
+  assert.deepEqual([await heardAfter(2), await heardAfter(4)], ['reset', '4']);
+  await journal.prune('event', clock.now() + 1);
+  assert.equal(await heardAfter(2), 'reset');
 });

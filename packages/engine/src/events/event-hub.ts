@@ -52,9 +52,11 @@ export function createEventHub(journal: Journal, clock: Clock, log: Log): EventH
 
   /** What is kept after this number; its result is the number of the last. */
   async function* fromJournal(afterSeq: number): AsyncGenerator<NumberedEvent, number> {
-    const { first, last } = await journal.bounds();
+    const { first, last } = await journal.bounds('event');
     let seq = afterSeq;
-    if (afterSeq > last || (first > 0 && afterSeq < first - 1)) {
+    // with no event kept, those between may have been pruned
+    const isPruned = first > 0 ? afterSeq < first - 1 : afterSeq > 0 && afterSeq < last;
+    if (afterSeq > last || isPruned) {
       yield { at: clock.now(), event: { type: 'reset' } };
       seq = last;
     }

@@ -28,7 +28,7 @@ export function memoryStores({ clock = noTime, ...options }: Partial<MemoryInten
         );
         return (newestFirst ? found.toReversed() : found).slice(0, limit);
       },
-      bounds: async () => ({ first: journal[0]?.seq ?? 0, last }),
+      bounds: async (kind) => ({ first: journal.find((each) => each.kind === kind)?.seq ?? 0, last }),
       async prune(kind, before) {
         const kept = journal.filter((each) => each.kind !== kind || each.at >= before);
         const dropped = journal.length - kept.length;

@@ -91,8 +91,8 @@ export interface Journal {
     readonly newestFirst?: boolean;
     readonly limit?: number;
   }): Promise<readonly JournalEntry[]>;
-  /** First seq still kept and the last one given out (0 and 0 when empty from the start). */
-  bounds(): Promise<{ readonly first: number; readonly last: number }>;
+  /** First seq of this kind that is still kept (0: none), and the last one given out of any kind (0: none ever). */
+  bounds(kind: string): Promise<{ readonly first: number; readonly last: number }>;
   /** Drops entries of `kind` older than `before`. Returns how many. */
   prune(kind: string, before: TimeMs): Promise<number>;
 }
