@@ -7,11 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-// eslint-disable-next-line no-restricted-imports -- the parts of `ferry serve`, over simulated hosts
 import { openSqliteStores, simulatedHypervisor, type SimulatedFleet } from '@ferry/adapters';
-// eslint-disable-next-line no-restricted-imports -- the parts of `ferry serve`, over simulated hosts
 import { startEngine, type Engine } from '@ferry/engine';
-// eslint-disable-next-line no-restricted-imports -- the parts of `ferry serve`, over simulated hosts
 import { createClock, runControlPlane, type RunningServer } from '@ferry/server';
 import { optionsOf, usual } from './options.ts';
 import { exitOf, makeResult, printResult, quantile, rounded } from './report.ts';
