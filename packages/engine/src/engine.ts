@@ -231,7 +231,6 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       purge: (record, signal) => leftovers.purge(record, signal),
       refresh: async (id, { uuid }, signal) => roster.followerOf(id).refresh(uuid, signal),
       kept,
-      changed: (vm) => fleet.changed([vm]),
     }),
     async announceVm(ref, signal) {
       const found = fleet.find(ref);

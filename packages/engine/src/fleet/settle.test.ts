@@ -87,7 +87,6 @@ function settling(
     leftovers: async () => [],
     purge: async ({ path }) => void calls.push(`purge ${path}`),
     refresh: async () => {},
-    changed: () => {},
     kept: {
       isParked: (_, host) => parked.has(host),
       park: async (_, host) => void (parked.add(host) && calls.push(`${host} parked`)),

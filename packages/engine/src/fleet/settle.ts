@@ -17,7 +17,6 @@ import {
   type RemainWithSteps,
   type RepairStep,
   type Vm,
-  type VmUuid,
   type VolumeRecord,
 } from '@ferry/core';
 import type { KeptInstances } from './kept-instances.ts';
@@ -47,8 +46,6 @@ export interface SettleDeps {
   readonly purge: (record: VolumeRecord, signal: AbortSignal) => Promise<void>;
   readonly refresh: (hostId: string, vm: Vm, signal: AbortSignal) => Promise<void>;
   readonly kept: Pick<KeptInstances, 'isParked' | 'park' | 'unpark'>;
-  /** The fleet is to be put together anew. */
-  readonly changed: (vm: VmUuid) => void;
 }
 
 export interface Settle {
@@ -148,7 +145,6 @@ export function createSettle(deps: SettleDeps): Settle {
       if ('refusal' in decided) throw new FerryError(decided.refusal.code, decided.refusal.message);
       for (const step of decided.steps) await carryOut(found, step, signal);
       for (const { hostId } of found.instances) await deps.refresh(hostId, found, bounded(signal));
-      deps.changed(found.uuid);
       return vm(found.uuid);
     },
     remains: async (ref) => (await remainsNow(vm(ref))).map(plain),
