@@ -64,6 +64,36 @@ test(
 );
 
 test(
+  'a cold copy to a target that lost power, and whose firewall then drops what it does not know: it ends, the VM stays',
+  { timeout: 180_000, skip: onlyFull('libvirt takes half a minute to end a QEMU that hangs') },
+  async () => {
+    await create('dropped', 'local', false);
+    await sh('host1', `qemu-io -f qcow2 -c 'write -P 3 0 32M' ${images}/dropped.qcow2 >/dev/null`);
+    const { stdout } = await plane.ferry('vm', 'migrate', 'dropped', '--detach', '--max-bandwidth-mb', '2');
+    const id = stdout.trim();
+    await waitFor('the copy', async () => ((await migration(id)).progress?.percent ?? 0) > 0 || undefined, {
+      timeoutMs: 20_000,
+    });
+    await sh(
+      'host1',
+      `nft -f - <<'RULES'
+table ip dropped {
+chain input { type filter hook input priority 0; tcp sport 49152-49215 tcp flags & rst != 0 counter drop; }
+}
+RULES`,
+    );
+    await powerOff(lab, 'host2');
+    await powerOn(lab, 'host2');
+    const ended = await endOf(id, 90_000);
+    await sh('host1', 'nft delete table ip dropped');
+    assert.deepEqual([ended.outcome, ended.vmIsNow], ['failed', { host: 'host1', state: 'shut-off' }]);
+    assert.deepEqual([await leftOn('host1', 'dropped'), await leftOn('host2', 'dropped')], [['dropped.qcow2'], []]);
+    assert.equal((await move('dropped', '--auto-start')).outcome, 'succeeded');
+    await vmDelete(lab, 'dropped');
+  },
+);
+
+test(
   'the target dies in a live copy: the guest is freed from it while the target is dead, what was made is ' +
     'taken back once the target answers, and it moves then',
   { timeout: 240_000, skip: onlyFull('Ferry waits 18 s for a copy that stands still') },

@@ -49,13 +49,23 @@ function uri(host: string, of: LabStatus = status): string {
   return of.hosts.find((each) => each.name === host)?.uri ?? assert.fail(`no host ${host}`);
 }
 
+/** A process may end between being listed and being read (ENOENT, ESRCH). */
+function commandLineOf(pid: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return undefined;
+  }
+}
+
 /** What a lab could leave on the machine. */
 async function traces(of: LabRef, uplink: string): Promise<readonly string[]> {
   const processes = readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
-    .flatMap((pid) =>
-      existsSync(`/proc/${pid}/cmdline`) ? [`process ${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'latin1')}`] : [],
-    )
+    .flatMap((pid) => {
+      const line = commandLineOf(pid);
+      return line === undefined ? [] : [`process ${pid} ${line}`];
+    })
     .filter((line) => line.includes(`${of.directory}/`));
   const loops = (await run(['losetup', '--list', '--noheadings', '--output', 'NAME,BACK-FILE']))
     .split('\n')

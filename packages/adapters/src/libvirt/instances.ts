@@ -107,19 +107,21 @@ export function instancesOf(session: HostSession): InstancePort {
         Promise.all([
           session.domainState(domain, { signal }),
           session.domainIsPersistent(domain, { signal }),
-          migrating(session, domain, signal),
+          jobOf(session, domain, signal),
         ]),
       );
       if (seen === undefined) return { kind: 'absent' };
-      const [at, persistent, moving] = seen;
+      const [at, persistent, job] = seen;
+      const moving = job !== 'none';
       const inactive = at.state === VIR_DOMAIN_STATE.SHUTOFF;
-      const job = inactive || moving ? undefined : await completedJob(session, domain, signal);
+      const completed = inactive || moving ? undefined : await completedJob(session, domain, signal);
       return {
         kind: 'present',
         ...stateOf(at.state, at.reason),
         persistent,
         migrating: moving,
-        ...(job === undefined || moving ? {} : { completed: job }),
+        ...(job === 'stuck' ? { stuck: true as const } : {}),
+        ...(completed === undefined ? {} : { completed }),
       };
     },
     async watch(signal) {
@@ -188,7 +190,16 @@ async function completedJob(session: HostSession, domain: DomainRef, signal: Abo
   return stats === undefined ? undefined : completedOf(stats);
 }
 
-async function migrating(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<boolean> {
-  const stats = await jobStats(session, domain, 0, signal);
-  return stats !== undefined && (stats.type === VIR_DOMAIN_JOB.BOUNDED || stats.type === VIR_DOMAIN_JOB.UNBOUNDED);
+/** libvirt answers for a running job at once unless it waits inside QEMU; that can be minutes, and holds each such call. */
+const jobAnswerMs = 2_000;
+
+async function jobOf(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<'none' | 'runs' | 'stuck'> {
+  const patience = AbortSignal.timeout(jobAnswerMs);
+  try {
+    const stats = await jobStats(session, domain, 0, AbortSignal.any([signal, patience]));
+    return stats?.type === VIR_DOMAIN_JOB.BOUNDED || stats?.type === VIR_DOMAIN_JOB.UNBOUNDED ? 'runs' : 'none';
+  } catch (error) {
+    if (patience.aborted && !signal.aborted) return 'stuck';
+    throw error;
+  }
 }

@@ -3,9 +3,22 @@ import { test } from 'node:test';
 import { diskLook } from '../convergence/example-history.ts';
 import type { Migration } from '../model/migration.ts';
 import type { MigrationPlan } from '../model/plan.ts';
+import { vmUuid } from '../model/ids.ts';
 import type { InstanceView } from '../model/vm.ts';
 import { abortPatienceMs, silentCopyMs } from './dead-copy.ts';
-import { absent, half, observed, plan, play, running, sending, silent, toTransfer, type At } from './step-fixture.ts';
+import {
+  absent,
+  half,
+  observed,
+  plan,
+  play,
+  present,
+  running,
+  sending,
+  silent,
+  toTransfer,
+  type At,
+} from './step-fixture.ts';
 
 const copying: MigrationPlan = { ...plan, disks: [{ target: 'vda', how: 'copy' as const }] };
 /** A look at the figures each second, from this second to that; the rest in MiB. */
@@ -23,7 +36,7 @@ const done = (
   chosen = copying,
 ): { readonly effects: readonly string[]; readonly migration: Migration } => {
   const { effects, migration } = play([...toTransfer(chosen), ...events]);
-  return { effects: effects.filter((each) => each === 'abort-job' || each === 'cut-copies'), migration };
+  return { effects: effects.filter((each) => ['abort-job', 'cut-copies', 'end-helper'].includes(each)), migration };
 };
 
 test('a copy that stands still while its target does not answer is cut, and the move ends where it was', () => {
@@ -46,6 +59,43 @@ test('a copy that stands still while its target does not answer is cut, and the 
   assert.equal(ended.evidence.ending?.error?.code, 'migration-failed');
 });
 
+const off = present('shut-off', 'other');
+const moving = looks(1, 10, (second) => 1_000 - second * 10);
+const waiting = present('paused', 'user', true);
+const stuck = { ...waiting, stuck: true } as InstanceView;
+
+test('a copy whose target answers without the incoming half is cut after a second: that host was restarted', () => {
+  for (const without of [absent, off, { ...off, state: 'crashed' as const }]) {
+    const { effects, migration } = done([...moving, seen(9_500, without), seen(10_500, without)]);
+    assert.deepEqual(effects, ['cut-copies']);
+    assert.equal(migration.decisions?.at(-1)?.text, 'host2 no longer holds the incoming half, aborting');
+  }
+  assert.deepEqual(
+    done([...moving, seen(9_500, absent), seen(10_400, absent)]).effects,
+    [],
+    'libvirt may end it itself',
+  );
+  assert.deepEqual(done([...moving, seen(9_500, absent), seen(10_000, half), seen(10_600, absent)]).effects, []);
+  assert.deepEqual(done([seen(5_500, absent), seen(9_500, absent)]).effects, [], 'before libvirt has begun');
+});
+
+test('where libvirt waits inside QEMU, the helper is ended; of a guest it is told that only its host can do it', () => {
+  const lost = [seen(1_000, silent, stuck), seen(2_000, silent, stuck)];
+  const helped = { ...copying, how: 'helper' as const, helper: { uuid: vmUuid('h'), name: 'ferry-h' } };
+  const later = [seen(2_000 + abortPatienceMs - 1, silent, stuck), seen(2_000 + abortPatienceMs, silent, stuck)];
+  assert.deepEqual(done([...lost, ...later], helped).effects, ['cut-copies', 'end-helper']);
+  const guest = done([...lost, ...later]);
+  assert.deepEqual(guest.effects, ['cut-copies', 'cut-copies']);
+  assert.match(
+    guest.migration.attention ?? '',
+    /To end it now, on host1: ss -K dst ADDRESS, with the migration address of host2/,
+  );
+  assert.deepEqual(done([...lost, seen(2_000 + abortPatienceMs, silent, waiting)], helped).effects, [
+    'cut-copies',
+    'cut-copies',
+  ]);
+});
+
 test('the target is checked as soon as the copy has made no progress for the given time', () => {
   const looked = (until: number): number =>
     play([...toTransfer(copying), ...stalled(until)]).last.filter(({ type }) => type === 'observe').length;
@@ -65,7 +115,6 @@ test("a time without samples of Ferry's own does not count against the copy", ()
 });
 
 test('an abort: by libvirt for a copy that progresses, by cutting it first for one that hangs or that libvirt does not end', () => {
-  const moving = looks(1, 10, (second) => 1_000 - second * 10);
   const abort = (when: number): At => [when, { type: 'abort-requested' }];
   assert.deepEqual(done([...moving, abort(9_500)]).effects, ['abort-job']);
   assert.deepEqual(done([...stalled(13), abort(13_500)]).effects, ['cut-copies']);

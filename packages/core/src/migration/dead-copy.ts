@@ -13,7 +13,7 @@ import { told } from './decision-log.ts';
 import type { MigrationEffect } from './protocol.ts';
 
 /**
- * A copy to a target that does not answer is ended after this time without progress. It survives shorter interruptions;
+ * A copy to a target that does not answer, or has lost its half of it, is ended after this time without progress. It survives shorter interruptions;
  * libvirt's daemons drop each other after 30 s.
  */
 export const silentCopyMs = 18_000;
@@ -34,19 +34,96 @@ export const stopTransfer = (migration: Migration): MigrationEffect => ({
 export const fellSilent = (before: Migration, after: Migration): boolean =>
   stillMs(before) < silentCopyMs && stillMs(after) >= silentCopyMs;
 
-/** The migration whose copy is to be cut now; undefined while there is none. */
+/**
+ * The copy goes into the incoming half. A target that was restarted answers and has none, and the source may wait for
+ * ever for its reply: nothing it has sent is unacknowledged.
+ */
+const holdsCopy = (target: InstanceView): boolean =>
+  target.kind === 'present' && target.state !== 'shut-off' && target.state !== 'crashed';
+/** libvirt, which tells more, ends a move within this time itself when the target's QEMU has failed. */
+const lostHalfMs = 1_000;
+
+/** The looks at both hosts, as far as a copy can be seen to be dead by them. */
+interface Look {
+  readonly source: InstanceView;
+  readonly target: InstanceView;
+}
+
+/** What can end a copy that is to end: its connections; or, where QEMU accepts no call any more, the helper's process. */
+const cutting = ({ plan, evidence, abortRequestedAt }: Planned, { source }: Look, now: TimeMs): MigrationEffect => ({
+  type:
+    plan.helper !== undefined &&
+    source.kind === 'present' &&
+    source.stuck === true &&
+    now - (abortRequestedAt ?? evidence.gaveUp?.at ?? now) >= abortPatienceMs
+      ? 'end-helper'
+      : 'cut-copies',
+});
+
+/** With the time since which the copy goes nowhere, by what both hosts show; without one while it may go on. */
+export function withLostCopy(before: Planned, { source, target }: Look, now: TimeMs): Planned {
+  const { copyLostSince, ...evidence } = before.evidence;
+  const isLost =
+    isCopying(before, source) &&
+    !holdsCopy(target) &&
+    (source.stuck === true || (target.kind !== 'unreachable' && (before.course?.passes.length ?? 0) > 0));
+  return isLost
+    ? { ...before, evidence: { ...evidence, copyLostSince: copyLostSince ?? now } }
+    : copyLostSince === undefined
+      ? before
+      : { ...before, evidence };
+}
+
+const isCopying = ({ phase, plan }: Planned, source: InstanceView): source is InstanceView & { kind: 'present' } =>
+  phase === 'transferring' && hasCopies(plan) && source.kind === 'present' && source.migrating;
+
+/** How a copy is ended that has a dead connection, and when to look again; undefined while there is none. */
 export function withDeadCopy(
   migration: Planned,
-  { source, target }: { readonly source: InstanceView; readonly target: InstanceView },
+  look: Look,
   now: TimeMs,
-): Planned | undefined {
-  const { phase, plan, evidence, abortRequestedAt } = migration;
-  if (phase !== 'transferring' || !hasCopies(plan) || source.kind !== 'present' || !source.migrating) return undefined;
+): { readonly migration: Planned; readonly effects: readonly MigrationEffect[] } | undefined {
+  const { source, target } = look;
+  const { plan, evidence, abortRequestedAt } = migration;
+  if (!isCopying(migration, source)) return undefined;
   const toldAt = abortRequestedAt ?? evidence.gaveUp?.at;
-  if (toldAt !== undefined) return now - toldAt < abortPatienceMs ? undefined : migration;
-  const silentMs = stillMs(migration);
-  if (target.kind !== 'unreachable' || silentMs < silentCopyMs) return undefined;
-  const text = `nothing has moved for ${Math.round(silentMs / 1_000)} s and ${migration.to.name} does not answer, aborting`;
+  if (toldAt !== undefined) {
+    if (now - toldAt < abortPatienceMs) return undefined;
+    return {
+      migration: source.stuck === true && plan.helper === undefined ? withStuckGuest(migration) : migration,
+      effects: [cutting(migration, look, now)],
+    };
+  }
+  const why = whyDead(migration, target, now);
+  if (why === undefined)
+    return evidence.copyLostSince === undefined && target.kind !== 'unreachable'
+      ? undefined
+      : { migration, effects: [] };
+  const text = `${why}, aborting`;
   const decided = told(migration, { do: 'abort' }, text, now);
-  return { ...decided, evidence: { ...decided.evidence, gaveUp: { text, at: now, targetSilent: true } } };
+  return {
+    migration: { ...decided, evidence: { ...decided.evidence, gaveUp: { text, at: now, targetSilent: true } } },
+    effects: [{ type: 'cut-copies' }],
+  };
 }
+
+function whyDead(migration: Planned, target: InstanceView, now: TimeMs): string | undefined {
+  const { from, to, evidence } = migration;
+  if (now - (evidence.copyLostSince ?? now) >= lostHalfMs)
+    return target.kind === 'unreachable'
+      ? `libvirt on ${from.name} waits for the copy inside QEMU, and ${to.name} does not answer`
+      : `${to.name} no longer holds the incoming half`;
+  const silentMs = stillMs(migration);
+  return target.kind === 'unreachable' && silentMs >= silentCopyMs
+    ? `nothing has moved for ${Math.round(silentMs / 1_000)} s and ${to.name} does not answer`
+    : undefined;
+}
+
+/** Nothing of libvirt's reaches such a QEMU: its own host's kernel can drop the connection. */
+const withStuckGuest = (migration: Planned): Planned => ({
+  ...migration,
+  attention:
+    `libvirt on ${migration.from.name} waits inside QEMU for a copy whose connection is dead, and accepts no call: ` +
+    `${migration.vm.name} stands still until the kernel drops that connection, after 15 minutes by default. ` +
+    `To end it now, on ${migration.from.name}: ss -K dst ADDRESS, with the migration address of ${migration.to.name}.`,
+});

@@ -95,6 +95,8 @@ export type MigrationEffect =
    * for a dead copy go on.
    */
   | { readonly type: 'cut-copies' }
+  /** The helper on the source is ended: it holds no guest, and its QEMU waits for a dead copy. */
+  | { readonly type: 'end-helper' }
   /** Resumes a broken post-copy. */
   | { readonly type: 'recover' }
   /** Handover: the target runs from now on. */

@@ -7,7 +7,7 @@ import type { Migration, Planned } from '../model/migration.ts';
 import type { MigrationPlan } from '../model/plan.ts';
 import type { CompletedJob, InstanceView } from '../model/vm.ts';
 import { directInstead, goDirect, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
-import { stopTransfer, withDeadCopy } from './dead-copy.ts';
+import { stopTransfer, withDeadCopy, withLostCopy } from './dead-copy.ts';
 import { end, failureText, finish, stayedError, withoutAttention, withPlace } from './finish.ts';
 import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
 import { handoverOf, judge, type Verdict } from './judge.ts';
@@ -48,9 +48,9 @@ export function observed(
     verdictSince,
     ...(targetRuns && before.evidence.targetRunningSince === undefined ? { targetRunningSince: now } : {}),
   };
-  const migration = withNotBegun({ ...before, evidence }, target, now);
+  const migration = withLostCopy(withNotBegun({ ...before, evidence }, target, now), { source, target }, now);
   const dead = withDeadCopy(migration, { source, target }, now);
-  if (dead !== undefined) return stay(dead, { type: 'cut-copies' }, { type: 'observe', afterMs: observeEveryMs });
+  if (dead !== undefined) return stay(dead.migration, ...dead.effects, { type: 'observe', afterMs: observeEveryMs });
   return decide(
     migration,
     verdict,

@@ -87,5 +87,7 @@ export type InstanceView =
       readonly persistent: boolean;
       /** A migration job runs here, as far as the host reports. */
       readonly migrating: boolean;
+      /** libvirt knows the domain and does not answer for its job: it waits inside QEMU. `migrating` is assumed then. */
+      readonly stuck?: true;
       readonly completed?: CompletedJob;
     };

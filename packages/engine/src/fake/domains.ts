@@ -39,7 +39,9 @@ export function fakeDomains(
     if (domain === undefined) return;
     const was = domain.state;
     host.migrating.add(uuid);
+    to.incoming.add(uuid);
     await clock.sleep(next.durationMs);
+    to.incoming.delete(uuid);
     if (!host.migrating.delete(uuid) || !next.moves) return;
     tell(host, uuid, 'migration-suspended');
     to.domains.set(uuid, {
@@ -79,6 +81,8 @@ export function fakeDomains(
         if (host.slowMs > 0) await clock.sleep(host.slowMs);
         mustAnswer(host);
         const domain = host.domains.get(uuid);
+        if (host.incoming.has(uuid))
+          return { kind: 'present', state: 'paused', reason: 'migration', persistent: false, migrating: false };
         if (domain === undefined) return { kind: 'absent' };
         const { state, reason, persistent } = domain;
         return {

@@ -66,6 +66,7 @@ export function fakeFleet(clock: Clock): FakeFleet {
         ownFiles: new Map(),
         watchers: new Set(),
         migrating: new Set(),
+        incoming: new Set(),
         reachable: true,
         slowMs: 0,
         freeMemoryBytes: 4e9,

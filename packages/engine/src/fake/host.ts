@@ -32,6 +32,8 @@ export interface FakeHost {
   readonly ownFiles: Map<string, SeenFile | 'none'>;
   readonly watchers: Set<Queue<HostChange>>;
   readonly migrating: Set<string>;
+  /** Of these it has the incoming half. */
+  readonly incoming: Set<string>;
   reachable: boolean;
   /** What is seen of a domain is answered after this time. */
   slowMs: number;

@@ -372,6 +372,9 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       case 'cut-copies':
         await source().steering.cutCopies(travelling(planned()), bounded());
         return source().transfer.abort(travelling(planned()), signal);
+      case 'end-helper':
+        if (planned().plan.helper === undefined) throw new Error('only a helper is ended without a proof');
+        return source().power.end(travelling(planned()), bounded());
       case 'recover':
         return recover();
       case 'release-target':
