@@ -13,8 +13,8 @@ import { told } from './decision-log.ts';
 import type { MigrationEffect } from './protocol.ts';
 
 /**
- * A copy to a target that does not answer, or has lost its half of it, is ended after this time without progress. It survives shorter interruptions;
- * libvirt's daemons drop each other after 30 s.
+ * A copy to a target that does not answer is ended after this time without progress. It survives shorter
+ * interruptions; libvirt's daemons drop each other after 30 s.
  */
 export const silentCopyMs = 18_000;
 /** A copy on its way moves within such a time. */
