@@ -192,6 +192,51 @@ test('an end whose answers are lost is kept once', async () => {
   assert.deepEqual([await at.keys(), await records.finished(9)], [[], [ended]]);
 });
 
+test('an end is decided when it is stored: whoever comes later is told, and whoever was faster is kept', async () => {
+  using at = opened();
+  const other = at.records();
+  let between: (() => Promise<void>) | undefined;
+  const journal: typeof at.stores.journal = {
+    ...at.stores.journal,
+    async append(entries) {
+      const go = between;
+      between = undefined;
+      await go?.();
+      return at.stores.journal.append(entries);
+    },
+  };
+  using clock = countingClock();
+  const records = migrationRecords({ ...at.stores, journal, clock });
+  await records.begin(running);
+  await other.active();
+  between = async () =>
+    assert.deepEqual(foreign(await other.store({ ...running, attention: 'later' })), ended, 'it has ended');
+  assert.ok('revision' in (await records.store(ended)));
+  assert.deepEqual([await at.keys(), await records.finished(9)], [[], [ended]]);
+
+  const second = { ...running, id: migrationId('m2') };
+  await records.begin(second);
+  await other.active();
+  const faster: Migration = { ...second, attention: 'faster' };
+  await other.store(faster);
+  assert.deepEqual(foreign(await records.store({ ...ended, id: second.id })), faster);
+  assert.equal((await records.finished(9)).length, 1, 'nothing says that it has ended');
+  assert.ok('revision' in (await records.store({ ...ended, id: second.id, attention: 'faster' })));
+});
+
+test('an end that did not get to the journal gets there at the next start, as it was decided', async () => {
+  using at = opened();
+  using clock = countingClock();
+  const append = () => Promise.reject(new Error('killed'));
+  const killed = migrationRecords({ ...at.stores, journal: { ...at.stores.journal, append }, clock });
+  await killed.begin(running);
+  await assert.rejects(killed.store(ended), /killed/);
+  const restarted = at.records();
+  assert.deepEqual(await restarted.active(), []);
+  assert.deepEqual((await restarted.finished(9)).map(unrevised), [ended]);
+  assert.deepEqual(await at.keys(), []);
+});
+
 test('a start beside another control plane leaves the figures of a migration that just began', async () => {
   using clock = countingClock();
   const stores = memoryStores();

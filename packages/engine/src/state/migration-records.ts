@@ -60,7 +60,7 @@ export interface MigrationRecords {
    * gone.
    */
   store(migration: Migration): Promise<{ readonly revision: number } | { readonly changed: Migration | undefined }>;
-  /** Those that an earlier control plane left unfinished, or did not get to the journal. */
+  /** Those that an earlier control plane left unfinished. What has ended, and did not get to the journal, gets there. */
   active(): Promise<readonly Migration[]>;
   /** In the order in which they ended, the last one first. */
   finished(limit: number): Promise<readonly Migration[]>;
@@ -105,26 +105,58 @@ export function migrationRecords({
     const head = await heads.get(id);
     return head === undefined ? undefined : join(head, await measures.get(id));
   };
-  /** The journal first: a crash in between finds the intents again and only repeats this step. */
-  const finish = async (migration: Migration): Promise<void> => {
+  /**
+   * What was stored as ended goes to the journal, then its documents go. A crash in between finds them again and only
+   * repeats this. False: somebody else has ended it.
+   */
+  const finish = async (migration: Migration): Promise<boolean> => {
     const { id, vm } = migration;
     const [kept] = await journal.read({ kind: 'migration', subject: id, limit: 1 });
     if (kept === undefined) {
       await append('migration', id, migration);
       newest = newest?.then((all) => [migration, ...all.filter((each) => each.id !== id)].slice(0, keptInMemory));
     }
-    // it has ended, whatever its documents say: they go as they are
-    for (;;) {
-      const [head, measured, lock] = [await heads.get(id), await measures.get(id), await locks.get(vm.uuid)];
-      const written = await heads.commit([
-        ...(head === undefined ? [] : [heads.delete(id, head.revision)]),
-        ...(measured === undefined ? [] : [measures.delete(id, measured.revision)]),
-        ...(lock?.value === id ? [locks.delete(vm.uuid, lock.revision)] : []),
-      ]);
-      if (!('conflict' in written)) break;
-    }
+    const { head, measured } = held.get(id) ?? { head: none, measured: none };
+    const lock = await locks.get(vm.uuid);
+    const written = await heads.commit([
+      heads.delete(id, head.revision),
+      ...(measured.revision === 0 ? [] : [measures.delete(id, measured.revision)]),
+      ...(lock?.value === id ? [locks.delete(vm.uuid, lock.revision)] : []),
+    ]);
+    if ('conflict' in written) return false;
     held.delete(id);
     await texts.drop(id);
+    return true;
+  };
+  /** At the revisions at which it was last read or written here. `changed`: see MigrationRecords. */
+  const write = async (
+    migration: Migration,
+  ): Promise<{ readonly revision: number } | { readonly changed: Migration | undefined }> => {
+    const { id } = migration;
+    const before = held.get(id) ?? { head: none, measured: none };
+    const { decided, measured } = split(migration);
+    const head = await encodeMigration(decided, (large) => texts.keep(id, large));
+    const next = { head: JSON.stringify(head), measured: JSON.stringify(measured) };
+    const writes = [
+      next.head === before.head.json
+        ? heads.check(id, before.head.revision)
+        : heads.put(id, head, before.head.revision),
+      ...(next.measured === before.measured.json ? [] : [measures.put(id, measured, before.measured.revision)]),
+    ];
+    if (writes.every(({ op }) => op === 'check')) return { revision: before.head.revision };
+    const written = await heads.commit(writes);
+    if ('conflict' in written) {
+      const changed = await readAgain(id);
+      const now = held.get(id);
+      // an earlier try of ours, whose answer was lost
+      if (changed !== undefined && now?.head.json === next.head && now.measured.json === next.measured)
+        return { revision: now.head.revision };
+      return { changed };
+    }
+    const at = (was: Held, json: string): Held => (was.json === json ? was : { revision: written.revision, json });
+    const after = { head: at(before.head, next.head), measured: at(before.measured, next.measured) };
+    held.set(id, after);
+    return { revision: after.head.revision };
   };
   return {
     async begin(migration, along = []) {
@@ -148,37 +180,14 @@ export function migrationRecords({
       return { revision };
     },
     async store(migration) {
-      const { id } = migration;
-      const before = held.get(id) ?? { head: none, measured: none };
-      if (isFinished(migration)) {
-        const now = await heads.get(id);
-        if (now !== undefined && now.revision !== before.head.revision) return { changed: await readAgain(id) };
-        await finish(migration);
-        return { revision: before.head.revision };
+      const stored = await write(migration);
+      if ('changed' in stored || !isFinished(migration)) return stored;
+      for (let ending = migration; !(await finish(ending));) {
+        const now = await readAgain(migration.id);
+        if (now === undefined || !isFinished(now)) return { changed: now };
+        ending = now;
       }
-      const { decided, measured } = split(migration);
-      const head = await encodeMigration(decided, (large) => texts.keep(id, large));
-      const next = { head: JSON.stringify(head), measured: JSON.stringify(measured) };
-      const writes = [
-        next.head === before.head.json
-          ? heads.check(id, before.head.revision)
-          : heads.put(id, head, before.head.revision),
-        ...(next.measured === before.measured.json ? [] : [measures.put(id, measured, before.measured.revision)]),
-      ];
-      if (writes.every(({ op }) => op === 'check')) return { revision: before.head.revision };
-      const written = await heads.commit(writes);
-      if ('conflict' in written) {
-        const changed = await readAgain(id);
-        const now = held.get(id);
-        // an earlier try of ours, whose answer was lost
-        if (changed !== undefined && now?.head.json === next.head && now.measured.json === next.measured)
-          return { revision: now.head.revision };
-        return { changed };
-      }
-      const at = (was: Held, json: string): Held => (was.json === json ? was : { revision: written.revision, json });
-      const after = { head: at(before.head, next.head), measured: at(before.measured, next.measured) };
-      held.set(id, after);
-      return { revision: after.head.revision };
+      return stored;
     },
     async active() {
       const [{ items }, { items: beside }] = [await heads.list(), await measures.list()];
@@ -187,7 +196,9 @@ export function migrationRecords({
       for (const { key } of beside)
         if (!items.some((head) => head.key === key) && (await heads.get(key)) === undefined)
           await measures.change(key, () => undefined);
-      return Promise.all(items.map((head) => join(head, measuredOf.get(head.key))));
+      const all = await Promise.all(items.map((head) => join(head, measuredOf.get(head.key))));
+      for (const each of all) if (isFinished(each)) await finish(each);
+      return all.filter((each) => !isFinished(each));
     },
     async finished(limit) {
       if (limit > keptInMemory) return read(limit);
