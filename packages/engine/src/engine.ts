@@ -209,7 +209,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     pauseMigration: (ref, expected) => migrations.pause(ref, expected),
     policies: {
       ...policies,
-      remove: (name, expected) => policies.remove(name, () => clusters.all(roster.members()).values(), expected),
+      remove: (name, expected) => policies.remove(name, () => clusters.stored(), expected),
     },
     async labelVm(ref, change, expected) {
       const vm = fleet.find(ref);
@@ -250,7 +250,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       const cluster = await clusters.change(name, change, expected);
       return clusterViews().find((each) => each.cluster.name === name) ?? { cluster, hosts: [], revision: 0 };
     },
-    removeCluster: (name, expected) => clusters.remove(name, () => roster.members(), expected),
+    removeCluster: (name, expected) => clusters.remove(name, () => roster.stored(), expected),
     withOutside: (uri, signal, use) => outside.with(uri, signal, use),
     async *watchMigration(ref, signal) {
       const done = new AbortController();

@@ -82,12 +82,13 @@ export interface Roster {
   /** The open connection; throws FerryError `host-unknown`, `host-unreachable`. */
   linkOf(id: string): HostLink;
   members(): readonly Host[];
+  /** As the store has them. */
+  stored(): Promise<readonly Host[]>;
   /** By name. */
   hosts(): readonly HostView[];
   host(ref: string): HostView;
   /** The id itself, of a host that is not known any more. */
   nameOf(id: string): string;
-  /** Follows the stored hosts, and waits a little until they have answered. */
   /** Follows the stored hosts, and waits a little for their first answers, until the signal aborts. */
   open(signal: AbortSignal): Promise<void>;
   /** The host at this URI and its open connection; one that is known already comes without. */
@@ -281,6 +282,7 @@ export function createRoster({
     followerOf,
     linkOf: (id) => followerOf(id).link(),
     members: () => all().map((each) => each.host()),
+    stored: async () => (await stored.list()).items.map(({ value }) => value),
     hosts,
     host,
     nameOf: (id) => followers.get(id)?.host().name ?? id,

@@ -5,6 +5,7 @@
 import { defaultCluster, FerryError, isNetwork, type Cluster, type Host } from '@ferry/core';
 import { collection, document, expectRevision } from '../state/collection.ts';
 import { openMirror, type MirrorDeps } from '../state/mirror.ts';
+import { usersOf } from '../state/users.ts';
 import type { Policies } from './policies.ts';
 import type { IntentStore, IntentWrite } from '../ports/ports.ts';
 
@@ -21,6 +22,8 @@ const prefix = 'clusters/';
 export interface ClusterStore {
   /** Stored ones and those that hosts name, by name. */
   all(hosts: readonly Host[]): ReadonlyMap<string, Cluster>;
+  /** Those with settings, as the store has them. */
+  stored(): Promise<readonly Cluster[]>;
   /** Of its settings; 0 without any. */
   revisionOf(name: string): number;
   /**
@@ -28,8 +31,8 @@ export interface ClusterStore {
    * that it must have. Throws FerryError `request-invalid`, `policy-unknown`, `store-conflict`, `revision-stale`.
    */
   change(name: string, change: (before: Cluster) => Cluster, expected?: number): Promise<Cluster>;
-  /** Throws FerryError `cluster-unknown`, `cluster-in-use`, `revision-stale`. */
-  remove(name: string, hosts: () => readonly Host[], expected?: number): Promise<void>;
+  /** `hosts`: as the store has them. Throws FerryError `cluster-unknown`, `cluster-in-use`, `revision-stale`. */
+  remove(name: string, hosts: () => Promise<readonly Host[]>, expected?: number): Promise<void>;
   /** Goes into the transaction of a host that comes in: whoever removes the cluster at the same moment looks again. */
   use(name: string): Promise<readonly IntentWrite[]>;
 }
@@ -46,7 +49,9 @@ export async function openClusters(
     deps,
     ({ key, value }) => changed(key, value),
   );
+  const users = usersOf(intents, prefix, stored.stored);
   return {
+    stored: async () => (await stored.stored.list()).items.map(({ value }) => value),
     all(hosts) {
       const names = new Set([
         defaultCluster,
@@ -73,25 +78,33 @@ export async function openClusters(
       return value ?? { name };
     },
     async remove(name, hosts, expected) {
-      const refuseUsed = (): void => {
-        const members = hosts().filter(({ cluster }) => cluster === name);
+      const refuseUsed = async (): Promise<void> => {
+        const members = (await hosts()).filter(({ cluster }) => cluster === name);
         if (members.length > 0)
           throw new FerryError(
             'cluster-in-use',
             `${members.length} host(s) belong to the cluster ${name}: ${members.map((host) => host.name).join(', ')}.`,
           );
       };
-      refuseUsed();
-      await stored.change(name, (before) => {
-        if (before === undefined) throw new FerryError('cluster-unknown', `There is no cluster "${name}".`);
-        expectRevision(`The cluster ${name}`, before.revision, expected);
-        refuseUsed();
-        return undefined;
-      });
+      // one without settings is refused for its hosts, too
+      await refuseUsed();
+      await stored.change(
+        name,
+        (before) => {
+          if (before === undefined) throw new FerryError('cluster-unknown', `There is no cluster "${name}".`);
+          expectRevision(`The cluster ${name}`, before.revision, expected);
+          return undefined;
+        },
+        async () => {
+          const unused = await users.none(name);
+          await refuseUsed();
+          return unused;
+        },
+      );
     },
     async use(name) {
       const now = await stored.stored.get(name);
-      return now === undefined ? [] : [stored.stored.put(name, now.value, now.revision)];
+      return now === undefined ? [] : users.begin(now);
     },
   };
 }

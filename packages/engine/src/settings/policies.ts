@@ -19,6 +19,7 @@ import {
 } from '@ferry/core';
 import { collection, document, expectRevision, text, texts } from '../state/collection.ts';
 import { openMirror, type MirrorDeps } from '../state/mirror.ts';
+import { usersOf } from '../state/users.ts';
 import type { Clock, IntentStore, IntentWrite } from '../ports/ports.ts';
 
 const policyPrefix = 'policies/';
@@ -42,7 +43,7 @@ export interface Policies {
     expected?: number,
   ): Promise<{ readonly policy: Policy; readonly revision: number }>;
   /** Throws FerryError `policy-unknown`, `policy-preset`, `policy-in-use`, `revision-stale`. */
-  remove(name: string, clusters: () => Iterable<Cluster>, expected?: number): Promise<void>;
+  remove(name: string, clusters: () => Promise<Iterable<Cluster>>, expected?: number): Promise<void>;
   bindings(): readonly PolicyBinding[];
   /** VMs with this label go by the policy; an undefined policy takes that away. */
   bind(label: string, policy: string | undefined): Promise<void>;
@@ -86,6 +87,7 @@ export async function openPolicies(
   const labels = await openMirror(collection(intents, labelPrefix, texts), deps, ({ key }) =>
     events.labels(key as VmUuid),
   );
+  const users = usersOf(intents, policyPrefix, stored.stored);
   const byName = (a: Policy, b: Policy): number => (a.name < b.name ? -1 : 1);
   const unknown = (name: string): FerryError => new FerryError('policy-unknown', `There is no policy "${name}".`);
   const find = (name: string): Policy => {
@@ -102,7 +104,7 @@ export async function openPolicies(
     if (presets.has(name)) return [];
     const now = await stored.stored.get(name);
     if (now === undefined) throw unknown(name);
-    return [stored.stored.put(name, now.value, now.revision)];
+    return users.begin(now);
   };
   return {
     all: () => [
@@ -134,15 +136,17 @@ export async function openPolicies(
           return undefined;
         },
         async () => {
-          // whoever names it after this look conflicts with us: see `use`
+          const unused = await users.none(name);
           const { items } = await bound.stored.list();
-          const users = [
-            ...[...clusters()].filter(({ policy }) => policy === name).map((cluster) => `cluster ${cluster.name}`),
+          const found = [
+            ...[...(await clusters())]
+              .filter(({ policy }) => policy === name)
+              .map((cluster) => `cluster ${cluster.name}`),
             ...items.filter(({ value }) => value === name).map(({ key }) => `label ${key}`),
           ];
-          if (users.length > 0)
-            throw new FerryError('policy-in-use', `The policy "${name}" is used by ${users.join(', ')}.`);
-          return [];
+          if (found.length > 0)
+            throw new FerryError('policy-in-use', `The policy "${name}" is used by ${found.join(', ')}.`);
+          return unused;
         },
       );
     },
