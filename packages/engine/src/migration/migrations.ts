@@ -36,7 +36,8 @@ import {
 } from '@ferry/core';
 import type { KeptInstances } from '../fleet/kept-instances.ts';
 import type { Peers } from '../fleet/peer-reachability.ts';
-import { createFactFinder, factsTimeoutMs, type FactFinderDeps, type Gathered } from '../planning/fact-finding.ts';
+import { createFactFinder, factsTimeoutMs, type Gathered } from '../planning/fact-finding.ts';
+import type { FactSources } from '../planning/fact-sources.ts';
 import { copiesLive, foresee, foreseeCopy, isWorthForeseeing } from '../planning/prediction.ts';
 import type { IntentStore, Journal } from '../ports/ports.ts';
 import type { Along } from '../state/first-answers.ts';
@@ -113,7 +114,7 @@ export interface Migrations {
 
 export interface MigrationsDeps
   extends
-    Omit<FactFinderDeps, 'active' | 'volumes' | 'sharing'>,
+    Omit<FactSources, 'active' | 'volumes' | 'sharing'>,
     Pick<
       RunnerDeps,
       | 'volumes'
@@ -127,7 +128,7 @@ export interface MigrationsDeps
       | 'identityOfDefinition'
       | 'log'
     > {
-  readonly kept: KeptInstances & FactFinderDeps['kept'];
+  readonly kept: KeptInstances & FactSources['kept'];
   readonly peers: Peers;
   readonly intents: IntentStore;
   readonly journal: Journal;

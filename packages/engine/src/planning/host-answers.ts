@@ -1,0 +1,109 @@
+/**
+ * Asks hosts what a move needs to know, each within limits of time, and remembers which of them do not answer and why.
+ * One for each check.
+ */
+import type { HostId, HostView, Reason } from '@ferry/core';
+import type { Clock } from '../ports/ports.ts';
+import type { Place } from './fact-sources.ts';
+
+/** Bounds the asking of one host. */
+const lookTimeoutMs = 20_000;
+/** A daemon that does not answer a cheap call within this time is not asked again. */
+const silenceMs = 5_000;
+
+export interface HostAnswers {
+  /** Hosts that did not answer, or take no further client. */
+  readonly silent: ReadonlyMap<HostId, Reason>;
+  /**
+   * Asks for a host's free memory now, which is also the question whether it answers at all, and for what `look` asks
+   * for. What one host does not answer is that host's reason, and no other's. Rejects when the signal aborts.
+   */
+  ask<T>(place: Place, look: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T | undefined>;
+  /** Whether the host accepts one more connection; asked once. */
+  takesAnother(place: Place, signal: AbortSignal): Promise<boolean>;
+  /** With the free memory that they have now. */
+  withMemory(hosts: readonly HostView[]): readonly HostView[];
+}
+
+export function askHosts({ clock }: { readonly clock: Clock }): HostAnswers {
+  const silent = new Map<HostId, Reason>();
+  const freeMemory = new Map<HostId, number>();
+  const takes = new Map<HostId, Promise<boolean>>();
+  const connects = async ({ host, link }: Place, signal: AbortSignal): Promise<Reason | undefined> => {
+    const over = new AbortController();
+    const late = clock.sleep(silenceMs, over.signal).then(
+      () => over.abort(new Error(`nothing came within ${silenceMs / 1_000} s`)),
+      () => undefined,
+    );
+    try {
+      await link.takesAnother(AbortSignal.any([signal, over.signal]));
+      return undefined;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const why = over.signal.aborted ? over.signal.reason : error;
+      return {
+        code: 'target-full',
+        host: host.name,
+        message:
+          `${host.name} accepts no further libvirt client ` +
+          `(${why instanceof Error ? why.message : String(why)}), and the move needs one.`,
+        remedy:
+          `Raise max_clients in libvirtd.conf on ${host.name}, end clients that nobody needs (virt-admin ` +
+          'client-list libvirtd), or choose another host.',
+      };
+    } finally {
+      over.abort(new Error('the asking is over'));
+      await late;
+    }
+  };
+  return {
+    silent,
+    async ask({ host, link }, look, signal) {
+      const over = new AbortController();
+      const within = AbortSignal.any([signal, over.signal]);
+      let why: string | undefined;
+      const giveUpAfter = async (ms: number, unless: () => boolean): Promise<void> => {
+        await clock.sleep(ms, within).catch(() => undefined);
+        if (within.aborted || unless()) return;
+        why = `${host.name} did not answer within ${ms / 1_000} s.`;
+        over.abort(new Error(why));
+      };
+      void giveUpAfter(silenceMs, () => freeMemory.has(host.id));
+      void giveUpAfter(lookTimeoutMs, () => false);
+      const answer = async (): Promise<void> => void freeMemory.set(host.id, await link.inventory.freeMemory(within));
+      try {
+        const [looked] = await Promise.all([look(within), answer()]);
+        return looked;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        const message =
+          why ??
+          `${host.name} did not answer what the move needs: ${error instanceof Error ? error.message : String(error)}`;
+        silent.set(host.id, {
+          code: 'target-silent',
+          host: host.name,
+          message,
+          remedy: `Check libvirtd on ${host.name}, or choose another host.`,
+        });
+        return undefined;
+      } finally {
+        over.abort(new Error('the asking is over'));
+      }
+    },
+    takesAnother(place, signal) {
+      const known = takes.get(place.host.id);
+      if (known !== undefined) return known;
+      const asking = connects(place, signal).then((problem) => {
+        if (problem !== undefined) silent.set(place.host.id, problem);
+        return problem === undefined;
+      });
+      takes.set(place.host.id, asking);
+      return asking;
+    },
+    withMemory: (hosts) =>
+      hosts.map((view) => {
+        const freeMemoryBytes = freeMemory.get(view.host.id);
+        return freeMemoryBytes === undefined ? view : { ...view, freeMemoryBytes };
+      }),
+  };
+}

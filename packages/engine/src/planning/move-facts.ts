@@ -1,0 +1,167 @@
+/** Facts of a move: the source is asked what the VM consists of, every candidate what the move would meet there. */
+import {
+  candidatesOf,
+  checkMigration,
+  disksOfBoth,
+  emulatorPaths,
+  joinMaps,
+  linksOf,
+  needsOfBoth,
+  vmReasons,
+  vmUuid,
+  type CheckInput,
+  type CheckResult,
+  type HostId,
+  type HostUses,
+  type TargetStorage,
+} from '@ferry/core';
+import {
+  factsOn,
+  parkedOn,
+  sideAt,
+  triedBy,
+  type Choose,
+  type FactSources,
+  type FactsWanted,
+  type Place,
+} from './fact-sources.ts';
+import type { HostAnswers } from './host-answers.ts';
+import { lookForPaths } from './host-paths.ts';
+import { holdingsOn, isCopied, statesOn, surveyStorage } from './target-look.ts';
+
+export async function gatherForMove(
+  deps: FactSources,
+  wanted: FactsWanted,
+  answers: HostAnswers,
+  signal: AbortSignal,
+): Promise<Choose> {
+  const { clock, fleet } = deps;
+  const { vm, request, policy } = wanted;
+  const hosts = fleet.hosts();
+  const basic: CheckInput = {
+    vm,
+    hosts,
+    request,
+    policy,
+    tried: triedBy(wanted),
+    loadOf: () => 0,
+    clusters: deps.clusters(),
+    domainsOn: (id) => fleet.instancesOn(id),
+    peerRefusals: await deps.peers.refusalsOf(vm.hostId),
+    helperUuid: vmUuid(clock.randomUuid()),
+    parkedOn: parkedOn(deps, vm),
+    arrivedPaused: deps.kept.hasArrivedPaused(vm),
+  };
+  const decide =
+    (input: CheckInput): Choose =>
+    (now) =>
+      checkMigration({ ...input, ...now, hosts: answers.withMemory(hosts), silent: answers.silent });
+  const source = hosts.find(({ host }) => host.id === vm.hostId);
+  if (source?.state !== 'connected') return decide(basic);
+  const from = { host: source.host, link: deps.linkOf(vm.hostId) };
+  const facts = await answers.ask(from, (within) => from.link.definitions.describe(vm.uuid, within), signal);
+  const unread = () => (): CheckResult => ({
+    kind: 'refused',
+    reasons: [
+      {
+        code: 'facts-missing',
+        host: source.host.name,
+        message: `Ferry cannot read what it needs to move ${vm.name}: ${answers.silent.get(source.host.id)?.message ?? ''}`,
+        remedy: `Check that libvirtd on ${source.host.name} answers, then try again.`,
+      },
+    ],
+  });
+  if (facts === undefined) return unread();
+  const input: CheckInput = {
+    ...basic,
+    facts,
+    ...(request.xml === undefined ? {} : { ownXml: readOwnXml(deps, request.xml) }),
+  };
+  // no host is asked about disks when the VM itself forbids the move
+  if (vmReasons(input).length > 0) return decide(input);
+  const needs = input.ownXml !== undefined && 'needs' in input.ownXml ? input.ownXml.needs : needsOfBoth(facts);
+  const named = [needs.networks, needs.bridges, needs.filters, needs.secrets].some((names) => names.length > 0);
+  const links = linksOf(needs, {});
+  const askingHere =
+    needs.secrets.length + links.length === 0
+      ? undefined
+      : answers.ask(from, (within) => from.link.resources.look(needs.secrets, links, within), signal);
+  const hasDisks = request.kind !== 'configuration' && disksOfBoth(facts).length > 0;
+  const candidates = candidatesOf(input);
+  const mapTo = ({ host }: Place) =>
+    input.ownXml === undefined ? joinMaps(input.clusters?.get(host.cluster)?.map, request.map) : {};
+  // the files that are copied away may be others', too: asked once it is known that any are
+  let askingUses: Promise<HostUses | undefined> | undefined;
+  const lookAtTarget = async (to: Place, within: AbortSignal) => {
+    const survey = async (): Promise<TargetStorage> => {
+      const storage = await surveyStorage(deps.volumes, input, from, to, within);
+      if (isCopied(storage)) {
+        askingUses ??= answers.ask(from, (asking) => sideAt(from).uses(asking), signal);
+        // it is waited for once the candidates have answered
+        askingUses.catch(() => undefined);
+      }
+      return storage;
+    };
+    const [resources, storage, paths, state] = await Promise.all([
+      named ? to.link.resources.look(needs.secrets, linksOf(needs, mapTo(to)), within) : undefined,
+      hasDisks ? survey() : undefined,
+      // who moves a definition alone may bring the rest later
+      request.kind === 'configuration'
+        ? undefined
+        : lookForPaths(
+            [...needs.paths, ...emulatorPaths(needs.machines, factsOn(deps, to))],
+            from.link.paths,
+            to.link.paths,
+            within,
+          ),
+      statesOn(deps, facts, sideAt(from), sideAt(to), within),
+    ]);
+    return { resources, storage, paths, holdings: await holdingsOn(state, facts, storage, sideAt(to), within) };
+  };
+  const askingCandidates = Promise.all(
+    candidates.map(async ({ host }) => {
+      const to = { host, link: deps.linkOf(host.id) };
+      // where there is no choice it need not wait for one
+      if (candidates.length === 1) void answers.takesAnother(to, signal).catch(() => undefined);
+      const said = await answers.ask(to, (within) => lookAtTarget(to, within), signal);
+      return { id: host.id, ...said };
+    }),
+  );
+  const [asked, here] = await Promise.all([askingCandidates, askingHere]);
+  const sourceSecrets = needs.secrets.length === 0 ? undefined : here?.secrets;
+  const uses = await askingUses;
+  if (askingUses !== undefined && uses === undefined) return unread();
+  return decide({
+    ...input,
+    ...(sourceSecrets === undefined ? {} : { sourceSecrets }),
+    ...(here?.mtus === undefined ? {} : { sourceMtus: here.mtus }),
+    paths: byHost(asked, ({ paths }) => paths),
+    resources: byHost(asked, ({ resources }) => resources),
+    ...(uses === undefined ? {} : { uses }),
+    holdings: byHost(asked, ({ holdings }) => holdings),
+    ...(hasDisks ? { storage: byHost(asked, ({ storage }) => storage) } : {}),
+  });
+}
+
+const readOwnXml = (
+  { hypervisor }: Pick<FactSources, 'hypervisor'>,
+  xml: string,
+): NonNullable<CheckInput['ownXml']> => {
+  try {
+    return hypervisor.identityOfDefinition(xml);
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+/** Of the hosts that have one. */
+const byHost = <A extends { readonly id: HostId }, T>(
+  asked: readonly A[],
+  of: (answer: A) => T | undefined,
+): ReadonlyMap<HostId, T> =>
+  new Map(
+    asked.flatMap((each) => {
+      const value = of(each);
+      return value === undefined ? [] : [[each.id, value] as const];
+    }),
+  );
