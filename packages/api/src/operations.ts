@@ -27,11 +27,12 @@ export const operations = {
   ...migrationOperations,
   eventWatch: {
     summary:
-      'Follow all events, as server-sent events. The header "Last-Event-ID" replays the stored events after that id',
+      'Follow all events, as server-sent events. The header "Last-Event-ID" replays the stored events after that id; ' +
+      'a "reset" says that some are lost, as they may be after a restart of the control plane',
     query: z.strictObject({
       after: z
         .string()
-        .regex(/^\d{1,15}$/)
+        .regex(/^([a-z0-9]{1,16}-)?\d{1,15}$/)
         .optional()
         .meta({ description: 'Like the header "Last-Event-ID", which wins if both are present' }),
     }),

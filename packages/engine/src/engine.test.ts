@@ -438,7 +438,7 @@ test('events are numbered, replayed after the one named, and end with their read
   await move();
   const stop = new AbortController();
   const seen: number[] = [];
-  for await (const { seq, event } of engine.events(0, stop.signal)) {
+  for await (const { seq, event } of engine.events({ seq: 0 }, stop.signal)) {
     if (seq !== undefined) seen.push(seq);
     if (event.type === 'migration' && event.migration.outcome === 'succeeded') break;
   }
@@ -447,7 +447,7 @@ test('events are numbered, replayed after the one named, and end with their read
     seen.toSorted((a, b) => a - b),
   );
   assert.equal(seen[0], 1);
-  for await (const { seq } of engine.events(seen.at(2), patience())) {
+  for await (const { seq } of engine.events({ run: engine.eventRun, seq: seen.at(2) ?? 0 }, patience())) {
     assert.equal(seq, (seen[2] ?? 0) + 1);
     break;
   }

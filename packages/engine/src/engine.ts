@@ -273,7 +273,9 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
         done.abort(new Error('watch over'));
       }
     },
-    events: (afterSeq, signal) => hub.subscribe(afterSeq, signal),
+    events: (after, signal) => hub.subscribe(after, signal),
+    eventPlace: () => hub.place(),
+    eventRun: hub.run,
     async close() {
       closing.abort(new Error('the control plane stops'));
       await keeper.stop();

@@ -14,7 +14,7 @@ import type {
   VolumeRecord,
   OperatorLimits,
 } from '@ferry/core';
-import type { NumberedEvent } from './events/events.ts';
+import type { EventPlace, NumberedEvent } from './events/events.ts';
 import type { HostSettings } from './fleet/hosts.ts';
 import type { Settle } from './fleet/settle.ts';
 import type { Inspection } from './state/migration-records.ts';
@@ -23,7 +23,7 @@ import type { ClusterView } from './settings/clusters.ts';
 import type { Policies } from './settings/policies.ts';
 import type { Along, FirstAnswers } from './state/first-answers.ts';
 
-export type { EngineEvent, NumberedEvent } from './events/events.ts';
+export type { EngineEvent, EventPlace, NumberedEvent } from './events/events.ts';
 export { keyKeptMs, type Along, type KeyedRequest } from './state/first-answers.ts';
 export type { HostSettings } from './fleet/hosts.ts';
 export type { MigrationQuery, PlannedMigration } from './migration/migrations.ts';
@@ -108,10 +108,15 @@ export interface Engine {
   /** The present state first, then each change, ending with the finished one. */
   watchMigration(ref: string, signal: AbortSignal): AsyncIterable<Migration>;
   /**
-   * Events from now on, or after `afterSeq`. A reader that falls behind gets what it missed from the journal, without
-   * the progress between two phases; where that is no longer kept, it gets one `reset` and goes on from now.
+   * Events from now on, or after a place. A reader that falls behind gets what it missed from the journal, without
+   * the progress between two phases; where that is no longer kept, and at a place of an earlier run, it gets one
+   * `reset` and goes on from now.
    */
-  events(afterSeq: number | undefined, signal: AbortSignal): AsyncIterable<NumberedEvent>;
+  events(after: EventPlace | undefined, signal: AbortSignal): AsyncIterable<NumberedEvent>;
+  /** Where the stream of events is now. Asked before a list is read, it is where the list is followed from. */
+  eventPlace(): Promise<Required<EventPlace>>;
+  /** Tells the places of this run from those of earlier ones. */
+  readonly eventRun: string;
   /** Stops following; running migrations go on without us. The stores stay open: they are the caller's. */
   close(): Promise<void>;
 }

@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { ApiError, createClient, eventSchema } from '@ferry/api';
-import type { NumberedEvent } from '@ferry/engine';
+import type { EventPlace, NumberedEvent } from '@ferry/engine';
 import { encodeEvent } from './event-stream.ts';
 import { fakeEngine, sampleVm, silentLog } from './fake-engine.ts';
 import { createHttpServer } from './http-server.ts';
@@ -13,7 +13,7 @@ const token = 'T'.repeat(43);
 const deadline = { timeout: 20_000 };
 
 const listening = async (
-  events: (after: number | undefined, signal: AbortSignal) => AsyncIterable<NumberedEvent>,
+  events: (after: EventPlace | undefined, signal: AbortSignal) => AsyncIterable<NumberedEvent>,
   pingMs = 15_000,
 ) => {
   const app = createHttpServer({ engine: fakeEngine({ events }), token, version: '1', log: silentLog, pingMs });
@@ -39,8 +39,8 @@ test(
     let left: Promise<void> | undefined;
     const { app, client } = await listening(async function* (after, signal) {
       left = aborted(signal);
-      yield vmEvent((after ?? 0) + 1);
-      yield vmEvent((after ?? 0) + 2);
+      yield vmEvent((after?.seq ?? 0) + 1);
+      yield vmEvent((after?.seq ?? 0) + 2);
       await left;
     });
     const seen: (string | undefined)[] = [];
@@ -49,7 +49,7 @@ test(
       seen.push(event.id);
       if (seen.length === 2) break;
     }
-    assert.deepEqual(seen, ['42', '43']);
+    assert.deepEqual(seen, ['run7-42', 'run7-43']);
     await left;
     await app.close();
   },

@@ -276,8 +276,11 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       yield runningMigration;
       yield finishedMigration;
     },
-    events: async function* (afterSeq): AsyncGenerator<NumberedEvent> {
-      note('events', afterSeq, undefined);
+    eventRun: 'run7',
+    eventPlace: async () => ({ run: 'run7', seq: 40 }),
+    events: async function* (after): AsyncGenerator<NumberedEvent> {
+      note('events', after, undefined);
+      const afterSeq = after?.seq;
       yield { seq: (afterSeq ?? 0) + 1, at: 1_700_000_000_000, event: { type: 'vm', vm: sampleVm } };
       yield { at: 1_700_000_000_000, event: { type: 'migration', migration: runningMigration } };
       yield { seq: (afterSeq ?? 0) + 2, at: 1_700_000_000_000, event: { type: 'host', host: bareHost, vms: 0 } };

@@ -15,7 +15,7 @@ import {
   type PolicyStep,
   type Vm,
 } from '@ferry/core';
-import type { Engine, KeyedRequest, NumberedEvent } from '@ferry/engine';
+import type { Engine, EventPlace, KeyedRequest, NumberedEvent } from '@ferry/engine';
 import { encodeEvent } from './event-stream.ts';
 import type { ServerSentEvent } from './event-stream.ts';
 import {
@@ -252,7 +252,7 @@ export const streamHandlers = (engine: Engine): StreamHandlers => {
     if (known !== undefined) return known;
     const { seq, at, event } = numbered;
     const text = encodeEvent({
-      ...(seq === undefined ? {} : { id: String(seq) }),
+      ...(seq === undefined ? {} : { id: eventId({ run: engine.eventRun, seq }) }),
       event: event.type,
       data: eventJson(event, at, (id) => engine.hostNameOf(id)),
     });
@@ -269,17 +269,20 @@ export const streamHandlers = (engine: Engine): StreamHandlers => {
       }));
     },
     eventWatch: async ({ query }, { signal, lastEventId }) => {
-      const after = seqOf(lastEventId ?? query.after);
+      const after = placeOf(lastEventId ?? query.after);
       return map(engine.events(after, signal), textOf);
     },
   };
 };
 
-const seqOf = (text: string | undefined): number | undefined => {
+const eventId = ({ run, seq }: Required<EventPlace>): string => `${run}-${seq}`;
+
+const placeOf = (text: string | undefined): EventPlace | undefined => {
   if (text === undefined || text === '') return undefined;
-  if (!/^\d{1,15}$/.test(text))
+  const [, run, seq] = /^(?:([a-z0-9]{1,16})-)?(\d{1,15})$/.exec(text) ?? [];
+  if (seq === undefined)
     throw new FerryError('request-invalid', 'The header "Last-Event-ID" is not the id of an event.');
-  return Number(text);
+  return { seq: Number(seq), ...(run === undefined ? {} : { run }) };
 };
 
 async function* map<T, U>(source: AsyncIterable<T>, change: (item: T) => U): AsyncGenerator<U> {

@@ -411,23 +411,23 @@ test('kept events carry their ids, and replay starts after the one named', async
   const engine = fakeEngine();
   const ids = async (url: string, headers = {}) =>
     (await ask({ url, headers }, engine)).body.split('\n').filter((line) => /^(id|event): /.test(line));
-  assert.deepEqual(await ids('/api/v1/events', { 'last-event-id': '41' }), [
-    'id: 42',
+  assert.deepEqual(await ids('/api/v1/events', { 'last-event-id': 'run7-41' }), [
+    'id: run7-42',
     'event: vm',
     'event: migration',
-    'id: 43',
+    'id: run7-43',
     'event: host',
-    'id: 44',
+    'id: run7-44',
     'event: host-removed',
-    'id: 45',
+    'id: run7-45',
     'event: vm-removed',
     'event: reset',
   ]);
-  assert.equal((await ids('/api/v1/events?after=7'))[0], 'id: 8');
-  assert.equal((await ids('/api/v1/events?after=7', { 'last-event-id': '9' }))[0], 'id: 10');
+  assert.equal((await ids('/api/v1/events?after=7'))[0], 'id: run7-8');
+  assert.equal((await ids('/api/v1/events?after=7', { 'last-event-id': '9' }))[0], 'id: run7-10');
   assert.deepEqual(
     engine.asked.map((one) => one.with),
-    [41, 7, 9],
+    [{ run: 'run7', seq: 41 }, { seq: 7 }, { seq: 9 }],
   );
 });
 

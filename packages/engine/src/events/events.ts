@@ -26,6 +26,16 @@ export type EngineEvent =
   | { readonly type: 'alarm'; readonly code: 'vm-two-copies'; readonly vm: string; readonly message: string }
   | { readonly type: 'reset' };
 
+/**
+ * A place in the stream of events: the number of the last one that was seen, and the run of Ferry that gave it out. What
+ * an earlier run had published may not have come to the journal, and the fleet changes while Ferry does not run; so a
+ * place of an earlier run is answered with a reset. Without a run it is a number of the journal, and nothing else.
+ */
+export interface EventPlace {
+  readonly run?: string;
+  readonly seq: number;
+}
+
 /** `seq` is absent for events that are not kept (progress between two phases, reset). */
 export interface NumberedEvent {
   readonly seq?: number;
