@@ -220,6 +220,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     migrationSamples: (ref) => migrations.samples(ref),
     inspection: (ref) => migrations.inspection(ref),
     settling: createSettle({
+      clock,
       vm: (ref) => fleet.find(ref),
       hostNameOf: (id) => roster.nameOf(id),
       hostIdOf: (ref) => roster.host(ref).host.id,

@@ -46,6 +46,7 @@ export function createClock(machine: Machine = thisMachine): Clock {
         throw signal?.aborted === true ? signal.reason : error;
       }
     },
+    timeout: (ms) => AbortSignal.timeout(ms),
     randomText: (length) => Array.from({ length }, () => letters.charAt(randomInt(letters.length))).join(''),
     randomUuid: () => randomUUID(),
   };

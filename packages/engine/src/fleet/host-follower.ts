@@ -203,7 +203,7 @@ export function followHost(
   };
 
   const connect = (): Promise<HostLink> =>
-    deps.hypervisor.connect(host.uri, AbortSignal.any([stopping.signal, AbortSignal.timeout(connectTimeoutMs)]));
+    deps.hypervisor.connect(host.uri, AbortSignal.any([stopping.signal, clock.timeout(connectTimeoutMs)]));
 
   const run = async (): Promise<void> => {
     let first = link;

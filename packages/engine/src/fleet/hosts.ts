@@ -208,7 +208,7 @@ export function createRoster({
     const link = await hypervisor.connect(uri, signal);
     try {
       const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(
-        AbortSignal.any([signal, AbortSignal.timeout(reachPatienceMs)]),
+        AbortSignal.any([signal, clock.timeout(reachPatienceMs)]),
       );
       const known = memberWith(({ machineUuid }) => machineUuid === facts.machineUuid);
       if (known === undefined) return { link, facts };

@@ -77,6 +77,7 @@ function settling(
       volumes: { at: async () => undefined },
     }) as unknown as HostLink;
   const settle = createSettle({
+    clock: { timeout: () => new AbortController().signal },
     vm: () => vm,
     hostNameOf: (id) => id,
     hostIdOf: (ref) => ref as HostId,

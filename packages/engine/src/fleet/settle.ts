@@ -20,7 +20,7 @@ import {
   type VolumeRecord,
 } from '@ferry/core';
 import type { KeptInstances } from './kept-instances.ts';
-import type { HostLink } from '../ports/ports.ts';
+import type { Clock, HostLink } from '../ports/ports.ts';
 import { proveApart } from './two-machines.ts';
 
 export interface Copy {
@@ -33,6 +33,7 @@ export interface Copy {
 }
 
 export interface SettleDeps {
+  readonly clock: Pick<Clock, 'timeout'>;
   readonly vm: (ref: string) => Vm;
   readonly hostNameOf: (id: string) => string;
   readonly hostIdOf: (ref: string) => HostId;
@@ -64,7 +65,7 @@ const settleTimeoutMs = 60_000;
 
 export function createSettle(deps: SettleDeps): Settle {
   const { vm, hostNameOf, linkOf } = deps;
-  const bounded = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(settleTimeoutMs)]);
+  const bounded = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, deps.clock.timeout(settleTimeoutMs)]);
   const idle = (found: Vm): void => {
     const busy = deps.active().find((migration) => migration.vm.uuid === found.uuid);
     if (busy !== undefined)

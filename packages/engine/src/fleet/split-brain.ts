@@ -34,7 +34,7 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
    * paused.
    */
   const suspendBoth = async (vm: Vm): Promise<string> => {
-    const within = AbortSignal.any([deps.signal, AbortSignal.timeout(suspendTimeoutMs)]);
+    const within = AbortSignal.any([deps.signal, deps.clock.timeout(suspendTimeoutMs)]);
     try {
       const [one, ...others] = runningCopies(vm).map(({ hostId }) => ({
         name: deps.hostNameOf(hostId),

@@ -276,7 +276,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
           !isWorthForeseeing({ request, plan, policy })
         )
           return undefined;
-        return foresee(() => deps.linkOf(from.id).guest, { vm, request, plan, policy }, 'start', signal);
+        return foresee(() => deps.linkOf(from.id).guest, { vm, request, plan, policy }, 'start', clock, signal);
       },
       changed: (current, kept) => {
         // what was chosen stands in the plan now, or was given back
@@ -372,7 +372,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   const lookOn = async (vm: Vm, hosts: readonly HostView[]): Promise<Vm | undefined> => {
     const look = ({ host }: HostView): Promise<void> =>
       deps
-        .refresh(vm.uuid, [host.id], AbortSignal.timeout(lookAgainMs))
+        .refresh(vm.uuid, [host.id], clock.timeout(lookAgainMs))
         .catch((error: unknown) => deps.log.warn({ err: error, host: host.name }, 'the VM was not looked at again'));
     await Promise.all(hosts.map(look));
     return fleet.vmByUuid(vm.uuid);
@@ -417,7 +417,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     async start({ vm: vmRef, ...asked }, by, along = () => []) {
       const { vm: seen, request } = requested(vmRef, asked);
       const { to } = request;
-      const { vm, said, result } = await checkNow(seen, request, AbortSignal.timeout(factsTimeoutMs));
+      const { vm, said, result } = await checkNow(seen, request, clock.timeout(factsTimeoutMs));
       const policy = facts.policyOf(vm, request);
       const saidAt = clock.now();
       if (result.kind === 'refused')
@@ -459,7 +459,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         adapted === undefined ? [] : lineDiff(adapted, rewritten({ plan, request }, 'next-start', adapted, deps));
       const policy = facts.policyOf(vm, request);
       const outlook = copiesLive(plan)
-        ? await foresee(() => deps.linkOf(vm.hostId).guest, { vm, request, plan, policy }, 'plan', signal)
+        ? await foresee(() => deps.linkOf(vm.hostId).guest, { vm, request, plan, policy }, 'plan', clock, signal)
         : undefined;
       const target = fleet.hosts().find(({ host }) => host.id === result.to.id);
       const copyTime = foreseeCopy({ request, plan }, [source?.facts?.linkMbit, target?.facts?.linkMbit]);

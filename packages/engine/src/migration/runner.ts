@@ -211,7 +211,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   };
   const source = (): HostLink => deps.linkOf(migration.from.id);
   const target = (): HostLink => deps.linkOf(planned().to.id);
-  const bounded = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(storageTimeoutMs)]);
+  const bounded = (): AbortSignal => AbortSignal.any([signal, deps.clock.timeout(storageTimeoutMs)]);
   const apart = (): Promise<void> =>
     proveApart({ name: migration.from.name, link: source() }, { name: planned().to.name, link: target() }, bounded());
   const context = (): MoveContext => ({
@@ -246,7 +246,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     take: (within: AbortSignal) => Promise<void>,
   ): Promise<unknown> => {
     try {
-      await take(AbortSignal.any([signal, AbortSignal.timeout(measureTimeoutMs)]));
+      await take(AbortSignal.any([signal, deps.clock.timeout(measureTimeoutMs)]));
       return undefined;
     } catch (error) {
       if (!signal.aborted)

@@ -76,7 +76,7 @@ export function createFactFinder(deps: FactSources): FactFinder {
   const gather: FactFinder['gather'] = async (vm, request, self, signal) => {
     const print = printOf(vm.uuid);
     const answers = askHosts(deps);
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(factsTimeoutMs)]);
+    const bounded = AbortSignal.any([signal, deps.clock.timeout(factsTimeoutMs)]);
     const wanted = { vm, request, policy: self?.policy ?? policyOf(vm, request), attempts: self?.attempts };
     const choose = await (request.rescue === undefined ? gatherForMove : gatherForRescue)(
       deps,

@@ -33,7 +33,8 @@ test(
           policy,
         },
         'plan',
-        AbortSignal.timeout(5_000),
+        { timeout: () => new AbortController().signal },
+        new AbortController().signal,
       );
       assert.equal(kind, 'converges');
       return Math.round(inMs / 1_000);

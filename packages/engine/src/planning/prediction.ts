@@ -17,7 +17,7 @@ import {
   type ResolvedPolicy,
   type Vm,
 } from '@ferry/core';
-import type { GuestPort } from '../ports/ports.ts';
+import type { Clock, GuestPort } from '../ports/ports.ts';
 
 /**
  * Two points of the curve; more would cost more than they tell. One proves that a guest is too busy, and takes a
@@ -40,12 +40,13 @@ export async function foresee(
   guest: () => Pick<GuestPort, 'dirtyRate'>,
   { vm, request, plan, policy }: Foreseen,
   when: keyof typeof periodsSeconds,
+  clock: Pick<Clock, 'timeout'>,
   signal: AbortSignal,
 ): Promise<Outlook> {
   const readings: DirtyReading[] = [];
   let problem: string | undefined;
   try {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const bounded = AbortSignal.any([signal, clock.timeout(timeoutMs)]);
     for (const seconds of periodsSeconds[when]) {
       const bytesPerSecond = await guest().dirtyRate(vm.uuid, seconds, bounded);
       if (bytesPerSecond === undefined) break;

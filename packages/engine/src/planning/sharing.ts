@@ -162,7 +162,7 @@ export function createSharing({
     } finally {
       // also when the caller cancels: a marker must not stay behind
       await from.paths
-        .marker('remove', folder, name, AbortSignal.timeout(10_000))
+        .marker('remove', folder, name, clock.timeout(10_000))
         .catch((error: unknown) =>
           log.warn({ err: error, host: from.name, folder, name }, 'a marker volume could not be removed'),
         );

@@ -28,6 +28,8 @@ export interface Clock {
   anchor(last?: TimeAnchor): TimeAnchor;
   /** Resolves after `ms`, or rejects with the signal's reason. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Aborts with a `TimeoutError` after `ms`; keeps no process alive. */
+  timeout(ms: number): AbortSignal;
   /** `length` random characters of [0-9a-z]. */
   randomText(length: number): string;
   randomUuid(): string;

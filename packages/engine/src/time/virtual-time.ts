@@ -8,7 +8,7 @@ import type { Clock } from '../ports/ports.ts';
 const turns = 4;
 
 /** Disposal stops the time: sleepers never wake. */
-export interface VirtualTime extends Pick<Clock, 'now' | 'sleep'>, Disposable {}
+export interface VirtualTime extends Pick<Clock, 'now' | 'sleep' | 'timeout'>, Disposable {}
 
 interface Sleeper {
   readonly dueMs: number;
@@ -29,26 +29,32 @@ export function virtualTime(startMs = 1_700_000_000_000): VirtualTime {
     }
   };
   void drive();
+  const sleep: Clock['sleep'] = (ms, signal) =>
+    new Promise((resolve, reject) => {
+      const stop = (): void => {
+        sleepers.delete(sleeper);
+        reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
+      };
+      const sleeper: Sleeper = {
+        dueMs: now + ms,
+        wake: () => {
+          sleepers.delete(sleeper);
+          signal?.removeEventListener('abort', stop);
+          resolve();
+        },
+      };
+      if (signal?.aborted === true) return stop();
+      signal?.addEventListener('abort', stop, { once: true });
+      sleepers.add(sleeper);
+    });
   return {
     now: () => now,
-    sleep: (ms, signal) =>
-      new Promise((resolve, reject) => {
-        const stop = (): void => {
-          sleepers.delete(sleeper);
-          reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
-        };
-        const sleeper: Sleeper = {
-          dueMs: now + ms,
-          wake: () => {
-            sleepers.delete(sleeper);
-            signal?.removeEventListener('abort', stop);
-            resolve();
-          },
-        };
-        if (signal?.aborted === true) return stop();
-        signal?.addEventListener('abort', stop, { once: true });
-        sleepers.add(sleeper);
-      }),
+    sleep,
+    timeout: (ms) => {
+      const late = new AbortController();
+      void sleep(ms).then(() => late.abort(new DOMException(`${ms} ms have passed`, 'TimeoutError')));
+      return late.signal;
+    },
     [Symbol.dispose]: () => stopping.abort(),
   };
 }

@@ -253,7 +253,7 @@ async function arrive(step: ArrivalStep, context: MoveContext): Promise<void> {
         .catch(tolerate(context, 'autostart is not set on the target'));
     case 'set-guest-clock':
       await target()
-        .guest.setTime(vm.uuid, AbortSignal.any([signal, AbortSignal.timeout(agentMs)]))
+        .guest.setTime(vm.uuid, AbortSignal.any([signal, deps.clock.timeout(agentMs)]))
         .catch(tolerate(context, "the guest's agent did not set its time"));
       return;
     case 'note-arrived-paused':

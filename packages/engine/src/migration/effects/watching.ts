@@ -34,7 +34,7 @@ export interface MoveWatch {
 export function watchMove({ current, deps: { clock, log, linkOf }, dispatch, signal }: WatchedMove): MoveWatch {
   let sampling = false;
   let observation: { readonly dueAt: number; readonly cancel: AbortController } | undefined;
-  const bounded = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(observeTimeoutMs)]);
+  const bounded = (): AbortSignal => AbortSignal.any([signal, clock.timeout(observeTimeoutMs)]);
 
   const look = async (hostId: string): Promise<InstanceView> => {
     try {
