@@ -10,7 +10,7 @@ import { whenStopped } from '@ferry/lab';
 import { optionsOf, usual } from './options.ts';
 import { exitOf, makeResult, printResult, type Result, rounded, spread } from './report.ts';
 
-const MAIN = join(import.meta.dirname, '..', '..', 'packages', 'adapters', 'src', 'simulated', 'grid-main.ts');
+const MAIN = join(import.meta.dirname, '..', '..', 'packages', 'simulation', 'src', 'grid-main.ts');
 const OURS = 'ferry';
 
 interface Outcome {

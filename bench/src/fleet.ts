@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openSqliteStores, simulatedHypervisor, type SimulatedFleet } from '@ferry/adapters';
+import { openSqliteStores } from '@ferry/adapters';
 import { startEngine, type Engine } from '@ferry/engine';
 import { createClock, runControlPlane, type RunningServer } from '@ferry/server';
+import { simulatedHypervisor, type SimulatedFleet } from '@ferry/simulation';
 import { optionsOf, usual } from './options.ts';
 import { exitOf, makeResult, printResult, quantile, rounded } from './report.ts';
 

@@ -1,5 +1,5 @@
 // script/bench traces DIR [NAME...]: real migrations by virsh, each recorded by libvirt's figures (job-trace.ts). The
-// files in packages/adapters/src/simulated/traces, which the tests of what a policy decides read, were made by it. It
+// files in packages/simulation/src/traces, which the tests of what a policy decides read, were made by it. It
 // measures nothing and compares nothing.
 import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';

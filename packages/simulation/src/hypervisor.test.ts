@@ -1,12 +1,8 @@
 /** Ferry's engine over simulated hosts: whole migrations in virtual time. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Migration } from '@ferry/core';
-import { startEngine, type Engine, type Log } from '@ferry/engine';
-import { openSqliteStores } from '../sqlite/index.ts';
+import { memoryStores, startEngine, type Engine, type Log } from '@ferry/engine';
 import { virtualClock, type VirtualClock } from './clock.ts';
 import type { GuestSpec } from './fleet.ts';
 import { simulatedHypervisor, type SimulatedFleet } from './hypervisor.ts';
@@ -54,7 +50,6 @@ async function scene(
     readonly sharedFolders?: readonly string[];
   }[] = [{ name: 'h1' }, { name: 'h2' }],
 ): Promise<Scene> {
-  const directory = mkdtempSync(join(tmpdir(), 'ferry-simulated-'));
   const clock = virtualClock();
   const startMs = clock.now();
   let shifted: Link | undefined;
@@ -67,7 +62,7 @@ async function scene(
       })),
     });
   const fleet = simulatedHypervisor({ clock, hosts, guests, links });
-  const stores = openSqliteStores(directory, clock);
+  const stores = memoryStores({ clock });
   const engine = await startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silent });
   const patience = (): AbortSignal => AbortSignal.timeout(20_000);
   for (const { name, uri } of fleet.hosts.values()) await engine.addHost({ name, uri }, patience());
@@ -91,7 +86,6 @@ async function scene(
       await engine.close();
       await stores.close();
       clock[Symbol.dispose]();
-      rmSync(directory, { recursive: true, force: true });
     },
   };
 }
