@@ -25,13 +25,19 @@ test(
     await vmCreate(lab, { name: 'saved', host: 'host1', disk: 'shared', workload: 'disk' });
     await vmCreate(lab, { name: 'lost', host: 'host2', disk: 'local', workload: 'disk' });
     await vmCreate(lab, { name: 'unproved', host: 'host2', disk: 'block', workload: 'disk' });
+    await vmCreate(lab, { name: 'asleep', host: 'host1', disk: 'shared', workload: 'disk' });
     // this proves the folder shared between the two hosts
     assert.equal((await move('saved', '--to', 'host2')).outcome, 'succeeded');
     await waitFor(
       'all VMs to be seen',
-      async () => (await plane.json<readonly unknown[]>('vm', 'list')).length === 3 || undefined,
+      async () => (await plane.json<readonly unknown[]>('vm', 'list')).length === 4 || undefined,
       { timeoutMs: 10_000 },
     );
+    assert.equal((await move('asleep', '--to', 'host2')).outcome, 'succeeded');
+    await virsh(lab, 'host2', ['managedsave', 'asleep'], { timeoutMs: 60_000 });
+    await waitFor('it to be off', async () => (await show('asleep')).state === 'shut-off' || undefined, {
+      timeoutMs: 10_000,
+    });
     const early = await rescue('saved');
     assert.equal(early.code, 4);
     assert.match(early.stderr + early.stdout, /rescue-source-answers/);
@@ -61,6 +67,14 @@ test(
     const unproved = await rescue('unproved');
     assert.equal(unproved.code, 4);
     assert.match(unproved.stderr + unproved.stdout, /disk-sharing-unknown/);
+
+    const asleep = await rescue('asleep');
+    assert.equal(asleep.code, 4);
+    assert.match(asleep.stderr + asleep.stdout, /rescue-saved-memory/);
+    assert.equal((await virsh(lab, 'host1', ['list', '--all', '--name'])).trim(), '', 'nothing of it is started');
+    const givenUp = await rescue('asleep', '--kind', 'cold');
+    assert.equal(givenUp.code, 0, givenUp.stderr + givenUp.stdout);
+    assert.match(await virsh(lab, 'host1', ['domstate', 'asleep', '--reason']), /running \(booted\)/);
 
     const records = (await vmCheck(lab, 'saved')).records;
     const ran = await rescue('saved');

@@ -165,8 +165,22 @@ test(
       host: 'host1',
       state: 'shut-off',
     });
+    // two definitions of it, and only one has the memory: that one is never parked
+    await sh('host2', `cat > /root/kept.xml <<'EOF'\n${await on('host1', 'dumpxml', '--inactive', 'kept')}\nEOF`);
+    await on('host2', 'define', '/root/kept.xml');
+    await waitFor(
+      'both to be seen',
+      async () => (await plane.json<VmJson>('vm', 'show', 'kept')).instances.length === 2 || undefined,
+      { timeoutMs: 20_000 },
+    );
+    assert.match((await plane.ferry('vm', 'settle', 'kept')).stdout, /memory/);
+    const given = await plane.ferry('vm', 'settle', 'kept', '--keep', 'host2');
+    assert.equal(given.code, 4, given.stdout);
+    assert.match(given.stderr, /The memory of kept is saved on host1/);
+    await plane.json('vm', 'settle', 'kept', '--keep', 'host1');
     await goesOn('host1', images);
     await on('host1', 'destroy', 'kept');
+    await on('host2', 'undefine', 'kept');
     await on('host1', 'undefine', 'kept');
   },
 );

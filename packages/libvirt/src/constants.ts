@@ -65,6 +65,7 @@ export const VIR_LIST_DOMAINS = {
   PAUSED: 32,
   SHUTOFF: 64,
   OTHER: 128,
+  MANAGEDSAVE: 256,
   HAS_SNAPSHOT: 4096,
 } as const;
 

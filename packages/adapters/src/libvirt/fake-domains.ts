@@ -49,7 +49,7 @@ export async function serveDomains(count: number): Promise<FakeDomains> {
     switch (name) {
       case 'connectListAllDomains': {
         const { flags } = p.connectListAllDomains.args.read(args);
-        const domains = (flags & VIR_LIST_DOMAINS.HAS_SNAPSHOT) === 0 ? all : [];
+        const domains = (flags & (VIR_LIST_DOMAINS.HAS_SNAPSHOT | VIR_LIST_DOMAINS.MANAGEDSAVE)) === 0 ? all : [];
         return ok(call, encode(p.connectListAllDomains.ret, { domains, count: domains.length }));
       }
       case 'connectListAllStoragePools':

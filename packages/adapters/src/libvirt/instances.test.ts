@@ -33,7 +33,7 @@ test(
     assert.deepEqual(
       [...daemon.calls],
       [
-        ['connectListAllDomains', 2],
+        ['connectListAllDomains', 3],
         ['connectGetAllDomainStats', Math.ceil(count / 256)],
         ['domainGetXmlDesc', count],
       ],

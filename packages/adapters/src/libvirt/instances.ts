@@ -40,13 +40,13 @@ interface KnownInstance {
 export function instancesOf(session: HostSession): InstancePort {
   let known = new Map<string, KnownInstance>();
 
-  const instanceFrom = (...[domain, at, persistent, xml]: Parameters<typeof instanceOf>): Instance => {
+  const instanceFrom = (...[domain, at, persistent, saved, xml]: Parameters<typeof instanceOf>): Instance => {
     try {
-      return instanceOf(domain, at, persistent, xml);
+      return instanceOf(domain, at, persistent, saved, xml);
     } catch (error) {
       // one definition that cannot be read costs the other VMs of the host nothing; a move reads it again, and is
       // refused with the reason
-      if (error instanceof XmlError) return instanceOf(domain, at, persistent, '<domain/>');
+      if (error instanceof XmlError) return instanceOf(domain, at, persistent, saved, '<domain/>');
       throw error;
     }
   };
@@ -54,9 +54,10 @@ export function instancesOf(session: HostSession): InstancePort {
   return {
     async all(signal) {
       const domains = await session.domains(0, { signal });
-      const persistent = new Set(
-        (await session.domains(VIR_LIST_DOMAINS.PERSISTENT, { signal })).map(({ uuid }) => uuid),
-      );
+      const only = async (flag: number): Promise<ReadonlySet<string>> =>
+        new Set((await session.domains(flag, { signal })).map(({ uuid }) => uuid));
+      const persistent = await only(VIR_LIST_DOMAINS.PERSISTENT);
+      const saved = await only(VIR_LIST_DOMAINS.MANAGEDSAVE);
       const next: typeof known = new Map();
       for (let at = 0; at < domains.length; at += statsAtOnce) {
         const stats = await session.domainStats({
@@ -67,7 +68,7 @@ export function instancesOf(session: HostSession): InstancePort {
         const looked = stats.map(({ domain, params }) => ({
           domain,
           params,
-          print: printOf(domain, params, persistent.has(domain.uuid)),
+          print: printOf(domain, params, persistent.has(domain.uuid), saved.has(domain.uuid)),
           before: known.get(domain.uuid),
         }));
         for (const { domain, before, print } of looked) if (before?.print === print) next.set(domain.uuid, before);
@@ -80,7 +81,8 @@ export function instancesOf(session: HostSession): InstancePort {
               state: Number(params.get('state.state') ?? 0),
               reason: Number(params.get('state.reason') ?? 0),
             };
-            next.set(domain.uuid, { print, instance: instanceFrom(domain, at, persistent.has(domain.uuid), xml) });
+            const { uuid } = domain;
+            next.set(uuid, { print, instance: instanceFrom(domain, at, persistent.has(uuid), saved.has(uuid), xml) });
           },
         );
       }
@@ -96,6 +98,7 @@ export function instancesOf(session: HostSession): InstancePort {
           ...(await Promise.all([
             session.domainState(domain, { signal }),
             session.domainIsPersistent(domain, { signal }),
+            domain.id < 0 && session.domainHasManagedSave(domain, { signal }),
             session.domainXml(domain, 0, { signal }),
           ])),
         );
@@ -146,11 +149,12 @@ export function instancesOf(session: HostSession): InstancePort {
   };
 }
 
-const printOf = (domain: DomainRef, params: TypedParams, persistent: boolean): string =>
+const printOf = (domain: DomainRef, params: TypedParams, persistent: boolean, saved: boolean): string =>
   [
     domain.name,
     domain.id,
     persistent,
+    saved,
     ...['state.state', 'state.reason', 'balloon.maximum'].map((name) => params.get(name)),
   ]
     .map(String)

@@ -117,6 +117,7 @@ export function instanceOf(
   domain: DomainRef,
   at: { readonly state: number; readonly reason: number },
   persistent: boolean,
+  saved: boolean,
   xml: string,
 ): Instance {
   return {
@@ -124,6 +125,7 @@ export function instanceOf(
     name: domain.name,
     ...stateOf(at.state, at.reason),
     persistent,
+    ...(saved ? { saved } : {}),
     ...definitionOf(xml),
   };
 }

@@ -68,6 +68,7 @@ export const vmOperations = {
       'vm-not-in-conflict',
       'vm-already-migrating',
       'copy-needed',
+      'copy-saved',
       'copies-not-apart',
     ],
   },

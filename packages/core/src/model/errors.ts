@@ -183,6 +183,11 @@ export const errorTable = {
     exitCodes.refused,
     'It holds memory that no other copy has, so Ferry never ends it. Wait until the post-copy has ended or resumed.',
   ),
+  'copy-saved': row(
+    409,
+    exitCodes.refused,
+    'Keep that copy. If nobody needs its memory any more, discard it on that host first: virsh managedsave-remove VM.',
+  ),
   'copies-not-apart': row(
     409,
     exitCodes.refused,

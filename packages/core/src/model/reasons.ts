@@ -41,6 +41,7 @@ export const reasonTable = {
     'The VM is saved, and its memory has a definition that the given one cannot replace.',
   ),
   'rescue-unfit': row('request', 'The request does not fit the rescue of a VM whose host is down.'),
+  'rescue-saved-memory': row('request', 'The memory of the VM is saved on the host that is said to be down.'),
   'rescue-source-answers': row('request', 'The host that is said to be down answers.'),
   'rescue-source-unclear': row('request', 'Whether the host that is said to be down answers is not known yet.'),
   'no-other-host': row('target', 'No other host is in question.'),

@@ -49,6 +49,8 @@ export interface Instance {
   readonly state: DomainState;
   readonly reason: StateReason;
   readonly persistent: boolean;
+  /** libvirt holds its memory in a file, with which its next start goes on. */
+  readonly saved?: true;
   readonly memoryBytes: number;
   readonly vcpus: number;
   readonly disks: readonly Disk[];

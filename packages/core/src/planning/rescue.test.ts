@@ -335,6 +335,29 @@ test('a host on which an earlier attempt failed is passed over, with its reason;
   assert.deepEqual(codes({ request, tried }), ['h2 target-tried']);
 });
 
+test('a VM whose memory is saved on the dead host starts without it by the word of the operator only', () => {
+  const instance = {
+    uuid: vm.uuid,
+    name: 'web',
+    state: 'unknown',
+    reason: 'other',
+    persistent: true,
+    saved: true,
+    memoryBytes: 1e9,
+    vcpus: 1,
+    disks: [],
+  } as const;
+  const saved = { ...vm, instances: [{ hostId: vm.hostId, role: 'authoritative', instance } as const] };
+  assert.deepEqual(codes({ vm: saved }), ['* rescue-saved-memory']);
+  const rescue = { statement: 'dead' };
+  assert.equal(checkRescue(input({ vm: saved, request: { rescue, kind: 'cold' } })).kind, 'chosen');
+  assert.deepEqual(codes({ vm: saved, request: { rescue, kind: 'live' } }), [
+    '* rescue-saved-memory',
+    '* rescue-unfit',
+  ]);
+  assert.deepEqual(codes({ request: { rescue, kind: 'cold' } }), ['* rescue-unfit'], 'nothing to give up');
+});
+
 test('a host without the machine type or the emulator of the VM does not start it', () => {
   const needs = {
     ...noNeeds,

@@ -89,10 +89,16 @@ const unfit: Readonly<Partial<Record<keyof MigrationRequest, readonly [option: s
   keepTargetOnFailure: ['--keep-dest-guest-on-failed', nothingSent],
 };
 
+/** As its host told last. */
+const wasSaved = ({ instances, hostId }: RescueInput['vm']): boolean =>
+  instances.some((each) => each.hostId === hostId && each.instance.saved === true);
+
 const unfitReasons = ({ vm, request }: Pick<RescueInput, 'vm' | 'request'>): readonly Reason[] =>
   (Object.keys(unfit) as (keyof MigrationRequest)[]).flatMap((wish): readonly Reason[] => {
     const told = unfit[wish];
     if (told === undefined || request[wish] === undefined || request[wish] === false) return [];
+    // the operator's word that its memory is given up
+    if (wish === 'kind' && request.kind === 'cold' && wasSaved(vm)) return [];
     return [
       {
         code: 'rescue-unfit',
@@ -150,6 +156,13 @@ export function checkRescue(input: RescueInput): CheckResult {
       code: 'vm-two-copies',
       message: `${vm.name} is ${elsewhere.instance.state} on another host already.`,
       remedy: 'Look at "ferry vm show" first.',
+    });
+  }
+  if (wasSaved(vm) && request.kind !== 'cold') {
+    general.push({
+      code: 'rescue-saved-memory',
+      message: `The memory of ${vm.name} is saved on ${from}: elsewhere it would start without it, as after a power failure.`,
+      remedy: `Repair ${from}. If ${vm.name} is to start without its memory, add --kind cold.`,
     });
   }
   general.push(...unfitReasons(input));

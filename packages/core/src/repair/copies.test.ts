@@ -22,7 +22,7 @@ const disk = (source: string, readOnly = false): Disk => ({
   source,
   readOnly,
 });
-const nothing = { history: [], parked: false, writtenAt: new Map() };
+const nothing = { history: [], parked: false, saved: false, writtenAt: new Map() };
 
 test('each copy is described by its part in the last migration of its host', () => {
   const source = copyOn('h1', 'running', 'migration-canceled');

@@ -33,6 +33,8 @@ export interface CopyEvidence {
   readonly history: readonly Migration[];
   /** Its definition was kept on purpose. */
   readonly parked: boolean;
+  /** Its memory is in a file. */
+  readonly saved: boolean;
   /** By path, of `disksToDate`: when it was last written, in seconds, if the host reports it. */
   readonly writtenAt: ReadonlyMap<string, number | undefined>;
 }
@@ -79,7 +81,7 @@ function whoseDisks(vm: Vm, each: Placed, history: readonly Migration[]): readon
 }
 
 /** What distinguishes two definitions of one VM. */
-function whatOfDefinition(vm: Vm, each: Placed, { parked, writtenAt }: CopyEvidence): readonly string[] {
+function whatOfDefinition(vm: Vm, each: Placed, { parked, saved, writtenAt }: CopyEvidence): readonly string[] {
   if (!isOff(each) || vm.instances.length === 1) return [];
   const written = disksToDate(vm, each).map(({ target, path }) => {
     const at = writtenAt.get(path);
@@ -90,6 +92,7 @@ function whatOfDefinition(vm: Vm, each: Placed, { parked, writtenAt }: CopyEvide
     parked
       ? 'Its definition was kept there on purpose and is not the VM.'
       : 'Ferry does not know why its definition is there.',
+    ...(saved ? ['Its memory is saved there: its next start goes on with it.'] : []),
     ...written,
   ];
 }

@@ -10,7 +10,7 @@ const settled = (vm: Vm, keep: string, ...parked: readonly string[]) =>
   settlement(
     vm,
     { id: hostId(keep), called: keep },
-    { isParked: (host) => parked.includes(host), hostNameOf: (host) => host },
+    { isParked: (host) => parked.includes(host), isSaved: () => false, hostNameOf: (host) => host },
   );
 const stepsOf = (outcome: ReturnType<typeof settlement>): readonly string[] =>
   'refusal' in outcome

@@ -18,7 +18,11 @@ const refuse = (code: ErrorCode, message: string): Settlement => ({ refusal: { c
 export function settlement(
   vm: Vm,
   keep: { readonly id: HostId; readonly called: string },
-  known: { readonly isParked: (host: HostId) => boolean; readonly hostNameOf: (host: HostId) => string },
+  known: {
+    readonly isParked: (host: HostId) => boolean;
+    readonly isSaved: (host: HostId) => boolean;
+    readonly hostNameOf: (host: HostId) => string;
+  },
 ): Settlement {
   const kept = vm.instances.find(({ hostId }) => hostId === keep.id);
   if (kept === undefined) return refuse('request-invalid', `${keep.called} has no copy of ${vm.name}.`);
@@ -34,6 +38,9 @@ export function settlement(
   const needed = others.find(holdsMemory);
   if (needed !== undefined)
     return refuse('copy-needed', `${vm.name} on ${known.hostNameOf(needed.hostId)} is the source of a post-copy.`);
+  const saved = parks.find(({ hostId }) => known.isSaved(hostId));
+  if (saved !== undefined)
+    return refuse('copy-saved', `The memory of ${vm.name} is saved on ${known.hostNameOf(saved.hostId)}.`);
   return { steps: stepsOf(kept, others, parks) };
 }
 

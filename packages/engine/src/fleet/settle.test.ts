@@ -4,6 +4,7 @@ import {
   FerryError,
   hostId,
   migrationId,
+  noFacts,
   vmUuid,
   type DomainState,
   type HostId,
@@ -61,7 +62,7 @@ const copy: VolumeRecord = {
 
 function settling(
   vm: Vm,
-  more: Partial<SettleDeps> & { readonly parked?: readonly string[] } = {},
+  more: Partial<SettleDeps> & { readonly parked?: readonly string[]; readonly saved?: readonly string[] } = {},
   machineOf = (host: string): string => `machine of ${host}`,
 ) {
   const calls: string[] = [];
@@ -73,7 +74,10 @@ function settling(
         end: async () => void calls.push(`${host} remove process`),
         resume: async () => void calls.push(`${host} resume`),
       },
-      definitions: { setAutostart: async () => void calls.push(`${host} autostart off`) },
+      definitions: {
+        setAutostart: async () => void calls.push(`${host} autostart off`),
+        describe: async () => ({ ...noFacts, saved: more.saved?.includes(host) === true }),
+      },
       volumes: { at: async () => undefined },
     }) as unknown as HostLink;
   const settle = createSettle({
@@ -196,6 +200,16 @@ test('two definitions that are shut off: the others are parked, and nothing is u
   });
   for (const host of ['h1', 'h2'])
     await assert.rejects(kept.settle.settle('web', host, signal), refusedWith('vm-not-in-conflict'));
+});
+
+test('a copy whose memory is saved is told as that, is not parked, and may be the one that is kept', async () => {
+  const off = vmWith(at('h1', 'shut-off', 'other'), at('h2', 'shut-off', 'other', 'conflict'));
+  const { settle, calls } = settling(off, { saved: ['h1'] });
+  assert.match((await settle.copies('web', signal))[0]?.knowledge.join(' ') ?? '', /Its memory is saved there/);
+  await assert.rejects(settle.settle('web', 'h2', signal), refusedWith('copy-saved'));
+  assert.deepEqual(calls, []);
+  await settle.settle('web', 'h1', signal);
+  assert.deepEqual(calls, ['h2 autostart off', 'h2 parked']);
 });
 
 test('the hosts are asked again first: a copy that has ended since it was shown is not the one that stays', async () => {

@@ -6,6 +6,7 @@
 import {
   disksToDate,
   FerryError,
+  isCopyOff,
   knowledgeOf,
   remainsOf,
   settlement,
@@ -110,6 +111,14 @@ export function createSettle(deps: SettleDeps): Settle {
     return remainsOf(found, { last, leftovers: await deps.leftovers(), answers: deps.answers, hostNameOf });
   };
 
+  /** Also by a file that libvirt has not noticed. */
+  const isSaved = async ({ uuid }: Vm, each: Placed, signal: AbortSignal): Promise<boolean> =>
+    isCopyOff(each) && (await linkOf(each.hostId).definitions.describe(uuid, bounded(signal))).saved;
+  const savedOn = async (found: Vm, signal: AbortSignal): Promise<ReadonlySet<HostId>> => {
+    const saved = found.instances.map(async (each) => ((await isSaved(found, each, signal)) ? [each.hostId] : []));
+    return new Set((await Promise.all(saved)).flat());
+  };
+
   /** Nothing is ended by what a host said some time ago: the copy that is to stay may have ended since. */
   const lookAgain = async (ref: string, signal: AbortSignal): Promise<Vm> => {
     const found = vm(ref);
@@ -130,6 +139,7 @@ export function createSettle(deps: SettleDeps): Settle {
         knowledge: knowledgeOf(found, each, {
           history,
           parked: deps.kept.isParked(found.uuid, each.hostId),
+          saved: await isSaved(found, each, signal).catch(() => false),
           writtenAt: await writtenAt(found, each, signal),
         }),
       });
@@ -138,10 +148,15 @@ export function createSettle(deps: SettleDeps): Settle {
     async settle(ref, keep, signal) {
       const found = await lookAgain(ref, signal);
       idle(found);
+      const saved = await savedOn(found, signal);
       const decided = settlement(
         found,
         { id: deps.hostIdOf(keep), called: keep },
-        { isParked: (host) => deps.kept.isParked(found.uuid, host), hostNameOf },
+        {
+          isParked: (host) => deps.kept.isParked(found.uuid, host),
+          isSaved: (host) => saved.has(host),
+          hostNameOf,
+        },
       );
       if ('refusal' in decided) throw new FerryError(decided.refusal.code, decided.refusal.message);
       for (const step of decided.steps) await carryOut(found, step, signal);
