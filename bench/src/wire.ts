@@ -1,6 +1,7 @@
 // script/bench wire: a fleet over the wire. 20 libvirtds of their own, each with 500 domains of libvirt's test driver,
 // and the real engine, store and client: until every VM is known after a start, and one regular look at all of them,
-// beside what "virsh list --all" and "virsh domstats --state --balloon" (what a look of Ferry's asks for) take over all of them, one after another and all at once.
+// beside what "virsh list --all" and "virsh domstats --state --balloon" (what a look asks for) take over all of them,
+// one after another and all at once.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
