@@ -39,6 +39,9 @@ function goesOn({ code, stdout }: Ran): MigrationJson | undefined {
   return answer?.outcome === undefined ? answer : undefined;
 }
 
+const lends = (world: World): boolean =>
+  [...world.values()].some(({ pools }) => [...pools.keys()].some((name) => name.startsWith('ferry-look-')));
+
 /** `always` is accepted in each test. */
 export function watched(
   lab: LabRef,
@@ -88,7 +91,12 @@ export function watched(
   };
   const end = async (begun: Begun, migration: MigrationJson | undefined): Promise<void> => {
     running.delete(begun);
-    const [{ world, silent }, left] = await Promise.all([look([...begun.before.keys()]), leftovers()]);
+    const hosts = [...begun.before.keys()];
+    let seen = await look(hosts);
+    // whoever looks into a folder has such a pool for that moment; one that stays is a fault
+    for (const until = Date.now() + 10_000; lends(seen.world) && Date.now() < until;) seen = await look(hosts);
+    const { world, silent } = seen;
+    const left = await leftovers();
     const moved: Moved = { ...begun, after: world, left, ...(migration === undefined ? {} : { migration }) };
     const faults = [...faultsOf(moved), ...silent];
     const shutOff = toStart(moved);
