@@ -18,7 +18,8 @@ import type { EventPlace, NumberedEvent } from './events/events.ts';
 import type { HostSettings } from './fleet/hosts.ts';
 import type { Settle } from './fleet/settle.ts';
 import type { Inspection } from './state/migration-records.ts';
-import type { MigrationQuery, PlannedMigration } from './migration/migrations.ts';
+import type { MigrationQuery } from './migration/migration-search.ts';
+import type { PlannedMigration } from './migration/preview.ts';
 import type { ClusterView } from './settings/clusters.ts';
 import type { Policies } from './settings/policies.ts';
 import type { Along, FirstAnswers } from './state/first-answers.ts';
@@ -26,7 +27,8 @@ import type { Along, FirstAnswers } from './state/first-answers.ts';
 export type { EngineEvent, EventPlace, NumberedEvent } from './events/events.ts';
 export { keyKeptMs, type Along, type KeyedRequest } from './state/first-answers.ts';
 export type { HostSettings } from './fleet/hosts.ts';
-export type { MigrationQuery, PlannedMigration } from './migration/migrations.ts';
+export type { MigrationQuery } from './migration/migration-search.ts';
+export type { PlannedMigration } from './migration/preview.ts';
 export type { ClusterView } from './settings/clusters.ts';
 
 export interface Engine {

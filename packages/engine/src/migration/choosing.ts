@@ -1,0 +1,139 @@
+/**
+ * Chooses the target of a migration whose turn has come. What is chosen counts for the next one at once, before it is
+ * stored.
+ */
+import {
+  changedMeanwhile,
+  freePorts,
+  onOtherPorts,
+  portsUsedOn,
+  type CheckResult,
+  type Migration,
+  type Planned,
+  type Reason,
+  type TransferPlan,
+  type Vm,
+} from '@ferry/core';
+import { createFactFinder, type FactFinder, type Gathered } from '../planning/fact-finding.ts';
+import type { FactSources } from '../planning/fact-sources.ts';
+import type { Log } from '../ports/ports.ts';
+import { bothHosts, type RunnerDeps } from './effects/context.ts';
+
+/**
+ * Facts gathered for the answer to a request are good enough to begin with when it is admitted this soon after them:
+ * those gathered anew would be as old at their end, however long the hosts took to answer.
+ */
+const checkedForMs = 2_000;
+type Judged = Awaited<ReturnType<RunnerDeps['check']>>;
+
+export const factsMissing = (name: string, error: unknown): Reason => ({
+  code: 'facts-missing',
+  message: `Ferry cannot read what it needs to move ${name}: ${error instanceof Error ? error.message : String(error)}`,
+  remedy: 'Check that its host and the target answer, then try again.',
+});
+
+/** A host that takes no further connection is chosen once at most. */
+export async function chooseTaking(
+  said: Gathered,
+  choose: () => CheckResult,
+  signal: AbortSignal,
+): Promise<CheckResult> {
+  for (;;) {
+    const result = choose();
+    if (await said.takes(result, signal)) return result;
+  }
+}
+
+export interface Choosing {
+  readonly facts: FactFinder;
+  /** Migrations that have not ended, with what was just chosen for them. */
+  holding(): readonly Migration[];
+  /** What was gathered for the answer to a request, at this time. */
+  answered(id: string, said: Gathered, at: number): void;
+  /** Judges a migration whose turn has come, as everything is now. */
+  readonly judge: RunnerDeps['check'];
+  /** Ports that are left on the target, none of which another migration has. */
+  readonly otherPorts: RunnerDeps['otherPorts'];
+  placeOf(vm: Vm | undefined): Migration['vmIsNow'];
+  /** What was chosen stands in the plan now, or was given back. */
+  stored(id: string): void;
+  /** It has ended. */
+  ended(id: string): void;
+}
+
+export function chooseTargets(
+  deps: FactSources & { readonly log: Log; readonly refresh: RunnerDeps['refresh'] },
+): Choosing {
+  const { active, clock, fleet } = deps;
+  /** What was just chosen for a migration and is not stored yet: the next one that chooses counts it already. */
+  const given = new Map<string, Pick<Migration, 'to' | 'plan'>>();
+  const holding = (): readonly Migration[] =>
+    active().map((migration) => ({ ...migration, ...given.get(migration.id) }));
+  const facts = createFactFinder({ ...deps, active: holding });
+  /** What was gathered for the answer to a request. */
+  const gathered = new Map<string, { readonly said: Gathered; readonly at: number }>();
+
+  /** The choice is made at once and counts from then on. */
+  const chooseFor = (migration: Migration, facts: Gathered): CheckResult => {
+    const result = facts.choose(migration.id);
+    if (result.kind === 'chosen') given.set(migration.id, { to: result.to, plan: result.plan });
+    else given.delete(migration.id);
+    return result;
+  };
+  const placeOf = (vm: Vm | undefined): Migration['vmIsNow'] =>
+    vm === undefined
+      ? undefined
+      : { host: fleet.hosts().find(({ host }) => host.id === vm.hostId)?.host.name ?? vm.hostId, state: vm.state };
+
+  /** Judges a migration whose turn has come, as everything is now. */
+  const judge = async (migration: Migration, signal: AbortSignal): Promise<Judged> => {
+    const before = gathered.get(migration.id);
+    gathered.delete(migration.id);
+    const fresh = before !== undefined && clock.now() - before.at < checkedForMs && before.said.holds();
+    // what the hosts tell by themselves may still be on its way
+    if (!fresh)
+      await deps
+        .refresh(migration.vm.uuid, bothHosts(migration), signal)
+        .catch((error: unknown) =>
+          deps.log.warn({ err: error, migration: migration.id }, 'the VM was not looked at again'),
+        );
+    const seen = (): readonly [Vm | undefined, readonly Reason[]] => {
+      const vm = fleet.vmByUuid(migration.vm.uuid);
+      return [vm, changedMeanwhile(migration, vm, fleet.hosts())];
+    };
+    const [vm, changed] = seen();
+    const vmIsNow = placeOf(vm) ?? 'nowhere';
+    if (vm === undefined || changed.length > 0) return { result: { kind: 'refused', reasons: changed }, vmIsNow };
+    try {
+      const said = fresh ? before.said : await facts.gather(vm, migration.request, migration, signal);
+      return { result: await chooseTaking(said, () => chooseFor(migration, said), signal), vmIsNow };
+    } catch (error) {
+      return { result: { kind: 'refused', reasons: [factsMissing(vm.name, error)] }, vmIsNow };
+    }
+  };
+
+  /** Ports that are left on the target, none of which another migration has. */
+  const otherPorts = (migration: Planned): TransferPlan | undefined => {
+    const { to, plan } = migration;
+    if (plan.transfer === undefined) return undefined;
+    const others = holding().filter(({ id }) => id !== migration.id);
+    const used = [...portsUsedOn(to.id, others), ...(migration.evidence.portsBusy ?? [])];
+    const transfer = onOtherPorts(plan.transfer, freePorts(facts.clusterOf(to.id), used) ?? []);
+    if (transfer !== undefined) given.set(migration.id, { to, plan: { ...plan, transfer } });
+    return transfer;
+  };
+
+  return {
+    facts,
+    holding,
+    answered: (id, said, at) => void gathered.set(id, { said, at }),
+    judge,
+    otherPorts,
+    placeOf,
+    stored: (id) => void given.delete(id),
+    ended: (id) => {
+      gathered.delete(id);
+      given.delete(id);
+    },
+  };
+}
