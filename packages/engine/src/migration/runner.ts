@@ -7,42 +7,25 @@ import {
   commandRefusal,
   FerryError,
   isCommand,
-  isHalf,
-  isPlanned,
-  placed,
   step,
-  type InstanceView,
   type Migration,
   type MigrationCommand,
   type MigrationEffect,
   type MigrationEvent,
-  type Planned,
   type TimeMs,
 } from '@ferry/core';
-import { bothHosts, travelling, type MoveContext, type RunnerDeps } from './effects/context.ts';
-import { finishMove, takeBack, takeBackUnplanned } from './effects/ending.ts';
-import { prepareMove } from './effects/preparing.ts';
-import { recoverMove, transferMove } from './effects/transferring.ts';
+import { carryOutOn } from './effects/carry-out.ts';
+import type { RunnerDeps } from './effects/context.ts';
 import { watchMove } from './effects/watching.ts';
-import type { HostLink } from '../ports/ports.ts';
-import { proveApart } from '../fleet/two-machines.ts';
 import { staleRevision } from '../state/collection.ts';
+import { storeUntilKept } from './storing.ts';
 
 /** Progress is stored this often, so that a restart does not show an older percentage. */
 const storeProgressEveryMs = 2_000;
 /** Figures are kept this often. */
 const keepSampleEveryMs = 1_000;
-/** Bounds a call about a running transfer; QEMU may be slow to answer, and a guest that hangs never does. */
-const measureTimeoutMs = 30_000;
-const storeRetryMs = 1_000;
 /** Figures that wait while the store refuses; more of them say no more. */
 const mostSamplesWaiting = 100;
-/** Bounds making and deleting volumes, each as a whole. */
-const storageTimeoutMs = 60_000;
-const cleanRetryMs = 1_000;
-/** A host that is slow to answer is nothing to tell an operator. */
-const triesUntilTold = 5;
-
 const storedLater = 'It is in force; that is stored once it can be, unless Ferry is stopped before.';
 const doneLater = 'What was asked is done once it can be stored, unless Ferry is stopped before.';
 
@@ -77,63 +60,6 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
   let draining: Promise<void> | undefined;
   let progressStoredAt = 0;
   let sampleKeptAt = 0;
-  /** What cannot be stored, and why. */
-  let unstored: { readonly migration: Migration; readonly error: unknown } | undefined;
-  const whenUnstored = new Set<() => void>();
-
-  const save: RunnerDeps['store'] = async (next) => {
-    for (;;) {
-      try {
-        const outcome = await deps.store(next);
-        unstored = undefined;
-        return outcome;
-      } catch (error) {
-        log.error({ err: error, migration: next.id }, 'the migration could not be stored; nothing is done until it is');
-        const why = error instanceof Error ? error.message : String(error);
-        const told: Migration = {
-          ...next,
-          attention: `Ferry stops working on this migration until it can store what happens: ${why}`,
-        };
-        const before = unstored?.migration;
-        unstored = { migration: before ?? told, error };
-        for (const tell of whenUnstored) tell();
-        // what was known is old by now: libvirt goes on without us
-        const seen = isPlanned(told)
-          ? placed(told, await watch.look(told.from.id), await watch.look(told.to.id))
-          : told;
-        unstored = { migration: seen, error };
-        if (JSON.stringify(seen.vmIsNow) !== JSON.stringify(before?.vmIsNow)) deps.changed(seen, false);
-        await clock.sleep(storeRetryMs, signal);
-      }
-    }
-  };
-
-  /** Nothing is begun that cannot be stored. `kept`: what becomes of what was asked. Throws FerryError. */
-  const refuseUnstored = (kept = 'Nothing was done.'): void => {
-    if (unstored === undefined) return;
-    const { error } = unstored;
-    const [code, why] =
-      error instanceof FerryError
-        ? [error.code, error.message]
-        : (['store-broken', error instanceof Error ? `${error.message}.` : `${String(error)}.`] as const);
-    throw new FerryError(code, `Migration ${migration.id} cannot be stored: ${why} ${kept}`, { cause: error });
-  };
-
-  /**
-   * Resolves when what was dispatched is stored and on its way. Rejects with FerryError when the store refuses; it is
-   * not taken back then, which `kept` tells.
-   */
-  const settled = async (kept: string): Promise<void> => {
-    let tell = (): void => undefined;
-    const refused = new Promise<void>((resolve) => (tell = resolve));
-    whenUnstored.add(tell);
-    try {
-      await Promise.race([draining, refused]);
-      refuseUnstored(kept);
-    } finally {
-      whenUnstored.delete(tell);
-    }
-  };
 
   const drain = async (): Promise<void> => {
     await Promise.resolve();
@@ -165,7 +91,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     const changed = next !== migration && JSON.stringify(next) !== JSON.stringify(migration);
     const decided = next.decisions !== migration.decisions;
     if (changed && (!onlyProgress || decided || now - progressStoredAt >= storeProgressEveryMs)) {
-      const outcome = await save(next);
+      const outcome = await storing.store(next);
       if ('changed' in outcome) {
         log.warn({ migration: migration.id, event: event.type }, 'another control plane has changed the migration');
         if (outcome.changed === undefined) {
@@ -205,213 +131,35 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
       if (!signal.aborted) log.error({ err: error, migration: migration.id, effect: effect.type }, 'effect failed');
     });
 
-  const planned = (): Planned => {
-    if (!isPlanned(migration)) throw new Error('a migration past its check has a target and a plan');
-    return migration;
-  };
-  const source = (): HostLink => deps.linkOf(migration.from.id);
-  const target = (): HostLink => deps.linkOf(planned().to.id);
-  const bounded = (): AbortSignal => AbortSignal.any([signal, deps.clock.timeout(storageTimeoutMs)]);
-  const apart = (): Promise<void> =>
-    proveApart({ name: migration.from.name, link: source() }, { name: planned().to.name, link: target() }, bounded());
-  const context = (): MoveContext => ({
-    migration: planned(),
-    current: planned,
-    deps,
-    source,
-    target,
-    signal,
-    bounded,
-    apart,
-  });
   const watch = watchMove({ current: () => migration, deps, dispatch, signal });
-
-  const perform = async (): Promise<void> => {
-    void watch.sampleRegularly();
-    const failure = await transferMove(context(), {
-      handingOver: async () => {
-        dispatch({ type: 'handing-over' });
-        await draining;
-      },
-      lookAtTarget: () => watch.look(planned().to.id),
-    });
-    dispatch(failure === undefined ? { type: 'perform-ended' } : { type: 'perform-ended', failure });
-    if (failure === undefined && planned().plan.transfer?.mode === 'peer-to-peer')
-      await deps.reached(migration.from.id, planned().to.id);
-  };
-
-  /** What a policy or an operator has done about a running transfer. Resolves with a host's no, which is told. */
-  const measure = async (
-    name: Extract<MigrationEvent, { type: 'measure-refused' }>['measure'],
-    take: (within: AbortSignal) => Promise<void>,
-  ): Promise<unknown> => {
-    try {
-      await take(AbortSignal.any([signal, deps.clock.timeout(measureTimeoutMs)]));
-      return undefined;
-    } catch (error) {
-      if (!signal.aborted)
-        dispatch({
-          type: 'measure-refused',
-          measure: name,
-          message: error instanceof Error ? error.message : String(error),
-        });
-      return error;
-    }
-  };
-
-  const switchToPostCopy = async (within: AbortSignal): Promise<void> => {
-    await source().steering.startPostCopy(migration.vm.uuid, within);
-    dispatch({ type: 'post-copy-started' });
-  };
-
-  const recover = async (): Promise<void> => {
-    void watch.sampleRegularly();
-    const failure = await recoverMove(context());
-    dispatch(failure === undefined ? { type: 'recover-ended' } : { type: 'recover-ended', failure });
-  };
-
-  const prepare = async (): Promise<void> => {
-    try {
-      const outlook = await prepareMove(context());
-      if (outlook !== undefined) dispatch({ type: 'foretold', outlook });
-      dispatch({ type: 'prepared' });
-    } catch (error) {
-      dispatch({
-        type: 'prepared',
-        failure: { outcome: 'refused', message: error instanceof Error ? error.message : String(error) },
-      });
-    }
-  };
-
-  const refresh = (): Promise<void> =>
-    deps
-      .refresh(migration.vm.uuid, bothHosts(migration), signal)
-      .catch((error: unknown) => log.warn({ err: error, migration: migration.id }, 'inventory not refreshed'));
-
-  /** Repeated until both hosts answer: half a clean-up is no end. */
-  const clean = async (): Promise<void> => {
-    let told = '';
-    for (let tries = 1; ; tries += 1) {
-      try {
-        const event = await finishMove(context());
-        await refresh();
-        return dispatch(event);
-      } catch (error) {
-        if (signal.aborted) return;
-        log.warn({ err: error, migration: migration.id }, 'cleaning up goes on');
-        const message = error instanceof Error ? error.message : String(error);
-        if (tries >= triesUntilTold && message !== told) dispatch({ type: 'cleaning-fails', message });
-        if (tries >= triesUntilTold) told = message;
-        await clock.sleep(cleanRetryMs, signal);
-      }
-    }
-  };
-
-  /**
-   * Tried for a while; what cannot be taken back stays recorded and is recognised later. Snapshots are not given up.
-   */
-  const undo = async (): Promise<void> => {
-    for (let tries = 0; tries < 10 || migration.plan?.carriesSnapshots === true; tries += 1) {
-      try {
-        await (isPlanned(migration) ? takeBack(context()) : takeBackUnplanned(migration, source, bounded));
-        break;
-      } catch (error) {
-        if (signal.aborted) return;
-        log.warn({ err: error, migration: migration.id }, 'what was prepared cannot be taken back yet');
-        await clock.sleep(cleanRetryMs, signal);
-      }
-    }
-    await refresh();
-    dispatch({ type: 'cleaned' });
-  };
-
-  /**
-   * Only a half that is proved to be another process than the copy that stays. What was seen may be some seconds old:
-   * the other host took its time to answer, or the store to keep it. What runs meanwhile is no half to be ended.
-   */
-  const endHalf = async (hostId: string, isStill: (view: InstanceView) => boolean): Promise<void> => {
-    await apart();
-    if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).power.end(travelling(planned()), signal);
-  };
-  const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
-
-  const execute = async (effect: MigrationEffect): Promise<unknown> => {
-    switch (effect.type) {
-      case 'check':
-        // it was just shut down by us: nobody may have told the inventory yet
-        if (migration.evidence.poweredOffAt !== undefined) await refresh();
-        return dispatch({ type: 'checked', ...(await deps.check(migration, signal)) });
-      case 'choose-ports': {
-        const transfer = deps.otherPorts(planned());
-        return dispatch({ type: 'ports-chosen', ...(transfer === undefined ? {} : { transfer }) });
-      }
-      case 'prepare':
-        return prepare();
-      case 'perform':
-        return perform();
-      case 'observe':
-        if (migration.adopted === true) void watch.sampleRegularly();
-        return watch.observe(effect.afterMs);
-      case 'abort-job':
-        return source().transfer.abort(travelling(planned()), signal);
-      case 'note-not-reached':
-        return deps.notReached(migration.from.id, planned().to.id, effect.message);
-      case 'tune':
-        return measure('tune', async (within) => {
-          await source().steering.tune(travelling(planned()), effect.limits, within);
-          if (effect.asked !== undefined) dispatch({ type: 'limits-changed', limits: effect.asked });
-        });
-      case 'post-copy':
-        return measure('post-copy', switchToPostCopy);
-      case 'pause-guest':
-        return measure('pause-guest', (within) => source().power.suspend(travelling(planned()), within));
-      case 'release-throttle':
-        return measure('release-throttle', (within) =>
-          source().steering.releaseThrottle(travelling(planned()), within),
-        );
-      case 'cut-copies':
-        await source().steering.cutCopies(travelling(planned()), bounded());
-        return source().transfer.abort(travelling(planned()), signal);
-      case 'end-helper':
-        if (planned().plan.helper === undefined) throw new Error('only a helper is ended without a proof');
-        return source().power.end(travelling(planned()), bounded());
-      case 'recover':
-        return recover();
-      case 'release-target':
-        return target().power.resume(travelling(planned()), signal);
-      case 'shut-down-source':
-        return source().power.shutdown(travelling(planned()), signal);
-      case 'suspend-both':
-        await apart();
-        await Promise.allSettled(
-          [source(), target()].map((link) => link.power.suspend(travelling(planned()), bounded())),
-        );
-        return undefined;
-      case 'resume-source':
-        return source().power.resume(travelling(planned()), signal);
-      case 'remove-source-process':
-        return endHalf(migration.from.id, isHalf);
-      case 'remove-target-process':
-        return endHalf(planned().to.id, isPaused);
-      case 'clean':
-        return clean();
-      case 'undo':
-        return undo();
-    }
-  };
+  const storing = storeUntilKept({
+    deps,
+    current: () => migration,
+    look: (hostId) => watch.look(hostId),
+    working: () => draining,
+    signal,
+  });
+  const execute = carryOutOn({
+    deps,
+    current: () => migration,
+    watch,
+    dispatch,
+    handled: () => draining,
+    signal,
+  });
 
   return {
-    current: () => unstored?.migration ?? migration,
+    current: () => storing.unstored() ?? migration,
     dispatch,
     async command(command, expected) {
-      refuseUnstored();
+      storing.refuseUnstored();
       const answer: Answer = { expected, calls: [] };
       dispatch(command, answer);
-      await settled(doneLater);
+      await storing.settled(doneLater);
       if (answer.refusal !== undefined) throw answer.refusal;
       const failed = (await Promise.all(answer.calls)).find((error) => error !== undefined);
       if (failed !== undefined) throw failed;
-      await settled(storedLater);
+      await storing.settled(storedLater);
       return migration;
     },
     stop: async () => {

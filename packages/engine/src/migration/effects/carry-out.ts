@@ -1,0 +1,241 @@
+/**
+ * Carries out the effects that core's `step` asks for, and dispatches what came of each. It decides nothing: what is
+ * repeated, and how often, is all that it knows.
+ */
+import {
+  isHalf,
+  isPlanned,
+  type InstanceView,
+  type Migration,
+  type MigrationEffect,
+  type MigrationEvent,
+  type Planned,
+} from '@ferry/core';
+import { proveApart } from '../../fleet/two-machines.ts';
+import type { HostLink } from '../../ports/ports.ts';
+import { bothHosts, travelling, type MoveContext, type RunnerDeps } from './context.ts';
+import { finishMove, takeBack, takeBackUnplanned } from './ending.ts';
+import { prepareMove } from './preparing.ts';
+import { recoverMove, transferMove } from './transferring.ts';
+import type { MoveWatch } from './watching.ts';
+
+/** Bounds a call about a running transfer; QEMU may be slow to answer, and a guest that hangs never does. */
+const measureTimeoutMs = 30_000;
+/** Bounds making and deleting volumes, each as a whole. */
+const storageTimeoutMs = 60_000;
+const cleanRetryMs = 1_000;
+/** A host that is slow to answer is nothing to tell an operator. */
+const triesUntilTold = 5;
+
+export interface CarryingOut {
+  readonly deps: RunnerDeps;
+  readonly current: () => Migration;
+  readonly watch: MoveWatch;
+  readonly dispatch: (event: MigrationEvent) => void;
+  /** Resolves when what was dispatched is stored. */
+  readonly handled: () => Promise<void> | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Resolves when the effect has ended; with the reason where a host refuses a measure. */
+export type CarryOut = (effect: MigrationEffect) => Promise<unknown>;
+
+export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: CarryingOut): CarryOut {
+  const { clock, log } = deps;
+  const planned = (): Planned => {
+    const migration = current();
+    if (!isPlanned(migration)) throw new Error('a migration past its check has a target and a plan');
+    return migration;
+  };
+  const source = (): HostLink => deps.linkOf(current().from.id);
+  const target = (): HostLink => deps.linkOf(planned().to.id);
+  const bounded = (): AbortSignal => AbortSignal.any([signal, clock.timeout(storageTimeoutMs)]);
+  const apart = (): Promise<void> =>
+    proveApart({ name: current().from.name, link: source() }, { name: planned().to.name, link: target() }, bounded());
+  const context = (): MoveContext => ({
+    migration: planned(),
+    current: planned,
+    deps,
+    source,
+    target,
+    signal,
+    bounded,
+    apart,
+  });
+
+  const perform = async (): Promise<void> => {
+    void watch.sampleRegularly();
+    const failure = await transferMove(context(), {
+      handingOver: async () => {
+        dispatch({ type: 'handing-over' });
+        await handled();
+      },
+      lookAtTarget: () => watch.look(planned().to.id),
+    });
+    dispatch(failure === undefined ? { type: 'perform-ended' } : { type: 'perform-ended', failure });
+    if (failure === undefined && planned().plan.transfer?.mode === 'peer-to-peer')
+      await deps.reached(current().from.id, planned().to.id);
+  };
+
+  /** What a policy or an operator has done about a running transfer. Resolves with a host's no, which is told. */
+  const measure = async (
+    name: Extract<MigrationEvent, { type: 'measure-refused' }>['measure'],
+    take: (within: AbortSignal) => Promise<void>,
+  ): Promise<unknown> => {
+    try {
+      await take(AbortSignal.any([signal, clock.timeout(measureTimeoutMs)]));
+      return undefined;
+    } catch (error) {
+      if (!signal.aborted)
+        dispatch({
+          type: 'measure-refused',
+          measure: name,
+          message: error instanceof Error ? error.message : String(error),
+        });
+      return error;
+    }
+  };
+
+  const switchToPostCopy = async (within: AbortSignal): Promise<void> => {
+    await source().steering.startPostCopy(current().vm.uuid, within);
+    dispatch({ type: 'post-copy-started' });
+  };
+
+  const recover = async (): Promise<void> => {
+    void watch.sampleRegularly();
+    const failure = await recoverMove(context());
+    dispatch(failure === undefined ? { type: 'recover-ended' } : { type: 'recover-ended', failure });
+  };
+
+  const prepare = async (): Promise<void> => {
+    try {
+      const outlook = await prepareMove(context());
+      if (outlook !== undefined) dispatch({ type: 'foretold', outlook });
+      dispatch({ type: 'prepared' });
+    } catch (error) {
+      dispatch({
+        type: 'prepared',
+        failure: { outcome: 'refused', message: error instanceof Error ? error.message : String(error) },
+      });
+    }
+  };
+
+  const refresh = (): Promise<void> =>
+    deps
+      .refresh(current().vm.uuid, bothHosts(current()), signal)
+      .catch((error: unknown) => log.warn({ err: error, migration: current().id }, 'inventory not refreshed'));
+
+  /** Repeated until both hosts answer: half a clean-up is no end. */
+  const clean = async (): Promise<void> => {
+    let told = '';
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const event = await finishMove(context());
+        await refresh();
+        return dispatch(event);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error, migration: current().id }, 'cleaning up goes on');
+        const message = error instanceof Error ? error.message : String(error);
+        if (tries >= triesUntilTold && message !== told) dispatch({ type: 'cleaning-fails', message });
+        if (tries >= triesUntilTold) told = message;
+        await clock.sleep(cleanRetryMs, signal);
+      }
+    }
+  };
+
+  /**
+   * Tried for a while; what cannot be taken back stays recorded and is recognised later. Snapshots are not given up.
+   */
+  const undo = async (): Promise<void> => {
+    for (let tries = 0; tries < 10 || current().plan?.carriesSnapshots === true; tries += 1) {
+      try {
+        await (isPlanned(current()) ? takeBack(context()) : takeBackUnplanned(current(), source, bounded));
+        break;
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error, migration: current().id }, 'what was prepared cannot be taken back yet');
+        await clock.sleep(cleanRetryMs, signal);
+      }
+    }
+    await refresh();
+    dispatch({ type: 'cleaned' });
+  };
+
+  /**
+   * Only a half that is proved to be another process than the copy that stays. What was seen may be some seconds old:
+   * the other host took its time to answer, or the store to keep it. What runs meanwhile is no half to be ended.
+   */
+  const endHalf = async (hostId: string, isStill: (view: InstanceView) => boolean): Promise<void> => {
+    await apart();
+    if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).power.end(travelling(planned()), signal);
+  };
+  const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
+
+  const execute = async (effect: MigrationEffect): Promise<unknown> => {
+    switch (effect.type) {
+      case 'check':
+        // it was just shut down by us: nobody may have told the inventory yet
+        if (current().evidence.poweredOffAt !== undefined) await refresh();
+        return dispatch({ type: 'checked', ...(await deps.check(current(), signal)) });
+      case 'choose-ports': {
+        const transfer = deps.otherPorts(planned());
+        return dispatch({ type: 'ports-chosen', ...(transfer === undefined ? {} : { transfer }) });
+      }
+      case 'prepare':
+        return prepare();
+      case 'perform':
+        return perform();
+      case 'observe':
+        if (current().adopted === true) void watch.sampleRegularly();
+        return watch.observe(effect.afterMs);
+      case 'abort-job':
+        return source().transfer.abort(travelling(planned()), signal);
+      case 'note-not-reached':
+        return deps.notReached(current().from.id, planned().to.id, effect.message);
+      case 'tune':
+        return measure('tune', async (within) => {
+          await source().steering.tune(travelling(planned()), effect.limits, within);
+          if (effect.asked !== undefined) dispatch({ type: 'limits-changed', limits: effect.asked });
+        });
+      case 'post-copy':
+        return measure('post-copy', switchToPostCopy);
+      case 'pause-guest':
+        return measure('pause-guest', (within) => source().power.suspend(travelling(planned()), within));
+      case 'release-throttle':
+        return measure('release-throttle', (within) =>
+          source().steering.releaseThrottle(travelling(planned()), within),
+        );
+      case 'cut-copies':
+        await source().steering.cutCopies(travelling(planned()), bounded());
+        return source().transfer.abort(travelling(planned()), signal);
+      case 'end-helper':
+        if (planned().plan.helper === undefined) throw new Error('only a helper is ended without a proof');
+        return source().power.end(travelling(planned()), bounded());
+      case 'recover':
+        return recover();
+      case 'release-target':
+        return target().power.resume(travelling(planned()), signal);
+      case 'shut-down-source':
+        return source().power.shutdown(travelling(planned()), signal);
+      case 'suspend-both':
+        await apart();
+        await Promise.allSettled(
+          [source(), target()].map((link) => link.power.suspend(travelling(planned()), bounded())),
+        );
+        return undefined;
+      case 'resume-source':
+        return source().power.resume(travelling(planned()), signal);
+      case 'remove-source-process':
+        return endHalf(current().from.id, isHalf);
+      case 'remove-target-process':
+        return endHalf(planned().to.id, isPaused);
+      case 'clean':
+        return clean();
+      case 'undo':
+        return undo();
+    }
+  };
+
+  return execute;
+}
