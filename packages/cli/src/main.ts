@@ -31,6 +31,7 @@ const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>
   migration: async () => (await import('./commands/migration.ts')).migrationCommands,
   volume: async () => (await import('./commands/volume.ts')).volumeCommands,
   event: async () => (await import('./commands/event.ts')).eventCommands,
+  explain: async () => (await import('./commands/explain.ts')).explainCommands,
 };
 
 async function addGroups(program: Command, args: readonly string[]): Promise<void> {

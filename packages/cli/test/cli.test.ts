@@ -451,6 +451,17 @@ test('cluster set sends what is named, and null for what is taken away', async (
   assert.equal((await ferry(server.dataDir, 'cluster', 'set', 'racks')).code, 2);
 });
 
+test('explain says what each code means, and names similar ones for a wrong one; no server is asked', async () => {
+  const said = await ferry('/nonexistent', 'explain', 'disk-not-there', '-o', 'json');
+  const [page] = JSON.parse(said.stdout) as readonly { readonly kind: string; readonly about: string }[];
+  assert.deepEqual([said.code, page?.kind, page?.about], [0, 'reason', 'storage']);
+  const list = await ferry('/nonexistent', 'explain');
+  assert.deepEqual([list.code, list.stdout.split('\n').some((line) => /^store-locked .*error/.test(line))], [0, true]);
+  const wrong = await ferry('/nonexistent', 'explain', 'Disk-not-here');
+  assert.deepEqual([wrong.code, wrong.stdout], [6, '']);
+  assert.match(wrong.stderr, /There is no code "Disk-not-here"[^]*Similar codes: disk-not-there/);
+});
+
 test('--version prints the version and nothing else', async () => {
   const ran = await ferry('/nonexistent', '--version');
   assert.deepEqual([ran.code, /^\d+\.\d+\.\d+\n$/.test(ran.stdout), ran.stderr], [0, true, '']);
