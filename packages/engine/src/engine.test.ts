@@ -491,7 +491,7 @@ test('a policy that is named must be there; labels and clusters select one', asy
   assert.deepEqual((await move({ policy: 'kubevirt' })).policy?.from, 'migration');
 });
 
-const outlookNotes = ({ decisions = [] }: Migration): readonly string[] =>
+const predictionNotes = ({ decisions = [] }: Migration): readonly string[] =>
   decisions.flatMap(({ action, text }) => (action.do === 'note' && action.what === 'outlook' ? [text] : []));
 const measured = (): number => fleet.calls.filter((call) => call.endsWith('dirty rate')).length;
 const mib = 1_048_576;
@@ -500,7 +500,7 @@ test('a plan tells whether a running guest will converge; one that is shut off i
   await run(web);
   fleet.next.dirtyBytesPerSecond = 64 * mib;
   const plan = async (wishes: Partial<Parameters<Engine['planMigration']>[0]>) =>
-    (await engine.planMigration({ vm: 'web', ...wishes }, patience())).outlook;
+    (await engine.planMigration({ vm: 'web', ...wishes }, patience())).prediction;
   assert.deepEqual(
     [
       (await plan({ maxBandwidthMiBPerSecond: 8 }))?.kind,
@@ -515,7 +515,7 @@ test('a plan tells whether a running guest will converge; one that is shut off i
   assert.match((await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '', /cannot tell .*: connection lost/);
   const before = measured();
   await run({ uuid: 'aaaaaaaa-0000-4000-8000-000000000002', name: 'off', state: 'shut-off' });
-  assert.equal((await engine.planMigration({ vm: 'off' }, patience())).outlook, undefined);
+  assert.equal((await engine.planMigration({ vm: 'off' }, patience())).prediction, undefined);
   assert.equal(measured(), before);
 });
 
@@ -524,9 +524,9 @@ test('a policy that may leave a busy guest without an end says so before the tra
   fleet.next.dirtyBytesPerSecond = 64 * mib;
   const warned = await move({ to: 'h2', maxBandwidthMiBPerSecond: 8, policy: 'harvester' });
   assert.equal(warned.outcome, 'succeeded', 'told, not refused');
-  assert.deepEqual([outlookNotes(warned).length, warned.decisions?.[0]?.text], [1, outlookNotes(warned)[0]]);
+  assert.deepEqual([predictionNotes(warned).length, warned.decisions?.[0]?.text], [1, predictionNotes(warned)[0]]);
   assert.match(
-    outlookNotes(warned)[0] ?? '',
+    predictionNotes(warned)[0] ?? '',
     /will not end by itself.*"harvester" has no step that would help: it would be aborted after/,
   );
   assert.ok(
@@ -534,15 +534,15 @@ test('a policy that may leave a busy guest without an end says so before the tra
   );
   const before = measured();
   assert.deepEqual(
-    outlookNotes(await move({ to: 'h1', maxBandwidthMiBPerSecond: 8 })),
+    predictionNotes(await move({ to: 'h1', maxBandwidthMiBPerSecond: 8 })),
     [],
     'the default goes to post-copy',
   );
   assert.deepEqual(
-    outlookNotes(await move({ to: 'h2', maxBandwidthMiBPerSecond: 8, policy: 'vmmanager' })),
+    predictionNotes(await move({ to: 'h2', maxBandwidthMiBPerSecond: 8, policy: 'vmmanager' })),
     [],
     'this one powers off',
   );
-  assert.deepEqual(outlookNotes(await move({ to: 'h1', policy: 'harvester' })), [], 'nothing to compare with');
+  assert.deepEqual(predictionNotes(await move({ to: 'h1', policy: 'harvester' })), [], 'nothing to compare with');
   assert.equal(measured(), before);
 });

@@ -23,7 +23,7 @@ import {
   type HostView,
   type JobSample,
   type Migration,
-  type Outlook,
+  type Prediction,
   type Policy,
   type PolicyContent,
   type ResolvedPolicy,
@@ -220,7 +220,12 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     revision: migration.revision ?? 0,
   });
 
-const outlookJson = ({ kind, text, remedies, ...figures }: Outlook): NonNullable<PlannedMigrationJson['outlook']> => ({
+const predictionJson = ({
+  kind,
+  text,
+  remedies,
+  ...figures
+}: Prediction): NonNullable<PlannedMigrationJson['outlook']> => ({
   kind,
   text,
   remedies: remedies.map((remedy) => ({ ...remedy })),
@@ -234,7 +239,7 @@ export const plannedJson = ({
   kind,
   plan,
   policy,
-  outlook,
+  prediction,
   copyTime,
   diff,
   differences,
@@ -248,7 +253,7 @@ export const plannedJson = ({
     persistence: plan.persistence,
     transfer: plan.transfer,
     policy: resolvedJson(policy),
-    outlook: outlook === undefined ? undefined : outlookJson(outlook),
+    outlook: prediction === undefined ? undefined : predictionJson(prediction),
     copyTime:
       copyTime === undefined
         ? undefined

@@ -103,7 +103,7 @@ test(
 
 /**
  * Share of the looks since the second pass whose interval holds the real end: 93 % were measured; the rest is before
- * a measure that nobody foresees.
+ * a measure that nobody predicts.
  */
 const shareHeld = 0.85;
 /**

@@ -4,7 +4,7 @@
  */
 import type { Migration, CallFailure } from '../model/migration.ts';
 import type { CheckResult, TransferPlan } from '../model/plan.ts';
-import type { Outlook } from '../model/prediction.ts';
+import type { Prediction } from '../model/prediction.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import type { JobSample } from '../model/transfer.ts';
 import type { InstanceView } from '../model/vm.ts';
@@ -36,7 +36,7 @@ export type MigrationEvent =
    */
   | { readonly type: 'ports-chosen'; readonly transfer?: TransferPlan }
   /** Told before the transfer begins, where its policy may not end it. */
-  | { readonly type: 'foretold'; readonly outlook: Outlook }
+  | { readonly type: 'predicted'; readonly prediction: Prediction }
   | { readonly type: 'prepared'; readonly failure?: CallFailure }
   | { readonly type: 'sampled'; readonly sample: JobSample }
   /** The source's domain was paused for the switchover, or the target resumed. */

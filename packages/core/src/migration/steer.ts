@@ -7,7 +7,7 @@ import { follow, withNewRate } from '../convergence/transfer-history.ts';
 import type { Action, Decision } from '../model/decision.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration, Planned } from '../model/migration.ts';
-import type { Outlook } from '../model/prediction.ts';
+import type { Prediction } from '../model/prediction.ts';
 import type { Course, JobSample } from '../model/transfer.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import { bandwidthInForce, transferLimits } from './bandwidth.ts';
@@ -141,9 +141,9 @@ export function taken(before: Planned, decision: Decision, now: TimeMs): Step {
 }
 
 /** What was predicted before the transfer, with the figures behind it. */
-export function foretold(
+export function predicted(
   migration: Migration,
-  { text, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, pauseMs }: Outlook,
+  { text, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, pauseMs }: Prediction,
   now: TimeMs,
 ): Migration {
   const figures = {

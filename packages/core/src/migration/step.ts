@@ -15,7 +15,7 @@ import { enterPhase } from './phase.ts';
 import { recoverEnded } from './post-copy-recovery.ts';
 import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
 import type { MigrationEffect, Step, MigrationEvent } from './protocol.ts';
-import { foretold, measureRefused, sampled, withLimits } from './steer.ts';
+import { predicted, measureRefused, sampled, withLimits } from './steer.ts';
 import { withOtherPorts } from './taken-ports.ts';
 import { observed } from './verdicts.ts';
 
@@ -37,8 +37,8 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
       return isUnderway(migration) && migration.phase === 'verifying'
         ? withOtherPorts(migration, event.transfer, now)
         : stay(migration);
-    case 'foretold':
-      return stay(migration.phase === 'preparing' ? foretold(migration, event.outlook, now) : migration);
+    case 'predicted':
+      return stay(migration.phase === 'preparing' ? predicted(migration, event.prediction, now) : migration);
     case 'prepared':
       if (migration.phase !== 'preparing' || !isPlanned(migration)) return stay(migration);
       if (event.failure !== undefined) {

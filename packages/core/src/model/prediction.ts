@@ -7,10 +7,10 @@
  * `at-risk`: by the figures it may go either way, or it would end too late. `unknown`: there are no figures.
  * Times in ms: the end of the transfer, and the pause that it would take.
  */
-export type OutlookKind = 'converges' | 'at-risk' | 'does-not-converge' | 'unknown';
+export type PredictionKind = 'converges' | 'at-risk' | 'does-not-converge' | 'unknown';
 
-export interface Outlook {
-  readonly kind: OutlookKind;
+export interface Prediction {
+  readonly kind: PredictionKind;
   /** All of it, in words. */
   readonly text: string;
   readonly budgetMs: number;

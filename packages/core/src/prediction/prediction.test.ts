@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { Policy, PolicyStep } from '../model/policy.ts';
-import type { Outlook, OutlookKind } from '../model/prediction.ts';
+import type { Prediction, PredictionKind } from '../model/prediction.ts';
 import { presets } from '../policy/presets.ts';
-import { outlook, type OutlookInput } from './prediction.ts';
+import { predict, type PredictionInput } from './prediction.ts';
 import { endsAnyGuest } from './remedies.ts';
 
 const mib = 1_048_576;
@@ -15,9 +15,9 @@ const told = (
   three: number,
   link: number | undefined,
   policy: Policy,
-  changes: Partial<OutlookInput> = {},
-): Outlook =>
-  outlook({
+  changes: Partial<PredictionInput> = {},
+): Prediction =>
+  predict({
     readings: [
       { seconds: 1, bytesPerSecond: one * mib },
       { seconds: 3, bytesPerSecond: (three / 3) * mib },
@@ -85,7 +85,7 @@ test('readings that contradict each other are brought together: less in a longer
 });
 
 test('one reading is enough where it is clear', () => {
-  const one = (bytesPerSecond: number): OutlookKind =>
+  const one = (bytesPerSecond: number): PredictionKind =>
     told(0, 0, 100, preset('harvester'), { readings: [{ seconds: 1, bytesPerSecond: bytesPerSecond * mib }] }).kind;
   assert.deepEqual([one(8), one(60), one(400)], ['converges', 'at-risk', 'does-not-converge']);
 });
@@ -172,12 +172,12 @@ test('policies that end any guest need no warning', () => {
   assert.deepEqual(sure, ['default', 'ovirt-post-copy', 'cloudpods', 'vmmanager', 'rhel-postcopy']);
 });
 
-const rank: Readonly<Record<Exclude<OutlookKind, 'unknown'>, number>> = {
+const rank: Readonly<Record<Exclude<PredictionKind, 'unknown'>, number>> = {
   converges: 0,
   'at-risk': 1,
   'does-not-converge': 2,
 };
-const rankOf = ({ kind }: Outlook): number => (kind === 'unknown' ? assert.fail('figures were given') : rank[kind]);
+const rankOf = ({ kind }: Prediction): number => (kind === 'unknown' ? assert.fail('figures were given') : rank[kind]);
 
 test('property: a faster link, or a longer pause, never makes it worse; times and figures are in order', () => {
   const figures = fc.record({

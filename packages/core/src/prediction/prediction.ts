@@ -6,9 +6,9 @@
  * change later: decide.ts watches the transfer itself.
  */
 import type { Policy } from '../model/policy.ts';
-import type { Remedy, Outlook } from '../model/prediction.ts';
+import type { Remedy, Prediction } from '../model/prediction.ts';
 import { givenUpAfterMs, remediesOf } from './remedies.ts';
-import { outlookText } from './words.ts';
+import { predictionText } from './words.ts';
 
 /** Unique pages that the guest wrote within this number of seconds, per second. */
 export interface DirtyReading {
@@ -16,7 +16,7 @@ export interface DirtyReading {
   readonly bytesPerSecond: number;
 }
 
-export interface OutlookInput {
+export interface PredictionInput {
   readonly readings: readonly DirtyReading[];
   /** Why there are none. */
   readonly problem?: string;
@@ -51,7 +51,7 @@ interface Point {
 /** Bytes written within a time, in seconds. */
 type Curve = (seconds: number) => number;
 
-export function outlook(input: OutlookInput): Outlook {
+export function predict(input: PredictionInput): Prediction {
   const {
     readings,
     problem,
@@ -70,10 +70,10 @@ export function outlook(input: OutlookInput): Outlook {
     ...(first === undefined ? {} : { dirtyBytesPerSecond: first.bytes / first.seconds }),
     ...(link === undefined ? {} : { bandwidthBytesPerSecond: link }),
   };
-  const say = (rest: Omit<Outlook, 'text' | 'budgetMs'>, why?: string): Outlook => ({
+  const say = (rest: Omit<Prediction, 'text' | 'budgetMs'>, why?: string): Prediction => ({
     ...known,
     ...rest,
-    text: outlookText({ ...known, ...rest }, policy, memoryBytes + diskBytes, why),
+    text: predictionText({ ...known, ...rest }, policy, memoryBytes + diskBytes, why),
   });
   if (first === undefined)
     return say({ kind: 'unknown', remedies: [] }, problem ?? 'the host cannot measure what the guest writes');

@@ -1,11 +1,16 @@
-/** An outlook in words: what the guest does, what comes of it, what the policy makes of that. */
+/** A prediction in words: what the guest does, what comes of it, what the policy makes of that. */
 import { lasting, mib, pause } from '../convergence/units.ts';
 import type { Policy } from '../model/policy.ts';
-import type { Outlook, Remedy } from '../model/prediction.ts';
+import type { Prediction, Remedy } from '../model/prediction.ts';
 import { abortsOf } from './remedies.ts';
 
 /** `why`: why nothing can be predicted. */
-export function outlookText(outlook: Omit<Outlook, 'text'>, policy: Policy, sizeBytes: number, why?: string): string {
+export function predictionText(
+  prediction: Omit<Prediction, 'text'>,
+  policy: Policy,
+  sizeBytes: number,
+  why?: string,
+): string {
   const {
     kind,
     dirtyBytesPerSecond = 0,
@@ -15,18 +20,21 @@ export function outlookText(outlook: Omit<Outlook, 'text'>, policy: Policy, size
     latestMs = 0,
     pauseMs = 0,
     remedies,
-  } = outlook;
+  } = prediction;
   const writes = `the guest writes ${mib(dirtyBytesPerSecond)} MiB/s`;
   const has = `${writes}, the migration has ${mib(bandwidthBytesPerSecond)}`;
   const ends = `pre-copy would end after about ${lasting(inMs)}, ${lasting(latestMs)} at most, sooner where memory is empty`;
   const next = policyText(remedies, policy, sizeBytes);
   switch (kind) {
     case 'unknown':
-      return `${outlook.dirtyBytesPerSecond === undefined ? '' : `${writes}; `}Ferry cannot tell whether pre-copy will end: ${why ?? ''}`;
+      return (
+        (prediction.dirtyBytesPerSecond === undefined ? '' : `${writes}; `) +
+        `Ferry cannot tell whether pre-copy will end: ${why ?? ''}`
+      );
     case 'converges':
       return `${has}: ${ends}`;
     case 'at-risk':
-      return outlook.pauseMs === undefined
+      return prediction.pauseMs === undefined
         ? `${has}: ${ends}, too late; ${next}`
         : `${has}: pre-copy may not end by itself, it could take a pause of up to ${pause(pauseMs)} and ` +
             `may take ${pause(budgetMs)}; if so, ${next}`;

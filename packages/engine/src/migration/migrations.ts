@@ -20,7 +20,7 @@ import type { KeptInstances } from '../fleet/kept-instances.ts';
 import type { Peers } from '../fleet/peer-reachability.ts';
 import { factsTimeoutMs } from '../planning/fact-finding.ts';
 import type { FactSources } from '../planning/fact-sources.ts';
-import { foresee, isWorthForeseeing } from '../planning/prediction.ts';
+import { predictConvergence, isWorthPredicting } from '../planning/prediction.ts';
 import type { IntentStore, Journal } from '../ports/ports.ts';
 import type { Along } from '../state/first-answers.ts';
 import { migrationRecords, type Inspection } from '../state/migration-records.ts';
@@ -143,18 +143,24 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       inspected: (inspection) => records.keepInspection(inspection),
       check: choosing.judge,
       otherPorts: choosing.otherPorts,
-      foresee: async ({ vm: { uuid }, from, request, plan, policy, decisions = [] }, signal) => {
+      predictConvergence: async ({ vm: { uuid }, from, request, plan, policy, decisions = [] }, signal) => {
         const vm = fleet.vmByUuid(uuid);
-        const told = decisions.some(({ action }) => action.do === 'note' && action.what === 'outlook');
+        const predicted = decisions.some(({ action }) => action.do === 'note' && action.what === 'outlook');
         if (
           vm === undefined ||
           plan === undefined ||
           policy === undefined ||
-          told ||
-          !isWorthForeseeing({ request, plan, policy })
+          predicted ||
+          !isWorthPredicting({ request, plan, policy })
         )
           return undefined;
-        return foresee(() => deps.linkOf(from.id).guest, { vm, request, plan, policy }, 'start', clock, signal);
+        return predictConvergence(
+          () => deps.linkOf(from.id).guest,
+          { vm, request, plan, policy },
+          'start',
+          clock,
+          signal,
+        );
       },
       changed: (current, kept) => {
         // what was chosen stands in the plan now, or was given back

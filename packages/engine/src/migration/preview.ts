@@ -8,13 +8,13 @@ import {
   type MigrationKind,
   type MigrationPlan,
   type MigrationRequest,
-  type Outlook,
+  type Prediction,
   type ResolvedPolicy,
   type Vm,
 } from '@ferry/core';
 import type { FactFinder } from '../planning/fact-finding.ts';
 import type { FactSources } from '../planning/fact-sources.ts';
-import { copiesLive, foresee, foreseeCopy } from '../planning/prediction.ts';
+import { copiesLive, predictConvergence, predictCopyTime } from '../planning/prediction.ts';
 import { rewritten, type RunnerDeps } from './effects/context.ts';
 
 /** What would happen, computed and shown. */
@@ -27,7 +27,7 @@ export interface PlannedMigration {
   /** What it would go by. */
   readonly policy: ResolvedPolicy;
   /** Of a guest that runs on: whether pre-copy will end. */
-  readonly outlook?: Outlook;
+  readonly prediction?: Prediction;
   /** Of a move whose guest does not run. */
   readonly copyTime?: CopyTime;
   /** Lines of the definition that change on the way, with - and +. */
@@ -59,11 +59,11 @@ export async function preview(
       ? []
       : lineDiff(adapted, rewritten({ plan, request }, 'next-start', adapted, { rewriteDefinition }));
   const policy = facts.policyOf(vm, request);
-  const outlook = copiesLive(plan)
-    ? await foresee(() => linkOf(vm.hostId).guest, { vm, request, plan, policy }, 'plan', clock, signal)
+  const prediction = copiesLive(plan)
+    ? await predictConvergence(() => linkOf(vm.hostId).guest, { vm, request, plan, policy }, 'plan', clock, signal)
     : undefined;
   const target = fleet.hosts().find(({ host }) => host.id === result.to.id);
-  const copyTime = foreseeCopy({ request, plan }, [source?.facts?.linkMbit, target?.facts?.linkMbit]);
+  const copyTime = predictCopyTime({ request, plan }, [source?.facts?.linkMbit, target?.facts?.linkMbit]);
   return {
     vm: { uuid: vm.uuid, name: vm.name },
     from,
@@ -71,7 +71,7 @@ export async function preview(
     kind: result.move,
     plan,
     policy,
-    ...(outlook === undefined ? {} : { outlook }),
+    ...(prediction === undefined ? {} : { prediction }),
     ...(copyTime === undefined ? {} : { copyTime }),
     diff,
     differences,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { presets, resolvePolicy, vmUuid, type MigrationPlan } from '@ferry/core';
-import { foresee } from './prediction.ts';
+import { predictConvergence } from './prediction.ts';
 
 const mib = 1_048_576;
 
@@ -24,7 +24,7 @@ test(
         })),
         transfer: { mode: 'peer-to-peer', modeReason: '', ...transfer },
       };
-      const { kind, inMs = 0 } = await foresee(
+      const { kind, inMs = 0 } = await predictConvergence(
         () => ({ dirtyRate: () => Promise.resolve(0) }),
         {
           vm: { uuid: vmUuid('a'), memoryBytes: 1_000 * mib },

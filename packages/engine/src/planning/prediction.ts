@@ -7,13 +7,13 @@ import {
   copyTime,
   endsAnyGuest,
   limitedBytes,
-  outlook,
+  predict,
   type CopiedDisk,
   type CopyTime,
   type DirtyReading,
   type MigrationPlan,
   type MigrationRequest,
-  type Outlook,
+  type Prediction,
   type ResolvedPolicy,
   type Vm,
 } from '@ferry/core';
@@ -28,7 +28,7 @@ const periodsSeconds = { plan: [1, 3], start: [1] } as const;
 const timeoutMs = 20_000;
 const mib = 1_048_576;
 
-export interface Foreseen {
+export interface PredictedMove {
   readonly vm: Pick<Vm, 'uuid' | 'memoryBytes'>;
   readonly request: MigrationRequest;
   readonly plan: MigrationPlan;
@@ -36,13 +36,13 @@ export interface Foreseen {
 }
 
 /** `driver`: of the source; may throw. */
-export async function foresee(
+export async function predictConvergence(
   guest: () => Pick<GuestPort, 'dirtyRate'>,
-  { vm, request, plan, policy }: Foreseen,
+  { vm, request, plan, policy }: PredictedMove,
   when: keyof typeof periodsSeconds,
   clock: Pick<Clock, 'timeout'>,
   signal: AbortSignal,
-): Promise<Outlook> {
+): Promise<Prediction> {
   const readings: DirtyReading[] = [];
   let problem: string | undefined;
   try {
@@ -57,7 +57,7 @@ export async function foresee(
   }
   const { each, memory: bandwidth } = bandwidthInForce({ request, plan });
   const copied = copiedDisks(plan);
-  return outlook({
+  return predict({
     readings,
     ...(problem === undefined ? {} : { problem }),
     memoryBytes: vm.memoryBytes,
@@ -79,8 +79,8 @@ const copiedDisks = ({ disks }: MigrationPlan): readonly CopiedDisk[] =>
     }));
 
 /** Of a move whose guest does not run; undefined where nothing is copied. `linksMbit`: of both hosts, where they tell. */
-export function foreseeCopy(
-  { request, plan }: Pick<Foreseen, 'request' | 'plan'>,
+export function predictCopyTime(
+  { request, plan }: Pick<PredictedMove, 'request' | 'plan'>,
   linksMbit: readonly (number | undefined)[],
 ): CopyTime | undefined {
   const { each: limit } = bandwidthInForce({ request, plan });
@@ -98,5 +98,5 @@ export const copiesLive = ({ how, live }: MigrationPlan): boolean => how === 'gu
  * Worth the time that measuring takes before a real migration: its policy forbids what would end any guest's, and
  * there is something to compare with.
  */
-export const isWorthForeseeing = ({ request, plan, policy }: Omit<Foreseen, 'vm'>): boolean =>
+export const isWorthPredicting = ({ request, plan, policy }: Omit<PredictedMove, 'vm'>): boolean =>
   copiesLive(plan) && bandwidthInForce({ request, plan }).memory !== undefined && !endsAnyGuest(policy);

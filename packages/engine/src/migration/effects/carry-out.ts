@@ -109,8 +109,8 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
 
   const prepare = async (): Promise<void> => {
     try {
-      const outlook = await prepareMove(context());
-      if (outlook !== undefined) dispatch({ type: 'foretold', outlook });
+      const prediction = await prepareMove(context());
+      if (prediction !== undefined) dispatch({ type: 'predicted', prediction });
       dispatch({ type: 'prepared' });
     } catch (error) {
       dispatch({

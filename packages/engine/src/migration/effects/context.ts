@@ -9,7 +9,7 @@ import {
   type HostId,
   type JobSample,
   type Migration,
-  type Outlook,
+  type Prediction,
   type OwnDefinition,
   type Planned,
   type TimeMs,
@@ -58,7 +58,7 @@ export interface RunnerDeps {
   /** The same transfer on ports of the target that nobody is known to use; undefined when there are none. */
   readonly otherPorts: (migration: Planned) => TransferPlan | undefined;
   /** Whether it will converge, where that is worth measuring; never rejects. */
-  readonly foresee: (migration: Migration, signal: AbortSignal) => Promise<Outlook | undefined>;
+  readonly predictConvergence: (migration: Migration, signal: AbortSignal) => Promise<Prediction | undefined>;
   /** Keeps figures of a transfer. */
   readonly sampled: (migration: Migration, sample: JobSample, at: TimeMs) => void;
   readonly inspected: (inspection: Inspection) => Promise<void>;

@@ -2,15 +2,15 @@
  * What comes before a transfer: networks, snapshots, volumes and the helper are made ready, and the domain is marked as
  * this migration's. What was made until a step failed is taken back by effects/ending.ts.
  */
-import { budgetOf, FerryError, hasCopies, type Outlook } from '@ferry/core';
+import { budgetOf, FerryError, hasCopies, type Prediction } from '@ferry/core';
 import { helperTarget, sidesOf, type MoveContext } from './context.ts';
 
-/** Resolves with what was foreseen of the transfer, if that was measured. Rejects when something cannot be prepared. */
-export async function prepareMove(context: MoveContext): Promise<Outlook | undefined> {
+/** Resolves with the prediction of the transfer, if one was made. Rejects when something cannot be prepared. */
+export async function prepareMove(context: MoveContext): Promise<Prediction | undefined> {
   const { migration, current, deps, source, target, signal, bounded } = context;
   const { plan, vm } = migration;
   const marker = { installation: deps.installation, migration: migration.id, epoch: 1 };
-  const foreseen = deps.foresee(migration, signal);
+  const prediction = deps.predictConvergence(migration, signal);
   await deps.created.create(migration, source, target(), bounded());
   if (plan.how !== 'stored-definition')
     await deps.carried.bring(migration, sidesOf(context).from, sidesOf(context).to, bounded());
@@ -34,7 +34,7 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
     // both end before anything is taken back
     const failed = (await Promise.allSettled([volumes, helper])).find((each) => each.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
-    return foreseen;
+    return prediction;
   }
   await volumes;
   // libvirt gives the source up by itself: the last look at what both hosts are to have is this one
@@ -54,5 +54,5 @@ export async function prepareMove(context: MoveContext): Promise<Outlook | undef
       plan.live ? source().steering.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, signal) : undefined,
     ]);
   }
-  return foreseen;
+  return prediction;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { outlook, presets, type Policy } from '@ferry/core';
+import { predict, presets, type Policy } from '@ferry/core';
 import * as fc from 'fast-check';
 import { anySituation } from './arbitraries.ts';
 import { writtenWithin, type GuestMemory } from './memory.ts';
@@ -34,7 +34,7 @@ test('property: the prediction for a guest that does not change comes true', () 
         kind,
         text,
         latestMs = 0,
-      } = outlook({
+      } = predict({
         readings: [reading(memory, 1), reading(memory, 3)],
         memoryBytes: memory.totalBytes,
         diskBytes: 0,
