@@ -16,10 +16,15 @@ const authorized = (plane: ControlPlane) => ({
 });
 
 /** Below /api/v1. */
-export async function post(plane: ControlPlane, path: string, body: object = {}): Promise<Answer> {
+export async function post(
+  plane: ControlPlane,
+  path: string,
+  body: object = {},
+  headers: object = {},
+): Promise<Answer> {
   const answer = await fetch(`${plane.url()}/api/v1/${path}`, {
     method: 'POST',
-    headers: authorized(plane),
+    headers: { ...authorized(plane), ...headers },
     body: JSON.stringify(body),
   });
   return { status: answer.status, body: (await answer.json()) as Answer['body'] };

@@ -94,6 +94,28 @@ test('two requests for one VM at the same moment: exactly one wins', { timeout: 
 });
 
 test(
+  'the same request six times with one key: one migration, and each answer is of it, also after a kill',
+  { timeout: 120_000, skip: onlyFull('the engine is tested with it in every run') },
+  async () => {
+    const { from, to, boots } = await place(fleet, 'handled');
+    const asked = { vm: 'handled', to, assumeShared: true };
+    const ask = (body: object) => post(fleet.plane, 'migrations', body, { 'idempotency-key': 'move-it-once' });
+    const answers = await Promise.all(Array.from({ length: 6 }, () => ask(asked)));
+    const id = answers[0]?.body.id ?? assert.fail('no answer');
+    assert.deepEqual(
+      answers.map(({ status, body }) => [status, body.id]),
+      answers.map(() => [201, id]),
+    );
+    await intact(fleet, { id, vm: 'handled', from, to, boots }, { at: to, outcome: 'succeeded' });
+    await fleet.plane.kill();
+    await fleet.plane.start();
+    assert.deepEqual((await ask(asked)).body.id, id);
+    const other = await ask({ ...asked, to: from });
+    assert.deepEqual([other.status, other.body.code], [422, 'idempotency-key-used']);
+  },
+);
+
+test(
   'moved with virsh, and then asked of Ferry at once: nothing is refused by what was seen before',
   { timeout: 120_000 },
   async () => {

@@ -96,3 +96,62 @@ test('it listens on loopback only', { timeout: 60_000 }, async () => {
   assert.notEqual(open.code, 0);
   oneSentence(open, /loopback/);
 });
+
+test(
+  'guards and page tokens over HTTP: a stale one changes nothing, and a restart is told to readers of events',
+  { timeout: 60_000 },
+  async () => {
+    await using plane = await controlPlane();
+    const ask = async (path: string, method = 'GET', headers: Readonly<Record<string, string>> = {}, body?: object) => {
+      const answer = await fetch(`${plane.url()}/api/v1/${path}`, {
+        method,
+        headers: { authorization: `Bearer ${plane.token()}`, 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const value = (await answer.json()) as {
+        readonly code?: string;
+        readonly next?: string;
+        readonly events?: string;
+        readonly tls?: boolean;
+        readonly items?: readonly { readonly name: string }[];
+      };
+      return { status: answer.status, etag: answer.headers.get('etag') ?? '', value };
+    };
+    const names = ['blue', 'green', 'red'];
+    const [blue] = await Promise.all(names.map((name) => ask(`clusters/${name}`, 'PATCH', {}, { tls: true })));
+    const stale = { 'if-match': blue?.etag ?? '' };
+    assert.equal((await ask('clusters/blue', 'PATCH', stale, { tls: false })).status, 200);
+    const refused = await ask('clusters/blue', 'PATCH', stale, { tls: true });
+    assert.deepEqual([refused.status, refused.value.code], [412, 'revision-stale']);
+
+    const first = await ask('clusters?limit=2');
+    const second = await ask(`clusters?limit=2&page=${first.value.next}`);
+    assert.deepEqual(
+      [...(first.value.items ?? []), ...(second.value.items ?? [])].map(({ name }) => name),
+      ['blue', 'default', 'green', 'red'],
+    );
+    assert.equal((await ask(`policies?page=${first.value.next}`)).value.code, 'page-token-invalid');
+    // no host is there: nothing is made, so the key stays free for a request that can be carried out
+    const key = { 'idempotency-key': 'once' };
+    for (const port of [1, 2]) {
+      const { value } = await ask('hosts', 'POST', key, { uri: `qemu+tcp://127.0.0.1:${port}/system`, name: 'none' });
+      assert.equal(value.code, 'host-unreachable');
+    }
+    assert.equal((await ask('clusters/blue', 'PATCH', key, { tls: true })).status, 400, 'not where it means nothing');
+
+    await plane.kill();
+    await plane.start();
+    assert.equal((await ask('clusters?limit=1')).value.items?.[0]?.name, 'blue');
+    assert.equal((await ask('clusters/blue', 'PATCH', stale, { tls: true })).value.code, 'revision-stale');
+    assert.equal((await ask(`clusters?limit=2&page=${first.value.next}`)).value.code, 'page-token-invalid');
+    const stream = await fetch(`${plane.url()}/api/v1/events?after=${first.value.events}`, {
+      headers: { authorization: `Bearer ${plane.token()}` },
+    });
+    let text = '';
+    for await (const part of (stream.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+      text += part;
+      if (text.includes('event: ')) break;
+    }
+    assert.match(text, /^event: reset$/m);
+  },
+);

@@ -68,7 +68,7 @@ test('a migration runs through its phases, is stored, and the VM is seen where i
   assert.deepEqual(fleet.calls, ['h1 mark', 'h1 tune {"maxDowntimeMs":100}', 'h1 perform']);
   assert.equal(engine.hostNameOf(engine.vm('web').hostId), 'h2');
   assert.deepEqual(
-    (await engine.migrations({ vm: 'web' })).map(({ id }) => id),
+    (await engine.migrations({ vm: 'web' })).items.map(({ id }) => id),
     [migration.id],
   );
   assert.equal(engine.vm('web').currentMigration, undefined);

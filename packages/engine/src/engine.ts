@@ -12,6 +12,7 @@ import { openKeptInstances } from './fleet/kept-instances.ts';
 import { createPeers } from './fleet/peer-reachability.ts';
 import { createSettle } from './fleet/settle.ts';
 import { watchTwoCopies } from './fleet/split-brain.ts';
+import { pageOfVms } from './fleet/vm-list.ts';
 import { createFleet } from './fleet/vms.ts';
 import { createCarriedFiles } from './migration/effects/carried-files.ts';
 import { createVolumes } from './migration/effects/volumes.ts';
@@ -144,6 +145,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     identityOfDefinition: (xml) => hypervisor.identityOfDefinition(xml),
     peers: createPeers(intents, clock),
     policies,
+    labelsOf: (vm) => policies.labelsOf(vm),
     clusters: () => clusters.all(roster.members()),
     fleet: {
       hosts: () => roster.hosts(),
@@ -199,6 +201,15 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     hostRevisionOf: (id) => roster.revisionOf(id),
     vmCountOf: (id) => fleet.countOn(id),
     vms: () => fleet.all(),
+    vmPage: (filter, page) =>
+      pageOfVms(filter, page, {
+        index: fleet,
+        host: (ref) => roster.host(ref),
+        hosts: () => roster.hosts(),
+        isCluster: (name) => clusters.all(roster.members()).has(name),
+        labelsOf: (vm) => policies.labelsOf(vm),
+        labelled: () => policies.labelled(),
+      }),
     vm: (ref) => fleet.find(ref),
     migrations: (query) => migrations.list(query),
     migration: (ref) => migrations.find(ref),
@@ -227,7 +238,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       linkOf: (id) => roster.linkOf(id),
       answers: (id) => roster.follower(id)?.view().state === 'connected',
       active,
-      migrationsOf: async (uuid) => await migrations.list({ vm: uuid, state: 'finished' }),
+      migrationsOf: async (uuid) => (await migrations.list({ vm: uuid, state: 'finished' })).items,
       leftovers: () => leftovers.list(),
       purge: (record, signal) => leftovers.purge(record, signal),
       refresh: async (id, { uuid }, signal) => roster.followerOf(id).refresh(uuid, signal),

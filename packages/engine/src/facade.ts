@@ -18,7 +18,8 @@ import type { EventPlace, NumberedEvent } from './events/events.ts';
 import type { HostSettings } from './fleet/hosts.ts';
 import type { Settle } from './fleet/settle.ts';
 import type { Inspection } from './state/migration-records.ts';
-import type { MigrationQuery } from './migration/migration-search.ts';
+import type { VmCursor, VmFilter, VmPage } from './fleet/vm-list.ts';
+import type { MigrationPage, MigrationQuery } from './migration/migration-list.ts';
 import type { PlannedMigration } from './migration/preview.ts';
 import type { ClusterView } from './settings/clusters.ts';
 import type { Policies } from './settings/policies.ts';
@@ -27,7 +28,8 @@ import type { Along, FirstAnswers } from './state/first-answers.ts';
 export type { EngineEvent, EventPlace, NumberedEvent } from './events/events.ts';
 export { keyKeptMs, type Along, type KeyedRequest } from './state/first-answers.ts';
 export type { HostSettings } from './fleet/hosts.ts';
-export type { MigrationQuery } from './migration/migration-search.ts';
+export type { VmCursor, VmFilter, VmPage } from './fleet/vm-list.ts';
+export type { MigrationCursor, MigrationPage, MigrationQuery } from './migration/migration-list.ts';
 export type { PlannedMigration } from './migration/preview.ts';
 export type { ClusterView } from './settings/clusters.ts';
 
@@ -57,8 +59,10 @@ export interface Engine {
   /** Of what is stored of a host. */
   hostRevisionOf(id: string): number;
   vms(): readonly Vm[];
+  /** By name. Throws FerryError `host-unknown`, `host-ambiguous`, `cluster-unknown`, `selector-invalid`. */
+  vmPage(filter: VmFilter, page: { readonly limit: number; readonly after?: VmCursor }): VmPage;
   vm(ref: string): Vm;
-  migrations(query: MigrationQuery): Promise<readonly Migration[]>;
+  migrations(query: MigrationQuery): Promise<MigrationPage>;
   migration(ref: string): Promise<Migration>;
   startMigration(
     request: MigrationRequest & { readonly vm: string },

@@ -243,11 +243,12 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     addHost: async (request) => note('addHost', request, sampleHost),
     removeHost: async (ref) => note('removeHost', ref, undefined),
     vms: () => [sampleVm],
+    vmPage: (filter, page) => note('vmPage', { filter, page }, { items: [sampleVm] }),
     vm: (ref) => {
       if (ref !== 'web1') throw new FerryError('vm-unknown', `There is no VM "${ref}".`);
       return sampleVm;
     },
-    migrations: async (query) => note('migrations', query, [finishedMigration, runningMigration]),
+    migrations: async (query) => note('migrations', query, { items: [finishedMigration, runningMigration] }),
     migration: async (ref) => find(ref),
     startMigration: async (request, by) => note('startMigration', { request, by }, runningMigration),
     withOutside: (_uri, _signal, use) => use({ to: 'beta', toCluster: 'outside' }),

@@ -6,6 +6,8 @@ import type { AnswerOf, CallName, HostJson, MigrationJson, ParsedOf, PolicyJson,
 import { apiBase } from '@ferry/api';
 import {
   FerryError,
+  matchesName,
+  presets,
   type Cluster,
   type HostView,
   type Migration,
@@ -14,9 +16,11 @@ import {
   type PolicyContent,
   type PolicyStep,
   type Vm,
+  type VolumeRecord,
 } from '@ferry/core';
-import type { Engine, EventPlace, KeyedRequest, NumberedEvent } from '@ferry/engine';
+import type { Engine, EventPlace, KeyedRequest, MigrationCursor, NumberedEvent, VmCursor } from '@ferry/engine';
 import { encodeEvent } from './event-stream.ts';
+import { createPages, pagesOf, type ReadPage } from './pages.ts';
 import type { ServerSentEvent } from './event-stream.ts';
 import {
   clusterJson,
@@ -64,6 +68,7 @@ export type StreamHandlers = {
 const actor = 'operator';
 
 export const callHandlers = (engine: Engine, version: string): CallHandlers => {
+  const pages = createPages(async () => eventId(await engine.eventPlace()));
   const nameOf = (id: string): string => engine.hostNameOf(id);
   const vmView = (vm: Vm): VmJson =>
     vmJson(vm, nameOf, engine.policies.labelsOf(vm.uuid), engine.policies.labelsRevisionOf(vm.uuid));
@@ -79,9 +84,15 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   const policyView = (policy: Policy): PolicyJson => policyJson(policy, engine.policies.revisionOf(policy.name));
   return {
     versionShow: async () => ({ body: { version, api: 'v1' } }),
-    hostList: async () => ({
-      body: { items: engine.hosts().map((view) => hostView(view)) },
-    }),
+    hostList: async ({ query }) => {
+      const { cluster, state, name } = query;
+      const isMeant = ({ host, state: now }: HostView): boolean =>
+        (cluster === undefined || host.cluster === cluster) &&
+        (state === undefined || now === state) &&
+        (name === undefined || matchesName(name, host.name));
+      const found = pagesOf(engine.hosts().filter(isMeant), ({ host }) => host.name);
+      return { body: await pages.list('hosts', query, shown(found, hostView)) };
+    },
     hostAdd: async ({ body }, { signal, keyed }) =>
       engine.once(
         keyed,
@@ -97,7 +108,10 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       const { host } = await engine.changeHost(params.host, present(body), expected);
       return { body: hostNow(host.name) };
     },
-    clusterList: async () => ({ body: { items: engine.clusters().map(clusterJson) } }),
+    clusterList: async ({ query }) => {
+      const found = pagesOf(engine.clusters(), ({ cluster }) => cluster.name);
+      return { body: await pages.list('clusters', query, shown(found, clusterJson)) };
+    },
     clusterChange: async ({ params, body }, { expected }) => ({
       body: clusterJson(
         await engine.changeCluster(params.cluster, (before) => mergePatch(before, body) as Cluster, expected),
@@ -107,7 +121,13 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       await engine.removeCluster(params.cluster, expected);
       return { body: undefined };
     },
-    policyList: async () => ({ body: { items: engine.policies.all().map(policyView) } }),
+    policyList: async ({ query }) => {
+      // presets first, in an order of their own
+      const places = new Map(engine.policies.all().map((policy, index) => [policy.name, index]));
+      const placeOf = ({ name }: Policy): string =>
+        presets.has(name) ? `0 ${String(places.get(name)).padStart(4, '0')}` : `1 ${name}`;
+      return { body: await pages.list('policies', query, shown(pagesOf(engine.policies.all(), placeOf), policyView)) };
+    },
     policyShow: async ({ params }) => ({ body: policyView(engine.policies.find(params.policy)) }),
     policyPut: async ({ params, body }, { expected }) => {
       const { policy, revision } = await engine.policies.put(params.policy, policyOf(body), expected);
@@ -117,12 +137,23 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       await engine.policies.remove(params.policy, expected);
       return { body: undefined };
     },
-    policyBindings: async () => ({ body: { items: [...engine.policies.bindings()] } }),
+    policyBindings: async ({ query }) => ({
+      body: await pages.list(
+        'policy-bindings',
+        query,
+        pagesOf(engine.policies.bindings(), ({ label }) => label),
+      ),
+    }),
     policyBind: async ({ body }) => {
       await engine.policies.bind(body.label, body.policy);
       return { body: { items: [...engine.policies.bindings()] } };
     },
-    vmList: async () => ({ body: { items: engine.vms().map((vm) => vmView(vm)) } }),
+    vmList: async ({ query }) => {
+      const { limit: _limit, page: _page, ...filter } = query;
+      const read: ReadPage<Vm, VmCursor> = async (after, limit) =>
+        engine.vmPage(present(filter), { limit, ...(after === undefined ? {} : { after }) });
+      return { body: await pages.list('vms', query, shown(read, vmView)) };
+    },
     vmShow: async ({ params }) => ({ body: vmView(engine.vm(params.vm)) }),
     vmLabel: async ({ params, body }, { expected }) => ({
       body: vmView(await engine.labelVm(params.vm, { add: body.add ?? [], remove: body.remove ?? [] }, expected)),
@@ -147,13 +178,10 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       body: { vm: engine.vm(params.vm).name, items: [...(await engine.settling.cleanup(params.vm, signal))] },
     }),
     migrationList: async ({ query }) => {
-      const { state, vm, limit } = query;
-      const found = await engine.migrations({
-        ...(state === undefined ? {} : { state }),
-        ...(vm === undefined ? {} : { vm }),
-        ...(limit === undefined ? {} : { limit }),
-      });
-      return { body: { items: found.map(migrationJson) } };
+      const { limit: most = 100, page: _page, ...filter } = query;
+      const read: ReadPage<Migration, MigrationCursor> = (after, limit) =>
+        engine.migrations({ ...present(filter), limit, ...(after === undefined ? {} : { after }) });
+      return { body: await pages.list('migrations', { ...query, limit: most }, shown(read, migrationJson)) };
     },
     migrationCreate: async ({ body }, { client, signal, keyed }) =>
       engine.once(
@@ -169,7 +197,10 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       body: plannedJson(await onTarget(engine, body, signal, (request) => engine.planMigration(request, signal))),
     }),
     migrationShow: async ({ params }) => ({ body: migrationJson(await engine.migration(params.migration)) }),
-    leftoverList: async () => ({ body: { items: (await engine.leftovers()).map(leftoverJson) } }),
+    leftoverList: async ({ query }) => {
+      const oldestFirst = (await engine.leftovers()).toSorted((a, b) => (ageOf(a) < ageOf(b) ? -1 : 1));
+      return { body: await pages.list('leftovers', query, shown(pagesOf(oldestFirst, ageOf), leftoverJson)) };
+    },
     leftoverPurge: async ({ body }, { signal }) => ({
       body: leftoverJson(await engine.purgeLeftover(body.host, body.path, signal)),
     }),
@@ -274,6 +305,16 @@ export const streamHandlers = (engine: Engine): StreamHandlers => {
     },
   };
 };
+
+/** The same pages, as they are shown. */
+const shown =
+  <T, C, U>(read: ReadPage<T, C>, show: (item: T) => U): ReadPage<U, C> =>
+  async (after, limit) => {
+    const { items, next } = await read(after, limit);
+    return { items: items.map((item) => show(item)), next };
+  };
+
+const ageOf = ({ at, host, path }: VolumeRecord): string => `${String(at).padStart(15, '0')} ${host} ${path}`;
 
 const eventId = ({ run, seq }: Required<EventPlace>): string => `${run}-${seq}`;
 

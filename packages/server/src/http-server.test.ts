@@ -239,7 +239,7 @@ test('every code of the error table becomes its problem document', async () => {
     const problem = await askProblem(
       { url: '/api/v1/vms' },
       fakeEngine({
-        vms: () => {
+        vmPage: () => {
           throw new FerryError(code, 'It is so.', { reasons });
         },
       }),
@@ -392,7 +392,7 @@ test('a defect is logged and not shown', async () => {
   const logged: unknown[] = [];
   const app = createHttpServer({
     engine: fakeEngine({
-      vms: () => {
+      vmPage: () => {
         throw new TypeError('secret detail');
       },
     }),

@@ -44,6 +44,14 @@ export function journalConformance(
       (await journal.read({ afterSeq: 1, limit: 2 })).map(({ seq }) => seq),
       [2, 3],
     );
+    assert.deepEqual(
+      (await journal.read({ beforeSeq: 4, newestFirst: true, limit: 2 })).map(({ seq }) => seq),
+      [3, 2],
+    );
+    assert.deepEqual(
+      (await journal.read({ kind: 'event', beforeSeq: 4 })).map(({ seq }) => seq),
+      [1],
+    );
   });
 
   on('pruning drops old entries of one kind; numbers are not used again', async (journal) => {

@@ -4,6 +4,7 @@ import { openDatabase, readRow, transaction } from './database.ts';
 import type { Journal, JournalEntry } from '@ferry/engine';
 
 const defaultLimit = 1_000;
+const maxSeq = Number.MAX_SAFE_INTEGER;
 
 const schema = `
 CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,
@@ -25,7 +26,8 @@ export function openJournal(path: string): SqliteJournal {
   const prune = database.prepare('DELETE FROM journal WHERE kind = ? AND at < ?');
   const select = (order: 'ASC' | 'DESC') =>
     database.prepare(
-      `SELECT * FROM journal WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR subject = ?2) AND seq > ?3 ORDER BY seq ${order} LIMIT ?4`,
+      'SELECT * FROM journal WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR subject = ?2) AND ' +
+        `seq > ?3 AND seq < ?5 ORDER BY seq ${order} LIMIT ?4`,
     );
   const ascending = select('ASC');
   const descending = select('DESC');
@@ -41,8 +43,14 @@ export function openJournal(path: string): SqliteJournal {
       await nextTurn();
       return last;
     },
-    async read({ kind, subject, afterSeq = 0, newestFirst = false, limit = defaultLimit }) {
-      const rows = (newestFirst ? descending : ascending).all(kind ?? null, subject ?? null, afterSeq, limit);
+    async read({ kind, subject, afterSeq = 0, beforeSeq = maxSeq, newestFirst = false, limit = defaultLimit }) {
+      const rows = (newestFirst ? descending : ascending).all(
+        kind ?? null,
+        subject ?? null,
+        afterSeq,
+        limit,
+        beforeSeq,
+      );
       return rows.map((row): JournalEntry => ({
         seq: Number(row['seq']),
         at: Number(row['at']),

@@ -2,8 +2,9 @@
 import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
 import { clusterChangeSchema, clusterSchema } from '../schemas/cluster.ts';
-import { hostAddSchema, hostChangeSchema, hostSchema } from '../schemas/host.ts';
+import { hostAddSchema, hostChangeSchema, hostSchema, hostStateSchema } from '../schemas/host.ts';
 import { nameText } from '../schemas/parts.ts';
+import { listErrors, listOf, listQuery, namePattern } from './list.ts';
 import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
@@ -13,9 +14,14 @@ const clusterParams = z.strictObject({ cluster: nameText().meta({ description: '
 export const hostOperations = {
   hostList: {
     summary: 'List the hosts',
-    answer: z.object({ items: z.array(hostSchema) }).meta({ id: 'HostList' }),
+    query: listQuery({
+      cluster: ref('Only hosts of this cluster').optional(),
+      state: hostStateSchema.optional(),
+      name: namePattern('hosts'),
+    }),
+    answer: listOf(hostSchema, 'HostList'),
     status: 200,
-    errors: [],
+    errors: listErrors,
   },
   hostAdd: {
     summary: 'Add a host by its libvirt URI; returns once the host has been reached',
@@ -61,9 +67,10 @@ export const hostOperations = {
   },
   clusterList: {
     summary: 'List the clusters with their settings and hosts',
-    answer: z.object({ items: z.array(clusterSchema) }).meta({ id: 'ClusterList' }),
+    query: listQuery({}),
+    answer: listOf(clusterSchema, 'ClusterList'),
     status: 200,
-    errors: [],
+    errors: listErrors,
   },
   clusterChange: {
     summary: 'Create a cluster or change some of its settings',

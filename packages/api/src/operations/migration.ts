@@ -4,6 +4,7 @@ import type { OperationName } from '../routes.ts';
 import { migrationCreateSchema, migrationTuneSchema } from '../schemas/migration-request.ts';
 import { inspectionSchema, migrationSchema, plannedMigrationSchema } from '../schemas/migration.ts';
 import { samplesSchema } from '../schemas/transfer.ts';
+import { listErrors, listOf, listQuery, namePattern, selector } from './list.ts';
 import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
@@ -15,14 +16,19 @@ const migrationRefErrors = ['request-invalid', 'migration-unknown', 'migration-a
 export const migrationOperations = {
   migrationList: {
     summary: 'List migrations, newest first',
-    query: z.strictObject({
-      state: z.enum(['active', 'finished']).optional(),
-      vm: ref('Only migrations of this VM: its name or UUID').optional(),
-      limit: z.coerce.number<number>().int().min(1).max(1000).optional().meta({ description: 'If absent, 100' }),
-    }),
-    answer: z.object({ items: z.array(migrationSchema) }).meta({ id: 'MigrationList' }),
+    query: listQuery(
+      {
+        state: z.enum(['active', 'finished']).optional(),
+        vm: ref('Only migrations of this VM: its name or UUID').optional(),
+        host: ref('Only migrations from or to this host').optional(),
+        label: selector('migrations of VMs'),
+        name: namePattern('migrations of VMs'),
+      },
+      100,
+    ),
+    answer: listOf(migrationSchema, 'MigrationList'),
     status: 200,
-    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous'],
+    errors: [...listErrors, 'selector-invalid', 'vm-unknown', 'vm-ambiguous', 'host-unknown', 'host-ambiguous'],
   },
   migrationCreate: {
     summary: 'Start a migration; returns once it is stored, and the move goes on',

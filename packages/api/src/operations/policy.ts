@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
 import { nameText } from '../schemas/parts.ts';
 import { bindingPutSchema, bindingSchema, policyPutSchema, policySchema } from '../schemas/policy.ts';
+import { listErrors, listOf, listQuery } from './list.ts';
 import type { Operation } from './operation.ts';
 
 const policyParams = z.strictObject({ policy: nameText().meta({ description: 'Name of a policy' }) });
@@ -10,9 +11,10 @@ const policyParams = z.strictObject({ policy: nameText().meta({ description: 'Na
 export const policyOperations = {
   policyList: {
     summary: 'List the policies: the presets, then your own',
-    answer: z.object({ items: z.array(policySchema) }).meta({ id: 'PolicyList' }),
+    query: listQuery({}),
+    answer: listOf(policySchema, 'PolicyList'),
     status: 200,
-    errors: [],
+    errors: listErrors,
   },
   policyShow: {
     summary: 'Show one policy',
@@ -39,9 +41,10 @@ export const policyOperations = {
   },
   policyBindings: {
     summary: 'List the labels that select a policy',
-    answer: z.object({ items: z.array(bindingSchema) }).meta({ id: 'PolicyBindingList' }),
+    query: listQuery({}),
+    answer: listOf(bindingSchema, 'PolicyBindingList'),
     status: 200,
-    errors: [],
+    errors: listErrors,
   },
   policyBind: {
     summary: 'Use a policy for VMs with a label, or stop using it',

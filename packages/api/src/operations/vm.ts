@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
 import { vmLabelSchema } from '../schemas/policy.ts';
 import {
+  domainStateSchema,
   leftoverPurgeSchema,
   leftoverSchema,
   vmCopiesSchema,
@@ -10,6 +11,7 @@ import {
   vmSchema,
   vmSettleSchema,
 } from '../schemas/vm.ts';
+import { listErrors, listOf, listQuery, namePattern, selector } from './list.ts';
 import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
@@ -18,9 +20,17 @@ const vmParams = z.strictObject({ vm: ref('Name, UUID, or unambiguous prefix of 
 export const vmOperations = {
   vmList: {
     summary: 'List the VMs of all hosts',
-    answer: z.object({ items: z.array(vmSchema) }).meta({ id: 'VmList' }),
+    query: listQuery({
+      host: ref('Only VMs on this host').optional(),
+      cluster: ref('Only VMs on hosts of this cluster').optional(),
+      state: domainStateSchema.optional(),
+      label: selector('VMs'),
+      name: namePattern('VMs'),
+      uuid: z.guid().optional(),
+    }),
+    answer: listOf(vmSchema, 'VmList'),
     status: 200,
-    errors: [],
+    errors: [...listErrors, 'selector-invalid', 'host-unknown', 'host-ambiguous', 'cluster-unknown'],
   },
   vmShow: {
     summary: 'Show one VM with its instances',
@@ -96,9 +106,10 @@ export const vmOperations = {
   },
   leftoverList: {
     summary: 'List the volumes that moves left behind, oldest first',
-    answer: z.object({ items: z.array(leftoverSchema) }).meta({ id: 'LeftoverList' }),
+    query: listQuery({}),
+    answer: listOf(leftoverSchema, 'LeftoverList'),
     status: 200,
-    errors: [],
+    errors: listErrors,
   },
   leftoverPurge: {
     summary: 'Delete a volume that a move left behind, unless somebody has used it since',

@@ -1,6 +1,7 @@
 /** `ferry cluster ...`: hosts that share where and how migration data travels. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { ClusterChange, ClusterJson } from '@ferry/api';
+import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { changedPairs, mapOf, mapOptions, type MapOptions } from '../options.ts';
 import { fields, table } from '../output/table.ts';
@@ -53,7 +54,7 @@ export function clusterCommands(program: Command): void {
     .description('list the clusters')
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
-      const { items } = await client().call('clusterList');
+      const { items } = await everyItem(client(), 'clusterList', {});
       output.result(items, (safe) =>
         table(
           ['name', 'hosts', 'migration network', 'ports', 'tls'],

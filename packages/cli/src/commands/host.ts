@@ -1,6 +1,7 @@
 /** `ferry host ...`: the hosts of the fleet. */
 import type { Command } from 'commander';
 import type { HostJson } from '@ferry/api';
+import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { formatBytes, formatTime } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
@@ -66,7 +67,7 @@ export function hostCommands(program: Command): void {
     .description('list the hosts')
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
-      const { items } = await client().call('hostList');
+      const { items } = await everyItem(client(), 'hostList', {});
       output.result(items, (safe) =>
         table(
           ['name', 'state', 'vms', 'free memory', 'libvirt', 'qemu', 'uri'],

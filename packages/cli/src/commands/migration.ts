@@ -1,5 +1,6 @@
 /** `ferry migration ...`: migrations that run and that have ended. */
 import { Option, type Command } from 'commander';
+import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { duration, wholeNumber } from '../options.ts';
 import { followMigration, migrationText } from '../follow.ts';
@@ -10,6 +11,7 @@ interface ListOptions {
   readonly active?: true;
   readonly finished?: true;
   readonly vm?: string;
+  readonly limit: number;
 }
 
 interface SetOptions {
@@ -27,12 +29,12 @@ export function migrationCommands(program: Command): void {
     .addOption(new Option('--active', 'only running migrations').conflicts('finished'))
     .option('--finished', 'only finished migrations')
     .option('--vm <vm>', 'only migrations of this VM')
-    .action(async ({ active, finished, vm }: ListOptions, command: Command) => {
+    .option('--limit <n>', 'at most this number of migrations', wholeNumber('migrations'), 100)
+    .action(async ({ active, finished, vm, limit }: ListOptions, command: Command) => {
       const { client, output } = contextOf(command);
-      const state = active === true ? 'active' : finished === true ? 'finished' : undefined;
-      const { items } = await client().call('migrationList', {
-        query: { ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }) },
-      });
+      const state = active === true ? ('active' as const) : finished === true ? ('finished' as const) : undefined;
+      const query = { ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }) };
+      const { items } = await everyItem(client(), 'migrationList', query, { most: limit });
       output.result(items, (safe) =>
         table(
           ['id', 'vm', 'kind', 'from', 'to', 'phase', 'progress', 'total', 'downtime', 'started'],

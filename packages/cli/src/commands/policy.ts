@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { PolicyJson, PolicyPut } from '@ferry/api';
+import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { fields, table } from '../output/table.ts';
 
@@ -66,8 +67,8 @@ export function policyCommands(program: Command): void {
     .description('list the policies, and the labels that select one')
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
-      const { items } = await client().call('policyList');
-      const bindings = (await client().call('policyBindings')).items;
+      const { items } = await everyItem(client(), 'policyList', {});
+      const bindings = (await everyItem(client(), 'policyBindings', {})).items;
       output.result({ policies: items, bindings }, (safe) =>
         [
           table(

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
+import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { duration, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
 import { followMigration, travelText } from '../follow.ts';
@@ -221,8 +222,7 @@ export function vmCommands(program: Command): void {
     .option('--host <host>', 'only VMs on this host')
     .action(async ({ host }: { readonly host?: string }, command: Command) => {
       const { client, output } = contextOf(command);
-      const all = (await client().call('vmList')).items;
-      const items = host === undefined ? all : all.filter((each) => each.host === host);
+      const { items } = await everyItem(client(), 'vmList', host === undefined ? {} : { host });
       output.result(items, (safe) =>
         table(
           ['name', 'state', 'host', 'memory', 'vcpus', 'migration', 'uuid'],

@@ -2,6 +2,7 @@
 import { Option, type Command } from 'commander';
 import type { LeftoverJson } from '@ferry/api';
 import { ApiError } from '@ferry/api/client';
+import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { formatBytes, formatTime } from '../output/format.ts';
 import { reportFailure } from '../output/output.ts';
@@ -48,7 +49,7 @@ export function volumeCommands(program: Command): void {
         command: Command,
       ) => {
         const { client, output } = contextOf(command);
-        const all = (await client().call('leftoverList')).items;
+        const all = (await everyItem(client(), 'leftoverList', {})).items;
         const items = all.filter(
           (each) => (host === undefined || each.host === host) && (path === undefined || each.path === path),
         );

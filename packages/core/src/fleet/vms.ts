@@ -3,6 +3,7 @@
  * the reports.
  */
 import { FerryError } from '../model/errors.ts';
+import type { HostView } from '../model/host.ts';
 import type { HostId, VmUuid } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import type { DomainState, Instance, InstanceRole, Vm } from '../model/vm.ts';
@@ -112,3 +113,12 @@ export function resolve<T>(
   }
   return only;
 }
+
+/** By name, id or the beginning of an id. Throws FerryError `host-unknown`, `host-ambiguous`. */
+export const resolveHost = (hosts: readonly HostView[], ref: string): HostView =>
+  resolve(hosts, ref, {
+    kind: 'host',
+    id: ({ host }) => host.id,
+    name: ({ host }) => host.name,
+    describe: ({ host }) => host.name,
+  });

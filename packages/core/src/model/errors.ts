@@ -37,6 +37,11 @@ const row = (status: number, exit: ExitCode, remedy: string, retriable = false):
 
 export const errorTable = {
   'request-invalid': row(400, exitCodes.usage, 'Correct the named field; see the API reference at /docs.'),
+  'selector-invalid': row(
+    400,
+    exitCodes.usage,
+    'Use a selector such as tier=db,zone in (a,b),!test: KEY=VALUE, KEY!=VALUE, KEY in (A,B), KEY notin (A,B), KEY, !KEY.',
+  ),
   'uri-invalid': row(
     400,
     exitCodes.usage,

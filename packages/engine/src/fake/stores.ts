@@ -19,12 +19,13 @@ export function memoryStores({ clock = noTime, ...options }: Partial<MemoryInten
         for (const each of added) journal.push({ ...each, seq: (last += 1) });
         return last;
       },
-      async read({ kind, subject, afterSeq = 0, newestFirst = false, limit = 1_000 }) {
+      async read({ kind, subject, afterSeq = 0, beforeSeq = Infinity, newestFirst = false, limit = 1_000 }) {
         const found = journal.filter(
           (each) =>
             (kind === undefined || each.kind === kind) &&
             (subject === undefined || each.subject === subject) &&
-            each.seq > afterSeq,
+            each.seq > afterSeq &&
+            each.seq < beforeSeq,
         );
         return (newestFirst ? found.toReversed() : found).slice(0, limit);
       },

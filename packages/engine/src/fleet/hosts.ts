@@ -9,7 +9,7 @@ import {
   isHostName,
   isInNetwork,
   machineTaken,
-  resolve,
+  resolveHost,
   type Host,
   type HostFacts,
   type HostId,
@@ -139,13 +139,7 @@ export function createRoster({
       .values()
       .find((each) => is(each.host()))
       ?.view();
-  const host = (ref: string): HostView =>
-    resolve(views(), ref, {
-      kind: 'host',
-      id: (view) => view.host.id,
-      name: (view) => view.host.name,
-      describe: (view) => view.host.name,
-    });
+  const host = (ref: string): HostView => resolveHost(views(), ref);
   const followerOf = (id: string): HostFollower => {
     const follower = followers.get(id);
     if (follower === undefined) throw new FerryError('host-unknown', `There is no host with the id ${id}.`);

@@ -24,6 +24,10 @@ export interface VmIndex {
   /** By UUID, name or the beginning of a UUID. Throws FerryError `vm-unknown`, `vm-ambiguous`. */
   find(ref: string): Vm;
   countOn(host: HostId): number;
+  /** In no order. */
+  on(host: HostId): readonly Vm[];
+  /** VMs of which an instance has this name, in no order. */
+  named(name: string): readonly Vm[];
   /** VMs with more than one instance. */
   several(): readonly Vm[];
 }
@@ -33,7 +37,8 @@ const prefixLength = 4;
 /** More changes in the order of names than this are merged in one go. */
 const insertedSingly = 64;
 
-const before = (a: Vm, b: Vm): number =>
+/** By name. */
+export const inOrder = (a: Pick<Vm, 'name' | 'uuid'>, b: Pick<Vm, 'name' | 'uuid'>): number =>
   a.name < b.name ? -1 : a.name > b.name ? 1 : a.uuid < b.uuid ? -1 : a.uuid > b.uuid ? 1 : 0;
 
 export function createVmIndex(deps: VmIndexDeps): VmIndex {
@@ -96,7 +101,7 @@ export function createVmIndex(deps: VmIndexDeps): VmIndex {
         ? withReplaced(sorted, changed)
         : merged(
             sorted.filter(({ uuid }) => !unsorted.has(uuid)),
-            changed.sort(before),
+            changed.sort(inOrder),
           );
     unsorted.clear();
   };
@@ -130,7 +135,7 @@ export function createVmIndex(deps: VmIndexDeps): VmIndex {
         ...byName.of(ref),
         ...(ref.length >= prefixLength ? byPrefix.of(lower.slice(0, prefixLength)) : []),
       ]);
-      return resolve(current(candidates).toSorted(before), ref, {
+      return resolve(current(candidates).toSorted(inOrder), ref, {
         kind: 'vm',
         id: ({ uuid }) => uuid,
         name: ({ name }) => name,
@@ -141,6 +146,14 @@ export function createVmIndex(deps: VmIndexDeps): VmIndex {
     countOn(host) {
       refresh();
       return byHost.of(host).size;
+    },
+    on(host) {
+      refresh();
+      return current(byHost.of(host));
+    },
+    named(name) {
+      refresh();
+      return current(byName.of(name));
     },
     several() {
       refresh();
@@ -163,7 +176,7 @@ function withReplaced(list: readonly Vm[], changed: readonly Vm[]): readonly Vm[
     while (low < high) {
       const middle = (low + high) >>> 1;
       const there = copy[middle];
-      if (there !== undefined && before(there, vm) < 0) low = middle + 1;
+      if (there !== undefined && inOrder(there, vm) < 0) low = middle + 1;
       else high = middle;
     }
     copy[low] = vm;
@@ -176,7 +189,7 @@ function merged(a: readonly Vm[], b: readonly Vm[]): readonly Vm[] {
   const all: Vm[] = [];
   let at = 0;
   for (const vm of a) {
-    for (let next = b[at]; next !== undefined && before(next, vm) < 0; next = b[(at += 1)]) all.push(next);
+    for (let next = b[at]; next !== undefined && inOrder(next, vm) < 0; next = b[(at += 1)]) all.push(next);
     all.push(vm);
   }
   return [...all, ...b.slice(at)];

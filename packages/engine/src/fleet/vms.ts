@@ -34,7 +34,7 @@ export interface FleetDeps {
   readonly signal: AbortSignal;
 }
 
-export interface Fleet extends Pick<VmIndex, 'all' | 'get' | 'find' | 'countOn'> {
+export interface Fleet extends Pick<VmIndex, 'all' | 'get' | 'find' | 'countOn' | 'on' | 'named'> {
   /** These VMs, or their instances on this host, have changed: they are compared and published soon. */
   changed(vms: Iterable<VmUuid>, host?: HostId): void;
   /** `seen` is called again soon. */
@@ -186,6 +186,8 @@ export function createFleet({
     get: (uuid) => index.get(uuid),
     find: (ref) => index.find(ref),
     countOn: (host) => index.countOn(host),
+    on: (host) => index.on(host),
+    named: (name) => index.named(name),
     changed(vms, host) {
       for (const uuid of vms) {
         index.touch(uuid, host);

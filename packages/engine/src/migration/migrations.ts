@@ -15,6 +15,7 @@ import {
   type MigrationRequest,
   type OperatorLimits,
   type Room,
+  type VmUuid,
 } from '@ferry/core';
 import type { KeptInstances } from '../fleet/kept-instances.ts';
 import type { Peers } from '../fleet/peer-reachability.ts';
@@ -30,14 +31,15 @@ import { chooseTargets } from './choosing.ts';
 import { carriedSnapshots } from './effects/carried-snapshots.ts';
 import type { RunnerDeps } from './effects/context.ts';
 import { createdResources } from './effects/created-resources.ts';
-import { searchDepth, searchMigrations, type MigrationQuery } from './migration-search.ts';
+import type { MigrationPage, MigrationQuery } from './migration-list.ts';
+import { searchDepth, searchMigrations } from './migration-search.ts';
 import { preview, type PlannedMigration } from './preview.ts';
 import { checkRequests } from './request-check.ts';
 import { runMigration, type MigrationRunner } from './runner.ts';
 
 export interface Migrations {
   active(): readonly Migration[];
-  list(query: MigrationQuery): Promise<readonly Migration[]>;
+  list(query: MigrationQuery): Promise<MigrationPage>;
   find(ref: string): Promise<Migration>;
   start(
     request: MigrationRequest & { readonly vm: string },
@@ -77,6 +79,7 @@ export interface MigrationsDeps
       | 'identityOfDefinition'
       | 'log'
     > {
+  readonly labelsOf: (vm: VmUuid) => readonly string[];
   readonly kept: KeptInstances & FactSources['kept'];
   readonly peers: Peers;
   readonly intents: IntentStore;
@@ -94,7 +97,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     [...runners.values()].map((runner) => runner.current()).filter((migration) => !isFinished(migration));
   const choosing = chooseTargets({ ...deps, active });
   const { facts } = choosing;
-  const search = searchMigrations({ active, records, fleet });
+  const search = searchMigrations({ active, records, fleet, labelsOf: deps.labelsOf });
   const requests = checkRequests({ ...deps, active, facts });
   const roomOf = (id: HostId): Room | undefined => {
     const view = fleet.hosts().find(({ host }) => host.id === id);
@@ -132,7 +135,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         admission.admit();
         // who watches it hears of its end
         void records.finished(searchDepth).then(
-          (all) => all.filter((each) => each.id === id).forEach((each) => deps.changed(each, true)),
+          (all) => all.filter((each) => each.migration.id === id).forEach((each) => deps.changed(each.migration, true)),
           (error: unknown) => deps.log.warn({ err: error, migration: id }, 'the end of a migration cannot be read'),
         );
       },

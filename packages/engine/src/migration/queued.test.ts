@@ -74,7 +74,7 @@ test('with a range of four ports, four move and eight wait, each on a port of it
   fleet.next.durationMs = 20_000;
   const started = await startAll(await guests(12), { to: 'h2' });
   await clock.sleep(5_000);
-  const waiting = (await engine.migrations({ state: 'active' })).filter(({ phase }) => phase === 'queued');
+  const waiting = (await engine.migrations({ state: 'active' })).items.filter(({ phase }) => phase === 'queued');
   assert.equal(waiting.length, 8);
   assert.ok(
     waiting.some(({ attention = '' }) => /It waits: .*port of h2 from 50000 to 50003/.test(attention)),

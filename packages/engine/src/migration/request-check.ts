@@ -4,7 +4,7 @@
  */
 import {
   FerryError,
-  resolve,
+  resolveHost,
   type CheckResult,
   type HostView,
   type Migration,
@@ -50,14 +50,7 @@ export function checkRequests({
   readonly refresh: RunnerDeps['refresh'];
 }): RequestCheck {
   const namedHost = (ref: string | undefined): string | undefined =>
-    ref === undefined
-      ? undefined
-      : resolve(fleet.hosts(), ref, {
-          kind: 'host',
-          id: ({ host }) => host.id,
-          name: ({ host }) => host.name,
-          describe: ({ host }) => host.name,
-        }).host.name;
+    ref === undefined ? undefined : resolveHost(fleet.hosts(), ref).host.name;
 
   const requested = (
     vmRef: string,

@@ -83,11 +83,12 @@ export interface JournalEntry {
 export interface Journal {
   /** Returns the seq of the last entry. Seqs grow by one per entry. */
   append(entries: readonly Omit<JournalEntry, 'seq'>[]): Promise<number>;
-  /** Ascending from `afterSeq`, or newest first with `newestFirst`; at most `limit` (1,000 by default). */
+  /** Between the two numbers, ascending or with the newest first; at most `limit` (1,000 by default). */
   read(query: {
     readonly kind?: string;
     readonly subject?: string;
     readonly afterSeq?: number;
+    readonly beforeSeq?: number;
     readonly newestFirst?: boolean;
     readonly limit?: number;
   }): Promise<readonly JournalEntry[]>;

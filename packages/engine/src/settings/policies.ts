@@ -48,6 +48,8 @@ export interface Policies {
   /** VMs with this label go by the policy; an undefined policy takes that away. */
   bind(label: string, policy: string | undefined): Promise<void>;
   labelsOf(vm: VmUuid): readonly string[];
+  /** VMs with labels. */
+  labelled(): readonly VmUuid[];
   labelsRevisionOf(vm: VmUuid): number;
   /** Throws FerryError `revision-stale`. */
   label(
@@ -155,6 +157,7 @@ export async function openPolicies(
       await bound.change(label, () => policy, policy === undefined ? undefined : () => use(policy));
     },
     labelsOf: (vm) => labels.get(vm)?.value ?? [],
+    labelled: () => labels.all().map(({ key }) => key as VmUuid),
     labelsRevisionOf: (vm) => labels.get(vm)?.revision ?? 0,
     async label({ uuid, name }, { add, remove }, expected) {
       await labels.change(uuid, (before) => {

@@ -115,7 +115,7 @@ test('hosts and migrations are made once for a key, also across a restart', asyn
     assert.equal(await move(), first);
     assert.equal(await add('h2'), ids[2]);
     assert.deepEqual(
-      (await engine.migrations({})).map(({ id }) => id),
+      (await engine.migrations({})).items.map(({ id }) => id),
       [first],
     );
   } finally {

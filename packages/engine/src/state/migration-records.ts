@@ -21,7 +21,7 @@ const measuredPrefix = 'migration-course/';
 const lockPrefix = 'migration-of/';
 const samplesShown = 10_000;
 /** Finished ones that a list finds without reading and decoding them again. */
-const keptInMemory = 300;
+export const keptInMemory = 300;
 
 /** Of a document, as it was last read or written here. */
 interface Held {
@@ -45,6 +45,12 @@ export interface Inspection {
   readonly notes: readonly string[];
 }
 
+/** A finished migration and its number in the journal. */
+export interface Ended {
+  readonly seq: number;
+  readonly migration: Migration;
+}
+
 export interface MigrationRecords {
   /**
    * Stores a new one and locks its VM, with the writes `along`. `conflict`: the keys whose guard failed: that of the
@@ -62,8 +68,8 @@ export interface MigrationRecords {
   store(migration: Migration): Promise<{ readonly revision: number } | { readonly changed: Migration | undefined }>;
   /** Those that an earlier control plane left unfinished. What has ended, and did not get to the journal, gets there. */
   active(): Promise<readonly Migration[]>;
-  /** In the order in which they ended, the last one first. */
-  finished(limit: number): Promise<readonly Migration[]>;
+  /** In the order in which they ended, the last one first; those before this number of the journal. */
+  finished(limit: number, before?: number): Promise<readonly Ended[]>;
   /** `at`: when it was taken. */
   keepSample(id: string, sample: JobSample, at: TimeMs): Promise<void>;
   /** Oldest first. */
@@ -82,11 +88,14 @@ export function migrationRecords({
   readonly journal: Journal;
   readonly clock: Clock;
 }): MigrationRecords {
-  const append = async (kind: string, subject: string, data: unknown, at: TimeMs = clock.now()): Promise<void> =>
-    void (await journal.append([{ at, kind, subject, data }]));
-  const read = async (limit: number): Promise<Migration[]> =>
-    (await journal.read({ kind: 'migration', newestFirst: true, limit })).map(({ data }) => data as Migration);
-  let newest: Promise<Migration[]> | undefined;
+  const append = (kind: string, subject: string, data: unknown, at: TimeMs = clock.now()): Promise<number> =>
+    journal.append([{ at, kind, subject, data }]);
+  const read = async (limit: number, beforeSeq?: number): Promise<Ended[]> => {
+    const range = beforeSeq === undefined ? {} : { beforeSeq };
+    const entries = await journal.read({ kind: 'migration', newestFirst: true, limit, ...range });
+    return entries.map(({ seq, data }) => ({ seq, migration: data as Migration }));
+  };
+  let newest: Promise<Ended[]> | undefined;
   const heads = collection<MigrationDocument>(intents, activePrefix, decodeDocument);
   const measures = collection(intents, measuredPrefix, document<Measured>({}));
   const locks = collection(intents, lockPrefix, text);
@@ -113,8 +122,10 @@ export function migrationRecords({
     const { id, vm } = migration;
     const [kept] = await journal.read({ kind: 'migration', subject: id, limit: 1 });
     if (kept === undefined) {
-      await append('migration', id, migration);
-      newest = newest?.then((all) => [migration, ...all.filter((each) => each.id !== id)].slice(0, keptInMemory));
+      const seq = await append('migration', id, migration);
+      newest = newest?.then((all) =>
+        [{ seq, migration }, ...all.filter((each) => each.seq !== seq)].slice(0, keptInMemory),
+      );
     }
     const { head, measured } = held.get(id) ?? { head: none, measured: none };
     const lock = await locks.get(vm.uuid);
@@ -200,21 +211,21 @@ export function migrationRecords({
       for (const each of all) if (isFinished(each)) await finish(each);
       return all.filter((each) => !isFinished(each));
     },
-    async finished(limit) {
-      if (limit > keptInMemory) return read(limit);
+    async finished(limit, before) {
+      if (limit > keptInMemory || before !== undefined) return read(limit, before);
       newest ??= read(keptInMemory).catch((error: unknown) => {
         newest = undefined;
         throw error;
       });
       return (await newest).slice(0, limit);
     },
-    keepSample: (id, sample, at) => append('sample', id, sample, at),
+    keepSample: async (id, sample, at) => void (await append('sample', id, sample, at)),
     samples: async (id) =>
       (await journal.read({ kind: 'sample', subject: id, limit: samplesShown })).map(({ at, data }) => ({
         at,
         sample: data as JobSample,
       })),
-    keepInspection: (inspection) => append('inspection', inspection.migration, inspection),
+    keepInspection: async (inspection) => void (await append('inspection', inspection.migration, inspection)),
     async inspection(id) {
       const [kept] = await journal.read({ kind: 'inspection', subject: id, newestFirst: true, limit: 1 });
       if (kept === undefined)

@@ -40,7 +40,7 @@ test('a full disk is told on the migration and on what is asked of it; nothing w
     await until(() => engine.vms().length === 1);
     fleet.next.durationMs = 20_000;
     const { id } = await engine.startMigration({ vm: 'web', to: 'h2' }, by);
-    const now = async () => (await engine.migrations({})).find((each) => each.id === id);
+    const now = async () => (await engine.migrations({})).items.find((each) => each.id === id);
     await until(async () => (await now())?.phase === 'transferring');
     noRoom = true;
     await until(async () => (await now())?.attention !== undefined);
