@@ -7,7 +7,7 @@ import {
   decide,
   follow,
   progressOf,
-  type Course,
+  type TransferHistory,
   type Decision,
   type JobSample,
   type MigrationProgress,
@@ -97,7 +97,7 @@ export function run({
   const sizeBytes = guest.memory.totalBytes + (guest.disks ?? []).reduce((sum, { bytes }) => sum + bytes, 0);
   const decisions: Decision[] = [];
   const looks: Look[] = [];
-  let course: Course | undefined;
+  let history: TransferHistory | undefined;
   let progress: MigrationProgress | undefined;
   let downtimeMs = policy.downtime.initialMs;
   let highestThrottle = 0;
@@ -111,14 +111,14 @@ export function run({
     highestThrottle = Math.max(highestThrottle, transfer.throttlePercent);
     if (isOver(transfer)) break;
     const sample = sampleOf(transfer);
-    course = follow(course, sample, lookMs);
-    progress = progressOf(sample, progress, { course, budgetMs: downtimeMs, now: lookMs });
+    history = follow(history, sample, lookMs);
+    progress = progressOf(sample, progress, { history, budgetMs: downtimeMs, now: lookMs });
     looks.push({ atMs: lookMs, sample, progress, linkBytesPerSecond: capacityAt(link, lookMs) });
     // an event reports the switch; from then on nothing is steered
     if (transfer.phase !== 'disks' && transfer.phase !== 'pre-copy') continue;
     const decision = decide(
       policy,
-      course,
+      history,
       {
         downtimeMs,
         sizeBytes,

@@ -11,7 +11,7 @@ import {
   follow,
   presets,
   progressOf,
-  type Course,
+  type TransferHistory,
   type Decision,
   type JobSample,
   type MigrationProgress,
@@ -32,17 +32,17 @@ function replay(
 ): { readonly decisions: readonly Decision[]; readonly progress: readonly MigrationProgress[] } {
   const policy = presets.get(policyName);
   assert.ok(policy);
-  let course: Course | undefined;
+  let history: TransferHistory | undefined;
   let decisions: readonly Decision[] = [];
   const progress: MigrationProgress[] = [];
   for (const sample of samplesOf(name)) {
     const now = sample.elapsedMs;
-    course = follow(course, sample, now);
-    progress.push(progressOf(sample, progress.at(-1), { course, budgetMs: policy.downtime.initialMs, now }));
+    history = follow(history, sample, now);
+    progress.push(progressOf(sample, progress.at(-1), { history, budgetMs: policy.downtime.initialMs, now }));
     const set = decisions.findLast(({ action }) => action.do === 'set-downtime')?.action;
     const decision = decide(
       policy,
-      course,
+      history,
       {
         downtimeMs: set?.do === 'set-downtime' ? set.toMs : policy.downtime.initialMs,
         sizeBytes: sample.totalBytes,

@@ -22,8 +22,8 @@ const decided = (
   passes: readonly ExamplePass[],
   changes: Partial<Situation> = {},
 ): Decision | undefined => {
-  const { course, now } = watched(passes);
-  return decide(content, course, situation(changes), now);
+  const { history, now } = watched(passes);
+  return decide(content, history, situation(changes), now);
 };
 /** Passes that leave 35 MiB each time: a pause of 350 ms. */
 const hotSet: readonly ExamplePass[] = [
@@ -97,12 +97,12 @@ test('the same where the policy has no step that would help: it says so, once, a
 
 test('after a measure the next pass is waited for, so that its effect is seen', () => {
   const first = decided(ferry, hotSet) ?? assert.fail('nothing was decided');
-  const { course, now } = watched(hotSet);
+  const { history, now } = watched(hotSet);
   const raised = situation({ downtimeMs: 410, decisions: [first] });
-  assert.equal(decide(ferry, course, raised, now + 500), undefined);
-  const { course: next, now: then } = watched(
+  assert.equal(decide(ferry, history, raised, now + 500), undefined);
+  const { history: next, now: then } = watched(
     [...Array.from({ length: 6 }, () => ({ rest: 35 })), { rest: 35, seconds: 0 }],
-    { course, now },
+    { history, now },
   );
   assert.deepEqual(
     decide(ferry, next, raised, then)?.action,
@@ -186,8 +186,8 @@ test('before QEMU has begun a time per GiB is not over, and what is smallest beg
     { when: 'no-progress', ms: 150_000, do: 'abort' },
   );
   assert.equal(decide(perGib, waiting, situation({ sizeBytes: 0 }), 400), undefined);
-  const { course, now } = watched([{ rest: 4_000, link: 10, seconds: 200 }], { course: waiting });
-  assert.equal(decide(perGib, course, situation(), now), undefined, 'it has become less all the time');
+  const { history, now } = watched([{ rest: 4_000, link: 10, seconds: 200 }], { history: waiting });
+  assert.equal(decide(perGib, history, situation(), now), undefined, 'it has become less all the time');
 });
 
 test('the pause budget: never above the limit, never lowered, doubled as often as it takes', () => {
@@ -238,13 +238,13 @@ test('a measure for stalled passes that is repeated gets as many passes again', 
     ...Array.from({ length: count }, () => ({ rest: 200 })),
     { rest: 200, seconds: 0 },
   ];
-  const { course, now } = watched(stalling(3));
-  const first = decide(doubling, course, situation(), now) ?? assert.fail('not doubled');
+  const { history, now } = watched(stalling(3));
+  const first = decide(doubling, history, situation(), now) ?? assert.fail('not doubled');
   assert.deepEqual(first.action, { do: 'set-downtime', toMs: 200 });
   const next = (count: number) => {
-    const { course: later, now: then } = watched(
+    const { history: later, now: then } = watched(
       Array.from({ length: count }, () => ({ rest: 200 })),
-      { course, now },
+      { history, now },
     );
     return decide(doubling, later, situation({ downtimeMs: 200, decisions: [first] }), then)?.action;
   };
@@ -280,10 +280,10 @@ test('throttling without effect in two steps is removed; throttling that helps g
 
 test('disks that never end: reported after 15 s without gain, with the rate of the link; memory measures wait', () => {
   const stuck = (copied: number) => {
-    let course = follow(undefined, diskLook(500, 1_000), 0);
+    let history = follow(undefined, diskLook(500, 1_000), 0);
     for (let second = 1; second <= 20; second += 1)
-      course = follow(course, diskLook(500, 1_000 + copied * second), second * 1_000);
-    return decide(policy({ when: 'elapsed', ms: 1, do: 'post-copy' }), course, situation(), 20_000);
+      history = follow(history, diskLook(500, 1_000 + copied * second), second * 1_000);
+    return decide(policy({ when: 'elapsed', ms: 1, do: 'post-copy' }), history, situation(), 20_000);
   };
   assert.deepEqual(stuck(40)?.action, { do: 'note', what: 'disks-stalled' });
   assert.equal(

@@ -1,5 +1,5 @@
 /**
- * What a policy has done about a transfer that does not come to its end: `(policy, course, situation, now) ->
+ * What a policy has done about a transfer that does not come to its end: `(policy, history, situation, now) ->
  * decision`. A pure function over figures; the engine carries the decision out and stores it with them. It waits for
  * the boundary of a pass before it judges what a measure has changed, and it does nothing that the policy does not
  * name.
@@ -7,7 +7,7 @@
 import type { Figures, Decision, Action, Note } from '../model/decision.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { MeasureName, PolicyContent, PolicyStep } from '../model/policy.ts';
-import type { Course } from '../model/transfer.ts';
+import type { TransferHistory } from '../model/transfer.ts';
 import {
   canCarry,
   forecast,
@@ -48,8 +48,13 @@ const gib = 1_073_741_824;
 /** Measures that need memory to be on its way. */
 const ofMemory: readonly MeasureName[] = ['raise-downtime', 'double-downtime', 'fit-downtime', 'post-copy'];
 
-export function decide(policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): Decision | undefined {
-  const figures = figuresOf(course, situation, now);
+export function decide(
+  policy: PolicyContent,
+  history: TransferHistory,
+  situation: Situation,
+  now: TimeMs,
+): Decision | undefined {
+  const figures = figuresOf(history, situation, now);
   const make = (action: Action, step?: number): Decision => ({
     at: now,
     action,
@@ -57,19 +62,19 @@ export function decide(policy: PolicyContent, course: Course, situation: Situati
     figures,
     text: decisionText(action, figures, step === undefined ? undefined : policy.steps[step]),
   });
-  const useless = throttleUseless(course, now) && !has(situation, 'release-throttle');
+  const useless = throttleUseless(history, now) && !has(situation, 'release-throttle');
   if (useless) return make({ do: 'release-throttle' });
   for (const [index, step] of policy.steps.entries()) {
     if (
       (situation.noGuestRuns === true && step.do !== 'abort') ||
       isOver(step, index, situation) ||
-      !isDue(step, policy, course, situation, now)
+      !isDue(step, policy, history, situation, now)
     )
       continue;
-    const action = actionOf(step, policy, course, situation, now);
+    const action = actionOf(step, policy, history, situation, now);
     if (action !== undefined) return make(action, index);
   }
-  return noteOf(course, situation, now, make);
+  return noteOf(history, situation, now, make);
 }
 
 const has = ({ decisions }: Situation, what: Action['do']): boolean =>
@@ -78,46 +83,46 @@ const noted = ({ decisions }: Situation, what: Note): boolean =>
   decisions.some(({ action }) => action.do === 'note' && action.what === what);
 
 function noteOf(
-  course: Course,
+  history: TransferHistory,
   situation: Situation,
   now: TimeMs,
   make: (action: Action) => Decision,
 ): Decision | undefined {
-  if (course.part === 'disks')
-    return now - course.best.at >= disksStalledMs && !noted(situation, 'disks-stalled')
+  if (history.part === 'disks')
+    return now - history.best.at >= disksStalledMs && !noted(situation, 'disks-stalled')
       ? make({ do: 'note', what: 'disks-stalled' })
       : undefined;
-  if (isLinkSlow(course, now) && !noted(situation, 'link-slow')) return make({ do: 'note', what: 'link-slow' });
-  if (situation.paused || noted(situation, 'no-way') || !settled(course, situation, now)) return undefined;
-  const ahead = forecast(course, situation.downtimeMs, now);
-  return ahead.kind === 'never' || (ahead.kind === 'ends' && isLate(endsAt(course, ahead, now), situation))
+  if (isLinkSlow(history, now) && !noted(situation, 'link-slow')) return make({ do: 'note', what: 'link-slow' });
+  if (situation.paused || noted(situation, 'no-way') || !settled(history, situation, now)) return undefined;
+  const ahead = forecast(history, situation.downtimeMs, now);
+  return ahead.kind === 'never' || (ahead.kind === 'ends' && isLate(endsAt(history, ahead, now), situation))
     ? make({ do: 'note', what: 'no-way' })
     : undefined;
 }
 
 /** When it ends without a measure. */
-const endsAt = (course: Course, { inMs }: { readonly inMs: number }, now: TimeMs): TimeMs =>
-  (memoryPasses(course).at(-1)?.startedAt ?? now) + inMs;
+const endsAt = (history: TransferHistory, { inMs }: { readonly inMs: number }, now: TimeMs): TimeMs =>
+  (memoryPasses(history).at(-1)?.startedAt ?? now) + inMs;
 const isLate = (at: TimeMs, { deadlineAt }: Situation): boolean => deadlineAt !== undefined && at > deadlineAt;
 
-function figuresOf(course: Course, situation: Situation, now: TimeMs): Figures {
-  const rest = course.recent.at(-1)?.restBytes ?? 0;
-  const last = memoryPasses(course).at(-1);
-  const needed = neededPauseMs(course, now, situation.downtimeMs);
-  const ahead = forecast(course, situation.downtimeMs, now);
+function figuresOf(history: TransferHistory, situation: Situation, now: TimeMs): Figures {
+  const rest = history.recent.at(-1)?.restBytes ?? 0;
+  const last = memoryPasses(history).at(-1);
+  const needed = neededPauseMs(history, now, situation.downtimeMs);
+  const ahead = forecast(history, situation.downtimeMs, now);
   return {
-    part: course.part,
+    part: history.part,
     iteration: last?.iteration ?? 0,
     restBytes: rest,
     dirtyBytesPerSecond: last?.dirtyBytesPerSecond ?? 0,
-    linkBytesPerSecond: linkRate(course, now),
-    presentBytesPerSecond: recentRate(course) ?? 0,
+    linkBytesPerSecond: linkRate(history, now),
+    presentBytesPerSecond: recentRate(history) ?? 0,
     downtimeMs: situation.downtimeMs,
     throttlePercent: last?.throttlePercent ?? 0,
-    unchangedMs: now - course.best.at,
-    elapsedMs: now - course.startedAt,
+    unchangedMs: now - history.best.at,
+    elapsedMs: now - history.startedAt,
     ...(needed === undefined ? {} : { neededPauseMs: needed }),
-    ...(ahead.kind === 'ends' ? { endsInMs: Math.max(0, endsAt(course, ahead, now) - now) } : {}),
+    ...(ahead.kind === 'ends' ? { endsInMs: Math.max(0, endsAt(history, ahead, now) - now) } : {}),
   };
 }
 
@@ -130,28 +135,34 @@ const isOver = (step: PolicyStep, index: number, { decisions, paused }: Situatio
 const effectMs = 1_500;
 
 /** A pass that began after the last measure is under way: what the measure changed can be seen. */
-function settled(course: Course, { decisions }: Situation, now: TimeMs): boolean {
+function settled(history: TransferHistory, { decisions }: Situation, now: TimeMs): boolean {
   const last = decisions.findLast(({ action }) => action.do !== 'note');
   return (
     last === undefined ||
-    course.part === 'disks' ||
-    ((memoryPasses(course).at(-1)?.iteration ?? 0) > last.figures.iteration && now - last.at >= effectMs)
+    history.part === 'disks' ||
+    ((memoryPasses(history).at(-1)?.iteration ?? 0) > last.figures.iteration && now - last.at >= effectMs)
   );
 }
 
-function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situation: Situation, now: TimeMs): boolean {
-  const passes = memoryPasses(course);
+function isDue(
+  step: PolicyStep,
+  policy: PolicyContent,
+  history: TransferHistory,
+  situation: Situation,
+  now: TimeMs,
+): boolean {
+  const passes = memoryPasses(history);
   switch (step.when) {
     case 'forecast': {
-      if (!settled(course, situation, now) || situation.paused) return false;
-      const ahead = forecast(course, situation.downtimeMs, now);
+      if (!settled(history, situation, now) || situation.paused) return false;
+      const ahead = forecast(history, situation.downtimeMs, now);
       if (ahead.kind !== 'ends') return ahead.kind === 'never';
-      const endsMs = endsAt(course, ahead, now);
+      const endsMs = endsAt(history, ahead, now);
       const [first] = passes;
       const patientUntilMs =
         first === undefined
           ? 0
-          : patientSince(course, now) + (policy.patience ?? usualPatience) * secondsOf(first) * 1_000;
+          : patientSince(history, now) + (policy.patience ?? usualPatience) * secondsOf(first) * 1_000;
       return (endsMs > now + leastPatienceMs && endsMs > patientUntilMs) || isLate(endsMs, situation);
     }
     case 'passes':
@@ -160,7 +171,7 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
       // a measure that is repeated gets as many passes to show what it changed
       return (
         stalledPasses(
-          course,
+          history,
           now,
           situation.decisions.findLast((each) => each.step === policy.steps.indexOf(step))?.at,
         ) >= step.passes
@@ -169,10 +180,10 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
       // before the memory's turn nobody knows how large it is
       return (
         (step.msPerGib === undefined || passes.length > 0) &&
-        now - course.startedAt >= Math.max(step.ms ?? 0, ((step.msPerGib ?? 0) * situation.sizeBytes) / gib)
+        now - history.startedAt >= Math.max(step.ms ?? 0, ((step.msPerGib ?? 0) * situation.sizeBytes) / gib)
       );
     case 'no-progress':
-      return now - course.best.at >= step.ms;
+      return now - history.best.at >= step.ms;
     case 'throttled':
       return (
         passes.filter(({ throttlePercent }) => throttlePercent >= step.percent).length > step.passes ||
@@ -191,13 +202,13 @@ function isDue(step: PolicyStep, policy: PolicyContent, course: Course, situatio
 const tellingThrottle = 60;
 
 /** Two steps of throttling in a row that left the guest dirtying as before. */
-function throttleUseless(course: Course, now: TimeMs): boolean {
-  const steps = memoryPasses(course).filter(
+function throttleUseless(history: TransferHistory, now: TimeMs): boolean {
+  const steps = memoryPasses(history).filter(
     (pass, index, all) => index === 0 || pass.throttlePercent !== all[index - 1]?.throttlePercent,
   );
   const [before, , after] = steps.slice(-3);
   // a pass carries what the one before it dirtied
-  const dirtied = memoryPasses(course).at(-1);
+  const dirtied = memoryPasses(history).at(-1);
   if (
     before === undefined ||
     after === undefined ||
@@ -207,7 +218,7 @@ function throttleUseless(course: Course, now: TimeMs): boolean {
     after.throttlePercent <= before.throttlePercent
   )
     return false;
-  const saturated = Math.abs(dirtied.dirtyBytesPerSecond / linkRate(course, now) - 1) < 0.15;
+  const saturated = Math.abs(dirtied.dirtyBytesPerSecond / linkRate(history, now) - 1) < 0.15;
   return (
     before.dirtyBytesPerSecond > 0 &&
     dirtied.dirtyBytesPerSecond >= 0.9 * before.dirtyBytesPerSecond &&
@@ -219,12 +230,12 @@ function throttleUseless(course: Course, now: TimeMs): boolean {
 function actionOf(
   step: PolicyStep,
   policy: PolicyContent,
-  course: Course,
+  history: TransferHistory,
   situation: Situation,
   now: TimeMs,
 ): Action | undefined {
   const { limitMs } = policy.downtime;
-  if (course.part === 'disks' && ofMemory.includes(step.do)) return undefined;
+  if (history.part === 'disks' && ofMemory.includes(step.do)) return undefined;
   switch (step.do) {
     case 'raise-downtime': {
       const toMs = Math.min(step.toMs, limitMs);
@@ -235,16 +246,16 @@ function actionOf(
       return toMs > situation.downtimeMs ? { do: 'set-downtime', toMs } : undefined;
     }
     case 'fit-downtime': {
-      const needed = neededPauseMs(course, now, situation.downtimeMs);
+      const needed = neededPauseMs(history, now, situation.downtimeMs);
       if (needed === undefined || needed > limitMs) return undefined;
       // QEMU did not switch at what the figures call enough, so they are too good
       const toMs = Math.min(limitMs, Math.max(budgetFor(needed), Math.ceil((situation.downtimeMs * 1.25) / 10) * 10));
       return toMs > situation.downtimeMs ? { do: 'set-downtime', toMs } : undefined;
     }
     case 'post-copy':
-      return situation.mayPostCopy && !situation.paused && canCarry(course, now) ? { do: 'post-copy' } : undefined;
+      return situation.mayPostCopy && !situation.paused && canCarry(history, now) ? { do: 'post-copy' } : undefined;
     case 'pause':
-      return canCarry(course, now) ? { do: 'pause' } : undefined;
+      return canCarry(history, now) ? { do: 'pause' } : undefined;
     case 'power-off':
     case 'abort':
       return { do: step.do };

@@ -1,5 +1,5 @@
-/** For tests: courses of transfers, built from their passes in MiB and seconds. */
-import type { Course, JobSample } from '../model/transfer.ts';
+/** For tests: histories of transfers, built from their passes in MiB and seconds. */
+import type { TransferHistory, JobSample } from '../model/transfer.ts';
 import { follow } from './transfer-history.ts';
 
 export const mib = 1_048_576;
@@ -17,11 +17,11 @@ export interface ExamplePass {
 /** Looks at each pass when it begins and once a second; `now` is the last look. */
 export function watched(
   passes: readonly ExamplePass[],
-  before: { readonly course?: Course; readonly now?: number } = {},
-): { readonly course: Course; readonly now: number } {
-  let { course, now = 0 } = before;
-  let sent = (course?.passes.at(-1)?.sentTo ?? 0) / mib;
-  let iteration = course?.passes.at(-1)?.iteration ?? 0;
+  before: { readonly history?: TransferHistory; readonly now?: number } = {},
+): { readonly history: TransferHistory; readonly now: number } {
+  let { history, now = 0 } = before;
+  let sent = (history?.passes.at(-1)?.sentTo ?? 0) / mib;
+  let iteration = history?.passes.at(-1)?.iteration ?? 0;
   let dirty = 0;
   for (const [index, { rest, link = 100, throttle = 0, seconds = rest / link }] of passes.entries()) {
     iteration += 1;
@@ -30,8 +30,8 @@ export function watched(
       ...(index === passes.length - 1 ? [seconds] : []),
     ];
     for (const second of looks)
-      course = follow(
-        course,
+      history = follow(
+        history,
         look({ iteration, rest: rest - second * link, sent: sent + second * link, dirty, link, throttle }),
         now + second * 1_000,
       );
@@ -39,8 +39,8 @@ export function watched(
     sent += seconds * link;
     dirty = (passes[index + 1]?.rest ?? 0) / seconds;
   }
-  if (course === undefined) throw new Error('no passes');
-  return { course, now };
+  if (history === undefined) throw new Error('no passes');
+  return { history, now };
 }
 
 /** One look; MiB and MiB/s. */

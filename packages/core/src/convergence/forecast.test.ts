@@ -14,8 +14,8 @@ import {
 } from './forecast.ts';
 
 const ahead = (passes: readonly ExamplePass[], budgetMs = 300) => {
-  const { course, now } = watched(passes);
-  return forecast(course, budgetMs, now);
+  const { history, now } = watched(passes);
+  return forecast(history, budgetMs, now);
 };
 
 test('the first pass predicts nothing', () => {
@@ -52,13 +52,13 @@ test('short passes that gain nothing for seconds do not end, whatever their figu
 
 test('a pass on a slow link does not count for the guest', () => {
   const slow = [{ rest: 1_000 }, { rest: 300, link: 20 }, { rest: 450, seconds: 2 }];
-  const { course, now } = watched(slow);
+  const { history, now } = watched(slow);
   assert.deepEqual(
-    honestRests(course, now).map(({ pass }) => pass.iteration),
+    honestRests(history, now).map(({ pass }) => pass.iteration),
     [2],
     'the rest after pass 2 is left out',
   );
-  assert.deepEqual(forecast(course, 300, now), { kind: 'unknown', because: 'link' });
+  assert.deepEqual(forecast(history, 300, now), { kind: 'unknown', because: 'link' });
 });
 
 test('a link at two thirds is not mistaken for a busier guest', () => {
@@ -67,13 +67,13 @@ test('a link at two thirds is not mistaken for a busier guest', () => {
 });
 
 test('the link is slow when it carries much less than before, and the old rate counts for a minute', () => {
-  const { course, now } = watched([
+  const { history, now } = watched([
     { rest: 4_000, seconds: 10 },
     { rest: 3_000, link: 30, seconds: 20 },
   ]);
-  assert.equal(isLinkSlow(course, now), true);
-  assert.equal(Math.round(linkRate(course, now) / mib), 100);
-  const { course: later, now: then } = watched([
+  assert.equal(isLinkSlow(history, now), true);
+  assert.equal(Math.round(linkRate(history, now) / mib), 100);
+  const { history: later, now: then } = watched([
     { rest: 4_000, seconds: 10 },
     { rest: 9_000, link: 30, seconds: 90 },
     { rest: 100, link: 30 },
@@ -88,11 +88,11 @@ test(
     'it is, unless it gives next to nothing',
   () => {
     const carries = (link: number, seconds: number): boolean => {
-      const { course, now } = watched([
+      const { history, now } = watched([
         { rest: 4_000, seconds: 10 },
         { rest: 100_000, link, seconds },
       ]);
-      return canCarry(course, now);
+      return canCarry(history, now);
     };
     assert.deepEqual(
       [100, 70, 40, 10, 0].map((link) => carries(link, 20)),
@@ -107,8 +107,8 @@ test(
 
 test('time on a slow link does not count against the guest', () => {
   const since = (...passes: readonly ExamplePass[]) => {
-    const { course, now } = watched(passes);
-    return patientSince(course, now);
+    const { history, now } = watched(passes);
+    return patientSince(history, now);
   };
   assert.equal(since({ rest: 1_000 }, { rest: 500 }, { rest: 250 }), 10_000, 'the end of the first pass');
   assert.equal(
@@ -119,8 +119,8 @@ test('time on a slow link does not count against the guest', () => {
 });
 
 test('a rate that the operator lowered is no slow link', () => {
-  const { course, now } = watched([{ rest: 4_000, seconds: 30 }]);
-  const lowered = withNewRate(course, now);
+  const { history, now } = watched([{ rest: 4_000, seconds: 30 }]);
+  const lowered = withNewRate(history, now);
   let next = lowered;
   for (let second = 1; second <= 3; second += 1)
     next = follow(
@@ -135,25 +135,25 @@ test('a rate that the operator lowered is no slow link', () => {
 });
 
 test('a link that went down a moment ago does not carry, though its last five seconds were good on the whole', () => {
-  const { course, now } = watched([{ rest: 4_000, seconds: 10 }]);
+  const { history, now } = watched([{ rest: 4_000, seconds: 10 }]);
   const down = [1, 2].reduce(
     (each, second) => follow(each, look({ iteration: 1, rest: 3_000, sent: 1_000 }), now + second * 1_000),
-    course,
+    history,
   );
   assert.equal(canCarry(down, now + 2_000), false);
 });
 
 test('the pause that is needed is that of the smallest of the last rests', () => {
-  const { course, now } = watched([{ rest: 4_000 }, { rest: 300 }, { rest: 80 }, { rest: 90 }]);
-  assert.equal(Math.round(neededPauseMs(course, now, 100) ?? 0), 800);
-  const { course: first, now: then } = watched([{ rest: 4_000 }]);
+  const { history, now } = watched([{ rest: 4_000 }, { rest: 300 }, { rest: 80 }, { rest: 90 }]);
+  assert.equal(Math.round(neededPauseMs(history, now, 100) ?? 0), 800);
+  const { history: first, now: then } = watched([{ rest: 4_000 }]);
   assert.equal(neededPauseMs(first, then, 100), undefined);
 });
 
 test('stalled passes are counted from the best one; those on a slowed link are not', () => {
   const count = (passes: readonly ExamplePass[]): number => {
-    const { course, now } = watched(passes);
-    return stalledPasses(course, now);
+    const { history, now } = watched(passes);
+    return stalledPasses(history, now);
   };
   assert.equal(
     count([{ rest: 1_000 }, { rest: 500 }, { rest: 490 }, { rest: 510 }, { rest: 500 }]),

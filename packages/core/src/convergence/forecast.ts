@@ -1,11 +1,11 @@
 /**
- * Predicts from a transfer's course how it will go on without measures. A pass leaves what the guest dirtied while it
+ * Predicts from a transfer's history how it will go on without measures. A pass leaves what the guest dirtied while it
  * was sent, so passes shrink by the ratio of dirtying to sending. Since a guest dirties the same pages again, that
  * ratio only grows as passes become shorter: a first pass that left as much as it sent proves that pre-copy cannot end
  * (performance notes of Clark et al., NSDI'05, and of Akoush et al., MASCOTS'10).
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { Course, Pass } from '../model/transfer.ts';
+import type { TransferHistory, Pass } from '../model/transfer.ts';
 import { rateOf, recentRate, secondsOf, gainShare, slowShare } from './transfer-history.ts';
 
 export type Forecast =
@@ -30,27 +30,28 @@ const measuredSeconds = 5;
  */
 const wholeShare = 0.85;
 
-export const memoryPasses = ({ passes }: Course): readonly Pass[] => passes.filter(({ iteration }) => iteration > 0);
+export const memoryPasses = ({ passes }: TransferHistory): readonly Pass[] =>
+  passes.filter(({ iteration }) => iteration > 0);
 
 /**
  * What the link gives when nothing disturbs it, bytes per second: the best of late, also from within a pass. 0 before
  * anything is known.
  */
-export function linkRate(course: Course, now: TimeMs): number {
-  const passes = memoryPasses(course);
-  const { fastest } = course;
+export function linkRate(history: TransferHistory, now: TimeMs): number {
+  const passes = memoryPasses(history);
+  const { fastest } = history;
   const measured = passes.filter((pass, index) => index >= passes.length - 2 || pass.lastAt > now - linkMemoryMs);
   return Math.max(
-    recentRate(course) ?? 0,
+    recentRate(history) ?? 0,
     fastest !== undefined && fastest.at > now - linkMemoryMs ? fastest.bytesPerSecond : 0,
     ...measured.filter((pass) => secondsOf(pass) >= 1 || passes.length > 1).map(rateOf),
   );
 }
 
 /** The link gives much less than it did. */
-export function isLinkSlow(course: Course, now: TimeMs): boolean {
-  const present = recentRate(course);
-  return present !== undefined && present < slowShare * linkRate(course, now);
+export function isLinkSlow(history: TransferHistory, now: TimeMs): boolean {
+  const present = recentRate(history);
+  return present !== undefined && present < slowShare * linkRate(history, now);
 }
 
 /** A pass at this share of the link's best was sent at its full rate. */
@@ -66,9 +67,9 @@ const leastShare = 0.2;
  * The link carries what is left: nothing that cannot be taken back begins on one that is down, has just slowed down,
  * or gives next to nothing.
  */
-export function canCarry(course: Course, now: TimeMs): boolean {
-  const { fastest } = course;
-  const present = Math.min(recentRate(course) ?? 0, recentRate(course, 1_500) ?? 0);
+export function canCarry(history: TransferHistory, now: TimeMs): boolean {
+  const { fastest } = history;
+  const present = Math.min(recentRate(history) ?? 0, recentRate(history, 1_500) ?? 0);
   if (present <= 0 || fastest === undefined) return false;
   return (
     present >= slowShare * fastest.bytesPerSecond ||
@@ -84,12 +85,12 @@ const wasSlow = (pass: Pass, link: number, share: number): boolean => rateOf(pas
  * the link's rate, do not count.
  */
 export function honestRests(
-  course: Course,
+  history: TransferHistory,
   now: TimeMs,
   share: number = slowShare,
 ): readonly { readonly before: Pass; readonly pass: Pass }[] {
-  const passes = memoryPasses(course);
-  const link = linkRate(course, now);
+  const passes = memoryPasses(history);
+  const link = linkRate(history, now);
   return passes.flatMap((pass, index) => {
     const before = passes[index - 1];
     return before === undefined || wasSlow(before, link, share) ? [] : [{ before, pass }];
@@ -100,26 +101,26 @@ export function honestRests(
  * When pre-copy last had a fresh start: the end of its first pass, or of the last one since that the link slowed
  * down.
  */
-export function patientSince(course: Course, now: TimeMs): TimeMs {
-  const passes = memoryPasses(course);
-  const link = linkRate(course, now);
+export function patientSince(history: TransferHistory, now: TimeMs): TimeMs {
+  const passes = memoryPasses(history);
+  const link = linkRate(history, now);
   return passes.findLast((pass, index) => index === 0 || wasSlow(pass, link, fullShare))?.lastAt ?? now;
 }
 
 /** `budgetMs`: the pause that QEMU may use for it. */
-export function forecast(course: Course, budgetMs: number, now: TimeMs): Forecast {
-  if (course.part === 'disks') return { kind: 'unknown', because: 'disks' };
-  const rests = honestRests(course, now);
+export function forecast(history: TransferHistory, budgetMs: number, now: TimeMs): Forecast {
+  if (history.part === 'disks') return { kind: 'unknown', because: 'disks' };
+  const rests = honestRests(history, now);
   const last = rests.at(-1);
-  if (memoryPasses(course).length < 2) return { kind: 'unknown', because: 'first-pass' };
-  if (last === undefined || last.pass !== memoryPasses(course).at(-1) || isLinkSlow(course, now))
+  if (memoryPasses(history).length < 2) return { kind: 'unknown', because: 'first-pass' };
+  if (last === undefined || last.pass !== memoryPasses(history).at(-1) || isLinkSlow(history, now))
     return { kind: 'unknown', because: 'link' };
-  const link = linkRate(course, now);
+  const link = linkRate(history, now);
   if (link <= 0) return { kind: 'unknown', because: 'link' };
   const target = (link * budgetMs) / 1_000;
   const rest = last.pass.restBytes;
   const ratio = ratioOf(rests, link);
-  if (isStalled(course, ratio, now) || shortPassMs(course) !== undefined) return { kind: 'never' };
+  if (isStalled(history, ratio, now) || shortPassMs(history) !== undefined) return { kind: 'never' };
   if (rest <= target) return { kind: 'ends', inMs: (rest / link) * 1_000 };
   if (ratio >= endlessRatio) return { kind: 'never' };
   const passes = Math.ceil(Math.log(target / rest) / Math.log(ratio));
@@ -153,15 +154,15 @@ function ratioOf(rests: ReturnType<typeof honestRests>, best: number): number {
 /**
  * Passes in a row, up to the last, that left no less than the best before them; only those that began after `since`.
  */
-export function stalledPasses(course: Course, now: TimeMs, since: TimeMs = -Infinity): number {
-  return stalled(course, now).filter(({ startedAt }) => startedAt > since).length;
+export function stalledPasses(history: TransferHistory, now: TimeMs, since: TimeMs = -Infinity): number {
+  return stalled(history, now).filter(({ startedAt }) => startedAt > since).length;
 }
 
-function stalled(course: Course, now: TimeMs): readonly Pass[] {
+function stalled(history: TransferHistory, now: TimeMs): readonly Pass[] {
   let best = Infinity;
   let without: Pass[] = [];
   let previous: Pass | undefined;
-  for (const { before, pass } of honestRests(course, now, wholeShare)) {
+  for (const { before, pass } of honestRests(history, now, wholeShare)) {
     // it restarts after a pass on a slow link, which left more than any pass before it
     if (before !== previous) best = Infinity;
     without = pass.restBytes < best * (1 - gainShare) ? [] : [...without, pass];
@@ -175,8 +176,8 @@ function stalled(course: Course, now: TimeMs): readonly Pass[] {
  * Short passes go on and on: by the figures the rest would fit, or shrink, and it does not. Where QEMU counts a clear
  * gain, looks must be wrong for longer.
  */
-function isStalled(course: Course, ratio: number, now: TimeMs): boolean {
-  const passes = stalled(course, now);
+function isStalled(history: TransferHistory, ratio: number, now: TimeMs): boolean {
+  const passes = stalled(history, now);
   const doubt = ratio < fullShare ? 2 : 1;
   return passes.length >= endlessPasses * doubt && now - (passes[0]?.startedAt ?? now) >= endlessMs * doubt;
 }
@@ -189,8 +190,8 @@ const manyPerSecond = 4;
  * Length of the last passes, ms, where many of them have followed each other within the last second or two: each has
  * found more than fits into the pause, or QEMU would have switched. Undefined where passes can be looked at.
  */
-export function shortPassMs(course: Course): number | undefined {
-  const passes = memoryPasses(course);
+export function shortPassMs(history: TransferHistory): number | undefined {
+  const passes = memoryPasses(history);
   const last = passes.at(-1);
   const first =
     last === undefined ? undefined : passes.findLast(({ startedAt }) => last.startedAt - startedAt >= 1_000);
@@ -204,12 +205,12 @@ export function shortPassMs(course: Course): number | undefined {
  * Pause that the smallest of the last rests would take, ms; undefined while nothing is known. `budgetMs`: the pause
  * that QEMU may use now.
  */
-export function neededPauseMs(course: Course, now: TimeMs, budgetMs: number): number | undefined {
-  const link = linkRate(course, now);
+export function neededPauseMs(history: TransferHistory, now: TimeMs, budgetMs: number): number | undefined {
+  const link = linkRate(history, now);
   // QEMU ends a pass when what is left fits; so a short one began with that and what was sent in it
-  const shortMs = shortPassMs(course);
+  const shortMs = shortPassMs(history);
   if (shortMs !== undefined) return budgetMs + shortMs;
-  const rests = honestRests(course, now)
+  const rests = honestRests(history, now)
     .slice(-3)
     .map(({ pass }) => pass.restBytes);
   return rests.length === 0 || link <= 0 ? undefined : (Math.min(...rests) / link) * 1_000;

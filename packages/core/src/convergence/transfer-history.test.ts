@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Course } from '../model/transfer.ts';
+import type { TransferHistory } from '../model/transfer.ts';
 import { diskLook, look, mib, watched } from './example-history.ts';
 import { follow, rateOf, recentRate, secondsOf, stoodStillMs } from './transfer-history.ts';
 
-const fold = (looks: readonly (readonly [at: number, sample: Parameters<typeof follow>[1]])[]): Course => {
-  let course: Course | undefined;
-  for (const [at, sample] of looks) course = follow(course, sample, at);
-  return course ?? assert.fail('no looks');
+const fold = (looks: readonly (readonly [at: number, sample: Parameters<typeof follow>[1]])[]): TransferHistory => {
+  let history: TransferHistory | undefined;
+  for (const [at, sample] of looks) history = follow(history, sample, at);
+  return history ?? assert.fail('no looks');
 };
 
 test('one entry per pass, with its length, what it began with and what went over', () => {
-  const { course } = watched([{ rest: 1_000 }, { rest: 300 }]);
+  const { history } = watched([{ rest: 1_000 }, { rest: 300 }]);
   assert.deepEqual(
-    course.passes.map((pass) => [
+    history.passes.map((pass) => [
       pass.iteration,
       secondsOf(pass),
       pass.restBytes / mib,
@@ -43,19 +43,19 @@ test("the rest of a pass is QEMU's own count when the first look at it comes lat
 });
 
 test('passes between two looks are not made up: the rest is what is seen', () => {
-  const course = fold([
+  const history = fold([
     [0, look({ iteration: 1, rest: 1_000, sent: 0 })],
     [10_000, look({ iteration: 5, rest: 25, sent: 1_500, dirty: 30 })],
   ]);
-  assert.equal((course.passes.at(-1)?.restBytes ?? 0) / mib, 25);
+  assert.equal((history.passes.at(-1)?.restBytes ?? 0) / mib, 25);
 });
 
 test('the smallest rest counts from when it was first seen, and noise is no gain', () => {
   const rests = [500, 100, 97, 98, 90];
-  const course = fold(
+  const history = fold(
     rests.map((rest, index) => [index * 1_000, look({ iteration: 1, rest, sent: 1_000 - rest })] as const),
   );
-  assert.deepEqual([course.best.bytes / mib, course.best.at], [90, 4_000]);
+  assert.deepEqual([history.best.bytes / mib, history.best.at], [90, 4_000]);
   const noisy = fold(
     rests.slice(0, 4).map((rest, index) => [index * 1_000, look({ iteration: 1, rest, sent: 1_000 - rest })] as const),
   );
@@ -88,7 +88,7 @@ test('the present rate is that of the last five seconds, and nothing before a se
     { rest: 1_000, link: 100, seconds: 5 },
     { rest: 600, link: 10, seconds: 20 },
   ]);
-  assert.equal(Math.round((recentRate(slowed.course) ?? 0) / mib), 10);
+  assert.equal(Math.round((recentRate(slowed.history) ?? 0) / mib), 10);
   assert.equal(
     recentRate(
       fold([
@@ -101,12 +101,12 @@ test('the present rate is that of the last five seconds, and nothing before a se
 });
 
 test('what the link gave at its best is kept, with when it last gave about as much', () => {
-  const { course } = watched([
+  const { history } = watched([
     { rest: 2_000, link: 100, seconds: 6 },
     { rest: 1_400, link: 30, seconds: 20 },
   ]);
-  assert.equal(Math.round((course.fastest?.bytesPerSecond ?? 0) / mib), 100);
-  const until = course.fastest?.at ?? 0;
+  assert.equal(Math.round((history.fastest?.bytesPerSecond ?? 0) / mib), 100);
+  const until = history.fastest?.at ?? 0;
   assert.ok(until >= 6_000 && until <= 9_000, `last at ${until} ms: looks back over five seconds`);
 });
 
@@ -136,9 +136,9 @@ test('disks come before the memory: their own part, their own smallest rest', ()
   );
 });
 
-test('counters that run backwards are another attempt, and begin a course of its own', () => {
-  const { course, now } = watched([{ rest: 1_000 }, { rest: 300 }]);
-  const again = follow(course, look({ iteration: 1, rest: 4_000, sent: 0 }), now + 1_000);
+test('counters that run backwards are another attempt, and begin a history of their own', () => {
+  const { history, now } = watched([{ rest: 1_000 }, { rest: 300 }]);
+  const again = follow(history, look({ iteration: 1, rest: 4_000, sent: 0 }), now + 1_000);
   assert.deepEqual([again.passes.length, again.startedAt, again.fastest], [1, now + 1_000, undefined]);
 });
 
@@ -149,16 +149,16 @@ test("libvirt's zeros before QEMU has begun are neither a pass nor the smallest 
     [1_000, zeros],
   ]);
   assert.deepEqual([waiting.startedAt, waiting.passes, waiting.recent], [0, [], []]);
-  const course = follow(waiting, look({ iteration: 1, rest: 4_000, sent: 0 }), 2_000);
-  assert.deepEqual([course.startedAt, course.passes[0]?.startedAt, course.best.bytes / mib], [0, 2_000, 4_000]);
+  const history = follow(waiting, look({ iteration: 1, rest: 4_000, sent: 0 }), 2_000);
+  assert.deepEqual([history.startedAt, history.passes[0]?.startedAt, history.best.bytes / mib], [0, 2_000, 4_000]);
   assert.equal(JSON.parse(JSON.stringify(waiting)).best.bytes, waiting.best.bytes, 'as it is stored');
 });
 
-test('a course stays short, however long the transfer', () => {
-  const { course } = watched(Array.from({ length: 400 }, () => ({ rest: 150 })));
+test('a history stays short, however long the transfer', () => {
+  const { history } = watched(Array.from({ length: 400 }, () => ({ rest: 150 })));
   assert.ok(
-    course.passes.length <= 24 && course.recent.length <= 24,
-    `${course.passes.length} passes, ${course.recent.length} looks`,
+    history.passes.length <= 24 && history.recent.length <= 24,
+    `${history.passes.length} passes, ${history.recent.length} looks`,
   );
-  assert.deepEqual([course.passes[0]?.iteration, course.passes.at(-1)?.iteration], [1, 400], 'the first stays');
+  assert.deepEqual([history.passes[0]?.iteration, history.passes.at(-1)?.iteration], [1, 400], 'the first stays');
 });

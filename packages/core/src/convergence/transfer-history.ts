@@ -1,9 +1,9 @@
 /**
- * The course of a transfer so far, from its samples, short enough to be stored with the migration. It has one entry per
- * pass over the memory: samples within a pass only show how far the pass is. Pure: `(course, sample, now) -> course`.
+ * A transfer so far, from its samples, short enough to be stored with the migration. It has one entry per
+ * pass over the memory: samples within a pass only show how far the pass is. Pure: `(history, sample, now) -> history`.
  */
 import type { TimeMs } from '../model/ids.ts';
-import type { JobSample, Part, Course, Pass } from '../model/transfer.ts';
+import type { JobSample, Part, TransferHistory, Pass } from '../model/transfer.ts';
 
 const passesKept = 24;
 const samplesKept = 24;
@@ -24,7 +24,7 @@ const partOf = ({ memory, disk }: JobSample): Part =>
 const begun = ({ memory, disk, totalBytes }: JobSample): boolean =>
   (memory?.totalBytes ?? totalBytes) > 0 || (disk?.totalBytes ?? 0) > 0;
 
-export function follow(before: Course | undefined, sample: JobSample, now: TimeMs): Course {
+export function follow(before: TransferHistory | undefined, sample: JobSample, now: TimeMs): TransferHistory {
   if (!begun(sample))
     return (
       before ?? {
@@ -44,17 +44,17 @@ export function follow(before: Course | undefined, sample: JobSample, now: TimeM
       : (memory?.sentBytes ?? sample.processedBytes);
   const iteration = part === 'disks' ? 0 : Math.max(1, sample.iteration);
   // counters that run backwards belong to another attempt
-  const course = before === undefined || iteration < (before.passes.at(-1)?.iteration ?? 0) ? undefined : before;
-  const same = course?.part === part ? course : undefined;
+  const history = before === undefined || iteration < (before.passes.at(-1)?.iteration ?? 0) ? undefined : before;
+  const same = history?.part === part ? history : undefined;
   const recent = [
     ...(same?.recent ?? []).filter(({ at }) => at > now - recentMs),
     { at: now, sentBytes, restBytes },
   ].slice(-samplesKept);
-  const fastest = part === 'disks' ? undefined : fastestOf(course?.fastest, recentRate({ recent }), now);
+  const fastest = part === 'disks' ? undefined : fastestOf(history?.fastest, recentRate({ recent }), now);
   return {
-    startedAt: course?.startedAt ?? now,
+    startedAt: history?.startedAt ?? now,
     part,
-    passes: withSample(course?.passes ?? [], { iteration, restBytes, sentBytes, sample }, now),
+    passes: withSample(history?.passes ?? [], { iteration, restBytes, sentBytes, sample }, now),
     recent,
     best:
       same === undefined || restBytes < same.best.bytes - gainOf(same.best.bytes, iteration)
@@ -68,20 +68,24 @@ const gainOf = (bestBytes: number, iteration: number): number =>
   Math.min(bestBytes * gainShare, iteration <= 1 ? firstPassGainBytes : Infinity);
 
 /** For how long the smallest remainder has not changed. Only times with samples count. */
-export const stoodStillMs = ({ best, recent }: Pick<Course, 'best' | 'recent'>): number =>
+export const stoodStillMs = ({ best, recent }: Pick<TransferHistory, 'best' | 'recent'>): number =>
   (recent.at(-1)?.at ?? best.at) - best.at;
 
 /** From now on another rate is allowed, so earlier measurements no longer describe the link. */
-export function withNewRate(before: Course, now: TimeMs): Course {
-  const { fastest: _, ...course } = before;
+export function withNewRate(before: TransferHistory, now: TimeMs): TransferHistory {
+  const { fastest: _, ...history } = before;
   return {
-    ...course,
+    ...history,
     recent: [],
-    passes: course.passes.slice(-1).map((pass) => ({ ...pass, startedAt: now, lastAt: now, sentFrom: pass.sentTo })),
+    passes: history.passes.slice(-1).map((pass) => ({ ...pass, startedAt: now, lastAt: now, sentFrom: pass.sentTo })),
   };
 }
 
-function fastestOf(before: Course['fastest'], rate: number | undefined, now: TimeMs): Course['fastest'] {
+function fastestOf(
+  before: TransferHistory['fastest'],
+  rate: number | undefined,
+  now: TimeMs,
+): TransferHistory['fastest'] {
   if (rate === undefined || (before !== undefined && rate < before.bytesPerSecond * slowShare)) return before;
   return { bytesPerSecond: Math.max(rate, before?.bytesPerSecond ?? 0), at: now };
 }
@@ -148,7 +152,7 @@ export const rateOf = (pass: Pass): number =>
   secondsOf(pass) >= 1 ? (pass.sentTo - pass.sentFrom) / secondsOf(pass) : pass.reportedBytesPerSecond;
 
 /** Bytes per second over the last `overMs` at most; undefined before there is a second to measure. */
-export function recentRate({ recent }: Pick<Course, 'recent'>, overMs: number = recentMs): number | undefined {
+export function recentRate({ recent }: Pick<TransferHistory, 'recent'>, overMs: number = recentMs): number | undefined {
   const last = recent.at(-1);
   if (last === undefined) return undefined;
   const first = recent.find(({ at }) => at >= last.at - overMs);

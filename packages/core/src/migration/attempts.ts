@@ -100,7 +100,7 @@ export function nextAttempt(
   now: TimeMs,
   error: { readonly code: ErrorCode; readonly message: string; readonly reasons?: readonly Reason[] } | undefined,
 ): Step | undefined {
-  const { plan, course: _course, decisions, to, notBefore: _notBefore, ...migration } = before;
+  const { plan, transferHistory: _history, decisions, to, notBefore: _notBefore, ...migration } = before;
   const { poweredOffAt, gaveUp } = before.evidence;
   const kept = { ...migration, ...(decisions === undefined ? {} : { decisions }) };
   if (poweredOffAt !== undefined && before.request.kind !== 'cold' && before.vmIsNow?.host === before.from.name) {

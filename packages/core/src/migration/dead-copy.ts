@@ -22,8 +22,8 @@ const movesWithinMs = 3_000;
 /** Time that libvirt has to end the job after an abort. */
 export const abortPatienceMs = 5_000;
 
-const stillMs = ({ course, plan }: Migration): number =>
-  course === undefined || !hasCopies(plan) ? 0 : stoodStillMs(course);
+const stillMs = ({ transferHistory, plan }: Migration): number =>
+  transferHistory === undefined || !hasCopies(plan) ? 0 : stoodStillMs(transferHistory);
 
 /** How a transfer is ended. */
 export const stopTransfer = (migration: Migration): MigrationEffect => ({
@@ -66,7 +66,7 @@ export function withLostCopy(before: Planned, { source, target }: Look, now: Tim
   const isLost =
     isCopying(before, source) &&
     !holdsCopy(target) &&
-    (source.stuck === true || (target.kind !== 'unreachable' && (before.course?.passes.length ?? 0) > 0));
+    (source.stuck === true || (target.kind !== 'unreachable' && (before.transferHistory?.passes.length ?? 0) > 0));
   return isLost
     ? { ...before, evidence: { ...evidence, copyLostSince: copyLostSince ?? now } }
     : copyLostSince === undefined

@@ -49,7 +49,10 @@ test('it is removed once something is sent, and other attention is kept', () => 
     passes: [pass],
     recent: [],
     best: { bytes: 1, at: 0 },
-  } as unknown as NonNullable<Planned['course']>;
-  assert.equal(withNotBegun({ ...told, course: sending }, absent, 61_000).attention, undefined);
-  assert.equal(withNotBegun({ ...waiting, attention: 'other', course: sending }, absent, 61_000).attention, 'other');
+  } as unknown as NonNullable<Planned['transferHistory']>;
+  assert.equal(withNotBegun({ ...told, transferHistory: sending }, absent, 61_000).attention, undefined);
+  assert.equal(
+    withNotBegun({ ...waiting, attention: 'other', transferHistory: sending }, absent, 61_000).attention,
+    'other',
+  );
 });

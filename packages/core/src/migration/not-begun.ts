@@ -13,14 +13,14 @@ const opening = 'libvirt has not begun to send';
 
 /** With the sentence for the operator, while it holds. `target`: what its host said just now. */
 export function withNotBegun(migration: Planned, target: InstanceView, now: TimeMs): Planned {
-  const { phase, phases, evidence, attention, course, plan } = migration;
+  const { phase, phases, evidence, attention, transferHistory, plan } = migration;
   const since = phases.findLast((each) => each.phase === 'transferring')?.at ?? now;
   const waits =
     phase === 'transferring' &&
     // the connections of a direct move are Ferry's own, and bounded
     plan.transfer?.mode !== 'direct' &&
     evidence.performEnded === undefined &&
-    (course?.passes.length ?? 0) === 0 &&
+    (transferHistory?.passes.length ?? 0) === 0 &&
     now - since >= notBegunMs;
   if (waits) return { ...migration, attention: textOf(migration, target) };
   return attention?.startsWith(opening) === true ? without(migration) : migration;

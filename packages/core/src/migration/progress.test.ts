@@ -57,11 +57,11 @@ test('time left: what remains over what is gained, and none where nothing is gai
 });
 
 test('time left from whole passes: not before what is left is sent, and room for passes that shrink no more', () => {
-  const { course, now } = watched([{ rest: 4_000 }, { rest: 400, seconds: 1 }]);
+  const { history, now } = watched([{ rest: 4_000 }, { rest: 400, seconds: 1 }]);
   const { etaMs, etaEarliestMs, etaLatestMs } = progressOf(
     look({ iteration: 2, rest: 300, sent: 4_100, dirty: 10 }),
     undefined,
-    { course, budgetMs: 100, now },
+    { history, budgetMs: 100, now },
   );
   assert.deepEqual(
     [etaMs, etaEarliestMs, etaLatestMs],
@@ -71,11 +71,11 @@ test('time left from whole passes: not before what is left is sent, and room for
 });
 
 test('there is no time left if it does not end; in post-copy it is that of the remainder', () => {
-  const { course, now } = watched([{ rest: 4_000 }, { rest: 3_950, seconds: 1 }]);
+  const { history, now } = watched([{ rest: 4_000 }, { rest: 3_950, seconds: 1 }]);
   const left = look({ iteration: 2, rest: 1_000, sent: 7_000, dirty: 99 });
-  assert.equal(progressOf(left, undefined, { course, budgetMs: 100, now }).etaMs, undefined);
+  assert.equal(progressOf(left, undefined, { history, budgetMs: 100, now }).etaMs, undefined);
   assert.deepEqual(
-    progressOf({ ...left, postCopyFaults: 12 }, undefined, { course, budgetMs: 100, now }).etaMs,
+    progressOf({ ...left, postCopyFaults: 12 }, undefined, { history, budgetMs: 100, now }).etaMs,
     10_000,
   );
 });

@@ -7,7 +7,7 @@ import { forecast, linkRate } from '../convergence/forecast.ts';
 import { rateOf, secondsOf } from '../convergence/transfer-history.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { MigrationProgress } from '../model/migration.ts';
-import type { Course, JobSample } from '../model/transfer.ts';
+import type { TransferHistory, JobSample } from '../model/transfer.ts';
 
 /** Percent shown while the job runs; 100 is kept for a verified success. */
 const highestRunningPercent = 99;
@@ -19,7 +19,7 @@ const lookMs = 1_000;
 
 export interface ProgressView {
   /** With this sample in it. */
-  readonly course?: Course;
+  readonly history?: TransferHistory;
   /** The pause that QEMU may make. */
   readonly budgetMs?: number;
   readonly now?: TimeMs;
@@ -30,7 +30,7 @@ export interface ProgressView {
 export function progressOf(
   sample: JobSample,
   last: MigrationProgress | undefined,
-  { course, budgetMs = 300, now = 0, postCopy = false }: ProgressView = {},
+  { history, budgetMs = 300, now = 0, postCopy = false }: ProgressView = {},
 ): MigrationProgress {
   const {
     remainingBytes,
@@ -60,10 +60,10 @@ export function progressOf(
     dirtyBytesPerSecond,
     throughputBytesPerSecond,
     iteration,
-    ...(course === undefined ? {} : { part: course.part }),
+    ...(history === undefined ? {} : { part: history.part }),
     ...(throttlePercent === undefined || throttlePercent === 0 ? {} : { throttlePercent }),
     ...(postCopyFaults === undefined || postCopyFaults === 0 ? {} : { postCopyFaults }),
-    ...etaOf(sample, course, budgetMs, now),
+    ...etaOf(sample, history, budgetMs, now),
   };
 }
 
@@ -84,15 +84,15 @@ const percentSince = (
 /** Time left with the earliest and the latest it may be; nothing where nothing is gained. */
 function etaOf(
   { remainingBytes, dirtyBytesPerSecond, throughputBytesPerSecond, postCopyFaults = 0 }: JobSample,
-  course: Course | undefined,
+  history: TransferHistory | undefined,
   budgetMs: number,
   now: TimeMs,
 ): Pick<MigrationProgress, 'etaMs' | 'etaEarliestMs' | 'etaLatestMs'> {
-  const ahead = course === undefined ? undefined : forecast(course, budgetMs, now);
-  const pass = course?.passes.at(-1);
+  const ahead = history === undefined ? undefined : forecast(history, budgetMs, now);
+  const pass = history?.passes.at(-1);
   // in post-copy nothing is dirtied any more
-  if (postCopyFaults > 0 && course !== undefined) {
-    const onlyMs = Math.round((remainingBytes / Math.max(1, linkRate(course, now))) * 1_000);
+  if (postCopyFaults > 0 && history !== undefined) {
+    const onlyMs = Math.round((remainingBytes / Math.max(1, linkRate(history, now))) * 1_000);
     return {
       etaMs: onlyMs,
       etaEarliestMs: Math.round(onlyMs * (1 - forecastMargin)),
@@ -100,8 +100,8 @@ function etaOf(
     };
   }
   if (ahead?.kind === 'never') return {};
-  if (course !== undefined && ahead?.kind === 'ends' && pass !== undefined) {
-    const link = Math.max(1, linkRate(course, now));
+  if (history !== undefined && ahead?.kind === 'ends' && pass !== undefined) {
+    const link = Math.max(1, linkRate(history, now));
     const earliest = (remainingBytes / link) * 1_000;
     const left = Math.max(earliest, ahead.inMs - secondsOf(pass) * 1_000);
     // the pages that are written most are left over: passes may shrink less than the last ones did, down to not at all

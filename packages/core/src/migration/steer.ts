@@ -8,7 +8,7 @@ import type { Action, Decision } from '../model/decision.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration, Planned } from '../model/migration.ts';
 import type { Prediction } from '../model/prediction.ts';
-import type { Course, JobSample } from '../model/transfer.ts';
+import type { TransferHistory, JobSample } from '../model/transfer.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import { bandwidthInForce, transferLimits } from './bandwidth.ts';
 import { stopTransfer } from './dead-copy.ts';
@@ -17,13 +17,13 @@ import { progressOf } from './progress.ts';
 import type { MigrationEffect, MigrationEvent, OperatorLimits, Step } from './protocol.ts';
 
 export function sampled(before: Planned, sample: JobSample, now: TimeMs): Step {
-  const course = follow(before.course, sample, now);
+  const history = follow(before.transferHistory, sample, now);
   const seen = withMemoryLimit(
     {
       ...before,
-      course,
+      transferHistory: history,
       progress: progressOf(withMemory(before, sample), before.progress, {
-        course,
+        history,
         budgetMs: budgetOf(before),
         now,
         postCopy: before.phase === 'post-copy',
@@ -33,12 +33,13 @@ export function sampled(before: Planned, sample: JobSample, now: TimeMs): Step {
     now,
   );
   const again = withEarlyLimits(seen.migration);
-  const { migration, effects } = steered(again.migration, course, sample, now);
+  const { migration, effects } = steered(again.migration, history, sample, now);
   return { migration, effects: [...seen.effects, ...again.effects, ...effects] };
 }
 
 /** Memory travels. */
-const hasBegun = ({ course }: Pick<Migration, 'course'>): boolean => (course?.passes.at(-1)?.iteration ?? 0) > 0;
+const hasBegun = ({ transferHistory }: Pick<Migration, 'transferHistory'>): boolean =>
+  (transferHistory?.passes.at(-1)?.iteration ?? 0) > 0;
 
 /**
  * libvirt applies the limits of the request just before it lets QEMU send: those that an operator set
@@ -73,7 +74,7 @@ function withMemoryLimit(migration: Planned, { totalBytes }: JobSample, now: Tim
   };
 }
 
-function steered(migration: Planned, course: Course, sample: JobSample, now: TimeMs): Step {
+function steered(migration: Planned, history: TransferHistory, sample: JobSample, now: TimeMs): Step {
   if (
     migration.phase !== 'transferring' ||
     migration.policy === undefined ||
@@ -91,7 +92,7 @@ function steered(migration: Planned, course: Course, sample: JobSample, now: Tim
     ...(plan.how === 'guest' && plan.live ? {} : { noGuestRuns: true as const }),
     ...(deadlineAt === undefined ? {} : { deadlineAt }),
   };
-  const decision = decide(migration.policy, course, situation, now);
+  const decision = decide(migration.policy, history, situation, now);
   return decision === undefined ? { migration, effects: [] } : taken(migration, decision, now);
 }
 
@@ -186,7 +187,8 @@ export function withLimits(asked: Migration, limits: OperatorLimits, now: TimeMs
   if (quicklyFinish && policy !== undefined)
     say(`asked it to finish quickly, with a pause of up to ${policy.downtime.limitMs} ms`);
   if (maxBandwidthMiBPerSecond !== undefined) {
-    if (migration.course !== undefined) migration = { ...migration, course: withNewRate(migration.course, now) };
+    if (migration.transferHistory !== undefined)
+      migration = { ...migration, transferHistory: withNewRate(migration.transferHistory, now) };
     say(`set the bandwidth: ${maxBandwidthMiBPerSecond} MiB/s`);
   }
   if (maxDowntimeMs !== undefined)

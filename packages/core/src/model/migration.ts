@@ -9,7 +9,7 @@ import type { MigrationId, VmUuid, TimeMs } from './ids.ts';
 import type { MigrationPlan, RoomNeeded } from './plan.ts';
 import type { ResolvedPolicy } from './policy.ts';
 import type { MigrationKind, MigrationOrigin, MigrationRequest } from './request.ts';
-import type { Course, JobSample, Part } from './transfer.ts';
+import type { TransferHistory, JobSample, Part } from './transfer.ts';
 import type { DomainState } from './vm.ts';
 
 export const migrationPhases = [
@@ -50,7 +50,7 @@ export interface Migration {
   readonly policy?: ResolvedPolicy;
   readonly deadlineAt?: TimeMs;
   /** Of this attempt. */
-  readonly course?: Course;
+  readonly transferHistory?: TransferHistory;
   /** What was done on the way and why, oldest first. */
   readonly decisions?: readonly Decision[];
   /** Attempts before this one, and when the next may begin. */

@@ -57,7 +57,7 @@ export interface Pass {
   readonly throttlePercent: number;
 }
 
-export interface Course {
+export interface TransferHistory {
   readonly startedAt: TimeMs;
   readonly part: Part;
   readonly passes: readonly Pass[];

@@ -4,6 +4,7 @@
  * in the middle of a transfer can be refused for its size.
  */
 import type { Migration } from '@ferry/core';
+import { document } from './collection.ts';
 import type { StoredTexts } from './stored-texts.ts';
 
 /** 1: the whole migration in one document. */
@@ -12,7 +13,7 @@ const version = 2;
 const inlineBytes = 64 * 1024;
 
 /** What the samples of a transfer change. */
-export type Measured = Pick<Migration, 'progress' | 'course' | 'decisions'>;
+export type Measured = Pick<Migration, 'progress' | 'transferHistory' | 'decisions'>;
 
 export interface MigrationDocument {
   readonly v: typeof version;
@@ -23,13 +24,13 @@ export interface MigrationDocument {
 
 type Decided = Omit<Migration, keyof Measured | 'revision'>;
 
-export function split({ progress, course, decisions, revision: _revision, ...decided }: Migration): {
+export function split({ progress, transferHistory, decisions, revision: _revision, ...decided }: Migration): {
   readonly decided: Decided;
   readonly measured: Measured;
 } {
   const measured = {
     ...(progress === undefined ? {} : { progress }),
-    ...(course === undefined ? {} : { course }),
+    ...(transferHistory === undefined ? {} : { transferHistory }),
     ...(decisions === undefined ? {} : { decisions }),
   };
   return { decided, measured };
@@ -67,12 +68,24 @@ export function decodeDocument(value: unknown): MigrationDocument {
   if (typeof value !== 'object' || value === null) throw new Error('it is no object');
   if (!('v' in value)) {
     if (!('id' in value) || !('phases' in value) || !('evidence' in value)) throw new Error('it is no migration');
-    return { v: version, migration: value as Partial<Migration> };
+    return { v: version, migration: named(value as Partial<Migration>) };
   }
   if (value.v !== version) throw new Error(`a newer Ferry wrote it (version ${String(value.v)})`);
   if (!('migration' in value) || typeof value.migration !== 'object') throw new Error('it has no migration');
   return value as MigrationDocument;
 }
+
+/** Names that older versions used. */
+interface OlderNames {
+  readonly course?: NonNullable<Migration['transferHistory']>;
+}
+
+const named = ({ course, ...rest }: Partial<Migration> & OlderNames): Partial<Migration> => ({
+  ...rest,
+  ...(course === undefined ? {} : { transferHistory: course }),
+});
+
+export const decodeMeasured = (value: unknown): Measured => named(document<Measured & OlderNames>({})(value));
 
 export async function joinMigration(
   { migration, texts = {} }: MigrationDocument,

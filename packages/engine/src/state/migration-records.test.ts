@@ -148,6 +148,20 @@ test('a migration that an earlier version stored goes on, and is stored as this 
   assert.deepEqual(await at.keys(), []);
 });
 
+test('the transfer history that an earlier version stored under another name is read', async () => {
+  using at = opened();
+  const transferHistory = { startedAt: 1, part: 'memory', passes: [], recent: [], best: { bytes: 9, at: 1 } } as const;
+  const records = at.records();
+  await records.begin(running);
+  await records.store({ ...running, transferHistory });
+  const measured = await at.stores.intents.get('migration-course/m1');
+  assert.deepEqual(measured?.value, { transferHistory });
+  await at.stores.intents.commit([
+    { op: 'put', key: 'migration-course/m1', value: { course: transferHistory }, ifRevision: measured?.revision ?? 0 },
+  ]);
+  assert.deepEqual((await at.records().active())[0]?.transferHistory, transferHistory);
+});
+
 test('a migration of a newer version is refused in one sentence, and left as it is', async () => {
   using at = opened();
   const value = { v: 3, something: 'else' };

@@ -5,9 +5,10 @@
  */
 import { FerryError, isFinished, type JobSample, type Migration, type TimeMs } from '@ferry/core';
 import type { Clock, IntentStore, IntentWrite, Journal } from '../ports/ports.ts';
-import { collection, document, text, type Stored } from './collection.ts';
+import { collection, text, type Stored } from './collection.ts';
 import {
   decodeDocument,
+  decodeMeasured,
   encodeMigration,
   joinMigration,
   split,
@@ -97,7 +98,7 @@ export function migrationRecords({
   };
   let newest: Promise<Ended[]> | undefined;
   const heads = collection<MigrationDocument>(intents, activePrefix, decodeDocument);
-  const measures = collection(intents, measuredPrefix, document<Measured>({}));
+  const measures = collection(intents, measuredPrefix, decodeMeasured);
   const locks = collection(intents, lockPrefix, text);
   const texts = storedTexts(intents);
   const held = new Map<string, { readonly head: Held; readonly measured: Held }>();
