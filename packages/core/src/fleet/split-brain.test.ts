@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hostId, migrationId, vmUuid } from '../model/ids.ts';
 import type { DomainState, Vm } from '../model/vm.ts';
-import { splitBrains, type Suspicions } from './split-brain.ts';
+import { splitBrainAlarm, splitBrains, type CopiesPaused, type Suspicions } from './split-brain.ts';
 
 const vmWith = (...states: DomainState[]): Vm => ({
   uuid: vmUuid('a'),
@@ -50,4 +50,14 @@ test('a VM that had one copy in between is suspected again', () => {
 test('the halves of a migration, and paused copies, are no split brain', () => {
   const moving = { ...twice, currentMigration: migrationId('m1') };
   for (const vm of [moving, vmWith('running', 'paused')]) assert.equal(splitBrains(none, [vm], 0).suspicions.size, 0);
+});
+
+test('the alarm names the hosts, what was done, and the command that settles it', () => {
+  const alarm = (done?: CopiesPaused) => splitBrainAlarm(twice, ['host1', 'host2'], done);
+  assert.equal(alarm(), 'web runs on host1 and host2 at the same time. Settle it: ferry vm settle web');
+  assert.match(alarm({ paused: true }), /at the same time; both are paused\. Settle it/);
+  assert.match(
+    alarm({ paused: false, because: 'both are one machine.' }),
+    /; they are not paused: both are one machine/,
+  );
 });

@@ -18,6 +18,16 @@ export const runningCopies = ({ instances }: Vm): Vm['instances'] =>
       ['running', 'blocked', 'shutting-down', 'pm-suspended'].includes(state),
   );
 
+/** What was done about the copies; nothing where the policy does not ask for it. */
+export type CopiesPaused = { readonly paused: true } | { readonly paused: false; readonly because: string };
+
+/** `hosts`: the names of those that run a copy. */
+export function splitBrainAlarm({ name }: Pick<Vm, 'name'>, hosts: readonly string[], done?: CopiesPaused): string {
+  const measure =
+    done === undefined ? '' : done.paused ? '; both are paused' : `; they are not paused: ${done.because}`;
+  return `${name} runs on ${hosts.join(' and ')} at the same time${measure}. Settle it: ferry vm settle ${name}`;
+}
+
 /** `believed`: raise the alarm now, once. `fresh`: seen for the first time, to be checked again. */
 export function splitBrains(
   before: Suspicions,

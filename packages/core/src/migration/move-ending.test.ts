@@ -3,7 +3,16 @@ import { test } from 'node:test';
 import type { Migration, Planned } from '../model/migration.ts';
 import type { MigrationPlan } from '../model/plan.ts';
 import type { InstanceView } from '../model/vm.ts';
-import { arrivalSteps, cleanUpSteps, definitionMove, storedStart, undoSteps, type EndingStep } from './move-ending.ts';
+import {
+  arrivalSteps,
+  cleanUpSteps,
+  definitionMove,
+  definitionStays,
+  definitionTakenBack,
+  storedStart,
+  undoSteps,
+  type EndingStep,
+} from './move-ending.ts';
 import { absent, arrived, fresh, plan, present, running, silent, to } from './step-fixture.ts';
 
 const planned = (more: Partial<MigrationPlan> = {}, rest: Partial<Migration> = {}): Planned => ({
@@ -108,4 +117,15 @@ test('a stored definition replaces only one that was kept on purpose, and starts
   assert.deepEqual(storedStart(off, true), { write: true, start: true });
   assert.deepEqual(storedStart(off, false), { write: false, start: true });
   assert.deepEqual(storedStart(running, true), { write: false, start: false });
+});
+
+test('a VM that was started meanwhile keeps its definition on the source', () => {
+  assert.equal(definitionStays(planned(), off), undefined);
+  assert.equal(definitionStays(planned(), running), 'it was started on host1 in the meantime, so it stays there.');
+});
+
+test('the target gives back a definition that it got, but not one that it had, and nothing that the source lost', () => {
+  assert.deepEqual(definitionTakenBack(absent, false), { do: 'take-back', undefine: true });
+  assert.deepEqual(definitionTakenBack(off, false), { do: 'take-back', undefine: false });
+  for (const before of [absent, off]) assert.deepEqual(definitionTakenBack(before, true), { do: 'stay' });
 });

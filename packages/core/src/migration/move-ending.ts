@@ -162,6 +162,24 @@ export function definitionMove(
   return { do: 'move' };
 }
 
+/** Why the source keeps the definition that the target has by now; undefined where it lets it go. */
+export const definitionStays = ({ from }: Pick<Planned, 'from'>, source: InstanceView): string | undefined =>
+  isOff(source) ? undefined : `it was started on ${from.name} in the meantime, so it stays there.`;
+
+/**
+ * What becomes of the target when the source keeps the definition. `before`: the target as the move found it.
+ * `sourceLost`: the source has no longer all of the VM's state.
+ */
+export function definitionTakenBack(
+  before: InstanceView,
+  sourceLost: boolean,
+): { readonly do: 'stay' } | { readonly do: 'take-back'; readonly undefine: boolean } {
+  // the target has the only copy: nothing is taken back
+  if (sourceLost) return { do: 'stay' };
+  // a definition that was there before stays: it was parked, and is so again
+  return { do: 'take-back', undefine: before.kind === 'absent' };
+}
+
 /** The stored definition of a dead host's VM: what of it is still to do. `parked`: the target keeps an older one. */
 export function storedStart(
   target: InstanceView,

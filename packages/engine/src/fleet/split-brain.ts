@@ -2,7 +2,15 @@
  * Raises an alarm for VMs that run twice, when core believes it, and pauses both copies where the VM's policy says so.
  * Which copy is right is for a person to say (settle.ts).
  */
-import { runningCopies, splitBrainBelievedAfterMs, splitBrains, type Suspicions, type Vm } from '@ferry/core';
+import {
+  runningCopies,
+  splitBrainAlarm,
+  splitBrainBelievedAfterMs,
+  splitBrains,
+  type CopiesPaused,
+  type Suspicions,
+  type Vm,
+} from '@ferry/core';
 import type { Clock, HostLink, Log } from '../ports/ports.ts';
 import { proveApart } from './two-machines.ts';
 
@@ -29,11 +37,8 @@ export interface TwoCopies {
 export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
   let suspicions: Suspicions = new Map();
 
-  /**
-   * Returns the text for the alarm. The first copy is compared with each other one; copies that may be the same are not
-   * paused.
-   */
-  const suspendBoth = async (vm: Vm): Promise<string> => {
+  /** The first copy is compared with each other one; copies that may be the same are not paused. */
+  const suspendBoth = async (vm: Vm): Promise<CopiesPaused> => {
     const within = AbortSignal.any([deps.signal, deps.clock.timeout(suspendTimeoutMs)]);
     try {
       const [one, ...others] = runningCopies(vm).map(({ hostId }) => ({
@@ -42,7 +47,7 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
       }));
       if (one !== undefined) for (const other of others) await proveApart(one, other, within);
     } catch (error) {
-      return `; they are not paused: ${error instanceof Error ? error.message : String(error)}`;
+      return { paused: false, because: error instanceof Error ? error.message : String(error) };
     }
     for (const ended of await Promise.allSettled(
       runningCopies(vm).map(({ hostId }) => deps.linkOf(hostId).power.suspend(vm.uuid, within)),
@@ -50,15 +55,12 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
       if (ended.status === 'rejected')
         deps.log.error({ err: ended.reason, vm: vm.name }, 'one of two running copies could not be paused');
     }
-    return '; both are paused';
+    return { paused: true };
   };
 
   const tell = async (vm: Vm): Promise<void> => {
-    const hosts = runningCopies(vm)
-      .map(({ hostId }) => deps.hostNameOf(hostId))
-      .join(' and ');
-    const done = deps.suspends(vm) ? await suspendBoth(vm) : '';
-    deps.alarm(vm, `${vm.name} runs on ${hosts} at the same time${done}. Settle it: ferry vm settle ${vm.name}`);
+    const hosts = runningCopies(vm).map(({ hostId }) => deps.hostNameOf(hostId));
+    deps.alarm(vm, splitBrainAlarm(vm, hosts, deps.suspends(vm) ? await suspendBoth(vm) : undefined));
   };
 
   return {

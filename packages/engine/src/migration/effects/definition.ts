@@ -3,7 +3,7 @@
  * back when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at
  * any point.
  */
-import { definitionMove, FerryError, isOff, type Planned } from '@ferry/core';
+import { definitionMove, definitionStays, definitionTakenBack, FerryError, type Planned } from '@ferry/core';
 import type { HostLink, Log } from '../../ports/ports.ts';
 
 export interface DefinitionMoveDeps {
@@ -68,19 +68,13 @@ export async function moveDefinition(
   if (decided.do === 'move') {
     const failure = (await carryFiles()) ?? (await define()) ?? (await notThere()) ?? (await takeFromSource());
     if (failure !== undefined) {
-      // once something of the source is gone, the target has the only copy: nothing is taken back
-      const gone = (
-        await Promise.all(
-          (plan.stateFiles ?? []).map(async (path) => (await source.files.look(path, signal)) === undefined),
-        )
-      ).some(Boolean);
-      if (gone) {
+      const takenBack = definitionTakenBack(there, await sourceLost());
+      if (takenBack.do === 'stay') {
         await park();
         return { moved: true, failure };
       }
       await takeStateBack();
-      // a definition that was there before stays: it was parked, and is so again
-      if (there.kind === 'absent' && (await target.instances.observe(vm.uuid, signal)).kind === 'present')
+      if (takenBack.undefine && (await target.instances.observe(vm.uuid, signal)).kind === 'present')
         await target.definitions.undefine(vm.uuid, signal);
       return { moved: false, failure };
     }
@@ -138,10 +132,15 @@ export async function moveDefinition(
     }
   }
 
+  async function sourceLost(): Promise<boolean> {
+    const looks = (plan.stateFiles ?? []).map((path) => source.files.look(path, signal));
+    return (await Promise.all(looks)).includes(undefined);
+  }
+
   /** Why the source keeps its definition although it should not; undefined when it is gone or parked. */
   async function takeFromSource(): Promise<string | undefined> {
-    if (!isOff(await source.instances.observe(vm.uuid, signal)))
-      return `it was started on ${from.name} in the meantime, so it stays there.`;
+    const stays = definitionStays(migration, await source.instances.observe(vm.uuid, signal));
+    if (stays !== undefined) return stays;
     try {
       if (keeps) {
         await source.definitions.setAutostart(vm.uuid, false, signal);
