@@ -73,10 +73,11 @@ type GivenQuery<T> = [T] extends [undefined] ? { readonly query?: undefined } : 
 export type CallInput<N extends OperationName> = Given<'params', ParamsOf<N>> &
   GivenQuery<QueryOf<N>> &
   Given<'body', BodyOf<N>> & { readonly signal?: AbortSignal };
-export type StreamInput<N extends OperationName> = Given<'params', ParamsOf<N>> & {
-  readonly lastEventId?: string;
-  readonly signal?: AbortSignal;
-};
+export type StreamInput<N extends OperationName> = Given<'params', ParamsOf<N>> &
+  GivenQuery<QueryOf<N>> & {
+    readonly lastEventId?: string;
+    readonly signal?: AbortSignal;
+  };
 
 export interface StreamEvent<T> {
   readonly id?: string;

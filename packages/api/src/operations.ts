@@ -35,6 +35,14 @@ export const operations = {
         .regex(/^([a-z0-9]{1,16}-)?\d{1,15}$/)
         .optional()
         .meta({ description: 'Like the header "Last-Event-ID", which wins if both are present' }),
+      progress: z
+        .enum(['full', 'light'])
+        .optional()
+        .meta({
+          description:
+            'Progress between two phases: "full", the default, as the whole document of the migration; "light" as ' +
+            '"migration-progress"',
+        }),
     }),
     stream: eventSchema,
     status: 200,

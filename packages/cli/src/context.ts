@@ -1,8 +1,10 @@
 /** What every command gets: the control plane, opened when first needed, and how to print. */
+import { createRequire } from 'node:module';
 import type { Command } from 'commander';
 import type { Client } from '@ferry/api/client';
 import { connect, type ConnectionOptions } from './connection.ts';
-import { createOutput, type Output } from './output/output.ts';
+import { createOutput, formats, type Format, type Output } from './output/output.ts';
+import type * as yaml from './output/yaml.ts';
 
 export interface Context {
   /** Reads the data folder each time, to find a server that restarted on another port. */
@@ -11,10 +13,25 @@ export interface Context {
 }
 
 interface GlobalOptions extends ConnectionOptions {
-  readonly output?: 'table' | 'json';
+  readonly output?: Format;
 }
+
+/** Commands that print a list, and so take the formats of lists. */
+const lists = new WeakSet<Command>();
+export const asList = (command: Command): Command => {
+  lists.add(command);
+  return command;
+};
+export const isList = (command: Command): boolean => lists.has(command);
+
+// only who asks for YAML loads what makes it
+const yamlOf = (value: unknown): string =>
+  (createRequire(import.meta.url)('./output/yaml.ts') as typeof yaml).yamlOf(value);
 
 export function contextOf(command: Command): Context {
   const options = command.optsWithGlobals<GlobalOptions>();
-  return { client: () => connect(options), output: createOutput(options.output === 'json') };
+  const { output = 'table' } = options;
+  if (!isList(command) && !formats.some((each) => each === output))
+    command.error(`error: -o ${output} is for lists. Choose ${formats.join(', ')}.`);
+  return { client: () => connect(options), output: createOutput(output, yamlOf) };
 }

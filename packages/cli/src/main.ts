@@ -2,8 +2,9 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodes } from '@ferry/api/errors';
 import own from '../package.json' with { type: 'json' };
+import { isList } from './context.ts';
 import { printable } from './output/format.ts';
-import { reportFailure, usageJson } from './output/output.ts';
+import { formats, listFormats, reportFailure, usageJson } from './output/output.ts';
 
 const exitText = `
 Exit codes:
@@ -44,7 +45,7 @@ async function build(): Promise<Command> {
   const program = new Command('ferry')
     .description('moves virtual machines between plain libvirt hosts')
     .version(own.version, '--version', 'print the version')
-    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
+    .addOption(new Option('-o, --output <format>', 'output format').choices(listFormats).default('table'))
     .option('--server <url>', 'control plane (default: the local one)')
     .option('--data-dir <dir>', "the local control plane's data folder")
     .addHelpText('after', exitText)
@@ -71,7 +72,9 @@ function inherit(program: Command): void {
     for (const child of command.commands) {
       child.copyInheritedSettings(program);
       if (child.commands.length === 0 && child.name() !== 'serve') {
-        child.addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']));
+        child.addOption(
+          new Option('-o, --output <format>', 'output format').choices(isList(child) ? listFormats : formats),
+        );
         child.addOption(new Option('--server <url>').hideHelp());
         child.addOption(new Option('--data-dir <dir>').hideHelp());
       }

@@ -3,15 +3,13 @@
  * codes, Ctrl-C, and a connection that breaks.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { tmpdir } from 'node:os';
+import { chmodSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fakeServer, json, problem, start, startNode } from './fake-server.ts';
 
-const main = join(import.meta.dirname, '..', 'src', 'main.ts');
 const migration = (more: object = {}) => ({
   id: 'm123',
   name: 'web-m123',
@@ -34,65 +32,11 @@ const done = migration({
   transferredBytes: 1_048_576,
   vmIsNow: { host: 'host2', state: 'running' },
 });
-const problem = (code: string, status: number, reasons: object[] = []) => ({
-  type: 'x',
-  title: 'x',
-  status,
-  detail: 'It is so.',
-  code,
-  remedy: 'Do this.',
-  retriable: false,
-  reasons,
-});
-
-type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
-
-async function fakeServer(handler: Handler) {
-  const dataDir = mkdtempSync(join(tmpdir(), 'ferry-cli-'));
-  const server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
-    request.on('end', () => handler(request, response, body));
-  });
-  server.listen(join(dataDir, 'api.sock'));
-  await once(server, 'listening');
-  writeFileSync(join(dataDir, 'token'), 'secret', { mode: 0o600 });
-  return {
-    dataDir,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-      rmSync(dataDir, { recursive: true, force: true });
-    },
-  };
-}
-
-const json = (response: ServerResponse, status: number, value: unknown): void => {
-  response.writeHead(status, { 'content-type': status < 400 ? 'application/json' : 'application/problem+json' });
-  response.end(JSON.stringify(value));
-};
 const openStream = (response: ServerResponse, ...states: object[]): void => {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   for (const state of states) response.write(`event: migration\ndata: ${JSON.stringify(state)}\n\n`);
 };
 
-function start(dataDir: string, ...args: readonly string[]) {
-  return startNode([], dataDir, args);
-}
-
-function startNode(options: readonly string[], dataDir: string, args: readonly string[], more: NodeJS.ProcessEnv = {}) {
-  const { FERRY_SERVER: _server, FERRY_TOKEN: _token, NODE_TEST_CONTEXT: _context, ...env } = process.env;
-  const child = spawn(process.execPath, [...options, main, ...args], {
-    env: { ...env, FERRY_DATA_DIR: dataDir, ...more },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const out = { stdout: '', stderr: '' };
-  child.stdout.on('data', (chunk: Buffer) => (out.stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (out.stderr += chunk.toString()));
-  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, ...out }));
-  return { child, ended, out };
-}
 const ferry = (dataDir: string, ...args: readonly string[]) => start(dataDir, ...args).ended;
 
 test('lists are tables for people and arrays for scripts; hostile names cannot move the cursor', async () => {

@@ -283,7 +283,7 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       note('events', after, undefined);
       const afterSeq = after?.seq;
       yield { seq: (afterSeq ?? 0) + 1, at: 1_700_000_000_000, event: { type: 'vm', vm: sampleVm } };
-      yield { at: 1_700_000_000_000, event: { type: 'migration', migration: runningMigration } };
+      yield { passing: true, at: 1_700_000_000_000, event: { type: 'migration', migration: runningMigration } };
       yield { seq: (afterSeq ?? 0) + 2, at: 1_700_000_000_000, event: { type: 'host', host: bareHost, vms: 0 } };
       yield { seq: (afterSeq ?? 0) + 3, at: 1_700_000_000_000, event: { type: 'host-removed', host: 'beta' } };
       yield {

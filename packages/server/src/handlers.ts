@@ -2,7 +2,7 @@
  * What each operation does: ask the engine, shape the answer. Input arrives parsed; failures are FerryErrors and pass
  * through. No HTTP here but the status' companion, the path of what was made.
  */
-import type { AnswerOf, CallName, HostJson, MigrationJson, ParsedOf, PolicyJson, StreamName, VmJson } from '@ferry/api';
+import type { AnswerOf, CallName, HostJson, MigrationJson, ParsedOf, PolicyJson, VmJson } from '@ferry/api';
 import { apiBase } from '@ferry/api';
 import {
   FerryError,
@@ -18,13 +18,11 @@ import {
   type Vm,
   type VolumeRecord,
 } from '@ferry/core';
-import type { Engine, EventPlace, KeyedRequest, MigrationCursor, NumberedEvent, VmCursor } from '@ferry/engine';
-import { encodeEvent } from './event-stream.ts';
+import type { Engine, KeyedRequest, MigrationCursor, VmCursor } from '@ferry/engine';
+import { eventId } from './event-ids.ts';
 import { createPages, pagesOf, type ReadPage } from './pages.ts';
-import type { ServerSentEvent } from './event-stream.ts';
 import {
   clusterJson,
-  eventJson,
   hostJson,
   inspectionJson,
   leftoverJson,
@@ -56,12 +54,6 @@ export interface Answer<T> {
 
 export type CallHandlers = {
   readonly [N in CallName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<Answer<AnswerOf<N>>>;
-};
-export type StreamHandlers = {
-  readonly [N in StreamName]: (
-    input: ParsedOf<N>,
-    context: HandlerContext,
-  ) => Promise<AsyncIterable<ServerSentEvent | string>>;
 };
 
 /** Who acts: the token is all that is known of a caller. */
@@ -275,37 +267,6 @@ const requestOf = (
   };
 };
 
-export const streamHandlers = (engine: Engine): StreamHandlers => {
-  // all readers of what goes on now share an event, and its text
-  const texts = new WeakMap<NumberedEvent, string>();
-  const textOf = (numbered: NumberedEvent): string => {
-    const known = texts.get(numbered);
-    if (known !== undefined) return known;
-    const { seq, at, event } = numbered;
-    const text = encodeEvent({
-      ...(seq === undefined ? {} : { id: eventId({ run: engine.eventRun, seq }) }),
-      event: event.type,
-      data: eventJson(event, at, (id) => engine.hostNameOf(id)),
-    });
-    texts.set(numbered, text);
-    return text;
-  };
-  return {
-    migrationWatch: async ({ params }, { signal }) => {
-      // Asked first, so that an unknown migration is refused before a stream begins.
-      const { id } = await engine.migration(params.migration);
-      return map(engine.watchMigration(id, signal), (migration) => ({
-        event: 'migration',
-        data: migrationJson(migration),
-      }));
-    },
-    eventWatch: async ({ query }, { signal, lastEventId }) => {
-      const after = placeOf(lastEventId ?? query.after);
-      return map(engine.events(after, signal), textOf);
-    },
-  };
-};
-
 /** The same pages, as they are shown. */
 const shown =
   <T, C, U>(read: ReadPage<T, C>, show: (item: T) => U): ReadPage<U, C> =>
@@ -315,17 +276,3 @@ const shown =
   };
 
 const ageOf = ({ at, host, path }: VolumeRecord): string => `${String(at).padStart(15, '0')} ${host} ${path}`;
-
-const eventId = ({ run, seq }: Required<EventPlace>): string => `${run}-${seq}`;
-
-const placeOf = (text: string | undefined): EventPlace | undefined => {
-  if (text === undefined || text === '') return undefined;
-  const [, run, seq] = /^(?:([a-z0-9]{1,16})-)?(\d{1,15})$/.exec(text) ?? [];
-  if (seq === undefined)
-    throw new FerryError('request-invalid', 'The header "Last-Event-ID" is not the id of an event.');
-  return { seq: Number(seq), ...(run === undefined ? {} : { run }) };
-};
-
-async function* map<T, U>(source: AsyncIterable<T>, change: (item: T) => U): AsyncGenerator<U> {
-  for await (const item of source) yield change(item);
-}

@@ -424,6 +424,12 @@ test('kept events carry their ids, and replay starts after the one named', async
     'event: reset',
   ]);
   assert.equal((await ids('/api/v1/events?after=7'))[0], 'id: run7-8');
+  const light = (await ask({ url: '/api/v1/events?after=7&progress=light' })).body.split('\n\n');
+  const [progress = ''] = light.filter((each) => each.includes('event: migration'));
+  assert.match(progress, /^event: migration-progress$/m);
+  const data = eventSchema.parse(JSON.parse(/^data: (.*)$/m.exec(progress)?.[1] ?? ''));
+  assert.ok(data.type === 'migration-progress' && data.migration === 'm1' && data.progress?.percent !== undefined);
+  assert.ok(!progress.includes('phases'), 'without the document');
   assert.equal((await ids('/api/v1/events?after=7', { 'last-event-id': '9' }))[0], 'id: run7-10');
   assert.deepEqual(
     engine.asked.map((one) => one.with),

@@ -16,10 +16,11 @@ import { guard } from './guard.ts';
 import { etagOf, keyedRequest, revisionOf } from './guards.ts';
 import { idleLimitOf, limitIdle } from './idle-connections.ts';
 import type { Caller } from './guard.ts';
-import { callHandlers, streamHandlers } from './handlers.ts';
+import { callHandlers } from './handlers.ts';
 import type { HandlerContext } from './handlers.ts';
 import { parseInput } from './parse-input.ts';
 import { ferryErrorOf, problemOf, problemType, stoppingError } from './problem.ts';
+import { streamHandlers } from './stream-handlers.ts';
 
 export interface HttpServerOptions {
   readonly engine: Engine;

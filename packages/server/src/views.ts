@@ -346,6 +346,11 @@ const errorJson = (error: ErrorReport): NonNullable<MigrationJson['error']> => (
   ),
 });
 
+export const lightProgressJson = (migration: Migration, at: TimeMs): FerryEvent => {
+  const { id, vm, phase, attention, progress } = migrationJson(migration);
+  return present({ type: 'migration-progress' as const, at: time(at), migration: id, vm, phase, attention, progress });
+};
+
 export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): FerryEvent => {
   switch (event.type) {
     case 'migration':

@@ -10,6 +10,17 @@ import { vmSchema } from './vm.ts';
 export const eventSchema = z
   .discriminatedUnion('type', [
     z.object({ type: z.literal('migration'), at: time(), migration: migrationSchema }),
+    z
+      .object({
+        type: z.literal('migration-progress'),
+        at: time(),
+        migration: z.string().meta({ description: 'Its id' }),
+        vm: z.object({ uuid: z.string(), name: z.string() }),
+        phase: migrationSchema.shape.phase,
+        attention: migrationSchema.shape.attention,
+        progress: migrationSchema.shape.progress,
+      })
+      .meta({ description: 'Progress between two phases, without the document; only where "progress=light" is asked' }),
     z.object({ type: z.literal('host'), at: time(), host: hostSchema }),
     z.object({ type: z.literal('host-removed'), at: time(), host: z.string() }),
     z.object({ type: z.literal('policy'), at: time(), policy: policySchema }),

@@ -3,8 +3,11 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { ClusterChange, ClusterJson } from '@ferry/api';
 import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
+import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { changedPairs, mapOf, mapOptions, type MapOptions } from '../options.ts';
-import { fields, table } from '../output/table.ts';
+import type { ListLook } from '../output/columns.ts';
+import { fields } from '../output/table.ts';
+import { anyItem, type WatchedList } from '../watch-list.ts';
 
 /** "" takes the setting away. */
 const ports = (text: string): { readonly first: number; readonly last: number } | '' => {
@@ -47,27 +50,31 @@ interface SetOptions extends MapOptions {
   readonly policy?: string;
 }
 
+const clusterLook: ListLook<ClusterJson> = {
+  columns: [
+    { name: 'name', of: ({ name }) => name },
+    { name: 'hosts', of: ({ hosts }) => hosts.join(', '), raw: ({ hosts }) => hosts.join(' ') },
+    { name: 'migration network', of: ({ migrationNetwork }) => migrationNetwork },
+    { name: 'ports', of: ({ migrationPorts }) => portText(migrationPorts) },
+    { name: 'tls', of: ({ tls }) => tlsText(tls) },
+    { name: 'policy', of: ({ policy }) => policy, wide: true },
+  ],
+  name: ({ name }) => name,
+};
+
+const clusterList: WatchedList<ClusterJson> = {
+  look: clusterLook,
+  keyOf: ({ name }) => name,
+  read: (client, signal) => everyItem(client, 'clusterList', {}, { signal }),
+  // those without settings are what hosts name
+  concerns: ({ type }) => (['cluster', 'cluster-removed', 'host', 'host-removed'].includes(type) ? anyItem : undefined),
+};
+
 export function clusterCommands(program: Command): void {
   const cluster = program.command('cluster').description('clusters: hosts that share settings');
-  cluster
-    .command('list')
-    .description('list the clusters')
-    .action(async (_: object, command: Command) => {
-      const { client, output } = contextOf(command);
-      const { items } = await everyItem(client(), 'clusterList', {});
-      output.result(items, (safe) =>
-        table(
-          ['name', 'hosts', 'migration network', 'ports', 'tls'],
-          safe.map((each) => [
-            each.name,
-            each.hosts.join(', '),
-            each.migrationNetwork,
-            portText(each.migrationPorts),
-            tlsText(each.tls),
-          ]),
-        ),
-      );
-    });
+  listCommand(cluster.command('list').description('list the clusters'), 'clusters', []).action(
+    (options: ListOptions, command: Command) => printList(command, options, clusterList),
+  );
   mapOptions(cluster.command('set <cluster>'), changedPairs)
     .description('create a cluster or change the named settings; "" removes a setting, SOURCE= an entry of a map')
     .option('--migration-network <cidr>', 'network for migration data')

@@ -1,10 +1,9 @@
 /** `ferry event watch`: what happens in the fleet, as it happens. */
 import type { Command } from 'commander';
 import type { FerryEvent } from '@ferry/api';
-import { ApiError } from '@ferry/api/client';
-import { errorTable, exitCodes } from '@ferry/api/errors';
 import { contextOf } from '../context.ts';
 import { formatTime } from '../output/format.ts';
+import { followEvents, untilInterrupted } from '../watch-list.ts';
 
 const eventText = (event: FerryEvent): string => {
   switch (event.type) {
@@ -12,6 +11,11 @@ const eventText = (event: FerryEvent): string => {
       return (
         `migration ${event.migration.id} of ${event.migration.vm.name}: ` +
         `${event.migration.phase}${event.migration.progress === undefined ? '' : ` ${event.migration.progress.percent} %`}`
+      );
+    case 'migration-progress':
+      return (
+        `migration ${event.migration} of ${event.vm.name}: ` +
+        `${event.phase}${event.progress === undefined ? '' : ` ${event.progress.percent} %`}`
       );
     case 'host':
       return `host ${event.host.name}: ${event.host.state}`;
@@ -49,28 +53,13 @@ export function eventCommands(program: Command): void {
     .option('--after <id>', 'start with the events after this id')
     .action(async ({ after }: { readonly after?: string }, command: Command) => {
       const { client, output } = contextOf(command);
-      const ending = new AbortController();
-      process.once('SIGINT', () => ending.abort());
-      try {
-        for await (const { id, data } of client().stream('eventWatch', {
-          signal: ending.signal,
-          ...(after === undefined ? {} : { lastEventId: after }),
-        })) {
+      const from = after === undefined ? {} : { after };
+      await untilInterrupted(async (signal) => {
+        for await (const { id, data } of followEvents(client(), { ...from, signal }))
           output.line(
             id === undefined ? data : { id, ...data },
             (safe) => `${formatTime(safe.at)}  ${eventText(safe)}`,
           );
-        }
-        // the server ended it, as it does when it stops
-        throw new ApiError({
-          code: 'server-stopping',
-          status: 0,
-          message: 'The control plane ended the stream of events.',
-          remedy: errorTable['server-stopping'].remedy,
-        });
-      } catch (error) {
-        if (!ending.signal.aborted) throw error;
-        process.exitCode = exitCodes.detached;
-      }
+      });
     });
 }

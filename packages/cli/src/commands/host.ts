@@ -4,7 +4,10 @@ import type { HostJson } from '@ferry/api';
 import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { formatBytes, formatTime } from '../output/format.ts';
-import { fields, table } from '../output/table.ts';
+import { listCommand, printList, queryOf, type ListOptions } from '../list-command.ts';
+import type { ListLook } from '../output/columns.ts';
+import { fields } from '../output/table.ts';
+import { anyItem, type WatchedList } from '../watch-list.ts';
 
 const hostText = (host: HostJson): string =>
   fields([
@@ -40,6 +43,34 @@ const settingsOf = ({ cluster, migrationAddress }: HostSettings): HostSettings =
   ...(migrationAddress === undefined ? {} : { migrationAddress }),
 });
 
+const hostLook: ListLook<HostJson> = {
+  columns: [
+    { name: 'name', of: ({ name }) => name },
+    { name: 'state', of: ({ state }) => state },
+    { name: 'vms', of: ({ vms }) => vms },
+    {
+      name: 'free memory',
+      of: ({ memory }) => (memory?.freeBytes === undefined ? undefined : formatBytes(memory.freeBytes)),
+      raw: ({ memory }) => memory?.freeBytes,
+    },
+    { name: 'libvirt', of: ({ libvirtVersion }) => libvirtVersion },
+    { name: 'qemu', of: ({ qemuVersion }) => qemuVersion },
+    { name: 'cluster', of: ({ cluster }) => cluster, wide: true },
+    { name: 'cpu', of: ({ cpu }) => cpu?.model, wide: true },
+    { name: 'threads', of: ({ cpu }) => cpu?.threads, wide: true },
+    { name: 'migration address', of: ({ migrationAddress }) => migrationAddress, wide: true },
+    { name: 'uri', of: ({ uri }) => uri },
+  ],
+  name: ({ name }) => name,
+};
+
+const hostList = (options: ListOptions): WatchedList<HostJson> => ({
+  look: hostLook,
+  keyOf: ({ name }) => name,
+  read: (client, signal) => everyItem(client, 'hostList', queryOf(options), { signal }),
+  concerns: ({ type }) => (['host', 'host-removed', 'cluster-removed'].includes(type) ? anyItem : undefined),
+});
+
 export function hostCommands(program: Command): void {
   const host = program.command('host').description('hosts in the fleet');
   host
@@ -62,27 +93,9 @@ export function hostCommands(program: Command): void {
             : `but it is not connected${safe.stateDetail === undefined ? '' : `: ${safe.stateDetail}`}`),
       );
     });
-  host
-    .command('list')
-    .description('list the hosts')
-    .action(async (_: object, command: Command) => {
-      const { client, output } = contextOf(command);
-      const { items } = await everyItem(client(), 'hostList', {});
-      output.result(items, (safe) =>
-        table(
-          ['name', 'state', 'vms', 'free memory', 'libvirt', 'qemu', 'uri'],
-          safe.map((each) => [
-            each.name,
-            each.state,
-            each.vms,
-            each.memory?.freeBytes === undefined ? undefined : formatBytes(each.memory.freeBytes),
-            each.libvirtVersion,
-            each.qemuVersion,
-            each.uri,
-          ]),
-        ),
-      );
-    });
+  listCommand(host.command('list').description('list the hosts'), 'hosts', ['cluster', 'state', 'name']).action(
+    (options: ListOptions, command: Command) => printList(command, options, hostList(options)),
+  );
   host
     .command('show <host>')
     .description('show one host')

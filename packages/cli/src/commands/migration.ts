@@ -1,13 +1,17 @@
 /** `ferry migration ...`: migrations that run and that have ended. */
 import { Option, type Command } from 'commander';
 import { everyItem } from '@ferry/api/every-item';
+import type { MigrationJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
+import { listCommand, printList, queryOf, type ListOptions } from '../list-command.ts';
 import { duration, wholeNumber } from '../options.ts';
 import { followMigration, migrationText } from '../follow.ts';
 import { formatBytes, formatDuration, formatTime } from '../output/format.ts';
+import type { ListLook } from '../output/columns.ts';
 import { table } from '../output/table.ts';
+import { anyItem, type WatchedList } from '../watch-list.ts';
 
-interface ListOptions {
+interface MigrationListOptions extends ListOptions {
   readonly active?: true;
   readonly finished?: true;
   readonly vm?: string;
@@ -21,38 +25,73 @@ interface SetOptions {
   readonly quicklyFinish?: true;
 }
 
+const startedAt = ({ phases: [first] }: MigrationJson): string | undefined => first?.at;
+const migrationLook: ListLook<MigrationJson> = {
+  columns: [
+    { name: 'id', of: ({ id }) => id },
+    { name: 'vm', of: ({ vm }) => vm.name },
+    { name: 'kind', of: ({ kind }) => kind },
+    { name: 'from', of: ({ from }) => from },
+    { name: 'to', of: ({ to }) => to },
+    { name: 'phase', of: ({ phase }) => phase },
+    {
+      name: 'progress',
+      of: ({ progress }) => (progress === undefined ? undefined : `${progress.percent} %`),
+      raw: ({ progress }) => progress?.percent,
+    },
+    {
+      name: 'total',
+      of: ({ totalMs }) => (totalMs === undefined ? undefined : formatDuration(totalMs)),
+      raw: ({ totalMs }) => totalMs,
+    },
+    {
+      name: 'downtime',
+      of: ({ downtimeMs }) => (downtimeMs === undefined ? undefined : formatDuration(downtimeMs)),
+      raw: ({ downtimeMs }) => downtimeMs,
+    },
+    {
+      name: 'started',
+      of: (each) => {
+        const at = startedAt(each);
+        return at === undefined ? undefined : formatTime(at);
+      },
+      raw: startedAt,
+    },
+    { name: 'origin', of: ({ origin }) => origin, wide: true },
+    { name: 'policy', of: ({ policy }) => policy?.name, wide: true },
+    { name: 'error', of: ({ error }) => error?.code, wide: true },
+  ],
+  name: ({ id }) => id,
+};
+
+const migrationList = (options: MigrationListOptions): WatchedList<MigrationJson> => {
+  const { active, finished, vm, limit } = options;
+  const state = active === true ? ('active' as const) : finished === true ? ('finished' as const) : undefined;
+  const query = { ...queryOf(options), ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }) };
+  return {
+    look: migrationLook,
+    keyOf: ({ id }) => id,
+    keeps: state !== 'active',
+    read: (client, signal) => everyItem(client, 'migrationList', query, { most: limit, signal }),
+    concerns: ({ type }) => (['migration', 'migration-progress'].includes(type) ? anyItem : undefined),
+  };
+};
+
 export function migrationCommands(program: Command): void {
   const migration = program.command('migration').description('running and finished migrations');
-  migration
-    .command('list')
-    .description('list migrations, newest first')
-    .addOption(new Option('--active', 'only running migrations').conflicts('finished'))
-    .option('--finished', 'only finished migrations')
-    .option('--vm <vm>', 'only migrations of this VM')
-    .option('--limit <n>', 'at most this number of migrations', wholeNumber('migrations'), 100)
-    .action(async ({ active, finished, vm, limit }: ListOptions, command: Command) => {
-      const { client, output } = contextOf(command);
-      const state = active === true ? ('active' as const) : finished === true ? ('finished' as const) : undefined;
-      const query = { ...(state === undefined ? {} : { state }), ...(vm === undefined ? {} : { vm }) };
-      const { items } = await everyItem(client(), 'migrationList', query, { most: limit });
-      output.result(items, (safe) =>
-        table(
-          ['id', 'vm', 'kind', 'from', 'to', 'phase', 'progress', 'total', 'downtime', 'started'],
-          safe.map((each) => [
-            each.id,
-            each.vm.name,
-            each.kind,
-            each.from,
-            each.to,
-            each.phase,
-            each.progress === undefined ? undefined : `${each.progress.percent} %`,
-            each.totalMs === undefined ? undefined : formatDuration(each.totalMs),
-            each.downtimeMs === undefined ? undefined : formatDuration(each.downtimeMs),
-            each.phases[0] === undefined ? undefined : formatTime(each.phases[0].at),
-          ]),
-        ),
-      );
-    });
+  listCommand(
+    migration
+      .command('list')
+      .description('list migrations, newest first')
+      .addOption(new Option('--active', 'only running migrations').conflicts('finished'))
+      .option('--finished', 'only finished migrations')
+      .option('--vm <vm>', 'only migrations of this VM')
+      .option('--limit <n>', 'at most this number of migrations', wholeNumber('migrations'), 100),
+    'migrations of VMs',
+    ['name', 'label'],
+  )
+    .option('--host <host>', 'only migrations from or to this host')
+    .action((options: MigrationListOptions, command: Command) => printList(command, options, migrationList(options)));
   migration
     .command('show <migration>')
     .description('show one migration')

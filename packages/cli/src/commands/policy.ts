@@ -1,9 +1,10 @@
 /** `ferry policy ...`: how far a migration may go to come to its end. */
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
-import type { PolicyJson, PolicyPut } from '@ferry/api';
+import type { PolicyBindingJson, PolicyJson, PolicyPut } from '@ferry/api';
 import { everyItem } from '@ferry/api/every-item';
-import { contextOf } from '../context.ts';
+import { asList, contextOf } from '../context.ts';
+import type { ListLook } from '../output/columns.ts';
 import { fields, table } from '../output/table.ts';
 
 const stepText = (step: PolicyJson['steps'][number]): string => {
@@ -40,6 +41,24 @@ const policyText = (policy: PolicyJson): string =>
     ),
   ].join('\n');
 
+const policyLook = (bindings: readonly PolicyBindingJson[]): ListLook<PolicyJson> => ({
+  columns: [
+    { name: 'name', of: ({ name }) => name },
+    { name: 'version', of: ({ preset, version }) => (preset ? 'preset' : version) },
+    { name: 'is', of: ({ description }) => description },
+    {
+      name: 'labels',
+      of: ({ name }) =>
+        bindings
+          .filter(({ policy }) => policy === name)
+          .map(({ label }) => label)
+          .join(', '),
+    },
+    { name: 'may do', of: ({ text }) => text, wide: true },
+  ],
+  name: ({ name }) => name,
+});
+
 /** The file's policy; what `ferry policy show -o json` adds to it is left out. */
 function contentOf(file: string): PolicyPut {
   try {
@@ -62,29 +81,14 @@ function contentOf(file: string): PolicyPut {
 
 export function policyCommands(program: Command): void {
   const policy = program.command('policy').description('policies: how far a migration may go to end');
-  policy
-    .command('list')
+  asList(policy.command('list'))
     .description('list the policies, and the labels that select one')
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
       const { items } = await everyItem(client(), 'policyList', {});
       const bindings = (await everyItem(client(), 'policyBindings', {})).items;
-      output.result({ policies: items, bindings }, (safe) =>
-        [
-          table(
-            ['name', 'version', 'is', 'labels'],
-            safe.policies.map((each) => [
-              each.name,
-              each.preset ? 'preset' : String(each.version),
-              each.description,
-              safe.bindings
-                .filter((one) => one.policy === each.name)
-                .map(({ label }) => label)
-                .join(', '),
-            ]),
-          ),
-        ].join('\n'),
-      );
+      if (output.structured) output.result({ policies: items, bindings }, () => '');
+      else output.list(items, policyLook(bindings));
     });
   policy
     .command('show <policy>')

@@ -3,16 +3,13 @@ import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
-import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { duration, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
 import { followMigration, travelText } from '../follow.ts';
 import { formatBytes } from '../output/format.ts';
+import { listCommand, printList, type ListOptions } from '../list-command.ts';
+import { stateText, vmList } from './vm-list.ts';
 import { fields, table } from '../output/table.ts';
-
-/** A VM that has to be settled is seen in every list. */
-const stateText = ({ state, instances }: VmJson): string =>
-  instances.some(({ role }) => role === 'conflict') ? `${state}, in conflict` : state;
 
 const vmText = (vm: VmJson): string =>
   [
@@ -217,27 +214,13 @@ const contentOf = (file: string): string => {
 
 export function vmCommands(program: Command): void {
   const vm = program.command('vm').description('virtual machines');
-  vm.command('list')
-    .description('list the VMs')
-    .option('--host <host>', 'only VMs on this host')
-    .action(async ({ host }: { readonly host?: string }, command: Command) => {
-      const { client, output } = contextOf(command);
-      const { items } = await everyItem(client(), 'vmList', host === undefined ? {} : { host });
-      output.result(items, (safe) =>
-        table(
-          ['name', 'state', 'host', 'memory', 'vcpus', 'migration', 'uuid'],
-          safe.map((each) => [
-            each.name,
-            stateText(each),
-            each.host,
-            formatBytes(each.memoryBytes),
-            each.vcpus,
-            each.currentMigration,
-            each.uuid,
-          ]),
-        ),
-      );
-    });
+  listCommand(vm.command('list').description('list the VMs'), 'VMs', [
+    'host',
+    'cluster',
+    'state',
+    'name',
+    'label',
+  ]).action((options: ListOptions, command: Command) => printList(command, options, vmList(options)));
   vm.command('show <vm>')
     .description('show one VM')
     .action(async (ref: string, _: object, command: Command) => {

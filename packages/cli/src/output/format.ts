@@ -24,12 +24,15 @@ export function formatDuration(ms: number): string {
 
 export const formatTime = (rfc3339: string): string => new Date(rfc3339).toLocaleString('sv-SE');
 
+const controls = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu;
+export const hasControls = (text: string): boolean => text.search(controls) !== -1;
+
 /**
  * Control characters, which could move the cursor or colour the terminal, and the marks that turn the direction of
  * text, as visible escapes.
  */
-const escapeControls = (text: string, kept: string): string =>
-  text.replace(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, (each) =>
+export const escapeControls = (text: string, kept: string): string =>
+  text.replace(controls, (each) =>
     kept.includes(each) ? each : `\\u${(each.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
   );
 

@@ -100,9 +100,9 @@ export function createEventHub(journal: Journal, clock: Clock, log: Log): EventH
 
   return {
     publish(event, { keep = true } = {}) {
-      const numbered = { at: clock.now(), event };
-      if (!keep) return deliver(numbered);
-      pending.push(numbered);
+      const at = clock.now();
+      if (!keep) return deliver({ passing: true, at, event });
+      pending.push({ at, event });
       writing ??= write();
     },
     run,

@@ -39,6 +39,8 @@ export interface EventPlace {
 /** `seq` is absent for events that are not kept (progress between two phases, reset). */
 export interface NumberedEvent {
   readonly seq?: number;
+  /** What was published without being kept. */
+  readonly passing?: true;
   readonly at: TimeMs;
   readonly event: EngineEvent;
 }
