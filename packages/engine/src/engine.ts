@@ -208,7 +208,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
         hosts: () => roster.hosts(),
         isCluster: (name) => clusters.all(roster.members()).has(name),
         labelsOf: (vm) => policies.labelsOf(vm),
-        labelled: () => policies.labelled(),
+        labelled: (selector) => policies.labelled(selector),
       }),
     vm: (ref) => fleet.find(ref),
     migrations: (query) => migrations.list(query),

@@ -49,22 +49,13 @@ function requirementOf(part: string, whole: string): Requirement {
 
 export function matchesSelector(selector: Selector, labels: readonly string[]): boolean {
   return selector.every(({ key, is, values }) => {
-    const own = labels.filter((label) => label.startsWith(`${key}=`)).map((label) => label.slice(key.length + 1));
-    switch (is) {
-      case 'exists':
-        return own.length > 0;
-      case 'absent':
-        return own.length === 0;
-      case 'in':
-        return own.some((value) => values.includes(value));
-      case 'not-in':
-        return !own.some((value) => values.includes(value));
-    }
+    const isMeant = (label: string): boolean =>
+      label.startsWith(key) &&
+      label[key.length] === '=' &&
+      (values.length === 0 || values.includes(label.slice(key.length + 1)));
+    return labels.some(isMeant) === (is === 'in' || is === 'exists');
   });
 }
-
-/** Whether only something with a label can match. */
-export const needsLabel = (selector: Selector): boolean => selector.some(({ is }) => is === 'in' || is === 'exists');
 
 /** A `*` stands for any characters, also none. Costs the length of the name for each `*` at most. */
 export function matchesName(pattern: string, name: string): boolean {

@@ -2,6 +2,7 @@
  * The VMs of the fleet, kept up to date by what changed: a change of one instance costs the same in a fleet of any
  * size. Who reports a change says which VM it concerns; the VM is made anew when it is next read.
  */
+import { groups } from './groups.ts';
 import { resolve, unseen, vmOf, type HostId, type Instance, type Migration, type Vm, type VmUuid } from '@ferry/core';
 
 export interface VmIndexDeps {
@@ -193,27 +194,4 @@ function merged(a: readonly Vm[], b: readonly Vm[]): readonly Vm[] {
     all.push(vm);
   }
   return [...all, ...b.slice(at)];
-}
-
-interface Groups<K> {
-  add(key: K, vm: VmUuid): void;
-  remove(key: K, vm: VmUuid): void;
-  of(key: K): ReadonlySet<VmUuid>;
-}
-
-function groups<K>(): Groups<K> {
-  const sets = new Map<K, Set<VmUuid>>();
-  const none: ReadonlySet<VmUuid> = new Set();
-  return {
-    add(key, vm) {
-      const set = sets.get(key);
-      if (set === undefined) sets.set(key, new Set([vm]));
-      else set.add(vm);
-    },
-    remove(key, vm) {
-      const set = sets.get(key);
-      if (set?.delete(vm) === true && set.size === 0) sets.delete(key);
-    },
-    of: (key) => sets.get(key) ?? none,
-  };
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FerryError, hostId, vmUuid, type HostView, type Instance, type Vm, type VmUuid } from '@ferry/core';
+import { createLabelIndex } from '../settings/label-index.ts';
 import { createVmIndex } from './vm-index.ts';
 import { pageOfVms, type VmCursor, type VmFilter } from './vm-list.ts';
 
@@ -15,6 +16,7 @@ function fleetOf(count: number) {
   })) as unknown as readonly HostView[];
   const instances = new Map<VmUuid, { readonly host: string; readonly instance: Instance }>();
   const labels = new Map<VmUuid, readonly string[]>();
+  const labelIndex = createLabelIndex();
   let looked = 0;
   const index = createVmIndex({
     instance: (host, vm) => (instances.get(vm)?.host === host ? instances.get(vm)?.instance : undefined),
@@ -29,7 +31,10 @@ function fleetOf(count: number) {
     const other = { reason: 'other', persistent: true, memoryBytes: 1, vcpus: 1, disks: [] } as const;
     instances.set(uuid, { host, instance: { uuid, name, state, ...other } });
     index.touch(uuid, hostId(host));
-    if (n % 3 === 0) labels.set(uuid, [`tier=${n % 2 === 0 ? 'db' : 'web'}`]);
+    const own =
+      n % 3 === 0 ? [`tier=${n % 2 === 0 ? 'db' : 'web'}`, ...(n % 600 === 0 ? ['rare=yes', 'rare=very'] : [])] : [];
+    labels.set(uuid, own);
+    labelIndex.set(uuid, own);
   };
   for (let n = 0; n < count; n += 1) set(n, `vm${n % 7}`, n % 5 === 0 ? 'shut-off' : 'running');
   const page = (filter: VmFilter, limit: number, after?: VmCursor) =>
@@ -47,7 +52,7 @@ function fleetOf(count: number) {
           looked += 1;
           return labels.get(vm) ?? [];
         },
-        labelled: () => labels.keys(),
+        labelled: (selector) => labelIndex.candidates(selector),
       },
     );
   return {
@@ -70,7 +75,8 @@ function fleetOf(count: number) {
 }
 
 test('every filter finds what it says, once and in order, in pages of any size', () => {
-  const fleet = fleetOf(200);
+  // enough for what is rare to be found by the index
+  const fleet = fleetOf(3_000);
   const isOn = (vm: Vm, ...hosts: readonly number[]): boolean => hosts.some((n) => vm.hostId === `host${n}`);
   const cases: readonly (readonly [VmFilter, (vm: Vm) => boolean])[] = [
     [{}, () => true],
@@ -82,6 +88,8 @@ test('every filter finds what it says, once and in order, in pages of any size',
     [{ name: 'vm*', host: 'host2' }, (vm) => isOn(vm, 2)],
     [{ name: '*3' }, ({ name }) => name === 'vm3'],
     [{ label: 'tier=db' }, ({ uuid }) => fleet.labelsOf(uuid).includes('tier=db')],
+    [{ label: 'rare' }, ({ uuid }) => fleet.labelsOf(uuid).includes('rare=yes')],
+    [{ label: 'tier,rare in (yes,very,no)' }, ({ uuid }) => fleet.labelsOf(uuid).includes('rare=yes')],
     [{ label: '!tier' }, ({ uuid }) => fleet.labelsOf(uuid).length === 0],
     [
       { label: 'tier in (db,web)', state: 'running' },
@@ -91,7 +99,7 @@ test('every filter finds what it says, once and in order, in pages of any size',
     [{ uuid: '00000000-0000-4000-8000-000000000007', host: 'host1' }, () => false],
   ];
   for (const [filter, isMeant] of cases)
-    for (const limit of [1, 7, 1_000])
+    for (const limit of [70, 500, 1_000])
       assert.deepEqual(
         fleet.all(filter, limit).map(({ uuid }) => uuid),
         fleet.index
@@ -126,6 +134,7 @@ test('a page costs what is on it, in a fleet of any size', () => {
   assert.equal(counted({}), 11);
   assert.ok(counted({ host: 'host3' }) <= 11, 'a host is found by the index');
   assert.equal(counted({ uuid: '00000000-0000-4000-8000-000000000007' }), 1);
+  assert.ok(counted({ label: 'rare=yes' }) <= 34, 'a label is found by the index');
 });
 
 test('what is not known or does not parse is refused', () => {

@@ -2,8 +2,8 @@
  * Pages of the VMs, by name, filtered. A page looks at what its filter may match and begins where the last one ended:
  * without a filter its cost does not depend on the size of the fleet, but for a host it depends on what that host has.
  */
-import { FerryError, matchesName, matchesSelector, needsLabel, parseSelector } from '@ferry/core';
-import type { DomainState, HostId, HostView, Vm, VmUuid } from '@ferry/core';
+import { FerryError, matchesName, matchesSelector, parseSelector } from '@ferry/core';
+import type { DomainState, HostId, HostView, Selector, Vm, VmUuid } from '@ferry/core';
 import { inOrder, type VmIndex } from './vm-index.ts';
 
 /** All that is given has to hold. */
@@ -35,8 +35,8 @@ export interface VmListDeps {
   readonly hosts: () => readonly HostView[];
   readonly isCluster: (name: string) => boolean;
   readonly labelsOf: (vm: VmUuid) => readonly string[];
-  /** VMs with labels. */
-  readonly labelled: () => Iterable<VmUuid>;
+  /** VMs that can match, and maybe others; undefined where any VM can. */
+  readonly labelled: (selector: Selector) => readonly VmUuid[] | undefined;
 }
 
 /** Throws FerryError `host-unknown`, `host-ambiguous`, `cluster-unknown`, `selector-invalid`. */
@@ -58,15 +58,13 @@ export function pageOfVms(
     const { index } = deps;
     if (filter.uuid !== undefined) return present([index.get(filter.uuid.toLowerCase() as VmUuid)]);
     if (filter.name !== undefined && !filter.name.includes('*')) return index.named(filter.name).toSorted(inOrder);
-    if (selector !== undefined && needsLabel(selector))
-      return present([...deps.labelled()].map((uuid) => index.get(uuid)))
-        .filter(isMeant)
-        .sort(inOrder);
     const all = index.all();
+    const labelled = selector === undefined ? undefined : deps.labelled(selector);
+    if (labelled !== undefined && isFew(labelled.length, all))
+      return present(labelled.map((uuid) => index.get(uuid))).sort(inOrder);
     if (hosts === undefined) return all;
     const onThem = [...hosts].reduce((sum, id) => sum + index.countOn(id), 0);
-    // to sort most of the fleet costs more than to walk through all of it
-    return onThem * 4 > all.length ? all : [...hosts].flatMap((id) => index.on(id)).sort(inOrder);
+    return isFew(onThem, all) ? [...hosts].flatMap((id) => index.on(id)).sort(inOrder) : all;
   };
 
   const list = candidates();
@@ -80,6 +78,9 @@ export function pageOfVms(
   }
   return { items };
 }
+
+/** To sort more of the fleet costs more than to walk through it until a page is full. */
+const isFew = (count: number, all: readonly Vm[]): boolean => count * 50 < all.length;
 
 /** Undefined: any. */
 function hostsOf({ host, cluster }: VmFilter, deps: VmListDeps): ReadonlySet<HostId> | undefined {

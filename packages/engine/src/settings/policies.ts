@@ -14,6 +14,7 @@ import {
   type PolicyBinding,
   type PolicyContent,
   type ResolvedPolicy,
+  type Selector,
   type Vm,
   type VmUuid,
 } from '@ferry/core';
@@ -21,6 +22,7 @@ import { collection, document, expectRevision, text, texts } from '../state/coll
 import { openMirror, type MirrorDeps } from '../state/mirror.ts';
 import { usersOf } from '../state/users.ts';
 import type { Clock, IntentStore, IntentWrite } from '../ports/ports.ts';
+import { createLabelIndex } from './label-index.ts';
 
 const policyPrefix = 'policies/';
 const bindingPrefix = 'policy-bindings/';
@@ -48,8 +50,8 @@ export interface Policies {
   /** VMs with this label go by the policy; an undefined policy takes that away. */
   bind(label: string, policy: string | undefined): Promise<void>;
   labelsOf(vm: VmUuid): readonly string[];
-  /** VMs with labels. */
-  labelled(): readonly VmUuid[];
+  /** VMs that can match, and maybe others; undefined where any VM can. */
+  labelled(selector: Selector): readonly VmUuid[] | undefined;
   labelsRevisionOf(vm: VmUuid): number;
   /** Throws FerryError `revision-stale`. */
   label(
@@ -86,9 +88,12 @@ export async function openPolicies(
   const bound = await openMirror(collection(intents, bindingPrefix, text), deps, ({ key, value }) =>
     events.binding(key, value),
   );
-  const labels = await openMirror(collection(intents, labelPrefix, texts), deps, ({ key }) =>
-    events.labels(key as VmUuid),
-  );
+  const labelIndex = createLabelIndex();
+  const labels = await openMirror(collection(intents, labelPrefix, texts), deps, ({ key, value = [] }) => {
+    labelIndex.set(key as VmUuid, value);
+    events.labels(key as VmUuid);
+  });
+  for (const { key, value } of labels.all()) labelIndex.set(key as VmUuid, value);
   const users = usersOf(intents, policyPrefix, stored.stored);
   const byName = (a: Policy, b: Policy): number => (a.name < b.name ? -1 : 1);
   const unknown = (name: string): FerryError => new FerryError('policy-unknown', `There is no policy "${name}".`);
@@ -157,7 +162,7 @@ export async function openPolicies(
       await bound.change(label, () => policy, policy === undefined ? undefined : () => use(policy));
     },
     labelsOf: (vm) => labels.get(vm)?.value ?? [],
-    labelled: () => labels.all().map(({ key }) => key as VmUuid),
+    labelled: (selector) => labelIndex.candidates(selector),
     labelsRevisionOf: (vm) => labels.get(vm)?.revision ?? 0,
     async label({ uuid, name }, { add, remove }, expected) {
       await labels.change(uuid, (before) => {
