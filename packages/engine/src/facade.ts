@@ -38,7 +38,7 @@ export interface Engine {
   readonly once: FirstAnswers['once'];
   clusters(): readonly ClusterView[];
   /**
-   * Makes the cluster, or changes it: `change` is asked again where somebody else was faster. Here and below, whoever
+   * Makes the cluster, or changes it: `change` is called again after a conflict. Here and below, whoever
    * gives the revision that it must have is refused with FerryError `revision-stale` when it has another one.
    */
   changeCluster(name: string, change: (before: Cluster) => Cluster, expected?: number): Promise<ClusterView>;
@@ -69,7 +69,7 @@ export interface Engine {
     by: { readonly actor: string; readonly client: string },
     along?: Along,
   ): Promise<Migration>;
-  /** A migration to a host by its URI: one of the fleet, or one that is known as long as the migration lasts. */
+  /** A migration to a host by its URI: one of the fleet, or one that Ferry knows until the migration ends. */
   withOutside<T>(
     uri: string,
     signal: AbortSignal,
@@ -105,7 +105,7 @@ export interface Engine {
   inspection(ref: string): Promise<Inspection>;
   /** What can be put right of a VM, and putting it right. */
   readonly settling: Settle;
-  /** Lets the VM's host tell the network again where it is. */
+  /** Lets the VM's host announce it on the network again. */
   announceVm(ref: string, signal: AbortSignal): Promise<Vm>;
   /** Volumes that moves left behind, oldest first. */
   leftovers(): Promise<readonly VolumeRecord[]>;

@@ -40,7 +40,7 @@ export interface Situation {
 const usualPatience = 2;
 const leastPatienceMs = 5_000;
 const disksStalledMs = 15_000;
-/** A rest fits into a pause when there is this much room for what the figures do not tell. */
+/** The rest fits into a pause with this much room for what the figures do not show. */
 const headroom = 1.15;
 /** The budget for a rest that needs this pause, ms. */
 export const budgetFor = (neededMs: number): number => Math.ceil((neededMs * headroom) / 10) * 10;

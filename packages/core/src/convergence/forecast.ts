@@ -15,7 +15,7 @@ export type Forecast =
   | { readonly kind: 'ends'; readonly inMs: number }
   | { readonly kind: 'never' };
 
-/** Passes older than this do not tell what the link gives now, ms. */
+/** Older passes say nothing about the link as it is now, ms. */
 const linkMemoryMs = 60_000;
 /** Passes that shrink by less than this do not shrink: the rest of the way would be longer than anybody waits. */
 const endlessRatio = 0.97;

@@ -20,7 +20,7 @@ export const slowShare = 0.6;
 const partOf = ({ memory, disk }: JobSample): Part =>
   (disk?.totalBytes ?? 0) > 0 && (memory?.sentBytes ?? 0) === 0 ? 'disks' : 'memory';
 
-/** libvirt gives zeros until QEMU has begun; they tell nothing but the time. */
+/** libvirt reports zeros until QEMU has begun: only their time counts. */
 const begun = ({ memory, disk, totalBytes }: JobSample): boolean =>
   (memory?.totalBytes ?? totalBytes) > 0 || (disk?.totalBytes ?? 0) > 0;
 

@@ -30,7 +30,7 @@ export const stopTransfer = (migration: Migration): MigrationEffect => ({
   type: stillMs(migration) >= movesWithinMs ? 'cut-copies' : 'abort-job',
 });
 
-/** It has made no progress for so long that the target must be checked now. */
+/** It has stood still long enough that the target must be checked now. */
 export const fellSilent = (before: Migration, after: Migration): boolean =>
   stillMs(before) < silentCopyMs && stillMs(after) >= silentCopyMs;
 
@@ -40,7 +40,7 @@ export const fellSilent = (before: Migration, after: Migration): boolean =>
  */
 const holdsCopy = (target: InstanceView): boolean =>
   target.kind === 'present' && target.state !== 'shut-off' && target.state !== 'crashed';
-/** libvirt, which tells more, ends a move within this time itself when the target's QEMU has failed. */
+/** When the target's QEMU fails, libvirt ends the move within this time, and its error says more than Ferry's. */
 const lostHalfMs = 1_000;
 
 /** The looks at both hosts, as far as a copy can be seen to be dead by them. */

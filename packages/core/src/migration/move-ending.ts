@@ -25,7 +25,7 @@ export type EndingStep =
   /** The target's volumes are the VM's own; the source's are recorded, or deleted if that was asked. */
   | { readonly do: 'settle-volumes' }
   | { readonly do: 'remove-volumes' }
-  /** The volumes stay for an operator, with what tells why the target failed. */
+  /** The volumes stay for an operator, with the evidence of why the target failed. */
   | { readonly do: 'keep-for-inspection' }
   /** Media and state: what is on the target is the VM's own, what stays on the source is recorded. */
   | { readonly do: 'settle-files' }
@@ -114,14 +114,14 @@ export const undoSteps = (migration: Migration): readonly EndingStep[] =>
 export type ArrivalStep =
   /** Once the two are proved to be two machines; it stays and is parked where that fails. */
   | 'undefine-source'
-  /** It was to stay: it is known not to be the VM, and does not start by itself. */
+  /** It was meant to stay: it is recorded as not the VM, and its autostart is off. */
   | 'park-source'
   | 'set-autostart'
   | 'set-guest-clock'
   /** Another move before it has run would lose its memory. */
   | 'note-arrived-paused';
 
-/** Pauses from here on are told to the guest's agent, ms. */
+/** After a pause this long, ms, the guest's agent sets the clock. */
 const clockMatters = 1_000;
 
 export function arrivalSteps(

@@ -120,7 +120,7 @@ function etaOf(
   return { etaMs, etaEarliestMs: Math.round((remainingBytes / rate) * 1_000), etaLatestMs: etaMs * 2 };
 }
 
-/** Progress of a migration that succeeded: nothing remains, so there is no time left to tell. */
+/** Progress of a migration that succeeded: nothing remains, and there is no time left. */
 export function finalProgress(last: MigrationProgress | undefined): MigrationProgress | undefined {
   if (last === undefined) return undefined;
   const { etaMs: _, etaEarliestMs: _earliest, etaLatestMs: _latest, ...rest } = last;

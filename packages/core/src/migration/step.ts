@@ -160,7 +160,7 @@ function switching(before: Migration, what: 'paused' | 'runs' | undefined, now: 
           ...before,
           evidence: { ...before.evidence, seen: { ...seen, [what === 'paused' ? 'pausedAt' : 'runsAt']: now } },
         };
-  // a guest that we paused does not tell of the switch any more
+  // a guest that Ferry paused sends no event at the switch
   return migration.phase === 'transferring' && migration.evidence.pausedAt === undefined
     ? stay(enterPhase(migration, 'switching', now), { type: 'observe', afterMs: observeEveryMs })
     : stay(migration);

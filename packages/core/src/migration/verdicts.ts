@@ -229,7 +229,7 @@ function pauseOf(
   const since = phases.findLast(({ phase }) => phase === 'transferring')?.at;
   if (plan.how === 'guest' && !plan.live && vmIsNow?.state === 'running' && since !== undefined)
     return { downtimeMs: now - since };
-  // libvirt keeps no figure of a post-copy; its events tell
+  // libvirt keeps no figure of a post-copy; its events have it
   return completed === undefined && seen?.pausedAt !== undefined && seen.runsAt !== undefined
     ? { downtimeMs: Math.max(0, seen.runsAt - seen.pausedAt) }
     : {};

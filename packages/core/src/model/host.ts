@@ -50,11 +50,11 @@ export interface HostFacts {
   readonly qemuVersion: string;
   readonly cpu: { readonly arch: string; readonly model: string; readonly vendor: string; readonly threads: number };
   readonly memoryBytes: number;
-  /** Absent when the host does not tell. */
+  /** Absent when the host does not report it. */
   readonly guests?: readonly GuestSupport[];
-  /** The fastest of its network cards that are up, in Mbit/s; absent when the host does not tell. */
+  /** The fastest of its network cards that are up, in Mbit/s; absent when the host does not report it. */
   readonly linkMbit?: number;
-  /** Hardware addresses of its network cards, virtual ones left out; absent when the host does not tell. */
+  /** Hardware addresses of its network cards, virtual ones left out; absent when the host does not report them. */
   readonly cards?: readonly string[];
 }
 

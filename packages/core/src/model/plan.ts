@@ -75,7 +75,7 @@ export function forNextStart(plan: DefinitionPlan): DefinitionPlan {
   return nextStart === undefined ? plan : { ...rest, ...nextStart };
 }
 
-/** Something of the guest's state that the target may not take, and nobody can tell before. */
+/** Part of the guest's state that the target may refuse; it cannot be checked before the move. */
 export interface StateRisk {
   readonly of: 'memory' | 'tpm';
   /** "whether ..." */

@@ -61,7 +61,7 @@ export interface PolicyContent {
   /** MiB/s for memory and disks each. */
   readonly bandwidthMiBPerSecond?: number;
   /**
-   * Share of the slower host's link, above 0 up to 1, where the hosts tell its speed; `bandwidthMiBPerSecond` goes
+   * Share of the slower host's link, above 0 up to 1, where the hosts report its speed; `bandwidthMiBPerSecond` goes
    * before it.
    */
   readonly linkShare?: number;
@@ -76,7 +76,7 @@ export interface PolicyContent {
   readonly singleCopy: 'guard' | 'handover';
   /** When Ferry finds two running copies that it could not prevent. */
   readonly twoCopies: 'alarm' | 'suspend-both';
-  /** Storage of which nobody can tell whether both hosts have it. */
+  /** Storage that is not known to be on both hosts, nor known not to be. */
   readonly unknownSharing: 'refuse' | 'shared';
 }
 

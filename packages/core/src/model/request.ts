@@ -26,7 +26,7 @@ export interface MigrationRequest {
   readonly policy?: string;
   /** From the request on, ms. */
   readonly deadlineMs?: number;
-  /** The pause may become as long as the rest needs once passes gain nothing. */
+  /** Once further passes gain nothing, the pause may be as long as the rest needs. */
   readonly quicklyFinish?: boolean;
   /** What a failed target leaves is kept for a look at it. */
   readonly keepTargetOnFailure?: boolean;
@@ -40,7 +40,7 @@ export interface MigrationRequest {
   readonly deleteSourceDisks?: boolean;
   /** Copies go into volumes that the operator prepared. */
   readonly useExistingVolumes?: boolean;
-  /** The operator states that storage is shared where Ferry cannot tell. */
+  /** The operator states that storage is shared where Ferry cannot find out. */
   readonly assumeShared?: boolean;
   /** A VM that was shut off or saved is started on the target. */
   readonly autoStart?: boolean;

@@ -15,7 +15,7 @@ export interface Qcow2Facts {
   readonly dataFile: boolean;
   readonly refcountBits: number;
   readonly zstd: boolean;
-  /** Inside it, whoever made them. */
+  /** Inside the image, made by Ferry or not. */
   readonly snapshots: number;
 }
 
@@ -30,7 +30,7 @@ export interface BackingImage {
 
 /** A disk as its source host describes it. */
 export interface DiskFacts extends Disk {
-  /** What the guest sees; absent for an empty drive or when the host cannot tell. */
+  /** What the guest sees; absent for an empty drive or when the host does not know. */
   readonly capacityBytes?: number;
   /** What it takes on the source's storage. */
   readonly allocationBytes?: number;

@@ -41,7 +41,7 @@ export interface OwnDefinition {
 export interface HostResources {
   /** Whether it runs, by name. */
   readonly networks: ReadonlyMap<string, boolean>;
-  /** Interfaces of the host; undefined when it does not tell. */
+  /** Interfaces of the host; undefined when it does not list them. */
   readonly interfaces?: ReadonlySet<string>;
   readonly filters: ReadonlySet<string>;
   readonly secrets: Secrets;

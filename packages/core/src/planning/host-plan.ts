@@ -42,7 +42,7 @@ export interface HostPlan {
   readonly ports: number;
 }
 
-/** The move to this host, with what speaks against it. */
+/** The move to this host, with the reasons against it. */
 export function planOn(input: CheckInput, target: HostView): HostPlan {
   const { vm, request } = input;
   const question = questionOf(input, target);
@@ -155,7 +155,7 @@ function transferOn(input: CheckInput, { source, target, move }: Question, how: 
   });
 }
 
-/** The definition for the target, what in it could not be checked, and what speaks against it. */
+/** The definition for the target, what in it could not be checked, and the reasons against it. */
 function definitionOn(input: CheckInput, { facts, target, names, storage }: Question, disks: readonly DiskPlan[]) {
   const { vm, request } = input;
   const { host } = target;

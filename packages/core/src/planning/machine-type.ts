@@ -28,7 +28,7 @@ export function newerFirst(a: string, b: string): number {
 /** pc-q35 of pc-q35-7.2 and of pc-q35-rhel9.2.0. */
 const familyOf = (machine: string): string => machine.replace(/-[^-]*$/, '');
 
-/** Machine types for guests of the host's own architecture; undefined when it does not tell. */
+/** Machine types for guests of the host's own architecture; undefined when it does not list them. */
 export const machinesOf = (facts: HostFacts | undefined): readonly string[] | undefined =>
   facts?.guests?.find(({ arch }) => arch === facts.cpu.arch)?.machines;
 

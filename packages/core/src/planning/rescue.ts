@@ -89,7 +89,7 @@ const unfit: Readonly<Partial<Record<keyof MigrationRequest, readonly [option: s
   keepTargetOnFailure: ['--keep-dest-guest-on-failed', nothingSent],
 };
 
-/** As its host told last. */
+/** As its host last reported it. */
 const wasSaved = ({ instances, hostId }: RescueInput['vm']): boolean =>
   instances.some((each) => each.hostId === hostId && each.instance.saved === true);
 

@@ -17,7 +17,7 @@ export interface TransferInput {
   readonly cluster: Cluster;
   readonly sourceCluster?: Cluster;
   readonly request: MigrationRequest;
-  /** What it says is taken where nothing speaks against it; what the request says is taken or refused. */
+  /** Its wishes apply where they are possible; those of the request apply or are refused. */
   readonly policy?: PolicyContent;
   readonly copies: boolean;
   /** The guest runs while its memory is copied. */
@@ -238,7 +238,7 @@ const mostConnections = 8;
 
 type WayOfMemory = Pick<TransferPlan, 'parallelConnections' | 'compression' | 'postCopy' | 'throttle' | 'handover'>;
 
-/** As asked; else as the policy says, where nothing that was asked speaks against it. */
+/** As requested; otherwise as the policy says, unless the rest of the request rules it out. */
 function wayOfMemory(input: TransferInput, mode: TransferPlan['mode']): WayOfMemory {
   const { request, policy, live } = input;
   const several = request.parallelConnections;

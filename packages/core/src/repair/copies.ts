@@ -17,7 +17,7 @@ export const holdsMemory = ({ instance: { reason, state } }: Placed): boolean =>
 export const isLostHalf = ({ instance: { state, reason } }: Placed): boolean =>
   state === 'paused' && reason === 'migration';
 
-/** Disks whose times of writing tell two definitions of one VM apart. */
+/** Disks whose times of the last write distinguish two definitions of one VM. */
 export const disksToDate = (
   { instances }: Pick<Vm, 'instances'>,
   each: Placed,

@@ -15,7 +15,7 @@ import {
 
 export interface MemoryIntentsOptions {
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
-  /** May throw, as a full disk would, or tell what becomes of the answer, as a network would. */
+  /** May throw, as a full disk would, or decide what becomes of the answer, as a network would. */
   readonly beforeCommit?: (
     writes: readonly IntentWrite[],
   ) => void | 'lost-before' | 'lost-after' | Promise<void | 'lost-before' | 'lost-after'>;
@@ -116,7 +116,7 @@ export function memoryIntents({ clock, beforeCommit, changesKept = 10_000 }: Mem
       granted += 1;
       const id = `lease-${granted}`;
       leases.set(id, { ttlMs, expiresAt: clock.now() + ttlMs });
-      // whoever waits, waits for this one too
+      // a waiting reader waits for this one, too
       for (const wake of waiting) wake();
       return id;
     },

@@ -14,7 +14,7 @@ export interface OutsideDeps {
 }
 
 export interface OutsideHosts {
-  /** The host stays known while `use` runs, and after that as long as a migration takes part in it. */
+  /** The host stays known while `use` runs, and then until its migrations end. */
   with<T>(
     uri: string,
     signal: AbortSignal,

@@ -352,7 +352,7 @@ export function createRoster({
         async () => (machine?.value === removed.id ? [machines.delete(machine.key, machine.revision)] : []),
       );
       const follower = followers.get(removed.id);
-      // somebody else was faster
+      // another request removed it
       if (follower === undefined) return;
       followers.delete(removed.id);
       revisions.delete(removed.id);

@@ -1,6 +1,6 @@
 /**
  * The VMs of the fleet, kept up to date by what changed: a change of one instance costs the same in a fleet of any
- * size. Who reports a change says which VM it concerns; the VM is made anew when it is next read.
+ * size. Each report names the VM that changed; the VM is put together again when it is next read.
  */
 import { groups } from './groups.ts';
 import { resolve, unseen, vmOf, type HostId, type Instance, type Migration, type Vm, type VmUuid } from '@ferry/core';

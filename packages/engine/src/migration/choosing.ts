@@ -21,7 +21,7 @@ import { bothHosts, type RunnerDeps } from './effects/context.ts';
 
 /**
  * Facts gathered for the answer to a request are good enough to begin with when it is admitted this soon after them:
- * those gathered anew would be as old at their end, however long the hosts took to answer.
+ * gathering them again takes the hosts as long, and the new ones would be as old at the end.
  */
 const checkedForMs = 2_000;
 type Judged = Awaited<ReturnType<RunnerDeps['check']>>;
@@ -90,7 +90,7 @@ export function chooseTargets(
     const before = gathered.get(migration.id);
     gathered.delete(migration.id);
     const fresh = before !== undefined && clock.now() - before.at < checkedForMs && before.said.holds();
-    // what the hosts tell by themselves may still be on its way
+    // the hosts' events may still be on their way
     if (!fresh)
       await deps
         .refresh(migration.vm.uuid, bothHosts(migration), signal)

@@ -1,4 +1,4 @@
-/** A move is asked for while what the hosts tell of the last change is still on its way. */
+/** A move is requested while the events of the last change are still on their way. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { FerryError, type Migration } from '@ferry/core';

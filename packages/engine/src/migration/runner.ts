@@ -80,7 +80,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     return refusal === undefined ? undefined : new FerryError(refusal.code, refusal.message);
   };
 
-  /** False: somebody else has changed the migration meanwhile, and the event is to be taken again, on what it is now. */
+  /** False: another control plane has changed the migration, and the event has to be applied again. */
   const take = async (event: MigrationEvent, now: TimeMs, answer: Answer | undefined): Promise<boolean> => {
     const stale = staleRevision(`Migration ${migration.id}`, migration.revision ?? 0, answer?.expected);
     if (answer !== undefined) answer.refusal = stale ?? refusedNow(event);

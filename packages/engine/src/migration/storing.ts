@@ -14,8 +14,8 @@ export interface Storing {
   /** Nothing is begun that cannot be stored. `kept`: what becomes of what was asked. Throws FerryError. */
   refuseUnstored(kept?: string): void;
   /**
-   * Resolves when what was dispatched is stored and on its way. Rejects with FerryError when the store refuses; it is
-   * not taken back then, which `kept` tells.
+   * Resolves when what was dispatched is stored and on its way. Rejects with FerryError when the store refuses; `kept`
+   * says that it is not taken back then.
    */
   settled(kept: string): Promise<void>;
 }

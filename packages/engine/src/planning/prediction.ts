@@ -20,7 +20,7 @@ import {
 import type { Clock, GuestPort } from '../ports/ports.ts';
 
 /**
- * Two points of the curve; more would cost more than they tell. One proves that a guest is too busy, and takes a
+ * Two points of the curve; more would cost more than they show. One proves that a guest is too busy, and takes a
  * migration that begins a second.
  */
 const periodsSeconds = { plan: [1, 3], start: [1] } as const;
@@ -78,7 +78,7 @@ const copiedDisks = ({ disks }: MigrationPlan): readonly CopiedDisk[] =>
       countedBytes: capacityBytes ?? allocationBytes,
     }));
 
-/** Of a move whose guest does not run; undefined where nothing is copied. `linksMbit`: of both hosts, where they tell. */
+/** Of a move whose guest does not run; undefined if nothing is copied. `linksMbit`: of both hosts, where known. */
 export function predictCopyTime(
   { request, plan }: Pick<PredictedMove, 'request' | 'plan'>,
   linksMbit: readonly (number | undefined)[],

@@ -59,7 +59,7 @@ export interface Sharing {
   missingOn(place: string, to: StorageSide, signal: AbortSignal): Promise<string | undefined>;
   /**
    * Why a device cannot be the same on both hosts, in a sentence: one of them has none there, or one of another size.
-   * Undefined: nothing that can be seen speaks against it.
+   * Undefined: nothing visible contradicts it.
    */
   deviceApart(
     path: string,

@@ -10,7 +10,7 @@ export interface GuestPort {
    */
   setTime(uuid: VmUuid, signal: AbortSignal): Promise<boolean>;
   /**
-   * Lets QEMU tell the network again where the guest's cards are (RARP, five frames each within a second). libvirt has
+   * Lets QEMU announce the guest's cards on the network again (RARP, five frames each within a second). libvirt has
    * no call for it: the command goes past it to QEMU, and libvirt marks the domain as tainted by that in its log. Waits
    * while a migration comes in.
    */

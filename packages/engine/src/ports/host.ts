@@ -11,7 +11,7 @@ import type { FilePort, PathPort, VolumePort } from './volumes.ts';
 /** Opens a host. Rejects with FerryError `uri-*` or `host-*`. */
 export interface Hypervisor {
   connect(uri: string, signal: AbortSignal): Promise<HostLink>;
-  /** What a definition says by itself, without asking a host. Throws when it cannot be read. */
+  /** What can be read from a definition without asking a host. Throws when it cannot be read. */
   describeDefinition(xml: string): VmFacts;
   /** Whose it is, and what it names. Throws when it cannot be read. */
   identityOfDefinition(xml: string): OwnDefinition;

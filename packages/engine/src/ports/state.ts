@@ -63,7 +63,7 @@ export interface IntentStore {
   commit(writes: readonly IntentWrite[]): Promise<CommitAnswer>;
   /** Changes after `afterRevision` to keys that begin with `prefix`, in order, until the signal aborts. */
   watch(prefix: string, afterRevision: number, signal: AbortSignal): AsyncIterable<IntentChange>;
-  /** A new lease: entries put with it vanish, and watchers are told, when it is not renewed within `ttlMs`. */
+  /** A new lease: entries put with it vanish, and watchers get an event, when it is not renewed within `ttlMs`. */
   grantLease(ttlMs: number): Promise<string>;
   /** For another `ttlMs`. False: it has expired, and never comes back; grant another one. */
   renewLease(id: string): Promise<boolean>;

@@ -5,13 +5,13 @@ import type { BackingImage, DiskPlan, ImageFacts, PoolFacts, SeenFile, VolumeFac
 export interface VolumePort {
   pools(signal: AbortSignal): Promise<readonly PoolFacts[]>;
   /**
-   * What is at this path, the folder looked at anew; `pool` is empty where the folder is no pool's. Rejects with
+   * What is at this path, the folder read again; `pool` is empty where the folder is no pool's. Rejects with
    * `volume-failed` where it cannot be looked into.
    */
   at(path: string, signal: AbortSignal): Promise<VolumeFacts | undefined>;
   /** The image file at this path; undefined where the host has none. Only a qcow2 image is looked into. */
   imageAt(path: string, format: string | undefined, signal: AbortSignal): Promise<ImageFacts | undefined>;
-  /** What the image file at this path lies above, nearest first; undefined when that cannot be told. */
+  /** What the image file at this path lies above, nearest first; undefined when that cannot be read. */
   imagesBelow(path: string, signal: AbortSignal): Promise<readonly BackingImage[] | undefined>;
   /** Makes a sparse volume. Rejects with FerryError `volume-exists`, `volume-failed`. */
   create(
@@ -25,7 +25,7 @@ export interface VolumePort {
   ): Promise<void>;
 }
 
-/** What a host sees at a path: whether two hosts see one storage is told by it. */
+/** What a host sees at a path; compared to find out whether two hosts see one storage. */
 export interface PathPort {
   /**
    * The file at this path as the host sees it now, links followed. Rejects with FerryError `volume-failed` where it
@@ -43,7 +43,7 @@ export interface PathPort {
    */
   deviceAt(path: string, signal: AbortSignal): Promise<{ readonly sizeBytes: number } | 'unseen' | undefined>;
   /**
-   * A small volume in a folder, with a pool for just this long where the folder has none. `find` tells whether it is
+   * A small volume in a folder, with a pool for just this long where the folder has none. `find` says whether it is
    * there; `folder` is false when the host has no such folder.
    */
   marker(
@@ -64,7 +64,7 @@ export interface FileFacts {
   readonly mode: string;
   /** What it takes on the storage. */
   readonly allocationBytes: number;
-  /** Time of the last change as the host tells it; two equal texts mean that nobody wrote in between. */
+  /** Time of the last change as the host reports it; two equal texts mean that nobody wrote in between. */
   readonly modified?: string;
 }
 

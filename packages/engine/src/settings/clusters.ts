@@ -27,13 +27,13 @@ export interface ClusterStore {
   /** Of its settings; 0 without any. */
   revisionOf(name: string): number;
   /**
-   * Makes the cluster, or changes it; `change` is asked again where somebody else was faster. `expected`: the revision
+   * Makes the cluster, or changes it; `change` is called again after a conflict. `expected`: the revision
    * that it must have. Throws FerryError `request-invalid`, `policy-unknown`, `store-conflict`, `revision-stale`.
    */
   change(name: string, change: (before: Cluster) => Cluster, expected?: number): Promise<Cluster>;
   /** `hosts`: as the store has them. Throws FerryError `cluster-unknown`, `cluster-in-use`, `revision-stale`. */
   remove(name: string, hosts: () => Promise<readonly Host[]>, expected?: number): Promise<void>;
-  /** Goes into the transaction of a host that comes in: whoever removes the cluster at the same moment looks again. */
+  /** Goes into the transaction that adds a host: it conflicts with a removal of the cluster, which looks again. */
   use(name: string): Promise<readonly IntentWrite[]>;
 }
 

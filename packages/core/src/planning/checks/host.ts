@@ -1,4 +1,4 @@
-/** Rules that may forbid one host. It gets every reason that speaks against it, not the first one. Pure. */
+/** Rules that may forbid one host: every reason against it, not the first one. Pure. */
 import { definitionThereReasons } from '../definition-there.ts';
 import { machineReasons } from '../machine-type.ts';
 import { notConnectedReason } from '../../fleet/machine.ts';

@@ -123,7 +123,7 @@ export function createCarriedFiles({
     const here = await from.files.look(file.from, signal);
     if (here === undefined) throw new FerryError('volume-failed', `${file.from} is no longer on ${from.name}.`);
     const mine = await makeRoom(migration, file, to, uses, signal);
-    // a copy that was cut short begins anew
+    // a copy that was interrupted starts again
     if (mine !== undefined) await to.files.remove(file.to, signal);
     const record = recordFor(migration, to, file.to, file.what, 'target', here.sizeBytes);
     await records.put(record);

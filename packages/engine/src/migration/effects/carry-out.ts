@@ -24,7 +24,7 @@ const measureTimeoutMs = 30_000;
 /** Bounds making and deleting volumes, each as a whole. */
 const storageTimeoutMs = 60_000;
 const cleanRetryMs = 1_000;
-/** A host that is slow to answer is nothing to tell an operator. */
+/** Failures before an operator hears of them: a host may just be slow to answer. */
 const triesUntilTold = 5;
 
 export interface CarryingOut {
@@ -77,7 +77,7 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
       await deps.reached(current().from.id, planned().to.id);
   };
 
-  /** What a policy or an operator has done about a running transfer. Resolves with a host's no, which is told. */
+  /** A measure of a policy or an operator in a running transfer. Resolves with the error of a host that refuses it. */
   const measure = async (
     name: Extract<MigrationEvent, { type: 'measure-refused' }>['measure'],
     take: (within: AbortSignal) => Promise<void>,
@@ -175,7 +175,7 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
   const execute = async (effect: MigrationEffect): Promise<unknown> => {
     switch (effect.type) {
       case 'check':
-        // it was just shut down by us: nobody may have told the inventory yet
+        // Ferry has just shut it down: the event may not have reached the inventory yet
         if (current().evidence.poweredOffAt !== undefined) await refresh();
         return dispatch({ type: 'checked', ...(await deps.check(current(), signal)) });
       case 'choose-ports': {

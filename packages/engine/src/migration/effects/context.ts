@@ -64,12 +64,12 @@ export interface RunnerDeps {
   readonly inspected: (inspection: Inspection) => Promise<void>;
   /**
    * Stores the migration; a finished one goes to the journal. Resolves when it is durable, or with what somebody else
-   * has made of it meanwhile: nothing was stored then, and it is to be decided anew.
+   * has made of it meanwhile: nothing was stored then, and it has to be decided again.
    */
   readonly store: MigrationRecords['store'];
   /** Somebody else has brought it to its end. */
   readonly ended: (migration: Migration) => void;
-  /** Called after each change; `kept` tells a stored change from progress. */
+  /** Called after each change; `kept`: the change is stored, and not just progress. */
   readonly changed: (migration: Migration, kept: boolean) => void;
   /** Reads the VM again on these hosts, where they are connected. */
   readonly refresh: (uuid: VmUuid, hosts: readonly HostId[], signal: AbortSignal) => Promise<void>;

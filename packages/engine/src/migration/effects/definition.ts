@@ -116,7 +116,7 @@ export async function moveDefinition(
       try {
         await target.definitions.write(rewrite(own), signal);
       } catch (error) {
-        // a newer libvirt has put devices into it by itself that an older one does not know, and leaves them out
+        // a newer libvirt adds devices of its own that an older one does not know, and leaves them out
         // where the target is another host
         const portable = await source.definitions.readMigratable(vm.uuid, signal);
         if (portable === own) throw error;

@@ -21,7 +21,7 @@ export interface DirectMove {
   readonly log: Log;
 }
 
-/** Resolves when all calls have ended. A failure tells why the VM stayed, or what cannot be told. */
+/** Resolves when all calls have ended. A failure says why the VM stayed, or what is not known. */
 export async function moveDirect(move: DirectMove): Promise<{ readonly failure?: CallFailure }> {
   await using source = await move.source();
   await using target = await move.target();
@@ -40,7 +40,7 @@ export async function moveDirect(move: DirectMove): Promise<{ readonly failure?:
   try {
     performed = await source.perform(prepared);
   } catch (error) {
-    // the source runs on by itself; the target drops its half, at the latest with the connection
+    // the source goes on running; the target drops its half, at the latest with the connection
     await target
       .finish(prepared, true)
       .catch((refusal: unknown) => move.log.warn({ err: refusal }, 'the target does not answer the cancelling'));
@@ -55,7 +55,7 @@ export async function moveDirect(move: DirectMove): Promise<{ readonly failure?:
     refusal = target.failureOf(error);
   }
   const outcome = refusal === undefined ? 'arrived' : await outcomeOf(move, refusal);
-  // the connection ends without a word, and the source stays paused: whether the guest has run elsewhere cannot be told
+  // the connection ends without a word, and the source stays paused: whether the guest has run elsewhere is unknown
   if (outcome === 'unclear') return { failure: { outcome: 'unknown', message: refusal?.message ?? '' } };
   try {
     await source.confirm(finished, outcome === 'stayed');
@@ -66,7 +66,7 @@ export async function moveDirect(move: DirectMove): Promise<{ readonly failure?:
   return outcome === 'arrived' ? {} : { failure: { outcome: 'refused', message: refusal?.message ?? '' } };
 }
 
-/** Waits until the target tells what became of the guest: until then the source stays paused. */
+/** Waits until the target reports what became of the guest: until then the source stays paused. */
 async function outcomeOf(
   { lookAtTarget, sleep, keepsDefinition }: DirectMove,
   refusal: CallFailure,

@@ -192,7 +192,7 @@ async function adaptSaved({ migration, deps, target, signal }: MoveContext): Pro
     throw new Error(`libvirt on ${migration.to.name} did not put other disks or networks into its saved memory`);
 }
 
-/** What a host may not change by itself: another libvirt adds devices and paths of its own, and has its own order. */
+/** What a host may not change on its own: another libvirt adds devices and paths of its own, and has its own order. */
 function isSame(a: OwnDefinition, b: OwnDefinition): boolean {
   const compared = ({ uuid, name, disks, needs: { networks, bridges, filters, secrets } }: OwnDefinition): string =>
     JSON.stringify([

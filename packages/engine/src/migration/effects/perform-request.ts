@@ -32,7 +32,7 @@ export async function performRequest(context: MoveContext): Promise<PerformReque
 }
 
 /**
- * What libvirt is to give the target in place of what it would give by itself; undefined when nothing is to be other.
+ * What libvirt should give the target instead of its own choice; undefined for no difference.
  */
 async function definitionFor({ migration, deps, source, signal }: MoveContext): Promise<PerformRequest['definition']> {
   const { plan, vm } = migration;

@@ -1,6 +1,6 @@
 /**
  * The calls that take a guest over, by the hosts themselves or driven by Ferry, and that take up a broken post-copy.
- * What they answer tells why the VM stayed, or that nothing can be told; where it is, core concludes from what both
+ * The answers say why the VM stayed, or nothing; where it is, core concludes from what both
  * hosts show.
  */
 import { endsAtResume, FerryError, keepsDefinition, type CallFailure } from '@ferry/core';

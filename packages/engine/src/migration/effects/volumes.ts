@@ -83,7 +83,7 @@ export function createVolumes({
     }
     if ('because' in fate)
       throw new FerryError('volume-exists', `${place} on ${to.name} is in the way: ${fate.because}.`);
-    // the stale copy goes while its own record still tells what it is
+    // the stale copy goes while its record still says what it is
     if ('do' in fate && fate.do === 'delete') await to.files.remove(place, signal);
   };
 
