@@ -7,7 +7,7 @@ import type { TimeMs } from '../model/ids.ts';
 import type { Migration, Planned } from '../model/migration.ts';
 import type { TransferPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
-import { told } from './decision-log.ts';
+import { noted } from './decision-log.ts';
 import { enterPhase } from './phase.ts';
 import type { MigrationEffect, Step } from './protocol.ts';
 
@@ -76,7 +76,7 @@ export function withoutPostCopy(migration: Planned, now: TimeMs): Step {
   const { postCopy: _postCopy, ...transfer } = migration.plan.transfer ?? noTransfer;
   const why = migration.evidence.performEnded?.failure?.message ?? '';
   return performAgain(
-    told(migration, { do: 'note', what: 'refused' }, `it could not begin (${why}): once more without post-copy`, now),
+    noted(migration, { do: 'note', what: 'refused' }, `it could not begin (${why}): once more without post-copy`, now),
     transfer,
     now,
   );

@@ -8,7 +8,7 @@ import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import { transferLimits } from './bandwidth.ts';
 import { stopTransfer } from './dead-copy.ts';
-import { told } from './decision-log.ts';
+import { noted } from './decision-log.ts';
 import { end, underway } from './finish.ts';
 import { observeEveryMs } from './intervals.ts';
 import type { MigrationCommand, MigrationEffect, MigrationEvent, OperatorLimits, Step } from './protocol.ts';
@@ -67,7 +67,7 @@ export function commanded(migration: Migration, command: MigrationCommand, now: 
     }
     case 'post-copy-requested':
       return {
-        migration: told(migration, { do: 'note', what: 'operator' }, 'the operator had it switched to post-copy', now),
+        migration: noted(migration, { do: 'note', what: 'operator' }, 'the operator had it switched to post-copy', now),
         effects: [{ type: 'post-copy' }],
       };
     case 'pause-requested':
@@ -78,7 +78,7 @@ export function commanded(migration: Migration, command: MigrationCommand, now: 
 function paused(migration: Migration, now: TimeMs): Step {
   const evidence = { ...migration.evidence, pausedAt: now };
   return {
-    migration: told(
+    migration: noted(
       { ...migration, evidence },
       { do: 'pause' },
       'the operator paused the guest until it has arrived',

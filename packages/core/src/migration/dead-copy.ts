@@ -9,7 +9,7 @@ import type { TimeMs } from '../model/ids.ts';
 import type { Migration, Planned } from '../model/migration.ts';
 import { hasCopies } from '../model/plan.ts';
 import type { InstanceView } from '../model/vm.ts';
-import { told } from './decision-log.ts';
+import { noted } from './decision-log.ts';
 import type { MigrationEffect } from './protocol.ts';
 
 /**
@@ -100,7 +100,7 @@ export function withDeadCopy(
       ? undefined
       : { migration, effects: [] };
   const text = `${why}, aborting`;
-  const decided = told(migration, { do: 'abort' }, text, now);
+  const decided = noted(migration, { do: 'abort' }, text, now);
   return {
     migration: { ...decided, evidence: { ...decided.evidence, gaveUp: { text, at: now, targetSilent: true } } },
     effects: [{ type: 'cut-copies' }],

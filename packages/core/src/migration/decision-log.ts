@@ -45,5 +45,5 @@ export const noFigures = (migration: Migration): Figures => ({
 });
 
 /** An entry without figures: an operator's command, or a measure that a host refused. */
-export const told = <M extends Migration>(migration: M, action: Action, text: string, now: TimeMs): M =>
+export const noted = <M extends Migration>(migration: M, action: Action, text: string, now: TimeMs): M =>
   withDecision(migration, { at: now, action, figures: noFigures(migration), text });

@@ -5,7 +5,7 @@
 import type { TimeMs } from '../model/ids.ts';
 import type { CallFailure, Planned } from '../model/migration.ts';
 import type { InstanceView } from '../model/vm.ts';
-import { told } from './decision-log.ts';
+import { noted } from './decision-log.ts';
 import { enterPhase } from './phase.ts';
 import type { MigrationEffect, Step } from './protocol.ts';
 
@@ -64,7 +64,7 @@ export function recoverEnded(before: Planned, failure: CallFailure | undefined, 
   if (broken === undefined) return before;
   const { trying: _, ...rest } = broken;
   const migration = { ...before, evidence: { ...before.evidence, broken: rest } };
-  if (failure === undefined) return told(migration, { do: 'note', what: 'resumed' }, 'post-copy was resumed', now);
+  if (failure === undefined) return noted(migration, { do: 'note', what: 'resumed' }, 'post-copy was resumed', now);
   return {
     ...migration,
     attention:

@@ -35,7 +35,7 @@ export type MigrationEvent =
    * none is left.
    */
   | { readonly type: 'ports-chosen'; readonly transfer?: TransferPlan }
-  /** Told before the transfer begins, where its policy may not end it. */
+  /** Before the transfer begins, where its policy may not end it. */
   | { readonly type: 'predicted'; readonly prediction: Prediction }
   | { readonly type: 'prepared'; readonly failure?: CallFailure }
   | { readonly type: 'sampled'; readonly sample: JobSample }

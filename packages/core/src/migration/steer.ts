@@ -12,7 +12,7 @@ import type { TransferHistory, JobSample } from '../model/transfer.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import { bandwidthInForce, transferLimits } from './bandwidth.ts';
 import { stopTransfer } from './dead-copy.ts';
-import { budgetOf, noFigures, ofThisAttempt, told, withDecision } from './decision-log.ts';
+import { budgetOf, noFigures, ofThisAttempt, noted, withDecision } from './decision-log.ts';
 import { progressOf } from './progress.ts';
 import type { MigrationEffect, MigrationEvent, OperatorLimits, Step } from './protocol.ts';
 
@@ -178,7 +178,7 @@ export function withLimits(asked: Migration, limits: OperatorLimits, now: TimeMs
     ...(policy === undefined ? {} : { policy }),
   };
   const say = (text: string, action: Action = { do: 'note', what: 'operator' }): void => {
-    migration = told(migration, action, `the operator ${text}`, now);
+    migration = noted(migration, action, `the operator ${text}`, now);
   };
   if (deadlineMs !== undefined) {
     migration = { ...migration, deadlineAt: now + deadlineMs };
@@ -222,7 +222,7 @@ export function measureRefused(before: Migration, { measure, message }: Refusal,
   const { pausedAt: _, ...unpaused } = before.evidence;
   const migration =
     measure === 'pause-guest' ? { ...before, evidence: unpaused } : measure === 'tune' ? notTuning(before) : before;
-  return told(migration, { do: 'note', what: 'refused' }, `${measureNames[measure]} was refused: ${message}`, now);
+  return noted(migration, { do: 'note', what: 'refused' }, `${measureNames[measure]} was refused: ${message}`, now);
 }
 
 function notTuning(migration: Migration): Migration {

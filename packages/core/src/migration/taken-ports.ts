@@ -8,7 +8,7 @@ import type { Planned } from '../model/migration.ts';
 import type { TransferPlan } from '../model/plan.ts';
 import { portsOf } from '../planning/transfer.ts';
 import { noTransfer, performAgain, refusalOf } from './attempts.ts';
-import { told } from './decision-log.ts';
+import { noted } from './decision-log.ts';
 import { end, stayedError } from './finish.ts';
 import type { Step } from './protocol.ts';
 
@@ -49,7 +49,7 @@ export function withOtherPorts(migration: Planned, transfer: TransferPlan | unde
     });
   }
   return performAgain(
-    told(
+    noted(
       migration,
       { do: 'note', what: 'refused' },
       `another program on ${target} uses the port ${busy}: trying again on ${portsOf(transfer).join(' and ')}`,

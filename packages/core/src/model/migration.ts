@@ -56,7 +56,7 @@ export interface Migration {
   /** Attempts before this one, and when the next may begin. */
   readonly attempts?: readonly Attempt[];
   readonly notBefore?: TimeMs;
-  /** Told to wait: it begins when one of these hosts has this much left. */
+  /** Queued: it begins when one of these hosts has this much left. */
   readonly waitsFor?: readonly RoomNeeded[];
   /** What an operator should know now; in one sentence. */
   readonly attention?: string;

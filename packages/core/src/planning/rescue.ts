@@ -95,14 +95,14 @@ const wasSaved = ({ instances, hostId }: RescueInput['vm']): boolean =>
 
 const unfitReasons = ({ vm, request }: Pick<RescueInput, 'vm' | 'request'>): readonly Reason[] =>
   (Object.keys(unfit) as (keyof MigrationRequest)[]).flatMap((wish): readonly Reason[] => {
-    const told = unfit[wish];
-    if (told === undefined || request[wish] === undefined || request[wish] === false) return [];
+    const refused = unfit[wish];
+    if (refused === undefined || request[wish] === undefined || request[wish] === false) return [];
     // the operator's word that its memory is given up
     if (wish === 'kind' && request.kind === 'cold' && wasSaved(vm)) return [];
     return [
       {
         code: 'rescue-unfit',
-        message: `${told[0]} does not go with --rescue-mode: ${vm.name} is started from its stored definition, and ${told[1]}.`,
+        message: `${refused[0]} does not go with --rescue-mode: ${vm.name} is started from its stored definition, and ${refused[1]}.`,
         remedy: 'Omit it.',
       },
     ];

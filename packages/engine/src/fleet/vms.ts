@@ -64,7 +64,7 @@ export function createFleet({
     nameOf: (host) => roster.nameOf(host),
   });
   /** As last published. */
-  const told = new Map<VmUuid, Told>();
+  const published = new Map<VmUuid, Published>();
   const changedVms = new Set<VmUuid>();
   const changedHosts = new Set<HostId>();
   let look = false;
@@ -76,15 +76,15 @@ export function createFleet({
   let saving: Promise<void> | undefined;
 
   const publish = (uuid: VmUuid): void => {
-    const before = told.get(uuid);
+    const before = published.get(uuid);
     const vm = index.get(uuid);
     if (vm === undefined) {
-      if (told.delete(uuid)) hub.publish({ type: 'vm-removed', uuid, name: before?.vm.name ?? uuid });
+      if (published.delete(uuid)) hub.publish({ type: 'vm-removed', uuid, name: before?.vm.name ?? uuid });
       return;
     }
     const labels = labelsOf(uuid);
-    if (isTold(before, vm, labels)) return;
-    told.set(uuid, { vm, labels });
+    if (isPublished(before, vm, labels)) return;
+    published.set(uuid, { vm, labels });
     hub.publish({ type: 'vm', vm, labels, revision: labelsRevisionOf(uuid) });
   };
 
@@ -207,13 +207,13 @@ export function createFleet({
   };
 }
 
-interface Told {
+interface Published {
   readonly vm: Vm;
   readonly labels: readonly string[];
 }
 
 /** Parts that have not changed on their host are the same objects, so most of a large fleet is compared by identity. */
-const isTold = (before: Told | undefined, vm: Vm, labels: readonly string[]): boolean =>
+const isPublished = (before: Published | undefined, vm: Vm, labels: readonly string[]): boolean =>
   before !== undefined &&
   before.labels.join() === labels.join() &&
   before.vm.currentMigration === vm.currentMigration &&

@@ -49,15 +49,15 @@ export function storeUntilKept({
       } catch (error) {
         log.error({ err: error, migration: next.id }, 'the migration could not be stored; nothing is done until it is');
         const why = error instanceof Error ? error.message : String(error);
-        const told: Migration = {
+        const waiting: Migration = {
           ...next,
           attention: `Ferry stops working on this migration until it can store what happens: ${why}`,
         };
         const before = unstored?.migration;
-        unstored = { migration: before ?? told, error };
+        unstored = { migration: before ?? waiting, error };
         for (const tell of whenUnstored) tell();
         // what was known is old by now: libvirt goes on without us
-        const seen = isPlanned(told) ? placed(told, await look(told.from.id), await look(told.to.id)) : told;
+        const seen = isPlanned(waiting) ? placed(waiting, await look(waiting.from.id), await look(waiting.to.id)) : waiting;
         unstored = { migration: seen, error };
         if (JSON.stringify(seen.vmIsNow) !== JSON.stringify(before?.vmIsNow)) deps.changed(seen, false);
         await clock.sleep(storeRetryMs, signal);

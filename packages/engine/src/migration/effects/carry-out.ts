@@ -25,7 +25,7 @@ const measureTimeoutMs = 30_000;
 const storageTimeoutMs = 60_000;
 const cleanRetryMs = 1_000;
 /** Failures before an operator hears of them: a host may just be slow to answer. */
-const triesUntilTold = 5;
+const triesUntilReported = 5;
 
 export interface CarryingOut {
   readonly deps: RunnerDeps;
@@ -127,7 +127,7 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
 
   /** Repeated until both hosts answer: half a clean-up is no end. */
   const clean = async (): Promise<void> => {
-    let told = '';
+    let reported = '';
     for (let tries = 1; ; tries += 1) {
       try {
         const event = await finishMove(context());
@@ -137,8 +137,8 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
         if (signal.aborted) return;
         log.warn({ err: error, migration: current().id }, 'cleaning up goes on');
         const message = error instanceof Error ? error.message : String(error);
-        if (tries >= triesUntilTold && message !== told) dispatch({ type: 'cleaning-fails', message });
-        if (tries >= triesUntilTold) told = message;
+        if (tries >= triesUntilReported && message !== reported) dispatch({ type: 'cleaning-fails', message });
+        if (tries >= triesUntilReported) reported = message;
         await clock.sleep(cleanRetryMs, signal);
       }
     }
