@@ -6,8 +6,8 @@ import { FerryError, isFinished, type Cluster, type Migration } from '@ferry/cor
 import { createEventHub } from './events/event-hub.ts';
 import type { Engine } from './facade.ts';
 import { keepDefinitions } from './fleet/definition-archive.ts';
-import { outsideHosts } from './fleet/external-hosts.ts';
-import { createRoster } from './fleet/hosts.ts';
+import { externalHosts } from './fleet/external-hosts.ts';
+import { createKnownHosts } from './fleet/hosts.ts';
 import { openKeptInstances } from './fleet/kept-instances.ts';
 import { createPeers } from './fleet/peer-reachability.ts';
 import { createSettle } from './fleet/settle.ts';
@@ -63,7 +63,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     migrations.lookAgain();
   });
   const active = (): readonly Migration[] => migrations.active();
-  const roster = createRoster({
+  const knownHosts = createKnownHosts({
     hypervisor,
     stores,
     clock,
@@ -74,7 +74,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       changed: (view) => {
         const { id } = view.host;
         fleet.changed([], id);
-        hub.publish({ type: 'host', host: view, vms: fleet.countOn(id), revision: roster.revisionOf(id) });
+        hub.publish({ type: 'host', host: view, vms: fleet.countOn(id), revision: knownHosts.revisionOf(id) });
         migrations.lookAgain();
       },
       removed: ({ id, name }, vms) => {
@@ -87,7 +87,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     },
   });
   const fleet = createFleet({
-    roster,
+    knownHosts,
     kept,
     inventory,
     labelsOf: (vm) => policies.labelsOf(vm),
@@ -100,12 +100,12 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     signal: closing.signal,
   });
   const clusterOf = (id: string): Cluster | undefined =>
-    clusters.all(roster.members()).get(roster.followerOf(id).host().cluster);
+    clusters.all(knownHosts.members()).get(knownHosts.followerOf(id).host().cluster);
   const clusterViews = (): readonly ClusterView[] =>
-    [...clusters.all(roster.members()).values()].map((cluster) => ({
+    [...clusters.all(knownHosts.members()).values()].map((cluster) => ({
       cluster,
       revision: clusters.revisionOf(cluster.name),
-      hosts: roster
+      hosts: knownHosts
         .members()
         .filter((each) => each.cluster === cluster.name)
         .map(({ name }) => name)
@@ -115,8 +115,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const twoCopies = watchTwoCopies({
     clock,
     log,
-    linkOf: (id) => roster.linkOf(id),
-    hostNameOf: (id) => roster.nameOf(id),
+    linkOf: (id) => knownHosts.linkOf(id),
+    hostNameOf: (id) => knownHosts.nameOf(id),
     suspends: (each) => policies.resolve({}, each.uuid, clusterOf(each.hostId)).twoCopies === 'suspend-both',
     alarm: (each, message) => {
       log.error({ vm: each.name }, message);
@@ -125,7 +125,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     again: () => fleet.lookAgain(),
     signal: closing.signal,
   });
-  const keeper = keepDefinitions({ inventory, clock, log, linkOf: (id) => roster.linkOf(id) });
+  const keeper = keepDefinitions({ inventory, clock, log, linkOf: (id) => knownHosts.linkOf(id) });
   const installation = await installationOf(stores, clock);
   const migrations = createMigrations({
     intents,
@@ -137,7 +137,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     sharing,
     records,
     carried: createCarriedFiles({ records, clock, log }),
-    machineOf: (id) => roster.follower(id)?.host().machineUuid ?? '',
+    machineOf: (id) => knownHosts.follower(id)?.host().machineUuid ?? '',
     kept,
     stored: (uuid, host) => inventory.definition(uuid, host),
     hypervisor,
@@ -146,37 +146,37 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     peers: createPeers(intents, clock),
     policies,
     labelsOf: (vm) => policies.labelsOf(vm),
-    clusters: () => clusters.all(roster.members()),
+    clusters: () => clusters.all(knownHosts.members()),
     fleet: {
-      hosts: () => roster.hosts(),
+      hosts: () => knownHosts.hosts(),
       vms: () => fleet.all(),
       vm: (ref) => fleet.find(ref),
       vmByUuid: (uuid) => fleet.get(uuid),
-      instancesOn: (id) => roster.follower(id)?.instances() ?? [],
+      instancesOn: (id) => knownHosts.follower(id)?.instances() ?? [],
     },
-    linkOf: (id) => roster.linkOf(id),
-    uriOf: (id) => roster.followerOf(id).host().uri,
+    linkOf: (id) => knownHosts.linkOf(id),
+    uriOf: (id) => knownHosts.followerOf(id).host().uri,
     refresh: async (uuid, hosts, signal) => {
-      await Promise.all(hosts.map(async (id) => roster.follower(id)?.refresh(uuid, signal)));
+      await Promise.all(hosts.map(async (id) => knownHosts.follower(id)?.refresh(uuid, signal)));
     },
     changed: (migration, kept) => {
       hub.publish({ type: 'migration', migration }, { keep: kept });
       if (kept) fleet.changed([migration.vm.uuid]);
       if (isFinished(migration))
-        void outside
+        void external
           .forget()
           .catch((error: unknown) => log.warn({ err: error }, 'a host outside the fleet could not be forgotten'));
     },
   });
 
-  const leftovers = createLeftovers({ volumes, roster, vms: () => fleet.all(), active });
-  const outside = outsideHosts({ roster, clock, active });
+  const leftovers = createLeftovers({ volumes, knownHosts, vms: () => fleet.all(), active });
+  const external = externalHosts({ knownHosts, clock, active });
 
-  await roster.open(hurry ?? closing.signal);
+  await knownHosts.open(hurry ?? closing.signal);
   await migrations.recover();
   // their VMs were read before they were known
   fleet.changed(active().map(({ vm }) => vm.uuid));
-  await outside.forget();
+  await external.forget();
   const prune = async (): Promise<void> => {
     for (const kind of ['event', 'sample', 'inspection']) await journal.prune(kind, clock.now() - eventsKeptMs);
   };
@@ -191,22 +191,22 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   void pruneRegularly().catch(() => undefined);
 
   return {
-    hosts: () => roster.hosts(),
-    host: (ref) => roster.host(ref),
-    hostNameOf: (id) => roster.nameOf(id),
+    hosts: () => knownHosts.hosts(),
+    host: (ref) => knownHosts.host(ref),
+    hostNameOf: (id) => knownHosts.nameOf(id),
     once: (asked, make, again) => firstAnswers.once(asked, make, again),
-    addHost: (request, signal, along) => roster.add(request, signal, along),
-    changeHost: (ref, settings, expected) => roster.change(ref, settings, expected),
-    removeHost: (ref, expected) => roster.remove(ref, expected),
-    hostRevisionOf: (id) => roster.revisionOf(id),
+    addHost: (request, signal, along) => knownHosts.add(request, signal, along),
+    changeHost: (ref, settings, expected) => knownHosts.change(ref, settings, expected),
+    removeHost: (ref, expected) => knownHosts.remove(ref, expected),
+    hostRevisionOf: (id) => knownHosts.revisionOf(id),
     vmCountOf: (id) => fleet.countOn(id),
     vms: () => fleet.all(),
     vmPage: (filter, page) =>
       pageOfVms(filter, page, {
         index: fleet,
-        host: (ref) => roster.host(ref),
-        hosts: () => roster.hosts(),
-        isCluster: (name) => clusters.all(roster.members()).has(name),
+        host: (ref) => knownHosts.host(ref),
+        hosts: () => knownHosts.hosts(),
+        isCluster: (name) => clusters.all(knownHosts.members()).has(name),
         labelsOf: (vm) => policies.labelsOf(vm),
         labelled: (selector) => policies.labelled(selector),
       }),
@@ -233,15 +233,15 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     settling: createSettle({
       clock,
       vm: (ref) => fleet.find(ref),
-      hostNameOf: (id) => roster.nameOf(id),
-      hostIdOf: (ref) => roster.host(ref).host.id,
-      linkOf: (id) => roster.linkOf(id),
-      answers: (id) => roster.follower(id)?.view().state === 'connected',
+      hostNameOf: (id) => knownHosts.nameOf(id),
+      hostIdOf: (ref) => knownHosts.host(ref).host.id,
+      linkOf: (id) => knownHosts.linkOf(id),
+      answers: (id) => knownHosts.follower(id)?.view().state === 'connected',
       active,
       migrationsOf: async (uuid) => (await migrations.list({ vm: uuid, state: 'finished' })).items,
       leftovers: () => leftovers.list(),
       purge: (record, signal) => leftovers.purge(record, signal),
-      refresh: async (id, { uuid }, signal) => roster.followerOf(id).refresh(uuid, signal),
+      refresh: async (id, { uuid }, signal) => knownHosts.followerOf(id).refresh(uuid, signal),
       kept,
     }),
     async announceVm(ref, signal) {
@@ -249,9 +249,9 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       if (found.state === 'shut-off' || found.state === 'crashed')
         throw new FerryError(
           'vm-not-running',
-          `${found.name} does not run (on ${roster.nameOf(found.hostId)}): only a running guest can be announced.`,
+          `${found.name} does not run (on ${knownHosts.nameOf(found.hostId)}): only a running guest can be announced.`,
         );
-      await roster.linkOf(found.hostId).guest.announce(found.uuid, signal);
+      await knownHosts.linkOf(found.hostId).guest.announce(found.uuid, signal);
       return found;
     },
     tuneMigration: (ref, limits, expected) => migrations.tune(ref, limits, expected),
@@ -262,8 +262,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       const cluster = await clusters.change(name, change, expected);
       return clusterViews().find((each) => each.cluster.name === name) ?? { cluster, hosts: [], revision: 0 };
     },
-    removeCluster: (name, expected) => clusters.remove(name, () => roster.stored(), expected),
-    withOutside: (uri, signal, use) => outside.with(uri, signal, use),
+    removeCluster: (name, expected) => clusters.remove(name, () => knownHosts.stored(), expected),
+    withOutside: (uri, signal, use) => external.with(uri, signal, use),
     async *watchMigration(ref, signal) {
       const done = new AbortController();
       const events = hub.subscribe(undefined, AbortSignal.any([signal, done.signal]))[Symbol.asyncIterator]();
@@ -292,7 +292,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       closing.abort(new Error('the control plane stops'));
       await keeper.stop();
       await migrations.stop();
-      await roster.stop();
+      await knownHosts.stop();
       await fleet.flush();
       await hub.flush();
     },

@@ -4,16 +4,16 @@
  */
 import { outsideCluster, type HostView, type Migration } from '@ferry/core';
 import type { Clock } from '../ports/ports.ts';
-import type { FoundHost, Roster } from './hosts.ts';
+import type { FoundHost, KnownHosts } from './hosts.ts';
 
-export interface OutsideDeps {
-  readonly roster: Pick<Roster, 'reach' | 'enrol' | 'hosts' | 'remove'>;
+export interface ExternalHostsDeps {
+  readonly knownHosts: Pick<KnownHosts, 'reach' | 'enrol' | 'hosts' | 'remove'>;
   readonly clock: Pick<Clock, 'randomText'>;
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
 }
 
-export interface OutsideHosts {
+export interface ExternalHosts {
   /** The host stays known while `use` runs, and then until its migrations end. */
   with<T>(
     uri: string,
@@ -24,7 +24,7 @@ export interface OutsideHosts {
   forget(): Promise<void>;
 }
 
-export function outsideHosts({ roster, clock, active }: OutsideDeps): OutsideHosts {
+export function externalHosts({ knownHosts, clock, active }: ExternalHostsDeps): ExternalHosts {
   /** Between a host and the migration to it nothing is forgotten. */
   let entering = 0;
   const forgetUnused = async (): Promise<void> => {
@@ -32,21 +32,21 @@ export function outsideHosts({ roster, clock, active }: OutsideDeps): OutsideHos
     const used = new Set(
       active().flatMap(({ to, from, request }): readonly (string | undefined)[] => [to?.id, from.id, request.to]),
     );
-    for (const { host } of roster.hosts())
-      if (host.outside === true && !used.has(host.id) && !used.has(host.name)) await roster.remove(host.id);
+    for (const { host } of knownHosts.hosts())
+      if (host.outside === true && !used.has(host.id) && !used.has(host.name)) await knownHosts.remove(host.id);
   };
   const enrol = (uri: string, found: FoundHost, signal: AbortSignal): Promise<HostView> => {
     const { hostname } = found.facts;
-    const name = roster.hosts().some((each) => each.host.name === hostname)
+    const name = knownHosts.hosts().some((each) => each.host.name === hostname)
       ? `${hostname}-${clock.randomText(4)}`
       : hostname;
-    return roster.enrol(uri, found, { name, cluster: outsideCluster, outside: true }, signal);
+    return knownHosts.enrol(uri, found, { name, cluster: outsideCluster, outside: true }, signal);
   };
   return {
     async with(uri, signal, use) {
       entering += 1;
       try {
-        const found = await roster.reach(uri, signal);
+        const found = await knownHosts.reach(uri, signal);
         const { host } = 'known' in found ? found.known : await enrol(uri, found, signal);
         return await use({ to: host.name, toCluster: host.cluster });
       } finally {

@@ -40,7 +40,7 @@ const addPatienceMs = 300_000;
 /** What a host may take to say which machine it is. */
 const reachPatienceMs = 20_000;
 
-export interface RosterDeps {
+export interface KnownHostsDeps {
   readonly hypervisor: Hypervisor;
   readonly stores: Pick<Stores, 'intents' | 'inventory'>;
   readonly clock: Clock;
@@ -48,10 +48,10 @@ export interface RosterDeps {
   readonly clusters: Pick<ClusterStore, 'all' | 'use'>;
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
-  readonly events: RosterEvents;
+  readonly events: KnownHostsEvents;
 }
 
-export interface RosterEvents extends Pick<FollowerEvents, 'switching'> {
+export interface KnownHostsEvents extends Pick<FollowerEvents, 'switching'> {
   /** The host's own state, facts or settings changed. */
   changed(host: HostView): void;
   /** `vms`: those that it had. */
@@ -74,7 +74,7 @@ export interface FoundHost {
   readonly facts: HostFacts;
 }
 
-export interface Roster {
+export interface KnownHosts {
   followers(): Iterable<HostFollower>;
   follower(id: string): HostFollower | undefined;
   /** Throws FerryError `host-unknown`. */
@@ -117,7 +117,7 @@ export interface Roster {
   stop(): Promise<void>;
 }
 
-export function createRoster({
+export function createKnownHosts({
   hypervisor,
   stores: { intents, inventory },
   clock,
@@ -125,7 +125,7 @@ export function createRoster({
   clusters,
   active,
   events,
-}: RosterDeps): Roster {
+}: KnownHostsDeps): KnownHosts {
   const stored = collection(intents, hostPrefix, decodeHost);
   const machines = collection(intents, machinePrefix, text);
   const followers = new Map<string, HostFollower>();
@@ -196,7 +196,7 @@ export function createRoster({
       await clock.sleep(10, signal);
   };
 
-  const reach: Roster['reach'] = async (uri, signal) => {
+  const reach: KnownHosts['reach'] = async (uri, signal) => {
     const byUri = memberWith((each) => each.uri === uri);
     if (byUri !== undefined) return { known: byUri };
     const link = await hypervisor.connect(uri, signal);
@@ -214,7 +214,7 @@ export function createRoster({
     }
   };
 
-  const enrol: Roster['enrol'] = async (
+  const enrol: KnownHosts['enrol'] = async (
     uri,
     { link, facts },
     { name = facts.hostname, cluster = defaultCluster, migrationAddress = '', outside },

@@ -31,7 +31,7 @@ function oneHost({ seen = () => {}, save = async () => {} }: { seen?: () => void
     instance: (uuid: VmUuid) => there.get(uuid),
   } as unknown as HostFollower;
   const fleet = createFleet({
-    roster: { followers: () => [follower], follower: () => follower, nameOf: () => 'h1' },
+    knownHosts: { followers: () => [follower], follower: () => follower, nameOf: () => 'h1' },
     kept: { isParked: () => false, seen: async () => {} },
     inventory: { save, remove: async () => {} },
     labelsOf: () => [],

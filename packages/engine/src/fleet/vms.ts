@@ -7,7 +7,7 @@ import type { HostId, Instance, Migration, Vm, VmUuid } from '@ferry/core';
 import type { EventHub } from '../events/event-hub.ts';
 import type { Clock, InventoryCache, Log } from '../ports/ports.ts';
 import type { HostFollower } from './host-follower.ts';
-import type { Roster } from './hosts.ts';
+import type { KnownHosts } from './hosts.ts';
 import type { KeptInstanceStore } from './kept-instances.ts';
 import { createVmIndex, type VmIndex } from './vm-index.ts';
 
@@ -19,7 +19,7 @@ const saveAfterMs = 1_000;
 const atOnce = 500;
 
 export interface FleetDeps {
-  readonly roster: Pick<Roster, 'followers' | 'follower' | 'nameOf'>;
+  readonly knownHosts: Pick<KnownHosts, 'followers' | 'follower' | 'nameOf'>;
   readonly kept: Pick<KeptInstanceStore, 'isParked' | 'seen'>;
   readonly inventory: Pick<InventoryCache, 'save' | 'remove'>;
   readonly labelsOf: (vm: VmUuid) => readonly string[];
@@ -44,7 +44,7 @@ export interface Fleet extends Pick<VmIndex, 'all' | 'get' | 'find' | 'countOn' 
 }
 
 export function createFleet({
-  roster,
+  knownHosts,
   kept,
   inventory,
   labelsOf,
@@ -57,11 +57,11 @@ export function createFleet({
   signal,
 }: FleetDeps): Fleet {
   const index = createVmIndex({
-    instance: (host, vm) => roster.follower(host)?.instance(vm),
-    answers: (host) => roster.follower(host)?.view().state === 'connected',
+    instance: (host, vm) => knownHosts.follower(host)?.instance(vm),
+    answers: (host) => knownHosts.follower(host)?.view().state === 'connected',
     isParked: (vm, host) => kept.isParked(vm, host),
     migrationOf: (vm) => active().findLast((each) => each.vm.uuid === vm),
-    nameOf: (host) => roster.nameOf(host),
+    nameOf: (host) => knownHosts.nameOf(host),
   });
   /** As last published. */
   const published = new Map<VmUuid, Published>();
@@ -94,13 +94,13 @@ export function createFleet({
     if (state !== 'connected') return;
     await inventory.save(id, { ...(facts === undefined ? {} : { facts }), instances: follower.instances() });
     // it was removed while that was written
-    if (roster.follower(id) !== follower) await inventory.remove(id);
+    if (knownHosts.follower(id) !== follower) await inventory.remove(id);
   };
 
   const saveAll = async (): Promise<void> => {
     for (const id of unsaved) {
       unsaved.delete(id);
-      const follower = roster.follower(id);
+      const follower = knownHosts.follower(id);
       if (follower === undefined) continue;
       try {
         await save(follower);
@@ -130,7 +130,7 @@ export function createFleet({
   };
 
   const compareKept = async (id: HostId): Promise<void> => {
-    const follower = roster.follower(id);
+    const follower = knownHosts.follower(id);
     if (follower?.view().state !== 'connected') return;
     try {
       await kept.seen(id, follower.instances());

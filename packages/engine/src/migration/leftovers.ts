@@ -4,13 +4,13 @@
  */
 import { FerryError, type HostView, type Migration, type Vm, type VolumeRecord } from '@ferry/core';
 import { isRecordOf } from '../state/ownership.ts';
-import type { Roster } from '../fleet/hosts.ts';
+import type { KnownHosts } from '../fleet/hosts.ts';
 import { sideOn } from '../planning/side.ts';
 import type { Volumes } from './effects/volumes.ts';
 
 export interface LeftoversDeps {
   readonly volumes: Pick<Volumes, 'leftovers' | 'purge'>;
-  readonly roster: Pick<Roster, 'host' | 'hosts' | 'linkOf'>;
+  readonly knownHosts: Pick<KnownHosts, 'host' | 'hosts' | 'linkOf'>;
   readonly vms: () => readonly Vm[];
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
@@ -27,9 +27,9 @@ export interface Leftovers {
   purge(record: VolumeRecord, signal: AbortSignal): Promise<void>;
 }
 
-export function createLeftovers({ volumes, roster, vms, active }: LeftoversDeps): Leftovers {
+export function createLeftovers({ volumes, knownHosts, vms, active }: LeftoversDeps): Leftovers {
   const hostOf = (record: VolumeRecord): HostView | undefined =>
-    roster.hosts().find(({ host }) => isRecordOf(record, { id: host.id, machine: host.machineUuid }));
+    knownHosts.hosts().find(({ host }) => isRecordOf(record, { id: host.id, machine: host.machineUuid }));
   const list = async (): Promise<readonly VolumeRecord[]> =>
     (await volumes.leftovers()).map((record) => ({
       ...record,
@@ -53,7 +53,7 @@ export function createLeftovers({ volumes, roster, vms, active }: LeftoversDeps)
     );
     await volumes.purge(
       record,
-      sideOn({ id: at.id, name: at.name, machine: at.machineUuid }, roster.linkOf(at.id)),
+      sideOn({ id: at.id, name: at.name, machine: at.machineUuid }, knownHosts.linkOf(at.id)),
       parked ? record.vm.uuid : undefined,
       signal,
     );
@@ -64,7 +64,7 @@ export function createLeftovers({ volumes, roster, vms, active }: LeftoversDeps)
     purge,
     async purgeAt(hostRef, path, signal) {
       const all = await list();
-      const known = all.some(({ hostName }) => hostName === hostRef) ? undefined : roster.host(hostRef).host;
+      const known = all.some(({ hostName }) => hostName === hostRef) ? undefined : knownHosts.host(hostRef).host;
       const record = all.find(
         (each) =>
           each.path === path &&

@@ -57,7 +57,9 @@ export function storeUntilKept({
         unstored = { migration: before ?? waiting, error };
         for (const tell of whenUnstored) tell();
         // what was known is old by now: libvirt goes on without us
-        const seen = isPlanned(waiting) ? placed(waiting, await look(waiting.from.id), await look(waiting.to.id)) : waiting;
+        const seen = isPlanned(waiting)
+          ? placed(waiting, await look(waiting.from.id), await look(waiting.to.id))
+          : waiting;
         unstored = { migration: seen, error };
         if (JSON.stringify(seen.vmIsNow) !== JSON.stringify(before?.vmIsNow)) deps.changed(seen, false);
         await clock.sleep(storeRetryMs, signal);
