@@ -1,6 +1,8 @@
 // A bounded queue between one producer and one consumer. Overflow rule: when `limit` items wait, new ones are dropped
 // and counted, and one gap item with that count replaces them. Nothing is ever reordered, and the pusher never waits.
 
+import { queueReader } from './queue-reader.ts';
+
 export interface EventQueue<T> {
   push(item: T): void;
   /** What waits is still delivered; then iteration ends, with `error` if there is one. */
@@ -18,41 +20,23 @@ export function createEventQueue<T>(options: {
   let dropped = 0; // since the last waiting item
   let ended = false;
   let failure: Error | undefined;
-  let wake: (() => void) | undefined;
-  const stir = (): void => {
-    const sleeper = wake;
-    wake = undefined;
-    sleeper?.();
-  };
   const closeGap = (): void => {
     if (dropped > 0) waiting.push(options.gap(dropped));
     dropped = 0;
   };
 
-  async function* iterate(): AsyncGenerator<T, void, undefined> {
-    try {
-      for (;;) {
-        const item = waiting.shift();
-        if (item !== undefined) {
-          yield item;
-        } else if (dropped > 0) {
-          closeGap();
-        } else if (failure !== undefined) {
-          throw failure;
-        } else if (ended) {
-          return;
-        } else {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-        }
-      }
-    } finally {
+  const reader = queueReader<T>({
+    take: () => {
+      if (waiting.length === 0) closeGap();
+      return waiting.shift();
+    },
+    over: () => failure ?? ended,
+    onLeave: () => {
       ended = true;
       waiting = [];
       options.onLeave();
-    }
-  }
+    },
+  });
 
   return {
     push: (item) => {
@@ -63,14 +47,14 @@ export function createEventQueue<T>(options: {
         closeGap();
         waiting.push(item);
       }
-      stir();
+      reader.wake();
     },
     end: (error) => {
       if (ended) return;
       ended = true;
       failure = error;
-      stir();
+      reader.wake();
     },
-    items: { [Symbol.asyncIterator]: iterate },
+    items: { [Symbol.asyncIterator]: () => reader.read() },
   };
 }

@@ -6,6 +6,7 @@
 import { InvalidArgumentError, LibvirtError, ProtocolError } from './errors.ts';
 import { FrameStatus, FrameType } from './frame.ts';
 import type { Frame } from './frame.ts';
+import { queueReader } from './queue-reader.ts';
 import { errorPayload } from './wire-types.ts';
 import { XdrReader } from './xdr.ts';
 
@@ -69,7 +70,6 @@ export function createStream(
   let state: 'open' | 'finishing' | 'aborting' | 'over' = 'open';
   let ended = false; // the server has sent all
   let failure: Error | undefined;
-  let wakeReader: (() => void) | undefined;
   let wakeConnection: (() => void) | undefined;
   let interrupt: (() => void) | undefined;
   const over = Promise.withResolvers<void>();
@@ -77,12 +77,22 @@ export function createStream(
   const hasRoom = (): boolean =>
     unreadBytes < MAX_UNREAD_BYTES || failure !== undefined || state === 'aborting' || state === 'over';
   const stir = (): void => {
-    wakeReader?.();
-    wakeReader = undefined;
+    reader.wake();
     if (!hasRoom()) return;
     wakeConnection?.();
     wakeConnection = undefined;
   };
+  const reader = queueReader<StreamPiece>({
+    take: () => {
+      const piece = unread.shift();
+      if (piece !== undefined) {
+        unreadBytes -= costOf(piece);
+        stir();
+      }
+      return piece;
+    },
+    over: () => failure ?? ended,
+  });
   const stop = (error: Error): void => {
     failure ??= error;
     interrupt?.();
@@ -140,25 +150,6 @@ export function createStream(
     if (state !== 'open') throw new TypeError('the stream was ended');
   };
 
-  async function* pieces(): AsyncGenerator<StreamPiece, void, undefined> {
-    for (;;) {
-      const piece = unread.shift();
-      if (piece !== undefined) {
-        unreadBytes -= costOf(piece);
-        stir();
-        yield piece;
-      } else if (failure !== undefined) {
-        throw failure;
-      } else if (ended) {
-        return;
-      } else {
-        await new Promise<void>((resolve) => {
-          wakeReader = resolve;
-        });
-      }
-    }
-  }
-
   return {
     serial,
     procedureNumber: procedure.number,
@@ -180,7 +171,7 @@ export function createStream(
             wakeConnection = resolve;
           }),
     stream: {
-      pieces: { [Symbol.asyncIterator]: pieces },
+      pieces: { [Symbol.asyncIterator]: () => reader.read() },
       unlessFailed,
       async send(piece) {
         check();

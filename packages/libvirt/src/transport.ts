@@ -4,6 +4,7 @@ import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ConnectError } from './errors.ts';
 import type { ConnectErrorKind } from './errors.ts';
+import { queueReader } from './queue-reader.ts';
 import { READY, startSsh } from './ssh.ts';
 import type { SshSettings } from './ssh.ts';
 import { beginTls, explainRefusal, explainTls, frameWriter } from './tls.ts';
@@ -228,20 +229,23 @@ function streamTransport(
   };
   let failure: Error | undefined;
   let ended = false;
-  let wake: (() => void) | undefined;
-  const stir = (): void => {
-    const waiting = wake;
-    wake = undefined;
-    waiting?.();
-  };
+  const reader = queueReader<Uint8Array>({
+    take: () => {
+      const chunk = chunks.shift();
+      if (chunk !== undefined && socket.isPaused() && chunks.length === 0) socket.resume();
+      return chunk;
+    },
+    over: () => failure ?? ended,
+    onLeave: () => void socket.destroy(),
+  });
   const end = (): void => {
     ended = true;
-    stir();
+    reader.wake();
   };
   socket.on('data', (chunk: Buffer) => {
     chunks.push(chunk);
     if (chunks.length >= MAX_UNREAD_CHUNKS) socket.pause();
-    stir();
+    reader.wake();
   });
   socket.on('error', (error) => {
     failure = error;
@@ -255,30 +259,8 @@ function streamTransport(
   // it was stopped while the first byte was read
   socket.resume();
 
-  async function* read(): AsyncGenerator<Uint8Array, void, undefined> {
-    try {
-      for (;;) {
-        const chunk = chunks.shift();
-        if (chunk !== undefined) {
-          if (socket.isPaused() && chunks.length === 0) socket.resume();
-          yield chunk;
-        } else if (failure !== undefined) {
-          throw failure;
-        } else if (ended) {
-          return;
-        } else {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-        }
-      }
-    } finally {
-      socket.destroy();
-    }
-  }
-
   return {
-    [Symbol.asyncIterator]: read,
+    [Symbol.asyncIterator]: () => reader.read(),
     send: (bytes) => {
       if (socket.destroyed) return;
       unsentBytes += bytes.length;
