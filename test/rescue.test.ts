@@ -33,11 +33,13 @@ test(
       async () => (await plane.json<readonly unknown[]>('vm', 'list')).length === 4 || undefined,
       { timeoutMs: 10_000 },
     );
-    assert.equal((await move('asleep', '--to', 'host2')).outcome, 'succeeded');
-    await virsh(lab, 'host2', ['managedsave', 'asleep'], { timeoutMs: 60_000 });
+    // libvirt does not notice memory that comes without it before it is started again
+    await virsh(lab, 'host1', ['managedsave', 'asleep'], { timeoutMs: 60_000 });
     await waitFor('it to be off', async () => (await show('asleep')).state === 'shut-off' || undefined, {
       timeoutMs: 10_000,
     });
+    accept(/does not start on host2/, 'a start would use the memory up');
+    assert.equal((await move('asleep', '--to', 'host2')).outcome, 'succeeded');
     const early = await rescue('saved');
     assert.equal(early.code, 4);
     assert.match(early.stderr + early.stdout, /rescue-source-answers/);

@@ -349,6 +349,11 @@ test('a VM whose memory is saved on the dead host starts without it by the word 
   } as const;
   const saved = { ...vm, instances: [{ hostId: vm.hostId, role: 'authoritative', instance } as const] };
   assert.deepEqual(codes({ vm: saved }), ['* rescue-saved-memory']);
+  assert.deepEqual(
+    codes({ arrivedSaved: true }),
+    ['* rescue-saved-memory'],
+    'Ferry brought it, and libvirt did not notice',
+  );
   const rescue = { statement: 'dead' };
   assert.equal(checkRescue(input({ vm: saved, request: { rescue, kind: 'cold' } })).kind, 'chosen');
   assert.deepEqual(codes({ vm: saved, request: { rescue, kind: 'live' } }), [

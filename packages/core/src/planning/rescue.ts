@@ -46,6 +46,8 @@ export interface RescueInput extends Pick<
 > {
   /** From the stored definition; absent when there is none. */
   readonly facts?: VmFacts;
+  /** Ferry brought its saved memory to the host, which libvirt did not notice. */
+  readonly arrivedSaved?: boolean;
   readonly storage: ReadonlyMap<HostId, RescueStorage>;
 }
 
@@ -90,15 +92,16 @@ const unfit: Readonly<Partial<Record<keyof MigrationRequest, readonly [option: s
 };
 
 /** As its host last reported it. */
-const wasSaved = ({ instances, hostId }: RescueInput['vm']): boolean =>
-  instances.some((each) => each.hostId === hostId && each.instance.saved === true);
+const wasSaved = ({ vm: { instances, hostId }, arrivedSaved }: Pick<RescueInput, 'vm' | 'arrivedSaved'>): boolean =>
+  arrivedSaved === true || instances.some((each) => each.hostId === hostId && each.instance.saved === true);
 
-const unfitReasons = ({ vm, request }: Pick<RescueInput, 'vm' | 'request'>): readonly Reason[] =>
-  (Object.keys(unfit) as (keyof MigrationRequest)[]).flatMap((wish): readonly Reason[] => {
+function unfitReasons(input: Pick<RescueInput, 'vm' | 'request' | 'arrivedSaved'>): readonly Reason[] {
+  const { vm, request } = input;
+  return (Object.keys(unfit) as (keyof MigrationRequest)[]).flatMap((wish): readonly Reason[] => {
     const refused = unfit[wish];
     if (refused === undefined || request[wish] === undefined || request[wish] === false) return [];
     // the operator's word that its memory is given up
-    if (wish === 'kind' && request.kind === 'cold' && wasSaved(vm)) return [];
+    if (wish === 'kind' && request.kind === 'cold' && wasSaved(input)) return [];
     return [
       {
         code: 'rescue-unfit',
@@ -107,6 +110,7 @@ const unfitReasons = ({ vm, request }: Pick<RescueInput, 'vm' | 'request'>): rea
       },
     ];
   });
+}
 
 export function checkRescue(input: RescueInput): CheckResult {
   const { vm, hosts, request } = input;
@@ -158,7 +162,7 @@ export function checkRescue(input: RescueInput): CheckResult {
       remedy: 'Look at "ferry vm show" first.',
     });
   }
-  if (wasSaved(vm) && request.kind !== 'cold') {
+  if (wasSaved(input) && request.kind !== 'cold') {
     general.push({
       code: 'rescue-saved-memory',
       message: `The memory of ${vm.name} is saved on ${from}: elsewhere it would start without it, as after a power failure.`,

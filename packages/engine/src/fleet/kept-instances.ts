@@ -1,6 +1,7 @@
 /**
- * What Ferry remembers of instances beyond what libvirt says: definitions kept on purpose (parked), and guests that
- * arrived paused and must be resumed before they are moved again. Stored as intents; forgotten when the host shows that
+ * What Ferry remembers of instances beyond what libvirt says: definitions kept on purpose (parked), guests that arrived
+ * paused and must be resumed before they are moved again, and saved memory that Ferry brought, which libvirt reports
+ * only after its daemon was restarted. Stored as intents; forgotten when the host shows that
  * it no longer holds.
  */
 import { parkedKey, type HostId, type Instance, type Vm, type VmUuid } from '@ferry/core';
@@ -9,6 +10,7 @@ import { collection, document, type Collection } from '../state/collection.ts';
 
 const parkedPrefix = 'parked/';
 const arrivedPrefix = 'arrived-paused/';
+const savedPrefix = 'arrived-saved/';
 
 interface Note {
   readonly at: number;
@@ -22,11 +24,17 @@ export interface KeptInstances {
   isParked(vm: VmUuid, hostId: string): boolean;
   /** It arrived paused, with storage that makes a second move before a resume dangerous. */
   arrivedPaused(vm: VmUuid, hostId: string): Promise<void>;
+  /** It arrived with its memory in a file. */
+  arrivedSaved(vm: VmUuid, hostId: string): Promise<void>;
 }
 
 export interface KeptInstanceStore extends KeptInstances {
   hasArrivedPaused(vm: Vm): boolean;
-  /** What a host reports now: an active instance is not parked, one that is not paused has been resumed. */
+  hasArrivedSaved(vm: Vm): boolean;
+  /**
+   * What a host reports now: an active instance is not parked, one that is not paused has been resumed, one that was
+   * started has used its memory.
+   */
   seen(host: HostId, instances: readonly Instance[]): Promise<void>;
 }
 
@@ -40,8 +48,10 @@ export async function openKeptInstances(
   const load = async (stored: Collection<Note>) => new Set((await stored.list()).items.map(({ key }) => key));
   const parkedNotes = notes(parkedPrefix);
   const arrivedNotes = notes(arrivedPrefix);
+  const savedNotes = notes(savedPrefix);
   const parked = await load(parkedNotes);
   const arrived = await load(arrivedNotes);
+  const saved = await load(savedNotes);
   const add = async (set: Set<string>, stored: Collection<Note>, key: string): Promise<void> => {
     await stored.change(key, (before) => before?.value ?? { at: clock.now() });
     set.add(key);
@@ -55,19 +65,22 @@ export async function openKeptInstances(
   const key = (vm: VmUuid, host: string): string => parkedKey(vm, host as HostId);
   return {
     hasArrivedPaused: ({ uuid, hostId, state }) => state === 'paused' && arrived.has(key(uuid, hostId)),
+    hasArrivedSaved: ({ uuid, hostId }) => saved.has(key(uuid, hostId)),
     isParked: (vm, host) => parked.has(key(vm, host)),
     park: (vm, host) => add(parked, parkedNotes, key(vm, host)),
     unpark: (vm, host) => remove(parked, parkedNotes, key(vm, host)),
     arrivedPaused: (vm, host) => add(arrived, arrivedNotes, key(vm, host)),
+    arrivedSaved: (vm, host) => add(saved, savedNotes, key(vm, host)),
     async seen(host, instances) {
-      if (parked.size === 0 && arrived.size === 0) return;
+      if (parked.size + arrived.size + saved.size === 0) return;
       const states = new Map(instances.map(({ uuid, state }) => [uuid as string, state]));
       const here = (set: Set<string>) =>
         [...set]
           .filter((each) => each.endsWith(`/${host}`))
           .map((each) => ({ each, state: states.get(vmOfKey(each)) }));
-      for (const { each, state } of here(parked))
-        if (state !== 'shut-off' && state !== 'crashed') await remove(parked, parkedNotes, each);
+      const isOff = (state: string | undefined): boolean => state === 'shut-off' || state === 'crashed';
+      for (const { each, state } of here(parked)) if (!isOff(state)) await remove(parked, parkedNotes, each);
+      for (const { each, state } of here(saved)) if (!isOff(state)) await remove(saved, savedNotes, each);
       for (const { each, state } of here(arrived)) if (state !== 'paused') await remove(arrived, arrivedNotes, each);
     },
   };

@@ -41,7 +41,7 @@ export interface FactSources {
   readonly sharing: Pick<Sharing, 'sharesFile'>;
   readonly records: Pick<Records, 'at'>;
   readonly hypervisor: Pick<Hypervisor, 'describeDefinition' | 'identityOfDefinition'>;
-  readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'isParked'>;
+  readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'hasArrivedSaved' | 'isParked'>;
   readonly peers: Pick<Peers, 'refusalsOf'>;
   readonly policies: Pick<Policies, 'resolve'>;
   readonly clusters: () => ReadonlyMap<string, Cluster>;

@@ -70,6 +70,7 @@ export async function gatherForRescue(
       vm,
       request,
       ...now,
+      arrivedSaved: deps.kept.hasArrivedSaved(vm),
       tried: triedBy(wanted),
       parkedOn: parkedOn(deps, vm),
       domainsOn: (id) => fleet.instancesOn(id),

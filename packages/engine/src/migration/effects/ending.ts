@@ -175,6 +175,7 @@ async function definitionMoved(context: MoveContext): Promise<Outcome> {
     sameDefinition: (a, b) => isSame(deps.identityOfDefinition(a), deps.identityOfDefinition(b)),
   });
   const [{ moved, ...outcome }] = await Promise.all([moving, released]);
+  if (moved && migration.plan.savedMemory === true) await context.deps.kept.arrivedSaved(vm.uuid, migration.to.id);
   return moved ? outcome : { ...outcome, moved };
 }
 
