@@ -191,8 +191,9 @@ test(
     const qemu = (await fleet.sh('host2', 'command -v qemu-system-x86_64')).trim();
     await fleet.sh(
       'host2',
-      `printf '#!/bin/sh\\necho QEMU is broken here >&2\\nexit 1\\n' > /run/broken; chmod 755 ` +
-        `/run/broken; mount --bind /run/broken ${qemu}`,
+      // libvirt asks a QEMU that has changed what it can do, and that works
+      `cp ${qemu} /run/working; printf '#!/bin/sh\\ncase "$*" in *guest=*) echo QEMU is broken here >&2; sleep 1; exit 1;; ` +
+        `esac\\nexec /run/working "$@"\\n' > /run/broken; chmod 755 /run/broken; mount --bind /run/broken ${qemu}`,
     );
     try {
       const moved = await fleet.move('e1', '--prefer-host', 'host2');
@@ -208,6 +209,22 @@ test(
       );
       for (const told of [moved.attempts?.[0]?.message, failed.error?.message])
         assert.match(told ?? '', /QEMU is broken here/);
+      // it is gone altogether, as while it is upgraded: the host answers, and takes no VM
+      await fleet.sh('host2', "printf '#!/bin/sh\\nexit 1\\n' > /run/broken");
+      await fleet.plane.kill();
+      await fleet.plane.start();
+      const { state, qemuVersion } = await waitFor(
+        'host2 to be known',
+        async () => {
+          const host = await fleet.plane.json<{ state: string; qemuVersion?: string }>('host', 'show', 'host2');
+          return host.state === 'connecting' ? undefined : host;
+        },
+        { timeoutMs: 30_000 },
+      );
+      assert.deepEqual([state, qemuVersion], ['connected', undefined]);
+      await fleet.seen('e2', 'running');
+      const refused = await fleet.plane.ferry('vm', 'migrate', 'e2', '--to', 'host2', '-o', 'json');
+      assert.match(refused.stdout, /target-no-qemu/);
     } finally {
       await fleet.sh('host2', `umount ${qemu}`);
     }

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { virsh, type LabRef } from '@ferry/lab';
 import type { ControlPlane } from './control-plane.ts';
 import { withFleet, type Fleet } from './fleet.ts';
-import { images, storageOf, type StorageQuestions } from './storage-fixture.ts';
+import { images, storageOf, type StorageQuestions, unmount } from './storage-fixture.ts';
 
 let lab: LabRef;
 let plane: ControlPlane;
@@ -204,7 +204,7 @@ test(
       await gone(name, top, base);
     }
     sharedOn = {};
-    await sh('host2', `umount ${shared}; umount ${elsewhere}`);
+    await sh('host2', unmount(shared, elsewhere));
   },
 );
 
@@ -370,7 +370,7 @@ test(
     assert.equal((await move('room')).vmIsNow?.host, 'host2', 'the file itself is small');
     assert.match(await sh('host2', `qemu-img info --output=json ${images}/room.qcow2`), /"cluster-size": 512/);
     await virsh(lab, 'host2', ['undefine', 'room']);
-    await sh('host2', `umount ${images}; virsh -q pool-refresh default`);
+    await sh('host2', `${unmount(images)}; virsh -q pool-refresh default`);
 
     await sh(
       'host1',

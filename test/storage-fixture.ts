@@ -4,6 +4,9 @@ import { virsh, vmCheck, vmCreate } from '@ferry/lab';
 import type { Fleet } from './fleet.ts';
 
 export const images = '/var/lib/libvirt/images';
+/** Shell text that takes mounts away as soon as nobody reads there: libvirt may be looking at an image just now. */
+export const unmount = (...paths: readonly string[]): string =>
+  paths.map((path) => `until umount ${path}; do sleep 0.1; done`).join('; ');
 
 export interface StorageQuestions {
   /** A guest on host1 that writes numbered records to its disk. */

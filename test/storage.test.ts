@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { changeRate, virsh, vmCheck, vmCreate, vmDelete, vmLog, waitFor, type LabRef } from '@ferry/lab';
 import type { ControlPlane } from './control-plane.ts';
 import { withFleet, type Fleet } from './fleet.ts';
-import { images, storageOf, type StorageQuestions } from './storage-fixture.ts';
+import { images, storageOf, type StorageQuestions, unmount } from './storage-fixture.ts';
 
 let lab: LabRef;
 let plane: ControlPlane;
@@ -144,7 +144,7 @@ test('a top on a base that both hosts have: only the top travels, live and cold'
     assert.ok(info['actual-size'] < 16 * 1024 * 1024, `${way}: the top holds ${info['actual-size']} bytes`);
     await sh(
       to,
-      `qemu-img check -U -q ${images}/top.qcow2; qemu-io -U -r -f qcow2 -c 'read -P 7 32M 16M' ` +
+      `until qemu-img check -U -q ${images}/top.qcow2; do sleep 0.2; done; qemu-io -U -r -f qcow2 -c 'read -P 7 32M 16M' ` +
         `${images}/top.qcow2 | grep -q 'Pattern verification failed' && exit 1; exit 0`,
     );
     if (way === 'live') {
@@ -187,7 +187,7 @@ test(
       ended.error?.message,
     );
     assert.deepEqual(await leftOn('host2', 'full'), []);
-    await sh('host2', `umount ${images}; rm -f /var/lib/libvirt/small.img; virsh -q pool-refresh default`);
+    await sh('host2', `${unmount(images)}; rm -f /var/lib/libvirt/small.img; virsh -q pool-refresh default`);
     assert.equal((await move('full')).outcome, 'succeeded');
     await recordsUnbroken('full');
     await vmDelete(lab, 'full');
@@ -221,7 +221,7 @@ test(
       { timeoutMs: 60_000 },
     );
     assert.match(await refused('way', 'target-space'), /host2/);
-    await sh('host2', `umount ${images}`);
+    await sh('host2', unmount(images));
     await virsh(lab, 'host2', ['pool-refresh', 'default']);
     assert.deepEqual([await state('host1', 'way'), await state('host2', 'way')], ['running', 'absent']);
     assert.deepEqual(await leftOn('host2', 'way'), []);
@@ -416,7 +416,7 @@ test(
     assert.match(await refused('linked', 'disk-other-file'), /files that differ/);
     assert.deepEqual(await definedOn('linked'), ['host1']);
     await sh('host1', `rm ${sharedFolder}/${file} && mv ${images}/${file} ${sharedFolder}/${file}`);
-    await sh('host2', `rm ${images}/${file}; umount ${sharedFolder}`);
+    await sh('host2', `rm ${images}/${file}; ${unmount(sharedFolder)}`);
     try {
       assert.match(
         await refused('linked', 'disk-other-file'),

@@ -11,7 +11,7 @@ export const inventoryOf = (session: HostSession): InventoryPort => ({
       session.hostname({ signal }),
       session.capabilities({ signal }),
       session.libvirtVersion({ signal }),
-      session.hypervisorVersion({ signal }),
+      qemuVersion(session, signal),
       session.nodeInfo({ signal }),
       session.freeMemoryBytes({ signal }),
       networkCards(session, signal),
@@ -31,6 +31,16 @@ export const inventoryOf = (session: HostSession): InventoryPort => ({
   },
   freeMemory: (signal) => session.freeMemoryBytes({ signal }),
 });
+
+/** libvirt reads it from QEMU itself: while that is missing or replaced, the host has none, and answers all the same. */
+async function qemuVersion(session: HostSession, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return await session.hypervisorVersion({ signal });
+  } catch (error) {
+    if (error instanceof LibvirtError) return undefined;
+    throw error;
+  }
+}
 
 /** The speed of the fastest card that is up, and which cards there are. */
 async function networkCards(session: HostSession, signal: AbortSignal): Promise<Pick<HostFacts, 'linkMbit' | 'cards'>> {

@@ -158,7 +158,7 @@ const guestsOf = (capabilities: XmlElement): readonly GuestSupport[] =>
 export function factsOf(
   hostname: string,
   capabilities: string,
-  versions: { readonly libvirt: string; readonly qemu: string },
+  versions: { readonly libvirt: string; readonly qemu: string | undefined },
   node: { readonly cpus: number; readonly memoryBytes: number },
 ): HostFacts {
   const root = parseXml(capabilities);
@@ -168,7 +168,7 @@ export function factsOf(
     hostname,
     machineUuid: machineUuidOf(hostname, capabilities),
     libvirtVersion: versions.libvirt,
-    qemuVersion: versions.qemu,
+    ...(versions.qemu === undefined ? {} : { qemuVersion: versions.qemu }),
     cpu: {
       arch: xmlAt(cpu, 'arch')?.text ?? '',
       model: xmlAt(cpu, 'model')?.text ?? '',

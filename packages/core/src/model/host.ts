@@ -47,7 +47,8 @@ export interface HostFacts {
   readonly hostname: string;
   readonly machineUuid: string;
   readonly libvirtVersion: string;
-  readonly qemuVersion: string;
+  /** Absent while libvirt finds no QEMU there that it can use. */
+  readonly qemuVersion?: string;
   readonly cpu: { readonly arch: string; readonly model: string; readonly vendor: string; readonly threads: number };
   readonly memoryBytes: number;
   /** Absent when the host does not report it. */

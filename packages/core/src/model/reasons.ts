@@ -55,6 +55,7 @@ export const reasonTable = {
   'target-other-cluster': row('target', 'The host belongs to another cluster.'),
   'target-arch': row('target', 'The host has another processor architecture.'),
   'target-no-kvm': row('target', 'The host has no KVM for guests like the VM.'),
+  'target-no-qemu': row('target', 'libvirt finds no QEMU on the host.'),
   'target-machine-unknown': row('target', "The host's QEMU does not have the machine type of the VM."),
   'target-memory': row('target', 'The host has too little free memory.'),
   'target-memory-promised': row('target', 'Other migrations will take the memory that is free on the host.'),

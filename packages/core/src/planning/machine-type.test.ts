@@ -71,3 +71,10 @@ test('an emulator that is not the usual one of the target is looked for, and may
   assert.deepEqual(emulatorPaths([own], view('old', '7.2.0').facts), []);
   assert.deepEqual(machineReasons('web', [own], newer, older), []);
 });
+
+test('a host on which libvirt finds no QEMU takes no VM, whatever it told before', () => {
+  const { facts, ...host } = older;
+  const { qemuVersion: _, ...rest } = facts ?? assert.fail();
+  assert.deepEqual(codes({}, { ...host, facts: rest }), ['target-no-qemu']);
+  assert.deepEqual(codes({}, host), [], 'nothing is known of it yet');
+});

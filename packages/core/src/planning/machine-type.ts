@@ -51,10 +51,17 @@ export function machineReasons(
 ): readonly Reason[] {
   const { facts, host } = target;
   const guests = facts?.guests ?? [];
-  if (facts === undefined || guests.length === 0) return [];
+  if (facts === undefined) return [];
   const refuse = (code: ReasonCode, message: string, remedy: string): readonly Reason[] => [
     { code, host: host.name, message, remedy },
   ];
+  if (facts.qemuVersion === undefined)
+    return refuse(
+      'target-no-qemu',
+      `libvirt on ${host.name} finds no QEMU that it can use.`,
+      `Install or repair QEMU on ${host.name}, or choose another host.`,
+    );
+  if (guests.length === 0) return [];
   const reasons = needs.flatMap(({ type, arch, machine, emulator }): readonly Reason[] => {
     const guest = guests.find((each) => each.arch === (arch === '' ? facts.cpu.arch : arch));
     if (guest === undefined)
