@@ -126,6 +126,12 @@ test('a name that another VM has on the target: refused, with the one that has i
   assert.equal(chosen({ ...on({ uuid: vmUuid('a'), name: 'web' }, { uuid: vmUuid('b'), name: 'web2' }) }), 'h2');
 });
 
+test('a definition that was kept on purpose is not moved as the VM, however alone it stands', () => {
+  const off: Vm = { ...vm, state: 'shut-off', instances: [] };
+  assert.deepEqual(codes({ vm: off, parkedOn: new Set([hostId('h1')]) }), ['* vm-parked']);
+  assert.equal(chosen({ vm: off, parkedOn: new Set([hostId('h3')]) }), 'h2');
+});
+
 test('a definition of the VM on the target is replaced only when it is known to be kept, and under the same name', () => {
   const with2 = (state: 'shut-off' | 'running', role: 'parked' | 'conflict', name = 'web', persistent = true): Vm => ({
     ...vm,

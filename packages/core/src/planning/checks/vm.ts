@@ -35,6 +35,16 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
       remedy: 'Resume it first; you may pause it again at once.',
     });
   }
+  if (input.parkedOn?.has(vm.hostId) === true) {
+    const from = source?.host.name ?? 'its host';
+    reasons.push({
+      code: 'vm-parked',
+      message: `The definition of ${vm.name} on ${from} was kept there when ${vm.name} moved away, and no other is known.`,
+      remedy:
+        `Wait until the host that has ${vm.name} answers. If the definition on ${from} is to be the VM from now on: ` +
+        `ferry vm settle ${vm.name} --keep ${from}`,
+    });
+  }
   reasons.push(...conflictReasons(vm, (id) => hosts.find(({ host }) => host.id === id)?.host.name ?? id));
   return reasons;
 }
