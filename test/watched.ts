@@ -91,10 +91,10 @@ export function watched(
   };
   const end = async (begun: Begun, migration: MigrationJson | undefined): Promise<void> => {
     running.delete(begun);
-    const hosts = [...begun.before.keys()];
-    let seen = await look(hosts);
+    const asked = [...begun.before.keys()];
+    let seen = await look(asked);
     // whoever looks into a folder has such a pool for that moment; one that stays is a fault
-    for (const until = Date.now() + 10_000; lends(seen.world) && Date.now() < until;) seen = await look(hosts);
+    for (const until = Date.now() + 10_000; lends(seen.world) && Date.now() < until;) seen = await look(asked);
     const { world, silent } = seen;
     const left = await leftovers();
     const moved: Moved = { ...begun, after: world, left, ...(migration === undefined ? {} : { migration }) };

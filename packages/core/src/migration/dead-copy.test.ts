@@ -80,9 +80,10 @@ test('a copy whose target answers without the incoming half is cut after a secon
 });
 
 test('where libvirt waits inside QEMU, the helper is ended; of a guest it is told that only its host can do it', () => {
-  const lost = [seen(1_000, silent, stuck), seen(2_000, silent, stuck)];
+  const at = 10_000 + silentCopyMs;
+  const lost = [...moving, seen(10_000, silent, stuck), seen(at, silent, stuck)];
   const helped = { ...copying, how: 'helper' as const, helper: { uuid: vmUuid('h'), name: 'ferry-h' } };
-  const later = [seen(2_000 + abortPatienceMs - 1, silent, stuck), seen(2_000 + abortPatienceMs, silent, stuck)];
+  const later = [seen(at + abortPatienceMs - 1, silent, stuck), seen(at + abortPatienceMs, silent, stuck)];
   assert.deepEqual(done([...lost, ...later], helped).effects, ['cut-copies', 'end-helper']);
   const guest = done([...lost, ...later]);
   assert.deepEqual(guest.effects, ['cut-copies', 'cut-copies']);
@@ -90,7 +91,9 @@ test('where libvirt waits inside QEMU, the helper is ended; of a guest it is tol
     guest.migration.attention ?? '',
     /To end it now, on host1: ss -K dst ADDRESS, with the migration address of host2/,
   );
-  assert.deepEqual(done([...lost, seen(2_000 + abortPatienceMs, silent, waiting)], helped).effects, [
+  const freed = done([...lost, ...later, seen(at + 2 * abortPatienceMs, silent, waiting)]);
+  assert.equal(freed.migration.attention, undefined, 'it stands still no longer');
+  assert.deepEqual(done([...lost, seen(at + abortPatienceMs, silent, waiting)], helped).effects, [
     'cut-copies',
     'cut-copies',
   ]);
