@@ -80,3 +80,32 @@ for (const { name, disk, toBegin, toEnd } of [
       await engine.close();
     }
   });
+
+test('a source that takes a call before the transfer and never answers it: the move fails, and the guest stays', async () => {
+  using clock = countingClock();
+  const fleet = fakeFleet(clock);
+  const hypervisor = {
+    ...fleet.hypervisor,
+    connect: async (uri: string, signal: AbortSignal): Promise<HostLink> => {
+      const link = await fleet.hypervisor.connect(uri, signal);
+      const mark: HostLink['instances']['mark'] = (_uuid, _marker, within) =>
+        new Promise((_, reject) => within.addEventListener('abort', () => reject(within.reason as Error)));
+      return { ...link, instances: { ...link.instances, mark } };
+    },
+  };
+  const engine = await startEngine({ hypervisor, stores: memoryStores(), clock, log: silentLog });
+  try {
+    for (const each of ['h1', 'h2']) {
+      fleet.add(each);
+      await engine.addHost({ uri: uriOf(each), name: each }, patience());
+    }
+    fleet.run('h1', { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' });
+    while (engine.vms().length === 0) await clock.sleep(10);
+    const { id } = await engine.startMigration({ vm: 'web', to: 'h2' }, { actor: 'operator', client: 'test' });
+    for await (const _ of engine.watchMigration(id, patience()));
+    const { outcome, vmIsNow } = await engine.migration(id);
+    assert.deepEqual([outcome, vmIsNow], ['failed', { host: 'h1', state: 'running' }]);
+  } finally {
+    await engine.close();
+  }
+});

@@ -34,7 +34,7 @@ export async function performRequest(context: MoveContext): Promise<PerformReque
 /**
  * What libvirt should give the target instead of its own choice; undefined for no difference.
  */
-async function definitionFor({ migration, deps, source, signal }: MoveContext): Promise<PerformRequest['definition']> {
+async function definitionFor({ migration, deps, source, bounded }: MoveContext): Promise<PerformRequest['definition']> {
   const { plan, vm } = migration;
   const { definitions } = source();
   if (plan.helper !== undefined) {
@@ -47,12 +47,12 @@ async function definitionFor({ migration, deps, source, signal }: MoveContext): 
     );
     if (Object.keys({ ...disks, ...chains }).length === 0) return undefined;
     return {
-      live: deps.rewriteDefinition(await definitions.readMigratable(plan.helper.uuid, signal), { disks, chains }),
+      live: deps.rewriteDefinition(await definitions.readMigratable(plan.helper.uuid, bounded()), { disks, chains }),
     };
   }
   if (plan.definition === undefined) return undefined;
-  const live = rewritten(migration, 'now', await definitions.readMigratable(vm.uuid, signal), deps);
+  const live = rewritten(migration, 'now', await definitions.readMigratable(vm.uuid, bounded()), deps);
   return plan.persistence === 'transient' || plan.persistence === 'temporary'
     ? { live }
-    : { live, persistent: rewritten(migration, 'next-start', await definitions.read(vm.uuid, signal), deps) };
+    : { live, persistent: rewritten(migration, 'next-start', await definitions.read(vm.uuid, bounded()), deps) };
 }

@@ -50,8 +50,8 @@ export async function prepareMove(context: MoveContext): Promise<Prediction | un
   if (missing !== undefined) throw new FerryError('volume-failed', missing);
   if (plan.how !== 'definition' && plan.how !== 'stored-definition') {
     await Promise.all([
-      source().instances.mark(vm.uuid, marker, signal),
-      plan.live ? source().steering.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, signal) : undefined,
+      source().instances.mark(vm.uuid, marker, bounded()),
+      plan.live ? source().steering.tune(vm.uuid, { maxDowntimeMs: budgetOf(current()) }, bounded()) : undefined,
     ]);
   }
   return prediction;
