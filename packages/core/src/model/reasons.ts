@@ -22,7 +22,7 @@ export const reasonTable = {
   'vm-state': row('vm', 'The VM is in a state in which it cannot be moved.'),
   'kind-unfit': row('vm', 'The kind of move does not fit the state of the VM.'),
   'vm-arrived-paused': row('vm', 'The VM arrived paused and was not resumed since.'),
-  'vm-parked': row('vm', 'Only a definition that was kept on purpose is known of the VM.'),
+  'vm-parked': row('vm', 'Only a definition that was kept on purpose is known of the VM, and a host does not answer.'),
   'vm-two-copies': row('vm', 'More than one copy of the VM is active.'),
   'vm-two-definitions': row('vm', 'Two hosts have a definition of the VM, and neither is known to be parked.'),
   'vm-host-devices': row('vm', 'A running guest uses devices of its host.'),

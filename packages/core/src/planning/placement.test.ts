@@ -126,10 +126,13 @@ test('a name that another VM has on the target: refused, with the one that has i
   assert.equal(chosen({ ...on({ uuid: vmUuid('a'), name: 'web' }, { uuid: vmUuid('b'), name: 'web2' }) }), 'h2');
 });
 
-test('a definition that was kept on purpose is not moved as the VM, however alone it stands', () => {
+test('a definition that was kept on purpose is not moved as the VM while another host does not answer', () => {
   const off: Vm = { ...vm, state: 'shut-off', instances: [] };
-  assert.deepEqual(codes({ vm: off, parkedOn: new Set([hostId('h1')]) }), ['* vm-parked']);
-  assert.equal(chosen({ vm: off, parkedOn: new Set([hostId('h3')]) }), 'h2');
+  const hosts = [host('h1'), host('h2'), host('h3', { state: 'unreachable' })];
+  const parkedOn = new Set([hostId('h1')]);
+  assert.deepEqual(codes({ vm: off, hosts, parkedOn, request: { to: 'h2' } }), ['* vm-parked']);
+  assert.equal(chosen({ vm: off, hosts, parkedOn: new Set([hostId('h3')]), request: { to: 'h2' } }), 'h2');
+  assert.equal(chosen({ vm: off, parkedOn }), 'h2', 'all answer: the other one is gone');
 });
 
 test('a definition of the VM on the target is replaced only when it is known to be kept, and under the same name', () => {

@@ -35,18 +35,29 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
       remedy: 'Resume it first; you may pause it again at once.',
     });
   }
-  if (input.parkedOn?.has(vm.hostId) === true) {
-    const from = source?.host.name ?? 'its host';
-    reasons.push({
-      code: 'vm-parked',
-      message: `The definition of ${vm.name} on ${from} was kept there when ${vm.name} moved away, and no other is known.`,
-      remedy:
-        `Wait until the host that has ${vm.name} answers. If the definition on ${from} is to be the VM from now on: ` +
-        `ferry vm settle ${vm.name} --keep ${from}`,
-    });
-  }
+  reasons.push(...parkedReasons(input, source?.host.name));
   reasons.push(...conflictReasons(vm, (id) => hosts.find(({ host }) => host.id === id)?.host.name ?? id));
   return reasons;
+}
+
+/**
+ * A definition that was kept on purpose is the VM again once the other one is gone. While a host does not answer, that
+ * is not known.
+ */
+function parkedReasons({ vm, hosts, parkedOn }: CheckInput, from = 'its host'): readonly Reason[] {
+  const silent = hosts.filter(({ host, state }) => host.id !== vm.hostId && state !== 'connected');
+  if (parkedOn?.has(vm.hostId) !== true || silent.length === 0) return [];
+  const names = silent.map(({ host }) => host.name);
+  const some = names.length <= 3 ? names.join(', ') : `one of ${names.length} hosts that do not answer`;
+  return [
+    {
+      code: 'vm-parked',
+      message: `The definition of ${vm.name} on ${from} was kept there when ${vm.name} moved away, and ${vm.name} may be on ${some}.`,
+      remedy:
+        `Wait until those hosts answer. If the definition on ${from} is to be the VM from now on: ` +
+        `ferry vm settle ${vm.name} --keep ${from}`,
+    },
+  ];
 }
 
 /** The guest comes back with the definition inside its saved memory, and not with the VM's. */
