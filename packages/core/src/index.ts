@@ -16,6 +16,7 @@ export * from './model/vm.ts';
 export * from './convergence/transfer-history.ts';
 export * from './convergence/decide.ts';
 export * from './convergence/forecast.ts';
+export * from './prediction/calibration.ts';
 export * from './prediction/copy-time.ts';
 export * from './prediction/prediction.ts';
 export * from './prediction/remedies.ts';

@@ -10,6 +10,7 @@ import type { Migration, Planned } from '../model/migration.ts';
 import type { Prediction } from '../model/prediction.ts';
 import type { TransferHistory, JobSample } from '../model/transfer.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
+import { endsAnyGuest } from '../prediction/remedies.ts';
 import { bandwidthInForce, transferLimits } from './bandwidth.ts';
 import { stopTransfer } from './dead-copy.ts';
 import { budgetOf, noFigures, ofThisAttempt, noted, withDecision } from './decision-log.ts';
@@ -141,12 +142,11 @@ export function taken(before: Planned, decision: Decision, now: TimeMs): Step {
   }
 }
 
-/** What was predicted before the transfer, with the figures behind it. */
-export function predicted(
-  migration: Migration,
-  { text, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, pauseMs }: Prediction,
-  now: TimeMs,
-): Migration {
+/** What was predicted before the transfer; a decision, with the figures behind it, where no step ends any guest. */
+export function predicted(before: Migration, prediction: Prediction, now: TimeMs): Migration {
+  const migration = { ...before, prediction };
+  if (before.policy === undefined || endsAnyGuest(before.policy)) return migration;
+  const { text, dirtyBytesPerSecond = 0, bandwidthBytesPerSecond = 0, pauseMs } = prediction;
   const figures = {
     ...noFigures(migration),
     dirtyBytesPerSecond,

@@ -8,6 +8,7 @@ import type { HostRef, ProofOfDeath } from './host.ts';
 import type { MigrationId, VmUuid, TimeMs } from './ids.ts';
 import type { MigrationPlan, RoomNeeded } from './plan.ts';
 import type { ResolvedPolicy } from './policy.ts';
+import type { Prediction } from './prediction.ts';
 import type { MigrationKind, MigrationOrigin, MigrationRequest } from './request.ts';
 import type { TransferHistory, JobSample, Part } from './transfer.ts';
 import type { DomainState } from './vm.ts';
@@ -51,6 +52,8 @@ export interface Migration {
   readonly deadlineAt?: TimeMs;
   /** Of this attempt. */
   readonly transferHistory?: TransferHistory;
+  /** Made before the transfer, from what the guest was measured to write; held against the outcome at the end. */
+  readonly prediction?: Prediction;
   /** What was done on the way and why, oldest first. */
   readonly decisions?: readonly Decision[];
   /** Attempts before this one, and when the next may begin. */

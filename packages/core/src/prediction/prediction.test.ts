@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { Policy, PolicyStep } from '../model/policy.ts';
-import type { Prediction, PredictionKind } from '../model/prediction.ts';
+import type { DirtyCurve, DirtyReading, Prediction, PredictionKind } from '../model/prediction.ts';
 import { presets } from '../policy/presets.ts';
 import { predict, type PredictionInput } from './prediction.ts';
 import { endsAnyGuest } from './remedies.ts';
@@ -17,43 +17,92 @@ const told = (
   policy: Policy,
   changes: Partial<PredictionInput> = {},
 ): Prediction =>
-  predict({
-    readings: [
-      { seconds: 1, bytesPerSecond: one * mib },
-      { seconds: 3, bytesPerSecond: (three / 3) * mib },
-    ],
-    memoryBytes: 1_024 * mib,
-    diskBytes: 0,
-    ...(link === undefined ? {} : { bandwidthBytesPerSecond: link * mib }),
-    policy,
-    mayPostCopy: false,
-    ...changes,
-  });
+  predict(
+    {
+      curve: read({ seconds: 1, bytesPerSecond: one * mib }, { seconds: 3, bytesPerSecond: (three / 3) * mib }),
+      memoryBytes: 1_024 * mib,
+      diskBytes: 0,
+      ...(link === undefined ? {} : { bandwidthBytesPerSecond: link * mib }),
+      policy,
+      mayPostCopy: false,
+      ...changes,
+    },
+    0,
+  );
+const read = (...readings: DirtyReading[]): DirtyCurve => ({ at: 0, readings });
 
 test('a guest that writes a fraction of what the link carries: it ends, and about when', () => {
-  const { kind, text, inMs = 0, earliestMs = 0, latestMs = 0, remedies } = told(20, 60, 100, preset('default'));
+  const { kind, text, totalMs, downtimeMs, remedies } = told(20, 60, 100, preset('default'));
   assert.deepEqual([kind, remedies], ['converges', []]);
-  assert.ok(earliestMs < inMs && inMs < latestMs);
-  // 10.24 s, then passes a fifth as long each, down to 100 ms
-  assert.equal(Math.round(inMs / 100), 128);
-  assert.equal(
+  assert.ok(totalMs?.high !== undefined && totalMs.low < totalMs.expected && totalMs.expected < totalMs.high);
+  // 10.24 s, then passes a fifth as long each, down to 100 ms; and half a second for what is around it
+  assert.equal(Math.round(totalMs.expected / 100), 133);
+  assert.ok(downtimeMs?.high !== undefined && downtimeMs.expected < 100 && downtimeMs.high > 100);
+  assert.match(
     text,
-    'the guest writes 20 MiB/s, the migration has 100: pre-copy would end after about 13 s, 16 s at most, sooner where memory is empty',
+    /^the guest writes 20 MiB\/s, the migration has 100: pre-copy would end after about 13 s \(1 s to 18 s\)$/,
   );
 });
 
 test('disks that are copied come before the memory', () => {
-  const [without, withDisks] = [
-    told(20, 60, 100, preset('default')),
-    told(20, 60, 100, preset('default'), { diskBytes: 500 * mib }),
-  ];
-  assert.equal(Math.round((withDisks.inMs ?? 0) - (without.inMs ?? 0)), 5_000);
-  const thin = told(20, 60, 100, preset('default'), { diskBytes: 500 * mib, countedDiskBytes: 2_000 * mib });
+  const expected = (changes: Partial<PredictionInput>): number =>
+    told(20, 60, 100, preset('default'), changes).totalMs?.expected ?? assert.fail('nothing was predicted');
+  assert.equal(Math.round(expected({ diskBytes: 500 * mib }) - expected({})), 5_000);
   assert.equal(
-    Math.round((thin.inMs ?? 0) - (without.inMs ?? 0)),
+    Math.round(expected({ diskBytes: 500 * mib, countedDiskBytes: 2_000 * mib }) - expected({})),
     20_000,
     'under a limit, what they do not hold takes its time too',
   );
+});
+
+test('pages that its QEMU does not have are not sent', () => {
+  const readings = [{ seconds: 1, bytesPerSecond: 10 * mib }];
+  const { totalMs } = told(0, 0, 100, preset('default'), {
+    curve: { at: 0, readings, residentBytes: 364 * mib },
+  });
+  assert.ok(totalMs?.high !== undefined);
+  assert.ok(totalMs.expected > 3_000 && totalMs.expected < 4_500, `${totalMs.expected} ms`);
+  assert.ok(totalMs.high < 8_000, 'all of its memory would take 10 s');
+});
+
+test('a guest that pre-copy does not bring over: when the step of the policy ends it, and the pause of that', () => {
+  // a first pass of 64 s, and 64 MiB that follow in post-copy
+  const post = told(64, 64, 16, preset('default'), { mayPostCopy: true });
+  assert.deepEqual([post.kind, Math.round((post.totalMs?.expected ?? 0) / 1_000)], ['does-not-converge', 69]);
+  assert.ok((post.downtimeMs?.expected ?? Infinity) < 100);
+  const paused = told(64, 64, 16, {
+    ...preset('harvester'),
+    steps: [{ when: 'elapsed', ms: 100_000, do: 'pause' }],
+  });
+  assert.equal(Math.round((paused.totalMs?.expected ?? 0) / 1_000), 105);
+  assert.equal(Math.round((paused.downtimeMs?.expected ?? 0) / 1_000), 4);
+  const { totalMs, downtimeMs } = told(64, 64, 16, preset('harvester'));
+  assert.deepEqual([totalMs, downtimeMs], [undefined, undefined], 'nothing ends it');
+});
+
+test('a policy that does not wait as long as pre-copy would take', () => {
+  // passes 0.7 of the one before: 24 s after the first of 10 s, of which the default waits for 0.75
+  const { kind, remedies, totalMs, text } = told(70, 210, 100, preset('default'), { mayPostCopy: true });
+  assert.deepEqual([kind, remedies.map((each) => each.do)], ['converges', ['post-copy']]);
+  assert.equal(Math.round((totalMs?.expected ?? 0) / 1_000), 18);
+  assert.match(text, /pre-copy alone would take longer than the policy waits; .* switches to post-copy/);
+});
+
+test('a measurement that is not new is told with its age', () => {
+  const text = (now: number): string =>
+    predict(
+      {
+        curve: read({ seconds: 1, bytesPerSecond: 20 * mib }),
+        memoryBytes: 1_024 * mib,
+        diskBytes: 0,
+        bandwidthBytesPerSecond: 100 * mib,
+        policy: preset('default'),
+        mayPostCopy: false,
+      },
+      now,
+    ).text;
+  assert.match(text(5_000), /^the guest writes 20 MiB\/s, /);
+  assert.match(text(120_000), /^the guest writes 20 MiB\/s \(measured 120 s ago\), /);
 });
 
 test('a hot set that is written over and over: the pause is the time that it takes', () => {
@@ -81,17 +130,17 @@ test('a small hot set hides behind its rate: seen by what three seconds add to o
 
 test('readings that contradict each other are brought together: less in a longer time, or more than the shorter one allows', () => {
   assert.equal(told(64, 30, 100, preset('harvester')).dirtyBytesPerSecond, 30 * mib);
-  assert.equal(told(10, 60, 100, preset('harvester')).dirtyBytesPerSecond, 20 * mib);
+  assert.equal(told(10, 60, 100, preset('harvester')).dirtyBytesPerSecond, 17.5 * mib, 'all that was seen counts');
 });
 
 test('one reading is enough where it is clear', () => {
   const one = (bytesPerSecond: number): PredictionKind =>
-    told(0, 0, 100, preset('harvester'), { readings: [{ seconds: 1, bytesPerSecond: bytesPerSecond * mib }] }).kind;
+    told(0, 0, 100, preset('harvester'), { curve: read({ seconds: 1, bytesPerSecond: bytesPerSecond * mib }) }).kind;
   assert.deepEqual([one(8), one(60), one(400)], ['converges', 'at-risk', 'does-not-converge']);
 });
 
 test('what cannot be predicted says why', () => {
-  const none = { readings: [] };
+  const none = { curve: read() };
   assert.equal(
     told(0, 0, 100, preset('default'), none).text,
     'Ferry cannot tell whether pre-copy will end: the host cannot measure what the guest writes',
@@ -162,7 +211,7 @@ test('one that would end, but later than it is given up, is at risk', () => {
   assert.deepEqual([kind, pauseMs], ['at-risk', undefined]);
   assert.match(
     text,
-    /would end after about 128 s, .*, too late; the policy "harvester" has no step that would help: .* or at the deadline$/,
+    /would end after about 128 s \(.*\), too late; the policy "harvester" has no step that would help: .* or at the deadline$/,
   );
   assert.equal(told(2, 6, 10, preset('harvester')).kind, 'converges', 'no deadline');
 });
@@ -196,16 +245,17 @@ test('property: a faster link, or a longer pause, never makes it worse; times an
   });
   fc.assert(
     fc.property(figures, ({ one, three, link, faster, budget, longer, single }) => {
-      const readings = single ? { readings: [{ seconds: 1, bytesPerSecond: one * mib }] } : {};
+      const readings = single ? { curve: read({ seconds: 1, bytesPerSecond: one * mib }) } : {};
       const base = told(one, three, link, withBudget(budget), readings);
       assert.ok(rankOf(told(one, three, link * faster, withBudget(budget), readings)) <= rankOf(base), 'a faster link');
       assert.ok(
         rankOf(told(one, three, link, withBudget(budget + longer), readings)) <= rankOf(base),
         'a longer pause',
       );
-      const { kind, pauseMs = 0, inMs = 0, earliestMs = 0, latestMs = 0 } = base;
-      if (kind === 'converges')
-        assert.ok(earliestMs <= inMs && inMs <= latestMs && Number.isFinite(latestMs), base.text);
+      const { kind, pauseMs = 0, totalMs, downtimeMs } = base;
+      for (const { low, expected, high = Infinity } of [totalMs, downtimeMs].flatMap((each) => each ?? []))
+        assert.ok(0 <= low && low <= expected && expected <= high, base.text);
+      if (kind === 'converges') assert.ok(Number.isFinite(totalMs?.high), base.text);
       else assert.ok(pauseMs > budget, base.text);
     }),
     { numRuns: 2_000, seed: 20_261_121 },

@@ -1,24 +1,22 @@
 /**
- * Predicts a live migration before it begins: whether pre-copy converges at its bandwidth, and if not, what the policy
- * will do about it. Pure. A reading is the share of the memory that was written within a period, so two periods give
- * two points of the curve U(T), the bytes that a pass of T seconds leaves. U is concave (the same pages are written
- * again), hence pre-copy ends exactly if a pass as long as the pause budget leaves less than it sends. The guest may
- * change later: decide.ts watches the transfer itself.
+ * Predicts a live migration before it begins: whether pre-copy converges at its bandwidth, how long it takes and how
+ * long the guest stands still, and what the policy will do if it does not end by itself. Pure. Pre-copy ends exactly if
+ * a pass as long as the pause budget leaves less than it sends. The guest may change later: decide.ts watches the
+ * transfer itself.
  */
+import type { TimeMs } from '../model/ids.ts';
 import type { Policy } from '../model/policy.ts';
-import type { Remedy, Prediction } from '../model/prediction.ts';
+import type { DirtyCurve, Interval, Prediction, Remedy, Widening } from '../model/prediction.ts';
+import { widened } from './calibration.ts';
+import { curvesOf, type Curve, type Curves } from './curve.ts';
+import { fallbackEnd, isImpatient, type Transfer } from './fallback.ts';
+import { neededPauseMs, ownEnd, passesOf, type End } from './pre-copy.ts';
 import { givenUpAfterMs, remediesOf } from './remedies.ts';
 import { predictionText } from './words.ts';
 
-/** Unique pages that the guest wrote within this number of seconds, per second. */
-export interface DirtyReading {
-  readonly seconds: number;
-  readonly bytesPerSecond: number;
-}
-
 export interface PredictionInput {
-  readonly readings: readonly DirtyReading[];
-  /** Why there are none. */
+  readonly curve?: DirtyCurve;
+  /** Why there is none. */
   readonly problem?: string;
   readonly memoryBytes: number;
   /** What is copied of its disks before the memory. */
@@ -33,152 +31,145 @@ export interface PredictionInput {
   readonly policy: Policy;
   /** This transfer may be switched to post-copy. */
   readonly mayPostCopy: boolean;
+  /** By what earlier predictions were too narrow. */
+  readonly widening?: { readonly totalMs: Widening; readonly downtimeMs: Widening };
 }
 
-/** QEMU samples 512 pages per GiB: each represents this much memory. */
-const sampleBytes = 2_097_152;
-/** Deviations that a reading is taken to be off at most. */
-const deviations = 1.5;
 /** Up to this share of the bandwidth the model was within 4 % of real transfers, and off by a third at 0.92. */
 const safeShare = 0.8;
 /** What QEMU makes of its bandwidth at worst. */
 const usedShare = 0.9;
+/** What libvirt does before the first and after the last byte, ms. */
+const aroundMs = { low: 100, expected: 500, high: 2_000 };
+/** Memory of a QEMU that is not the guest's, and the share of what the guest touched that is not empty at least. */
+const ownBytes = 67_108_864;
+const leastFull = 0.7;
 
-interface Point {
-  readonly seconds: number;
-  readonly bytes: number;
-}
-/** Bytes written within a time, in seconds. */
-type Curve = (seconds: number) => number;
-
-export function predict(input: PredictionInput): Prediction {
-  const {
-    readings,
-    problem,
-    memoryBytes,
-    diskBytes,
-    countedDiskBytes = diskBytes,
-    bandwidthBytesPerSecond: link,
-    policy,
-    mayPostCopy,
-  } = input;
+export function predict(input: PredictionInput, now: TimeMs): Prediction {
+  const { curve, problem, memoryBytes, diskBytes, bandwidthBytesPerSecond: link, policy } = input;
   const budgetMs = Math.max(1, policy.downtime.initialMs);
-  const points = pointsOf(readings, memoryBytes);
-  const [first] = points;
+  const curves = curve === undefined ? undefined : curvesOf(curve.readings, memoryBytes);
   const known = {
     budgetMs,
-    ...(first === undefined ? {} : { dirtyBytesPerSecond: first.bytes / first.seconds }),
+    ...(curves === undefined ? {} : { dirtyBytesPerSecond: curves.bytesPerSecond }),
+    ...(curve === undefined ? {} : { measuredAt: curve.at }),
     ...(link === undefined ? {} : { bandwidthBytesPerSecond: link }),
   };
   const say = (rest: Omit<Prediction, 'text' | 'budgetMs'>, why?: string): Prediction => ({
     ...known,
     ...rest,
-    text: predictionText({ ...known, ...rest }, policy, memoryBytes + diskBytes, why),
+    text: predictionText({ ...known, ...rest }, policy, { sizeBytes: memoryBytes + diskBytes, now, why }),
   });
-  if (first === undefined)
+  if (curves === undefined)
     return say({ kind: 'unknown', remedies: [] }, problem ?? 'the host cannot measure what the guest writes');
   if (link === undefined || link <= 0)
     return say(
       { kind: 'unknown', remedies: [] },
       'this migration has no bandwidth limit, and the speed of the link is unknown',
     );
+  return say(verdictOf(input, curves, link, budgetMs));
+}
+
+function verdictOf(
+  input: PredictionInput,
+  curves: Curves,
+  link: number,
+  budgetMs: number,
+): Omit<Prediction, 'text' | 'budgetMs'> {
+  const { memoryBytes, diskBytes, policy, mayPostCopy } = input;
   const sizeBytes = memoryBytes + diskBytes;
-  const { low, middle, high } = curvesOf(points, memoryBytes);
-  const remedies = (needed: number): readonly Remedy[] => remediesOf(policy, needed, sizeBytes, mayPostCopy);
-  if (pauseMs(low, link, memoryBytes) > budgetMs) {
-    const least = pauseMs(leastOf(points), link, memoryBytes);
-    return say({ kind: 'does-not-converge', pauseMs: least, remedies: remedies(least) });
+  const remediesFor = (needed: number): readonly Remedy[] => remediesOf(policy, needed, sizeBytes, mayPostCopy);
+  const pause = (curve: Curve, rate: number): number => neededPauseMs(curve, rate, memoryBytes);
+  const most = pause(curves.high, safeShare * link);
+  if (pause(curves.low, link) > budgetMs) {
+    const pauseMs = pause(curves.least, link);
+    const remedies = remediesFor(pauseMs);
+    return { kind: 'does-not-converge', pauseMs, remedies, ...timesOf(input, curves, link, budgetMs, remedies) };
   }
-  const most = pauseMs(high, safeShare * link, memoryBytes);
-  if (most > budgetMs) return say({ kind: 'at-risk', pauseMs: most, remedies: remedies(most) });
-  const endsIn = (bytes: number, curve: Curve, rate: number): number =>
-    (countedDiskBytes / rate) * 1_000 + transferMs(bytes, curve, rate, budgetMs);
-  const inMs = endsIn(memoryBytes, middle, link);
-  const late = inMs > givenUpAfterMs(policy, sizeBytes);
-  const times = {
-    earliestMs: endsIn(points.at(-1)?.bytes ?? 0, low, link),
-    inMs,
-    latestMs: endsIn(memoryBytes, high, usedShare * link),
-  };
-  return say({ kind: late ? 'at-risk' : 'converges', ...times, remedies: late ? remedies(Infinity) : [] });
-}
-
-/**
- * Points of a concave curve; readings that contradict that are taken for what is nearest to them. The longer one saw
- * more, and counts.
- */
-function pointsOf(readings: readonly DirtyReading[], memoryBytes: number): readonly Point[] {
-  const [a, b] = readings
-    .map(({ seconds, bytesPerSecond }) => ({ seconds, bytes: Math.min(memoryBytes, seconds * bytesPerSecond) }))
-    .sort((x, y) => x.seconds - y.seconds);
-  if (a === undefined || b === undefined || b.seconds === a.seconds) return a === undefined ? [] : [a];
-  return [{ ...a, bytes: Math.min(b.bytes, Math.max(a.bytes, (b.bytes * a.seconds) / b.seconds)) }, b];
-}
-
-/** The least that agrees with the points: straight lines from nothing to each, and no more than the last. */
-const leastOf =
-  (points: readonly Point[]): Curve =>
-  (seconds) => {
-    let before: Point = { seconds: 0, bytes: 0 };
-    for (const point of points) {
-      if (seconds <= point.seconds)
-        return (
-          before.bytes + ((point.bytes - before.bytes) * (seconds - before.seconds)) / (point.seconds - before.seconds)
-        );
-      before = point;
-    }
-    return before.bytes;
-  };
-
-/**
- * The most: the line through the two points goes on both ways. A single one may have been reached at once, or lie on
- * a line from nothing.
- */
-function mostOf(points: readonly Point[], memoryBytes: number): Curve {
-  const [a, b] = points;
-  if (a === undefined) return () => memoryBytes;
-  const slope = b === undefined ? a.bytes / a.seconds : (b.bytes - a.bytes) / (b.seconds - a.seconds);
-  return (seconds) =>
-    Math.min(memoryBytes, b === undefined && seconds < a.seconds ? a.bytes : a.bytes + slope * (seconds - a.seconds));
-}
-
-/** What the guest may write at least, as it looks, and at most. */
-function curvesOf(points: readonly Point[], memoryBytes: number): Readonly<Record<'low' | 'middle' | 'high', Curve>> {
-  const seen = (points.at(-1)?.bytes ?? 0) / sampleBytes;
-  const off = seen > 0 ? deviations / Math.sqrt(seen) : 0;
-  const least = leastOf(points);
-  const most = mostOf(points, memoryBytes);
-  const last = points.at(-1)?.seconds ?? 0;
-  return {
-    low: (seconds) => least(seconds) * Math.max(0.1, 1 - off),
-    middle: (seconds) => (seconds <= last ? least(seconds) : most(seconds)),
-    high: (seconds) => Math.min(memoryBytes, most(seconds) * (1 + off)),
-  };
-}
-
-/**
- * Length of the passes that leave as much as they send, at which pre-copy stays; 0 when they go on shrinking. Whole
- * ms.
- */
-function pauseMs(curve: Curve, rate: number, memoryBytes: number): number {
-  const whole = memoryBytes / rate;
-  if (curve(whole) >= rate * whole) return Math.round(whole * 1_000);
-  let [shorter, longer] = [0, whole];
-  for (let halving = 0; halving < 40; halving += 1) {
-    const between = (shorter + longer) / 2;
-    if (curve(between) >= rate * between) shorter = between;
-    else longer = between;
+  if (most > budgetMs) {
+    const remedies = remediesFor(most);
+    return { kind: 'at-risk', pauseMs: most, remedies, ...timesOf(input, curves, link, budgetMs, remedies) };
   }
-  return Math.round(longer * 1_000);
+  const remedies = remediesFor(Infinity);
+  const times = timesOf(input, curves, link, budgetMs, remedies);
+  const late = (times.totalMs?.expected ?? 0) > givenUpAfterMs(policy, sizeBytes);
+  const passes = passesOf(sentBytes(input, curves).expected, curves.middle, link, budgetMs);
+  const needed = late || isImpatient(policy, passes, remedies);
+  return { kind: late ? 'at-risk' : 'converges', ...times, remedies: needed ? remedies : [] };
 }
 
-/** Pass after pass until the rest fits into the budget; ends, since each leaves less than it sent. ms */
-function transferMs(bytes: number, curve: Curve, rate: number, budgetMs: number): number {
-  let rest = bytes;
-  let elapsed = 0;
-  while (rest > (rate * budgetMs) / 1_000) {
-    elapsed += rest / rate;
-    rest = curve(rest / rate);
-  }
-  return (elapsed + rest / rate) * 1_000;
+type Times = Pick<Prediction, 'totalMs' | 'downtimeMs' | 'widened'>;
+
+/** When it ends, by itself or by the policy's step, and the pause of that. */
+function timesOf(
+  input: PredictionInput,
+  curves: Curves,
+  link: number,
+  budgetMs: number,
+  remedies: readonly Remedy[],
+): Times {
+  const { memoryBytes, diskBytes, countedDiskBytes = diskBytes, policy, widening } = input;
+  const sent = sentBytes(input, curves);
+  const end = (bytes: number, of: Curve, rate: number): End | undefined => {
+    const transfer = {
+      disksMs: (countedDiskBytes / rate) * 1_000,
+      bytes,
+      curve: of,
+      rate,
+      budgetMs,
+      sizeBytes: memoryBytes + diskBytes,
+    };
+    return endOf(transfer, neededPauseMs(of, rate, memoryBytes), policy, remedies);
+  };
+  const [low, middle, high] = [
+    end(sent.low, curves.low, link),
+    end(sent.expected, curves.middle, link),
+    end(sent.high, curves.high, usedShare * link),
+  ];
+  const ends = [low, middle, high].flatMap((each) => each ?? []);
+  const expected = middle ?? ends.at(-1);
+  if (low === undefined || expected === undefined) return {};
+  const highest = (of: (end: End) => number): { readonly high?: number } =>
+    high === undefined ? {} : { high: Math.max(...ends.map(of)) };
+  const totalMs: Interval = {
+    low: Math.min(...ends.map((each) => each.totalMs)) + aroundMs.low,
+    expected: expected.totalMs + aroundMs.expected,
+    ...highest((each) => each.totalMs + aroundMs.high),
+  };
+  const downtimeMs: Interval = {
+    low: Math.min(...ends.map(({ pauseMs }) => pauseMs.low)),
+    expected: expected.pauseMs.expected,
+    ...highest(({ pauseMs }) => pauseMs.high),
+  };
+  return widening === undefined
+    ? { totalMs, downtimeMs }
+    : {
+        totalMs: widened(totalMs, widening.totalMs),
+        downtimeMs: widened(downtimeMs, widening.downtimeMs),
+        widened: widening,
+      };
+}
+
+/** By itself, unless that takes longer than the policy waits; undefined: nothing ends it, as far as one can tell. */
+function endOf(transfer: Transfer, neededMs: number, policy: Policy, remedies: readonly Remedy[]): End | undefined {
+  const { bytes, curve, rate, budgetMs, disksMs } = transfer;
+  if (neededMs > budgetMs) return fallbackEnd(policy, remedies, transfer);
+  const passes = passesOf(bytes, curve, rate, budgetMs);
+  const byStep = isImpatient(policy, passes, remedies) ? fallbackEnd(policy, remedies, transfer) : undefined;
+  if (byStep !== undefined) return byStep;
+  const own = ownEnd(passes, rate, budgetMs);
+  return { ...own, totalMs: disksMs + own.totalMs };
+}
+
+/** Empty pages are not sent, and nobody counts them; what was never touched is not in its QEMU's memory. */
+function sentBytes({ memoryBytes, curve }: PredictionInput, { seenBytes }: Curves): Required<Interval> {
+  const residentBytes = curve?.residentBytes;
+  const within = (bytes: number): number => Math.min(memoryBytes, Math.max(seenBytes, bytes));
+  return residentBytes === undefined
+    ? { low: seenBytes, expected: memoryBytes, high: memoryBytes }
+    : {
+        low: within(leastFull * (residentBytes - 2 * ownBytes)),
+        expected: within(residentBytes - ownBytes),
+        high: within(residentBytes),
+      };
 }

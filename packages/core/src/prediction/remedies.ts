@@ -54,7 +54,7 @@ export const givenUpAfterMs = (policy: PolicyContent, sizeBytes: number): number
     ),
   );
 
-const elapsedMs = (
+export const elapsedMs = (
   { ms = 0, msPerGib = 0 }: { readonly ms?: number; readonly msPerGib?: number },
   sizeBytes: number,
 ): number => Math.max(ms, (msPerGib * sizeBytes) / gib);

@@ -1,38 +1,50 @@
 /** A prediction in words: what the guest does, what comes of it, what the policy makes of that. */
 import { lasting, mib, pause } from '../convergence/units.ts';
+import type { TimeMs } from '../model/ids.ts';
 import type { Policy } from '../model/policy.ts';
-import type { Prediction, Remedy } from '../model/prediction.ts';
+import type { Interval, Prediction, Remedy } from '../model/prediction.ts';
 import { abortsOf } from './remedies.ts';
 
-/** `why`: why nothing can be predicted. */
+export interface Surroundings {
+  readonly sizeBytes: number;
+  readonly now: TimeMs;
+  /** Why nothing can be predicted. */
+  readonly why: string | undefined;
+}
+
+/** A measurement that is older than this is told with its age, ms. */
+const oldMs = 10_000;
+
 export function predictionText(
   prediction: Omit<Prediction, 'text'>,
   policy: Policy,
-  sizeBytes: number,
-  why?: string,
+  { sizeBytes, now, why = '' }: Surroundings,
 ): string {
   const {
     kind,
     dirtyBytesPerSecond = 0,
     bandwidthBytesPerSecond = 0,
     budgetMs,
-    inMs = 0,
-    latestMs = 0,
+    measuredAt = now,
+    totalMs,
     pauseMs = 0,
     remedies,
   } = prediction;
-  const writes = `the guest writes ${mib(dirtyBytesPerSecond)} MiB/s`;
+  const age = now - measuredAt < oldMs ? '' : ` (measured ${lasting(now - measuredAt)} ago)`;
+  const writes = `the guest writes ${mib(dirtyBytesPerSecond)} MiB/s${age}`;
   const has = `${writes}, the migration has ${mib(bandwidthBytesPerSecond)}`;
-  const ends = `pre-copy would end after about ${lasting(inMs)}, ${lasting(latestMs)} at most, sooner where memory is empty`;
   const next = policyText(remedies, policy, sizeBytes);
+  const ends = `pre-copy would end after ${totalMs === undefined ? '' : aboutText(totalMs, lasting)}`;
   switch (kind) {
     case 'unknown':
       return (
         (prediction.dirtyBytesPerSecond === undefined ? '' : `${writes}; `) +
-        `Ferry cannot tell whether pre-copy will end: ${why ?? ''}`
+        `Ferry cannot tell whether pre-copy will end: ${why}`
       );
     case 'converges':
-      return `${has}: ${ends}`;
+      return remedies.length === 0
+        ? `${has}: ${ends}`
+        : `${has}: pre-copy alone would take longer than the policy waits; ${next}`;
     case 'at-risk':
       return prediction.pauseMs === undefined
         ? `${has}: ${ends}, too late; ${next}`
@@ -46,6 +58,10 @@ export function predictionText(
       );
   }
 }
+
+/** "about 13 s (10 to 16 s)" */
+const aboutText = ({ low, expected, high }: Interval, text: (ms: number) => string): string =>
+  `about ${text(expected)} (${high === undefined ? `at least ${text(low)}` : `${text(low)} to ${text(high)}`})`;
 
 function policyText(remedies: readonly Remedy[], policy: Policy, sizeBytes: number): string {
   const aborts = abortsOf(policy, sizeBytes);

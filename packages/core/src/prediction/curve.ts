@@ -1,0 +1,142 @@
+/**
+ * The curve U(T) of a guest, the bytes that a pass of T seconds leaves, from readings over several periods. A reading is
+ * the share of sampled pages that were written within its period, so it is noisy: readings that do not contradict one
+ * rate are taken for one. U is concave (the same pages are written again), hence U(T)/T never grows. Pure.
+ */
+import type { DirtyReading } from '../model/prediction.ts';
+
+/** QEMU samples 512 pages per GiB: each represents this much memory. */
+const sampleBytes = 2_097_152;
+/** Deviations that a reading is taken to be off at most. */
+const deviations = 1.5;
+
+interface Point {
+  readonly seconds: number;
+  readonly bytes: number;
+}
+/** Bytes written within a time, in seconds. */
+export type Curve = (seconds: number) => number;
+
+export interface Curves {
+  /** What the guest may write at least, as it looks, and at most. */
+  readonly low: Curve;
+  readonly middle: Curve;
+  readonly high: Curve;
+  /** The least that agrees with the readings as they are. */
+  readonly least: Curve;
+  /** What it was seen to write in the longest period. */
+  readonly seenBytes: number;
+  readonly bytesPerSecond: number;
+}
+
+/** Undefined without readings. */
+export function curvesOf(readings: readonly DirtyReading[], memoryBytes: number): Curves | undefined {
+  const points = pointsOf(readings, memoryBytes, noise);
+  const asRead = pointsOf(readings, memoryBytes, () => 0);
+  const [first] = points;
+  const last = points.at(-1);
+  if (first === undefined || last === undefined) return undefined;
+  const samples = readings.reduce((sum, each) => sum + each.seconds * each.bytesPerSecond, 0) / sampleBytes;
+  const off = samples > 0 ? deviations / Math.sqrt(samples) : 0;
+  const least = leastOf(points);
+  const most = mostOf(points, memoryBytes);
+  // a hot set that is small against the samples hides in their noise
+  const worst = mostOf(asRead, memoryBytes);
+  return {
+    low: (seconds) => least(seconds) * Math.max(0.1, 1 - off),
+    middle: (seconds) => (seconds <= last.seconds ? least(seconds) : most(seconds)),
+    high: (seconds) => Math.min(memoryBytes, Math.max(most(seconds), worst(seconds)) * (1 + off)),
+    least: leastOf(asRead),
+    seenBytes: last.bytes,
+    bytesPerSecond: first.bytes / first.seconds,
+  };
+}
+
+/** Neighbouring readings that are one rate as far as one can tell. */
+interface Block {
+  readonly readings: readonly Point[];
+  readonly seconds: number;
+  readonly bytes: number;
+}
+
+const rateOf = ({ seconds, bytes }: Point): number => bytes / seconds;
+
+/** By which two rates may differ and be the same one. */
+function noise(a: Point, b: Point): number {
+  const variance = ({ seconds, bytes }: Point): number => (bytes * sampleBytes) / seconds ** 2;
+  return deviations * Math.sqrt(variance(a) + variance(b));
+}
+
+/** Readings are brought together where the longer one shows the higher rate, which cannot be, or differs by noise. */
+function pointsOf(
+  readings: readonly DirtyReading[],
+  memoryBytes: number,
+  tolerance: (shorter: Block, longer: Block) => number,
+): readonly Point[] {
+  const blocks: Block[] = [];
+  let most = Infinity;
+  // a longer period saw more, and counts
+  const all = readings
+    .map(({ seconds, bytesPerSecond }) => ({ seconds, bytes: Math.min(memoryBytes, seconds * bytesPerSecond) }))
+    .toSorted((a, b) => b.seconds - a.seconds)
+    .map((point) => ({ ...point, bytes: (most = Math.min(most, point.bytes)) }))
+    .toReversed();
+  for (const point of all) {
+    let block: Block = { ...point, readings: [point] };
+    for (let before = blocks.at(-1); before !== undefined; before = blocks.at(-1)) {
+      if (rateOf(before) - rateOf(block) > tolerance(before, block)) break;
+      blocks.pop();
+      block = {
+        readings: [...before.readings, ...block.readings],
+        seconds: before.seconds + block.seconds,
+        bytes: before.bytes + block.bytes,
+      };
+    }
+    blocks.push(block);
+  }
+  let before = 0;
+  return blocks.flatMap((block) =>
+    block.readings.map(({ seconds }) => {
+      before = Math.max(before, Math.min(memoryBytes, rateOf(block) * seconds));
+      return { seconds, bytes: before };
+    }),
+  );
+}
+
+/** Straight lines from nothing to each point, and no more than the last. */
+const leastOf =
+  (points: readonly Point[]): Curve =>
+  (seconds) => {
+    let before: Point = { seconds: 0, bytes: 0 };
+    for (const point of points) {
+      if (seconds <= point.seconds)
+        return (
+          before.bytes + ((point.bytes - before.bytes) * (seconds - before.seconds)) / (point.seconds - before.seconds)
+        );
+      before = point;
+    }
+    return before.bytes;
+  };
+
+/**
+ * Concave: before, between and after the points it lies below the lines through its neighbours. A single point may have
+ * been reached at once, or lie on a line from nothing.
+ */
+function mostOf(points: readonly Point[], memoryBytes: number): Curve {
+  const [only] = points;
+  if (only === undefined) return () => memoryBytes;
+  if (points.length === 1)
+    return (seconds) => Math.min(memoryBytes, seconds < only.seconds ? only.bytes : rateOf(only) * seconds);
+  const lines = points.slice(1).map((b, index) => {
+    const a = points[index] ?? b;
+    return { a, slope: (b.bytes - a.bytes) / (b.seconds - a.seconds) };
+  });
+  const [first] = lines;
+  return (seconds) => {
+    // the line of the first two goes on backwards, that of the last two forwards
+    const line = lines.findLast(({ a }) => seconds >= a.seconds) ?? first;
+    return line === undefined
+      ? memoryBytes
+      : Math.min(memoryBytes, Math.max(0, line.a.bytes + line.slope * (seconds - line.a.seconds)));
+  };
+}
