@@ -509,8 +509,13 @@ test('a plan tells whether a running guest will converge; one that is shut off i
     ],
     ['does-not-converge', 'converges', 'unknown'],
   );
+  assert.equal(measured(), 3, 'one, two and four seconds, once');
+  await clock.sleep(300_000);
   delete fleet.next.dirtyBytesPerSecond;
-  assert.match((await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '', /cannot tell .*: the host cannot measure/);
+  assert.match(
+    (await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '',
+    /cannot tell .*: the host cannot measure .*: this QEMU cannot measure it$/,
+  );
   fleet.next.dirtyBytesPerSecond = new Error('connection lost');
   assert.match((await plan({ maxBandwidthMiBPerSecond: 8 }))?.text ?? '', /cannot tell .*: connection lost/);
   const before = measured();
@@ -545,4 +550,54 @@ test('a policy that may leave a busy guest without an end says so before the tra
   );
   assert.deepEqual(predictionNotes(await move({ to: 'h1', policy: 'harvester' })), [], 'nothing to compare with');
   assert.equal(measured(), before);
+});
+
+test('what an operator lets measure is used while it is fresh, and held against what came', async () => {
+  await run(web);
+  fleet.next.dirtyBytesPerSecond = 4 * mib;
+  const { curve } = await engine.measureDirtyRate('web', 5, patience());
+  assert.deepEqual(
+    curve.readings.map(({ seconds, bytesPerSecond }) => [seconds, bytesPerSecond / mib]),
+    [
+      [1, 4],
+      [2, 4],
+      [4, 4],
+      [5, 4],
+    ],
+  );
+  const before = measured();
+  const predicted = await move({ to: 'h2', maxBandwidthMiBPerSecond: 64 });
+  assert.equal(measured(), before);
+  assert.deepEqual([predicted.prediction?.kind, predictionNotes(predicted)], ['converges', []]);
+  assert.ok(predicted.prediction?.totalMs !== undefined);
+  const { totalMs, downtimeMs } = await engine.predictionStats();
+  assert.deepEqual([totalMs.count, downtimeMs.count], [1, 1]);
+  assert.equal(downtimeMs.medianErrorMs, Math.abs((predicted.prediction.downtimeMs?.expected ?? 0) - 7));
+  await clock.sleep(300_000);
+  assert.equal((await move({ to: 'h1', maxBandwidthMiBPerSecond: 64 })).prediction, undefined, 'it is old');
+});
+
+test('a guest that takes longer than predicted widens the next prediction, also after a restart', async () => {
+  await run(web);
+  fleet.next.dirtyBytesPerSecond = 4 * mib;
+  fleet.next.durationMs = 100_000;
+  const planned = async () =>
+    (await engine.planMigration({ vm: 'web', maxBandwidthMiBPerSecond: 64 }, patience())).prediction?.totalMs ??
+    assert.fail('not predicted');
+  const { low, expected, high = 0 } = await planned();
+  const { phases } = await move({ to: 'h2', maxBandwidthMiBPerSecond: 64 });
+  const took = (phases.find(({ phase }) => phase === 'verifying')?.at ?? 0) - (phases[3]?.at ?? 0);
+  assert.ok(took > high, `${took} ms, of ${high}`);
+  await engine.close();
+  engine = await start();
+  const wider = await planned();
+  assert.deepEqual([Math.round(wider.low), Math.round(wider.expected)], [Math.round(low), Math.round(expected)]);
+  assert.ok(Math.abs((wider.high ?? 0) - took) < 1_000, `${wider.high} ms`);
+});
+
+test('only what a running guest writes is measured, and a host that does not measure says why', async () => {
+  await run({ ...web, state: 'shut-off' });
+  await assert.rejects(engine.measureDirtyRate('web', 1, patience()), refused('vm-not-running'));
+  await run({ uuid: 'aaaaaaaa-0000-4000-8000-000000000002', name: 'busy' });
+  await assert.rejects(engine.measureDirtyRate('busy', 1, patience()), refused('host-refused'));
 });

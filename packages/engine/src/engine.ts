@@ -17,6 +17,7 @@ import { createFleet } from './fleet/vms.ts';
 import { createCarriedFiles } from './migration/effects/carried-files.ts';
 import { createVolumes } from './migration/effects/volumes.ts';
 import { createMigrations } from './migration/migrations.ts';
+import { createDirtyCurves } from './planning/dirty-curves.ts';
 import { createSharing } from './planning/sharing.ts';
 import type { Clock, Hypervisor, Log, Stores } from './ports/ports.ts';
 import { openClusters, type ClusterView } from './settings/clusters.ts';
@@ -46,6 +47,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const kept = await openKeptInstances(intents, clock, (vm) => fleet.changed([vm]));
   const records = createRecords(intents);
   const sharing = createSharing({ intents, clock, log });
+  const curves = createDirtyCurves({ clock });
   const volumes = createVolumes({ records, clock, log, sharing });
   const following = { clock, log, signal: closing.signal };
   const policies = await openPolicies(intents, following, {
@@ -144,6 +146,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     rewriteDefinition: (xml, plan) => hypervisor.rewriteDefinition(xml, plan),
     identityOfDefinition: (xml) => hypervisor.identityOfDefinition(xml),
     peers: createPeers(intents, clock),
+    curves,
     policies,
     labelsOf: (vm) => policies.labelsOf(vm),
     clusters: () => clusters.all(knownHosts.members()),
@@ -244,6 +247,12 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       refresh: async (id, { uuid }, signal) => knownHosts.followerOf(id).refresh(uuid, signal),
       kept,
     }),
+    predictionStats: () => migrations.predictionStats(),
+    async measureDirtyRate(ref, longestSeconds, signal) {
+      const found = fleet.find(ref);
+      const on = { name: knownHosts.nameOf(found.hostId), guest: () => knownHosts.linkOf(found.hostId).guest };
+      return { vm: found, curve: await curves.measureNow(found, on, longestSeconds, signal) };
+    },
     async announceVm(ref, signal) {
       const found = fleet.find(ref);
       if (found.state === 'shut-off' || found.state === 'crashed')

@@ -5,10 +5,12 @@
 import type {
   JobSample,
   Cluster,
+  DirtyCurve,
   HostId,
   HostView,
   Migration,
   MigrationRequest,
+  PredictionStats,
   TimeMs,
   Vm,
   VolumeRecord,
@@ -105,6 +107,17 @@ export interface Engine {
   inspection(ref: string): Promise<Inspection>;
   /** What can be put right of a VM, and putting it right. */
   readonly settling: Settle;
+  /**
+   * Lets the VM's host measure what the guest writes, over several periods up to the longest; the plan uses it while it
+   * is fresh. Throws FerryError `vm-not-running`, `host-refused`.
+   */
+  measureDirtyRate(
+    ref: string,
+    longestSeconds: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly vm: Vm; readonly curve: DirtyCurve }>;
+  /** Predictions of finished migrations held against what came. */
+  predictionStats(): Promise<PredictionStats>;
   /** Lets the VM's host announce it on the network again. */
   announceVm(ref: string, signal: AbortSignal): Promise<Vm>;
   /** Volumes that moves left behind, oldest first. */

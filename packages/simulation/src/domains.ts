@@ -259,8 +259,9 @@ export function simulatedDomains(
       // an exact instrument, and it takes no time
       async dirtyRate(uuid, seconds) {
         const { memory, state } = find(uuid);
-        return state === 'running' ? writtenWithin(memory, seconds) / seconds : 0;
+        return { bytesPerSecond: state === 'running' ? writtenWithin(memory, seconds) / seconds : 0 };
       },
+      residentBytes: async () => undefined,
     },
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LibvirtError, type TypedParams } from '@ferry/libvirt';
-import { measureDirtyRate, measuredRate } from './dirty-rate.ts';
+import { measureDirtyRate, measuredRate, residentBytes } from './dirty-rate.ts';
 
 const domain = { name: 'web', uuid: 'aaaaaaaa-0000-4000-8000-000000000001', id: 1 };
 const params = (status: number, period: number, rate?: number): TypedParams =>
@@ -43,7 +43,7 @@ test('asks for pages to be sampled and for nothing else, and looks until it is o
     0,
     patience(),
   );
-  assert.deepEqual([rate, asked], [7 * 1_048_576, [[0, 0]]]);
+  assert.deepEqual([rate, asked], [{ bytesPerSecond: 7 * 1_048_576 }, [[0, 0]]]);
 });
 
 test('a host that cannot measure is no failure; one that does not answer is', async () => {
@@ -53,6 +53,19 @@ test('a host that cannot measure is no failure; one that does not answer is', as
     },
     domainStats: async () => [],
   });
-  assert.equal(await measureDirtyRate(host(refusal), domain, 0, patience()), undefined);
+  const refused = await measureDirtyRate(host(refusal), domain, 0, patience());
+  assert.match('refused' in refused ? refused.refused : '', /not supported/);
   await assert.rejects(measureDirtyRate(host(new Error('connection lost')), domain, 0, patience()), /connection lost/);
+});
+
+test('memory of a QEMU counts where the guest is in it: huge pages are not', async () => {
+  const host = (backing: string, ...rss: number[]) => ({
+    domainXml: async () => `<domain><name>web</name>${backing}</domain>`,
+    domainStats: async () => [{ domain, params: new Map(rss.map((kib) => ['balloon.rss', kib])) }],
+  });
+  const ask = (...of: Parameters<typeof host>) => residentBytes(host(...of), domain, patience());
+  assert.equal(await ask('', 2_048), 2 * 1_048_576);
+  assert.equal(await ask('<memoryBacking><locked/></memoryBacking>', 2_048), 2 * 1_048_576);
+  assert.equal(await ask('<memoryBacking><hugepages/></memoryBacking>', 2_048), undefined);
+  assert.equal(await ask(''), undefined);
 });

@@ -14,7 +14,7 @@ import {
 } from '@ferry/libvirt';
 import { connectFailure, hostFailure, translated } from './failure.ts';
 import { definitionsOf, describeDefinition } from './definitions.ts';
-import { measureDirtyRate } from './dirty-rate.ts';
+import { measureDirtyRate, residentBytes } from './dirty-rate.ts';
 import { filesOf } from './files.ts';
 import { announceGuest, logOf, setGuestClock } from './guest.ts';
 import { instancesOf } from './instances.ts';
@@ -85,6 +85,9 @@ function guestOf(session: HostSession, files: Pick<FilePort, 'read'>): GuestPort
     },
     async dirtyRate(uuid, seconds, signal) {
       return measureDirtyRate(session, await must(uuid, signal), seconds, signal);
+    },
+    async residentBytes(uuid, signal) {
+      return residentBytes(session, await must(uuid, signal), signal);
     },
   };
 }

@@ -40,7 +40,7 @@ test('a guest that writes a fraction of what the link carries: it ends, and abou
   assert.ok(downtimeMs?.high !== undefined && downtimeMs.expected < 100 && downtimeMs.high > 100);
   assert.match(
     text,
-    /^the guest writes 20 MiB\/s, the migration has 100: pre-copy would end after about 13 s \(1 s to 18 s\)$/,
+    /^the guest writes 20 MiB\/s, the migration has 100: pre-copy would end after about 13 s \(0.8 s to 18 s\)$/,
   );
 });
 

@@ -34,7 +34,7 @@ export function predictionText(
   const writes = `the guest writes ${mib(dirtyBytesPerSecond)} MiB/s${age}`;
   const has = `${writes}, the migration has ${mib(bandwidthBytesPerSecond)}`;
   const next = policyText(remedies, policy, sizeBytes);
-  const ends = `pre-copy would end after ${totalMs === undefined ? '' : aboutText(totalMs, lasting)}`;
+  const ends = `pre-copy would end after ${totalMs === undefined ? '' : aboutText(totalMs)}`;
   switch (kind) {
     case 'unknown':
       return (
@@ -59,9 +59,11 @@ export function predictionText(
   }
 }
 
-/** "about 13 s (10 to 16 s)" */
-const aboutText = ({ low, expected, high }: Interval, text: (ms: number) => string): string =>
-  `about ${text(expected)} (${high === undefined ? `at least ${text(low)}` : `${text(low)} to ${text(high)}`})`;
+/** "about 4.8 s (1.2 s to 16 s)" */
+const aboutText = ({ low, expected, high }: Interval): string =>
+  `about ${timeText(expected)} (${high === undefined ? `at least ${timeText(low)}` : `${timeText(low)} to ${timeText(high)}`})`;
+
+const timeText = (ms: number): string => (ms < 10_000 ? `${(ms / 1_000).toFixed(1)} s` : lasting(ms));
 
 function policyText(remedies: readonly Remedy[], policy: Policy, sizeBytes: number): string {
   const aborts = abortsOf(policy, sizeBytes);

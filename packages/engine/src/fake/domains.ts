@@ -212,8 +212,13 @@ export function fakeDomains(
       async dirtyRate(uuid) {
         find(uuid);
         note(host, 'dirty rate');
-        if (next.dirtyBytesPerSecond instanceof Error) throw next.dirtyBytesPerSecond;
-        return next.dirtyBytesPerSecond;
+        const { dirtyBytesPerSecond: bytesPerSecond } = next;
+        if (bytesPerSecond instanceof Error) throw bytesPerSecond;
+        return bytesPerSecond === undefined ? { refused: 'this QEMU cannot measure it' } : { bytesPerSecond };
+      },
+      async residentBytes(uuid) {
+        find(uuid);
+        return undefined;
       },
     },
   };

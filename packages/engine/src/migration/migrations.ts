@@ -8,12 +8,16 @@ import {
   FerryError,
   isFinished,
   migrationId,
+  outcomeOf,
   roomOn,
+  statsOf,
   type HostId,
   type JobSample,
   type Migration,
   type MigrationRequest,
   type OperatorLimits,
+  type PredictionOutcome,
+  type PredictionStats,
   type Room,
   type VmUuid,
 } from '@ferry/core';
@@ -21,10 +25,11 @@ import type { KeptInstances } from '../fleet/kept-instances.ts';
 import type { Peers } from '../fleet/peer-reachability.ts';
 import { factsTimeoutMs } from '../planning/fact-finding.ts';
 import type { FactSources } from '../planning/fact-sources.ts';
-import { predictConvergence, isWorthPredicting } from '../planning/prediction.ts';
+import type { DirtyCurves } from '../planning/dirty-curves.ts';
+import { predictAtStart, type Predicting } from '../planning/prediction.ts';
 import type { IntentStore, Journal } from '../ports/ports.ts';
 import type { Along } from '../state/first-answers.ts';
-import { migrationRecords, type Inspection } from '../state/migration-records.ts';
+import { keptInMemory, migrationRecords, type Inspection } from '../state/migration-records.ts';
 import { openSteadyTime, type SteadyTime } from '../time/steady-time.ts';
 import { createAdmission } from './admission.ts';
 import { chooseTargets } from './choosing.ts';
@@ -53,6 +58,8 @@ export interface Migrations {
   tune(ref: string, limits: OperatorLimits, expected?: number): Promise<Migration>;
   pause(ref: string, expected?: number): Promise<Migration>;
   samples(ref: string): Promise<readonly { readonly at: number; readonly sample: JobSample }[]>;
+  /** Of all that have ended, as far as they are looked through. */
+  predictionStats(): Promise<PredictionStats>;
   /** Throws FerryError `inspection-none`. */
   inspection(ref: string): Promise<Inspection>;
   switching(vmUuid: string, what: 'paused' | 'runs'): void;
@@ -82,6 +89,7 @@ export interface MigrationsDeps
   readonly labelsOf: (vm: VmUuid) => readonly string[];
   readonly kept: KeptInstances & FactSources['kept'];
   readonly peers: Peers;
+  readonly curves: DirtyCurves;
   readonly intents: IntentStore;
   readonly journal: Journal;
   readonly changed: (migration: Migration, kept: boolean) => void;
@@ -91,6 +99,17 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   const { clock, fleet } = deps;
   const records = migrationRecords(deps);
   const runners = new Map<string, MigrationRunner>();
+  const predicting: Predicting = {
+    clock,
+    curves: deps.curves,
+    outcomes: async () => {
+      const ended = await records.finished(keptInMemory).catch((error: unknown) => {
+        deps.log.warn({ err: error }, 'earlier predictions cannot be read');
+        return [];
+      });
+      return ended.flatMap(({ migration }) => outcomeOf(migration) ?? []);
+    },
+  };
   /** Absent until what an earlier control plane left is taken over. */
   let time: SteadyTime | undefined;
   const active = (): readonly Migration[] =>
@@ -146,24 +165,17 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       inspected: (inspection) => records.keepInspection(inspection),
       check: choosing.judge,
       otherPorts: choosing.otherPorts,
-      predictConvergence: async ({ vm: { uuid }, from, request, plan, policy, decisions = [] }, signal) => {
+      predictConvergence: async ({ vm: { uuid }, from, to, request, plan, policy, prediction }, signal) => {
         const vm = fleet.vmByUuid(uuid);
-        const predicted = decisions.some(({ action }) => action.do === 'note' && action.what === 'outlook');
-        if (
-          vm === undefined ||
-          plan === undefined ||
-          policy === undefined ||
-          predicted ||
-          !isWorthPredicting({ request, plan, policy })
-        )
-          return undefined;
-        return predictConvergence(
-          () => deps.linkOf(from.id).guest,
-          { vm, request, plan, policy },
-          'start',
-          clock,
-          signal,
-        );
+        const known = vm !== undefined && to !== undefined && plan !== undefined && policy !== undefined;
+        return known && prediction === undefined
+          ? predictAtStart(
+              predicting,
+              () => deps.linkOf(from.id).guest,
+              { vm, from: from.id, to: to.id, request, plan, policy },
+              signal,
+            )
+          : undefined;
       },
       changed: (current, kept) => {
         // what was chosen stands in the plan now, or was given back
@@ -221,7 +233,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         throw new FerryError('migration-refused', `${vm.name} cannot be moved: ${result.reasons[0]?.message ?? ''}`, {
           reasons: result.reasons,
         });
-      return preview({ ...deps, facts }, { vm, request }, result, signal);
+      return preview({ ...deps, facts, predicting }, { vm, request }, result, signal);
     },
     abort: async (ref, expected) => {
       const runner = await runnerOf(ref);
@@ -229,6 +241,17 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       return runner.command({ type: 'abort-requested', ...(vmIsNow === undefined ? {} : { vmIsNow }) }, expected);
     },
     samples: async (ref) => records.samples((await search.find(ref)).id),
+    async predictionStats() {
+      const outcomes: PredictionOutcome[] = [];
+      let before: number | undefined;
+      for (let looked = 0; looked < searchDepth; looked += keptInMemory) {
+        const ended = await records.finished(keptInMemory, before);
+        outcomes.push(...ended.flatMap(({ migration }) => outcomeOf(migration) ?? []));
+        before = ended.at(-1)?.seq;
+        if (ended.length < keptInMemory) break;
+      }
+      return statsOf(outcomes);
+    },
     inspection: async (ref) => records.inspection((await search.find(ref)).id),
     pause: async (ref, expected) => (await runnerOf(ref)).command({ type: 'pause-requested' }, expected),
     tune: async (ref, limits, expected) => (await runnerOf(ref)).command({ type: 'tune-requested', limits }, expected),

@@ -14,7 +14,7 @@ import {
 } from '@ferry/core';
 import type { FactFinder } from '../planning/fact-finding.ts';
 import type { FactSources } from '../planning/fact-sources.ts';
-import { copiesLive, predictConvergence, predictCopyTime } from '../planning/prediction.ts';
+import { copiesLive, predictConvergence, predictCopyTime, type Predicting } from '../planning/prediction.ts';
 import { rewritten, type RunnerDeps } from './effects/context.ts';
 
 /** What would happen, computed and shown. */
@@ -38,13 +38,16 @@ export interface PlannedMigration {
 
 export async function preview(
   {
-    clock,
     facts,
     fleet,
     linkOf,
+    predicting,
     rewriteDefinition,
-  }: Pick<FactSources, 'clock' | 'fleet' | 'linkOf'> &
-    Pick<RunnerDeps, 'rewriteDefinition'> & { readonly facts: Pick<FactFinder, 'clusterOf' | 'policyOf'> },
+  }: Pick<FactSources, 'fleet' | 'linkOf'> &
+    Pick<RunnerDeps, 'rewriteDefinition'> & {
+      readonly facts: Pick<FactFinder, 'clusterOf' | 'policyOf'>;
+      readonly predicting: Predicting;
+    },
   { vm, request }: { readonly vm: Vm; readonly request: MigrationRequest },
   result: Exclude<CheckResult, { kind: 'refused' }>,
   signal: AbortSignal,
@@ -60,7 +63,12 @@ export async function preview(
       : lineDiff(adapted, rewritten({ plan, request }, 'next-start', adapted, { rewriteDefinition }));
   const policy = facts.policyOf(vm, request);
   const prediction = copiesLive(plan)
-    ? await predictConvergence(() => linkOf(vm.hostId).guest, { vm, request, plan, policy }, 'plan', clock, signal)
+    ? await predictConvergence(
+        predicting,
+        () => linkOf(vm.hostId).guest,
+        { vm, from: from.id, to: result.to.id, request, plan, policy },
+        signal,
+      )
     : undefined;
   const target = fleet.hosts().find(({ host }) => host.id === result.to.id);
   const copyTime = predictCopyTime({ request, plan }, [source?.facts?.linkMbit, target?.facts?.linkMbit]);

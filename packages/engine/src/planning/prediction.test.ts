@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { presets, resolvePolicy, vmUuid, type MigrationPlan } from '@ferry/core';
+import { hostId, presets, resolvePolicy, vmUuid, type MigrationPlan } from '@ferry/core';
+import { createDirtyCurves } from './dirty-curves.ts';
 import { predictConvergence } from './prediction.ts';
 
 const mib = 1_048_576;
@@ -24,20 +25,22 @@ test(
         })),
         transfer: { mode: 'peer-to-peer', modeReason: '', ...transfer },
       };
-      const { kind, inMs = 0 } = await predictConvergence(
-        () => ({ dirtyRate: () => Promise.resolve(0) }),
+      const clock = { now: () => 0, timeout: () => new AbortController().signal };
+      const { kind, totalMs } = await predictConvergence(
+        { clock, curves: createDirtyCurves({ clock }), outcomes: async () => [] },
+        () => ({ dirtyRate: async () => ({ bytesPerSecond: 0 }), residentBytes: async () => undefined }),
         {
           vm: { uuid: vmUuid('a'), memoryBytes: 1_000 * mib },
+          from: hostId('h1'),
+          to: hostId('h2'),
           request: maxBandwidthMiBPerSecond === undefined ? {} : { maxBandwidthMiBPerSecond },
           plan,
           policy,
         },
-        'plan',
-        { timeout: () => new AbortController().signal },
         new AbortController().signal,
       );
       assert.equal(kind, 'converges');
-      return Math.round(inMs / 1_000);
+      return Math.floor((totalMs?.expected ?? 0) / 1_000);
     };
     assert.deepEqual(
       [

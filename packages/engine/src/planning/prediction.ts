@@ -1,73 +1,118 @@
 /**
- * Measures what core needs to predict whether a live migration will converge. It decides nothing and never fails: what
- * cannot be measured is unknown.
+ * Gets what core needs to predict a live migration: what the guest was measured to write, and how earlier predictions
+ * ended. It decides nothing and never fails: what cannot be measured is unknown.
  */
 import {
   bandwidthInForce,
   copyTime,
   endsAnyGuest,
+  learn,
   limitedBytes,
   predict,
   type CopiedDisk,
   type CopyTime,
-  type DirtyReading,
+  type DirtyCurve,
+  type HostId,
   type MigrationPlan,
   type MigrationRequest,
   type Prediction,
+  type PredictionOutcome,
   type ResolvedPolicy,
   type Vm,
 } from '@ferry/core';
-import type { Clock, GuestPort } from '../ports/ports.ts';
+import type { Clock } from '../ports/ports.ts';
+import { periodsUpTo, type DirtyCurves, type MeasuredGuest } from './dirty-curves.ts';
 
-/**
- * Two points of the curve; more would cost more than they show. One proves that a guest is too busy, and takes a
- * migration that begins a second.
- */
-const periodsSeconds = { plan: [1, 3], start: [1] } as const;
-/** For all of them, and for the host itself. */
-const timeoutMs = 20_000;
+/** The longest period of a plan. */
+const longestSeconds = 4;
+/** One proves that a guest is too busy, and takes a migration that begins a second. */
+const atStart = [1];
 const mib = 1_048_576;
 
 export interface PredictedMove {
   readonly vm: Pick<Vm, 'uuid' | 'memoryBytes'>;
+  readonly from: HostId;
+  readonly to: HostId;
   readonly request: MigrationRequest;
   readonly plan: MigrationPlan;
   readonly policy: ResolvedPolicy;
 }
 
-/** `driver`: of the source; may throw. */
+export interface Predicting {
+  readonly clock: Pick<Clock, 'now'>;
+  readonly curves: Pick<DirtyCurves, 'fresh' | 'measure' | 'measureAndKeep'>;
+  /** Predictions and what became of them, newest first. */
+  readonly outcomes: () => Promise<readonly PredictionOutcome[]>;
+}
+
+type Figures = { readonly curve?: DirtyCurve; readonly problem?: string };
+
+async function figuresOf(
+  { curves }: Predicting,
+  { vm }: PredictedMove,
+  measure: () => ReturnType<DirtyCurves['measure']>,
+): Promise<Figures> {
+  const fresh = curves.fresh(vm);
+  if (fresh !== undefined) return { curve: fresh };
+  try {
+    const measured = await measure();
+    return 'refused' in measured
+      ? { problem: `the host cannot measure what the guest writes: ${measured.refused}` }
+      : { curve: measured };
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Of a plan. `guest`: of the source; may throw. */
 export async function predictConvergence(
-  guest: () => Pick<GuestPort, 'dirtyRate'>,
-  { vm, request, plan, policy }: PredictedMove,
-  when: keyof typeof periodsSeconds,
-  clock: Pick<Clock, 'timeout'>,
+  deps: Predicting,
+  guest: MeasuredGuest,
+  move: PredictedMove,
   signal: AbortSignal,
 ): Promise<Prediction> {
-  const readings: DirtyReading[] = [];
-  let problem: string | undefined;
-  try {
-    const bounded = AbortSignal.any([signal, clock.timeout(timeoutMs)]);
-    for (const seconds of periodsSeconds[when]) {
-      const bytesPerSecond = await guest().dirtyRate(vm.uuid, seconds, bounded);
-      if (bytesPerSecond === undefined) break;
-      readings.push({ seconds, bytesPerSecond });
-    }
-  } catch (error) {
-    problem = error instanceof Error ? error.message : String(error);
-  }
+  const measure = () => deps.curves.measureAndKeep(move.vm, guest, periodsUpTo(longestSeconds), signal);
+  return predictionOf(deps, move, await figuresOf(deps, move, measure));
+}
+
+/**
+ * Of a migration that begins: from what is known, or from a short measurement where its policy forbids what would end
+ * any guest's. Undefined: it is worth no time, or there is no bandwidth to compare with.
+ */
+export async function predictAtStart(
+  deps: Predicting,
+  guest: MeasuredGuest,
+  move: PredictedMove,
+  signal: AbortSignal,
+): Promise<Prediction | undefined> {
+  if (!copiesLive(move.plan) || bandwidthInForce(move).memory === undefined) return undefined;
+  if (deps.curves.fresh(move.vm) === undefined && endsAnyGuest(move.policy)) return undefined;
+  const measure = () => deps.curves.measure(move.vm, guest, atStart, signal);
+  return predictionOf(deps, move, await figuresOf(deps, move, measure));
+}
+
+async function predictionOf(
+  { clock, outcomes }: Predicting,
+  { vm, from, to, request, plan, policy }: PredictedMove,
+  figures: Figures,
+): Promise<Prediction> {
   const { each, memory: bandwidth } = bandwidthInForce({ request, plan });
   const copied = copiedDisks(plan);
-  return predict({
-    readings,
-    ...(problem === undefined ? {} : { problem }),
-    memoryBytes: vm.memoryBytes,
-    diskBytes: copied.reduce((sum, { bytes }) => sum + bytes, 0),
-    // a share of the link is the memory's alone
-    ...(each !== undefined ? { countedDiskBytes: limitedBytes(copied) } : {}),
-    ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
-    policy,
-    mayPostCopy: plan.transfer?.postCopy === true,
-  });
+  const widening = learn(await outcomes(), from, to);
+  return predict(
+    {
+      ...figures,
+      memoryBytes: vm.memoryBytes,
+      diskBytes: copied.reduce((sum, { bytes }) => sum + bytes, 0),
+      // a share of the link is the memory's alone
+      ...(each !== undefined ? { countedDiskBytes: limitedBytes(copied) } : {}),
+      ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth * mib }),
+      policy,
+      mayPostCopy: plan.transfer?.postCopy === true,
+      ...(widening === undefined ? {} : { widening }),
+    },
+    clock.now(),
+  );
 }
 
 const copiedDisks = ({ disks }: MigrationPlan): readonly CopiedDisk[] =>
@@ -93,10 +138,3 @@ export function predictCopyTime(
 
 /** A guest runs while its memory is copied. */
 export const copiesLive = ({ how, live }: MigrationPlan): boolean => how === 'guest' && live;
-
-/**
- * Worth the time that measuring takes before a real migration: its policy forbids what would end any guest's, and
- * there is something to compare with.
- */
-export const isWorthPredicting = ({ request, plan, policy }: Omit<PredictedMove, 'vm'>): boolean =>
-  copiesLive(plan) && bandwidthInForce({ request, plan }).memory !== undefined && !endsAnyGuest(policy);

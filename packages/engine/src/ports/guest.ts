@@ -18,8 +18,16 @@ export interface GuestPort {
   /** The end of what its QEMU has written to its log, `lengthBytes` at most, also when the guest is gone. */
   log(vm: string, lengthBytes: number, signal: AbortSignal): Promise<string>;
   /**
-   * Bytes per second of the pages that a running guest wrote within this time, each page counted once; takes as long,
-   * and costs the host a look at 512 pages per GiB. Undefined where the host cannot measure.
+   * The pages that a running guest wrote within this time, each page counted once; takes as long, and costs the host a
+   * look at 512 pages per GiB.
    */
-  dirtyRate(uuid: VmUuid, seconds: number, signal: AbortSignal): Promise<number | undefined>;
+  dirtyRate(uuid: VmUuid, seconds: number, signal: AbortSignal): Promise<MeasuredRate>;
+  /**
+   * Memory that its QEMU has on the host; undefined where that does not include the guest's (huge pages), or is not
+   * known.
+   */
+  residentBytes(uuid: VmUuid, signal: AbortSignal): Promise<number | undefined>;
 }
+
+/** `refused`: why the host does not measure, in its words. */
+export type MeasuredRate = { readonly bytesPerSecond: number } | { readonly refused: string };
