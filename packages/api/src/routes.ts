@@ -24,6 +24,7 @@ export const routes = {
   vmShow: { method: 'GET', path: '/vms/{vm}' },
   vmLabel: { method: 'POST', path: '/vms/{vm}/labels' },
   vmAnnounce: { method: 'POST', path: '/vms/{vm}/announce' },
+  vmDirtyRate: { method: 'POST', path: '/vms/{vm}/dirty-rate' },
   vmCopies: { method: 'GET', path: '/vms/{vm}/copies' },
   vmSettle: { method: 'POST', path: '/vms/{vm}/settle' },
   vmRemains: { method: 'GET', path: '/vms/{vm}/remains' },
@@ -38,6 +39,7 @@ export const routes = {
   migrationSamples: { method: 'GET', path: '/migrations/{migration}/samples' },
   migrationInspect: { method: 'GET', path: '/migrations/{migration}/inspection' },
   migrationPostCopy: { method: 'POST', path: '/migrations/{migration}/postcopy' },
+  statsPrediction: { method: 'GET', path: '/stats/prediction' },
   leftoverList: { method: 'GET', path: '/volumes/leftovers' },
   leftoverPurge: { method: 'POST', path: '/volumes/leftovers/purge' },
   /** Server-sent events: the migration's state now, then each change; ends with the migration. */

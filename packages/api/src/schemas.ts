@@ -9,5 +9,6 @@ export * from './schemas/host.ts';
 export * from './schemas/migration.ts';
 export * from './schemas/migration-request.ts';
 export * from './schemas/policy.ts';
+export * from './schemas/prediction.ts';
 export { progressSchema, samplesSchema, type SamplesJson } from './schemas/transfer.ts';
 export * from './schemas/vm.ts';

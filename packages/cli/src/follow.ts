@@ -8,6 +8,7 @@ import { ApiError } from '@ferry/api/client';
 import { exitCodes, type ExitCode } from '@ferry/api/errors';
 import type { Context } from './context.ts';
 import { formatBytes, formatDuration, formatTime, terminalSafe } from './output/format.ts';
+import { predictionRows } from './output/prediction.ts';
 import { progressLine } from './output/progress-bar.ts';
 import { fields } from './output/table.ts';
 
@@ -96,6 +97,8 @@ export const migrationText = (migration: MigrationJson): string =>
     ['progress', progressText(migration)],
     ['total time', migration.totalMs === undefined ? undefined : formatDuration(migration.totalMs)],
     ['downtime', migration.downtimeMs === undefined ? undefined : formatDuration(migration.downtimeMs)],
+    ['prediction', migration.prediction?.text],
+    ...predictionRows(migration.prediction),
     ['transferred', migration.transferredBytes === undefined ? undefined : formatBytes(migration.transferredBytes)],
     [
       'VM is now',

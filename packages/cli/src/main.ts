@@ -30,6 +30,7 @@ const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>
   policy: async () => (await import('./commands/policy.ts')).policyCommands,
   vm: async () => (await import('./commands/vm.ts')).vmCommands,
   migration: async () => (await import('./commands/migration.ts')).migrationCommands,
+  stats: async () => (await import('./commands/stats.ts')).statsCommands,
   volume: async () => (await import('./commands/volume.ts')).volumeCommands,
   event: async () => (await import('./commands/event.ts')).eventCommands,
   explain: async () => (await import('./commands/explain.ts')).explainCommands,

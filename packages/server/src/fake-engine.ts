@@ -86,6 +86,15 @@ export const runningMigration: Migration = {
     iteration: 1,
   },
   policy,
+  prediction: {
+    kind: 'converges',
+    text: 'it ends',
+    budgetMs: 100,
+    measuredAt: 1_700_000_000_000,
+    totalMs: { low: 800.4, expected: 1_200, high: 2_000 },
+    downtimeMs: { low: 1, expected: 44.5 },
+    remedies: [],
+  },
   decisions: [
     {
       at: 1_700_000_001_500,
@@ -223,6 +232,14 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       labelsOf: () => ['tier=db'],
     },
     labelVm: async (ref, change) => note('labelVm', { ref, change }, sampleVm),
+    measureDirtyRate: async (ref, longestSeconds) =>
+      note(
+        'measureDirtyRate',
+        { ref, longestSeconds },
+        { vm: sampleVm, curve: { at: 1_700_000_000_000, readings: [{ seconds: 1, bytesPerSecond: 5.4 }] } },
+      ),
+    predictionStats: async () =>
+      note('predictionStats', undefined, { totalMs: { count: 1, medianErrorMs: 12.4 }, downtimeMs: { count: 0 } }),
     announceVm: async (ref) => note('announceVm', ref, sampleVm),
     settling: {
       copies: async () => [

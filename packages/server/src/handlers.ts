@@ -21,6 +21,8 @@ import {
 import type { Engine, KeyedRequest, MigrationCursor, VmCursor } from '@ferry/engine';
 import { eventId } from './event-ids.ts';
 import { createPages, pagesOf, type ReadPage } from './pages.ts';
+import { dirtyRateJson, predictionStatsJson } from './prediction-views.ts';
+import { present } from './view-parts.ts';
 import {
   clusterJson,
   hostJson,
@@ -29,7 +31,6 @@ import {
   migrationJson,
   plannedJson,
   policyJson,
-  present,
   samplesJson,
   vmJson,
 } from './views.ts';
@@ -56,6 +57,8 @@ export type CallHandlers = {
   readonly [N in CallName]: (input: ParsedOf<N>, context: HandlerContext) => Promise<Answer<AnswerOf<N>>>;
 };
 
+/** The longest period of a dirty rate. */
+const defaultSeconds = 4;
 /** Who acts: the token is all that is known of a caller. */
 const actor = 'operator';
 
@@ -151,6 +154,11 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       body: vmView(await engine.labelVm(params.vm, { add: body.add ?? [], remove: body.remove ?? [] }, expected)),
     }),
     vmAnnounce: async ({ params }, { signal }) => ({ body: vmView(await engine.announceVm(params.vm, signal)) }),
+    vmDirtyRate: async ({ params, body }, { signal }) => {
+      const { vm, curve } = await engine.measureDirtyRate(params.vm, body.seconds ?? defaultSeconds, signal);
+      return { body: dirtyRateJson(vm.name, curve) };
+    },
+    statsPrediction: async () => ({ body: predictionStatsJson(await engine.predictionStats()) }),
     vmCopies: async ({ params }, { signal }) => ({
       body: {
         vm: engine.vm(params.vm).name,

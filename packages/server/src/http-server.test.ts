@@ -74,6 +74,8 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   policyBind: { method: 'POST', url: '/policy-bindings', payload: { label: 'tier=db', policy: 'nova' } },
   vmLabel: { method: 'POST', url: '/vms/web1/labels', payload: { add: ['tier=db'] } },
   vmAnnounce: { method: 'POST', url: '/vms/web1/announce' },
+  vmDirtyRate: { method: 'POST', url: '/vms/web1/dirty-rate', payload: { seconds: 8 } },
+  statsPrediction: { url: '/stats/prediction' },
   vmCopies: { url: '/vms/web1/copies' },
   vmSettle: { method: 'POST', url: '/vms/web1/settle', payload: { keep: 'beta' } },
   vmRemains: { url: '/vms/web1/remains' },

@@ -23,7 +23,6 @@ import {
   type HostView,
   type JobSample,
   type Migration,
-  type Prediction,
   type Policy,
   type PolicyContent,
   type ResolvedPolicy,
@@ -32,18 +31,11 @@ import {
   type VolumeRecord,
 } from '@ferry/core';
 import type { ClusterView, EngineEvent, Inspection, PlannedMigration } from '@ferry/engine';
+import { predictionJson } from './prediction-views.ts';
+import { present, time } from './view-parts.ts';
 
 /** Name of a host by its id, also of one that has been removed. */
 export type HostNames = (id: string) => string;
-
-const time = (at: TimeMs): string => new Date(at).toISOString();
-
-/** The fields of `object` that are there. */
-export const present = <T extends object>(
-  object: T,
-): { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
-  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
-} => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
 
 /** `vms`: number of VMs whose authoritative instance is there. */
 export const hostJson = (view: HostView, vms: number, revision: number): HostJson => {
@@ -211,6 +203,7 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     disks: migration.plan?.disks.map(movedDiskJson),
     policy: migration.policy === undefined ? undefined : resolvedJson(migration.policy),
     deadlineAt: migration.deadlineAt === undefined ? undefined : time(migration.deadlineAt),
+    prediction: migration.prediction === undefined ? undefined : predictionJson(migration.prediction, migration),
     decisions: migration.decisions?.map(decisionJson),
     attempts: migration.attempts?.map(({ at, to, error }) =>
       present({ at: time(at), to: to?.name, message: error.message }),
@@ -219,18 +212,6 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     adopted: migration.adopted,
     revision: migration.revision ?? 0,
   });
-
-const predictionJson = ({
-  kind,
-  text,
-  remedies,
-  ...figures
-}: Prediction): NonNullable<PlannedMigrationJson['outlook']> => ({
-  kind,
-  text,
-  remedies: remedies.map((remedy) => ({ ...remedy })),
-  ...(Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Math.round(value)])) as typeof figures),
-});
 
 export const plannedJson = ({
   vm,
@@ -253,7 +234,7 @@ export const plannedJson = ({
     persistence: plan.persistence,
     transfer: plan.transfer,
     policy: resolvedJson(policy),
-    outlook: prediction === undefined ? undefined : predictionJson(prediction),
+    prediction: prediction === undefined ? undefined : predictionJson(prediction),
     copyTime:
       copyTime === undefined
         ? undefined

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
 import { migrationCreateSchema, migrationTuneSchema } from '../schemas/migration-request.ts';
 import { inspectionSchema, migrationSchema, plannedMigrationSchema } from '../schemas/migration.ts';
+import { predictionStatsSchema } from '../schemas/prediction.ts';
 import { samplesSchema } from '../schemas/transfer.ts';
 import { listErrors, listOf, listQuery, namePattern, selector } from './list.ts';
 import { hostErrors, ref } from './operation.ts';
@@ -141,5 +142,11 @@ export const migrationOperations = {
     stream: migrationSchema,
     status: 200,
     errors: migrationRefErrors,
+  },
+  statsPrediction: {
+    summary: 'Compare the predictions of finished migrations with their outcome',
+    answer: predictionStatsSchema,
+    status: 200,
+    errors: [],
   },
 } as const satisfies Partial<Record<OperationName, Operation>>;

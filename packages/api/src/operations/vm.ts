@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
 import { vmLabelSchema } from '../schemas/policy.ts';
+import { dirtyRateRequestSchema, dirtyRateSchema } from '../schemas/prediction.ts';
 import {
   domainStateSchema,
   leftoverPurgeSchema,
@@ -52,6 +53,14 @@ export const vmOperations = {
     summary: 'Announce a VM to the network again',
     params: vmParams,
     answer: vmSchema,
+    status: 200,
+    errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'vm-not-running', 'host-auth-refused', ...hostErrors],
+  },
+  vmDirtyRate: {
+    summary: 'Measure what a running guest writes to its memory; the plan uses it for 5 min',
+    params: vmParams,
+    body: dirtyRateRequestSchema,
+    answer: dirtyRateSchema,
     status: 200,
     errors: ['request-invalid', 'vm-unknown', 'vm-ambiguous', 'vm-not-running', 'host-auth-refused', ...hostErrors],
   },

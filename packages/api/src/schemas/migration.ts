@@ -5,7 +5,8 @@ import { reasonSchema } from './common.ts';
 import { kindSchema } from './migration-request.ts';
 import { bytes, milliseconds, revision, time } from './parts.ts';
 import { policyContentShape } from './policy.ts';
-import { decisionSchema, outlookSchema, progressSchema, transferSchema } from './transfer.ts';
+import { predictionSchema } from './prediction.ts';
+import { decisionSchema, progressSchema, transferSchema } from './transfer.ts';
 import { domainStateSchema } from './vm.ts';
 
 export const phaseSchema = z.enum(migrationPhases);
@@ -65,7 +66,7 @@ export const plannedMigrationSchema = z
     persistence: persistenceSchema,
     transfer: transferSchema.optional(),
     policy: resolvedPolicySchema,
-    outlook: outlookSchema.optional(),
+    prediction: predictionSchema.optional(),
     copyTime: z
       .object({
         text: z.string().meta({ description: 'In words' }),
@@ -119,6 +120,7 @@ export const migrationSchema = z
     disks: z.array(movedDiskSchema).optional(),
     policy: resolvedPolicySchema.optional(),
     deadlineAt: time().optional(),
+    prediction: predictionSchema.optional(),
     decisions: z.array(decisionSchema).optional(),
     attempts: z
       .array(z.object({ at: time(), to: z.string().optional(), message: z.string() }))

@@ -1,4 +1,4 @@
-/** The transfer of a migration: its way, its progress, its prediction and the decisions about it. */
+/** The transfer of a migration: its way, its progress and the decisions about it. */
 import { z } from 'zod';
 import { bytes, milliseconds, time } from './parts.ts';
 
@@ -48,36 +48,6 @@ export const decisionSchema = z
   .meta({
     id: 'Decision',
     description: 'What Ferry did or reported about a running transfer, and the figures behind it',
-  });
-
-export const outlookSchema = z
-  .object({
-    kind: z.enum(['converges', 'at-risk', 'does-not-converge', 'unknown']),
-    text: z.string().meta({ description: 'In words' }),
-    budgetMs: milliseconds().meta({ description: 'Pause for the switchover that QEMU aims at first' }),
-    dirtyBytesPerSecond: bytes()
-      .optional()
-      .meta({ description: 'Memory that the guest writes within a second, each page counted once' }),
-    bandwidthBytesPerSecond: bytes().optional(),
-    inMs: milliseconds().optional().meta({ description: 'Time of the transfer if all memory is in use' }),
-    earliestMs: milliseconds().optional(),
-    latestMs: milliseconds().optional(),
-    pauseMs: milliseconds().optional().meta({
-      description: 'Pause that is needed: a lower bound if it does not converge, an upper bound if it is at risk',
-    }),
-    remedies: z
-      .array(
-        z.object({
-          do: z.enum(['throttle', 'set-downtime', 'post-copy', 'pause', 'power-off']),
-          toMs: milliseconds().optional(),
-          when: z.string().optional(),
-        }),
-      )
-      .meta({ description: 'What the policy does about it; empty if it has no step that helps' }),
-  })
-  .meta({
-    id: 'Outlook',
-    description: 'Whether pre-copy converges at the bandwidth of this migration, from the measured dirty rate',
   });
 
 export const transferSchema = z

@@ -2,11 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
+import type { DirtyRateJson, MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
 import { duration, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
 import { followMigration, travelText } from '../follow.ts';
-import { formatBytes } from '../output/format.ts';
+import { predictionRows } from '../output/prediction.ts';
+import { formatBytes, formatTime } from '../output/format.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { stateText, vmList } from './vm-list.ts';
 import { fields, table } from '../output/table.ts';
@@ -160,7 +161,7 @@ const planText = ({
   persistence,
   transfer,
   policy,
-  outlook,
+  prediction,
   copyTime,
   disks,
   creates,
@@ -179,7 +180,8 @@ const planText = ({
       ['driven', transfer === undefined ? undefined : `${transfer.mode} (${transfer.modeReason})`],
       ['data', transfer === undefined ? undefined : travelText(transfer)],
       ['policy', `${policy.name}: ${policy.text}`],
-      ['outlook', outlook?.text],
+      ['prediction', prediction?.text],
+      ...predictionRows(prediction),
       ['time', copyTime?.text],
       [
         'makes there',
@@ -200,6 +202,20 @@ const planText = ({
     ...disks.flatMap(({ target, losses = [] }) => losses.map((loss) => `The copy of ${target} loses ${loss}.`)),
     ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
     ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff]),
+  ].join('\n');
+
+const dirtyRateText = ({ vm, at, seconds, readings, dirtyBytesPerSecond }: DirtyRateJson): string =>
+  [
+    fields([
+      ['vm', vm],
+      ['writes', `${formatBytes(dirtyBytesPerSecond)}/s`],
+      ['measured at', `${formatTime(at)}, for ${seconds} s`],
+    ]),
+    '',
+    table(
+      ['within', 'pages written', 'per second'],
+      readings.map((each) => [`${each.seconds} s`, formatBytes(each.bytes), `${formatBytes(each.bytesPerSecond)}/s`]),
+    ),
   ].join('\n');
 
 const contentOf = (file: string): string => {
@@ -245,6 +261,19 @@ export function vmCommands(program: Command): void {
       const { client, output } = contextOf(command);
       const announced = await client().call('vmAnnounce', { params: { vm: ref } });
       output.result(announced, (safe) => `${safe.name} is announced by ${safe.host}`);
+    });
+  vm.command('dirty-rate <vm>')
+    .description('measure what a running guest writes to its memory; plans use it for 5 min')
+    .option(
+      '--seconds <n>',
+      'longest period, up to 30; 1, 2, 4 ... come before it (default: 4)',
+      wholeNumber('seconds'),
+    )
+    .action(async (ref: string, { seconds }: { readonly seconds?: number }, command: Command) => {
+      const { client, output } = contextOf(command);
+      const body = seconds === undefined ? {} : { seconds };
+      const measured = await client().call('vmDirtyRate', { params: { vm: ref }, body });
+      output.result(measured, (safe) => dirtyRateText(safe));
     });
   vm.command('settle <vm>')
     .description('show what is known of each copy of a VM; --keep ends or parks all but one')

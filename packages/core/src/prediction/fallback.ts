@@ -43,7 +43,6 @@ export function fallbackEnd(policy: PolicyContent, remedies: readonly Remedy[], 
         return { totalMs, pauseMs: pauseOfStanding(restMs) };
       case 'set-downtime':
         return { totalMs, pauseMs: pauseOfSwitch(restMs, last.toMs ?? restMs) };
-      case 'throttle':
       case 'power-off':
         return undefined;
     }
