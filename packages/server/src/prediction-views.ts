@@ -32,6 +32,7 @@ export const predictionJson = (prediction: Prediction, of?: Migration): Predicti
     budgetMs: Math.round(prediction.budgetMs),
     dirtyBytesPerSecond: rounded(prediction.dirtyBytesPerSecond),
     measuredAt: prediction.measuredAt === undefined ? undefined : time(prediction.measuredAt),
+    endsByItself: prediction.endsByItself,
     bandwidthBytesPerSecond: rounded(prediction.bandwidthBytesPerSecond),
     totalMs: intervalJson(prediction.totalMs),
     downtimeMs: intervalJson(prediction.downtimeMs),

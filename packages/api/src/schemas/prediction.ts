@@ -21,6 +21,7 @@ export const predictionSchema = z
       .optional()
       .meta({ description: 'Memory that the guest writes within a second, each page counted once' }),
     measuredAt: time().optional(),
+    endsByItself: z.boolean().optional().meta({ description: 'What is likelier, also where it is at risk' }),
     bandwidthBytesPerSecond: bytes().optional(),
     totalMs: intervalSchema.optional().meta({
       description: 'Time of the transfer, until the guest runs on the target; by the step of the policy if need be',

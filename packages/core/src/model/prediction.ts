@@ -47,6 +47,8 @@ export interface Prediction {
   readonly bandwidthBytesPerSecond?: number;
   /** When the guest was measured. */
   readonly measuredAt?: TimeMs;
+  /** What is likelier, where it may go either way too; absent if `unknown`. */
+  readonly endsByItself?: boolean;
   /** The transfer, until the guest runs on the target; absent where nothing ends it. */
   readonly totalMs?: Interval;
   /** How long the guest stands still for the switch. */

@@ -120,6 +120,24 @@ test('a small hot set hides behind its rate: seen by what three seconds add to o
   // 40 MiB at once and hardly more: a rate of 0.4 of the link, and 400 ms that no pass goes below
   const { kind, remedies } = told(40, 42, 100, preset('default'));
   assert.equal(kind, 'at-risk');
+  assert.deepEqual(
+    [0.9, 1.05].map((share) => {
+      const {
+        kind: risky,
+        endsByItself,
+        totalMs,
+      } = told(share * 100, share * 300, 100, {
+        ...preset('harvester'),
+        steps: [{ when: 'elapsed', ms: 200_000, do: 'abort' }],
+      });
+      return [risky, endsByItself, totalMs?.high];
+    }),
+    [
+      ['at-risk', true, 200_000],
+      ['at-risk', false, undefined],
+    ],
+    'what is likelier, and when it is given up at the latest',
+  );
   assert.deepEqual(told(10, 30, 100, preset('default')).kind, 'converges');
   assert.deepEqual(remedies, []);
   assert.match(

@@ -81,21 +81,34 @@ function verdictOf(
   const remediesFor = (needed: number): readonly Remedy[] => remediesOf(policy, needed, sizeBytes, mayPostCopy);
   const pause = (curve: Curve, rate: number): number => neededPauseMs(curve, rate, memoryBytes);
   const most = pause(curves.high, safeShare * link);
+  const endsByItself = pause(curves.middle, link) <= budgetMs;
   if (pause(curves.low, link) > budgetMs) {
     const pauseMs = pause(curves.least, link);
     const remedies = remediesFor(pauseMs);
-    return { kind: 'does-not-converge', pauseMs, remedies, ...timesOf(input, curves, link, budgetMs, remedies) };
+    return {
+      kind: 'does-not-converge',
+      endsByItself: false,
+      pauseMs,
+      remedies,
+      ...timesOf(input, curves, link, budgetMs, remedies),
+    };
   }
   if (most > budgetMs) {
     const remedies = remediesFor(most);
-    return { kind: 'at-risk', pauseMs: most, remedies, ...timesOf(input, curves, link, budgetMs, remedies) };
+    return {
+      kind: 'at-risk',
+      endsByItself,
+      pauseMs: most,
+      remedies,
+      ...timesOf(input, curves, link, budgetMs, remedies),
+    };
   }
   const remedies = remediesFor(Infinity);
   const times = timesOf(input, curves, link, budgetMs, remedies);
   const late = (times.totalMs?.expected ?? 0) > givenUpAfterMs(policy, sizeBytes);
   const passes = passesOf(sentBytes(input, curves).expected, curves.middle, link, budgetMs);
   const needed = late || isImpatient(policy, passes, remedies);
-  return { kind: late ? 'at-risk' : 'converges', ...times, remedies: needed ? remedies : [] };
+  return { kind: late ? 'at-risk' : 'converges', endsByItself, ...times, remedies: needed ? remedies : [] };
 }
 
 type Times = Pick<Prediction, 'totalMs' | 'downtimeMs' | 'widened'>;
@@ -127,19 +140,23 @@ function timesOf(
     end(sent.high, curves.high, usedShare * link),
   ];
   const ends = [low, middle, high].flatMap((each) => each ?? []);
-  const expected = middle ?? ends.at(-1);
-  if (low === undefined || expected === undefined) return {};
-  const highest = (of: (end: End) => number): { readonly high?: number } =>
-    high === undefined ? {} : { high: Math.max(...ends.map(of)) };
+  if (low === undefined || middle === undefined) return {};
+  // it may not end by itself: then it is given up at some time, or never
+  const highest = (of: (end: End) => number, givenUp: number): { readonly high?: number } =>
+    high !== undefined
+      ? { high: Math.max(...ends.map(of)) }
+      : Number.isFinite(givenUp)
+        ? { high: Math.max(givenUp, ...ends.map(of)) }
+        : {};
   const totalMs: Interval = {
     low: Math.min(...ends.map((each) => each.totalMs)) + aroundMs.low,
-    expected: expected.totalMs + aroundMs.expected,
-    ...highest((each) => each.totalMs + aroundMs.high),
+    expected: middle.totalMs + aroundMs.expected,
+    ...highest((each) => each.totalMs + aroundMs.high, givenUpAfterMs(policy, memoryBytes + diskBytes)),
   };
   const downtimeMs: Interval = {
     low: Math.min(...ends.map(({ pauseMs }) => pauseMs.low)),
-    expected: expected.pauseMs.expected,
-    ...highest(({ pauseMs }) => pauseMs.high),
+    expected: middle.pauseMs.expected,
+    ...highest(({ pauseMs }) => pauseMs.high, 0),
   };
   return widening === undefined
     ? { totalMs, downtimeMs }
