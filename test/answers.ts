@@ -1,5 +1,11 @@
 /** What the CLI answers with `-o json`, as far as the tests look. */
 
+interface IntervalJson {
+  readonly low: number;
+  readonly expected: number;
+  readonly high?: number;
+}
+
 /** A migration as `-o json` shows it, as far as the tests look. */
 export interface MigrationJson {
   readonly id: string;
@@ -24,6 +30,23 @@ export interface MigrationJson {
   readonly to?: string;
   readonly progress?: { readonly percent: number; readonly throttlePercent?: number; readonly part?: string };
   readonly policy?: { readonly name: string; readonly from: string };
+  readonly prediction?: {
+    readonly kind: string;
+    readonly text: string;
+    readonly dirtyBytesPerSecond?: number;
+    readonly measuredAt?: string;
+    readonly endsByItself?: boolean;
+    readonly totalMs?: IntervalJson;
+    readonly downtimeMs?: IntervalJson;
+    readonly pauseMs?: number;
+    readonly remedies: readonly { readonly do: string }[];
+    readonly measured?: {
+      readonly totalMs: number;
+      readonly downtimeMs?: number;
+      readonly totalIsWithin?: boolean;
+      readonly downtimeIsWithin?: boolean;
+    };
+  };
   readonly decisions?: readonly { readonly do: string; readonly text: string }[];
   readonly deadlineAt?: string;
   readonly attention?: string;
