@@ -81,7 +81,7 @@ const isWrong = ({ kind, endsByItself, ended }: Run): boolean => kind === 'unkno
 
 /** Up to this share of the bandwidth the time is judged. */
 const JUDGED_SHARE = 0.75;
-const isClaimed = ({ share }: Run): boolean => share <= 0.9 || share >= 1.1;
+const isClaimed = ({ share }: Run): boolean => share < 0.9 || share > 1.1;
 
 /** The gates. Of runs that ended at 0.9 and more only the verdict and the intervals count. */
 export function targetsOf(runs: readonly Run[]): Readonly<Record<'error' | 'total' | 'downtime' | 'verdict', Target>> {

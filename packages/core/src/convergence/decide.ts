@@ -37,8 +37,8 @@ export interface Situation {
 }
 
 /** A policy without a patience of its own waits for this number of first passes, and at least for this time. */
-const usualPatience = 2;
-const leastPatienceMs = 5_000;
+export const usualPatience = 2;
+export const leastPatienceMs = 5_000;
 const disksStalledMs = 15_000;
 /** The rest fits into a pause with this much room for what the figures do not show. */
 const headroom = 1.15;

@@ -19,6 +19,16 @@ test('a set that is written again and again: the curve ends at its size', () => 
   assert.ok(middle(8) / mib <= 110, `${middle(8) / mib} MiB in 8 s`);
 });
 
+test('what was written in full is not noise', () => {
+  const whole = 128 * mib;
+  const of = [1, 2, 4, 8].map((seconds) => ({
+    seconds,
+    bytesPerSecond: Math.min(20 * seconds, 128) * (mib / seconds),
+  }));
+  const { middle } = curvesOf(of, whole) ?? assert.fail('no curve');
+  assert.deepEqual([middle(1), middle(4), middle(8)], [20 * mib, 80 * mib, whole]);
+});
+
 test('readings that differ by their noise are one rate, that of all of them', () => {
   const { middle, bytesPerSecond } = seen([1, 12], [2, 18], [4, 40]);
   assert.equal(bytesPerSecond, 10 * mib);

@@ -36,8 +36,11 @@ export function curvesOf(readings: readonly DirtyReading[], memoryBytes: number)
   const [first] = points;
   const last = points.at(-1);
   if (first === undefined || last === undefined) return undefined;
-  const samples = readings.reduce((sum, each) => sum + each.seconds * each.bytesPerSecond, 0) / sampleBytes;
-  const off = samples > 0 ? deviations / Math.sqrt(samples) : 0;
+  const { bytes, variance } = blockOf(
+    readings.map((each) => pointOf(each, memoryBytes)),
+    memoryBytes,
+  );
+  const off = bytes > 0 ? (deviations * Math.sqrt(variance)) / bytes : 0;
   const least = leastOf(points);
   const most = mostOf(points, memoryBytes);
   // a hot set that is small against the samples hides in their noise
@@ -57,15 +60,30 @@ interface Block {
   readonly readings: readonly Point[];
   readonly seconds: number;
   readonly bytes: number;
+  /** Of `bytes`: of samples that were written or not. */
+  readonly variance: number;
+}
+
+const pointOf = ({ seconds, bytesPerSecond }: DirtyReading, memoryBytes: number): Point => ({
+  seconds,
+  bytes: Math.min(memoryBytes, seconds * bytesPerSecond),
+});
+
+function blockOf(readings: readonly Point[], memoryBytes: number): Block {
+  const sum = (of: (point: Point) => number): number => readings.reduce((total, point) => total + of(point), 0);
+  return {
+    readings,
+    seconds: sum(({ seconds }) => seconds),
+    bytes: sum(({ bytes }) => bytes),
+    variance: sum(({ bytes }) => bytes * sampleBytes * (1 - bytes / memoryBytes)),
+  };
 }
 
 const rateOf = ({ seconds, bytes }: Point): number => bytes / seconds;
 
 /** By which two rates may differ and be the same one. */
-function noise(a: Point, b: Point): number {
-  const variance = ({ seconds, bytes }: Point): number => (bytes * sampleBytes) / seconds ** 2;
-  return deviations * Math.sqrt(variance(a) + variance(b));
-}
+const noise = (a: Block, b: Block): number =>
+  deviations * Math.sqrt(a.variance / a.seconds ** 2 + b.variance / b.seconds ** 2);
 
 /** Readings are brought together where the longer one shows the higher rate, which cannot be, or differs by noise. */
 function pointsOf(
@@ -77,20 +95,16 @@ function pointsOf(
   let most = Infinity;
   // a longer period saw more, and counts
   const all = readings
-    .map(({ seconds, bytesPerSecond }) => ({ seconds, bytes: Math.min(memoryBytes, seconds * bytesPerSecond) }))
+    .map((reading) => pointOf(reading, memoryBytes))
     .toSorted((a, b) => b.seconds - a.seconds)
     .map((point) => ({ ...point, bytes: (most = Math.min(most, point.bytes)) }))
     .toReversed();
   for (const point of all) {
-    let block: Block = { ...point, readings: [point] };
+    let block = blockOf([point], memoryBytes);
     for (let before = blocks.at(-1); before !== undefined; before = blocks.at(-1)) {
       if (rateOf(before) - rateOf(block) > tolerance(before, block)) break;
       blocks.pop();
-      block = {
-        readings: [...before.readings, ...block.readings],
-        seconds: before.seconds + block.seconds,
-        bytes: before.bytes + block.bytes,
-      };
+      block = blockOf([...before.readings, ...block.readings], memoryBytes);
     }
     blocks.push(block);
   }

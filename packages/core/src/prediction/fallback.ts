@@ -2,6 +2,7 @@
  * How a policy's step ends a transfer that does not end by itself: when it comes, how long the rest takes, and how long
  * the guest stands still for it. Undefined where that cannot be told from the model (throttling, a cold move). Pure.
  */
+import { leastPatienceMs, usualPatience } from '../convergence/decide.ts';
 import type { PolicyContent, PolicyStep } from '../model/policy.ts';
 import type { Remedy } from '../model/prediction.ts';
 import type { Curve } from './curve.ts';
@@ -19,10 +20,6 @@ export interface Transfer {
   /** All that is sent once: policies count by it. */
   readonly sizeBytes: number;
 }
-
-/** Ferry looks at the first pass that follows before it judges. */
-const leastPatienceMs = 5_000;
-const usualPatience = 2;
 
 /** `remedies`: what the policy does about it, up to the measure that surely ends it. */
 export function fallbackEnd(policy: PolicyContent, remedies: readonly Remedy[], transfer: Transfer): End | undefined {
