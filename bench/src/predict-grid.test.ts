@@ -20,7 +20,7 @@ const never = { ended: false, tookMs: Number.NaN, pausedMs: Number.NaN };
 const verdicts = (runs: readonly Run[]): readonly string[] => Object.values(targetsOf(runs)).map(verdictOf);
 
 test('a guest dirties a share of the bandwidth', () => {
-  assert.equal(workloadOf(0.25), 'sector:V=128,W=128,D=4');
+  assert.equal(workloadOf(0.25), 'sector:V=256,W=256,D=8');
 });
 
 test('errors and intervals are those of runs that ended and were predicted', () => {

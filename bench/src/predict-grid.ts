@@ -4,9 +4,9 @@ import type { Target } from './report.ts';
 import { median } from './report.ts';
 
 /** Bandwidth limit, MiB/s. */
-export const BANDWIDTH = 16;
+export const BANDWIDTH = 32;
 /** All of it is dirtied again and again, so that what a pass leaves is its time at that rate. */
-export const FILLED_MIB = 128;
+export const FILLED_MIB = 256;
 /** QEMU's own pause budget. */
 export const PAUSE_MS = 300;
 /** The longest period of the measurement before a move. */

@@ -7,8 +7,9 @@ import type { DirtyReading } from '../model/prediction.ts';
 
 /** QEMU samples 512 pages per GiB: each represents this much memory. */
 const sampleBytes = 2_097_152;
-/** Deviations that a reading is taken to be off at most. */
+/** Deviations that a reading is taken to be off at most; and by which two of them differ where they are two rates. */
 const deviations = 1.5;
+const telling = 2;
 
 interface Point {
   readonly seconds: number;
@@ -31,8 +32,12 @@ export interface Curves {
 
 /** Undefined without readings. */
 export function curvesOf(readings: readonly DirtyReading[], memoryBytes: number): Curves | undefined {
-  const points = pointsOf(readings, memoryBytes, noise);
-  const asRead = pointsOf(readings, memoryBytes, () => 0);
+  const blocks = blocksOf(readings, memoryBytes, noise);
+  const points = pointsOf(blocks, memoryBytes);
+  const asRead = pointsOf(
+    blocksOf(readings, memoryBytes, () => 0),
+    memoryBytes,
+  );
   const [first] = points;
   const last = points.at(-1);
   if (first === undefined || last === undefined) return undefined;
@@ -42,11 +47,12 @@ export function curvesOf(readings: readonly DirtyReading[], memoryBytes: number)
   );
   const off = bytes > 0 ? (deviations * Math.sqrt(variance)) / bytes : 0;
   const least = leastOf(points);
+  const atLeast = leastOf(pointsOf(lowered(blocks), memoryBytes));
   const most = mostOf(points, memoryBytes);
   // a hot set that is small against the samples hides in their noise
   const worst = mostOf(asRead, memoryBytes);
   return {
-    low: (seconds) => least(seconds) * Math.max(0.1, 1 - off),
+    low: atLeast,
     middle: (seconds) => (seconds <= last.seconds ? least(seconds) : most(seconds)),
     high: (seconds) => Math.min(memoryBytes, Math.max(most(seconds), worst(seconds)) * (1 + off)),
     least: leastOf(asRead),
@@ -83,14 +89,14 @@ const rateOf = ({ seconds, bytes }: Point): number => bytes / seconds;
 
 /** By which two rates may differ and be the same one. */
 const noise = (a: Block, b: Block): number =>
-  deviations * Math.sqrt(a.variance / a.seconds ** 2 + b.variance / b.seconds ** 2);
+  telling * Math.sqrt(a.variance / a.seconds ** 2 + b.variance / b.seconds ** 2);
 
 /** Readings are brought together where the longer one shows the higher rate, which cannot be, or differs by noise. */
-function pointsOf(
+function blocksOf(
   readings: readonly DirtyReading[],
   memoryBytes: number,
   tolerance: (shorter: Block, longer: Block) => number,
-): readonly Point[] {
+): readonly Block[] {
   const blocks: Block[] = [];
   let most = Infinity;
   // a longer period saw more, and counts
@@ -108,6 +114,23 @@ function pointsOf(
     }
     blocks.push(block);
   }
+  return blocks;
+}
+
+/** As little as the guest may write by them; a shorter time has no lower rate than a longer one. */
+function lowered(blocks: readonly Block[]): readonly Block[] {
+  let least = 0;
+  return blocks
+    .toReversed()
+    .map((block) => {
+      const off = block.bytes > 0 ? (deviations * Math.sqrt(block.variance)) / block.bytes : 0;
+      least = Math.max(least, rateOf(block) * Math.max(0.1, 1 - off));
+      return { ...block, bytes: least * block.seconds };
+    })
+    .toReversed();
+}
+
+function pointsOf(blocks: readonly Block[], memoryBytes: number): readonly Point[] {
   let before = 0;
   return blocks.flatMap((block) =>
     block.readings.map(({ seconds }) => {
