@@ -295,7 +295,10 @@ test('safety: an outcome is final, phases are stored once each, and success need
       }
       assert.equal(migration.phases.at(-1)?.phase, migration.phase);
       const order = migration.phases.map(({ phase }) => phase).filter((phase) => phase !== 'post-copy');
-      assert.equal(new Set(order).size, order.length);
+      // one that outlives its call transfers once more
+      const again = order.findLastIndex((phase, at) => phase === 'transferring' && order[at - 1] === 'verifying');
+      const last = order.slice(Math.max(0, again));
+      assert.equal(new Set(last).size, last.length);
       if (migration.outcome === 'succeeded') assert.ok(seenOnTarget);
     }),
     runs,
@@ -493,4 +496,53 @@ test('a migration under way whose plan was never stored is ended, and does not h
       phase,
     );
   }
+});
+
+test('a transfer that outlives the call that performs it is steered on, and only then', () => {
+  const ended = (event: MigrationEvent, ...rest: At[]) =>
+    play([...toTransfer, [10, event], [20, observed(sending, half)], ...rest]);
+  const lives = ended(lost, [4_000, observed(sending, half)]);
+  assert.deepEqual([lives.migration.phase, lives.migration.adopted], ['transferring', undefined]);
+  assert.deepEqual(lives.last, [{ type: 'observe', afterMs: 500 }]);
+  assert.equal(ended(lost, [2_000, observed(sending, half)]).migration.phase, 'verifying', 'it may end right now');
+  assert.equal(ended(refused, [4_000, observed(sending, half)]).migration.phase, 'verifying');
+  const aborted = play(
+    [
+      [4_100, { type: 'abort-requested' }],
+      [4_600, observed(sending, half)],
+    ],
+    lives.migration,
+  );
+  assert.deepEqual(aborted.last[0], { type: 'abort-job' }, 'an abort is repeated as before');
+  const moved = play(
+    [
+      [9_000, observed(absent, arrived)],
+      [9_100, { type: 'cleaned' }],
+    ],
+    aborted.migration,
+  );
+  assert.equal(moved.migration.outcome, 'succeeded');
+});
+
+test('a helper that both hosts have is taken away, and its VM is where it was', () => {
+  const helper = { uuid: fresh.vm.uuid, name: 'ferry-b' };
+  const both = observed(present('paused', 'user'), present('paused', 'user'));
+  const { migration, last } = play([
+    ...transferring({ ...plan, how: 'helper', live: false, helper }),
+    [10, lost],
+    [20, both],
+    [5_000, both],
+  ]);
+  assert.deepEqual(
+    [migration.phase, migration.evidence.ending?.outcome, last],
+    ['cleaning', 'failed', [{ type: 'undo' }]],
+  );
+});
+
+test('a VM that is nowhere is said to be nowhere, whatever was last seen of it', () => {
+  const { migration } = play(
+    [...toTransfer, [10, lost], [20, observed(absent, absent)], [5_000, observed(absent, absent)]],
+    { ...fresh, vmIsNow: { host: 'host1', state: 'running' } },
+  );
+  assert.deepEqual([migration.error?.code, migration.vmIsNow], ['vm-lost', undefined]);
 });

@@ -65,6 +65,18 @@ export function observed(
   );
 }
 
+/**
+ * The call that performs the move was lost with its connection, and the hosts go on without it: the transfer has to be
+ * steered on, or a guest that does not converge would be on its way for ever, and a dead copy would never be cut.
+ */
+const outlivesItsCall = ({ phase, evidence: { performEnded } }: Planned, { source }: Look, now: TimeMs): boolean =>
+  phase === 'verifying' &&
+  performEnded?.failure?.outcome === 'unknown' &&
+  now - performEnded.at >= settleMs &&
+  source.kind === 'present' &&
+  source.migrating &&
+  source.state !== 'paused';
+
 const completedOf = (view: InstanceView): CompletedJob | undefined =>
   view.kind === 'present' ? view.completed : undefined;
 
@@ -91,6 +103,8 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
     case 'unknown':
       return again();
     case 'in-progress':
+      if (outlivesItsCall(migration, look, now))
+        return stay(enterPhase(migration, 'transferring', now), { type: 'observe', afterMs });
       // the first abort may have come before libvirt had begun its job, and libvirt does not remember it
       return aborting && migration.phase === 'transferring' ? again(stopTransfer(migration)) : again();
     case 'post-copy':
@@ -166,6 +180,9 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
         message: `${migration.vm.name} is paused on ${migration.from.name} and was not moved: ${failureText(migration)}`,
       });
     case 'two-copies':
+      // a helper holds no guest: it is taken away from both hosts, and the VM is where it was
+      if (migration.plan.helper !== undefined)
+        return performing || look.held < settleMs ? again() : withoutHelper(migration, now);
       // one host may have answered before the switch and the other after it: only a second look proves two
       if (look.held === 0 || (look.held < settleMs && !look.ended)) return again();
       if (migration.policy?.twoCopies === 'suspend-both' && migration.attention === undefined)
@@ -183,18 +200,26 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
       });
     case 'gone':
       if (look.held < settleMs) return again();
-      if (migration.plan.helper !== undefined)
-        return end(
-          migration,
-          migration.abortRequestedAt === undefined ? 'failed' : 'cancelled',
-          now,
-          stayedError(migration, 'stayed'),
-        );
-      return finish(migration, 'failed', now, {
+      if (migration.plan.helper !== undefined) return withoutHelper(migration, now);
+      return finish(nowhere(migration), 'failed', now, {
         code: 'vm-lost',
         message: `${migration.vm.name} is neither on ${migration.from.name} nor on ${migration.to.name}.`,
       });
   }
+}
+
+/** The VM itself is where it was; what is there of the helper is taken away. */
+const withoutHelper = (migration: Planned, now: TimeMs): Step =>
+  end(
+    migration,
+    migration.abortRequestedAt === undefined ? 'failed' : 'cancelled',
+    now,
+    stayedError(migration, 'stayed'),
+  );
+
+function nowhere(migration: Planned): Planned {
+  const { vmIsNow: _, ...rest } = migration;
+  return rest;
 }
 
 /**

@@ -187,7 +187,8 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
       case 'perform':
         return perform();
       case 'observe':
-        if (current().adopted === true) void watch.sampleRegularly();
+        // nobody else does in a transfer that outlives the call, or the control plane, that began it
+        void watch.sampleRegularly();
         return watch.observe(effect.afterMs);
       case 'abort-job':
         return source().transfer.abort(travelling(planned()), signal);
