@@ -11,6 +11,8 @@ export const routes = {
   hostShow: { method: 'GET', path: '/hosts/{host}' },
   hostRemove: { method: 'DELETE', path: '/hosts/{host}' },
   hostChange: { method: 'PATCH', path: '/hosts/{host}' },
+  hostCordon: { method: 'POST', path: '/hosts/{host}/cordon' },
+  hostUncordon: { method: 'POST', path: '/hosts/{host}/uncordon' },
   clusterList: { method: 'GET', path: '/clusters' },
   clusterChange: { method: 'PATCH', path: '/clusters/{cluster}' },
   clusterRemove: { method: 'DELETE', path: '/clusters/{cluster}' },

@@ -24,6 +24,7 @@ export * from './convergence/words.ts';
 export * from './fleet/vms.ts';
 export * from './fleet/machine.ts';
 export * from './fleet/selector.ts';
+export * from './fleet/service.ts';
 export * from './migration/admission.ts';
 export * from './fleet/split-brain.ts';
 export * from './migration/bandwidth.ts';

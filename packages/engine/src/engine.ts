@@ -2,7 +2,7 @@
  * Puts the engine together: hosts with their followers, the fleet as VMs, the migrations, and the events about all of
  * them. It owns no rule (core) and no driver (adapters).
  */
-import { FerryError, isFinished, type Cluster, type Migration } from '@ferry/core';
+import { cordoned, FerryError, isFinished, uncordoned, type Cluster, type Migration } from '@ferry/core';
 import { createEventHub } from './events/event-hub.ts';
 import type { Engine } from './facade.ts';
 import { keepDefinitions } from './fleet/definition-archive.ts';
@@ -200,6 +200,14 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     once: (asked, make, again) => firstAnswers.once(asked, make, again),
     addHost: (request, signal, along) => knownHosts.add(request, signal, along),
     changeHost: (ref, settings, expected) => knownHosts.change(ref, settings, expected),
+    async cordonHosts(refs) {
+      await knownHosts.serve(refs, (host) => cordoned(host, clock.now()));
+      return refs.map((ref) => knownHosts.host(ref));
+    },
+    async uncordonHosts(refs) {
+      await knownHosts.serve(refs, uncordoned);
+      return refs.map((ref) => knownHosts.host(ref));
+    },
     removeHost: (ref, expected) => knownHosts.remove(ref, expected),
     hostRevisionOf: (id) => knownHosts.revisionOf(id),
     vmCountOf: (id) => fleet.countOn(id),

@@ -57,6 +57,10 @@ export interface Engine {
   ): Promise<HostView>;
   /** Changes what is given; an empty address takes it away. */
   changeHost(ref: string, settings: HostSettings, expected?: number): Promise<HostView>;
+  /** No VM is moved to these hosts from now on; those that are there stay. All of them or none. */
+  cordonHosts(refs: readonly string[]): Promise<readonly HostView[]>;
+  /** Throws FerryError `host-draining`. */
+  uncordonHosts(refs: readonly string[]): Promise<readonly HostView[]>;
   removeHost(ref: string, expected?: number): Promise<void>;
   /** Of what is stored of a host. */
   hostRevisionOf(id: string): number;

@@ -257,6 +257,8 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       cleanup: async (ref) => note('cleanup', ref, []),
     },
     tuneMigration: async (ref, limits) => note('tuneMigration', { ref, limits }, find(ref)),
+    cordonHosts: async (refs) => note('cordonHosts', refs, [sampleHost]),
+    uncordonHosts: async (refs) => note('uncordonHosts', refs, [sampleHost]),
     addHost: async (request) => note('addHost', request, sampleHost),
     removeHost: async (ref) => note('removeHost', ref, undefined),
     vms: () => [sampleVm],

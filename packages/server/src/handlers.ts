@@ -103,6 +103,14 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       const { host } = await engine.changeHost(params.host, present(body), expected);
       return { body: hostNow(host.name) };
     },
+    hostCordon: async ({ params }) => {
+      await engine.cordonHosts([params.host]);
+      return { body: hostNow(params.host) };
+    },
+    hostUncordon: async ({ params }) => {
+      await engine.uncordonHosts([params.host]);
+      return { body: hostNow(params.host) };
+    },
     clusterList: async ({ query }) => {
       const found = pagesOf(engine.clusters(), ({ cluster }) => cluster.name);
       return { body: await pages.list('clusters', query, shown(found, clusterJson)) };

@@ -46,6 +46,8 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   hostShow: { url: '/hosts/alpha' },
   hostRemove: { method: 'DELETE', url: '/hosts/alpha' },
   hostChange: { method: 'PATCH', url: '/hosts/alpha', payload: { migrationAddress: '10.0.0.1' } },
+  hostCordon: { method: 'POST', url: '/hosts/alpha/cordon' },
+  hostUncordon: { method: 'POST', url: '/hosts/alpha/uncordon' },
   clusterList: { url: '/clusters' },
   clusterChange: {
     method: 'PATCH',

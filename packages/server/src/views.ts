@@ -17,6 +17,7 @@ import type {
 import {
   otherMachineRemedy,
   policyText,
+  serviceStateOf,
   type Decision,
   type DiskPlan,
   type ErrorReport,
@@ -49,6 +50,9 @@ export const hostJson = (view: HostView, vms: number, revision: number): HostJso
     state: view.state,
     stateDetail: view.stateDetail,
     stateRemedy: view.state === 'other-machine' ? otherMachineRemedy(host) : undefined,
+    service: serviceStateOf(host),
+    serviceSince: host.service === undefined ? undefined : time(host.service.since),
+    drain: host.service?.drain?.id,
     cpu:
       facts === undefined
         ? undefined

@@ -54,7 +54,7 @@ export const hostOperations = {
     params: hostParams,
     ifMatch: true,
     status: 204,
-    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-in-use', 'store-conflict'],
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-in-use', 'host-draining', 'store-conflict'],
   },
   hostChange: {
     summary: 'Change the cluster or the migration address of a host',
@@ -64,6 +64,20 @@ export const hostOperations = {
     ifMatch: true,
     status: 200,
     errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'store-conflict'],
+  },
+  hostCordon: {
+    summary: 'Place no more VMs on a host; those that are there stay',
+    params: hostParams,
+    answer: hostSchema,
+    status: 200,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'store-conflict'],
+  },
+  hostUncordon: {
+    summary: 'Place VMs on a host again',
+    params: hostParams,
+    answer: hostSchema,
+    status: 200,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-draining', 'store-conflict'],
   },
   clusterList: {
     summary: 'List the clusters with their settings and hosts',

@@ -1,4 +1,5 @@
 /** Hosts: a host, and the requests that add or change one. */
+import { serviceStates } from '@ferry/core';
 import { z } from 'zod';
 import { bytes, nameText, revision, time } from './parts.ts';
 
@@ -16,6 +17,13 @@ export const hostSchema = z
     state: hostStateSchema,
     stateDetail: z.string().optional(),
     stateRemedy: z.string().optional().meta({ description: 'What to do about that state' }),
+    service: z.enum(serviceStates).meta({
+      description:
+        'Whether VMs are placed on it: "cordoned" takes none and keeps its own, from "draining" they are leaving, ' +
+        '"maintenance" was empty when its drain ended',
+    }),
+    serviceSince: time().optional().meta({ description: 'Absent while it is schedulable' }),
+    drain: z.string().optional().meta({ description: 'The drain that put it in that state' }),
     cpu: z.object({ arch: z.string(), model: z.string(), vendor: z.string(), threads: z.number().int() }).optional(),
     memory: z.object({ totalBytes: bytes(), freeBytes: bytes().optional() }).optional(),
     libvirtVersion: z.string().optional(),

@@ -17,6 +17,11 @@ const hostText = (host: HostJson): string =>
     ['cluster', host.cluster],
     ['migration address', host.migrationAddress],
     ['state', host.state],
+    [
+      'service',
+      host.service === 'schedulable' ? host.service : `${host.service} since ${formatTime(host.serviceSince ?? '')}`,
+    ],
+    ['drain', host.drain],
     ['why', host.stateDetail],
     ['remedy', host.stateRemedy],
     [
@@ -47,6 +52,7 @@ const hostLook: ListLook<HostJson> = {
   columns: [
     { name: 'name', of: ({ name }) => name },
     { name: 'state', of: ({ state }) => state },
+    { name: 'service', of: ({ service }) => service, wide: true },
     { name: 'vms', of: ({ vms }) => vms },
     {
       name: 'free memory',
@@ -114,6 +120,21 @@ export function hostCommands(program: Command): void {
       const changed = await client().call('hostChange', { params: { host: ref }, body: settingsOf(settings) });
       output.result(changed, (safe) => hostText(safe));
     });
+  for (const [word, operation, does] of [
+    ['cordon', 'hostCordon', 'place no more VMs on these hosts; those that are there stay'],
+    ['uncordon', 'hostUncordon', 'place VMs on these hosts again'],
+  ] as const)
+    host
+      .command(`${word} <host...>`)
+      .description(does)
+      .action(async (refs: readonly string[], _: object, command: Command) => {
+        const { client, output } = contextOf(command);
+        // every name is known before anything is changed
+        for (const ref of refs) await client().call('hostShow', { params: { host: ref } });
+        const changed = [];
+        for (const ref of refs) changed.push(await client().call(operation, { params: { host: ref } }));
+        output.result(changed, (safe) => safe.map(({ name, service }) => `${name} is ${service}`).join('\n'));
+      });
   host
     .command('remove <host>')
     .description('remove a host from the fleet; its VMs are not touched')

@@ -130,6 +130,11 @@ export const errorTable = {
     exitCodes.conflict,
     'Set one with --name: letters, digits, dots, hyphens and underscores.',
   ),
+  'host-draining': row(
+    409,
+    exitCodes.conflict,
+    'Wait until the drain has ended, or cancel it with "ferry drain cancel".',
+  ),
   'host-name-taken': row(409, exitCodes.conflict, 'Choose another name with --name.'),
   'cluster-unknown': row(404, exitCodes.notFound, 'List the clusters with "ferry cluster list".'),
   'cluster-in-use': row(

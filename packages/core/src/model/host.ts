@@ -2,7 +2,7 @@
  * Hosts and the clusters that they form, as the operator added them and as they report themselves. Types and nothing
  * else.
  */
-import type { HostId, TimeMs } from './ids.ts';
+import type { BatchId, HostId, TimeMs } from './ids.ts';
 
 /** A host as the operator added it: an intent. */
 export interface Host {
@@ -20,6 +20,23 @@ export interface Host {
   readonly addedAt: TimeMs;
   /** Known only for a migration to it, and forgotten with that. */
   readonly outside?: true;
+  /** Absent: it is schedulable. */
+  readonly service?: HostService;
+}
+
+/**
+ * Whether VMs may be placed on a host. `cordoned`: none comes by Ferry, and its own stay. `draining`: they are leaving.
+ * `maintenance`: it was empty when its drain ended.
+ */
+export const serviceStates = ['schedulable', 'cordoned', 'draining', 'maintenance'] as const;
+export type ServiceState = (typeof serviceStates)[number];
+
+/** A host that takes no VMs, and since when. */
+export interface HostService {
+  readonly state: Exclude<ServiceState, 'schedulable'>;
+  readonly since: TimeMs;
+  /** The drain that brought it there, and what the host was before. */
+  readonly drain?: { readonly id: BatchId; readonly before: 'schedulable' | 'cordoned' };
 }
 
 export interface HostRef {

@@ -11,11 +11,14 @@ export type HostId = Branded<string, 'HostId'>;
 export type VmUuid = Branded<string, 'VmUuid'>;
 /** Ferry's id of a migration; ids sort by time of creation. */
 export type MigrationId = Branded<string, 'MigrationId'>;
+/** Ferry's id of a batch: a drain or a restore; ids sort by time of creation. */
+export type BatchId = Branded<string, 'BatchId'>;
 /** Milliseconds since the Unix epoch. */
 export type TimeMs = number;
 
 export const hostId = (value: string): HostId => value as HostId;
 export const vmUuid = (value: string): VmUuid => value.toLowerCase() as VmUuid;
+export const batchId = (value: string): BatchId => value as BatchId;
 export const migrationId = (value: string): MigrationId => value as MigrationId;
 
 /**

@@ -52,6 +52,7 @@ export const reasonTable = {
   'target-silent': row('target', 'The host did not answer a question in time.'),
   'target-full': row('target', 'The host accepts no further connection.'),
   'target-is-source': row('target', 'The VM is on that host already.'),
+  'target-cordoned': row('target', 'The host takes no VMs: it is cordoned, being drained, or in maintenance.'),
   'target-tried': row('target', 'An earlier attempt to move to that host failed.'),
   'target-other-cluster': row('target', 'The host belongs to another cluster.'),
   'target-arch': row('target', 'The host has another processor architecture.'),

@@ -10,6 +10,7 @@ import type { Reason } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import type { DiskFacts, SharingProof } from '../model/storage.ts';
 import { wantedCluster, type CheckInput, type VmFacts } from './check-input.ts';
+import { cordonedReason } from './checks/cordoned.ts';
 import { memoryWaits, nameTaken, triedReason } from './checks/host.ts';
 import { definitionThereReasons } from './definition-there.ts';
 import { planPaths } from './host-ties.ts';
@@ -180,7 +181,9 @@ export function checkRescue(input: RescueInput): CheckResult {
       ...clusterReasons(input, view),
       ...hostReasons(vm, view, input.silent),
       ...foreignDefinition(input, view),
-      ...[triedReason(input, view.host), nameTaken(input, view.host)].filter((reason) => reason !== undefined),
+      ...[triedReason(input, view.host), cordonedReason(view), nameTaken(input, view.host)].filter(
+        (reason) => reason !== undefined,
+      ),
       ...stateReasons(input, view),
       ...machineThere(input, view),
       ...planned.flatMap((each) => ('reason' in each ? [each.reason] : [])),

@@ -17,9 +17,9 @@ import {
   type Migration,
   type VmUuid,
 } from '@ferry/core';
-import type { Clock, HostLink, Hypervisor, Log, Stores } from '../ports/ports.ts';
+import type { Clock, HostLink, Hypervisor, IntentWrite, Log, Stores } from '../ports/ports.ts';
 import type { ClusterStore } from '../settings/clusters.ts';
-import { collection, document, expectRevision, text } from '../state/collection.ts';
+import { collection, document, expectRevision, text, type Stored } from '../state/collection.ts';
 import type { Along } from '../state/first-answers.ts';
 import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
 import { turnsOf } from './turns.ts';
@@ -32,6 +32,8 @@ export interface HostSettings {
 
 const hostPrefix = 'hosts/';
 const machinePrefix = 'machines/';
+/** Of many that change the same hosts at once, one gets through each time. */
+const mostAttempts = 100;
 /** Connections that are being made at a time: a host that is switched off takes its place for 15 s. */
 const connectionsAtOnce = 256;
 const connectPatienceMs = 5_000;
@@ -111,6 +113,15 @@ export interface KnownHosts {
   ): Promise<HostView>;
   /** `expected`: the revision that it must have. Rejects with FerryError `revision-stale`. */
   change(ref: string, settings: HostSettings, expected?: number): Promise<HostView>;
+  /**
+   * Changes the state of these hosts in service, all or none; `decide` is called again after a conflict. `along`: writes
+   * of the same transaction.
+   */
+  serve(
+    refs: readonly string[],
+    decide: (host: Host) => Host,
+    along?: () => Promise<readonly IntentWrite[]>,
+  ): Promise<void>;
   remove(ref: string, expected?: number): Promise<void>;
   /** Of the stored host; 0 of one that is not known. */
   revisionOf(id: string): number;
@@ -270,6 +281,22 @@ export function createKnownHosts({
     }
   };
 
+  /** Of two changes at once the later one holds, in whatever order their answers come. */
+  const took = (id: string, changed: Host, revision: number): void => {
+    const follower = followerOf(id);
+    if (revision > (revisions.get(id) ?? 0)) {
+      revisions.set(id, revision);
+      follower.change(changed);
+    }
+    events.changed(follower.view());
+  };
+  const storedHost = async (id: HostId): Promise<Stored<Host>> => {
+    const now = await stored.get(id);
+    // it was removed meanwhile
+    if (now === undefined) throw new FerryError('host-unknown', `There is no host with the id ${id}.`);
+    return now;
+  };
+
   return {
     followers: () => followers.values(),
     follower: (id) => followers.get(id),
@@ -324,14 +351,26 @@ export function createKnownHosts({
         },
         async () => (settings.cluster === undefined ? [] : clusters.use(settings.cluster)),
       );
-      const follower = followerOf(id);
-      // of two changes at once the later one holds, in whatever order their answers come
-      if (changed !== undefined && revision > (revisions.get(id) ?? 0)) {
-        revisions.set(id, revision);
-        follower.change(changed);
+      if (changed !== undefined) took(id, changed, revision);
+      return followerOf(id).view();
+    },
+    async serve(refs, decide, along) {
+      const ids = [...new Set(refs.map((ref) => host(ref).host.id))];
+      for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
+        const before = await Promise.all(ids.map(storedHost));
+        const next = before.map((each) => ({ ...each, decided: decide(each.value) }));
+        const changed = next.filter(({ value, decided }) => decided !== value);
+        const writes = [
+          ...changed.map(({ key, decided, revision }) => stored.put(key, decided, revision)),
+          ...((await along?.()) ?? []),
+        ];
+        if (writes.length === 0) return;
+        const written = await stored.commit(writes);
+        if ('conflict' in written) continue;
+        for (const { key, decided } of changed) took(key, decided, written.revision);
+        return;
       }
-      events.changed(follower.view());
-      return follower.view();
+      throw new FerryError('store-conflict', `${refs.join(', ')}: changed by many at once.`);
     },
     async remove(ref, expected) {
       const { host: removed } = host(ref);
@@ -341,6 +380,8 @@ export function createKnownHosts({
         (now) => {
           if (now === undefined) throw new FerryError('host-unknown', `There is no host "${ref}".`);
           expectRevision(`The host ${removed.name}`, now.revision, expected);
+          if (now.value.service?.state === 'draining')
+            throw new FerryError('host-draining', `${removed.name} is being drained.`);
           const busy = active().filter(({ from, to }) => from.id === removed.id || to?.id === removed.id);
           if (busy.length > 0)
             throw new FerryError(

@@ -6,6 +6,7 @@ import { defaultCluster, type Host, type HostView } from '../../model/host.ts';
 import type { Reason } from '../../model/reasons.ts';
 import type { Vm } from '../../model/vm.ts';
 import { type CheckInput, memoryNeeded, needsIn, sourceOf, wantedCluster } from '../check-input.ts';
+import { cordonedReason } from './cordoned.ts';
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
 
@@ -24,6 +25,7 @@ const rules: readonly Rule[] = [
     view.state === 'connected'
       ? undefined
       : notConnectedReason(view, 'target-unreachable', 'Restore the connection, or choose another host.'),
+  (_, view) => cordonedReason(view),
   ({ silent }, { host }) => silent?.get(host.id),
   (input, { host }) =>
     host.cluster === wantedCluster(input)
