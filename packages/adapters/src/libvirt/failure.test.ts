@@ -135,3 +135,14 @@ test('every call of a port fails so: at once, later, and in a stream', async () 
     assert.deepEqual(seen, [1]);
   }
 });
+
+test('only a call that may still take effect is unanswered: not one that libvirt refused, nor one never sent', () => {
+  const unanswered = (error: unknown): unknown => {
+    const failure = hostFailure('h1', error);
+    return failure instanceof FerryError && failure.unanswered;
+  };
+  for (const error of [timeout, lost('timeout'), lost('peer-closed'), lost('cancelled', 'unknown', timeout)])
+    assert.equal(unanswered(error), true);
+  for (const error of [libvirt(VIR_ERR.OPERATION_TIMEOUT), lost('closed', 'not-started')])
+    assert.equal(unanswered(error), false);
+});

@@ -52,7 +52,8 @@ const sentence = (text: string): string => (/[.!?…]$/.test(text) ? text : `${t
  */
 export function hostFailure(place: string, error: unknown): unknown {
   if (error instanceof FerryError) return error;
-  const failure = (code: ErrorCode, text: string): FerryError => new FerryError(code, sentence(text), { cause: error });
+  const failure = (code: ErrorCode, text: string, unanswered = false): FerryError =>
+    new FerryError(code, sentence(text), { cause: error, unanswered });
   if (error instanceof LibvirtError)
     return failure(libvirtCodes.get(error.code) ?? 'host-refused', `${place}: ${error.message}`);
   if (error instanceof ConnectionLostError) return lossOf(error, failure);
@@ -63,17 +64,21 @@ export function hostFailure(place: string, error: unknown): unknown {
   if (error instanceof ProtocolError || error instanceof XmlError)
     return failure('host-answer-invalid', `What ${place} answers is not readable: ${error.message}`);
   if (error instanceof Error && error.name === 'TimeoutError')
-    return failure('host-timed-out', `${place} did not answer in time`);
+    return failure('host-timed-out', `${place} did not answer in time`, true);
   return error;
 }
 
-function lossOf(error: ConnectionLostError, failure: (code: ErrorCode, text: string) => FerryError): FerryError {
+function lossOf(
+  error: ConnectionLostError,
+  failure: (code: ErrorCode, text: string, unanswered: boolean) => FerryError,
+): FerryError {
   const { reason, cause, message } = error;
+  const unanswered = error.outcome === 'unknown';
   if (reason === 'cancelled' && cause instanceof FerryError) return cause;
   if (reason === 'timeout' || (cause instanceof Error && cause.name === 'TimeoutError'))
-    return failure('host-timed-out', message);
-  if (reason === 'protocol-error') return failure('host-answer-invalid', message);
-  return failure(error.outcome === 'not-started' ? 'host-unreachable' : 'host-connection-lost', message);
+    return failure('host-timed-out', message, unanswered);
+  if (reason === 'protocol-error') return failure('host-answer-invalid', message, unanswered);
+  return failure(unanswered ? 'host-connection-lost' : 'host-unreachable', message, unanswered);
 }
 
 export function connectFailure(uri: string, error: unknown): FerryError {

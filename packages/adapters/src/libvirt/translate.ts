@@ -50,6 +50,7 @@ const reasons: Readonly<Record<number, Readonly<Record<number, StateReason>>>> =
     [VIR_DOMAIN_PAUSED_REASON.MIGRATION]: 'migration',
     [VIR_DOMAIN_PAUSED_REASON.POSTCOPY]: 'post-copy',
     [VIR_DOMAIN_PAUSED_REASON.POSTCOPY_FAILED]: 'post-copy-failed',
+    [VIR_DOMAIN_PAUSED_REASON.STARTING_UP]: 'starting',
   },
   [VIR_DOMAIN_STATE.SHUTOFF]: {
     [VIR_DOMAIN_SHUTOFF_REASON.MIGRATED]: 'migrated',

@@ -9,8 +9,9 @@ import {
   definitionMove,
   definitionStays,
   definitionTakenBack,
-  storedStart,
+  startStep,
   undoSteps,
+  writesStored,
   type EndingStep,
 } from './move-ending.ts';
 import { absent, arrived, fresh, plan, present, running, silent, to } from './step-fixture.ts';
@@ -112,11 +113,16 @@ test('a definition moves while the VM is off on both hosts, and is where it was 
   assert.match(JSON.stringify(move(off, running)), /active on host2/);
 });
 
-test('a stored definition replaces only one that was kept on purpose, and starts what does not run', () => {
-  assert.deepEqual(storedStart(absent, false), { write: true, start: true });
-  assert.deepEqual(storedStart(off, true), { write: true, start: true });
-  assert.deepEqual(storedStart(off, false), { write: false, start: true });
-  assert.deepEqual(storedStart(running, true), { write: false, start: false });
+test('a stored definition replaces only one that was kept on purpose', () => {
+  assert.deepEqual(
+    [writesStored(absent, false), writesStored(off, true), writesStored(off, false), writesStored(running, true)],
+    [true, true, false, false],
+  );
+});
+
+test('a start is made where the VM is off, and waited for where QEMU is not ready yet', () => {
+  assert.deepEqual([startStep(absent), startStep(off), startStep(running)], ['start', 'start', 'done']);
+  assert.deepEqual([startStep(present('paused', 'starting')), startStep(present('paused', 'user'))], ['wait', 'done']);
 });
 
 test('a VM that was started meanwhile keeps its definition on the source', () => {
@@ -125,7 +131,9 @@ test('a VM that was started meanwhile keeps its definition on the source', () =>
 });
 
 test('the target gives back a definition that it got, but not one that it had, and nothing that the source lost', () => {
-  assert.deepEqual(definitionTakenBack(absent, false), { do: 'take-back', undefine: true });
-  assert.deepEqual(definitionTakenBack(off, false), { do: 'take-back', undefine: false });
-  for (const before of [absent, off]) assert.deepEqual(definitionTakenBack(before, true), { do: 'stay' });
+  const kept = planned({ definedThere: true });
+  assert.deepEqual(definitionTakenBack(kept, absent, false), { do: 'take-back', undefine: true });
+  assert.deepEqual(definitionTakenBack(kept, off, false), { do: 'take-back', undefine: false });
+  assert.deepEqual(definitionTakenBack(planned(), off, false), { do: 'take-back', undefine: true }, 'written before');
+  for (const before of [absent, off]) assert.deepEqual(definitionTakenBack(kept, before, true), { do: 'stay' });
 });

@@ -166,25 +166,31 @@ export function definitionMove(
 export const definitionStays = ({ from }: Pick<Planned, 'from'>, source: InstanceView): string | undefined =>
   isOff(source) ? undefined : `it was started on ${from.name} in the meantime, so it stays there.`;
 
+/** The target's definition is the move's own. `before`: the target as this step found it, perhaps after a crash. */
+export const broughtDefinition = ({ plan }: Pick<Planned, 'plan'>, before: InstanceView): boolean =>
+  before.kind === 'absent' || plan.definedThere !== true;
+
 /**
  * What becomes of the target when the source keeps the definition. `before`: the target as the move found it.
  * `sourceLost`: the source has no longer all of the VM's state.
  */
 export function definitionTakenBack(
+  migration: Pick<Planned, 'plan'>,
   before: InstanceView,
   sourceLost: boolean,
 ): { readonly do: 'stay' } | { readonly do: 'take-back'; readonly undefine: boolean } {
   // the target has the only copy: nothing is taken back
   if (sourceLost) return { do: 'stay' };
-  // a definition that was there before stays: it was parked, and is so again
-  return { do: 'take-back', undefine: before.kind === 'absent' };
+  // a definition that was there before the move stays: it was parked, and is so again
+  return { do: 'take-back', undefine: broughtDefinition(migration, before) };
 }
 
-/** The stored definition of a dead host's VM: what of it is still to do. `parked`: the target keeps an older one. */
-export function storedStart(
-  target: InstanceView,
-  parked: boolean,
-): { readonly write: boolean; readonly start: boolean } {
-  const off = target.kind === 'present' && target.state === 'shut-off';
-  return { write: target.kind === 'absent' || (off && parked), start: target.kind === 'absent' || off };
+/** The stored definition of a dead host's VM is to be written. `parked`: the target keeps an older one. */
+export const writesStored = (target: InstanceView, parked: boolean): boolean =>
+  target.kind === 'absent' || (isOff(target) && parked);
+
+/** What a start still needs, on a host that may have been asked for it before. */
+export function startStep(at: InstanceView): 'start' | 'wait' | 'done' {
+  if (at.kind !== 'present' || isOff(at)) return 'start';
+  return at.reason === 'starting' ? 'wait' : 'done';
 }

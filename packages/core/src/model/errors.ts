@@ -297,15 +297,18 @@ export class FerryError extends Error {
   override readonly name = 'FerryError';
   readonly code: ErrorCode;
   readonly reasons: readonly Reason[];
+  /** No answer came to the call that failed: it may take effect yet. */
+  readonly unanswered: boolean;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { readonly reasons?: readonly Reason[]; readonly cause?: unknown } = {},
+    options: { readonly reasons?: readonly Reason[]; readonly cause?: unknown; readonly unanswered?: boolean } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.reasons = options.reasons ?? [];
+    this.unanswered = options.unanswered ?? false;
   }
 
   get remedy(): string {

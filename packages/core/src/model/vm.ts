@@ -27,6 +27,8 @@ export type StateReason =
   | 'post-copy'
   | 'post-copy-failed'
   | 'user'
+  /** QEMU is there, and the guest does not run yet: giving it its memory may take minutes. */
+  | 'starting'
   | 'saved'
   | 'other';
 

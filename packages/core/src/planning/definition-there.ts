@@ -15,6 +15,9 @@ export interface DefinitionThere {
   readonly parkedOn?: ReadonlySet<HostId>;
 }
 
+export const isDefinedOn = ({ instances }: Pick<Vm, 'instances'>, host: HostId): boolean =>
+  instances.some(({ hostId, instance }) => hostId === host && instance.persistent);
+
 export function definitionThereReasons(
   { vm, request, parkedOn }: DefinitionThere,
   host: Pick<Host, 'id' | 'name'>,

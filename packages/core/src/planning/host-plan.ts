@@ -7,6 +7,7 @@ import type { DiskPlan, MigrationPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { MigrationKind, MigrationRequest } from '../model/request.ts';
 import { bothOf, type CheckInput, factsOf, kindOf, needsIn, ownOf, sourceOf, type VmFacts } from './check-input.ts';
+import { isDefinedOn } from './definition-there.ts';
 import { joinMaps, mtuWarnings, planDefinition } from './definition.ts';
 import { editsOf, storageOn } from './disk-places.ts';
 import { helperMachine, helperReasons } from './helper-machine.ts';
@@ -221,11 +222,10 @@ function flagsOf(
   { vm }: CheckInput,
   { facts, target: { host } }: Question,
 ): Pick<MigrationPlan, 'savedMemory' | 'nvram' | 'definedThere' | 'carriesSnapshots'> {
-  const definedThere = vm.instances.some(({ hostId, instance }) => hostId === host.id && instance.persistent);
   return {
     ...(facts.saved ? { savedMemory: true as const } : {}),
     ...(facts.nvram ? { nvram: true as const } : {}),
-    ...(definedThere ? { definedThere: true as const } : {}),
+    ...(isDefinedOn(vm, host.id) ? { definedThere: true as const } : {}),
     ...(facts.snapshots + facts.checkpoints > 0 ? { carriesSnapshots: true as const } : {}),
   };
 }

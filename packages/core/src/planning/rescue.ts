@@ -12,7 +12,7 @@ import type { DiskFacts, SharingProof } from '../model/storage.ts';
 import { wantedCluster, type CheckInput, type VmFacts } from './check-input.ts';
 import { cordonedReason } from './checks/cordoned.ts';
 import { memoryWaits, nameTaken, triedReason } from './checks/host.ts';
-import { definitionThereReasons } from './definition-there.ts';
+import { definitionThereReasons, isDefinedOn } from './definition-there.ts';
 import { planPaths } from './host-ties.ts';
 import { emulatorPaths, machineReasons } from './machine-type.ts';
 import { planState, setAside } from './ownership.ts';
@@ -210,6 +210,7 @@ export function checkRescue(input: RescueInput): CheckResult {
       persistence: 'permanent',
       disks: best.disks,
       autostart: input.facts?.autostart ?? false,
+      ...(isDefinedOn(vm, best.view.host.id) ? { definedThere: true as const } : {}),
     };
     const choice = { to: { id: best.view.host.id, name: best.view.host.name }, move: 'evacuation' as const, plan };
     if (best.waits.length === 0) return { kind: 'chosen', ...choice };

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import type { Migration, MigrationRequest } from '@ferry/core';
+import { FerryError, type Migration, type MigrationRequest } from '@ferry/core';
 import { startEngine } from '../engine.ts';
 import type { Engine } from '../facade.ts';
 import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from '../fake/fleet.ts';
@@ -75,4 +75,116 @@ test('a transfer that outlives the call that performs it: its figures are still 
   const { outcome, vmIsNow } = await moved();
   assert.deepEqual([outcome, vmIsNow], ['succeeded', { host: 'h2', state: 'running' }]);
   assert.ok(asked > 50, String(asked));
+});
+
+/** The host has done it, and says nothing: the connection that the answer should take is gone. */
+const unheard = (): FerryError =>
+  new FerryError('host-connection-lost', 'client socket is closed', { unanswered: true });
+const outOfPatience = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+const definedOn = (): readonly string[] =>
+  [...fleet.hosts].flatMap(([name, { domains }]) => (domains.has(web.uuid) ? [name] : []));
+
+test('a late answer to an earlier call: the source that no longer has the VM does not keep its definition', async () => {
+  let calls = 0;
+  changed.set('h1', (link) => ({
+    ...link,
+    definitions: {
+      ...link.definitions,
+      async undefine(uuid, signal) {
+        calls += 1;
+        if (calls === 1) throw unheard();
+        await link.definitions.undefine(uuid, signal);
+        throw new FerryError('vm-unknown', 'h1: no domain with matching uuid');
+      },
+    },
+  }));
+  await withHosts({ state: 'shut-off' }, 'h1', 'h2');
+  const { outcome } = await moved();
+  assert.deepEqual([outcome, definedOn(), calls], ['succeeded', ['h2'], 2]);
+});
+
+for (const lateMs of [0, 90_000])
+  test(`the source gives up its definition, ${lateMs} ms later, and does not say so: the VM is on the target`, async () => {
+    changed.set('h1', (link) => ({
+      ...link,
+      definitions: {
+        ...link.definitions,
+        async undefine(uuid, signal) {
+          const undefined_ = clock.sleep(lateMs).then(() => link.definitions.undefine(uuid, signal));
+          if (lateMs === 0) {
+            await undefined_;
+            throw unheard();
+          }
+          undefined_.catch(() => undefined);
+          await outOfPatience(signal);
+        },
+      },
+    }));
+    await withHosts({ state: 'shut-off' }, 'h1', 'h2');
+    const { outcome, vmIsNow } = await moved();
+    assert.deepEqual([outcome, vmIsNow], ['succeeded', { host: 'h2', state: 'shut-off' }]);
+    assert.deepEqual(definedOn(), ['h2']);
+  });
+
+test('the target takes the definition and does not say so: it is looked at, and the move goes on', async () => {
+  let lost = 0;
+  changed.set('h2', (link) => ({
+    ...link,
+    definitions: {
+      ...link.definitions,
+      async write(xml, signal) {
+        await link.definitions.write(xml, signal);
+        lost += 1;
+        if (lost === 1) throw unheard();
+      },
+    },
+  }));
+  await withHosts({ state: 'shut-off' }, 'h1', 'h2');
+  const { outcome } = await moved();
+  assert.deepEqual([outcome, definedOn()], ['succeeded', ['h2']]);
+});
+
+/** A start that takes longer than a call may wait, as that of a guest with very much memory does. */
+function startsSlowly(host: string): { readonly calls: () => number } {
+  let calls = 0;
+  changed.set(host, (link) => ({
+    ...link,
+    power: {
+      ...link.power,
+      async start(uuid, signal) {
+        calls += 1;
+        Object.assign(fleet.hosts.get(host)?.domains.get(uuid) ?? {}, { state: 'paused', reason: 'starting' });
+        void clock.sleep(150_000).then(() => link.power.start(uuid, signal));
+        await outOfPatience(signal);
+      },
+    },
+  }));
+  return { calls: () => calls };
+}
+
+test('a guest that takes minutes to start after its move has not failed to start', async () => {
+  const start = startsSlowly('h2');
+  await withHosts({ state: 'shut-off' }, 'h1', 'h2');
+  const { outcome, vmIsNow, error } = await moved({ autoStart: true });
+  assert.deepEqual([outcome, vmIsNow], ['succeeded', { host: 'h2', state: 'running' }], JSON.stringify(error));
+  assert.equal(start.calls(), 1);
+});
+
+test("a dead host's VM that takes minutes to start is started on no other host meanwhile", async () => {
+  const start = startsSlowly('h2');
+  await withHosts({}, 'h1', 'h2', 'h3');
+  await clock.sleep(60_000);
+  const dead = fleet.hosts.get('h1') ?? assert.fail();
+  dead.reachable = false;
+  dead.drop();
+  while (engine.host('h1').state !== 'unreachable') await clock.sleep(10);
+  const { id } = await engine.startMigration(
+    { vm: 'web', preferHost: 'h2', rescue: { statement: 'its plug is pulled' } },
+    by,
+  );
+  for await (const _ of engine.watchMigration(id, patience()));
+  const { outcome, vmIsNow } = await engine.migration(id);
+  assert.deepEqual([outcome, vmIsNow], ['succeeded', { host: 'h2', state: 'running' }]);
+  assert.deepEqual([start.calls(), definedOn()], [1, ['h1', 'h2']]);
 });

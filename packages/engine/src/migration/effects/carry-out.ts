@@ -21,8 +21,8 @@ import type { MoveWatch } from './watching.ts';
 
 /** Bounds a call about a running transfer; QEMU may be slow to answer, and a guest that hangs never does. */
 const measureTimeoutMs = 30_000;
-/** Bounds making and deleting volumes, each as a whole. */
-const storageTimeoutMs = 60_000;
+/** Bounds each call and each step; what a host does beyond it, the looks at it show. */
+const stepTimeoutMs = 60_000;
 const cleanRetryMs = 1_000;
 /** Failures before an operator hears of them: a host may just be slow to answer. */
 const triesUntilReported = 5;
@@ -49,7 +49,7 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
   };
   const source = (): HostLink => deps.linkOf(current().from.id);
   const target = (): HostLink => deps.linkOf(planned().to.id);
-  const bounded = (): AbortSignal => AbortSignal.any([signal, clock.timeout(storageTimeoutMs)]);
+  const bounded = (): AbortSignal => AbortSignal.any([signal, clock.timeout(stepTimeoutMs)]);
   const apart = (): Promise<void> =>
     proveApart({ name: current().from.name, link: source() }, { name: planned().to.name, link: target() }, bounded());
   const context = (): MoveContext => ({
@@ -122,7 +122,7 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
 
   const refresh = (): Promise<void> =>
     deps
-      .refresh(current().vm.uuid, bothHosts(current()), signal)
+      .refresh(current().vm.uuid, bothHosts(current()), bounded())
       .catch((error: unknown) => log.warn({ err: error, migration: current().id }, 'inventory not refreshed'));
 
   /** Repeated until both hosts answer: half a clean-up is no end. */
@@ -168,7 +168,7 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
    */
   const endHalf = async (hostId: string, isStill: (view: InstanceView) => boolean): Promise<void> => {
     await apart();
-    if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).power.end(travelling(planned()), signal);
+    if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).power.end(travelling(planned()), bounded());
   };
   const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
 
@@ -191,7 +191,7 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
         void watch.sampleRegularly();
         return watch.observe(effect.afterMs);
       case 'abort-job':
-        return source().transfer.abort(travelling(planned()), signal);
+        return source().transfer.abort(travelling(planned()), bounded());
       case 'note-not-reached':
         return deps.notReached(current().from.id, planned().to.id, effect.message);
       case 'tune':
@@ -209,16 +209,16 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
         );
       case 'cut-copies':
         await source().steering.cutCopies(travelling(planned()), bounded());
-        return source().transfer.abort(travelling(planned()), signal);
+        return source().transfer.abort(travelling(planned()), bounded());
       case 'end-helper':
         if (planned().plan.helper === undefined) throw new Error('only a helper is ended without a proof');
         return source().power.end(travelling(planned()), bounded());
       case 'recover':
         return recover();
       case 'release-target':
-        return target().power.resume(travelling(planned()), signal);
+        return target().power.resume(travelling(planned()), bounded());
       case 'shut-down-source':
-        return source().power.shutdown(travelling(planned()), signal);
+        return source().power.shutdown(travelling(planned()), bounded());
       case 'suspend-both':
         await apart();
         await Promise.allSettled(
@@ -226,7 +226,7 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
         );
         return undefined;
       case 'resume-source':
-        return source().power.resume(travelling(planned()), signal);
+        return source().power.resume(travelling(planned()), bounded());
       case 'remove-source-process':
         return endHalf(current().from.id, isHalf);
       case 'remove-target-process':

@@ -3,6 +3,7 @@
  * surroundings, open connections of both sides, and limits in time; and the small questions that several of them ask.
  */
 import {
+  FerryError,
   forNextStart,
   type CheckResult,
   type DefinitionPlan,
@@ -95,6 +96,16 @@ export interface MoveContext {
    * other side has it.
    */
   readonly apart: () => Promise<void>;
+}
+
+/** No answer came to the call: it may take effect yet, so only what the host shows next decides. */
+export const isUnanswered = (error: unknown): boolean =>
+  error instanceof FerryError ? error.unanswered : error instanceof Error && error.name === 'TimeoutError';
+
+/** What a host said to a call that it refused. Throws the error where it said nothing, so that the step is repeated. */
+export function refusalText(error: unknown): string {
+  if (isUnanswered(error)) throw error;
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** The domain that libvirt moves: the VM's own, or the helper with its disks. */

@@ -1,16 +1,19 @@
 /**
  * Moves the definition of a VM that is shut off: puts it on the target, then takes it from the source, and takes it
- * back when the second step does not work, so that the VM is always on one of them. May be repeated after a crash at
- * any point.
+ * back when the target or the source refuses, so that the VM is always on one of them. A call without an answer is no
+ * refusal: it rejects, to be repeated after another look. May be repeated after a crash at any point.
  */
 import { definitionMove, definitionStays, definitionTakenBack, FerryError, type Planned } from '@ferry/core';
 import type { HostLink, Log } from '../../ports/ports.ts';
+import { isUnanswered, refusalText } from './context.ts';
+import { startOnce } from './start.ts';
 
 export interface DefinitionMoveDeps {
   readonly source: Pick<HostLink, 'instances' | 'definitions' | 'savedMemory' | 'files'>;
   readonly target: Pick<HostLink, 'instances' | 'definitions' | 'power'>;
   readonly log: Log;
-  readonly signal: AbortSignal;
+  /** A new limit in time for one call. */
+  readonly bounded: () => AbortSignal;
   /** Resolves when nothing holds the VM's disks on the target any more. */
   readonly released: Promise<void>;
   /** Rejects unless source and target are two machines. */
@@ -44,7 +47,7 @@ export async function moveDefinition(
     source,
     target,
     log,
-    signal,
+    bounded,
     released,
     apart,
     notThere,
@@ -58,8 +61,8 @@ export async function moveDefinition(
   const { vm, plan, from, to } = migration;
   const keeps = plan.persistence === 'keep-source';
   const [here, there, oneMachine] = await Promise.all([
-    source.instances.observe(vm.uuid, signal),
-    target.instances.observe(vm.uuid, signal),
+    source.instances.observe(vm.uuid, bounded()),
+    target.instances.observe(vm.uuid, bounded()),
     apart().then(() => undefined, notApart),
   ]);
   if (oneMachine !== undefined) return { moved: false, failure: oneMachine };
@@ -68,30 +71,25 @@ export async function moveDefinition(
   if (decided.do === 'move') {
     const failure = (await carryFiles()) ?? (await define()) ?? (await notThere()) ?? (await takeFromSource());
     if (failure !== undefined) {
-      const takenBack = definitionTakenBack(there, await sourceLost());
+      const takenBack = definitionTakenBack(migration, there, await sourceLost());
       if (takenBack.do === 'stay') {
         await park();
         return { moved: true, failure };
       }
       await takeStateBack();
-      if (takenBack.undefine && (await target.instances.observe(vm.uuid, signal)).kind === 'present')
-        await target.definitions.undefine(vm.uuid, signal);
+      if (takenBack.undefine && (await target.instances.observe(vm.uuid, bounded())).kind === 'present')
+        await target.definitions.undefine(vm.uuid, bounded());
       return { moved: false, failure };
     }
   }
-  if (plan.autostart) await target.definitions.setAutostart(vm.uuid, true, signal);
+  if (plan.autostart) await target.definitions.setAutostart(vm.uuid, true, bounded());
   if (migration.request.autoStart !== true) return { moved: true };
   try {
     await released;
-    await target.power.start(vm.uuid, signal);
+    await startOnce(vm.uuid, target, bounded);
     return { moved: true };
   } catch (error) {
-    return {
-      moved: true,
-      failure:
-        `it was moved to ${to.name} and did not start there: ` +
-        (error instanceof Error ? error.message : String(error)),
-    };
+    return { moved: true, failure: `it was moved to ${to.name} and did not start there: ${refusalText(error)}` };
   }
 
   /**
@@ -112,46 +110,50 @@ export async function moveDefinition(
 
   async function define(): Promise<string | undefined> {
     try {
-      const own = await source.definitions.read(vm.uuid, signal);
+      const own = await source.definitions.read(vm.uuid, bounded());
       try {
-        await target.definitions.write(rewrite(own), signal);
+        await target.definitions.write(rewrite(own), bounded());
       } catch (error) {
+        if (isUnanswered(error)) throw error;
         // a newer libvirt adds devices of its own that an older one does not know, and leaves them out
         // where the target is another host
-        const portable = await source.definitions.readMigratable(vm.uuid, signal);
+        const portable = await source.definitions.readMigratable(vm.uuid, bounded());
         if (portable === own) throw error;
-        await target.definitions.write(rewrite(portable), signal).catch(() => {
-          throw error;
+        await target.definitions.write(rewrite(portable), bounded()).catch((again: unknown) => {
+          throw isUnanswered(again) ? again : error;
         });
       }
-      return sameDefinition(rewrite(own), await target.definitions.read(vm.uuid, signal))
+      return sameDefinition(rewrite(own), await target.definitions.read(vm.uuid, bounded()))
         ? undefined
         : `${to.name} has other disks or networks in its definition than were planned.`;
     } catch (error) {
-      return `${to.name} refuses its definition: ${error instanceof Error ? error.message : String(error)}`;
+      return `${to.name} refuses its definition: ${refusalText(error)}`;
     }
   }
 
   async function sourceLost(): Promise<boolean> {
-    const looks = (plan.stateFiles ?? []).map((path) => source.files.look(path, signal));
+    const looks = (plan.stateFiles ?? []).map((path) => source.files.look(path, bounded()));
     return (await Promise.all(looks)).includes(undefined);
   }
 
   /** Why the source keeps its definition although it should not; undefined when it is gone or parked. */
   async function takeFromSource(): Promise<string | undefined> {
-    const stays = definitionStays(migration, await source.instances.observe(vm.uuid, signal));
+    const stays = definitionStays(migration, await source.instances.observe(vm.uuid, bounded()));
     if (stays !== undefined) return stays;
     try {
       if (keeps) {
-        await source.definitions.setAutostart(vm.uuid, false, signal);
+        await source.definitions.setAutostart(vm.uuid, false, bounded());
         await park();
         // the memory is with the target now; two starts from it would be two copies of one guest
-        await source.savedMemory.drop(vm.uuid, signal);
-      } else await source.definitions.undefine(vm.uuid, signal);
+        await source.savedMemory.drop(vm.uuid, bounded());
+      } else await source.definitions.undefine(vm.uuid, bounded());
       return undefined;
     } catch (error) {
       log.warn({ err: error, migration: migration.id }, 'the source keeps its definition');
-      return `${from.name} keeps its definition: ${error instanceof Error ? error.message : String(error)}`;
+      const refusal = refusalText(error);
+      // an earlier call, whose answer was lost, may have taken effect since the look
+      if ((await source.instances.observe(vm.uuid, bounded())).kind === 'absent') return undefined;
+      return `${from.name} keeps its definition: ${refusal}`;
     }
   }
 }

@@ -7,8 +7,10 @@ import {
   arrivalProblems,
   arrivalSteps,
   cleanUpSteps,
-  storedStart,
+  broughtDefinition,
+  isOff,
   undoSteps,
+  writesStored,
   type ArrivalStep,
   type EndingStep,
   type InstanceView,
@@ -19,7 +21,8 @@ import {
 } from '@ferry/core';
 import { moveDefinition } from './definition.ts';
 import { inspectTarget } from './inspection.ts';
-import { bothHosts, rewritten, sidesOf, type MoveContext } from './context.ts';
+import { bothHosts, refusalText, rewritten, sidesOf, type MoveContext } from './context.ts';
+import { startOnce } from './start.ts';
 import type { HostLink } from '../../ports/ports.ts';
 
 /** How long the agent has for the guest's clock; libvirt itself waits 5 s for its answer. */
@@ -146,8 +149,8 @@ async function startSource(
   { instances, power }: Pick<HostLink, 'instances' | 'power'>,
   bounded: () => AbortSignal,
 ): Promise<void> {
-  const here = await instances.observe(uuid, bounded());
-  if (here.kind === 'present' && here.state === 'shut-off') await power.start(uuid, bounded());
+  if ((await instances.observe(uuid, bounded())).kind === 'present')
+    await startOnce(uuid, { instances, power }, bounded);
 }
 
 /** The definition goes over, and what belongs to it. */
@@ -161,7 +164,7 @@ async function definitionMoved(context: MoveContext): Promise<Outcome> {
     source: source(),
     target: target(),
     log: deps.log,
-    signal,
+    bounded,
     released,
     apart,
     notThere: () => deps.sharing.notThere(plan.disks, sides.from, sides.to, bounded()),
@@ -180,15 +183,15 @@ async function definitionMoved(context: MoveContext): Promise<Outcome> {
 }
 
 /** Saved memory brings its guest back with the definition inside: that names what the target has, too. */
-async function adaptSaved({ migration, deps, target, signal }: MoveContext): Promise<void> {
+async function adaptSaved({ migration, deps, target, bounded }: MoveContext): Promise<void> {
   const { plan, vm } = migration;
   if (plan.savedMemory !== true || plan.definition === undefined) return;
   const { savedMemory } = target();
-  const own = await savedMemory.read(vm.name, signal);
+  const own = await savedMemory.read(vm.name, bounded());
   const wanted = rewritten(migration, 'now', own, deps);
   if (wanted === own) return;
-  await savedMemory.write(vm.name, wanted, signal);
-  const written = deps.identityOfDefinition(await savedMemory.read(vm.name, signal));
+  await savedMemory.write(vm.name, wanted, bounded());
+  const written = deps.identityOfDefinition(await savedMemory.read(vm.name, bounded()));
   if (!isSame(deps.identityOfDefinition(wanted), written))
     throw new Error(`libvirt on ${migration.to.name} did not put other disks or networks into its saved memory`);
 }
@@ -209,13 +212,13 @@ function isSame(a: OwnDefinition, b: OwnDefinition): boolean {
  * planned is told.
  */
 async function receiveGuest(context: MoveContext): Promise<Outcome> {
-  const { migration, deps, source, target, signal } = context;
+  const { migration, deps, source, target, bounded } = context;
   const { vm, to } = migration;
   const [here, there] = await Promise.all([
     lookAt(source(), vm.uuid, context),
     lookAt(target(), vm.uuid, context),
     // what is remembered below is checked against what the hosts report, so that has to be the new state
-    deps.refresh(vm.uuid, bothHosts(migration), signal).catch(tolerate(context, 'inventory not refreshed')),
+    deps.refresh(vm.uuid, bothHosts(migration), bounded()).catch(tolerate(context, 'inventory not refreshed')),
   ]);
   for (const step of arrivalSteps(migration, here, there)) await arrive(step, context);
   const problems = await arrivedOtherwise(context, there).catch((error: unknown) => {
@@ -231,13 +234,13 @@ const tolerate =
     deps.log.warn({ err: error, migration: migration.id }, what);
 
 async function arrive(step: ArrivalStep, context: MoveContext): Promise<void> {
-  const { migration, deps, source, target, signal, apart } = context;
+  const { migration, deps, source, target, signal, bounded, apart } = context;
   const { vm, from, to } = migration;
   switch (step) {
     case 'undefine-source':
       try {
         await apart();
-        return await source().definitions.undefine(vm.uuid, signal);
+        return await source().definitions.undefine(vm.uuid, bounded());
       } catch (error) {
         // it stays, and is known not to be the VM
         tolerate(context, 'the old definition stays on the source, shut off')(error);
@@ -246,11 +249,11 @@ async function arrive(step: ArrivalStep, context: MoveContext): Promise<void> {
     case 'park-source':
       await deps.kept.park(vm.uuid, from.id);
       return source()
-        .definitions.setAutostart(vm.uuid, false, signal)
+        .definitions.setAutostart(vm.uuid, false, bounded())
         .catch(tolerate(context, 'the kept definition may start by itself'));
     case 'set-autostart':
       return target()
-        .definitions.setAutostart(vm.uuid, true, signal)
+        .definitions.setAutostart(vm.uuid, true, bounded())
         .catch(tolerate(context, 'autostart is not set on the target'));
     case 'set-guest-clock':
       await target()
@@ -287,7 +290,7 @@ async function arrivedOtherwise(
 async function endHelper(link: Pick<HostLink, 'instances' | 'power'>, context: MoveContext): Promise<void> {
   const { helper } = context.migration.plan;
   if (helper !== undefined && (await lookAt(link, helper.uuid, context)).kind === 'present')
-    await link.power.end(helper.uuid, context.signal);
+    await link.power.end(helper.uuid, context.bounded());
 }
 
 /** Starts the VM of a dead host from the stored definition; the operator's statement is on the migration. */
@@ -296,28 +299,26 @@ async function startStored(context: MoveContext): Promise<Outcome> {
   const { vm, plan, from, to } = migration;
   const definition = await deps.stored(vm.uuid, from.id);
   if (definition === undefined) return { failure: 'its stored definition is gone.', moved: false };
-  const { definitions, power, instances } = target();
+  const { definitions, instances } = target();
   const there = await instances.observe(vm.uuid, bounded());
   const running = { vmIsNow: { host: to.name, state: 'running' as const } };
-  const { write, start } = storedStart(there, deps.kept.isParked(vm.uuid, to.id));
   try {
     // one that was kept there is older
-    if (write) await definitions.write(definition.xml, bounded());
+    if (writesStored(there, deps.kept.isParked(vm.uuid, to.id))) await definitions.write(definition.xml, bounded());
     // before it runs: should the dead host come back, its definition is not the VM
     await deps.kept.park(vm.uuid, from.id);
     await deps.kept.unpark(vm.uuid, to.id);
-    if (start) await power.start(vm.uuid, bounded());
+    await startOnce(vm.uuid, target(), bounded);
     if (plan.autostart) await definitions.setAutostart(vm.uuid, true, bounded());
     return running;
   } catch (error) {
+    // it may run yet, and is started nowhere else while it may
+    const refusal = refusalText(error);
     const now = await instances.observe(vm.uuid, bounded());
     // it runs: only what comes after the start has failed
     if (now.kind === 'present' && now.state === 'running') return running;
-    if (there.kind === 'absent' && now.kind === 'present') await definitions.undefine(vm.uuid, bounded());
+    if (isOff(now) && broughtDefinition(migration, there)) await definitions.undefine(vm.uuid, bounded());
     await deps.kept.unpark(vm.uuid, from.id);
-    return {
-      failure: `it did not start on ${to.name}: ${error instanceof Error ? error.message : String(error)}`,
-      moved: false,
-    };
+    return { failure: `it did not start on ${to.name}: ${refusal}`, moved: false };
   }
 }
