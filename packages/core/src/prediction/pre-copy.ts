@@ -52,9 +52,9 @@ export interface End {
 }
 
 /** The state of the devices, and the switch itself. */
-const switchMs = { low: 1, expected: 40, high: 250 };
+const switchMs = { low: 1, expected: 30, high: 250 };
 /** In the last pass QEMU sends without its limit: the rest takes a part of the pause that it was given. */
-const lastPassShare = 0.25;
+const lastPassShare = 0.15;
 /** QEMU misjudges its bandwidth, and the guest goes on writing while it looks. */
 const overshoot = 1.2;
 

@@ -141,22 +141,19 @@ function timesOf(
   ];
   const ends = [low, middle, high].flatMap((each) => each ?? []);
   if (low === undefined || middle === undefined) return {};
+  const times = ends.map((each) => each.totalMs);
   // it may not end by itself: then it is given up at some time, or never
-  const highest = (of: (end: End) => number, givenUp: number): { readonly high?: number } =>
-    high !== undefined
-      ? { high: Math.max(...ends.map(of)) }
-      : Number.isFinite(givenUp)
-        ? { high: Math.max(givenUp, ...ends.map(of)) }
-        : {};
+  const givenUpMs = Math.max(middle.totalMs, givenUpAfterMs(policy, memoryBytes + diskBytes));
+  const latestMs = Math.min(high === undefined ? Infinity : Math.max(...times), givenUpMs) + aroundMs.high;
   const totalMs: Interval = {
-    low: Math.min(...ends.map((each) => each.totalMs)) + aroundMs.low,
+    low: Math.min(...times) + aroundMs.low,
     expected: middle.totalMs + aroundMs.expected,
-    ...highest((each) => each.totalMs + aroundMs.high, givenUpAfterMs(policy, memoryBytes + diskBytes)),
+    ...(Number.isFinite(latestMs) ? { high: latestMs } : {}),
   };
   const downtimeMs: Interval = {
     low: Math.min(...ends.map(({ pauseMs }) => pauseMs.low)),
     expected: middle.pauseMs.expected,
-    ...highest(({ pauseMs }) => pauseMs.high, 0),
+    ...(totalMs.high === undefined ? {} : { high: Math.max(...ends.map(({ pauseMs }) => pauseMs.high)) }),
   };
   return widening === undefined
     ? { totalMs, downtimeMs }
