@@ -42,8 +42,8 @@ const usedShare = 0.9;
 /** What libvirt does before the first and after the last byte, ms. */
 const aroundMs = { low: 100, expected: 500, high: 2_000 };
 /** Memory of a QEMU that is not the guest's, and the share of what the guest touched that is not empty at least. */
-const ownBytes = 67_108_864;
-const leastFull = 0.7;
+const ownBytes = 33_554_432;
+const leastFull = 0.5;
 
 export function predict(input: PredictionInput, now: TimeMs): Prediction {
   const { curve, problem, memoryBytes, diskBytes, bandwidthBytesPerSecond: link, policy } = input;
