@@ -1,9 +1,17 @@
 /** The guests of one simulated host, and how they move: the engine's ports over the simulated world. */
 import { FerryError, type Instance, type InstanceView, type VmUuid } from '@ferry/core';
 import type { HostLink } from '@ferry/engine';
-import { createDomain, type Job, type SimulatedDomain, type SimulatedHost, type SimulatedWorld } from './fleet.ts';
+import {
+  createDomain,
+  isAnswering,
+  type Job,
+  type SimulatedDomain,
+  type SimulatedHost,
+  type SimulatedWorld,
+} from './fleet.ts';
 import { writtenWithin } from './memory.ts';
-import { abort, pauseGuest, releaseThrottle, resumeGuest, sampleOf, startPostCopy, tune } from './transfer.ts';
+import { sourceSide, targetSide } from './direct.ts';
+import { abort, isOver, pauseGuest, releaseThrottle, resumeGuest, sampleOf, startPostCopy, tune } from './transfer.ts';
 
 const mib = 1_048_576;
 const vcpus = 2;
@@ -20,6 +28,8 @@ async function within<T>(waited: Promise<T>, signal: AbortSignal): Promise<T> {
     signal.removeEventListener('abort', stop);
   }
 }
+
+export const isActive = ({ state }: SimulatedDomain): boolean => state !== 'shut-off' && state !== 'crashed';
 
 const instanceOf = ({ uuid, name, state, reason, persistent, memory, disks }: SimulatedDomain): Instance => ({
   uuid,
@@ -42,7 +52,7 @@ const instanceOf = ({ uuid, name, state, reason, persistent, memory, disks }: Si
 /** The guest ends here, and with it what was to move it before it runs elsewhere. */
 export function endDomain(world: SimulatedWorld, host: SimulatedHost, domain: SimulatedDomain, keep: boolean): void {
   const job = world.jobOf(host, domain.uuid);
-  if (job !== undefined) world.steer(job, abort);
+  if (job !== undefined) world.endedIn(job);
   if (keep) Object.assign(domain, { state: 'shut-off', reason: 'other' });
   else host.domains.delete(domain.uuid);
   world.tell(host, domain.uuid);
@@ -53,7 +63,7 @@ export function simulatedDomains(
   host: SimulatedHost,
 ): Pick<HostLink, 'instances' | 'power' | 'transfer' | 'steering' | 'guest'> {
   const answers = (): void => {
-    if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+    if (!isAnswering(host)) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
     world.catchUp();
   };
   const find = (uuid: VmUuid): SimulatedDomain => {
@@ -96,7 +106,7 @@ export function simulatedDomains(
           state,
           reason,
           persistent,
-          migrating: job !== undefined && !job.broken,
+          migrating: job !== undefined && !job.broken && !(job.direct && isOver(job.transfer)),
           ...(completed === undefined ? {} : { completed }),
         };
       },
@@ -110,6 +120,7 @@ export function simulatedDomains(
     },
     power: {
       async start(uuid) {
+        if (isActive(find(uuid))) throw new Error('Requested operation is not valid: domain is already running');
         Object.assign(find(uuid), { state: 'running', reason: 'booted' });
         world.tell(host, uuid);
       },
@@ -169,7 +180,7 @@ export function simulatedDomains(
       async perform(request, signal) {
         const domain = find(request.uuid);
         const target = world.byUri(request.destinationUri);
-        if (target?.reachable !== true)
+        if (target === undefined || !world.reaches(host, target))
           return {
             failure: {
               outcome: 'refused',
@@ -190,11 +201,12 @@ export function simulatedDomains(
         );
         if (missing !== undefined)
           return { failure: { outcome: 'refused', message: `cannot precreate storage for disk ${missing.target}` } };
+        if (target.full && request.copyDisks.length > 0)
+          return { failure: { outcome: 'refused', message: `${target.name}: No space left on device` } };
         return result(world.begin(request, host, target), signal);
       },
-      async openSide() {
-        throw new Error('simulated hosts reach each other: there is no direct mode');
-      },
+      openSide: async (request, side) =>
+        side === 'source' ? sourceSide(world, host, request) : targetSide(world, host, request),
       async recover({ uuid }, signal) {
         const job = leaving(uuid);
         if (!job.broken)

@@ -69,8 +69,16 @@ export interface SimulatedHost {
   readonly watchers: Watchers;
   /** Connections of the control plane; each closes when the host is cut off. */
   readonly connections: Set<(reason: Error) => void>;
+  /** The control plane gets to it. */
   reachable: boolean;
+  /** The machine has power; its libvirt daemon runs. */
+  powered: boolean;
+  daemon: boolean;
+  /** Its own storage takes nothing more. */
+  full: boolean;
 }
+
+export const isAnswering = ({ reachable, powered, daemon }: SimulatedHost): boolean => reachable && powered && daemon;
 
 /** A migration under way. */
 export interface Job {
@@ -88,6 +96,10 @@ export interface Job {
   /** Since when the link has carried nothing. */
   silentSinceMs?: number;
   broken: boolean;
+  /** Driven by its two sides, call by call: the guest runs where it is told to. */
+  readonly direct: boolean;
+  /** The target runs, and the source has not heard of it; since when. */
+  unconfirmedSinceMs?: number;
   /** The call that performs it. */
   call: PromiseWithResolvers<CallFailure | undefined>;
 }
@@ -98,9 +110,17 @@ export interface SimulatedWorld {
   nowMs(): number;
   byUri(uri: string): SimulatedHost | undefined;
   jobOf(host: SimulatedHost, uuid: VmUuid): Job | undefined;
-  begin(request: PerformRequest, from: SimulatedHost, to: SimulatedHost): Job;
+  begin(request: PerformRequest, from: SimulatedHost, to: SimulatedHost, direct?: boolean): Job;
   /** The link of this migration is not down. */
   carries(job: Job): boolean;
+  /** The source's daemon gets to the target's. */
+  reaches(from: SimulatedHost, to: SimulatedHost): boolean;
+  /** The process of one half has ended, or its machine. */
+  endedIn(job: Job): void;
+  /** Both halves are where they belong. */
+  over(job: Job): void;
+  jobs(): readonly Job[];
+  broke(job: Job): void;
   /** Takes up a broken post-copy. */
   again(job: Job): void;
   /** Brings everything up to now. */
@@ -115,33 +135,129 @@ export interface SimulatedWorld {
 const silenceMs = 28_500;
 const mib = 1_048_576;
 
+/** What is not as it should be between the hosts, and who is told of what happens. */
+export interface Nature {
+  /** A packet gets from one host to the other. */
+  carries(from: SimulatedHost, to: SimulatedHost): boolean;
+  /** Until the source ends its half after the target runs, ms; undefined: that message is lost. */
+  confirmMs(job: Job): number | undefined;
+  /** What a copied disk holds is complete. */
+  copied(from: SimulatedHost, to: SimulatedHost, disks: readonly (readonly [from: string, to: string])[]): void;
+  /** libvirt itself lets the source run again, since nobody said that the target runs. */
+  resumedItself(job: Job): void;
+  changed(): void;
+}
+
+const kindNature: Nature = {
+  carries: () => true,
+  confirmMs: () => 0,
+  copied: () => {},
+  resumedItself: () => {},
+  changed: () => {},
+};
+/** libvirt's keepalive: the source waits this long for the target's word. */
+const keepaliveMs = 30_000;
+const postCopyConfirmMs = 100;
+
 export function createWorld(
   clock: Clock,
   hosts: ReadonlyMap<string, SimulatedHost>,
   linkOf: (from: string, to: string) => Link,
+  given: Partial<Nature> = {},
 ): SimulatedWorld {
+  const nature = { ...kindNature, ...given };
   const startMs = clock.now();
   const jobs = new Set<Job>();
   let doneMs = 0;
   let driving = false;
   const nowMs = (): number => clock.now() - startMs;
-  const tell: SimulatedWorld['tell'] = (host, uuid, type = 'domain') => host.watchers.tell({ type, uuid });
+  const tell: SimulatedWorld['tell'] = (host, uuid, type = 'domain') => {
+    host.watchers.tell({ type, uuid });
+    nature.changed();
+  };
+  const isConnected = ({ from, to }: Job): boolean =>
+    from.powered && to.powered && nature.carries(from, to) && nature.carries(to, from);
+  const over = (job: Job): void => {
+    jobs.delete(job);
+    job.call.resolve(undefined);
+    for (const host of [job.from, job.to]) tell(host, job.domain.uuid);
+  };
+
+  /** The target runs: the source's half ends once it hears of it, and runs again where it never does. */
+  const confirm = async (job: Job): Promise<void> => {
+    // a source in post-copy never runs again by itself
+    const ms = job.domain.reason === 'post-copy' ? postCopyConfirmMs : nature.confirmMs(job);
+    job.unconfirmedSinceMs = nowMs();
+    if (ms === 0) {
+      endSource(job);
+      return over(job);
+    }
+    const until = nowMs() + keepaliveMs;
+    await clock.sleep(ms ?? keepaliveMs);
+    for (;;) {
+      if (!jobs.has(job)) return;
+      if (ms !== undefined && isConnected(job) && job.from.daemon && job.to.daemon) {
+        endSource(job);
+        return over(job);
+      }
+      if (nowMs() >= until) break;
+      await clock.sleep(500);
+    }
+    if (job.domain.reason === 'post-copy') {
+      Object.assign(job.domain, { reason: 'post-copy-failed' });
+      return over(job);
+    }
+    Object.assign(job.domain, job.ran ? { state: 'running', reason: 'migration-canceled' } : { reason: 'user' });
+    job.call.resolve({ outcome: 'unknown', message: 'internal error: client socket is closed' });
+    nature.resumedItself(job);
+    over(job);
+  };
 
   const set = (job: Job, transfer: Transfer): void => {
     const before = job.transfer;
     job.transfer = transfer;
+    // the mirrors end before the guest runs on the target
+    const isOverThere = (phase: Transfer['phase']): boolean => phase === 'post-copy' || phase === 'done';
+    if (isOverThere(transfer.phase) && !isOverThere(before.phase)) arrivedDisks(job);
     show(job, before, tell);
     if (isOver(transfer) && !isOver(before)) {
+      if (transfer.phase === 'done' && job.direct) return job.call.resolve(undefined);
+      if (transfer.phase === 'done') return void confirm(job);
       jobs.delete(job);
-      job.call.resolve(
-        transfer.phase === 'done'
-          ? undefined
-          : { outcome: 'refused', message: 'operation aborted: migration out job: canceled by client' },
-      );
+      job.call.resolve({
+        outcome: 'refused',
+        message: 'operation aborted: migration out job: canceled by client',
+      });
     }
   };
 
+  const arrivedDisks = ({ request, from, to, domain, incoming }: Job): void => {
+    const copied = domain.disks
+      .map((disk, index) => [disk, incoming.disks[index] ?? disk] as const)
+      .filter(([{ target }]) => request.copyDisks.includes(target));
+    for (const [disk, there] of copied) {
+      const volume = to.volumes.get(there.path);
+      if (volume !== undefined)
+        to.volumes.set(there.path, { ...volume, allocationBytes: disk.bytes, modified: `copied at ${nowMs()}` });
+    }
+    nature.copied(
+      from,
+      to,
+      copied.map(([disk, there]) => [disk.path, there.path]),
+    );
+  };
+
+  const endedIn = (job: Job): void => {
+    if (!jobs.has(job)) return;
+    const { phase } = job.transfer;
+    if (phase === 'post-copy') return broke(job);
+    if (!isOver(job.transfer)) return set(job, abort(job.transfer));
+    jobs.delete(job);
+    job.call.resolve({ outcome: 'refused', message: 'operation failed: domain is not running' });
+  };
+
   const broke = (job: Job): void => {
+    if (isOver(job.transfer)) return;
     if (job.transfer.phase === 'post-copy') {
       if (job.broken) return;
       job.broken = true;
@@ -159,14 +275,14 @@ export function createWorld(
   const pieceOf = (ms: number, atMs: number): void => {
     for (const link of new Set([...jobs].map((job) => job.link))) {
       const capacity = capacityAt(link, atMs);
-      const users = [...jobs].filter((job) => job.link === link && !job.broken);
+      const users = [...jobs].filter((job) => job.link === link && !job.broken && !isOver(job.transfer));
       const shares = fairShares(
         capacity,
-        users.map(({ transfer }) => wants(transfer)),
+        users.map((job) => (isConnected(job) ? wants(job.transfer) : 0)),
       );
       for (const [index, job] of users.entries()) {
         set(job, advance(job.transfer, ms, shares[index] ?? 0, link.latencyMs));
-        if (capacity > 0) delete job.silentSinceMs;
+        if (capacity > 0 && isConnected(job)) delete job.silentSinceMs;
         else if (atMs + ms - (job.silentSinceMs ??= atMs) >= silenceMs && !isOver(job.transfer)) broke(job);
       }
     }
@@ -197,7 +313,12 @@ export function createWorld(
     tell,
     byUri: (uri) => [...hosts.values()].find((host) => host.uri === uri),
     jobOf: (host, uuid) => [...jobs].find((job) => job.domain.uuid === uuid && (job.from === host || job.to === host)),
-    begin(request, from, to) {
+    over,
+    endedIn,
+    broke,
+    jobs: () => [...jobs],
+    reaches: (from, to) => to.powered && to.daemon && nature.carries(from, to) && nature.carries(to, from),
+    begin(request, from, to, direct = false) {
       catchUp();
       const domain = from.domains.get(request.uuid);
       if (domain === undefined) throw new Error(`no domain ${request.uuid}`);
@@ -240,6 +361,7 @@ export function createWorld(
         transfer,
         suspended: false,
         broken: false,
+        direct,
         call: Promise.withResolvers(),
       };
       to.domains.set(domain.uuid, incoming);
@@ -248,7 +370,7 @@ export function createWorld(
       if (!driving) void drive();
       return job;
     },
-    carries: ({ link }) => capacityAt(link, nowMs()) > 0,
+    carries: (job) => capacityAt(job.link, nowMs()) > 0 && isConnected(job),
     again(job) {
       job.broken = false;
       delete job.silentSinceMs;
@@ -267,24 +389,42 @@ export function createWorld(
 const arrivingDisks = ({ definition }: PerformRequest, { disks }: SimulatedDomain): readonly SimulatedDisk[] =>
   definition === undefined ? disks : (JSON.parse(definition.live) as Pick<SimulatedDomain, 'disks'>).disks;
 
+const arrive = (
+  { ran, suspended, request, incoming, to }: Job,
+  reason: StateReason,
+  tell: SimulatedWorld['tell'],
+): void => {
+  const runs = ran && !suspended && request.transfer.handover !== true;
+  Object.assign(incoming, runs ? { state: 'running', reason } : { state: 'paused', reason: 'user' });
+  if (runs) tell(to, incoming.uuid, 'migration-resumed');
+};
+
+/** The guest is the target's own from now on. */
+export function receive(job: Job, tell: SimulatedWorld['tell']): void {
+  job.incoming.persistent ||= job.request.persist;
+  arrive(job, 'migrated', tell);
+}
+
+/** The source has heard that the guest runs elsewhere. */
+export function endSource({ request, from, domain }: Job): void {
+  if (domain.persistent && !request.undefineSource) Object.assign(domain, { state: 'shut-off', reason: 'migrated' });
+  else from.domains.delete(domain.uuid);
+}
+
 /** What both hosts show of the VM once the transfer has come to another phase. */
 function show(job: Job, before: Transfer, tell: SimulatedWorld['tell']): void {
-  const { transfer, domain, incoming, from, to, request } = job;
+  const { transfer, domain, incoming, from, to } = job;
   const { uuid } = domain;
   const { phase } = transfer;
-  const arrives = (reason: StateReason): void => {
-    const runs = job.ran && !job.suspended && request.transfer.handover !== true;
-    Object.assign(incoming, runs ? { state: 'running', reason } : { state: 'paused', reason: 'user' });
-    if (runs) tell(to, uuid, 'migration-resumed');
-  };
   if (phase === 'post-copy' && guestRuns(transfer) && !(before.phase === 'post-copy' && guestRuns(before)))
-    arrives('post-copy');
+    arrive(job, 'post-copy', tell);
   if (phase === before.phase) return;
   switch (phase) {
     case 'switching':
     case 'post-copy':
       // a guest that is paused already does not tell of it again
       if (domain.state === 'running') tell(from, uuid, 'migration-suspended');
+      if (!job.ran && phase === 'switching') return;
       Object.assign(domain, { state: 'paused', reason: phase === 'switching' ? 'migration' : 'post-copy' });
       return;
     case 'aborted':
@@ -297,11 +437,8 @@ function show(job: Job, before: Transfer, tell: SimulatedWorld['tell']): void {
         downtimeMs: Math.round(transfer.downtimeMs),
         transferredBytes: Math.round(transfer.sentBytes),
       };
-      incoming.persistent ||= request.persist;
-      arrives('migrated');
-      if (domain.persistent && !request.undefineSource)
-        Object.assign(domain, { state: 'shut-off', reason: 'migrated' });
-      else from.domains.delete(uuid);
+      if (job.direct) return;
+      receive(job, tell);
       break;
     case 'disks':
     case 'pre-copy':
@@ -324,6 +461,9 @@ export const createHost = (
   watchers: createWatchers(),
   connections: new Set(),
   reachable: true,
+  powered: true,
+  daemon: true,
+  full: false,
 });
 
 export interface GuestSpec {

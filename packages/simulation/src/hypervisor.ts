@@ -10,7 +10,9 @@ import {
   createDomain,
   createHost,
   createWorld,
+  isAnswering,
   type GuestSpec,
+  type Nature,
   type SimulatedDomain,
   type SimulatedHost,
   type SimulatedWorld,
@@ -29,20 +31,29 @@ export interface SimulatedFleetOptions {
    * default.
    */
   readonly links?: (from: string, to: string) => Link;
+  /** What a day of faults adds; nothing by default. */
+  readonly nature?: Partial<Nature>;
 }
 
 export interface SimulatedFleet {
   readonly hypervisor: Hypervisor;
   readonly hosts: ReadonlyMap<string, SimulatedHost>;
+  readonly world: SimulatedWorld;
   /** The control plane loses the host; guests and migrations go on. */
   cutOff(host: string): void;
   mend(host: string): void;
 }
 
-export function simulatedHypervisor({ clock, hosts: specs, guests, links }: SimulatedFleetOptions): SimulatedFleet {
+export function simulatedHypervisor({
+  clock,
+  hosts: specs,
+  guests,
+  links,
+  nature,
+}: SimulatedFleetOptions): SimulatedFleet {
   const hosts = new Map(specs.map((spec) => [spec.name, createHost(spec)]));
   const one = steadyLink(gib);
-  const world = createWorld(clock, hosts, links ?? (() => one));
+  const world = createWorld(clock, hosts, links ?? (() => one), nature);
   const named = (name: string): SimulatedHost => {
     const host = hosts.get(name);
     if (host === undefined) throw new Error(`no host ${name}`);
@@ -55,10 +66,12 @@ export function simulatedHypervisor({ clock, hosts: specs, guests, links }: Simu
   }
   return {
     hosts,
+    world,
     hypervisor: {
       async connect(uri) {
         const host = world.byUri(uri);
-        if (host?.reachable !== true) throw new FerryError('host-unreachable', `${uri} does not answer.`);
+        if (host === undefined || !isAnswering(host))
+          throw new FerryError('host-unreachable', `${uri} does not answer.`);
         return linkTo(world, host);
       },
       describeDefinition: (json) => factsOf(read(json)),
@@ -136,7 +149,7 @@ function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
 }
 
 function answers(world: SimulatedWorld, host: SimulatedHost): void {
-  if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+  if (!isAnswering(host)) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
   world.catchUp();
 }
 

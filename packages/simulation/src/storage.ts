@@ -4,13 +4,13 @@
  */
 import { FerryError } from '@ferry/core';
 import type { FilePort, HostLink } from '@ferry/engine';
-import type { SimulatedHost } from './fleet.ts';
+import { isAnswering, type SimulatedHost } from './fleet.ts';
 
 export const ownFolder = '/pool';
 const roomBytes = 1e15;
 
 /** A file in a shared folder is on all hosts that have the folder. */
-const seenBy = (
+export const seenBy = (
   hosts: ReadonlyMap<string, SimulatedHost>,
   host: SimulatedHost,
   folder: string,
@@ -19,14 +19,14 @@ const seenBy = (
     ? [...hosts.values()].filter(({ sharedFolders }) => sharedFolders.includes(folder))
     : [host];
 
-const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+export const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
 export function simulatedStorage(
   hosts: ReadonlyMap<string, SimulatedHost>,
   host: SimulatedHost,
 ): Pick<HostLink, 'volumes' | 'paths'> {
   const answers = (): void => {
-    if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+    if (!isAnswering(host)) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
   };
   const folders = [ownFolder, ...host.sharedFolders];
   const nameOf = (folder: string): string => (folder === ownFolder ? 'default' : folder.slice(1).replaceAll('/', '-'));
@@ -46,6 +46,7 @@ export function simulatedStorage(
       async create({ pool, name, format, capacityBytes }) {
         answers();
         const path = `${folderNamed(pool)}/${name}`;
+        if (host.full) throw new FerryError('volume-failed', `${host.name}: No space left on device.`);
         if (host.volumes.has(path)) throw new FerryError('volume-exists', `${path} is there.`);
         for (const each of seenBy(hosts, host, folderNamed(pool)))
           each.volumes.set(path, { pool, name, path, format, capacityBytes, allocationBytes: 0, modified: 'made' });
@@ -88,7 +89,7 @@ export function simulatedStorage(
 /** The only files are the images of disks. */
 export function simulatedFiles(hosts: ReadonlyMap<string, SimulatedHost>, host: SimulatedHost): FilePort {
   const answers = (): void => {
-    if (!host.reachable) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
+    if (!isAnswering(host)) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
   };
   return {
     async look(path) {
