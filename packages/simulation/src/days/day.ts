@@ -65,6 +65,16 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
       resumedItself(job) {
         note(`${job.domain.name} runs again on ${job.from.name}: libvirt heard nothing from ${job.to.name}`);
         truth.nature.resumedItself(job);
+        const since = disturbing.size > 0 ? undefined : disturbedAt;
+        const hadMs = clock.now() - (job.unconfirmedSinceMs ?? 0) - startMs;
+        if (
+          truth.twiceByItself(job.domain.uuid) !== undefined &&
+          since !== undefined &&
+          clock.now() - since > hadMs + 45_000
+        )
+          claims.say(
+            `${job.domain.name} runs twice, and Ferry had ${Math.round(hadMs / 1_000)} s to end the stale source`,
+          );
       },
       changed: () => look(),
     },
