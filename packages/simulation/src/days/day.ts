@@ -20,6 +20,8 @@ const mib = 1_048_576;
 /** By then every migration must have come to its end, and Ferry must know everything. */
 const quietMs = 40 * 60_000;
 const keepaliveMs = 30_000;
+/** Whatever starts services starts one again that did not come up. */
+const startAgainMs = 5_000;
 
 export interface Day {
   /** What must never be; empty on a good day. */
@@ -110,7 +112,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     disturbedAt = clock.now();
   };
 
-  let life: Life = { number: 0, alive: false };
+  let life: Life = { number: 0, alive: false, gone: Promise.withResolvers() };
   let engine: Engine | undefined;
   const claims = createClaims({
     truth,
@@ -129,13 +131,17 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
   };
 
   /** Its connections end with it. */
-  const buried = (): void => {
+  const kill = (killed: Life): void => {
+    if (!killed.alive) return;
+    killed.alive = false;
+    killed.gone.resolve();
+    inStore.death = undefined;
     note('Ferry is killed');
     for (const host of fleet.hosts.values())
       for (const lose of host.connections) lose(new Error('the control plane is gone'));
   };
   const begin = async (): Promise<void> => {
-    life = { number: life.number + 1, alive: true };
+    life = { number: life.number + 1, alive: true, gone: Promise.withResolvers() };
     const mine = life;
     engine = undefined;
     const ports = portsOf(mine, {
@@ -146,12 +152,12 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
       inStore,
       note,
       happened: look,
-      died: () => {
-        buried();
-      },
+      die: () => kill(mine),
     });
     try {
-      const started = await startEngine(ports);
+      // one that is killed while it starts never answers
+      const started = await Promise.race([startEngine(ports), mine.gone.promise]);
+      if (started === undefined) return;
       engine = started;
       note('Ferry has started');
       const never = new AbortController().signal;
@@ -168,6 +174,8 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     } catch (error) {
       note(`Ferry does not start: ${error instanceof Error ? error.message : String(error)}`);
       mine.alive = false;
+      await clock.sleep(startAgainMs);
+      if (life === mine) await begin();
     }
   };
   const phases = new Map<string, string>();
@@ -196,8 +204,13 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
 
   const hostOf = (name: string): SimulatedHost => fleet.hosts.get(name) ?? fail();
   const uuidOf = (name: string): VmUuid => vmUuid(plan.guests.find((each) => each.name === name)?.uuid ?? fail());
+  /** A dead control plane never answers; undefined then. */
+  const answerOf = async <T>(question: (engine: Engine) => Promise<T>): Promise<T | undefined> =>
+    engine === undefined || !life.alive
+      ? undefined
+      : ((await Promise.race([question(engine), life.gone.promise])) ?? undefined);
   const activeOf = async (vm: string): Promise<Migration | undefined> =>
-    (await engine?.migrations({ state: 'active' }))?.items.find((each) => each.vm.name === vm);
+    (await answerOf((asked) => asked.migrations({ state: 'active' })))?.items.find((each) => each.vm.name === vm);
   /** Nobody waits for a command: a dead control plane never answers. */
   const asked = (what: string, promise: Promise<unknown> | undefined): void => {
     promise
@@ -370,10 +383,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
           () => {},
           async () => {
             // one that had nothing to do dies all the same
-            if (life.alive) {
-              life.alive = false;
-              buried();
-            }
+            kill(life);
             inStore.death = undefined;
             await begin();
           },
@@ -383,7 +393,9 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
   const addAgain = async (name: string): Promise<void> => {
     for (let tries = 0; tries < 20; tries += 1) {
       if (engine?.hosts().some((each) => each.host.name === name) === true) return;
-      await engine?.addHost({ name, uri: hostOf(name).uri }, clock.timeout(20_000)).catch(() => undefined);
+      await answerOf((asked) => asked.addHost({ name, uri: hostOf(name).uri }, clock.timeout(20_000))).catch(
+        () => undefined,
+      );
       await clock.sleep(1_000);
     }
   };
@@ -415,18 +427,20 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
       if (engine?.hosts().every((each) => each.host.name !== host.name) === true) await addAgain(host.name);
     const lastMs = clock.now() + quietMs;
     note('everything is healed');
-    const isQuiet = async (): Promise<boolean> => (await engine?.migrations({ state: 'active' }))?.items.length === 0;
+    const isQuiet = async (): Promise<boolean> =>
+      (await answerOf((asked) => asked.migrations({ state: 'active' })))?.items.length === 0;
     while (!(await isQuiet()) && clock.now() < lastMs && !isBroken()) {
       await clock.sleep(5_000);
       check();
     }
     await clock.sleep(60_000);
     check();
-    const all = (await engine?.migrations({ limit: 1_000 }))?.items ?? [];
+    const all = (await answerOf((asked) => asked.migrations({ limit: 1_000 })))?.items ?? [];
     migrations = all.length;
     for (const migration of all.filter((each) => !isFinished(each)))
       claims.say(`the migration of ${migration.vm.name} never ends: ${migration.phase}, ${migration.attention ?? ''}`);
-    if (engine !== undefined && !isBroken()) await claims.atTheEnd(engine, fleet.hosts, plan.guests, all);
+    if (engine === undefined || !life.alive) claims.say('Ferry does not run, and nothing keeps it from that');
+    else if (!isBroken()) await claims.atTheEnd(engine, fleet.hosts, plan.guests, all);
   }
   life.alive = false;
   return {

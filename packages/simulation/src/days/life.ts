@@ -27,6 +27,8 @@ export interface InStore {
 export interface Life {
   readonly number: number;
   alive: boolean;
+  /** Settles when it is killed. */
+  readonly gone: PromiseWithResolvers<void>;
 }
 
 export interface LifeWorld {
@@ -38,7 +40,7 @@ export interface LifeWorld {
   readonly note: (text: string) => void;
   /** A call has come to its end in the world. */
   readonly happened: () => void;
-  readonly died: () => void;
+  readonly die: () => void;
 }
 
 const never = <T>(): Promise<T> => new Promise<T>(() => {});
@@ -90,19 +92,13 @@ export function portsOf(life: Life, world: LifeWorld): Ports {
       );
     });
 
-  const die = (): void => {
-    if (!life.alive) return;
-    life.alive = false;
-    inStore.death = undefined;
-    world.died();
-  };
   /** True: the death comes after this call has taken effect. */
   const meetsDeath = (): boolean => {
     const { death } = inStore;
     if (death === undefined) return false;
     death.calls -= 1;
     if (death.calls > 0) return false;
-    if (!death.after) die();
+    if (!death.after) world.die();
     return death.after;
   };
 
@@ -145,7 +141,7 @@ export function portsOf(life: Life, world: LifeWorld): Ports {
       const result = await effect();
       world.happened();
       if (after) {
-        die();
+        world.die();
         return never();
       }
       if (fate === 'fails-after')
@@ -322,7 +318,7 @@ export function portsOf(life: Life, world: LifeWorld): Ports {
         if (refused) throw new FerryError('store-full', 'The disk of the store is full (simulated).');
         const result = await act(...args);
         if (after) {
-          die();
+          world.die();
           return never();
         }
         return result;
