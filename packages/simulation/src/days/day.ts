@@ -420,7 +420,8 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
   }
   let migrations = 0;
   if (!isBroken()) {
-    await Promise.all(doing);
+    const over = await Promise.race([Promise.all(doing), clock.sleep(quietMs)]);
+    if (over === undefined) claims.say('a step of the day never ends');
     inStore.fates.length = 0;
     wordLost = false;
     for (const host of fleet.hosts.values())

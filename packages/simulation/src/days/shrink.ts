@@ -2,6 +2,8 @@
 import { liveDay } from './day.ts';
 import { planOf } from './steps.ts';
 
+export { planOf };
+
 /** Figures and names change with what is left out. */
 const kindOf = (broken: string | undefined): string =>
   (broken ?? '').replace(/\b(web|db|mail|batch|h[1-3])\b|\d+/g, '');
