@@ -18,6 +18,7 @@ import { createCarriedFiles } from './migration/effects/carried-files.ts';
 import { createVolumes } from './migration/effects/volumes.ts';
 import { createMigrations } from './migration/migrations.ts';
 import { createDirtyCurves } from './planning/dirty-curves.ts';
+import { openMarkers } from './planning/markers.ts';
 import { createSharing } from './planning/sharing.ts';
 import type { Clock, Hypervisor, Log, Stores } from './ports/ports.ts';
 import { openClusters, type ClusterView } from './settings/clusters.ts';
@@ -46,7 +47,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const firstAnswers = createFirstAnswers(intents, log);
   const kept = await openKeptInstances(intents, clock, (vm) => fleet.changed([vm]));
   const records = createRecords(intents);
-  const sharing = createSharing({ intents, clock, log });
+  const markers = await openMarkers({ intents, clock, log });
+  const sharing = createSharing({ intents, markers, clock });
   const curves = createDirtyCurves({ clock });
   const volumes = createVolumes({ records, clock, log, sharing });
   const following = { clock, log, signal: closing.signal };
@@ -74,7 +76,9 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     active,
     events: {
       changed: (view) => {
-        const { id } = view.host;
+        const { id, name, machineUuid } = view.host;
+        if (view.state === 'connected')
+          void markers.sweep({ name, machine: machineUuid, paths: knownHosts.linkOf(id).paths });
         fleet.changed([], id);
         hub.publish({ type: 'host', host: view, vms: fleet.countOn(id), revision: knownHosts.revisionOf(id) });
         migrations.lookAgain();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DiskFacts } from '@ferry/core';
 import { memoryStores } from '../fake/stores.ts';
-import type { Clock, Log, PathPort } from '../ports/ports.ts';
+import type { Clock, PathPort } from '../ports/ports.ts';
 import { createSharing } from './sharing.ts';
 
 const disk: DiskFacts = {
@@ -21,6 +21,7 @@ type Device = { readonly key?: string; readonly size?: number | 'unseen' };
 const side = (name: string, { key, size }: Device) => ({
   id: name,
   name,
+  machine: name,
   paths: {
     identityOf: async () => key,
     deviceAt: async () => (typeof size === 'number' ? { sizeBytes: size } : size),
@@ -29,8 +30,8 @@ const side = (name: string, { key, size }: Device) => ({
 const proved = async (here: Device, there: Device) => {
   const sharing = createSharing({
     intents: memoryStores().intents,
+    markers: { leave: () => assert.fail('a device carries no marker'), sweep: async () => {} },
     clock: { now: () => 0 } as Clock,
-    log: { warn() {} } as unknown as Log,
   });
   const [from, to] = [side('h1', here), side('h2', there)];
   const { verdict, detail } = await sharing.prove('/dev/x', disk, new Map(), from, to, [], signal);

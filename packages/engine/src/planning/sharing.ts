@@ -13,7 +13,8 @@ import {
   type SharingProof,
 } from '@ferry/core';
 import { collection, document } from '../state/collection.ts';
-import type { Clock, IntentStore, Log, PathPort } from '../ports/ports.ts';
+import type { Clock, IntentStore, PathPort } from '../ports/ports.ts';
+import type { Markers } from './markers.ts';
 
 const proofPrefix = 'proofs/';
 /**
@@ -36,6 +37,8 @@ const betweenAfter = 4;
 export interface StorageSide {
   readonly id: string;
   readonly name: string;
+  /** UUID. */
+  readonly machine: string;
   readonly paths: PathPort;
 }
 
@@ -87,12 +90,12 @@ const isFile = (path: string | undefined): path is string =>
 
 export function createSharing({
   intents,
+  markers,
   clock,
-  log,
 }: {
   readonly intents: IntentStore;
+  readonly markers: Markers;
   readonly clock: Clock;
-  readonly log: Log;
 }): Sharing {
   const keptProofs = collection(intents, proofPrefix, document<SharingProof>({ verdict: 'string', at: 'number' }));
   /** A folder or file that cannot be checked: why, and that sharing is not the question. */
@@ -122,15 +125,11 @@ export function createSharing({
         : `${from.id}|${to.id}/${encodeURIComponent(folder)}/${encodeURIComponent(place)}`;
     const kept = (await keptProofs.get(key))?.value;
     if (!fresh && kept !== undefined && clock.now() - kept.at < proofKeptMs) return kept;
-    const name = `ferry-proof-${clock.randomText(12)}`;
     const at = clock.now();
-    let left: { readonly folder: boolean };
-    try {
-      left = await from.paths.marker('leave', folder, name, signal);
-    } catch (error) {
-      return unseen(from, error);
-    }
-    if (!left.folder)
+    const left = await markers.leave(from, folder, signal).catch((error: unknown) => unseen(from, error));
+    if (!('folder' in left)) return left;
+    await using marker = left;
+    if (!marker.folder)
       return {
         verdict: 'unknown',
         method: 'none',
@@ -139,7 +138,7 @@ export function createSharing({
         remedy: `Check the path of the disk on ${from.name}.`,
       };
     try {
-      const { folder: there, found } = await to.paths.marker('find', place, name, signal);
+      const { folder: there, found } = await to.paths.marker('find', place, marker.name, signal);
       if (found) {
         const proof: SharingProof = { verdict: 'shared', method: 'marker', at };
         await keptProofs.change(key, () => proof);
@@ -159,13 +158,6 @@ export function createSharing({
       };
     } catch (error) {
       return unseen(to, error);
-    } finally {
-      // also when the caller cancels: a marker must not stay behind
-      await from.paths
-        .marker('remove', folder, name, clock.timeout(10_000))
-        .catch((error: unknown) =>
-          log.warn({ err: error, host: from.name, folder, name }, 'a marker volume could not be removed'),
-        );
     }
   };
 
