@@ -61,7 +61,7 @@ export { needsProof, type StorageWish, type TargetStorage } from './planning/dis
 export { isMadeBy, notReplaceable } from './planning/disks/replaceable.ts';
 export { vouchesFor } from './planning/disks/shared-disk.ts';
 export * from './planning/transfer.ts';
-export { keepsDefinition } from './migration/verdicts.ts';
+export { keepsDefinition } from './migration/stopped-there.ts';
 export { disksToDate, isOff as isCopyOff, knowledgeOf, type Placed } from './repair/copies.ts';
 export { remainsOf, type Remain, type RemainWithSteps } from './repair/remains.ts';
 export { settlement } from './repair/settlement.ts';

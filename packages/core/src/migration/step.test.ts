@@ -289,6 +289,9 @@ test('safety: an outcome is final, phases are stored once each, and success need
       let seenOnTarget = false;
       for (const [at, event] of life) {
         if (event.type === 'observed' && judge(event.source, event.target).kind === 'moved') seenOnTarget = true;
+        // or it was there, and has stopped
+        if (event.type === 'observed' && event.target.kind === 'present' && event.target.state === 'shut-off')
+          seenOnTarget = true;
         const next = step(migration, event, at).migration;
         if (migration.outcome !== undefined) assert.equal(next, migration);
         migration = next;

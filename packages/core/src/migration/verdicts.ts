@@ -4,7 +4,6 @@
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration, Planned } from '../model/migration.ts';
-import type { MigrationPlan } from '../model/plan.ts';
 import type { CompletedJob, InstanceView } from '../model/vm.ts';
 import { directInstead, goDirect, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
 import { stopTransfer, withDeadCopy, withLostCopy } from './dead-copy.ts';
@@ -15,6 +14,7 @@ import { withNotBegun } from './not-begun.ts';
 import { enterPhase } from './phase.ts';
 import { isGone, lostText, resumeBroken } from './post-copy-recovery.ts';
 import type { MigrationEffect, Step } from './protocol.ts';
+import { goneText, keepsDefinition, stoppedAfterMove, tookOver } from './stopped-there.ts';
 import { chooseOtherPorts, portTaken } from './taken-ports.ts';
 
 /**
@@ -76,6 +76,15 @@ const outlivesItsCall = ({ phase, evidence: { performEnded } }: Planned, { sourc
   source.kind === 'present' &&
   source.migrating &&
   source.state !== 'paused';
+
+/** What follows a move that happened. `at`: where the VM is. */
+function cleanUp(migration: Planned, at: 'source' | 'target', look: Look, now: TimeMs): Step {
+  const ended = { ...migration, ...look.completed, ...pauseOf(migration, look.completed, now) };
+  // a helper carried the disks; the VM itself follows in the clean-up
+  const moved =
+    migration.plan.helper === undefined ? withPlace(ended, look[at], at === 'target') : { ...ended, downtimeMs: 0 };
+  return stay(enterPhase(moved, 'cleaning', now), { type: 'clean' });
+}
 
 const completedOf = (view: InstanceView): CompletedJob | undefined =>
   view.kind === 'present' ? view.completed : undefined;
@@ -140,14 +149,7 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
         migration.plan.live
       )
         return again({ type: 'release-target' });
-      const figures = { ...look.completed, ...pauseOf(migration, look.completed, now) };
-      // a helper carried the disks; the VM itself follows in the clean-up
-      const moved = {
-        ...migration,
-        ...figures,
-        ...(migration.plan.helper === undefined ? { vmIsNow: { host: migration.to.name, state } } : { downtimeMs: 0 }),
-      };
-      return stay(enterPhase(moved, 'cleaning', now), { type: 'clean' });
+      return cleanUp(migration, 'target', look, now);
     }
     case 'stale-source':
       // Rule 1 of the safety rules: the guard. Only pre-copy comes here, and the target is seen running.
@@ -156,6 +158,9 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
       return !performing && look.held >= settleMs ? again({ type: 'remove-target-process' }) : again();
     case 'stayed':
     case 'stopped-on-source': {
+      const stopped = verdict.kind === 'stopped-on-source' ? stoppedAfterMove(migration, look) : undefined;
+      if (stopped !== undefined)
+        return performing && look.held < settleMs ? again() : cleanUp(migration, stopped, look, now);
       if (performing) return again();
       if (verdict.kind === 'stayed' && directInstead(migration)) return goDirect(migration, now);
       if (verdict.kind === 'stayed' && preCopyInstead(migration)) return withoutPostCopy(migration, now);
@@ -175,6 +180,14 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
     case 'paused-on-source':
       if (performing || look.held < settleMs) return again();
       if (mayResumeSource(migration, look.target)) return again({ type: 'resume-source' });
+      // both may be the VM: nothing is taken back, and nothing is ended
+      if (tookOver(migration, look.target))
+        return finish(withPlace(migration, look.source), 'failed', now, {
+          code: 'vm-lost',
+          message:
+            `${migration.vm.name} is paused on ${migration.from.name}, and shut off on ${migration.to.name}, where ` +
+            `it may have run. Resume it on ${migration.from.name} only if it has not.`,
+        });
       return end(withPlace(migration, look.source), 'failed', now, {
         code: 'migration-failed',
         message: `${migration.vm.name} is paused on ${migration.from.name} and was not moved: ${failureText(migration)}`,
@@ -200,10 +213,11 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
       });
     case 'gone':
       if (look.held < settleMs) return again();
+      if (stoppedAfterMove(migration, look) !== undefined) return cleanUp(migration, 'target', look, now);
       if (migration.plan.helper !== undefined) return withoutHelper(migration, now);
-      return finish(nowhere(migration), 'failed', now, {
+      return finish(withPlace(nowhere(migration), look.target, true), 'failed', now, {
         code: 'vm-lost',
-        message: `${migration.vm.name} is neither on ${migration.from.name} nor on ${migration.to.name}.`,
+        message: goneText(migration, look),
       });
   }
 }
@@ -234,10 +248,6 @@ function mayResumeSource({ plan, evidence, vmIsNow }: Planned, target: InstanceV
   if (plan.transfer.mode === 'direct' && evidence.handedOverAt === undefined) return true;
   return handoverOf(target, { answered: false, keepsDefinition: keepsDefinition(plan) }) === 'stayed';
 }
-
-/** The target has a definition from the moment its guest may run. */
-export const keepsDefinition = ({ persistence }: Pick<MigrationPlan, 'persistence'>): boolean =>
-  persistence === 'permanent' || persistence === 'keep-source';
 
 /**
  * QEMU's own figure counts the switch only: not the pause of a guest that moves suspended, is paused on the way, or

@@ -188,3 +188,20 @@ test("a dead host's VM that takes minutes to start is started on no other host m
   assert.deepEqual([outcome, vmIsNow], ['succeeded', { host: 'h2', state: 'running' }]);
   assert.deepEqual([start.calls(), definedOn()], [1, ['h1', 'h2']]);
 });
+
+test('a guest that shuts down as soon as it has arrived was moved, and is shut off there', async () => {
+  changed.set('h1', (link) => ({
+    ...link,
+    transfer: {
+      ...link.transfer,
+      async perform(request, signal) {
+        await link.transfer.perform(request, signal);
+        Object.assign(fleet.hosts.get('h2')?.domains.get(web.uuid) ?? {}, { state: 'shut-off', reason: 'other' });
+        return { failure: { outcome: 'unknown', message: 'client socket is closed' } };
+      },
+    },
+  }));
+  await withHosts({}, 'h1', 'h2');
+  const { outcome, vmIsNow, error } = await moved();
+  assert.deepEqual([outcome, vmIsNow], ['succeeded', { host: 'h2', state: 'shut-off' }], JSON.stringify(error));
+});
