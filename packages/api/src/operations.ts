@@ -8,6 +8,7 @@ import { hostOperations } from './operations/host.ts';
 import { migrationOperations } from './operations/migration.ts';
 import type { Operation } from './operations/operation.ts';
 import { policyOperations } from './operations/policy.ts';
+import { ruleOperations } from './operations/rule.ts';
 import { vmOperations } from './operations/vm.ts';
 import type { OperationName } from './routes.ts';
 import { eventSchema, versionSchema } from './schemas.ts';
@@ -23,6 +24,7 @@ export const operations = {
   },
   ...hostOperations,
   ...policyOperations,
+  ...ruleOperations,
   ...vmOperations,
   ...migrationOperations,
   eventWatch: {

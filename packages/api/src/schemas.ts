@@ -11,4 +11,6 @@ export * from './schemas/migration-request.ts';
 export * from './schemas/policy.ts';
 export * from './schemas/prediction.ts';
 export { progressSchema, samplesSchema, type SamplesJson } from './schemas/transfer.ts';
+export * from './schemas/configuration.ts';
+export * from './schemas/rule.ts';
 export * from './schemas/vm.ts';

@@ -20,6 +20,12 @@ export const duration = (text: string): number => {
   return value;
 };
 
+/** Labels to add, and with `-` at the end to remove: tier=db, tier=db-. */
+export const labelChange = (labels: readonly string[]): { readonly add: string[]; readonly remove: string[] } => ({
+  add: labels.filter((label) => !label.endsWith('-')),
+  remove: labels.filter((label) => label.endsWith('-')).map((label) => label.slice(0, -1)),
+});
+
 /** Entries of a map so far; null takes one away. */
 type Entries = Readonly<Record<string, string | null>> | undefined;
 

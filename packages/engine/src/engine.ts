@@ -22,7 +22,9 @@ import { openMarkers } from './planning/markers.ts';
 import { createSharing } from './planning/sharing.ts';
 import type { Clock, Hypervisor, Log, Stores } from './ports/ports.ts';
 import { openClusters, type ClusterView } from './settings/clusters.ts';
+import { createConfiguration } from './settings/configuration.ts';
 import { openPolicies } from './settings/policies.ts';
+import { openRules } from './settings/rules.ts';
 import { createLeftovers } from './migration/leftovers.ts';
 import { collection, text } from './state/collection.ts';
 import { createFirstAnswers } from './state/first-answers.ts';
@@ -105,6 +107,19 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     seen: (vms) => twoCopies.look(vms),
     signal: closing.signal,
   });
+  const rules = await openRules(
+    intents,
+    {
+      vms: () => fleet.all(),
+      vmByUuid: (uuid) => fleet.get(uuid),
+      vmsNamed: (name) => fleet.named(name),
+      labelsOf: (vm) => policies.labelsOf(vm),
+      labelled: (selector) => policies.labelled(selector),
+      hosts: () => knownHosts.hosts(),
+    },
+    following,
+    (name, rule) => hub.publish(rule === undefined ? { type: 'rule-removed', rule: name } : { type: 'rule', rule }),
+  );
   const clusterOf = (id: string): Cluster | undefined =>
     clusters.all(knownHosts.members()).get(knownHosts.followerOf(id).host().cluster);
   const clusterViews = (): readonly ClusterView[] =>
@@ -152,6 +167,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     peers: createPeers(intents, clock),
     curves,
     policies,
+    rules,
     labelsOf: (vm) => policies.labelsOf(vm),
     clusters: () => clusters.all(knownHosts.members()),
     fleet: {
@@ -237,6 +253,24 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       ...policies,
       remove: (name, expected) => policies.remove(name, () => clusters.stored(), expected),
     },
+    labelHost: (ref, labels, expected) => knownHosts.change(ref, { labels }, expected),
+    rules: () => rules.views(),
+    rule: (name) => rules.view(name),
+    changeRule: (name, change, expected) => rules.change(name, change, expected),
+    removeRule: (name, expected) => rules.remove(name, expected),
+    configuration: createConfiguration({
+      policies,
+      clusters,
+      rules,
+      hosts: {
+        all: () => knownHosts.hosts(),
+        change: (ref, settings, expected) => knownHosts.change(ref, settings, expected),
+        revisionOf: (id) => knownHosts.revisionOf(id),
+      },
+      vmByUuid: (uuid) => fleet.get(uuid),
+      vmsNamed: (name) => fleet.named(name),
+      relabelled: (vm) => fleet.changed([vm]),
+    }),
     async labelVm(ref, change, expected) {
       const vm = fleet.find(ref);
       await policies.label(vm, change, expected);

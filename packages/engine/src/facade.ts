@@ -18,13 +18,15 @@ import type {
 } from '@ferry/core';
 import type { EventPlace, NumberedEvent } from './events/events.ts';
 import type { HostSettings } from './fleet/hosts.ts';
+import type { ConfigurationStore } from './settings/configuration.ts';
 import type { Settle } from './fleet/settle.ts';
 import type { Inspection } from './state/migration-records.ts';
 import type { VmCursor, VmFilter, VmPage } from './fleet/vm-list.ts';
 import type { MigrationPage, MigrationQuery } from './migration/migration-list.ts';
 import type { PlannedMigration } from './migration/preview.ts';
 import type { ClusterView } from './settings/clusters.ts';
-import type { Policies } from './settings/policies.ts';
+import type { LabelChange, Policies } from './settings/policies.ts';
+import type { RuleView, Rules } from './settings/rules.ts';
 import type { Along, FirstAnswers } from './state/first-answers.ts';
 
 export type { EngineEvent, EventPlace, NumberedEvent } from './events/events.ts';
@@ -34,6 +36,8 @@ export type { VmCursor, VmFilter, VmPage } from './fleet/vm-list.ts';
 export type { MigrationCursor, MigrationPage, MigrationQuery } from './migration/migration-list.ts';
 export type { PlannedMigration } from './migration/preview.ts';
 export type { ClusterView } from './settings/clusters.ts';
+export type { AppliedConfiguration } from './settings/configuration.ts';
+export type { RuleView } from './settings/rules.ts';
 
 export interface Engine {
   /** Requests with a key, which are carried out once. What `make` gets goes to `addHost` or `startMigration`. */
@@ -62,6 +66,8 @@ export interface Engine {
   /** Throws FerryError `host-draining`. */
   uncordonHosts(refs: readonly string[]): Promise<readonly HostView[]>;
   removeHost(ref: string, expected?: number): Promise<void>;
+  /** Adds labels to a host, and takes others away. */
+  labelHost(ref: string, change: LabelChange, expected?: number): Promise<HostView>;
   /** Of what is stored of a host. */
   hostRevisionOf(id: string): number;
   vms(): readonly Vm[];
@@ -100,11 +106,14 @@ export interface Engine {
     remove(name: string, expected?: number): Promise<void>;
   };
   /** Adds labels to a VM, and takes others away. */
-  labelVm(
-    ref: string,
-    change: { readonly add: readonly string[]; readonly remove: readonly string[] },
-    expected?: number,
-  ): Promise<Vm>;
+  labelVm(ref: string, change: LabelChange, expected?: number): Promise<Vm>;
+  /** By name. */
+  rules(): readonly RuleView[];
+  rule(name: string): RuleView;
+  readonly changeRule: Rules['change'];
+  removeRule(name: string, expected?: number): Promise<void>;
+  /** Clusters, policies, rules and labels as one document. */
+  readonly configuration: ConfigurationStore;
   /** Figures of a transfer, oldest first. */
   migrationSamples(ref: string): Promise<readonly { readonly at: TimeMs; readonly sample: JobSample }[]>;
   /** What was kept of a failed target. Throws FerryError `inspection-none`. */

@@ -1,7 +1,7 @@
 /** For tests: an engine of canned answers that records what it was asked. It moves nothing and follows nothing. */
 import type { HostView, Instance, Migration, Vm, VolumeRecord } from '@ferry/core';
 import { FerryError, presets, resolvePolicy, hostId, migrationId, vmUuid } from '@ferry/core';
-import type { Engine, Log, NumberedEvent } from '@ferry/engine';
+import type { Engine, Log, NumberedEvent, RuleView } from '@ferry/engine';
 
 const raise = (message: string): never => {
   throw new Error(message);
@@ -151,6 +151,14 @@ export const sampleLeftover: VolumeRecord = {
   modified: '1.2',
 };
 
+const sampleRule: RuleView = {
+  rule: { name: 'spread', kind: 'apart', strength: 'soft', vmSelector: 'tier=db' },
+  revision: 6,
+  vms: 1,
+  hosts: [],
+  warnings: ['It means one VM only.'],
+};
+
 export interface FakeEngine extends Engine {
   readonly asked: { readonly name: string; readonly with: unknown }[];
 }
@@ -260,6 +268,28 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     cordonHosts: async (refs) => note('cordonHosts', refs, [sampleHost]),
     uncordonHosts: async (refs) => note('uncordonHosts', refs, [sampleHost]),
     addHost: async (request) => note('addHost', request, sampleHost),
+    labelHost: async (ref, change) => note('labelHost', { ref, change }, sampleHost),
+    rules: () => [sampleRule],
+    rule: (name) => {
+      if (name !== 'spread') throw new FerryError('rule-unknown', `There is no rule "${name}".`);
+      return sampleRule;
+    },
+    changeRule: async (name, change) =>
+      note('changeRule', { name, content: change(sampleRule.rule) }, { ...sampleRule, revision: 7 }),
+    removeRule: async (name) => note('removeRule', name, undefined),
+    configuration: {
+      show: () => ({ version: 1, bindings: { 'tier=db': 'nova' } }),
+      apply: async (wanted, { dryRun }) =>
+        note(
+          'applyConfiguration',
+          { wanted, dryRun },
+          {
+            applied: !dryRun,
+            changes: [{ section: 'rules', name: 'spread', change: 'create', diff: ['+ a'] }],
+            warnings: [],
+          },
+        ),
+    },
     removeHost: async (ref) => note('removeHost', ref, undefined),
     vms: () => [sampleVm],
     vmPage: (filter, page) => note('vmPage', { filter, page }, { items: [sampleVm] }),

@@ -9,12 +9,14 @@ import {
   matchesName,
   presets,
   type Cluster,
+  type Configuration,
   type HostView,
   type Migration,
   type Policy,
   type MigrationRequest,
   type PolicyContent,
   type PolicyStep,
+  type RuleContent,
   type Vm,
   type VolumeRecord,
 } from '@ferry/core';
@@ -31,6 +33,7 @@ import {
   migrationJson,
   plannedJson,
   policyJson,
+  ruleJson,
   samplesJson,
   vmJson,
 } from './views.ts';
@@ -111,6 +114,14 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       await engine.uncordonHosts([params.host]);
       return { body: hostNow(params.host) };
     },
+    hostLabel: async ({ params, body }, { expected }) => {
+      const { host } = await engine.labelHost(
+        params.host,
+        { add: body.add ?? [], remove: body.remove ?? [] },
+        expected,
+      );
+      return { body: hostNow(host.name) };
+    },
     clusterList: async ({ query }) => {
       const found = pagesOf(engine.clusters(), ({ cluster }) => cluster.name);
       return { body: await pages.list('clusters', query, shown(found, clusterJson)) };
@@ -150,6 +161,33 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     policyBind: async ({ body }) => {
       await engine.policies.bind(body.label, body.policy);
       return { body: { items: [...engine.policies.bindings()] } };
+    },
+    ruleList: async ({ query }) => {
+      const found = pagesOf(engine.rules(), ({ rule }) => rule.name);
+      return { body: await pages.list('rules', query, shown(found, ruleJson)) };
+    },
+    ruleShow: async ({ params }) => ({ body: ruleJson(engine.rule(params.rule)) }),
+    ruleChange: async ({ params, body }, { expected }) => ({
+      body: ruleJson(await engine.changeRule(params.rule, (before) => changedRule(before, body), expected)),
+    }),
+    ruleRemove: async ({ params }, { expected }) => {
+      await engine.removeRule(params.rule, expected);
+      return { body: undefined };
+    },
+    configurationShow: async () => ({
+      body: engine.configuration.show() as AnswerOf<'configurationShow'>,
+    }),
+    configurationApply: async ({ body }) => {
+      const { changes, warnings, applied } = await engine.configuration.apply(configurationOf(body.configuration), {
+        dryRun: body.dryRun === true,
+      });
+      return {
+        body: {
+          applied,
+          changes: changes.map((change) => ({ ...change, diff: [...change.diff] })),
+          warnings: [...warnings],
+        },
+      };
     },
     vmList: async ({ query }) => {
       const { limit: _limit, page: _page, ...filter } = query;
@@ -251,6 +289,33 @@ const policyOf = ({ steps, ...content }: ParsedOf<'policyPut'>['body']): PolicyC
   ...present(content),
   steps: steps.map((step) => present<object>(step) as PolicyStep),
 });
+
+/** A new one is hard, and has a kind. */
+const changedRule = (before: RuleContent | undefined, body: ParsedOf<'ruleChange'>['body']): RuleContent => {
+  const { kind, ...rest } = mergePatch(before ?? { strength: 'hard' }, body) as Partial<RuleContent> &
+    Omit<RuleContent, 'kind'>;
+  if (kind === undefined)
+    throw new FerryError(
+      'rule-invalid',
+      'It is a new rule and needs a kind: apart, together, on-hosts, off-hosts, pinned.',
+    );
+  return { ...rest, kind };
+};
+
+/** Fields that are not there are left out, as the objects of one operation each are made. */
+const configurationOf = ({
+  policies = {},
+  ...rest
+}: ParsedOf<'configurationApply'>['body']['configuration']): Configuration => ({
+  ...(withoutAbsent(rest) as Configuration),
+  policies: Object.fromEntries(Object.entries(policies).map(([name, policy]) => [name, policyOf(policy)])),
+});
+const withoutAbsent = (value: unknown): unknown =>
+  isObject(value)
+    ? Object.fromEntries(
+        Object.entries(value).flatMap(([key, each]) => (each === undefined ? [] : [[key, withoutAbsent(each)]])),
+      )
+    : value;
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

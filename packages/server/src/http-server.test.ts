@@ -48,6 +48,7 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   hostChange: { method: 'PATCH', url: '/hosts/alpha', payload: { migrationAddress: '10.0.0.1' } },
   hostCordon: { method: 'POST', url: '/hosts/alpha/cordon' },
   hostUncordon: { method: 'POST', url: '/hosts/alpha/uncordon' },
+  hostLabel: { method: 'POST', url: '/hosts/alpha/labels', payload: { add: ['zone=a'] } },
   clusterList: { url: '/clusters' },
   clusterChange: {
     method: 'PATCH',
@@ -74,6 +75,20 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   policyRemove: { method: 'DELETE', url: '/policies/mine' },
   policyBindings: { url: '/policy-bindings' },
   policyBind: { method: 'POST', url: '/policy-bindings', payload: { label: 'tier=db', policy: 'nova' } },
+  ruleList: { url: '/rules' },
+  ruleShow: { url: '/rules/spread' },
+  ruleChange: {
+    method: 'PATCH',
+    url: '/rules/spread',
+    payload: { kind: 'together', vms: ['a', 'b'], vmSelector: null },
+  },
+  ruleRemove: { method: 'DELETE', url: '/rules/spread' },
+  configurationShow: { url: '/configuration' },
+  configurationApply: {
+    method: 'POST',
+    url: '/configuration',
+    payload: { configuration: { version: 1, rules: { spread: { kind: 'apart', strength: 'hard', vms: ['a', 'b'] } } } },
+  },
   vmLabel: { method: 'POST', url: '/vms/web1/labels', payload: { add: ['tier=db'] } },
   vmAnnounce: { method: 'POST', url: '/vms/web1/announce' },
   vmDirtyRate: { method: 'POST', url: '/vms/web1/dirty-rate', payload: { seconds: 8 } },

@@ -129,9 +129,11 @@ export const createHttpServer = (options: HttpServerOptions): FastifyInstance =>
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- it ties the handler to its input
   const mountCall = <N extends CallName>(name: N): void => {
     const handle = calls[name];
+    const { bodyLimitBytes: bodyLimit = bodyLimitBytes }: Operation = operations[name];
     app.route({
       method: routes[name].method,
       url: urlOf(name),
+      bodyLimit,
       handler: async (request, reply) => {
         const input = parseInput(operations[name], request) as ParsedOf<N>;
         const answer = await handle(input, contextOf(name, input, request, reply));

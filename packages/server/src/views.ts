@@ -12,6 +12,7 @@ import type {
   PlannedMigrationJson,
   PolicyJson,
   SamplesJson,
+  RuleJson,
   VmJson,
 } from '@ferry/api';
 import {
@@ -31,7 +32,7 @@ import {
   type Vm,
   type VolumeRecord,
 } from '@ferry/core';
-import type { ClusterView, EngineEvent, Inspection, PlannedMigration } from '@ferry/engine';
+import type { ClusterView, EngineEvent, Inspection, PlannedMigration, RuleView } from '@ferry/engine';
 import { predictionJson } from './prediction-views.ts';
 import { present, time } from './view-parts.ts';
 
@@ -61,6 +62,7 @@ export const hostJson = (view: HostView, vms: number, revision: number): HostJso
       facts === undefined ? undefined : present({ totalBytes: facts.memoryBytes, freeBytes: view.freeMemoryBytes }),
     libvirtVersion: facts?.libvirtVersion,
     qemuVersion: facts?.qemuVersion,
+    labels: host.labels === undefined ? undefined : [...host.labels],
     vms,
     addedAt: time(host.addedAt),
     revision,
@@ -73,6 +75,16 @@ export const clusterJson = ({ cluster, hosts, revision }: ClusterView): ClusterJ
   hosts: [...hosts],
   revision,
 });
+
+export const ruleJson = ({ rule, revision, vms, hosts, warnings }: RuleView): RuleJson =>
+  present({
+    ...rule,
+    vms: rule.vms === undefined ? undefined : [...rule.vms],
+    hosts: rule.hosts === undefined ? undefined : [...rule.hosts],
+    revision,
+    matches: { vms, hosts: [...hosts] },
+    warnings: [...warnings],
+  });
 
 export const policyJson = ({ name, version, changedAt, ...content }: Policy, revision: number): PolicyJson =>
   present({
@@ -350,6 +362,10 @@ export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): Fe
       return { type: 'policy-removed', at: time(at), policy: event.policy };
     case 'policy-binding':
       return present({ type: 'policy-binding' as const, at: time(at), label: event.label, policy: event.policy });
+    case 'rule':
+      return { type: 'rule', at: time(at), rule: ruleJson(event.rule) };
+    case 'rule-removed':
+      return { type: 'rule-removed', at: time(at), rule: event.rule };
     case 'cluster':
       return { type: 'cluster', at: time(at), cluster: clusterJson(event) };
     case 'cluster-removed':

@@ -4,6 +4,7 @@ import type { OperationName } from '../routes.ts';
 import { clusterChangeSchema, clusterSchema } from '../schemas/cluster.ts';
 import { hostAddSchema, hostChangeSchema, hostSchema, hostStateSchema } from '../schemas/host.ts';
 import { nameText } from '../schemas/parts.ts';
+import { hostLabelSchema } from '../schemas/policy.ts';
 import { listErrors, listOf, listQuery, namePattern } from './list.ts';
 import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
@@ -78,6 +79,15 @@ export const hostOperations = {
     answer: hostSchema,
     status: 200,
     errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-draining', 'store-conflict'],
+  },
+  hostLabel: {
+    summary: 'Add labels to a host and remove others',
+    params: hostParams,
+    body: hostLabelSchema,
+    answer: hostSchema,
+    ifMatch: true,
+    status: 200,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'store-conflict'],
   },
   clusterList: {
     summary: 'List the clusters with their settings and hosts',

@@ -17,6 +17,8 @@ export interface Operation {
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;
+  /** Of a body that may be larger than those of other operations. */
+  readonly bodyLimitBytes?: number;
   readonly answer?: z.ZodType;
   /** Schema of the `data` of each server-sent event. */
   readonly stream?: z.ZodType;

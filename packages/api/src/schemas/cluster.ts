@@ -19,7 +19,7 @@ export const definitionMapSchema = z
   .meta({ id: 'DefinitionMap', description: 'Names on the source, and what replaces them on the target' });
 
 const port = () => z.number().int().min(1024).max(65_535);
-const clusterSettings = {
+export const clusterSettings = {
   migrationNetwork: z
     .string()
     .max(64)

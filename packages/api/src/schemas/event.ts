@@ -5,6 +5,7 @@ import { hostSchema } from './host.ts';
 import { migrationSchema } from './migration.ts';
 import { time } from './parts.ts';
 import { policySchema } from './policy.ts';
+import { ruleSchema } from './rule.ts';
 import { vmSchema } from './vm.ts';
 
 export const eventSchema = z
@@ -32,6 +33,8 @@ export const eventSchema = z
     z
       .object({ type: z.literal('cluster-removed'), at: time(), cluster: z.string() })
       .meta({ description: 'Its settings are gone, and no host names it' }),
+    z.object({ type: z.literal('rule'), at: time(), rule: ruleSchema }),
+    z.object({ type: z.literal('rule-removed'), at: time(), rule: z.string() }),
     z.object({ type: z.literal('vm'), at: time(), vm: vmSchema }),
     z.object({ type: z.literal('vm-removed'), at: time(), uuid: z.string(), name: z.string() }),
     z

@@ -28,6 +28,7 @@ export const hostSchema = z
     memory: z.object({ totalBytes: bytes(), freeBytes: bytes().optional() }).optional(),
     libvirtVersion: z.string().optional(),
     qemuVersion: z.string().optional(),
+    labels: z.array(z.string()).optional(),
     vms: z.number().int().meta({ description: 'VMs whose authoritative instance is on this host' }),
     addedAt: time(),
     revision: revision(),

@@ -105,7 +105,7 @@ export const policySchema = z
   })
   .meta({ id: 'Policy' });
 
-const labelText = () =>
+export const labelText = () =>
   z
     .string()
     .max(127)
@@ -127,6 +127,10 @@ export const bindingPutSchema = z
 export const vmLabelSchema = z
   .strictObject({ add: z.array(labelText()).max(64).optional(), remove: z.array(labelText()).max(64).optional() })
   .meta({ id: 'VmLabel' });
+
+export const hostLabelSchema = z
+  .strictObject({ add: z.array(labelText()).max(64).optional(), remove: z.array(labelText()).max(64).optional() })
+  .meta({ id: 'HostLabel' });
 
 export type PolicyJson = z.infer<typeof policySchema>;
 export type PolicyPut = z.infer<typeof policyPutSchema>;

@@ -25,6 +25,10 @@ const eventText = (event: FerryEvent): string => {
       return `policy ${event.policy.name}: version ${event.policy.version}`;
     case 'policy-removed':
       return `policy ${event.policy}: removed`;
+    case 'rule':
+      return `rule ${event.rule.name}: ${event.rule.strength} ${event.rule.kind}`;
+    case 'rule-removed':
+      return `rule ${event.rule}: deleted`;
     case 'policy-binding':
       return event.policy === undefined
         ? `label ${event.label}: selects no policy`

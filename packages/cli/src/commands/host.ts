@@ -5,6 +5,7 @@ import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { formatBytes, formatTime } from '../output/format.ts';
 import { listCommand, printList, queryOf, type ListOptions } from '../list-command.ts';
+import { labelChange } from '../options.ts';
 import type { ListLook } from '../output/columns.ts';
 import { fields } from '../output/table.ts';
 import { anyItem, type WatchedList } from '../watch-list.ts';
@@ -35,6 +36,7 @@ const hostText = (host: HostJson): string =>
     ['libvirt', host.libvirtVersion],
     ['qemu', host.qemuVersion],
     ['vms', host.vms],
+    ['labels', host.labels?.join(', ')],
     ['added', formatTime(host.addedAt)],
   ]);
 
@@ -62,6 +64,7 @@ const hostLook: ListLook<HostJson> = {
     { name: 'libvirt', of: ({ libvirtVersion }) => libvirtVersion },
     { name: 'qemu', of: ({ qemuVersion }) => qemuVersion },
     { name: 'cluster', of: ({ cluster }) => cluster, wide: true },
+    { name: 'labels', of: ({ labels }) => labels?.join(','), wide: true },
     { name: 'cpu', of: ({ cpu }) => cpu?.model, wide: true },
     { name: 'threads', of: ({ cpu }) => cpu?.threads, wide: true },
     { name: 'migration address', of: ({ migrationAddress }) => migrationAddress, wide: true },
@@ -135,6 +138,14 @@ export function hostCommands(program: Command): void {
         for (const ref of refs) changed.push(await client().call(operation, { params: { host: ref } }));
         output.result(changed, (safe) => safe.map(({ name, service }) => `${name} is ${service}`).join('\n'));
       });
+  host
+    .command('label <host> <labels...>')
+    .description('add labels to a host (zone=a) or remove them (zone=a-)')
+    .action(async (ref: string, labels: readonly string[], _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const labelled = await client().call('hostLabel', { params: { host: ref }, body: labelChange(labels) });
+      output.result(labelled, (safe) => `${safe.name}: ${safe.labels?.join(', ') ?? 'no labels'}`);
+    });
   host
     .command('remove <host>')
     .description('remove a host from the fleet; its VMs are not touched')

@@ -4,7 +4,7 @@ import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { DirtyRateJson, MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
 import { contextOf } from '../context.ts';
-import { duration, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
+import { duration, labelChange, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
 import { followMigration, travelText } from '../follow.ts';
 import { predictionRows } from '../output/prediction.ts';
 import { formatBytes, formatTime } from '../output/format.ts';
@@ -248,11 +248,7 @@ export function vmCommands(program: Command): void {
     .description('add labels to a VM (tier=db) or remove them (tier=db-)')
     .action(async (ref: string, labels: readonly string[], _: object, command: Command) => {
       const { client, output } = contextOf(command);
-      const body = {
-        add: labels.filter((label) => !label.endsWith('-')),
-        remove: labels.filter((label) => label.endsWith('-')).map((label) => label.slice(0, -1)),
-      };
-      const labelled = await client().call('vmLabel', { params: { vm: ref }, body });
+      const labelled = await client().call('vmLabel', { params: { vm: ref }, body: labelChange(labels) });
       output.result(labelled, (safe) => `${safe.name}: ${safe.labels?.join(', ') ?? 'no labels'}`);
     });
   vm.command('announce <vm>')

@@ -216,6 +216,18 @@ export const errorTable = {
   ),
   'policy-preset': row(409, exitCodes.conflict, 'Presets cannot be changed. Store it under another name.'),
   'policy-in-use': row(409, exitCodes.conflict, 'Assign another policy to the named clusters and labels first.'),
+  'rule-unknown': row(404, exitCodes.notFound, 'List the rules with "ferry rule list".'),
+  'rule-invalid': row(400, exitCodes.usage, 'Correct what is named; see "ferry rule set --help".'),
+  'rules-contradict': row(
+    409,
+    exitCodes.conflict,
+    'Nothing was changed. Make one of the named rules soft, or change whom it speaks of.',
+  ),
+  'configuration-invalid': row(
+    400,
+    exitCodes.usage,
+    'Nothing was changed. Correct what is named, then apply it again.',
+  ),
   'vm-lost': row(500, exitCodes.failed, 'Look for the VM on both hosts with virsh list --all, and in their logs.'),
   'store-locked': row(
     500,

@@ -18,6 +18,8 @@ export interface Host {
   /** UUID in the host's capabilities: shows that two URIs lead to one host. */
   readonly machineUuid: string;
   readonly addedAt: TimeMs;
+  /** As in `zone=a`; rules select hosts by them. */
+  readonly labels?: readonly string[];
   /** Known only for a migration to it, and forgotten with that. */
   readonly outside?: true;
   /** Absent: it is schedulable. */

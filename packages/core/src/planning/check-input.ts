@@ -7,6 +7,7 @@ import type { HostId, TimeMs, VmUuid } from '../model/ids.ts';
 import type { PolicyContent } from '../model/policy.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
+import type { RuleFacts } from '../model/rule.ts';
 import type { DiskFacts, StatePlace } from '../model/storage.ts';
 import type { Instance, Vm } from '../model/vm.ts';
 import { type DefinitionNeeds, type HostResources, noNeeds, type OwnDefinition } from './definition.ts';
@@ -86,6 +87,8 @@ export interface CheckInput {
   readonly memoryPromised?: (id: HostId) => number;
   /** Candidates that were asked something and did not answer, or take no further connection. */
   readonly silent?: ReadonlyMap<HostId, Reason>;
+  /** Rules that speak of the VM, with where its fellows are and are going. */
+  readonly rules?: readonly RuleFacts[];
   readonly policy?: PolicyContent;
   /** Hosts on which earlier attempts of this migration failed, and why. */
   readonly tried?: ReadonlyMap<HostId, string>;
@@ -142,6 +145,12 @@ export const named = (input: CheckInput, name: string): HostView | undefined =>
 
 export const sourceOf = ({ hosts, vm }: Pick<CheckInput, 'hosts' | 'vm'>): HostView | undefined =>
   hosts.find(({ host }) => host.id === vm.hostId);
+
+/** The id itself, of a host that is not known any more. */
+export const hostNameIn =
+  ({ hosts }: Pick<CheckInput, 'hosts'>) =>
+  (id: HostId): string =>
+    hosts.find(({ host }) => host.id === id)?.host.name ?? id;
 
 /** The target is chosen in it. */
 export const wantedCluster = (input: Pick<CheckInput, 'hosts' | 'vm' | 'request'>): string =>

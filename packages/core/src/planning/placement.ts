@@ -5,10 +5,11 @@
 import type { HostView } from '../model/host.ts';
 import type { CheckResult, MigrationPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
-import { type CheckInput, kindOf, memoryNeeded, named, wantedCluster } from './check-input.ts';
+import { type CheckInput, hostNameIn, kindOf, memoryNeeded, named, wantedCluster } from './check-input.ts';
 import { memoryWaits, reasonsFor } from './checks/host.ts';
 import { vmReasons } from './checks/vm.ts';
 import { planOn } from './host-plan.ts';
+import { ruleWarnings, unmetRules } from './rules/judge.ts';
 
 /** Hosts whose storage must be checked: the candidates that pass every other rule. */
 export function candidatesOf(input: CheckInput): readonly HostView[] {
@@ -24,11 +25,12 @@ const inQuestion = (input: CheckInput): readonly HostView[] => {
 
 /**
  * Chooses the target. `to`: this one or none; `preferHost`: first if it passes; otherwise the suited host with the
- * fewest risks for the guest's state, then the fewest disks to copy, then the fewest migrations, then the most memory
- * that nobody has been promised. Refused: all reasons of all hosts in question.
+ * fewest risks for the guest's state, then the fewest soft rules unmet, then the fewest disks to copy, then the fewest
+ * migrations, then the most memory that nobody has been promised. Refused: all reasons of all hosts in question.
  */
 export function checkMigration(input: CheckInput): CheckResult {
   const { request } = input;
+  const { rules = [] } = input;
   const general = vmReasons(input);
   const candidates = inQuestion(input);
   const promisedOn = ({ host }: HostView): number => input.memoryPromised?.(host.id) ?? 0;
@@ -40,7 +42,7 @@ export function checkMigration(input: CheckInput): CheckResult {
     const waits = [...memoryWaits(input.vm, view, memoryNeeded(input), promisedOn(view)), ...planned.waits];
     return {
       view,
-      plan: planned.plan,
+      plan: withWarnings(planned.plan, ruleWarnings(input.vm, rules, view.host, hostNameIn(input))),
       ports: planned.ports,
       waits,
       reasons: [...basic, ...(looked ? planned.storage : []), ...planned.transfer],
@@ -56,6 +58,7 @@ export function checkMigration(input: CheckInput): CheckResult {
       (a, b) =>
         isPreferred(a) - isPreferred(b) ||
         (a.plan.stateRisks?.length ?? 0) - (b.plan.stateRisks?.length ?? 0) ||
+        unmetRules(rules, a.view.host) - unmetRules(rules, b.view.host) ||
         copies(a.plan) - copies(b.plan) ||
         input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) ||
         spare(b.view) - spare(a.view) ||
@@ -78,6 +81,9 @@ export function checkMigration(input: CheckInput): CheckResult {
     reasons: [...general, ...noCandidate(input, candidates), ...judged.flatMap(({ reasons }) => reasons)],
   };
 }
+
+const withWarnings = (plan: MigrationPlan, more: readonly string[]): MigrationPlan =>
+  more.length === 0 ? plan : { ...plan, warnings: [...(plan.warnings ?? []), ...more] };
 
 /** Why there is no host to speak of. */
 export function noCandidate(

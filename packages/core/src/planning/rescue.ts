@@ -9,14 +9,16 @@ import type { MigrationPlan, CheckResult, DiskPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import type { DiskFacts, SharingProof } from '../model/storage.ts';
-import { wantedCluster, type CheckInput, type VmFacts } from './check-input.ts';
 import { cordonedReason } from './checks/cordoned.ts';
+import { hostNameIn, wantedCluster, type CheckInput, type VmFacts } from './check-input.ts';
 import { memoryWaits, nameTaken, triedReason } from './checks/host.ts';
 import { definitionThereReasons, isDefinedOn } from './definition-there.ts';
 import { planPaths } from './host-ties.ts';
 import { emulatorPaths, machineReasons } from './machine-type.ts';
 import { planState, setAside } from './ownership.ts';
 import { noCandidate } from './placement.ts';
+import { pinReasons, ruleReasons, ruleWarnings, unmetRules } from './rules/judge.ts';
+import { emptied } from './rules/members.ts';
 
 /**
  * What a candidate says about the disks and the images below them: proofs of earlier days by path, and the paths it
@@ -44,6 +46,7 @@ export interface RescueInput extends Pick<
   | 'parkedOn'
   | 'holdings'
   | 'paths'
+  | 'rules'
 > {
   /** From the stored definition; absent when there is none. */
   readonly facts?: VmFacts;
@@ -170,7 +173,9 @@ export function checkRescue(input: RescueInput): CheckResult {
       remedy: `Repair ${from}. If ${vm.name} is to start without its memory, add --kind cold.`,
     });
   }
-  general.push(...unfitReasons(input));
+  // the others on the dead host leave it too
+  const rules = emptied(input.rules ?? [], vm.hostId);
+  general.push(...pinReasons(vm, rules, hostNameIn(input)), ...unfitReasons(input));
   const candidates = rescueCandidates(input);
   const judged = candidates.map((view) => {
     const planned = (input.facts?.disks ?? []).map((disk) =>
@@ -186,6 +191,7 @@ export function checkRescue(input: RescueInput): CheckResult {
       ),
       ...stateReasons(input, view),
       ...machineThere(input, view),
+      ...ruleReasons(vm, rules, view.host, hostNameIn(input)),
       ...planned.flatMap((each) => ('reason' in each ? [each.reason] : [])),
     ];
     return { view, waits, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
@@ -198,12 +204,14 @@ export function checkRescue(input: RescueInput): CheckResult {
     .sort(
       (a, b) =>
         isPreferred(a) - isPreferred(b) ||
+        unmetRules(rules, a.view.host) - unmetRules(rules, b.view.host) ||
         input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) ||
         (b.view.freeMemoryBytes ?? 0) - promised(b.view) - ((a.view.freeMemoryBytes ?? 0) - promised(a.view)) ||
         (a.view.host.name < b.view.host.name ? -1 : 1),
     );
   const best = suited.find(({ waits }) => waits.length === 0) ?? suited[0];
   if (best !== undefined && general.length === 0) {
+    const warnings = ruleWarnings(vm, rules, best.view.host, hostNameIn(input));
     const plan: MigrationPlan = {
       how: 'stored-definition',
       live: false,
@@ -211,6 +219,7 @@ export function checkRescue(input: RescueInput): CheckResult {
       disks: best.disks,
       autostart: input.facts?.autostart ?? false,
       ...(isDefinedOn(vm, best.view.host.id) ? { definedThere: true as const } : {}),
+      ...(warnings.length === 0 ? {} : { warnings }),
     };
     const choice = { to: { id: best.view.host.id, name: best.view.host.name }, move: 'evacuation' as const, plan };
     if (best.waits.length === 0) return { kind: 'chosen', ...choice };

@@ -1,6 +1,7 @@
 /** The events of a fleet; a stored event has a number. Only types: event-hub.ts has numbers and readers. */
 import type { HostView, Migration, Policy, TimeMs, Vm } from '@ferry/core';
 import type { ClusterView } from '../settings/clusters.ts';
+import type { RuleView } from '../settings/rules.ts';
 
 export type EngineEvent =
   | { readonly type: 'migration'; readonly migration: Migration }
@@ -21,6 +22,8 @@ export type EngineEvent =
   | ({ readonly type: 'cluster' } & ClusterView)
   /** Its settings are gone, and no host names it. */
   | { readonly type: 'cluster-removed'; readonly cluster: string }
+  | { readonly type: 'rule'; readonly rule: RuleView }
+  | { readonly type: 'rule-removed'; readonly rule: string }
   | { readonly type: 'vm-removed'; readonly uuid: string; readonly name: string }
   /** Something that a person has to put right now. */
   | { readonly type: 'alarm'; readonly code: 'vm-two-copies'; readonly vm: string; readonly message: string }

@@ -20,6 +20,7 @@ import {
 import type { Clock, HostLink, Hypervisor, IntentWrite, Log, Stores } from '../ports/ports.ts';
 import type { ClusterStore } from '../settings/clusters.ts';
 import { collection, document, expectRevision, text, type Stored } from '../state/collection.ts';
+import { changedLabels, type LabelChange } from '../settings/policies.ts';
 import type { Along } from '../state/first-answers.ts';
 import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
 import { turnsOf } from './turns.ts';
@@ -28,6 +29,10 @@ export interface HostSettings {
   readonly cluster?: string;
   /** An IP address, or empty for none. */
   readonly migrationAddress?: string;
+}
+
+export interface HostChange extends HostSettings {
+  readonly labels?: LabelChange;
 }
 
 const hostPrefix = 'hosts/';
@@ -112,7 +117,7 @@ export interface KnownHosts {
     along?: Along,
   ): Promise<HostView>;
   /** `expected`: the revision that it must have. Rejects with FerryError `revision-stale`. */
-  change(ref: string, settings: HostSettings, expected?: number): Promise<HostView>;
+  change(ref: string, settings: HostChange, expected?: number): Promise<HostView>;
   /**
    * Changes the state of these hosts in service, all or none; `decide` is called again after a conflict. `along`: writes
    * of the same transaction.
@@ -339,11 +344,13 @@ export function createKnownHosts({
           // it was removed meanwhile
           if (now === undefined) throw new FerryError('host-unknown', `There is no host "${ref}".`);
           expectRevision(`The host ${now.value.name}`, now.revision, expected);
-          const { migrationAddress: before, ...rest } = now.value;
+          const { migrationAddress: before, labels: old = [], ...rest } = now.value;
+          const labels = settings.labels === undefined ? old : changedLabels(old, settings.labels);
           const migrationAddress = settings.migrationAddress ?? before;
           const next: Host = {
             ...rest,
             cluster: settings.cluster ?? rest.cluster,
+            ...(labels.length === 0 ? {} : { labels }),
             ...(migrationAddress === undefined || migrationAddress === '' ? {} : { migrationAddress }),
           };
           fitsItsCluster(next, settings);

@@ -59,12 +59,13 @@ export function createFactFinder(deps: FactSources): FactFinder {
     deps.policies.resolve(request, vm.uuid, clusterOf(vm.hostId));
 
   /** What other migrations have now. */
-  const nowFor = (self: string | undefined): OthersNow => {
+  const nowFor = (self: string | undefined, vm: Vm): OthersNow => {
     const others = active().filter(({ id }) => id !== self);
     return {
       loadOf: (id) => loadOn(id, others),
       portsInUse: (id) => portsUsedOn(id, others),
       memoryPromised: (id) => memoryPromisedOn(id, others),
+      rules: deps.rules.factsFor(vm, others),
     };
   };
   /** What must stay as it is for the answers to hold. */
@@ -85,7 +86,7 @@ export function createFactFinder(deps: FactSources): FactFinder {
       bounded,
     );
     return {
-      choose: (id) => choose(nowFor(id)),
+      choose: (id) => choose(nowFor(id, vm)),
       takes: async (chosen, within) => {
         const host =
           chosen.kind === 'chosen' && chosen.plan.transfer !== undefined

@@ -18,6 +18,7 @@ import type { KeptInstanceStore } from '../fleet/kept-instances.ts';
 import type { Peers } from '../fleet/peer-reachability.ts';
 import type { Clock, HostLink, Hypervisor, StoredDefinition } from '../ports/ports.ts';
 import type { Policies } from '../settings/policies.ts';
+import type { Rules } from '../settings/rules.ts';
 import type { Records } from '../state/ownership.ts';
 import type { Sharing } from './sharing.ts';
 import { sideOn, type Side } from './side.ts';
@@ -44,6 +45,7 @@ export interface FactSources {
   readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'hasArrivedSaved' | 'isParked'>;
   readonly peers: Pick<Peers, 'refusalsOf'>;
   readonly policies: Pick<Policies, 'resolve'>;
+  readonly rules: Pick<Rules, 'factsFor'>;
   readonly clusters: () => ReadonlyMap<string, Cluster>;
   readonly fleet: FleetView;
   /** Migrations that have not ended. */
@@ -69,7 +71,7 @@ export interface FactsWanted {
 }
 
 /** What other migrations have at the moment of the choice. */
-export type OthersNow = Pick<CheckInput, 'loadOf' | 'portsInUse' | 'memoryPromised'> &
+export type OthersNow = Pick<CheckInput, 'loadOf' | 'portsInUse' | 'memoryPromised' | 'rules'> &
   Required<Pick<CheckInput, 'loadOf'>>;
 export type Choose = (now: OthersNow) => CheckResult;
 

@@ -2,7 +2,7 @@
  * The clusters of the fleet: stored objects, kept in memory since every check reads them. A cluster without settings
  * needs no object: naming it on a host is enough.
  */
-import { defaultCluster, FerryError, isNetwork, type Cluster, type Host } from '@ferry/core';
+import { clusterProblems, defaultCluster, FerryError, type Cluster, type Host } from '@ferry/core';
 import { collection, document, expectRevision } from '../state/collection.ts';
 import { openMirror, type MirrorDeps } from '../state/mirror.ts';
 import { usersOf } from '../state/users.ts';
@@ -109,12 +109,7 @@ export async function openClusters(
   };
 }
 
-function refuseInvalid({ migrationNetwork, migrationPorts }: Cluster): void {
-  if (migrationNetwork !== undefined && !isNetwork(migrationNetwork))
-    throw new FerryError('request-invalid', `"${migrationNetwork}" is not a network such as 10.1.0.0/16 or fd00::/64.`);
-  if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last)
-    throw new FerryError(
-      'request-invalid',
-      `The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`,
-    );
+function refuseInvalid(cluster: Cluster): void {
+  const problems = clusterProblems(cluster);
+  if (problems.length > 0) throw new FerryError('request-invalid', problems.join(' '));
 }

@@ -50,15 +50,13 @@ export interface Policies {
   /** VMs with this label go by the policy; an undefined policy takes that away. */
   bind(label: string, policy: string | undefined): Promise<void>;
   labelsOf(vm: VmUuid): readonly string[];
+  /** Those that have any; the fleet need not have them. */
+  labelledVms(): readonly VmUuid[];
   /** VMs that can match, and maybe others; undefined where any VM can. */
   labelled(selector: Selector): readonly VmUuid[] | undefined;
   labelsRevisionOf(vm: VmUuid): number;
   /** Throws FerryError `revision-stale`. */
-  label(
-    vm: Pick<Vm, 'uuid' | 'name'>,
-    change: { readonly add: readonly string[]; readonly remove: readonly string[] },
-    expected?: number,
-  ): Promise<void>;
+  label(vm: Pick<Vm, 'uuid' | 'name'>, change: LabelChange, expected?: number): Promise<void>;
   /** What a migration of this VM goes by. Throws FerryError `policy-unknown`. */
   resolve(request: MigrationRequest, vm: VmUuid, cluster: Cluster | undefined): ResolvedPolicy;
   /**
@@ -67,6 +65,15 @@ export interface Policies {
    */
   use(name: string): Promise<readonly IntentWrite[]>;
 }
+
+export interface LabelChange {
+  readonly add: readonly string[];
+  readonly remove: readonly string[];
+}
+
+/** In order; one that is added and removed is there. */
+export const changedLabels = (before: readonly string[], { add, remove }: LabelChange): readonly string[] =>
+  [...new Set([...before.filter((label) => !remove.includes(label)), ...add])].sort();
 
 export interface PolicyEvents {
   /** Absent: it is gone. */
@@ -162,14 +169,14 @@ export async function openPolicies(
       await bound.change(label, () => policy, policy === undefined ? undefined : () => use(policy));
     },
     labelsOf: (vm) => labels.get(vm)?.value ?? [],
+    labelledVms: () => labels.all().map(({ key }) => key as VmUuid),
     labelled: (selector) => labelIndex.candidates(selector),
     labelsRevisionOf: (vm) => labels.get(vm)?.revision ?? 0,
     async label({ uuid, name }, { add, remove }, expected) {
       await labels.change(uuid, (before) => {
         expectRevision(`The labels of ${name}`, before?.revision ?? 0, expected);
-        const kept = (before?.value ?? []).filter((label) => !remove.includes(label));
-        const sorted = [...new Set([...kept, ...add])].sort();
-        return sorted.length === 0 ? undefined : sorted;
+        const labelled = changedLabels(before?.value ?? [], { add, remove });
+        return labelled.length === 0 ? undefined : labelled;
       });
     },
     resolve(request, vm, cluster) {

@@ -5,8 +5,9 @@ import { notConnectedReason } from '../../fleet/machine.ts';
 import { defaultCluster, type Host, type HostView } from '../../model/host.ts';
 import type { Reason } from '../../model/reasons.ts';
 import type { Vm } from '../../model/vm.ts';
-import { type CheckInput, memoryNeeded, needsIn, sourceOf, wantedCluster } from '../check-input.ts';
 import { cordonedReason } from './cordoned.ts';
+import { type CheckInput, hostNameIn, memoryNeeded, needsIn, sourceOf, wantedCluster } from '../check-input.ts';
+import { ruleReasons } from '../rules/judge.ts';
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
 
@@ -97,6 +98,7 @@ export const reasonsFor = (input: CheckInput, candidate: HostView): readonly Rea
   ...rules.flatMap((rule) => rule(input, candidate) ?? []),
   ...machineReasons(input.vm.name, needsIn(input).machines, sourceOf(input), candidate),
   ...definitionThereReasons(input, candidate.host),
+  ...ruleReasons(input.vm, input.rules ?? [], candidate.host, hostNameIn(input)),
 ];
 
 /** There is memory, and other migrations will take it. */

@@ -5,7 +5,8 @@ import { tieReasons } from '../host-ties.ts';
 import { notConnectedReason } from '../../fleet/machine.ts';
 import type { Reason, ReasonCode } from '../../model/reasons.ts';
 import type { MigrationKind, MigrationRequest } from '../../model/request.ts';
-import { carriesGuest, type CheckInput, factsOf, kindOf, type VmFacts } from '../check-input.ts';
+import { carriesGuest, type CheckInput, factsOf, hostNameIn, kindOf, type VmFacts } from '../check-input.ts';
+import { pinReasons } from '../rules/judge.ts';
 
 /** Rules on the VM and its source: a reason here holds for every target. */
 export function vmReasons(input: CheckInput): readonly Reason[] {
@@ -36,6 +37,7 @@ export function vmReasons(input: CheckInput): readonly Reason[] {
     });
   }
   reasons.push(...parkedReasons(input, source?.host.name));
+  reasons.push(...pinReasons(vm, input.rules ?? [], hostNameIn(input)));
   reasons.push(...conflictReasons(vm, (id) => hosts.find(({ host }) => host.id === id)?.host.name ?? id));
   return reasons;
 }
