@@ -107,9 +107,10 @@ export function targetSide(world: SimulatedWorld, host: SimulatedHost, request: 
         drop();
         return performed;
       }
-      const job = jobIn(world, host, request);
-      if (job === undefined || host.domains.get(request.uuid) !== job.incoming)
-        throw refusal('the incoming half is gone');
+      // the source may have lost its connection meanwhile: the memory is here
+      const there = host.domains.get(request.uuid);
+      const job = there === undefined ? undefined : world.bringing(there);
+      if (job?.direct !== true || job.transfer.phase !== 'done') throw refusal('the incoming half is gone');
       receive(job, (...told) => world.tell(...told));
       half = undefined;
       world.tell(host, request.uuid);

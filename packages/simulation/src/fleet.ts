@@ -110,6 +110,8 @@ export interface SimulatedWorld {
   nowMs(): number;
   byUri(uri: string): SimulatedHost | undefined;
   jobOf(host: SimulatedHost, uuid: VmUuid): Job | undefined;
+  /** The migration that brings this half, also when its source has let go of it. */
+  bringing(incoming: SimulatedDomain): Job | undefined;
   begin(request: PerformRequest, from: SimulatedHost, to: SimulatedHost, direct?: boolean): Job;
   /** The link of this migration is not down. */
   carries(job: Job): boolean;
@@ -168,6 +170,7 @@ export function createWorld(
   const nature = { ...kindNature, ...given };
   const startMs = clock.now();
   const jobs = new Set<Job>();
+  const arriving = new WeakMap<SimulatedDomain, Job>();
   let doneMs = 0;
   let driving = false;
   const nowMs = (): number => clock.now() - startMs;
@@ -313,6 +316,7 @@ export function createWorld(
     tell,
     byUri: (uri) => [...hosts.values()].find((host) => host.uri === uri),
     jobOf: (host, uuid) => [...jobs].find((job) => job.domain.uuid === uuid && (job.from === host || job.to === host)),
+    bringing: (incoming) => arriving.get(incoming),
     over,
     endedIn,
     broke,
@@ -366,6 +370,7 @@ export function createWorld(
       };
       to.domains.set(domain.uuid, incoming);
       jobs.add(job);
+      arriving.set(incoming, job);
       tell(to, domain.uuid);
       if (!driving) void drive();
       return job;

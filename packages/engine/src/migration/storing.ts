@@ -2,7 +2,7 @@
  * Stores a migration: again and again while the store refuses, since nothing is done that is not stored. Meanwhile it
  * knows what cannot be stored and why, and where the VM is seen.
  */
-import { FerryError, isPlanned, placed, type InstanceView, type Migration } from '@ferry/core';
+import { FerryError, isFinished, isPlanned, placed, type InstanceView, type Migration } from '@ferry/core';
 import type { RunnerDeps } from './effects/context.ts';
 
 const storeRetryMs = 1_000;
@@ -49,8 +49,9 @@ export function storeUntilKept({
       } catch (error) {
         log.error({ err: error, migration: next.id }, 'the migration could not be stored; nothing is done until it is');
         const why = error instanceof Error ? error.message : String(error);
+        // one that has ended has not until that is stored: whoever hears of an end lets go of it
         const waiting: Migration = {
-          ...next,
+          ...(isFinished(next) ? current() : next),
           attention: `Ferry stops working on this migration until it can store what happens: ${why}`,
         };
         const before = unstored?.migration;

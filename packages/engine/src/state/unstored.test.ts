@@ -109,3 +109,35 @@ test('an abort that the store refuses is done later, which its refusal says', as
     await engine.close();
   }
 });
+
+test('an end that the store refuses is stored once there is room, and is no end until then', async () => {
+  using clock = countingClock();
+  const fleet = fakeFleet(clock);
+  let refusals = 3;
+  const stores = memoryStores({
+    beforeCommit: (writes) => {
+      if (!JSON.stringify(writes).includes('"outcome":"succeeded"') || refusals === 0) return;
+      refusals -= 1;
+      throw full();
+    },
+  });
+  const engine = await startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
+  try {
+    for (const name of ['h1', 'h2']) {
+      fleet.add(name);
+      await engine.addHost({ uri: uriOf(name), name }, patience());
+    }
+    fleet.run('h1', { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' });
+    while (engine.vms().length === 0) await clock.sleep(10);
+    const { id } = await engine.startMigration({ vm: 'web', to: 'h2' }, by);
+    let end: Migration | undefined;
+    for await (const state of engine.watchMigration(id, patience())) end = state;
+    assert.deepEqual([end?.outcome, refusals], ['succeeded', 0], 'its end is heard of when it is stored');
+    // the VM is free again
+    assert.equal((await engine.startMigration({ vm: 'web', to: 'h1' }, by)).vm.name, 'web');
+    assert.equal((await engine.migration(id)).outcome, 'succeeded');
+  } finally {
+    refusals = 0;
+    await engine.close();
+  }
+});

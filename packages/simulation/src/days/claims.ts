@@ -16,6 +16,8 @@ const recoveryMs = 45_000;
 export interface Claims {
   raised(vm: string): void;
   accepted(migration: Migration): void;
+  /** Somebody removes the host, and with it what Ferry knows of its definitions. */
+  forgot(host: string): void;
   ended(migration: Migration): void;
   see(vms: readonly Vm[], hostNameOf: (id: string) => string): void;
   atTheEnd(
@@ -42,6 +44,7 @@ export function createClaims({
 }): Claims {
   const broken: string[] = [];
   const raisedOf = new Set<string>();
+  const forgotten = new Set<string>();
   const accepted = new Map<string, Migration>();
   const say = (what: string): void => {
     if (!broken.includes(what)) broken.push(what);
@@ -55,6 +58,7 @@ export function createClaims({
     broken,
     say,
     raised: (vm) => void raisedOf.add(vm),
+    forgot: (host) => void forgotten.add(host),
     accepted: (migration) => void accepted.set(migration.id, migration),
     ended({ vm, outcome, vmIsNow, error, to, plan }) {
       if (error?.code === 'vm-two-copies') raisedOf.add(vm.name);
@@ -84,7 +88,14 @@ export function createClaims({
         );
       if (outcome === 'succeeded' && to !== undefined && !wasThere(to.name))
         say(`a migration of ${vm.name} to ${to.name} "succeeded", and the VM was never there`);
-      if (outcome === 'succeeded' && plan?.how === 'guest' && to !== undefined && truth.places(vm.uuid).length > 1)
+      // a second copy that was raised before, and whose host is not seen now, keeps nobody from moving the first
+      if (
+        outcome === 'succeeded' &&
+        plan?.how === 'guest' &&
+        to !== undefined &&
+        truth.places(vm.uuid).length > 1 &&
+        !raisedOf.has(vm.name)
+      )
         say(`a migration of ${vm.name} "succeeded", and it is ${truth.places(vm.uuid).join(' and ')}`);
       // a guest that shut itself down on the target before Ferry looked is told to be lost: known, and not yet mended
       if (
@@ -138,7 +149,11 @@ export function createClaims({
           say(`${guest.name} was ${wanted} and is ${places.join(' ')}, and nobody did that: ${told}`);
         const view = engine.vms().find((vm) => vm.uuid === uuid);
         if (view === undefined) say(`Ferry does not know ${guest.name}`);
-        const conflicts = view?.instances.filter(({ role }) => role === 'conflict' || role === 'incoming') ?? [];
+        const conflicts =
+          view?.instances.filter(
+            ({ role, hostId }) =>
+              (role === 'conflict' || role === 'incoming') && !forgotten.has(engine.hostNameOf(hostId)),
+          ) ?? [];
         if (conflicts.length > 0 && last?.error === undefined && !raisedOf.has(guest.name))
           say(
             `${guest.name} has something left of which nobody was told: ` +

@@ -310,7 +310,10 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
         if (host === undefined) return;
         return disturb(
           step.forMs,
-          () => asked('remove-host refused', engine?.removeHost(host.host.id)),
+          () => {
+            claims.forgot(step.host);
+            asked('remove-host refused', engine?.removeHost(host.host.id));
+          },
           () => addAgain(step.host),
         );
       }
@@ -430,15 +433,15 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     note('everything is healed');
     const isQuiet = async (): Promise<boolean> =>
       (await answerOf((asked) => asked.migrations({ state: 'active' })))?.items.length === 0;
-    while (!(await isQuiet()) && clock.now() < lastMs && !isBroken()) {
+    // a command that is still being planned is no migration yet: quiet is what stays quiet
+    for (let quietSince = clock.now(); clock.now() - quietSince < 60_000 && clock.now() < lastMs && !isBroken();) {
       await clock.sleep(5_000);
       check();
+      if (!(await isQuiet())) quietSince = clock.now();
     }
-    await clock.sleep(60_000);
-    check();
     const all = (await answerOf((asked) => asked.migrations({ limit: 1_000 })))?.items ?? [];
     migrations = all.length;
-    for (const migration of all.filter((each) => !isFinished(each)))
+    for (const migration of all.filter((each) => !isFinished(each) && !truth.keepsBothHalves(each.vm.uuid)))
       claims.say(`the migration of ${migration.vm.name} never ends: ${migration.phase}, ${migration.attention ?? ''}`);
     if (engine === undefined || !life.alive) claims.say('Ferry does not run, and nothing keeps it from that');
     else if (!isBroken()) await claims.atTheEnd(engine, fleet.hosts, plan.guests, all);

@@ -28,6 +28,8 @@ export interface Truth {
   /** Something other than Ferry ended, paused or lost the VM. */
   harm(uuid: VmUuid, what: string): void;
   harmed(uuid: VmUuid): string | undefined;
+  /** The target has all of a post-copy, and its source was never told: libvirt resumes none of that. */
+  keepsBothHalves(uuid: VmUuid): boolean;
   /** Ran twice by libvirt's own doing. */
   twiceByItself(uuid: VmUuid): { readonly since: number } | undefined;
   readonly broken: readonly string[];
@@ -120,6 +122,13 @@ export function watchTruth(
     },
     harm: (uuid, what) => void harms.set(uuid, what),
     harmed: (uuid) => harms.get(uuid),
+    keepsBothHalves(uuid) {
+      const halves = [...world().hosts.values()].flatMap((host) => host.domains.get(uuid) ?? []);
+      return (
+        halves.some(({ state, reason }) => state === 'paused' && reason === 'post-copy-failed') &&
+        halves.some((each) => isRunning(each) && each.reason === 'migrated')
+      );
+    },
     twiceByItself: (uuid) => byItself.get(uuid),
     broken,
   };
