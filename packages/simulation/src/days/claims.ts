@@ -45,6 +45,7 @@ export function createClaims({
   const broken: string[] = [];
   const raisedOf = new Set<string>();
   const forgotten = new Set<string>();
+  const isForgotten = (place: string): boolean => forgotten.has(place.replace(/:.*/, ''));
   const accepted = new Map<string, Migration>();
   const say = (what: string): void => {
     if (!broken.includes(what)) broken.push(what);
@@ -67,6 +68,7 @@ export function createClaims({
       if (truth.twiceByItself(vm.uuid) !== undefined) return;
       const since = windowStart();
       const moments = truth.history(vm.uuid, since);
+      if (moments.some(({ places }) => places.some(isForgotten))) return;
       const wasThere = (host: string, state?: string): boolean =>
         moments.some(({ places }) =>
           places.some((place) => (state === undefined ? place.startsWith(`${host}:`) : place === `${host}:${state}`)),
@@ -149,12 +151,9 @@ export function createClaims({
           say(`${guest.name} was ${wanted} and is ${places.join(' ')}, and nobody did that: ${told}`);
         const view = engine.vms().find((vm) => vm.uuid === uuid);
         if (view === undefined) say(`Ferry does not know ${guest.name}`);
-        const conflicts =
-          view?.instances.filter(
-            ({ role, hostId }) =>
-              (role === 'conflict' || role === 'incoming') && !forgotten.has(engine.hostNameOf(hostId)),
-          ) ?? [];
-        if (conflicts.length > 0 && last?.error === undefined && !raisedOf.has(guest.name))
+        const conflicts = view?.instances.filter(({ role }) => role === 'conflict' || role === 'incoming') ?? [];
+        const isKnown = places.some(isForgotten) || truth.keepsBothHalves(uuid);
+        if (!isKnown && conflicts.length > 0 && last?.error === undefined && !raisedOf.has(guest.name))
           say(
             `${guest.name} has something left of which nobody was told: ` +
               conflicts.map(({ hostId, role }) => `${engine.hostNameOf(hostId)} (${role})`).join(', '),
