@@ -108,7 +108,7 @@ of swtpm. To a host with an older libvirt, the plan lists it under "Not known", 
 (\`tpm-state-unsure\`). To create a TPM that all three read, put \`<profile source='null'/>\` into its \`<backend>\` before
 the VM's first start on testing; such a VM moved to trixie and back.
 
-**Broken post-copy into trixie.** libvirt 11.2 and 11.3 crash when a broken post-copy is resumed into them. Ferry's default
+**Interrupted post-copy into trixie.** libvirt 11.2 and 11.3 crash when an interrupted post-copy is resumed into them. Ferry's default
 policy does not use post-copy to such a host. With \`--postcopy\` it does. If the connection breaks then, Ferry keeps both
 halves, and resumes when libvirt there has been upgraded.
 

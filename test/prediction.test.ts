@@ -38,7 +38,7 @@ const planned = async (vm: string, ...options: readonly string[]): Promise<Predi
     )
   ).prediction;
 const notes = ({ decisions = [] }: MigrationJson): readonly string[] =>
-  decisions.filter(({ do: what }) => what === 'note: outlook').map(({ text }) => text);
+  decisions.filter(({ do: what }) => what === 'note: prediction').map(({ text }) => text);
 const mib = 1_048_576;
 
 test('a guest at a fraction of the bandwidth is said to converge, and does', async (t) => {
@@ -129,7 +129,7 @@ test(
       { timeoutMs: 30_000 },
     );
     assert.match(notes(begun)[0] ?? '', hopeless);
-    assert.equal(begun.decisions?.[0]?.do, 'note: outlook');
+    assert.equal(begun.decisions?.[0]?.do, 'note: prediction');
     await fleet.plane.ferry('migration', 'abort', id);
     assert.equal((await fleet.ended(id)).outcome, 'cancelled');
     assert.equal(await fleet.state('host1', 'busy'), 'running');

@@ -492,7 +492,7 @@ test('a policy that is named must be there; labels and clusters select one', asy
 });
 
 const predictionNotes = ({ decisions = [] }: Migration): readonly string[] =>
-  decisions.flatMap(({ action, text }) => (action.do === 'note' && action.what === 'outlook' ? [text] : []));
+  decisions.flatMap(({ action, text }) => (action.do === 'note' && action.what === 'prediction' ? [text] : []));
 const measured = (): number => fleet.calls.filter((call) => call.endsWith('dirty rate')).length;
 const mib = 1_048_576;
 

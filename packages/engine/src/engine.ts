@@ -318,7 +318,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       return clusterViews().find((each) => each.cluster.name === name) ?? { cluster, hosts: [], revision: 0 };
     },
     removeCluster: (name, expected) => clusters.remove(name, () => knownHosts.stored(), expected),
-    withOutside: (uri, signal, use) => external.with(uri, signal, use),
+    withExternalHost: (uri, signal, use) => external.with(uri, signal, use),
     async *watchMigration(ref, signal) {
       const done = new AbortController();
       const events = hub.subscribe(undefined, AbortSignal.any([signal, done.signal]))[Symbol.asyncIterator]();

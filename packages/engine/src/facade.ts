@@ -82,7 +82,7 @@ export interface Engine {
     along?: Along,
   ): Promise<Migration>;
   /** A migration to a host by its URI: one of the fleet, or one that Ferry knows until the migration ends. */
-  withOutside<T>(
+  withExternalHost<T>(
     uri: string,
     signal: AbortSignal,
     use: (target: { readonly to: string; readonly toCluster: string }) => Promise<T>,

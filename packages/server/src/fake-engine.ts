@@ -300,7 +300,7 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     migrations: async (query) => note('migrations', query, { items: [finishedMigration, runningMigration] }),
     migration: async (ref) => find(ref),
     startMigration: async (request, by) => note('startMigration', { request, by }, runningMigration),
-    withOutside: (_uri, _signal, use) => use({ to: 'beta', toCluster: 'outside' }),
+    withExternalHost: (_uri, _signal, use) => use({ to: 'beta', toCluster: 'external' }),
     planMigration: async (request) =>
       note('planMigration', request, {
         vm: { uuid: instance.uuid, name: 'web1' },

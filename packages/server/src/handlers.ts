@@ -281,7 +281,7 @@ const onTarget = <T>(
       'The field "toUri" of the body names the target; "to", "preferHost" and "toCluster" do not go with it.',
     );
   const request = requestOf(body);
-  return engine.withOutside(toUri, signal, (target) => use({ ...request, ...target }));
+  return engine.withExternalHost(toUri, signal, (target) => use({ ...request, ...target }));
 };
 
 /** Fields that are not there are left out, in the steps too. */

@@ -106,7 +106,7 @@ export function simulatedDomains(
           state,
           reason,
           persistent,
-          migrating: job !== undefined && !job.broken && !(job.direct && isOver(job.transfer)),
+          migrating: job !== undefined && !job.interrupted && !(job.direct && isOver(job.transfer)),
           ...(completed === undefined ? {} : { completed }),
         };
       },
@@ -209,7 +209,7 @@ export function simulatedDomains(
         side === 'source' ? sourceSide(world, host, request) : targetSide(world, host, request),
       async recover({ uuid }, signal) {
         const job = leaving(uuid);
-        if (!job.broken)
+        if (!job.interrupted)
           return {
             failure: { outcome: 'refused', message: 'QEMU reports migration is still running', stillRunning: true },
           };

@@ -95,7 +95,7 @@ export interface Job {
   suspended: boolean;
   /** Since when the link has carried nothing. */
   silentSinceMs?: number;
-  broken: boolean;
+  interrupted: boolean;
   /** Driven by its two sides, call by call: the guest runs where it is told to. */
   readonly direct: boolean;
   /** The target runs, and the source has not heard of it; since when. */
@@ -123,7 +123,7 @@ export interface SimulatedWorld {
   over(job: Job): void;
   jobs(): readonly Job[];
   broke(job: Job): void;
-  /** Takes up a broken post-copy. */
+  /** Takes up an interrupted post-copy. */
   again(job: Job): void;
   /** Brings everything up to now. */
   catchUp(): void;
@@ -262,8 +262,8 @@ export function createWorld(
   const broke = (job: Job): void => {
     if (isOver(job.transfer)) return;
     if (job.transfer.phase === 'post-copy') {
-      if (job.broken) return;
-      job.broken = true;
+      if (job.interrupted) return;
+      job.interrupted = true;
       Object.assign(job.domain, { reason: 'post-copy-failed' });
       Object.assign(job.incoming, { reason: 'post-copy-failed' });
       for (const host of [job.from, job.to]) tell(host, job.domain.uuid);
@@ -278,7 +278,7 @@ export function createWorld(
   const pieceOf = (ms: number, atMs: number): void => {
     for (const link of new Set([...jobs].map((job) => job.link))) {
       const capacity = capacityAt(link, atMs);
-      const users = [...jobs].filter((job) => job.link === link && !job.broken && !isOver(job.transfer));
+      const users = [...jobs].filter((job) => job.link === link && !job.interrupted && !isOver(job.transfer));
       const shares = fairShares(
         capacity,
         users.map((job) => (isConnected(job) ? wants(job.transfer) : 0)),
@@ -364,7 +364,7 @@ export function createWorld(
         ran,
         transfer,
         suspended: false,
-        broken: false,
+        interrupted: false,
         direct,
         call: Promise.withResolvers(),
       };
@@ -377,7 +377,7 @@ export function createWorld(
     },
     carries: (job) => capacityAt(job.link, nowMs()) > 0 && isConnected(job),
     again(job) {
-      job.broken = false;
+      job.interrupted = false;
       delete job.silentSinceMs;
       job.call = Promise.withResolvers();
       Object.assign(job.domain, { reason: 'post-copy' });

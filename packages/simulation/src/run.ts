@@ -32,7 +32,7 @@ export interface RunInput {
   readonly guest: GuestModel;
   readonly link: Link;
   readonly policy: PolicyContent;
-  /** Both hosts could resume a broken post-copy. */
+  /** Both hosts could resume an interrupted post-copy. */
   readonly recoverable: boolean;
   /** For `linkShare` of the policy; absent where the hosts do not tell. */
   readonly toldBytesPerSecond?: number;

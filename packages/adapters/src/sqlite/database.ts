@@ -1,12 +1,13 @@
 /**
- * Opens one SQLite file for one process: owner-only, with an exclusive lock taken at once, and a schema version that a
- * newer Ferry raises. It knows no table.
+ * Opens one SQLite file for one process: owner-only, with an exclusive lock taken at once, and the schema version of this
+ * Ferry. It knows no table.
  */
 import { chmodSync, closeSync, existsSync, lstatSync, openSync, readSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { FerryError } from '@ferry/core';
 
-const schemaVersion = 2;
+/** Raised with every change of what is stored: files of another version are refused. */
+const schemaVersion = 3;
 
 export interface OpenDatabase {
   readonly path: string;
@@ -19,8 +20,8 @@ export interface OpenDatabase {
 const headerBytes = 100;
 
 /**
- * Throws FerryError `store-newer` for a file of a newer version and `store-broken` for one that is no whole file,
- * without writing to it. Whatever else is wrong shows when it is opened.
+ * Throws FerryError `store-newer` or `store-older` for a file of another version and `store-broken` for one that is no
+ * whole file, without writing to it. Whatever else is wrong shows when it is opened.
  */
 export function lookAtDatabase(path: string): void {
   if (!existsSync(path)) return;
@@ -36,7 +37,7 @@ export function lookAtDatabase(path: string): void {
   } catch {
     return;
   }
-  if (version > schemaVersion) throw newer(path, version);
+  refuseOtherVersion(path, version);
 }
 
 function isCutOff(path: string): boolean {
@@ -68,10 +69,16 @@ export function hasRows(path: string, tableName: string): boolean {
   }
 }
 
-const newer = (path: string, version: number): FerryError =>
-  new FerryError('store-newer', `${path} has schema version ${version}; this Ferry knows ${schemaVersion}.`);
+/** A file that nobody has written to yet has version 0. */
+function refuseOtherVersion(path: string, version: number): void {
+  if (version === 0 || version === schemaVersion) return;
+  throw new FerryError(
+    version > schemaVersion ? 'store-newer' : 'store-older',
+    `${path} has schema version ${version}, and this Ferry needs ${schemaVersion}.`,
+  );
+}
 
-/** Throws FerryError `store-locked`, `store-newer` or `store-broken`; none of them changes the file. */
+/** Throws FerryError `store-locked`, `store-newer`, `store-older` or `store-broken`; none of them changes the file. */
 export function openDatabase({ path, schema, synchronous }: OpenDatabase): DatabaseSync {
   const fresh = !existsSync(path);
   let database: DatabaseSync | undefined;
@@ -80,7 +87,7 @@ export function openDatabase({ path, schema, synchronous }: OpenDatabase): Datab
     if (fresh) chmodSync(path, 0o600);
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA busy_timeout = 0;');
     const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
-    if (version > schemaVersion) throw newer(path, version);
+    refuseOtherVersion(path, version);
     database.exec(
       `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; BEGIN EXCLUSIVE; ${schema}; ` +
         `PRAGMA user_version = ${schemaVersion}; COMMIT;`,
@@ -126,8 +133,8 @@ export function readRow<T>(what: string, read: () => T): T {
 }
 
 /** The same store, with each failure reported by its own code. */
-export function tellingFailures<T extends object>(path: string, store: T): T {
-  const tell = (error: unknown): never => {
+export function reportingFailures<T extends object>(path: string, store: T): T {
+  const report = (error: unknown): never => {
     throw storeFailure(path, error);
   };
   const wrapped = Object.entries(store).map(([name, method]: [string, unknown]) => {
@@ -136,7 +143,7 @@ export function tellingFailures<T extends object>(path: string, store: T): T {
       name,
       (...args: unknown[]): unknown => {
         const outcome: unknown = method.apply(store, args);
-        return outcome instanceof Promise ? outcome.catch(tell) : outcome;
+        return outcome instanceof Promise ? outcome.catch(report) : outcome;
       },
     ];
   });

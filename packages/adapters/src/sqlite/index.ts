@@ -3,14 +3,14 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FerryError } from '@ferry/core';
 import type { Clock, Stores } from '@ferry/engine';
-import { hasRows, lookAtDatabase, tellingFailures } from './database.ts';
+import { hasRows, lookAtDatabase, reportingFailures } from './database.ts';
 import { openIntents } from './intents.ts';
 import { openInventory } from './inventory.ts';
 import { openJournal } from './journal.ts';
 
 const files = ['intents.sqlite', 'journal.sqlite', 'inventory.sqlite'] as const;
 
-/** Throws FerryError `store-locked`, `store-newer` or `store-broken`. */
+/** Throws FerryError `store-locked`, `store-newer`, `store-older` or `store-broken`. */
 export function openSqliteStores(directory: string, clock: Pick<Clock, 'now' | 'sleep'>): Stores {
   const opened: { close(): void }[] = [];
   const keep = <T extends { close(): void }>(store: T): T => {
@@ -29,9 +29,9 @@ export function openSqliteStores(directory: string, clock: Pick<Clock, 'now' | '
       string,
     ];
     refuseLostIntents(intentsFile, journalFile);
-    const intents = tellingFailures(intentsFile, keep(openIntents(intentsFile, clock)));
-    const journal = tellingFailures(journalFile, keep(openJournal(journalFile)));
-    const inventory = tellingFailures(inventoryFile, keep(openInventory(inventoryFile)));
+    const intents = reportingFailures(intentsFile, keep(openIntents(intentsFile, clock)));
+    const journal = reportingFailures(journalFile, keep(openJournal(journalFile)));
+    const inventory = reportingFailures(inventoryFile, keep(openInventory(inventoryFile)));
     return { intents, journal, inventory, close: async () => closeAll() };
   } catch (error) {
     closeAll();

@@ -79,16 +79,20 @@ test('sqlite: a second process is refused because the store is in use; the first
   await first.close();
 });
 
-test('sqlite: data of a newer version is refused and left as it is', () => {
-  using at = folder();
-  const file = join(at.path, 'intents.sqlite');
-  const newer = new DatabaseSync(file);
-  newer.exec('PRAGMA user_version = 99');
-  newer.close();
-  const before = readFileSync(file);
-  assert.throws(() => openSqliteStores(at.path, clock), fails('store-newer', file));
-  assert.deepEqual(readFileSync(file), before);
-});
+for (const [what, version, code] of [
+  ['a newer', 99, 'store-newer'],
+  ['an older', 2, 'store-older'],
+] as const)
+  test(`sqlite: data of ${what} version is refused and left as it is`, () => {
+    using at = folder();
+    const file = join(at.path, 'intents.sqlite');
+    const other = new DatabaseSync(file);
+    other.exec(`PRAGMA user_version = ${version}`);
+    other.close();
+    const before = readFileSync(file);
+    assert.throws(() => openSqliteStores(at.path, clock), fails(code, `${file} has schema version ${version}`));
+    assert.deepEqual(readFileSync(file), before);
+  });
 
 test('sqlite: a file that is no database is refused and left as it is', () => {
   using at = folder();

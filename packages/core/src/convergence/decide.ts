@@ -199,7 +199,7 @@ function isDue(
  * this much throttling, in percent, such a reading proves nothing (a recorded guest was read so up to 40 % and
  * converged at 80 %).
  */
-const tellingThrottle = 60;
+const severeThrottlePercent = 60;
 
 /** Two steps of throttling in a row that left the guest dirtying as before. */
 function throttleUseless(history: TransferHistory, now: TimeMs): boolean {
@@ -222,7 +222,7 @@ function throttleUseless(history: TransferHistory, now: TimeMs): boolean {
   return (
     before.dirtyBytesPerSecond > 0 &&
     dirtied.dirtyBytesPerSecond >= 0.9 * before.dirtyBytesPerSecond &&
-    (!saturated || after.throttlePercent >= tellingThrottle)
+    (!saturated || after.throttlePercent >= severeThrottlePercent)
   );
 }
 

@@ -78,7 +78,7 @@ function noteText(what: Note, { linkBytesPerSecond, presentBytesPerSecond, uncha
     case 'operator':
     case 'refused':
     case 'resumed':
-    case 'outlook':
+    case 'prediction':
       return what;
     case 'no-way': {
       const alone =

@@ -371,14 +371,14 @@ test('handover: the target is released once the source is gone, and removed wher
   assert.ok(left.effects.includes('resume-source'), 'a target that was never released has not run');
 });
 
-test('broken post-copy: resumed again and again, reported with the place of each half, and never ended by Ferry', () => {
+test('interrupted post-copy: resumed again and again, reported with the place of each half, and never ended by Ferry', () => {
   const source = present('paused', 'post-copy-failed');
   const target = present('running', 'post-copy-failed');
   const start = play(
     [...toTransfer(postCopyPlan), [50, observed(sending, half)], [100, { type: 'post-copy-started' }]],
     goingBy([]),
   ).migration;
-  const broken = play(
+  const interrupted = play(
     [
       [200, lost],
       [210, observed(source, target)],
@@ -387,18 +387,18 @@ test('broken post-copy: resumed again and again, reported with the place of each
     start,
   );
   assert.deepEqual(
-    broken.effects.filter((each) => each !== 'observe'),
+    interrupted.effects.filter((each) => each !== 'observe'),
     ['recover'],
     'one try at a time',
   );
-  assert.match(broken.migration.attention ?? '', /web runs on host2 .* only host1 has/);
+  assert.match(interrupted.migration.attention ?? '', /web runs on host2 .* only host1 has/);
   const tried = play(
     [
       [1_000, { type: 'recover-ended', failure: { outcome: 'refused', message: 'still running', stillRunning: true } }],
       [1_010, observed(source, target)],
       [9_000, observed(source, target)],
     ],
-    broken.migration,
+    interrupted.migration,
   );
   assert.deepEqual(
     tried.effects.filter((each) => each === 'recover'),
@@ -407,7 +407,7 @@ test('broken post-copy: resumed again and again, reported with the place of each
   );
   assert.match(tried.migration.attention ?? '', /QEMU still sends/);
   const allSent: Migration = {
-    ...broken.migration,
+    ...interrupted.migration,
     progress: {
       percent: 99,
       processedBytes: 1,
@@ -441,7 +441,7 @@ test('broken post-copy: resumed again and again, reported with the place of each
   assert.equal(through.migration.attention, undefined);
   const unasked = play(
     [[1_000, { type: 'recover-ended', failure: { outcome: 'refused', message: 'It would crash.', notAsked: true } }]],
-    broken.migration,
+    interrupted.migration,
   );
   assert.match(unasked.migration.attention ?? '', /kept paused\. It would crash\.$/);
   const without = play(
@@ -450,14 +450,14 @@ test('broken post-copy: resumed again and again, reported with the place of each
       [1_100, observed(source, absent)],
       [1_200 + settleMs, observed(source, absent)],
     ],
-    broken.migration,
+    interrupted.migration,
   );
   assert.deepEqual(
     [without.migration.outcome, without.migration.error?.code, without.migration.vmIsNow?.host],
     ['failed', 'post-copy-lost', 'host1'],
   );
   assert.ok(
-    ![...broken.effects, ...tried.effects, ...without.effects].some((each) =>
+    ![...interrupted.effects, ...tried.effects, ...without.effects].some((each) =>
       ['remove-source-process', 'remove-target-process', 'abort-job', 'resume-source'].includes(each),
     ),
   );

@@ -13,13 +13,13 @@ const refusedWith = (migration: Migration, command: MigrationCommand) => command
 
 test('an abort is refused from the switch to post-copy on, and by the step itself', () => {
   assert.equal(refusedWith(running, { type: 'abort-requested' }), undefined);
-  const broken = play([[60, { type: 'perform-ended' }]], inPostCopy).migration;
-  for (const migration of [inPostCopy, broken]) {
+  const interrupted = play([[60, { type: 'perform-ended' }]], inPostCopy).migration;
+  for (const migration of [inPostCopy, interrupted]) {
     assert.equal(refusedWith(migration, { type: 'abort-requested' }), 'migration-past-return');
     const after = play([[70, { type: 'abort-requested' }]], migration);
     assert.deepEqual([after.migration, after.effects], [migration, []]);
   }
-  assert.equal(broken.phase, 'verifying');
+  assert.equal(interrupted.phase, 'verifying');
 });
 
 test('post-copy and a pause are for a running guest on its way', () => {

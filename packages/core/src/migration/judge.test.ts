@@ -33,9 +33,9 @@ test('the table', () => {
     [off, absent, 'stopped-on-source'],
     [absent, absent, 'gone'],
     [at('paused', 'post-copy'), at('running', 'post-copy'), 'post-copy'],
-    [at('paused', 'post-copy-failed'), at('paused', 'post-copy-failed'), 'post-copy-broken'],
-    [at('paused', 'post-copy'), at('running', 'post-copy-failed'), 'post-copy-broken'],
-    [at('paused', 'post-copy-failed'), absent, 'post-copy-broken'],
+    [at('paused', 'post-copy-failed'), at('paused', 'post-copy-failed'), 'post-copy-interrupted'],
+    [at('paused', 'post-copy'), at('running', 'post-copy-failed'), 'post-copy-interrupted'],
+    [at('paused', 'post-copy-failed'), absent, 'post-copy-interrupted'],
     [{ kind: 'unreachable', message: 'x' }, at('running'), 'unknown'],
     [at('running'), { kind: 'unreachable', message: 'x' }, 'unknown'],
   ];

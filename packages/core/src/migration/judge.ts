@@ -20,8 +20,8 @@ export type Verdict =
   | { readonly kind: 'leftover-target' }
   /** Post-copy: both halves are needed, neither may be touched. */
   | { readonly kind: 'post-copy' }
-  /** The same, and the stream between them is broken: the guest stops at pages that only the source has. */
-  | { readonly kind: 'post-copy-broken' }
+  /** The same, and the stream between them is interrupted: the guest stops at pages that only the source has. */
+  | { readonly kind: 'post-copy-interrupted' }
   /** Handover: the source is gone, the target waits to be released. */
   | { readonly kind: 'arrived-held' }
   | { readonly kind: 'two-copies' }
@@ -61,7 +61,7 @@ export function judge(
   if (isPostCopy(source) || isPostCopy(target))
     return {
       kind: [source, target].some((view) => view.kind === 'present' && view.reason === 'post-copy-failed')
-        ? 'post-copy-broken'
+        ? 'post-copy-interrupted'
         : 'post-copy',
     };
   const isWaiting = (view: InstanceView): boolean => isHalf(view) || (held && isPaused(view));

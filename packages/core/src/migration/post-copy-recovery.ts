@@ -26,44 +26,45 @@ export const isGone = (view: InstanceView): boolean =>
   view.kind === 'absent' || (view.kind === 'present' && ['shut-off', 'crashed'].includes(view.state));
 
 /** `ready`: the call that performs the move is over, so that libvirt takes another. */
-export function resumeBroken(before: Planned, ready: boolean, now: TimeMs): Step {
-  const broken = before.evidence.broken ?? { since: now, tries: 0 };
+export function resumePostCopy(before: Planned, ready: boolean, now: TimeMs): Step {
+  const recovery = before.evidence.postCopyRecovery ?? { since: now, tries: 0 };
   const due =
-    broken.triedAt === undefined || now - broken.triedAt >= Math.min(longestRetryMs, firstRetryMs * 2 ** broken.tries);
+    recovery.triedAt === undefined ||
+    now - recovery.triedAt >= Math.min(longestRetryMs, firstRetryMs * 2 ** recovery.tries);
   const look: MigrationEffect = { type: 'observe', afterMs: lookEveryMs };
-  const withBroken = (next: typeof broken): Planned =>
+  const withRecovery = (next: typeof recovery): Planned =>
     enterPhase(
       {
         ...before,
         attention:
           before.attention ??
           `Post-copy is interrupted: ${halves(before)}. Trying to resume; nothing is lost, and neither half may be ended.`,
-        evidence: { ...before.evidence, broken: next },
+        evidence: { ...before.evidence, postCopyRecovery: next },
       },
       'post-copy',
       now,
     );
-  if (broken.trying === true && now - (broken.triedAt ?? now) > unansweredMs) {
+  if (recovery.trying === true && now - (recovery.triedAt ?? now) > unansweredMs) {
     // QEMU on the target may wait for a page while it holds what it needs to answer; restarting its libvirtd makes
     // that worse
     const attention =
       `Post-copy is interrupted: ${halves(before)}. The attempt to resume has not been answered for ` +
-      `${Math.round((now - (broken.triedAt ?? now)) / 60_000)} min; break QEMU's stale connection on ` +
+      `${Math.round((now - (recovery.triedAt ?? now)) / 60_000)} min; break QEMU's stale connection on ` +
       `${before.to.name} (ss -K sport = :PORT), and restart no libvirtd.`;
-    return { migration: { ...withBroken(broken), attention }, effects: [look] };
+    return { migration: { ...withRecovery(recovery), attention }, effects: [look] };
   }
-  if (!ready || broken.trying === true || !due) return { migration: withBroken(broken), effects: [look] };
+  if (!ready || recovery.trying === true || !due) return { migration: withRecovery(recovery), effects: [look] };
   return {
-    migration: withBroken({ ...broken, tries: broken.tries + 1, triedAt: now, trying: true }),
+    migration: withRecovery({ ...recovery, tries: recovery.tries + 1, triedAt: now, trying: true }),
     effects: [{ type: 'recover' }, look],
   };
 }
 
 export function recoverEnded(before: Planned, failure: CallFailure | undefined, now: TimeMs): Planned {
-  const { broken } = before.evidence;
-  if (broken === undefined) return before;
-  const { trying: _, ...rest } = broken;
-  const migration = { ...before, evidence: { ...before.evidence, broken: rest } };
+  const { postCopyRecovery: recovery } = before.evidence;
+  if (recovery === undefined) return before;
+  const { trying: _, ...rest } = recovery;
+  const migration = { ...before, evidence: { ...before.evidence, postCopyRecovery: rest } };
   if (failure === undefined) return noted(migration, { do: 'note', what: 'resumed' }, 'post-copy was resumed', now);
   return {
     ...migration,
@@ -82,7 +83,7 @@ export function recoverEnded(before: Planned, failure: CallFailure | undefined, 
  */
 function stillSends(migration: Planned, now: TimeMs): string {
   const { from, to, vm, progress, evidence } = migration;
-  if (progress?.remainingBytes !== 0 || now - (evidence.broken?.since ?? now) < stuckMs)
+  if (progress?.remainingBytes !== 0 || now - (evidence.postCopyRecovery?.since ?? now) < stuckMs)
     return `Post-copy is interrupted for libvirt, but QEMU still sends: ${halves(migration)}. Waiting for QEMU to end it.`;
   return (
     `Post-copy is interrupted, and QEMU on ${from.name} cannot resume it: it has sent its last page, and ` +

@@ -56,7 +56,7 @@ export type MigrationEvent =
       readonly measure: 'post-copy' | 'pause-guest' | 'tune' | 'release-throttle';
       readonly message: string;
     }
-  /** The attempt to resume a broken post-copy is over. */
+  /** The attempt to resume an interrupted post-copy is over. */
   | { readonly type: 'recover-ended'; readonly failure?: CallFailure }
   /** What follows a move is tried again and again. */
   | { readonly type: 'cleaning-fails'; readonly message: string }
@@ -97,7 +97,7 @@ export type MigrationEffect =
   | { readonly type: 'cut-copies' }
   /** The helper on the source is ended: it holds no guest, and its QEMU waits for a dead copy. */
   | { readonly type: 'end-helper' }
-  /** Resumes a broken post-copy. */
+  /** Resumes an interrupted post-copy. */
   | { readonly type: 'recover' }
   /** Handover: the target runs from now on. */
   | { readonly type: 'release-target' }

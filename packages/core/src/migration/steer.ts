@@ -153,7 +153,7 @@ export function predicted(before: Migration, prediction: Prediction, now: TimeMs
     linkBytesPerSecond: bandwidthBytesPerSecond,
     ...(pauseMs === undefined ? {} : { neededPauseMs: pauseMs }),
   };
-  return withDecision(migration, { at: now, action: { do: 'note', what: 'outlook' }, figures, text });
+  return withDecision(migration, { at: now, action: { do: 'note', what: 'prediction' }, figures, text });
 }
 
 /** Limits from an operator: from now on the policy goes by them, as if they had been asked for at the begin. */

@@ -220,8 +220,8 @@ function unfinished(migration: Migration): readonly MigrationEffect[] {
 }
 
 /** A try to resume that nobody waits for any more. */
-function untried({ broken, ...evidence }: Migration['evidence']): Migration['evidence'] {
-  if (broken === undefined) return evidence;
-  const { trying: _, ...rest } = broken;
-  return { ...evidence, broken: rest };
+function untried({ postCopyRecovery: recovery, ...evidence }: Migration['evidence']): Migration['evidence'] {
+  if (recovery === undefined) return evidence;
+  const { trying: _, ...rest } = recovery;
+  return { ...evidence, postCopyRecovery: rest };
 }

@@ -12,7 +12,7 @@ import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
 import { handoverOf, judge, type Verdict } from './judge.ts';
 import { withNotBegun } from './not-begun.ts';
 import { enterPhase } from './phase.ts';
-import { isGone, lostText, resumeBroken } from './post-copy-recovery.ts';
+import { isGone, lostText, resumePostCopy } from './post-copy-recovery.ts';
 import type { MigrationEffect, Step } from './protocol.ts';
 import { goneText, keepsDefinition, stoppedAfterMove, tookOver } from './stopped-there.ts';
 import { chooseOtherPorts, portTaken } from './taken-ports.ts';
@@ -121,7 +121,7 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
         type: 'observe',
         afterMs: observeEveryMs,
       });
-    case 'post-copy-broken':
+    case 'post-copy-interrupted':
       if ((isGone(look.target) || isGone(look.source)) && look.held >= settleMs)
         return finish(
           withPlace(migration, isGone(look.source) ? look.target : look.source, isGone(look.source)),
@@ -129,7 +129,7 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
           now,
           { code: 'post-copy-lost', message: lostText(migration, look.source) },
         );
-      return resumeBroken(migration, look.ended || migration.adopted === true, now);
+      return resumePostCopy(migration, look.ended || migration.adopted === true, now);
     case 'arrived-held':
       // stored before it is done; repeated until it runs
       return look.ended || migration.adopted === true

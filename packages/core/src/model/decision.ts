@@ -15,10 +15,10 @@ export type Action =
   | { readonly do: 'note'; readonly what: Note };
 
 /**
- * Without figures: `operator` (a command), `refused` (a host refused a measure), `resumed` (a broken post-copy goes
- * on). `outlook`: the prediction before the transfer.
+ * Without figures: `operator` (a command), `refused` (a host refused a measure), `resumed` (an interrupted post-copy goes
+ * on). `prediction`: the one before the transfer.
  */
-export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused' | 'resumed' | 'outlook';
+export type Note = 'link-slow' | 'disks-stalled' | 'no-way' | 'operator' | 'refused' | 'resumed' | 'prediction';
 
 export interface Decision {
   readonly at: TimeMs;

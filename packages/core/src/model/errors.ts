@@ -239,6 +239,11 @@ export const errorTable = {
     exitCodes.store,
     'A newer Ferry wrote this data. Start that version, or choose another folder with --data-dir.',
   ),
+  'store-older': row(
+    500,
+    exitCodes.store,
+    'An earlier Ferry wrote this data. Start that version, or choose another folder with --data-dir and add the hosts again.',
+  ),
   'store-broken': row(
     500,
     exitCodes.store,

@@ -21,7 +21,7 @@ export interface Host {
   /** As in `zone=a`; rules select hosts by them. */
   readonly labels?: readonly string[];
   /** Known only for a migration to it, and forgotten with that. */
-  readonly outside?: true;
+  readonly external?: true;
   /** Absent: it is schedulable. */
   readonly service?: HostService;
 }
@@ -126,4 +126,4 @@ export interface Cluster {
 export const defaultCluster = 'default';
 
 /** Cluster of hosts that are not of the fleet. */
-export const outsideCluster = 'outside';
+export const externalCluster = 'external';

@@ -126,8 +126,8 @@ export interface MigrationEvidence {
   readonly earlyLimits?: Pick<MigrationRequest, 'maxBandwidthMiBPerSecond' | 'maxDowntimeMs'>;
   /** Handover: from here on the target may run the guest. */
   readonly releasedAt?: TimeMs;
-  /** A broken post-copy: since when, and how often its resumption was tried. */
-  readonly broken?: {
+  /** An interrupted post-copy: since when, and how often its resumption was tried. */
+  readonly postCopyRecovery?: {
     readonly since: TimeMs;
     readonly tries: number;
     readonly triedAt?: TimeMs;

@@ -54,7 +54,7 @@ export interface PolicyContent {
   readonly patience?: number;
   /** QEMU slows the guest's CPUs down when it dirties memory too fast; percent. */
   readonly throttle?: { readonly initialPercent: number; readonly incrementPercent: number };
-  /** `if-recoverable`: where both hosts can resume a broken one (libvirt 8.5 and later). */
+  /** `if-recoverable`: where both hosts can resume an interrupted one (libvirt 8.5 and later). */
   readonly postCopy: 'never' | 'if-recoverable' | 'allowed';
   readonly compression?: Compression;
   readonly connections?: number;

@@ -239,7 +239,7 @@ test('one connection for each 10 Gbit/s of the slower link, unless asked otherwi
   assert.equal(plan({}).transfer.parallelConnections, undefined);
 });
 
-test('a policy goes to post-copy only where both daemons survive the resumption of a broken one', () => {
+test('a policy goes to post-copy only where both daemons survive the resumption of an interrupted one', () => {
   const policy = resolvePolicy(presets.get('default') ?? assert.fail(), 'default');
   const postCopy = (source: string, target: string) =>
     plan(

@@ -282,13 +282,13 @@ function bandwidthOf({
 /** Mbit/s in one MiB/s. */
 const mbitPerMib = 8.388_608;
 
-/** Both daemons know how to resume a broken post-copy. */
+/** Both daemons know how to resume an interrupted post-copy. */
 const canRecoverPostCopy = ({ source, target }: Pick<TransferInput, 'source' | 'target'>): boolean =>
   [source, target].every(({ facts }) => versionOf(facts?.libvirtVersion) >= 8_005_000) &&
   !endsAtResume(target.facts?.libvirtVersion);
 
 /**
- * libvirt's daemon reads a null pointer whenever a broken post-copy is resumed into it: since 11.2, read in the source
+ * libvirt's daemon reads a null pointer whenever an interrupted post-copy is resumed into it: since 11.2, read in the source
  * of 11.3 and seen there; fixed in 12.8. Versions between may still have the fault; Ferry tries them.
  */
 export function endsAtResume(libvirtVersion: string | undefined): boolean {

@@ -2,12 +2,12 @@
  * Hosts outside the fleet that a migration names by URI: followed like others, and forgotten when no migration needs
  * them.
  */
-import { outsideCluster, type HostView, type Migration } from '@ferry/core';
+import { externalCluster, type HostView, type Migration } from '@ferry/core';
 import type { Clock } from '../ports/ports.ts';
 import type { FoundHost, KnownHosts } from './hosts.ts';
 
 export interface ExternalHostsDeps {
-  readonly knownHosts: Pick<KnownHosts, 'reach' | 'enrol' | 'hosts' | 'remove'>;
+  readonly knownHosts: Pick<KnownHosts, 'reach' | 'addFound' | 'hosts' | 'remove'>;
   readonly clock: Pick<Clock, 'randomText'>;
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
@@ -33,21 +33,21 @@ export function externalHosts({ knownHosts, clock, active }: ExternalHostsDeps):
       active().flatMap(({ to, from, request }): readonly (string | undefined)[] => [to?.id, from.id, request.to]),
     );
     for (const { host } of knownHosts.hosts())
-      if (host.outside === true && !used.has(host.id) && !used.has(host.name)) await knownHosts.remove(host.id);
+      if (host.external === true && !used.has(host.id) && !used.has(host.name)) await knownHosts.remove(host.id);
   };
-  const enrol = (uri: string, found: FoundHost, signal: AbortSignal): Promise<HostView> => {
+  const addFound = (uri: string, found: FoundHost, signal: AbortSignal): Promise<HostView> => {
     const { hostname } = found.facts;
     const name = knownHosts.hosts().some((each) => each.host.name === hostname)
       ? `${hostname}-${clock.randomText(4)}`
       : hostname;
-    return knownHosts.enrol(uri, found, { name, cluster: outsideCluster, outside: true }, signal);
+    return knownHosts.addFound(uri, found, { name, cluster: externalCluster, external: true }, signal);
   };
   return {
     async with(uri, signal, use) {
       entering += 1;
       try {
         const found = await knownHosts.reach(uri, signal);
-        const { host } = 'known' in found ? found.known : await enrol(uri, found, signal);
+        const { host } = 'known' in found ? found.known : await addFound(uri, found, signal);
         return await use({ to: host.name, toCluster: host.cluster });
       } finally {
         entering -= 1;

@@ -104,10 +104,10 @@ export interface KnownHosts {
     signal: AbortSignal,
   ): Promise<{ readonly known: HostView; readonly answers?: HostFacts } | FoundHost>;
   /** Stores the host and begins to follow it. The connection is closed when that fails. */
-  enrol(
+  addFound(
     uri: string,
     found: FoundHost,
-    settings: HostSettings & { readonly name?: string; readonly outside?: true },
+    settings: HostSettings & { readonly name?: string; readonly external?: true },
     signal: AbortSignal,
     along?: Along,
   ): Promise<HostView>;
@@ -230,10 +230,10 @@ export function createKnownHosts({
     }
   };
 
-  const enrol: KnownHosts['enrol'] = async (
+  const addFound: KnownHosts['addFound'] = async (
     uri,
     { link, facts },
-    { name = facts.hostname, cluster = defaultCluster, migrationAddress = '', outside },
+    { name = facts.hostname, cluster = defaultCluster, migrationAddress = '', external },
     signal,
     along = () => [],
   ) => {
@@ -246,7 +246,7 @@ export function createKnownHosts({
         ...(migrationAddress === '' ? {} : { migrationAddress }),
         machineUuid: facts.machineUuid,
         addedAt: clock.now(),
-        ...(outside === undefined ? {} : { outside }),
+        ...(external === undefined ? {} : { external }),
       };
       if (!isHostName(name))
         throw new FerryError(
@@ -323,7 +323,7 @@ export function createKnownHosts({
       });
     },
     reach,
-    enrol,
+    addFound,
     async add({ uri, name, ...settings }, signal, along) {
       const found = await reach(uri, signal);
       if ('known' in found)
@@ -333,7 +333,7 @@ export function createKnownHosts({
             ? `${found.known.host.name} was added as ${uri} already.`
             : machineTaken(uri, found.answers, found.known.host),
         );
-      return enrol(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal, along);
+      return addFound(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal, along);
     },
     revisionOf: (id) => revisions.get(id) ?? 0,
     async change(ref, settings, expected) {

@@ -47,7 +47,7 @@ export interface Collection<T> {
   watch(afterRevision: number, signal: AbortSignal): AsyncIterable<Change<T>>;
 }
 
-/** `decode` also reads what an earlier version wrote. It throws what is wrong with the document, in words. */
+/** `decode` throws what is wrong with the document, in words. */
 export function collection<T>(
   intents: IntentStore,
   prefix: string,

@@ -7,7 +7,6 @@ import type { Migration } from '@ferry/core';
 import { document } from './collection.ts';
 import type { StoredTexts } from './stored-texts.ts';
 
-/** 1: the whole migration in one document. */
 const version = 2;
 /** What stays in the document itself; the rest of the limit is never needed. */
 const inlineBytes = 64 * 1024;
@@ -66,26 +65,13 @@ const jsonOf = (value: unknown): string => (value === undefined ? '' : JSON.stri
 /** Throws what is wrong with the document, in words. */
 export function decodeDocument(value: unknown): MigrationDocument {
   if (typeof value !== 'object' || value === null) throw new Error('it is no object');
-  if (!('v' in value)) {
-    if (!('id' in value) || !('phases' in value) || !('evidence' in value)) throw new Error('it is no migration');
-    return { v: version, migration: named(value as Partial<Migration>) };
-  }
-  if (value.v !== version) throw new Error(`a newer Ferry wrote it (version ${String(value.v)})`);
+  if (!('v' in value)) throw new Error('it has no version');
+  if (value.v !== version) throw new Error(`another Ferry wrote it (version ${String(value.v)})`);
   if (!('migration' in value) || typeof value.migration !== 'object') throw new Error('it has no migration');
   return value as MigrationDocument;
 }
 
-/** Names that older versions used. */
-interface OlderNames {
-  readonly course?: NonNullable<Migration['transferHistory']>;
-}
-
-const named = ({ course, ...rest }: Partial<Migration> & OlderNames): Partial<Migration> => ({
-  ...rest,
-  ...(course === undefined ? {} : { transferHistory: course }),
-});
-
-export const decodeMeasured = (value: unknown): Measured => named(document<Measured & OlderNames>({})(value));
+export const decodeMeasured = document<Measured>({});
 
 export async function joinMigration(
   { migration, texts = {} }: MigrationDocument,

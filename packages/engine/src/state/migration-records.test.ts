@@ -1,4 +1,4 @@
-/** How migrations are kept: what a sample writes, what is large, what an earlier version wrote, and who is overtaken. */
+/** How migrations are kept: what a sample writes, what is large, what another version wrote, and who is overtaken. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
@@ -74,7 +74,7 @@ test('a sample does not rewrite what was decided', async () => {
   assert.deepEqual(await records.store({ ...running, progress: progress(10) }), begun, 'the revision is of the plan');
   assert.deepEqual(
     at.written().flatMap((writes) => writes.map(({ op, key }) => `${op} ${key}`)),
-    ['check migrations/m1', 'put migration-course/m1'],
+    ['check migrations/m1', 'put transfer-history/m1'],
   );
   await records.store({ ...running, progress: progress(10), phase: 'verifying' });
   assert.deepEqual(
@@ -132,37 +132,7 @@ test('a plan of any size is kept: no document outgrows its limit on the way', as
   assert.ok(isDeepStrictEqual((await endedOf(again))[0]?.request, huge.request));
 });
 
-test('a migration that an earlier version stored goes on, and is stored as this one does', async () => {
-  using at = opened();
-  const before = { ...running, progress: progress(40), phase: 'transferring' };
-  await at.stores.intents.commit([
-    { op: 'put', key: 'migrations/m1', value: before, ifRevision: 0 },
-    { op: 'put', key: 'migration-of/a', value: 'm1', ifRevision: 0 },
-  ]);
-  const records = at.records();
-  assert.deepEqual((await records.active()).map(unrevised), [before]);
-  await records.store({ ...running, progress: progress(50) });
-  assert.deepEqual(await at.keys(), ['migration-course/m1', 'migration-of/a', 'migrations/m1']);
-  assert.deepEqual((await at.records().active()).map(unrevised), [{ ...running, progress: progress(50) }]);
-  await records.store(ended);
-  assert.deepEqual(await at.keys(), []);
-});
-
-test('the transfer history that an earlier version stored under another name is read', async () => {
-  using at = opened();
-  const transferHistory = { startedAt: 1, part: 'memory', passes: [], recent: [], best: { bytes: 9, at: 1 } } as const;
-  const records = at.records();
-  await records.begin(running);
-  await records.store({ ...running, transferHistory });
-  const measured = await at.stores.intents.get('migration-course/m1');
-  assert.deepEqual(measured?.value, { transferHistory });
-  await at.stores.intents.commit([
-    { op: 'put', key: 'migration-course/m1', value: { course: transferHistory }, ifRevision: measured?.revision ?? 0 },
-  ]);
-  assert.deepEqual((await at.records().active())[0]?.transferHistory, transferHistory);
-});
-
-test('a migration of a newer version is refused in one sentence, and left as it is', async () => {
+test('a migration of another version is refused in one sentence, and left as it is', async () => {
   using at = opened();
   const value = { v: 3, something: 'else' };
   await at.stores.intents.commit([{ op: 'put', key: 'migrations/m1', value, ifRevision: 0 }]);
@@ -170,7 +140,7 @@ test('a migration of a newer version is refused in one sentence, and left as it 
     at.records().active(),
     (error) =>
       error instanceof FerryError &&
-      error.message === 'The stored migrations/m1 is not what Ferry writes: a newer Ferry wrote it (version 3).',
+      error.message === 'The stored migrations/m1 is not what Ferry writes: another Ferry wrote it (version 3).',
   );
   assert.deepEqual((await at.stores.intents.get('migrations/m1'))?.value, value);
 });
@@ -270,5 +240,5 @@ test('a start beside another control plane leaves the figures of a migration tha
   };
   await migrationRecords({ ...stores, intents, clock }).active();
   const keys = (await stores.intents.list('')).entries.map(({ key }) => key);
-  assert.deepEqual(keys, [`migration-course/${id}`, `migration-of/${running.vm.uuid}`, `migrations/${id}`]);
+  assert.deepEqual(keys, [`migration-of/${running.vm.uuid}`, `migrations/${id}`, `transfer-history/${id}`]);
 });

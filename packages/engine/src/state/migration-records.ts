@@ -18,7 +18,7 @@ import {
 import { storedTexts } from './stored-texts.ts';
 
 const activePrefix = 'migrations/';
-const measuredPrefix = 'migration-course/';
+const measuredPrefix = 'transfer-history/';
 const lockPrefix = 'migration-of/';
 const samplesShown = 10_000;
 /** Finished ones that a list finds without reading and decoding them again. */

@@ -56,7 +56,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'post-copy-given-up',
     file: verdicts,
-    rule: 'a broken post-copy is lost only when one half is gone',
+    rule: 'an interrupted post-copy is lost only when one half is gone',
     before: '(isGone(look.target) || isGone(look.source)) && look.held >= settleMs',
     after: 'look.held >= settleMs',
   },

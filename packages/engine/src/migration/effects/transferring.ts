@@ -1,5 +1,5 @@
 /**
- * The calls that take a guest over, by the hosts themselves or driven by Ferry, and that take up a broken post-copy.
+ * The calls that take a guest over, by the hosts themselves or driven by Ferry, and that take up an interrupted post-copy.
  * The answers say why the VM stayed, or nothing; where it is, core concludes from what both
  * hosts show.
  */
@@ -52,7 +52,7 @@ const notResumed = (host: string, libvirtVersion: string): CallFailure => ({
     `not try. Upgrade libvirt on ${host}, which ends no guest: Ferry resumes it then.`,
 });
 
-/** Takes up a broken post-copy. Resolves when the call has ended, with what failed; never rejects. */
+/** Takes up an interrupted post-copy. Resolves when the call has ended, with what failed; never rejects. */
 export async function recoverMove(context: MoveContext): Promise<CallFailure | undefined> {
   try {
     const { libvirtVersion } = await context.target().inventory.facts(context.bounded());
