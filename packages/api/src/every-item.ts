@@ -1,13 +1,21 @@
-/** A whole list, page by page. A change while the pages are read comes as an event after `events`. */
-import type { CallInput, Client } from './client.ts';
-import type { AnswerOf, CallName, QueryOf } from './operations.ts';
+/**
+ * A whole list, page by page. A change while the pages are read comes as an event after `events`. A control plane that
+ * was restarted in between refuses the tokens of its earlier run: the list is then read once more from its start.
+ */
+import { ApiError } from './client.ts';
+import type { ErrorCode } from './errors.ts';
 
-/** Operations that answer pages. */
-export type ListName = {
-  [N in CallName]: AnswerOf<N> extends { readonly items: readonly unknown[]; readonly events: string } ? N : never;
-}[CallName];
+/** What a list takes beside its filters. */
+export interface PageQuery {
+  readonly limit: number;
+  readonly page?: string;
+}
 
-type ItemOf<N extends ListName> = AnswerOf<N> extends { readonly items: readonly (infer T)[] } ? T : never;
+interface Page<T> {
+  readonly items: readonly T[];
+  readonly events: string;
+  readonly next?: string | undefined;
+}
 
 export interface Everything<T> {
   readonly items: T[];
@@ -17,27 +25,28 @@ export interface Everything<T> {
 
 /** Most items that the server puts on a page. */
 const perPage = 1_000;
+const refusedToken: ErrorCode = 'page-token-invalid';
 
-/** At most `most` items. */
-export async function everyItem<N extends ListName>(
-  client: Pick<Client, 'call'>,
-  name: N,
-  query: Omit<NonNullable<QueryOf<N>>, 'limit' | 'page'>,
-  { most = Infinity, signal }: { readonly most?: number; readonly signal?: AbortSignal } = {},
-): Promise<Everything<ItemOf<N>>> {
-  const items: ItemOf<N>[] = [];
+/** At most `most` items. Rejects with what `read` rejects with. */
+export async function everyItem<T>(
+  read: (query: PageQuery) => Promise<Page<T>>,
+  most = Infinity,
+): Promise<Everything<T>> {
+  let items: T[] = [];
   let page: string | undefined;
+  let again = false;
   for (;;) {
-    const limit = Math.min(perPage, most - items.length);
-    const asked = { ...query, limit, ...(page === undefined ? {} : { page }) };
-    const input = { query: asked, ...(signal === undefined ? {} : { signal }) } as unknown as CallInput<'vmList'>;
-    const answer = (await client.call<'vmList'>(name as 'vmList', input)) as unknown as {
-      readonly items: typeof items;
-      readonly events: string;
-      readonly next?: string;
-    };
-    items.push(...answer.items);
-    page = answer.next;
-    if (page === undefined || items.length >= most) return { items, events: answer.events };
+    try {
+      const limit = Math.min(perPage, most - items.length);
+      const answer = await read({ limit, ...(page === undefined ? {} : { page }) });
+      items.push(...answer.items);
+      page = answer.next;
+      if (page === undefined || items.length >= most) return { items, events: answer.events };
+    } catch (error) {
+      if (page === undefined || again || !(error instanceof ApiError && error.code === refusedToken)) throw error;
+      again = true;
+      items = [];
+      page = undefined;
+    }
   }
 }

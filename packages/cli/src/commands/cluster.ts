@@ -65,7 +65,7 @@ const clusterLook: ListLook<ClusterJson> = {
 const clusterList: WatchedList<ClusterJson> = {
   look: clusterLook,
   keyOf: ({ name }) => name,
-  read: (client, signal) => everyItem(client, 'clusterList', {}, { signal }),
+  read: (client, signal) => everyItem((page) => client.call('clusterList', { query: page, signal })),
   // those without settings are what hosts name
   concerns: ({ type }) => (['cluster', 'cluster-removed', 'host', 'host-removed'].includes(type) ? anyItem : undefined),
 };

@@ -76,7 +76,8 @@ const hostLook: ListLook<HostJson> = {
 const hostList = (options: ListOptions): WatchedList<HostJson> => ({
   look: hostLook,
   keyOf: ({ name }) => name,
-  read: (client, signal) => everyItem(client, 'hostList', queryOf(options), { signal }),
+  read: (client, signal) =>
+    everyItem((page) => client.call('hostList', { query: { ...queryOf(options), ...page }, signal })),
   concerns: ({ type }) => (['host', 'host-removed', 'cluster-removed'].includes(type) ? anyItem : undefined),
 });
 

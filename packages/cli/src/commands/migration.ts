@@ -72,7 +72,8 @@ const migrationList = (options: MigrationListOptions): WatchedList<MigrationJson
     look: migrationLook,
     keyOf: ({ id }) => id,
     keeps: state !== 'active',
-    read: (client, signal) => everyItem(client, 'migrationList', query, { most: limit, signal }),
+    read: (client, signal) =>
+      everyItem((page) => client.call('migrationList', { query: { ...query, ...page }, signal }), limit),
     concerns: ({ type }) => (['migration', 'migration-progress'].includes(type) ? anyItem : undefined),
   };
 };

@@ -85,8 +85,8 @@ export function policyCommands(program: Command): void {
     .description('list the policies, and the labels that select one')
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
-      const { items } = await everyItem(client(), 'policyList', {});
-      const bindings = (await everyItem(client(), 'policyBindings', {})).items;
+      const { items } = await everyItem((page) => client().call('policyList', { query: page }));
+      const bindings = (await everyItem((page) => client().call('policyBindings', { query: page }))).items;
       if (output.structured) output.result({ policies: items, bindings }, () => '');
       else output.list(items, policyLook(bindings));
     });

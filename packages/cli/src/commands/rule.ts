@@ -46,7 +46,7 @@ const ruleLook: ListLook<RuleJson> = {
 const ruleList: WatchedList<RuleJson> = {
   look: ruleLook,
   keyOf: ({ name }) => name,
-  read: (client, signal) => everyItem(client, 'ruleList', {}, { signal }),
+  read: (client, signal) => everyItem((page) => client.call('ruleList', { query: page, signal })),
   concerns: ({ type }) => (['rule', 'rule-removed'].includes(type) ? anyItem : undefined),
 };
 

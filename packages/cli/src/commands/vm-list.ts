@@ -26,11 +26,13 @@ const vmLook: ListLook<VmJson> = {
   name: ({ name }) => name,
 };
 
+const only = (uuid: string | undefined): { readonly uuid?: string } => (uuid === undefined ? {} : { uuid });
+
 export const vmList = (options: ListOptions): WatchedList<VmJson> => ({
   look: vmLook,
   keyOf: ({ uuid }) => uuid,
   read: (client, signal, uuid) =>
-    everyItem(client, 'vmList', { ...queryOf(options), ...(uuid === undefined ? {} : { uuid }) }, { signal }),
+    everyItem((page) => client.call('vmList', { query: { ...queryOf(options), ...only(uuid), ...page }, signal })),
   concerns: (event) => {
     switch (event.type) {
       case 'vm':

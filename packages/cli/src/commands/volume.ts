@@ -49,7 +49,7 @@ export function volumeCommands(program: Command): void {
         command: Command,
       ) => {
         const { client, output } = contextOf(command);
-        const all = (await everyItem(client(), 'leftoverList', {})).items;
+        const all = (await everyItem((page) => client().call('leftoverList', { query: page }))).items;
         const items = all.filter(
           (each) => (host === undefined || each.host === host) && (path === undefined || each.path === path),
         );
