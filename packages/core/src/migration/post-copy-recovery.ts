@@ -2,9 +2,11 @@
  * A post-copy whose stream broke: the guest runs on the target and stops at pages that only the source has. Both halves
  * are needed, neither is ever ended here; QEMU's own recovery is tried for as long as both are there.
  */
+import type { HostRef } from '../model/host.ts';
 import type { TimeMs } from '../model/ids.ts';
 import type { CallFailure, Planned } from '../model/migration.ts';
 import type { InstanceView } from '../model/vm.ts';
+import { endsAtResume } from '../planning/transfer.ts';
 import { noted } from './decision-log.ts';
 import { enterPhase } from './phase.ts';
 import type { MigrationEffect, Step } from './protocol.ts';
@@ -59,6 +61,18 @@ export function resumePostCopy(before: Planned, ready: boolean, now: TimeMs): St
     effects: [{ type: 'recover' }, look],
   };
 }
+
+/** Why a post-copy is not resumed into this daemon; undefined where it is tried. */
+export const notResumed = ({ name }: Pick<HostRef, 'name'>, libvirtVersion: string): CallFailure | undefined =>
+  endsAtResume(libvirtVersion)
+    ? {
+        outcome: 'refused',
+        notAsked: true,
+        message:
+          `The libvirt daemon of ${name} (${libvirtVersion}) crashes whenever a post-copy is resumed into it, so Ferry ` +
+          `does not try. Upgrade libvirt on ${name}, which ends no guest: Ferry resumes it then.`,
+      }
+    : undefined;
 
 export function recoverEnded(before: Planned, failure: CallFailure | undefined, now: TimeMs): Planned {
   const { postCopyRecovery: recovery } = before.evidence;

@@ -4,6 +4,7 @@
  */
 import {
   changedMeanwhile,
+  factsMissing,
   freePorts,
   onOtherPorts,
   portsUsedOn,
@@ -26,11 +27,8 @@ import { bothHosts, type RunnerDeps } from './effects/context.ts';
 const checkedForMs = 2_000;
 type Judged = Awaited<ReturnType<RunnerDeps['check']>>;
 
-export const factsMissing = (name: string, error: unknown): Reason => ({
-  code: 'facts-missing',
-  message: `Ferry cannot read what it needs to move ${name}: ${error instanceof Error ? error.message : String(error)}`,
-  remedy: 'Check that its host and the target answer, then try again.',
-});
+export const notRead = (vm: string, error: unknown): Reason =>
+  factsMissing(vm, error instanceof Error ? error.message : String(error));
 
 /** A host that takes no further connection is chosen once at most. */
 export async function chooseTaking(
@@ -108,7 +106,7 @@ export function chooseTargets(
       const said = fresh ? before.said : await facts.gather(vm, migration.request, migration, signal);
       return { result: await chooseTaking(said, () => chooseFor(migration, said), signal), vmIsNow };
     } catch (error) {
-      return { result: { kind: 'refused', reasons: [factsMissing(vm.name, error)] }, vmIsNow };
+      return { result: { kind: 'refused', reasons: [notRead(vm.name, error)] }, vmIsNow };
     }
   };
 

@@ -14,7 +14,7 @@ import {
 import type { FactFinder, Gathered } from '../planning/fact-finding.ts';
 import type { FleetView } from '../planning/fact-sources.ts';
 import type { Clock, Log } from '../ports/ports.ts';
-import { chooseTaking, factsMissing } from './choosing.ts';
+import { chooseTaking, notRead } from './choosing.ts';
 import type { RunnerDeps } from './effects/context.ts';
 
 /** Bounds the second look of one host before a request is refused. */
@@ -77,7 +77,7 @@ export function checkRequests({
     } catch (error) {
       if (error instanceof FerryError) throw error;
       throw new FerryError('migration-refused', `${vm.name} cannot be moved.`, {
-        reasons: [factsMissing(vm.name, error)],
+        reasons: [notRead(vm.name, error)],
         cause: error,
       });
     }

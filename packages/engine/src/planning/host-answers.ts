@@ -2,7 +2,7 @@
  * Asks hosts what a move needs to know, each within limits of time, and remembers which of them do not answer and why.
  * One for each check.
  */
-import type { HostId, HostView, Reason } from '@ferry/core';
+import { targetFull, targetSilent, type HostId, type HostView, type Reason } from '@ferry/core';
 import type { Clock } from '../ports/ports.ts';
 import type { Place } from './fact-sources.ts';
 
@@ -25,6 +25,8 @@ export interface HostAnswers {
   withMemory(hosts: readonly HostView[]): readonly HostView[];
 }
 
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 export function askHosts({ clock }: { readonly clock: Clock }): HostAnswers {
   const silent = new Map<HostId, Reason>();
   const freeMemory = new Map<HostId, number>();
@@ -32,7 +34,7 @@ export function askHosts({ clock }: { readonly clock: Clock }): HostAnswers {
   const connects = async ({ host, link }: Place, signal: AbortSignal): Promise<Reason | undefined> => {
     const over = new AbortController();
     const late = clock.sleep(silenceMs, over.signal).then(
-      () => over.abort(new Error(`nothing came within ${silenceMs / 1_000} s`)),
+      () => over.abort(new Error('it is late')),
       () => undefined,
     );
     try {
@@ -40,17 +42,7 @@ export function askHosts({ clock }: { readonly clock: Clock }): HostAnswers {
       return undefined;
     } catch (error) {
       if (signal.aborted) throw error;
-      const why = over.signal.aborted ? over.signal.reason : error;
-      return {
-        code: 'target-full',
-        host: host.name,
-        message:
-          `${host.name} accepts no further libvirt client ` +
-          `(${why instanceof Error ? why.message : String(why)}), and the move needs one.`,
-        remedy:
-          `Raise max_clients in libvirtd.conf on ${host.name}, end clients that nobody needs (virt-admin ` +
-          'client-list libvirtd), or choose another host.',
-      };
+      return targetFull(host, over.signal.aborted ? { afterMs: silenceMs } : { why: textOf(error) });
     } finally {
       over.abort(new Error('the asking is over'));
       await late;
@@ -61,12 +53,12 @@ export function askHosts({ clock }: { readonly clock: Clock }): HostAnswers {
     async ask({ host, link }, look, signal) {
       const over = new AbortController();
       const within = AbortSignal.any([signal, over.signal]);
-      let why: string | undefined;
+      let afterMs: number | undefined;
       const giveUpAfter = async (ms: number, unless: () => boolean): Promise<void> => {
         await clock.sleep(ms, within).catch(() => undefined);
         if (within.aborted || unless()) return;
-        why = `${host.name} did not answer within ${ms / 1_000} s.`;
-        over.abort(new Error(why));
+        afterMs = ms;
+        over.abort(new Error('it is late'));
       };
       void giveUpAfter(silenceMs, () => freeMemory.has(host.id));
       void giveUpAfter(lookTimeoutMs, () => false);
@@ -76,15 +68,7 @@ export function askHosts({ clock }: { readonly clock: Clock }): HostAnswers {
         return looked;
       } catch (error) {
         if (signal.aborted) throw error;
-        const message =
-          why ??
-          `${host.name} did not answer what the move needs: ${error instanceof Error ? error.message : String(error)}`;
-        silent.set(host.id, {
-          code: 'target-silent',
-          host: host.name,
-          message,
-          remedy: `Check libvirtd on ${host.name}, or choose another host.`,
-        });
+        silent.set(host.id, targetSilent(host, afterMs === undefined ? { why: textOf(error) } : { afterMs }));
         return undefined;
       } finally {
         over.abort(new Error('the asking is over'));

@@ -4,6 +4,7 @@ import {
   checkMigration,
   disksOfBoth,
   emulatorPaths,
+  factsMissing,
   joinMaps,
   linksOf,
   needsOfBoth,
@@ -62,14 +63,7 @@ export async function gatherForMove(
   const facts = await answers.ask(from, (within) => from.link.definitions.describe(vm.uuid, within), signal);
   const unread = () => (): CheckResult => ({
     kind: 'refused',
-    reasons: [
-      {
-        code: 'facts-missing',
-        host: source.host.name,
-        message: `Ferry cannot read what it needs to move ${vm.name}: ${answers.silent.get(source.host.id)?.message ?? ''}`,
-        remedy: `Check that libvirtd on ${source.host.name} answers, then try again.`,
-      },
-    ],
+    reasons: [factsMissing(vm.name, answers.silent.get(source.host.id)?.message ?? '', source.host.name)],
   });
   if (facts === undefined) return unread();
   const input: CheckInput = {

@@ -7,6 +7,7 @@ import {
   FerryError,
   filePlaceFate,
   isUnfinishedOf,
+  moveFailureText,
   unfinishedFate,
   type HostUses,
   type Planned,
@@ -107,7 +108,7 @@ export function createCarriedFiles({
     const [there, record] = await Promise.all([to.files.look(path, signal), records.at(to, path)]);
     const fate = filePlaceFate({ place: path, replaces }, migration, uses, { there, record });
     if ('because' in fate)
-      throw new FerryError('volume-exists', `${path} on ${to.name} is in the way: ${fate.because}.`);
+      throw new FerryError('volume-exists', moveFailureText(migration, 'place-taken', path, fate.because));
     if (fate.do === 'delete') await to.files.remove(path, signal);
     return fate.do === 'mine' ? record : undefined;
   };
@@ -121,7 +122,7 @@ export function createCarriedFiles({
     signal: AbortSignal,
   ): Promise<void> => {
     const here = await from.files.look(file.from, signal);
-    if (here === undefined) throw new FerryError('volume-failed', `${file.from} is no longer on ${from.name}.`);
+    if (here === undefined) throw new FerryError('volume-failed', moveFailureText(migration, 'file-gone', file.from));
     const mine = await makeRoom(migration, file, to, uses, signal);
     // a copy that was interrupted starts again
     if (mine !== undefined) await to.files.remove(file.to, signal);
@@ -138,7 +139,7 @@ export function createCarriedFiles({
     await to.files.fill(file.to, from.files.read(file.from, signal), signal);
     const arrived = await to.files.look(file.to, signal);
     if (arrived?.sizeBytes !== here.sizeBytes)
-      throw new FerryError('volume-failed', `${file.from} did not arrive whole on ${to.name}.`);
+      throw new FerryError('volume-failed', moveFailureText(migration, 'file-not-whole', file.from));
   };
 
   const seen = async (side: Side, path: string, signal: AbortSignal): Promise<FileFacts | 'unseen' | undefined> => {

@@ -3,7 +3,14 @@
  * back when the target or the source refuses, so that the VM is always on one of them. A call without an answer is no
  * refusal: it rejects, to be repeated after another look. May be repeated after a crash at any point.
  */
-import { definitionMove, definitionStays, definitionTakenBack, FerryError, type Planned } from '@ferry/core';
+import {
+  definitionMove,
+  definitionStays,
+  definitionTakenBack,
+  FerryError,
+  moveFailureText,
+  type Planned,
+} from '@ferry/core';
 import type { HostLink, Log } from '../../ports/ports.ts';
 import { isUnanswered, refusalText } from './context.ts';
 import { startOnce } from './start.ts';
@@ -58,7 +65,7 @@ export async function moveDefinition(
     sameDefinition,
   }: DefinitionMoveDeps,
 ): Promise<DefinitionMove> {
-  const { vm, plan, from, to } = migration;
+  const { vm, plan } = migration;
   const keeps = plan.persistence === 'keep-source';
   const [here, there, oneMachine] = await Promise.all([
     source.instances.observe(vm.uuid, bounded()),
@@ -89,7 +96,7 @@ export async function moveDefinition(
     await startOnce(vm.uuid, target, bounded);
     return { moved: true };
   } catch (error) {
-    return { moved: true, failure: `it was moved to ${to.name} and did not start there: ${refusalText(error)}` };
+    return { moved: true, failure: moveFailureText(migration, 'moved-not-started', refusalText(error)) };
   }
 
   /**
@@ -101,10 +108,7 @@ export async function moveDefinition(
       await bringState();
       return undefined;
     } catch (error) {
-      return (
-        `what belongs to it could not be copied to ${to.name}: ` +
-        (error instanceof Error ? error.message : String(error))
-      );
+      return moveFailureText(migration, 'state-not-copied', error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -125,9 +129,9 @@ export async function moveDefinition(
       }
       return sameDefinition(rewrite(own), await target.definitions.read(vm.uuid, bounded()))
         ? undefined
-        : `${to.name} has other disks or networks in its definition than were planned.`;
+        : moveFailureText(migration, 'definition-differs');
     } catch (error) {
-      return `${to.name} refuses its definition: ${refusalText(error)}`;
+      return moveFailureText(migration, 'definition-refused', refusalText(error));
     }
   }
 
@@ -153,7 +157,7 @@ export async function moveDefinition(
       const refusal = refusalText(error);
       // an earlier call, whose answer was lost, may have taken effect since the look
       if ((await source.instances.observe(vm.uuid, bounded())).kind === 'absent') return undefined;
-      return `${from.name} keeps its definition: ${refusal}`;
+      return moveFailureText(migration, 'source-keeps-definition', refusal);
     }
   }
 }

@@ -9,6 +9,7 @@ import {
   cleanUpSteps,
   broughtDefinition,
   isOff,
+  moveFailureText,
   undoSteps,
   writesStored,
   type ArrivalStep,
@@ -193,7 +194,7 @@ async function adaptSaved({ migration, deps, target, bounded }: MoveContext): Pr
   await savedMemory.write(vm.name, wanted, bounded());
   const written = deps.identityOfDefinition(await savedMemory.read(vm.name, bounded()));
   if (!isSame(deps.identityOfDefinition(wanted), written))
-    throw new Error(`libvirt on ${migration.to.name} did not put other disks or networks into its saved memory`);
+    throw new Error(moveFailureText(migration, 'saved-memory-unchanged'));
 }
 
 /** What a host may not change on its own: another libvirt adds devices and paths of its own, and has its own order. */
@@ -213,7 +214,7 @@ function isSame(a: OwnDefinition, b: OwnDefinition): boolean {
  */
 async function receiveGuest(context: MoveContext): Promise<Outcome> {
   const { migration, deps, source, target, bounded } = context;
-  const { vm, to } = migration;
+  const { vm } = migration;
   const [here, there] = await Promise.all([
     lookAt(source(), vm.uuid, context),
     lookAt(target(), vm.uuid, context),
@@ -225,7 +226,7 @@ async function receiveGuest(context: MoveContext): Promise<Outcome> {
     tolerate(context, 'the definitions on the target could not be compared')(error);
     return [];
   });
-  return problems.length === 0 ? {} : { failure: `it was moved to ${to.name}, where ${problems.join('; ')}.` };
+  return problems.length === 0 ? {} : { failure: moveFailureText(migration, 'arrived-otherwise', problems.join('; ')) };
 }
 
 const tolerate =
@@ -298,7 +299,7 @@ async function startStored(context: MoveContext): Promise<Outcome> {
   const { migration, deps, target, bounded } = context;
   const { vm, plan, from, to } = migration;
   const definition = await deps.stored(vm.uuid, from.id);
-  if (definition === undefined) return { failure: 'its stored definition is gone.', moved: false };
+  if (definition === undefined) return { failure: moveFailureText(migration, 'stored-definition-gone'), moved: false };
   const { definitions, instances } = target();
   const there = await instances.observe(vm.uuid, bounded());
   const running = { vmIsNow: { host: to.name, state: 'running' as const } };
@@ -319,6 +320,6 @@ async function startStored(context: MoveContext): Promise<Outcome> {
     if (now.kind === 'present' && now.state === 'running') return running;
     if (isOff(now) && broughtDefinition(migration, there)) await definitions.undefine(vm.uuid, bounded());
     await deps.kept.unpark(vm.uuid, from.id);
-    return { failure: `it did not start on ${to.name}: ${refusal}`, moved: false };
+    return { failure: moveFailureText(migration, 'stored-not-started', refusal), moved: false };
   }
 }

@@ -3,7 +3,7 @@
  * The answers say why the VM stayed, or nothing; where it is, core concludes from what both
  * hosts show.
  */
-import { endsAtResume, FerryError, keepsDefinition, type CallFailure } from '@ferry/core';
+import { FerryError, keepsDefinition, notResumed, type CallFailure } from '@ferry/core';
 import { moveDirect, type DirectMove } from './direct.ts';
 import type { MoveContext } from './context.ts';
 import { performRequest } from './perform-request.ts';
@@ -43,20 +43,13 @@ async function driveDirect(context: MoveContext, handing: Handing): Promise<{ re
   });
 }
 
-/** A daemon that comes back in another version is asked. */
-const notResumed = (host: string, libvirtVersion: string): CallFailure => ({
-  outcome: 'refused',
-  notAsked: true,
-  message:
-    `The libvirt daemon of ${host} (${libvirtVersion}) crashes whenever a post-copy is resumed into it, so Ferry does ` +
-    `not try. Upgrade libvirt on ${host}, which ends no guest: Ferry resumes it then.`,
-});
-
 /** Takes up an interrupted post-copy. Resolves when the call has ended, with what failed; never rejects. */
 export async function recoverMove(context: MoveContext): Promise<CallFailure | undefined> {
   try {
     const { libvirtVersion } = await context.target().inventory.facts(context.bounded());
-    if (endsAtResume(libvirtVersion)) return notResumed(context.migration.to.name, libvirtVersion);
+    // a daemon that comes back in another version is asked
+    const refused = notResumed(context.migration.to, libvirtVersion);
+    if (refused !== undefined) return refused;
     return (await context.source().transfer.recover(await performRequest(context), context.signal)).failure;
   } catch (error) {
     return { outcome: 'unknown', message: error instanceof Error ? error.message : String(error) };

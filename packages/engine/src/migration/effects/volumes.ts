@@ -8,6 +8,7 @@ import {
   hasArrived,
   isUnfinishedOf,
   leftoverFate,
+  moveFailureText,
   sourceDiskFate,
   unfinishedFate,
   volumePlaceFate,
@@ -82,7 +83,7 @@ export function createVolumes({
       fate = volumePlaceFate(volume, at, { there, record });
     }
     if ('because' in fate)
-      throw new FerryError('volume-exists', `${place} on ${to.name} is in the way: ${fate.because}.`);
+      throw new FerryError('volume-exists', moveFailureText(migration, 'place-taken', place, fate.because));
     // the stale copy goes while its record still says what it is
     if ('do' in fate && fate.do === 'delete') await to.files.remove(place, signal);
   };
