@@ -25,7 +25,11 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-const vmEvent = (seq: number): NumberedEvent => ({ seq, at: 1_700_000_000_000, event: { type: 'vm', vm: sampleVm } });
+const vmEvent = (seq: number): NumberedEvent => ({
+  seq,
+  at: 1_700_000_000_000,
+  event: { type: 'vm', vm: sampleVm, labels: [], revision: 0 },
+});
 
 test('a line break never gets into an id', () => {
   for (const id of ['1\n2', '1\r2', '1\0']) assert.throws(() => encodeEvent({ id, event: 'vm', data: {} }), RangeError);

@@ -138,6 +138,7 @@ export const finishedMigration: Migration = {
 
 export const sampleLeftover: VolumeRecord = {
   host: 'h1',
+  machine: 'machine-2',
   hostName: 'alpha',
   path: '/pool/web1.qcow2',
   pool: 'default',
@@ -331,9 +332,17 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     events: async function* (after): AsyncGenerator<NumberedEvent> {
       note('events', after, undefined);
       const afterSeq = after?.seq;
-      yield { seq: (afterSeq ?? 0) + 1, at: 1_700_000_000_000, event: { type: 'vm', vm: sampleVm } };
+      yield {
+        seq: (afterSeq ?? 0) + 1,
+        at: 1_700_000_000_000,
+        event: { type: 'vm', vm: sampleVm, labels: [], revision: 0 },
+      };
       yield { passing: true, at: 1_700_000_000_000, event: { type: 'migration', migration: runningMigration } };
-      yield { seq: (afterSeq ?? 0) + 2, at: 1_700_000_000_000, event: { type: 'host', host: bareHost, vms: 0 } };
+      yield {
+        seq: (afterSeq ?? 0) + 2,
+        at: 1_700_000_000_000,
+        event: { type: 'host', host: bareHost, vms: 0, revision: 0 },
+      };
       yield { seq: (afterSeq ?? 0) + 3, at: 1_700_000_000_000, event: { type: 'host-removed', host: 'beta' } };
       yield {
         seq: (afterSeq ?? 0) + 4,

@@ -353,7 +353,7 @@ export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): Fe
     case 'migration':
       return { type: 'migration', at: time(at), migration: migrationJson(event.migration) };
     case 'host':
-      return { type: 'host', at: time(at), host: hostJson(event.host, event.vms, event.revision ?? 0) };
+      return { type: 'host', at: time(at), host: hostJson(event.host, event.vms, event.revision) };
     case 'host-removed':
       return { type: 'host-removed', at: time(at), host: event.host };
     case 'policy':

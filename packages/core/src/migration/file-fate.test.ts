@@ -18,6 +18,7 @@ const db = { uuid: vmUuid('b'), name: 'db' };
 const path = '/pool/web';
 const record = (more: Partial<VolumeRecord> = {}): VolumeRecord => ({
   host: 'h2',
+  machine: 'machine-2',
   hostName: 'h2',
   path,
   pool: 'default',

@@ -97,11 +97,8 @@ export interface SharingProof {
 /** A file that Ferry made or left behind: a disk's volume, or what it copies as a file. */
 export interface VolumeRecord {
   readonly host: string;
-  /**
-   * UUID of the machine, which it keeps when its host is removed and added again. Absent in records of earlier
-   * versions.
-   */
-  readonly machine?: string;
+  /** UUID of the machine, which it keeps when its host is removed and added again. */
+  readonly machine: string;
   /** Absent: a disk. `media`: an image that nobody writes. `state`: UEFI variables, TPM state, saved memory. */
   readonly what?: 'media' | 'state';
   readonly hostName: string;

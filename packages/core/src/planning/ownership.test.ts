@@ -94,6 +94,7 @@ const memory = { path: '/save/web.save', what: 'memory' as const };
 const tpm = { path: '/swtpm/a/tpm2', what: 'tpm' as const };
 const record: VolumeRecord = {
   host: 'h2',
+  machine: 'machine-2',
   hostName: 'h2',
   path: nvram.path,
   pool: '',

@@ -9,12 +9,12 @@ export type EngineEvent =
       readonly type: 'host';
       readonly host: HostView;
       readonly vms: number;
-      /** Of what is stored of it; events that an earlier version kept have none. */
-      readonly revision?: number;
+      /** Of what is stored of it. */
+      readonly revision: number;
     }
   | { readonly type: 'host-removed'; readonly host: string }
-  /** Events that an earlier version kept have no labels, nor their revision. */
-  | { readonly type: 'vm'; readonly vm: Vm; readonly labels?: readonly string[]; readonly revision?: number }
+  /** `revision`: of the labels. */
+  | { readonly type: 'vm'; readonly vm: Vm; readonly labels: readonly string[]; readonly revision: number }
   | { readonly type: 'policy'; readonly policy: Policy; readonly revision: number }
   | { readonly type: 'policy-removed'; readonly policy: string }
   /** VMs with the label go by the policy; absent: no more. */

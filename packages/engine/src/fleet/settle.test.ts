@@ -49,6 +49,7 @@ const last = {
 } as unknown as Migration;
 const copy: VolumeRecord = {
   host: 'h2',
+  machine: 'machine-2',
   hostName: 'h2',
   path: '/pool/web',
   pool: 'default',

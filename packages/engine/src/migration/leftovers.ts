@@ -3,7 +3,6 @@
  * touched since.
  */
 import { FerryError, type HostView, type Migration, type Vm, type VolumeRecord } from '@ferry/core';
-import { isRecordOf } from '../state/ownership.ts';
 import type { KnownHosts } from '../fleet/hosts.ts';
 import { sideOn } from '../planning/side.ts';
 import type { Volumes } from './effects/volumes.ts';
@@ -29,7 +28,7 @@ export interface Leftovers {
 
 export function createLeftovers({ volumes, knownHosts, vms, active }: LeftoversDeps): Leftovers {
   const hostOf = (record: VolumeRecord): HostView | undefined =>
-    knownHosts.hosts().find(({ host }) => isRecordOf(record, { id: host.id, machine: host.machineUuid }));
+    knownHosts.hosts().find(({ host }) => host.machineUuid === record.machine);
   const list = async (): Promise<readonly VolumeRecord[]> =>
     (await volumes.leftovers()).map((record) => ({
       ...record,
@@ -67,10 +66,7 @@ export function createLeftovers({ volumes, knownHosts, vms, active }: LeftoversD
       const known = all.some(({ hostName }) => hostName === hostRef) ? undefined : knownHosts.host(hostRef).host;
       const record = all.find(
         (each) =>
-          each.path === path &&
-          (known === undefined
-            ? each.hostName === hostRef
-            : isRecordOf(each, { id: known.id, machine: known.machineUuid })),
+          each.path === path && (known === undefined ? each.hostName === hostRef : each.machine === known.machineUuid),
       );
       if (record === undefined) throw new FerryError('volume-unknown', `Ferry left nothing at ${path} on ${hostRef}.`);
       await purge(record, signal);

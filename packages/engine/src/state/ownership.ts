@@ -11,10 +11,8 @@ import { asStored } from './commit.ts';
 
 const prefix = 'volumes/';
 
-/** Where a record is. */
+/** Where a record is: on the machine with this UUID. */
 export interface RecordPlace {
-  readonly id: string;
-  /** UUID of the machine. */
   readonly machine: string;
 }
 
@@ -25,54 +23,34 @@ export interface Records {
    * one is there by now.
    */
   put(record: VolumeRecord, seen?: { readonly record: VolumeRecord | undefined }): Promise<void>;
-  drop(record: Pick<VolumeRecord, 'host' | 'machine' | 'path'>): Promise<void>;
+  drop(record: Pick<VolumeRecord, 'machine' | 'path'>): Promise<void>;
   /** Oldest first. */
   all(): Promise<readonly VolumeRecord[]>;
 }
 
-const keyOf = (of: string, path: string): string => `${of}/${encodeURIComponent(normalPath(path))}`;
-
-/** The record is of this host, under whatever id it was known. */
-export const isRecordOf = (record: Pick<VolumeRecord, 'host' | 'machine'>, { id, machine }: RecordPlace): boolean =>
-  record.machine === undefined ? record.host === id : record.machine === machine;
+const keyOf = ({ machine, path }: Pick<VolumeRecord, 'machine' | 'path'>): string =>
+  `${machine}/${encodeURIComponent(normalPath(path))}`;
 
 export function createRecords(intents: IntentStore): Records {
   const stored = collection(
     intents,
     prefix,
-    document<VolumeRecord>({ host: 'string', path: 'string', vm: 'object', at: 'number' }),
+    document<VolumeRecord>({ machine: 'string', path: 'string', vm: 'object', at: 'number' }),
   );
-  // records of earlier versions are kept by the host's id
-  const keysOf = ({ host, machine, path }: Pick<VolumeRecord, 'host' | 'machine' | 'path'>): readonly string[] => [
-    ...(machine === undefined ? [] : [keyOf(machine, path)]),
-    keyOf(host, path),
-  ];
   return {
-    async at({ id, machine }, path) {
-      for (const key of keysOf({ host: id, machine, path })) {
-        const found = await stored.get(key);
-        if (found !== undefined) return found.value;
-      }
-      return undefined;
-    },
+    at: async ({ machine }, path) => (await stored.get(keyOf({ machine, path })))?.value,
     async put(record, seen) {
-      const [key = '', older] = keysOf(record);
-      const before = older === undefined ? undefined : await stored.get(older);
-      await stored.change(
-        key,
-        (now) => {
-          if (seen !== undefined && !isDeepStrictEqual((now ?? before)?.value, asStored(seen.record)))
-            throw new FerryError(
-              'store-conflict',
-              `Another migration has just taken ${record.path} on ${record.hostName}.`,
-            );
-          return record;
-        },
-        async () => (before === undefined ? [] : [stored.delete(before.key, before.revision)]),
-      );
+      await stored.change(keyOf(record), (now) => {
+        if (seen !== undefined && !isDeepStrictEqual(now?.value, asStored(seen.record)))
+          throw new FerryError(
+            'store-conflict',
+            `Another migration has just taken ${record.path} on ${record.hostName}.`,
+          );
+        return record;
+      });
     },
     async drop(record) {
-      for (const key of keysOf(record)) await stored.change(key, () => undefined);
+      await stored.change(keyOf(record), () => undefined);
     },
     all: async () => (await stored.list()).items.map(({ value }) => value).sort((a, b) => a.at - b.at),
   };

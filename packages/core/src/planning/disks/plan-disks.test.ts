@@ -35,6 +35,7 @@ const there: VolumeFacts = {
 };
 const record: VolumeRecord = {
   host: 'h2',
+  machine: 'machine-2',
   hostName: 'h2',
   path,
   pool: 'default',
