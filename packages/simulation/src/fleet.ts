@@ -434,7 +434,7 @@ function show(job: Job, before: Transfer, tell: SimulatedWorld['tell']): void {
       return;
     case 'aborted':
       if (incoming.persistent) Object.assign(incoming, { state: 'shut-off', reason: 'other' });
-      else to.domains.delete(uuid);
+      else if (to.domains.get(uuid) === incoming) to.domains.delete(uuid);
       if (domain.reason === 'migration') Object.assign(domain, { state: 'running', reason: 'migration-canceled' });
       break;
     case 'done':

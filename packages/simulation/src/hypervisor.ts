@@ -38,6 +38,11 @@ export interface SimulatedFleetOptions {
 export interface SimulatedFleet {
   readonly hypervisor: Hypervisor;
   readonly hosts: ReadonlyMap<string, SimulatedHost>;
+  add(host: SimulatedHost): void;
+  /** Its guest, and the volumes of the guest's disks. */
+  run(host: string, domain: SimulatedDomain): void;
+  /** The connections of the control plane end; new ones may be made. */
+  drop(host: string): void;
   readonly world: SimulatedWorld;
   /** The control plane loses the host; guests and migrations go on. */
   cutOff(host: string): void;
@@ -59,13 +64,24 @@ export function simulatedHypervisor({
     if (host === undefined) throw new Error(`no host ${name}`);
     return host;
   };
-  for (const guest of guests) {
-    const domain = createDomain(guest);
-    named(guest.host).domains.set(domain.uuid, domain);
-    for (const disk of domain.disks) putVolume(hosts, named(guest.host), disk);
-  }
+  const place = (host: SimulatedHost, domain: SimulatedDomain): void => {
+    host.domains.set(domain.uuid, domain);
+    for (const disk of domain.disks) putVolume(hosts, host, disk);
+  };
+  for (const guest of guests) place(named(guest.host), createDomain(guest));
+  const drop = (name: string): void => {
+    const { connections } = named(name);
+    for (const lose of connections) lose(new Error('connection lost'));
+    connections.clear();
+  };
   return {
     hosts,
+    add: (host) => void hosts.set(host.name, host),
+    run(name, domain) {
+      place(named(name), domain);
+      world.tell(named(name), domain.uuid);
+    },
+    drop,
     world,
     hypervisor: {
       async connect(uri) {
@@ -95,10 +111,8 @@ export function simulatedHypervisor({
       },
     },
     cutOff(name) {
-      const host = named(name);
-      host.reachable = false;
-      for (const lose of host.connections) lose(new Error('connection lost'));
-      host.connections.clear();
+      named(name).reachable = false;
+      drop(name);
     },
     mend: (name) => void (named(name).reachable = true),
   };
@@ -113,7 +127,7 @@ const factsOf = ({ autostart, persistent, disks }: SimulatedDomain): VmFacts => 
   disks: disks.map(({ target, path, capacityBytes, bytes }) => ({
     target,
     device: 'disk',
-    type: 'file',
+    type: path.startsWith('/dev/') ? 'block' : 'file',
     source: path,
     format: 'raw',
     readOnly: false,

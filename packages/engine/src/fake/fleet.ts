@@ -1,12 +1,24 @@
 /**
- * For tests of the engine: a fleet of hosts that behave as libvirt does as far as the engine can tell, and a clock of
- * virtual time. It proves nothing about real hosts.
+ * For tests of the engine: the simulated fleet (packages/simulation) with knobs for what goes wrong with a host or the
+ * next move, and a list of the calls that change something. It simulates nothing itself.
  */
-import { FerryError, noNeeds } from '@ferry/core';
+import type { SeenFile } from '@ferry/core';
+import { createDomain, createHost, simulatedHypervisor, steadyLink, type SimulatedDomain } from '@ferry/simulation';
 import type { Clock, Hypervisor, Log } from '../ports/ports.ts';
 import { virtualTime } from '../time/virtual-time.ts';
-import { tell, type FakeDomain, type FakeHost, type FakeSurroundings, type NextMove } from './host.ts';
-import { factsOf, fakeLink } from './link.ts';
+import { withKnobs, type FakeHost, type NextMove } from './knobs.ts';
+
+export type { FakeHost } from './knobs.ts';
+
+/** Every guest has this much memory. */
+const memoryBytes = 256 * 1_048_576;
+
+export type FakeDomain = Partial<Omit<SimulatedDomain, 'uuid'>> & {
+  readonly uuid: string;
+  readonly name: string;
+  /** Path of its one disk. */
+  readonly disk?: string;
+};
 
 export interface FakeFleet {
   readonly hypervisor: Hypervisor;
@@ -17,68 +29,55 @@ export interface FakeFleet {
   add(name: string): FakeHost;
   /** The address leads to this host until it is disposed. */
   alias(uri: string, host: string): Disposable;
-  run(host: string, domain: Partial<FakeDomain> & { readonly uuid: string; readonly name: string }): void;
+  run(host: string, domain: FakeDomain): void;
 }
 
 export const uriOf = (name: string): string => `qemu+tcp://${name}/system`;
-const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
 export function fakeFleet(clock: Clock): FakeFleet {
-  const hosts = new Map<string, FakeHost>();
-  const calls: string[] = [];
   const next: NextMove = { durationMs: 1_000, moves: true };
+  const calls: string[] = [];
   const aliases = new Map<string, string>();
-  const byUri = (uri: string): FakeHost => {
-    const host = hosts.get(aliases.get(uri) ?? '') ?? [...hosts.values()].find((each) => each.uri === uri);
-    if (host?.reachable !== true) throw new FerryError('host-unreachable', `${uri} does not answer.`);
-    return host;
-  };
-  const nameOf = (host: FakeHost): string => [...hosts].find(([, each]) => each === host)?.[0] ?? '?';
-  const surroundings: FakeSurroundings = {
+  const hosts = new Map<string, FakeHost>();
+  const simulated = simulatedHypervisor({
     clock,
-    next,
-    byUri,
-    nameOf,
-    note: (host, call) => void calls.push(`${nameOf(host)} ${call}`),
-  };
+    hosts: [],
+    guests: [],
+    // one that is not to end goes on until it is aborted
+    links: () => steadyLink(memoryBytes / (Math.max(1, next.durationMs) / 1_000) / (next.moves ? 1 : 1_000), 0),
+  });
+  const named = (uri: string): FakeHost | undefined =>
+    hosts.get(aliases.get(uri) ?? '') ?? [...hosts.values()].find((each) => each.uri === uri);
 
   return {
     hosts,
     next,
     calls,
     hypervisor: {
-      async connect(uri) {
-        return fakeLink(byUri(uri), surroundings);
+      ...simulated.hypervisor,
+      async connect(uri, signal) {
+        const host = named(uri);
+        const link = await simulated.hypervisor.connect(host?.uri ?? uri, signal);
+        return host === undefined ? link : withKnobs(link, host, { clock, next, calls });
       },
-      identityOfDefinition: (json) => {
-        const { uuid, name, disk } = JSON.parse(json) as FakeDomain;
-        return { uuid, name, disks: disk === undefined ? {} : { vda: disk }, needs: noNeeds };
-      },
-      rewriteDefinition: (xml) => xml,
-      describeDefinition: (json) => factsOf(JSON.parse(json) as FakeDomain),
     },
     add(name) {
-      const host: FakeHost = {
-        uri: uriOf(name),
+      const host = Object.assign(createHost({ name, sharedFolders: ['/shared'] }), {
         machineUuid: `machine-${name}`,
-        domains: new Map(),
-        volumes: new Map(),
-        ownFiles: new Map(),
-        watchers: new Set(),
-        migrating: new Set(),
-        incoming: new Set(),
-        reachable: true,
+        ownFiles: new Map<string, SeenFile | 'none'>(),
         slowMs: 0,
         freeMemoryBytes: 4e9,
         hangs: false,
-        full: false,
-        sticky: false,
-        older: false,
+        crowded: false,
         san: 'one',
-        drop: () => {},
-      };
-      hosts.set(name, host);
-      return host;
+        older: false,
+        sticky: false,
+        drop: () => simulated.drop(name),
+      });
+      simulated.add(host);
+      const shown = host as unknown as FakeHost;
+      hosts.set(name, shown);
+      return shown;
     },
     alias(uri, host) {
       aliases.set(uri, host);
@@ -89,22 +88,15 @@ export function fakeFleet(clock: Clock): FakeFleet {
         },
       };
     },
-    run(name, domain) {
-      const host = hosts.get(name);
-      if (host === undefined) throw new Error(`no host ${name}`);
-      const whole: FakeDomain = { state: 'running', reason: 'booted', persistent: true, autostart: false, ...domain };
-      host.domains.set(whole.uuid, whole);
-      if (whole.disk !== undefined && folderOf(whole.disk) === '/pool')
-        host.volumes.set(whole.disk, {
-          pool: 'default',
-          name: whole.disk.slice('/pool/'.length),
-          path: whole.disk,
-          format: 'raw',
-          capacityBytes: 1_000,
-          allocationBytes: 500,
-          modified: 'old',
-        });
-      tell(host, whole.uuid);
+    run(name, { disk, ...given }) {
+      const disks =
+        disk === undefined
+          ? []
+          : [{ target: 'vda', path: disk, capacityBytes: 1_000, bytes: 500, writeBytesPerSecond: 0 }];
+      const { uuid, ...more } = given;
+      const memory = { totalBytes: memoryBytes, sets: [] };
+      const domain = createDomain({ uuid, name: given.name, host: name, memory, deviceMs: 7, disks });
+      simulated.run(name, Object.assign(domain, more));
     },
   };
 }

@@ -7,7 +7,7 @@ import { FerryError, portsOf, type Migration, type MigrationRequest } from '@fer
 import { startEngine } from '../engine.ts';
 import type { Engine } from '../facade.ts';
 import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from '../fake/fleet.ts';
-import type { FakeHost } from '../fake/host.ts';
+import type { FakeHost } from '../fake/fleet.ts';
 import { memoryStores } from '../fake/stores.ts';
 
 const by = { actor: 'operator', client: 'test' };
@@ -162,7 +162,7 @@ test(
     'reason, and nothing is begun',
   async () => {
     await guests(2);
-    host('h2').full = true;
+    host('h2').crowded = true;
     assert.equal((await ended((await engine.startMigration({ vm: 'vm0', preferHost: 'h2' }, by)).id)).to?.name, 'h3');
     fleet.calls.length = 0;
     const full = (error: unknown) =>

@@ -5,7 +5,7 @@ import type { Migration } from '@ferry/core';
 import { startEngine } from '../engine.ts';
 import type { Engine } from '../facade.ts';
 import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from '../fake/fleet.ts';
-import type { FakeHost } from '../fake/host.ts';
+import type { FakeHost } from '../fake/fleet.ts';
 import { memoryStores } from '../fake/stores.ts';
 
 const web = { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' };

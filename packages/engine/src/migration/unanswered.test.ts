@@ -154,8 +154,9 @@ function startsSlowly(host: string): { readonly calls: () => number } {
       ...link.power,
       async start(uuid, signal) {
         calls += 1;
-        Object.assign(fleet.hosts.get(host)?.domains.get(uuid) ?? {}, { state: 'paused', reason: 'starting' });
-        void clock.sleep(150_000).then(() => link.power.start(uuid, signal));
+        const domain = fleet.hosts.get(host)?.domains.get(uuid) ?? assert.fail();
+        Object.assign(domain, { state: 'paused', reason: 'starting' });
+        void clock.sleep(150_000).then(() => Object.assign(domain, { state: 'running', reason: 'booted' }));
         await outOfPatience(signal);
       },
     },
