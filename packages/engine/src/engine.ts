@@ -49,7 +49,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const firstAnswers = createFirstAnswers(intents, log);
   const kept = await openKeptInstances(intents, clock, (vm) => fleet.changed([vm]));
   const records = createRecords(intents);
-  const markers = await openMarkers({ intents, clock, log });
+  const markers = await openMarkers({ intents, clock, log, signal: closing.signal });
   const sharing = createSharing({ intents, markers, clock });
   const curves = createDirtyCurves({ clock });
   const volumes = createVolumes({ records, clock, log, sharing });

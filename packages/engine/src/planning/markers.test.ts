@@ -30,7 +30,7 @@ beforeEach(() => {
   clock = countingClock();
 });
 afterEach(() => clock[Symbol.dispose]());
-const opened = ({ intents }: Stores) => openMarkers({ intents, clock, log: silentLog });
+const opened = ({ intents }: Stores) => openMarkers({ intents, clock, log: silentLog, signal });
 
 test('a marker is recorded while it is there, and not longer', async () => {
   const stores = memoryStores();
@@ -49,6 +49,16 @@ test('a host that refuses has made nothing; one that does not answer may have, a
   assert.deepEqual([refuses.calls, await recorded(stores)], [['leave'], 0]);
   const silent = host({ leave: new FerryError('host-timed-out', 'late', { unanswered: true }) });
   await assert.rejects((await opened(stores)).leave(silent.side, '/shared', signal), /late/);
+  assert.deepEqual([silent.files.size, await recorded(stores)], [0, 1], 'the host may make it yet');
+});
+
+test('one that its host makes late, after a call without an answer, goes as well', async () => {
+  const stores = memoryStores();
+  const silent = host({ leave: new FerryError('host-timed-out', 'late', { unanswered: true }) });
+  await assert.rejects((await opened(stores)).leave(silent.side, '/shared', signal), /late/);
+  const [name = ''] = (await stores.intents.list('markers/')).entries.map(({ key }) => key.slice('markers/'.length));
+  silent.files.add(name);
+  await clock.sleep(61_000);
   assert.deepEqual([silent.files.size, await recorded(stores)], [0, 0]);
 });
 
@@ -63,6 +73,7 @@ test('one that cannot be removed is removed once its host is connected again, an
   assert.deepEqual([other.calls, away.files.size], [[], 1]);
   delete away.fail.remove;
   await markers.sweep(away.side);
+  await clock.sleep(61_000);
   assert.deepEqual([away.files.size, await recorded(stores)], [0, 0]);
 });
 
@@ -102,6 +113,7 @@ test('a control plane that is killed between leaving and removing a marker: the 
   const next = await startEngine({ hypervisor: hypervisorOf(false), stores, clock, log: silentLog });
   try {
     for (let turn = 0; turn < 1_000 && files.size > 0; turn += 1) await clock.sleep(10);
+    await clock.sleep(61_000);
     assert.deepEqual([files.size, await recorded(stores)], [0, 0]);
   } finally {
     killed.reject(new Error('killed'));

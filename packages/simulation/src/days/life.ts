@@ -68,7 +68,7 @@ const asHostFailure = (error: unknown): unknown =>
   error instanceof FerryError || !(error instanceof Error)
     ? error
     : error.name === 'TimeoutError'
-      ? new FerryError('host-timed-out', 'The host did not answer in time.')
+      ? new FerryError('host-timed-out', 'The host did not answer in time.', { unanswered: true })
       : error.message.startsWith('Domain not found')
         ? new FerryError('vm-unknown', error.message)
         : new FerryError('host-refused', error.message);
@@ -145,7 +145,9 @@ export function portsOf(life: Life, world: LifeWorld): Ports {
         return never();
       }
       if (fate === 'fails-after')
-        throw new FerryError('host-timed-out', `${host.name}: ${name} did not answer in time (simulated).`);
+        throw new FerryError('host-timed-out', `${host.name}: ${name} did not answer in time (simulated).`, {
+          unanswered: true,
+        });
       if (fate === 'reply-lost') {
         connection.lose();
         return never();
@@ -158,7 +160,9 @@ export function portsOf(life: Life, world: LifeWorld): Ports {
       if (signal?.aborted === true) return stop();
       signal?.addEventListener('abort', stop, { once: true });
       void connection.lost.then(() =>
-        reject(new FerryError('host-connection-lost', `The connection to ${host.name} was lost.`)),
+        reject(
+          new FerryError('host-connection-lost', `The connection to ${host.name} was lost.`, { unanswered: true }),
+        ),
       );
       work()
         .then(resolve, reject)
