@@ -157,6 +157,71 @@ test(
 );
 
 test(
+  'no more come to a host than the limit says, as that host shows it; who waits says for what, and goes when it is raised',
+  { timeout: 180_000 },
+  async () => {
+    const limit = (name: string, most: string) => fleet.plane.json('cluster', 'set', 'default', `--max-${name}`, most);
+    const incoming = async (): Promise<readonly string[]> =>
+      (await fleet.sh('host2', 'virsh -q list --state-paused --name')).split('\n').filter((name) => name !== '');
+    await limit('incoming-per-host', '1');
+    await small('f1', 'f2', 'f3');
+    const holder = await start('holder', '--to', 'host2', '--max-bandwidth-mb', '1', '--policy', 'kubevirt');
+    await waitFor('it to come in', async () => ((await incoming()).includes('holder') ? true : undefined), {
+      timeoutMs: 30_000,
+    });
+    const ids = await Promise.all(['f1', 'f2', 'f3'].map((name) => start(name, '--to', 'host2')));
+    const queue = await waitFor(
+      'all to wait for it',
+      async () => {
+        const all = await fleet.plane.json<{ id: string; waitsFor: { code: string; message: string }[] }[]>('queue');
+        return all.length === 3 && all.every(({ waitsFor: [first] }) => first?.code === 'target-slots')
+          ? all
+          : undefined;
+      },
+      { timeoutMs: 30_000 },
+    );
+    const words = '1 of 1 slots of host2 for incoming migrations are taken by holder.';
+    assert.deepEqual(
+      queue.map(({ waitsFor }) => waitsFor.map(({ message }) => message)),
+      ids.map(() => [words]),
+    );
+    assert.match((await fleet.plane.ferry('migration', 'show', ids[0] ?? '')).stdout, new RegExp(words));
+    assert.match((await fleet.plane.ferry('queue')).stdout, /operator +.* 1 of 1 slots of host2/);
+    assert.deepEqual(await incoming(), ['holder'], 'and nothing else has come');
+    await limit('incoming-per-host', '2');
+    let most = 0;
+    const all = Promise.all(ids.map((id) => fleet.ended(id, 60_000)));
+    await waitFor(
+      'them to arrive',
+      async () => {
+        most = Math.max(most, (await incoming()).length);
+        return (await Promise.race([all, Promise.resolve(undefined)])) === undefined ? undefined : true;
+      },
+      { timeoutMs: 60_000 },
+    );
+    assert.ok(most <= 2, `${most} came in at once`);
+    for (const name of ['f1', 'f2', 'f3'])
+      assert.deepEqual(
+        [await fleet.state('host1', name), await fleet.state('host2', name)],
+        ['absent', 'running'],
+        name,
+      );
+    // its policy may have ended it by now
+    await fleet.plane.ferry('migration', 'abort', holder);
+    assert.deepEqual([(await fleet.ended(holder)).outcome === 'succeeded', await incoming()], [false, []]);
+    for (const wrong of ['0', '-1', '1.5']) {
+      const refused = await fleet.plane.ferry('cluster', 'set', 'default', '--max-incoming-per-host', wrong);
+      assert.deepEqual(
+        [refused.code, /whole number of migrations from 1/.test(refused.stderr)],
+        [2, true],
+        refused.stderr,
+      );
+    }
+    await limit('incoming-per-host', '');
+  },
+);
+
+test(
   "one host's daemon hangs and another is well: the move goes to the other after some seconds, and says why where there is none",
   { timeout: 180_000 },
   async () => {

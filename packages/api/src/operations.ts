@@ -4,6 +4,7 @@
  * by the same names.
  */
 import { z } from 'zod';
+import { fleetOperations } from './operations/fleet.ts';
 import { hostOperations } from './operations/host.ts';
 import { migrationOperations } from './operations/migration.ts';
 import type { Operation } from './operations/operation.ts';
@@ -22,6 +23,7 @@ export const operations = {
     status: 200,
     errors: [],
   },
+  ...fleetOperations,
   ...hostOperations,
   ...policyOperations,
   ...ruleOperations,

@@ -5,11 +5,13 @@
 export * from './schemas/cluster.ts';
 export * from './schemas/common.ts';
 export * from './schemas/event.ts';
+export * from './schemas/fleet.ts';
 export * from './schemas/host.ts';
 export * from './schemas/migration.ts';
 export * from './schemas/migration-request.ts';
 export * from './schemas/policy.ts';
 export * from './schemas/prediction.ts';
+export * from './schemas/queue.ts';
 export { progressSchema, samplesSchema, type SamplesJson } from './schemas/transfer.ts';
 export * from './schemas/configuration.ts';
 export * from './schemas/rule.ts';

@@ -27,6 +27,7 @@ Environment: FERRY_SERVER, FERRY_TOKEN, FERRY_DATA_DIR, NO_COLOR`;
 const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   host: async () => (await import('./commands/host.ts')).hostCommands,
   cluster: async () => (await import('./commands/cluster.ts')).clusterCommands,
+  fleet: async () => (await import('./commands/fleet.ts')).fleetCommands,
   policy: async () => (await import('./commands/policy.ts')).policyCommands,
   rule: async () => (await import('./commands/rule.ts')).ruleCommands,
   apply: async () => (await import('./commands/configuration.ts')).applyCommand,
@@ -34,6 +35,7 @@ const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>
   vm: async () => (await import('./commands/vm.ts')).vmCommands,
   migration: async () => (await import('./commands/migration.ts')).migrationCommands,
   stats: async () => (await import('./commands/stats.ts')).statsCommands,
+  queue: async () => (await import('./commands/queue.ts')).queueCommands,
   volume: async () => (await import('./commands/volume.ts')).volumeCommands,
   event: async () => (await import('./commands/event.ts')).eventCommands,
   explain: async () => (await import('./commands/explain.ts')).explainCommands,

@@ -11,6 +11,9 @@ export const wholeNumber =
     return value;
   };
 
+/** A limit of a setting; "" takes it away. */
+export const limit = (text: string): number | '' => (text === '' ? '' : wholeNumber('migrations')(text));
+
 /** Seconds, or with a unit: 90, 90s, 10m, 2h. Gives ms. */
 export const duration = (text: string): number => {
   const [, digits, unit = 's'] = /^(\d{1,9})([smh]?)$/.exec(text) ?? [];

@@ -395,6 +395,50 @@ test('cluster set sends what is named, and null for what is taken away', async (
   assert.equal((await ferry(server.dataDir, 'cluster', 'set', 'racks')).code, 2);
 });
 
+test('limits are whole numbers from 1, or "" for the default; anything else is refused before it is sent', async () => {
+  const bodies: unknown[] = [];
+  await using server = await fakeServer((request, response, body) => {
+    bodies.push([request.url, JSON.parse(body)]);
+    json(response, 200, { name: 'racks', hosts: [], maxMigrations: 7 });
+  });
+  const set = (...args: readonly string[]) => ferry(server.dataDir, ...args);
+  await set('cluster', 'set', 'racks', '--max-outgoing-per-host', '2', '--max-incoming-per-host', '');
+  assert.match((await set('fleet', 'set', '--max-migrations', '7')).stdout, /migrations at once +7/);
+  assert.deepEqual(bodies, [
+    ['/api/v1/clusters/racks', { maxOutgoingPerHost: 2, maxIncomingPerHost: null }],
+    ['/api/v1/fleet', { maxMigrations: 7 }],
+  ]);
+  for (const wrong of ['0', '-1', '1.5', 'many']) {
+    const { code, stderr } = await set('fleet', 'set', '--max-migrations', wrong);
+    assert.deepEqual([code, /It takes a whole number of migrations from 1\./.test(stderr)], [2, true], stderr);
+  }
+  assert.equal((await set('fleet', 'set')).code, 2);
+  assert.equal(bodies.length, 2);
+});
+
+test('queue says who waits, since when, and for what', async () => {
+  const waits = {
+    id: 'm1',
+    name: 'drain-host1-00001',
+    vm: { uuid: 'u', name: 'web' },
+    origin: 'drain',
+    batch: 'drain-host1',
+    from: 'host1',
+    place: 1,
+    priority: 'operator',
+    since: '2026-01-01T00:00:00.000Z',
+    waitedMs: 65_000,
+    waitsFor: [
+      { code: 'target-slots', message: '2 of 2 slots of host3 for incoming migrations are taken by a and b.' },
+    ],
+  };
+  await using server = await fakeServer((_request, response) => json(response, 200, { items: [waits], events: '1' }));
+  const queue = (...args: readonly string[]) => ferry(server.dataDir, 'queue', ...args);
+  assert.match((await queue()).stdout, /web +host1 +\S* *operator +1 min 5 s +2 of 2 slots of host3 .* a and b\./);
+  assert.match((await queue('-o', 'csv')).stdout, /^m1,web,host1,,operator,65000,2 of 2/m);
+  assert.match((await queue('-o', 'wide')).stdout, /drain-host1/);
+});
+
 test('explain says what each code means, and names similar ones for a wrong one; no server is asked', async () => {
   const said = await ferry('/nonexistent', 'explain', 'disk-not-there', '-o', 'json');
   const [page] = JSON.parse(said.stdout) as readonly { readonly kind: string; readonly about: string }[];

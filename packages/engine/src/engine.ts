@@ -2,7 +2,15 @@
  * Puts the engine together: hosts with their followers, the fleet as VMs, the migrations, and the events about all of
  * them. It owns no rule (core) and no driver (adapters).
  */
-import { cordoned, FerryError, isFinished, uncordoned, type Cluster, type Migration } from '@ferry/core';
+import {
+  cordoned,
+  defaultCluster,
+  FerryError,
+  isFinished,
+  uncordoned,
+  type Cluster,
+  type Migration,
+} from '@ferry/core';
 import { createEventHub } from './events/event-hub.ts';
 import type { Engine } from './facade.ts';
 import { keepDefinitions } from './fleet/definition-archive.ts';
@@ -23,12 +31,14 @@ import { createSharing } from './planning/sharing.ts';
 import type { Clock, Hypervisor, Log, Stores } from './ports/ports.ts';
 import { openClusters, type ClusterView } from './settings/clusters.ts';
 import { createConfiguration } from './settings/configuration.ts';
+import { openFleetSettings } from './settings/fleet-settings.ts';
 import { openPolicies } from './settings/policies.ts';
 import { openRules } from './settings/rules.ts';
 import { createLeftovers } from './migration/leftovers.ts';
 import { collection, text } from './state/collection.ts';
 import { createFirstAnswers } from './state/first-answers.ts';
 import { createRecords } from './state/ownership.ts';
+import { openReservations } from './state/reservations.ts';
 
 const eventsKeptMs = 7 * 24 * 3_600_000;
 const pruneEveryMs = 3_600_000;
@@ -68,6 +78,11 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     hub.publish(view === undefined ? { type: 'cluster-removed', cluster: name } : { type: 'cluster', ...view });
     migrations.lookAgain();
   });
+  const fleetSettings = await openFleetSettings(intents, following, (view) => {
+    hub.publish({ type: 'fleet', ...view });
+    migrations.lookAgain();
+  });
+  const reservations = await openReservations(intents, following, () => migrations.lookAgain());
   const active = (): readonly Migration[] => migrations.active();
   const knownHosts = createKnownHosts({
     hypervisor,
@@ -151,6 +166,11 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const migrations = createMigrations({
     intents,
     journal,
+    reservations,
+    settings: {
+      clusterOf: (id) => clusters.get(knownHosts.follower(id)?.host().cluster ?? defaultCluster),
+      fleet: () => fleetSettings.view().settings,
+    },
     clock,
     log,
     installation,
@@ -244,6 +264,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     vm: (ref) => fleet.find(ref),
     migrations: (query) => migrations.list(query),
     migration: (ref) => migrations.find(ref),
+    queue: () => migrations.queue(),
     planMigration: (request, signal) => migrations.plan(request, signal),
     startMigration: (request, by, along) => migrations.start(request, by, along),
     abortMigration: (ref, expected) => migrations.abort(ref, expected),
@@ -312,6 +333,8 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     tuneMigration: (ref, limits, expected) => migrations.tune(ref, limits, expected),
     leftovers: () => leftovers.list(),
     purgeLeftover: (hostRef, path, signal) => leftovers.purgeAt(hostRef, path, signal),
+    fleetSettings: () => fleetSettings.view(),
+    changeFleetSettings: (change, expected) => fleetSettings.change(change, expected),
     clusters: clusterViews,
     async changeCluster(name, change, expected) {
       const cluster = await clusters.change(name, change, expected);

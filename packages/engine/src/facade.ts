@@ -6,6 +6,7 @@ import type {
   JobSample,
   Cluster,
   DirtyCurve,
+  FleetSettings,
   HostId,
   HostView,
   Migration,
@@ -15,6 +16,8 @@ import type {
   Vm,
   VolumeRecord,
   OperatorLimits,
+  QueuedMigration,
+  RequestedBy,
 } from '@ferry/core';
 import type { EventPlace, NumberedEvent } from './events/events.ts';
 import type { HostSettings } from './fleet/hosts.ts';
@@ -27,6 +30,7 @@ import type { PlannedMigration } from './migration/preview.ts';
 import type { ClusterView } from './settings/clusters.ts';
 import type { LabelChange, Policies } from './settings/policies.ts';
 import type { RuleView, Rules } from './settings/rules.ts';
+import type { FleetSettingsView } from './settings/fleet-settings.ts';
 import type { Along, FirstAnswers } from './state/first-answers.ts';
 
 export type { EngineEvent, EventPlace, NumberedEvent } from './events/events.ts';
@@ -38,10 +42,14 @@ export type { PlannedMigration } from './migration/preview.ts';
 export type { ClusterView } from './settings/clusters.ts';
 export type { AppliedConfiguration } from './settings/configuration.ts';
 export type { RuleView } from './settings/rules.ts';
+export type { FleetSettingsView } from './settings/fleet-settings.ts';
 
 export interface Engine {
   /** Requests with a key, which are carried out once. What `make` gets goes to `addHost` or `startMigration`. */
   readonly once: FirstAnswers['once'];
+  fleetSettings(): FleetSettingsView;
+  /** As `changeCluster`. */
+  changeFleetSettings(change: (before: FleetSettings) => FleetSettings, expected?: number): Promise<FleetSettingsView>;
   clusters(): readonly ClusterView[];
   /**
    * Makes the cluster, or changes it: `change` is called again after a conflict. Here and below, whoever
@@ -76,9 +84,11 @@ export interface Engine {
   vm(ref: string): Vm;
   migrations(query: MigrationQuery): Promise<MigrationPage>;
   migration(ref: string): Promise<Migration>;
+  /** Migrations that wait, in the order in which they begin, and what each waits for. */
+  queue(): readonly QueuedMigration[];
   startMigration(
     request: MigrationRequest & { readonly vm: string },
-    by: { readonly actor: string; readonly client: string },
+    by: RequestedBy,
     along?: Along,
   ): Promise<Migration>;
   /** A migration to a host by its URI: one of the fleet, or one that Ferry knows until the migration ends. */

@@ -186,6 +186,18 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     hostRevisionOf: () => 9,
     vmCountOf: (id) => (id === 'h1' ? 1 : 0),
     changeHost: async (ref, settings) => note('changeHost', { ref, settings }, sampleHost),
+    fleetSettings: () => ({ settings: { maxMigrations: 40 }, revision: 6 }),
+    changeFleetSettings: async (change) =>
+      note('changeFleetSettings', change({}), { settings: change({}), revision: 7 }),
+    queue: () => [
+      {
+        migration: { ...runningMigration, phase: 'queued', batch: { id: 'b1', name: 'drain-alpha' } },
+        place: 1,
+        priority: 'operator',
+        waitedMs: 5_000,
+        waitsFor: [{ code: 'turn', message: 'It begins in its turn.' }],
+      },
+    ],
     clusters: () => [{ cluster: { name: 'default', tls: true }, hosts: ['alpha'], revision: 7 }],
     changeCluster: async (name, change) =>
       note('changeCluster', change({ name, tls: true }), {

@@ -7,6 +7,7 @@ import { apiBase } from '@ferry/api';
 import {
   FerryError,
   matchesName,
+  migrationOrigins,
   presets,
   type Cluster,
   type Configuration,
@@ -24,6 +25,7 @@ import type { Engine, KeyedRequest, MigrationCursor, VmCursor } from '@ferry/eng
 import { eventId } from './event-ids.ts';
 import { createPages, pagesOf, type ReadPage } from './pages.ts';
 import { dirtyRateJson, predictionStatsJson } from './prediction-views.ts';
+import { fleetJson, queuedJson } from './queue-views.ts';
 import { present } from './view-parts.ts';
 import {
   clusterJson,
@@ -121,6 +123,18 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
         expected,
       );
       return { body: hostNow(host.name) };
+    },
+    fleetShow: async () => ({ body: fleetJson(engine.fleetSettings()) }),
+    fleetChange: async ({ body }, { expected }) => ({
+      body: fleetJson(await engine.changeFleetSettings((before) => mergePatch(before, body), expected)),
+    }),
+    queueList: async ({ query }) => {
+      // the order of the queue; places change while its pages are read
+      const found = pagesOf(
+        engine.queue(),
+        ({ priority, migration }) => `${migrationOrigins.indexOf(priority)} ${migration.id}`,
+      );
+      return { body: await pages.list('queue', query, shown(found, queuedJson)) };
     },
     clusterList: async ({ query }) => {
       const found = pagesOf(engine.clusters(), ({ cluster }) => cluster.name);
@@ -227,7 +241,13 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       const { limit: most = 100, page: _page, ...filter } = query;
       const read: ReadPage<Migration, MigrationCursor> = (after, limit) =>
         engine.migrations({ ...present(filter), limit, ...(after === undefined ? {} : { after }) });
-      return { body: await pages.list('migrations', { ...query, limit: most }, shown(read, migrationJson)) };
+      return {
+        body: await pages.list(
+          'migrations',
+          { ...query, limit: most },
+          shown(read, (each) => migrationJson(each)),
+        ),
+      };
     },
     migrationCreate: async ({ body }, { client, signal, keyed }) =>
       engine.once(
@@ -242,7 +262,12 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     migrationPlan: async ({ body }, { signal }) => ({
       body: plannedJson(await onTarget(engine, body, signal, (request) => engine.planMigration(request, signal))),
     }),
-    migrationShow: async ({ params }) => ({ body: migrationJson(await engine.migration(params.migration)) }),
+    migrationShow: async ({ params }) => {
+      const migration = await engine.migration(params.migration);
+      const queued =
+        migration.phase === 'queued' ? engine.queue().find((each) => each.migration.id === migration.id) : undefined;
+      return { body: migrationJson(migration, queued) };
+    },
     leftoverList: async ({ query }) => {
       const oldestFirst = (await engine.leftovers()).toSorted((a, b) => (ageOf(a) < ageOf(b) ? -1 : 1));
       return { body: await pages.list('leftovers', query, shown(pagesOf(oldestFirst, ageOf), leftoverJson)) };

@@ -49,6 +49,9 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   hostCordon: { method: 'POST', url: '/hosts/alpha/cordon' },
   hostUncordon: { method: 'POST', url: '/hosts/alpha/uncordon' },
   hostLabel: { method: 'POST', url: '/hosts/alpha/labels', payload: { add: ['zone=a'] } },
+  fleetShow: { url: '/fleet' },
+  fleetChange: { method: 'PATCH', url: '/fleet', payload: { maxMigrations: 30 } },
+  queueList: { url: '/queue' },
   clusterList: { url: '/clusters' },
   clusterChange: {
     method: 'PATCH',

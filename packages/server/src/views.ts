@@ -27,6 +27,7 @@ import {
   type Migration,
   type Policy,
   type PolicyContent,
+  type QueuedMigration,
   type ResolvedPolicy,
   type TimeMs,
   type Vm,
@@ -34,6 +35,7 @@ import {
 } from '@ferry/core';
 import type { ClusterView, EngineEvent, Inspection, PlannedMigration, RuleView } from '@ferry/engine';
 import { predictionJson } from './prediction-views.ts';
+import { fleetJson, waitingJson } from './queue-views.ts';
 import { present, time } from './view-parts.ts';
 
 /** Name of a host by its id, also of one that has been removed. */
@@ -185,13 +187,15 @@ export const vmJson = (vm: Vm, nameOf: HostNames, labels: readonly string[] = []
     revision,
   });
 
-export const migrationJson = (migration: Migration): MigrationJson =>
+/** `queued`: where it is in the queue, if it is shown with that. */
+export const migrationJson = (migration: Migration, queued?: QueuedMigration): MigrationJson =>
   present({
     id: migration.id,
     name: migration.name,
     vm: { uuid: migration.vm.uuid, name: migration.vm.name },
     kind: migration.kind,
     origin: migration.origin,
+    batch: migration.batch?.name,
     actor: migration.actor,
     client: migration.client,
     from: migration.from.name,
@@ -224,6 +228,7 @@ export const migrationJson = (migration: Migration): MigrationJson =>
     attempts: migration.attempts?.map(({ at, to, error }) =>
       present({ at: time(at), to: to?.name, message: error.message }),
     ),
+    waiting: queued === undefined ? undefined : waitingJson(queued),
     attention: migration.attention,
     adopted: migration.adopted,
     revision: migration.revision ?? 0,
@@ -366,6 +371,8 @@ export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): Fe
       return { type: 'rule', at: time(at), rule: ruleJson(event.rule) };
     case 'rule-removed':
       return { type: 'rule-removed', at: time(at), rule: event.rule };
+    case 'fleet':
+      return { type: 'fleet', at: time(at), fleet: fleetJson(event) };
     case 'cluster':
       return { type: 'cluster', at: time(at), cluster: clusterJson(event) };
     case 'cluster-removed':

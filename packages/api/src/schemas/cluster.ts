@@ -19,6 +19,13 @@ export const definitionMapSchema = z
   .meta({ id: 'DefinitionMap', description: 'Names on the source, and what replaces them on the target' });
 
 const port = () => z.number().int().min(1024).max(65_535);
+const atOnce = (what: string) =>
+  z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .meta({ description: `Most migrations at once ${what}` });
 export const clusterSettings = {
   migrationNetwork: z
     .string()
@@ -32,6 +39,9 @@ export const clusterSettings = {
   tls: z.boolean().optional().meta({ description: 'Encrypt migration data unless the migration says otherwise' }),
   map: definitionMapSchema.optional(),
   policy: z.string().min(1).max(63).optional().meta({ description: 'Policy for VMs that leave its hosts' }),
+  maxOutgoingPerHost: atOnce('from each of its hosts; 8 if absent'),
+  maxIncomingPerHost: atOnce('to each of its hosts; 8 if absent'),
+  maxPerMigrationNetwork: atOnce('to it over its migration network; no limit if absent'),
 };
 const changedNames = (what: string) =>
   z
@@ -45,6 +55,9 @@ export const clusterChangeSchema = z
     migrationPorts: clusterSettings.migrationPorts.nullable(),
     tls: clusterSettings.tls.nullable(),
     policy: clusterSettings.policy.nullable(),
+    maxOutgoingPerHost: clusterSettings.maxOutgoingPerHost.nullable(),
+    maxIncomingPerHost: clusterSettings.maxIncomingPerHost.nullable(),
+    maxPerMigrationNetwork: clusterSettings.maxPerMigrationNetwork.nullable(),
     map: z
       .strictObject({
         networks: changedNames('Networks of libvirt and bridges of the host: source to target'),

@@ -1,6 +1,7 @@
 /** The events of the stream. */
 import { z } from 'zod';
 import { clusterSchema } from './cluster.ts';
+import { fleetSchema } from './fleet.ts';
 import { hostSchema } from './host.ts';
 import { migrationSchema } from './migration.ts';
 import { time } from './parts.ts';
@@ -29,6 +30,7 @@ export const eventSchema = z
     z
       .object({ type: z.literal('policy-binding'), at: time(), label: z.string(), policy: z.string().optional() })
       .meta({ description: 'VMs with the label go by the policy; without one, no more' }),
+    z.object({ type: z.literal('fleet'), at: time(), fleet: fleetSchema }),
     z.object({ type: z.literal('cluster'), at: time(), cluster: clusterSchema }),
     z
       .object({ type: z.literal('cluster-removed'), at: time(), cluster: z.string() })

@@ -1,5 +1,5 @@
 /** Migrations: the plan of one, the stored object, and what was kept of a failed target. */
-import { migrationPhases } from '@ferry/core';
+import { migrationOrigins, migrationPhases } from '@ferry/core';
 import { z } from 'zod';
 import { reasonSchema } from './common.ts';
 import { kindSchema } from './migration-request.ts';
@@ -7,6 +7,7 @@ import { bytes, milliseconds, revision, time } from './parts.ts';
 import { policyContentShape } from './policy.ts';
 import { predictionSchema } from './prediction.ts';
 import { decisionSchema, progressSchema, transferSchema } from './transfer.ts';
+import { waitingSchema } from './queue.ts';
 import { domainStateSchema } from './vm.ts';
 
 export const phaseSchema = z.enum(migrationPhases);
@@ -91,7 +92,8 @@ export const migrationSchema = z
     name: z.string(),
     vm: z.object({ uuid: z.string(), name: z.string() }),
     kind: kindSchema,
-    origin: z.enum(['operator']),
+    origin: z.enum(migrationOrigins).meta({ description: 'Why it exists' }),
+    batch: z.string().optional().meta({ description: 'Name of the batch that it belongs to' }),
     actor: z.string(),
     client: z.string(),
     from: z.string().meta({ description: 'Name of the source host' }),
@@ -126,6 +128,7 @@ export const migrationSchema = z
       .array(z.object({ at: time(), to: z.string().optional(), message: z.string() }))
       .optional()
       .meta({ description: 'Earlier attempts' }),
+    waiting: waitingSchema.optional().meta({ description: 'Where one migration is shown that is queued' }),
     attention: z.string().optional().meta({ description: 'What an operator should know now' }),
     adopted: z.boolean().optional().meta({ description: 'A control plane took this transfer over after a restart' }),
     revision: revision('of it, progress and decisions aside'),

@@ -4,7 +4,7 @@ import type { ClusterChange, ClusterJson } from '@ferry/api';
 import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
-import { changedPairs, mapOf, mapOptions, type MapOptions } from '../options.ts';
+import { changedPairs, limit, mapOf, mapOptions, type MapOptions } from '../options.ts';
 import type { ListLook } from '../output/columns.ts';
 import { fields } from '../output/table.ts';
 import { anyItem, type WatchedList } from '../watch-list.ts';
@@ -24,6 +24,8 @@ const portText = (range: ClusterJson['migrationPorts']): string | undefined =>
   range === undefined ? undefined : `${range.first}-${range.last}`;
 const tlsText = (tls: boolean | undefined): string | undefined => (tls === undefined ? undefined : tls ? 'on' : 'off');
 
+const atMost = (most: number | undefined): string | undefined => (most === undefined ? undefined : `at most ${most}`);
+
 const clusterText = (cluster: ClusterJson): string =>
   fields([
     ['name', cluster.name],
@@ -32,6 +34,9 @@ const clusterText = (cluster: ClusterJson): string =>
     ['migration ports', portText(cluster.migrationPorts)],
     ['tls', tlsText(cluster.tls)],
     ['policy', cluster.policy],
+    ['outgoing per host', atMost(cluster.maxOutgoingPerHost)],
+    ['incoming per host', atMost(cluster.maxIncomingPerHost)],
+    ['per migration network', atMost(cluster.maxPerMigrationNetwork)],
     ...(['networks', 'pools', 'paths'] as const).map((what): [string, string | undefined] => [
       `maps ${what}`,
       cluster.map?.[what] === undefined
@@ -48,6 +53,9 @@ interface SetOptions extends MapOptions {
   readonly migrationPorts?: { readonly first: number; readonly last: number } | '';
   readonly tls?: 'on' | 'off' | '';
   readonly policy?: string;
+  readonly maxOutgoingPerHost?: number | '';
+  readonly maxIncomingPerHost?: number | '';
+  readonly maxPerMigrationNetwork?: number | '';
 }
 
 const clusterLook: ListLook<ClusterJson> = {
@@ -58,6 +66,9 @@ const clusterLook: ListLook<ClusterJson> = {
     { name: 'ports', of: ({ migrationPorts }) => portText(migrationPorts) },
     { name: 'tls', of: ({ tls }) => tlsText(tls) },
     { name: 'policy', of: ({ policy }) => policy, wide: true },
+    { name: 'outgoing', of: ({ maxOutgoingPerHost }) => maxOutgoingPerHost, wide: true },
+    { name: 'incoming', of: ({ maxIncomingPerHost }) => maxIncomingPerHost, wide: true },
+    { name: 'per network', of: ({ maxPerMigrationNetwork }) => maxPerMigrationNetwork, wide: true },
   ],
   name: ({ name }) => name,
 };
@@ -87,18 +98,29 @@ export function clusterCommands(program: Command): void {
       new Option('--tls <on|off>', 'whether migration data is encrypted by default').choices(['on', 'off', '']),
     )
     .option('--policy <policy>', 'policy for VMs that leave its hosts ("ferry policy list")')
+    .option('--max-outgoing-per-host <n>', 'migrations that leave a host at once (default: 8)', limit)
+    .option('--max-incoming-per-host <n>', 'migrations that come to a host at once (default: 8)', limit)
+    .option(
+      '--max-per-migration-network <n>',
+      'migrations to the cluster over its migration network at once (default: no limit)',
+      limit,
+    )
     .action(
       async (
         name: string,
-        { migrationNetwork, migrationPorts, tls, policy, ...maps }: SetOptions,
+        { migrationNetwork, migrationPorts, tls, policy, ...more }: SetOptions,
         command: Command,
       ) => {
+        const { maxOutgoingPerHost, maxIncomingPerHost, maxPerMigrationNetwork, ...maps } = more;
         const { client, output } = contextOf(command);
         const body: ClusterChange = {
           ...(migrationNetwork === undefined ? {} : { migrationNetwork: migrationNetwork || null }),
           ...(migrationPorts === undefined ? {} : { migrationPorts: migrationPorts || null }),
           ...(tls === undefined ? {} : { tls: tls === '' ? null : tls === 'on' }),
           ...(policy === undefined ? {} : { policy: policy || null }),
+          ...(maxOutgoingPerHost === undefined ? {} : { maxOutgoingPerHost: maxOutgoingPerHost || null }),
+          ...(maxIncomingPerHost === undefined ? {} : { maxIncomingPerHost: maxIncomingPerHost || null }),
+          ...(maxPerMigrationNetwork === undefined ? {} : { maxPerMigrationNetwork: maxPerMigrationNetwork || null }),
           ...changedMap(mapOf(maps)),
         };
         if (Object.keys(body).length === 0) command.error('Name at least one setting; see "ferry cluster set --help".');

@@ -33,6 +33,8 @@ const eventText = (event: FerryEvent): string => {
       return event.policy === undefined
         ? `label ${event.label}: selects no policy`
         : `label ${event.label}: selects the policy ${event.policy}`;
+    case 'fleet':
+      return 'fleet: its settings have changed';
     case 'cluster':
       return `cluster ${event.cluster.name}: changed`;
     case 'cluster-removed':

@@ -2,6 +2,7 @@
  * Clusters, policies, rules and labels as one document: what applying it would change, and what is wrong with it. What
  * the document does not name stays as it is. Pure.
  */
+import { limitProblem } from '../planning/slots.ts';
 import { isNetwork } from '../model/network.ts';
 import type { Cluster } from '../model/host.ts';
 import type { PolicyContent } from '../model/policy.ts';
@@ -113,8 +114,14 @@ function vmProblems(ref: string, count: number): readonly string[] {
   return [count === 0 ? `There is no VM "${ref}".` : `${count} VMs are named "${ref}": use the UUID.`];
 }
 
-export function clusterProblems({ migrationNetwork, migrationPorts }: Omit<Cluster, 'name'>): readonly string[] {
-  const problems: string[] = [];
+export function clusterProblems({
+  migrationNetwork,
+  migrationPorts,
+  ...limits
+}: Omit<Cluster, 'name'>): readonly string[] {
+  const problems: string[] = (['maxOutgoingPerHost', 'maxIncomingPerHost', 'maxPerMigrationNetwork'] as const).flatMap(
+    (name) => limitProblem(name, limits[name]) ?? [],
+  );
   if (migrationNetwork !== undefined && !isNetwork(migrationNetwork))
     problems.push(`"${migrationNetwork}" is not a network such as 10.1.0.0/16 or fd00::/64.`);
   if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last)

@@ -1,25 +1,43 @@
 /**
- * Which queued migrations may begin. Each peer-to-peer migration holds one worker of the source's daemon for its whole
- * duration (20 by default), so the number that leave one host at a time is limited. A migration that waits for space on
- * a host stays in the queue until that host has it.
+ * Which queued migrations may begin to look for their target, and in which order. One that finds no slot of its source
+ * or of the fleet, or none of the hosts with the space that it waits for, stays in the queue and holds nothing; those
+ * behind it have their turn. What it is given is decided later, where it is stored (planning/reservations.ts).
  */
 import type { HostId, TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
+import { emptyLedger, type Ledger } from '../planning/ledger.ts';
 import type { Room } from '../planning/room.ts';
-
-export const outgoingPerHost = 8;
+import { fleetSlots, slotsLeft, sourceSlots, type Slots } from '../planning/slots.ts';
+import { inTurn } from './priority.ts';
 
 /** Undefined: nothing is known of such a host. */
 export type RoomOf = (id: HostId) => Room | undefined;
 
-/** Queued migrations to admit now, oldest first; those that wait for their next attempt are not among them. */
+export interface Openings {
+  /** Nothing is reserved unless given. */
+  readonly ledger?: Ledger;
+  readonly roomOf?: RoomOf;
+}
+
+/** What is left of the slots, once those that are being checked have theirs. */
+const leftOf = (slots: Slots, checking: readonly Migration[]): number =>
+  slotsLeft(slots) - checking.filter(({ id }) => !Object.hasOwn(slots.taken, id)).length;
+
+/** Queued migrations to admit now, in turn; those that wait for their next attempt are not among them. */
 export function admissible(
   active: readonly Migration[],
   now: TimeMs,
-  { limit = outgoingPerHost, roomOf = () => undefined }: { readonly limit?: number; readonly roomOf?: RoomOf } = {},
+  { ledger = emptyLedger, roomOf = () => undefined }: Openings = {},
 ): readonly Migration[] {
-  const busy = new Map<string, number>();
-  for (const { phase, from } of active) if (phase !== 'queued') busy.set(from.id, (busy.get(from.id) ?? 0) + 1);
+  const begun = active.filter(({ phase }) => phase !== 'queued');
+  let inFleet = leftOf(fleetSlots(ledger), begun);
+  const atSource = new Map<HostId, number>();
+  const sourceLeft = ({ from }: Migration): number => {
+    const known = atSource.get(from.id);
+    if (known !== undefined) return known;
+    const checking = begun.filter((each) => each.from.id === from.id);
+    return leftOf(sourceSlots(ledger, from), checking);
+  };
   const left = new Map<HostId, Room | undefined>();
   const roomLeft = (id: HostId): Room | undefined => {
     if (!left.has(id)) left.set(id, roomOf(id));
@@ -30,23 +48,26 @@ export function admissible(
     if (waitsFor.length === 0) return true;
     const found = waitsFor.find(({ host, ports, memoryBytes }) => {
       const room = roomLeft(host);
-      return room === undefined || (room.ports >= ports && room.memoryBytes >= memoryBytes);
+      return room === undefined || (room.slots > 0 && room.ports >= ports && room.memoryBytes >= memoryBytes);
     });
     const room = found === undefined ? undefined : roomLeft(found.host);
     if (found !== undefined && room !== undefined)
-      left.set(found.host, { ports: room.ports - found.ports, memoryBytes: room.memoryBytes - found.memoryBytes });
+      left.set(found.host, {
+        slots: room.slots - 1,
+        ports: room.ports - found.ports,
+        memoryBytes: room.memoryBytes - found.memoryBytes,
+      });
     return found !== undefined;
   };
-  return [...active]
-    .filter(({ phase, notBefore = 0 }) => phase === 'queued' && notBefore <= now)
-    .sort((a, b) => (a.id < b.id ? -1 : 1))
-    .filter((migration) => {
-      const { from } = migration;
-      const count = busy.get(from.id) ?? 0;
-      if (count >= limit || !finds(migration)) return false;
-      busy.set(from.id, count + 1);
-      return true;
-    });
+  const waiting = active.filter(({ phase, notBefore = 0 }) => phase === 'queued' && notBefore <= now);
+  return inTurn(waiting, now).filter((migration) => {
+    const count = sourceLeft(migration);
+    atSource.set(migration.from.id, count);
+    if (inFleet <= 0 || count <= 0 || !finds(migration)) return false;
+    inFleet -= 1;
+    atSource.set(migration.from.id, count - 1);
+    return true;
+  });
 }
 
 /**
@@ -68,10 +89,10 @@ export function beginnings(
   active: readonly Migration[],
   now: TimeMs,
   before: ReadonlyMap<HostId, TimeMs>,
-  options: Parameters<typeof admissible>[2] = {},
+  openings: Openings = {},
 ): Beginnings {
   const begun = new Map(before);
-  const mayBegin = admissible(active, now, options);
+  const mayBegin = admissible(active, now, openings);
   const begin = mayBegin.filter(({ from: { id } }) => {
     // a time that is to come is one from before the clock was set
     const elapsedMs = now - (begun.get(id) ?? Number.NEGATIVE_INFINITY);

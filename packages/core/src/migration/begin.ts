@@ -3,7 +3,7 @@ import type { HostRef } from '../model/host.ts';
 import type { MigrationId, TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import type { ResolvedPolicy } from '../model/policy.ts';
-import type { MigrationKind, MigrationRequest } from '../model/request.ts';
+import type { MigrationKind, MigrationRequest, RequestedBy } from '../model/request.ts';
 import type { Vm } from '../model/vm.ts';
 
 export interface Beginning {
@@ -13,23 +13,26 @@ export interface Beginning {
   readonly kind: MigrationKind;
   readonly request: MigrationRequest;
   readonly policy: ResolvedPolicy;
-  readonly by: { readonly actor: string; readonly client: string };
+  readonly by: RequestedBy;
 }
 
 export function beginMigration({ id, vm, from, kind, request, policy, by }: Beginning, now: TimeMs): Migration {
   const { rescue } = request;
+  const { actor, client, origin = 'operator', batch } = by;
   return {
     id,
-    name: `${vm.name}-${id.slice(-5)}`,
+    name: `${batch?.name ?? vm.name}-${id.slice(-5)}`,
     vm: { uuid: vm.uuid, name: vm.name },
     memoryBytes: vm.memoryBytes,
     kind,
-    origin: 'operator',
-    ...by,
+    origin,
+    ...(batch === undefined ? {} : { batch }),
+    actor,
+    client,
     request,
     ...(rescue === undefined
       ? {}
-      : { proofOfDeath: { host: from.name, statement: rescue.statement, actor: rescue.by ?? by.actor, at: now } }),
+      : { proofOfDeath: { host: from.name, statement: rescue.statement, actor: rescue.by ?? actor, at: now } }),
     from,
     policy,
     ...(policy.deadlineMs === undefined ? {} : { deadlineAt: now + policy.deadlineMs }),

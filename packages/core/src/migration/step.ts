@@ -128,7 +128,7 @@ function checked(migration: Migration, result: CheckResult, now: TimeMs): Step {
     case 'waits': {
       // it is admitted when one of the hosts has room; not at once, should what is counted there not be what the
       // checks found
-      const attention = `It waits: ${result.reasons.map(({ message }) => message).join(' ')}`;
+      const attention = `It waits: ${[...new Set(result.reasons.map(({ message }) => message))].join(' ')}`;
       return stay(
         enterPhase({ ...migration, waitsFor: result.on, attention, notBefore: now + waitAgainMs }, 'queued', now),
       );

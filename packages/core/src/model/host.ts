@@ -121,6 +121,17 @@ export interface Cluster {
   readonly map?: DefinitionMap;
   /** Name of the policy for VMs that leave hosts of the cluster. */
   readonly policy?: string;
+  /** Migrations at once; see planning/slots.ts for what holds where none is set. */
+  readonly maxOutgoingPerHost?: number;
+  readonly maxIncomingPerHost?: number;
+  /** Of those that come to the cluster; clusters that share the network count together, each up to its own limit. */
+  readonly maxPerMigrationNetwork?: number;
+}
+
+/** Settings of the fleet as a whole. */
+export interface FleetSettings {
+  /** Migrations that run at once. */
+  readonly maxMigrations?: number;
 }
 
 export const defaultCluster = 'default';

@@ -9,7 +9,7 @@ import type { MigrationId, VmUuid, TimeMs } from './ids.ts';
 import type { MigrationPlan, RoomNeeded } from './plan.ts';
 import type { ResolvedPolicy } from './policy.ts';
 import type { Prediction } from './prediction.ts';
-import type { MigrationKind, MigrationOrigin, MigrationRequest } from './request.ts';
+import type { BatchRef, MigrationKind, MigrationOrigin, MigrationRequest } from './request.ts';
 import type { TransferHistory, JobSample, Part } from './transfer.ts';
 import type { DomainState } from './vm.ts';
 
@@ -40,6 +40,7 @@ export interface Migration {
   readonly memoryBytes?: number;
   readonly kind: MigrationKind;
   readonly origin: MigrationOrigin;
+  readonly batch?: BatchRef;
   readonly actor: string;
   readonly client: string;
   readonly request: MigrationRequest;

@@ -1,5 +1,5 @@
 /**
- * What an operator asks for. Types and nothing else.
+ * What an operator, or a batch, asks for. Types and nothing else.
  */
 import type { DefinitionMap } from './host.ts';
 import type { TransferMode, Compression } from './transfer.ts';
@@ -11,7 +11,26 @@ import type { TransferMode, Compression } from './transfer.ts';
  */
 export type MigrationKind = 'live' | 'cold' | 'suspended' | 'configuration' | 'evacuation';
 
-export type MigrationOrigin = 'operator';
+/** Why a migration exists; in the order of their priority (migration/priority.ts). */
+export const migrationOrigins = ['host-failure', 'host-shutdown', 'operator', 'drain', 'restore', 'rebalance'] as const;
+
+export type MigrationOrigin = (typeof migrationOrigins)[number];
+
+/** The batch that a migration is a member of. */
+export interface BatchRef {
+  readonly id: string;
+  /** Its members are named after it. */
+  readonly name: string;
+}
+
+/** Who asked for a migration, by which program, and why. */
+export interface RequestedBy {
+  readonly actor: string;
+  readonly client: string;
+  /** `operator` unless given. */
+  readonly origin?: MigrationOrigin;
+  readonly batch?: BatchRef;
+}
 
 /** What the operator asked for. */
 export interface MigrationRequest {

@@ -1,17 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { admissible } from '../migration/admission.ts';
-import { fresh, plan } from '../migration/step-fixture.ts';
 import type { HostView } from '../model/host.ts';
-import { hostId, migrationId, vmUuid } from '../model/ids.ts';
-import type { Migration } from '../model/migration.ts';
+import { hostId, vmUuid } from '../model/ids.ts';
 import type { Vm } from '../model/vm.ts';
 import { noFacts, type CheckInput } from './check-input.ts';
 import { checkMigration } from './placement.ts';
 import { noNeeds } from './definition.ts';
 import { changedMeanwhile } from './meanwhile.ts';
-import { loadOn, memoryPromisedOn, portsUsedOn, roomOn } from './room.ts';
 import type { SecretFacts } from './secrets.ts';
 
 const gib = 1_073_741_824;
@@ -195,25 +191,6 @@ test('safety: whatever the fleet looks like, the chosen host answers, is another
   );
 });
 
-test('admission: oldest first, and never more than the limit leave one host', () => {
-  const queued = (id: string, from: string, phase: 'queued' | 'transferring' = 'queued') =>
-    ({ id, phase, from: { id: hostId(from), name: from } }) as Parameters<typeof admissible>[0][number];
-  const active = [queued('m3', 'h1'), queued('m1', 'h1'), queued('m0', 'h1', 'transferring'), queued('m2', 'h2')];
-  assert.deepEqual(
-    admissible(active, 0, { limit: 2 }).map(({ id }) => id),
-    ['m1', 'm2'],
-  );
-  assert.deepEqual(
-    admissible(active, 0, { limit: 1 }).map(({ id }) => id),
-    ['m2'],
-  );
-  assert.deepEqual(
-    admissible([{ ...queued('m1', 'h1'), notBefore: 10 }, queued('m3', 'h1')], 9).map(({ id }) => id),
-    ['m3'],
-    'the next attempt has its time',
-  );
-});
-
 test('what other migrations have there is waited for; what is short without them, and a range that is too small, is refused', () => {
   const cluster = { name: 'default', migrationPorts: { first: 50_000, last: 50_001 } };
   const clusters = new Map([['default', cluster]]);
@@ -272,59 +249,6 @@ test('a host that does not answer, one that is not there, one that was tried: ea
     elsewhere.kind === 'refused' && /there are hosts in west/.test(elsewhere.reasons[0]?.message ?? ''),
     JSON.stringify(elsewhere),
   );
-});
-
-test(
-  'admission: what waits begins when a host has room for it, the oldest first, each taking its share; a ' +
-    'host that is gone lets it be judged',
-  () => {
-    type Queued = Parameters<typeof admissible>[0][number];
-    const waiting = (id: string, ports = 2): Queued =>
-      ({
-        id,
-        phase: 'queued',
-        from: { id: hostId('h1'), name: 'h1' },
-        waitsFor: [{ host: hostId('h2'), ports, memoryBytes: 1 }],
-      }) as unknown as Queued;
-    const all = [waiting('m1'), waiting('m2'), waiting('m3', 1), waiting('m4', 1)];
-    const admitted = (ports: number, memoryBytes = 9) =>
-      admissible(all, 0, { roomOf: () => ({ ports, memoryBytes }) }).map(({ id }) => id);
-    assert.deepEqual(
-      [admitted(0), admitted(1), admitted(2), admitted(3), admitted(4), admitted(9, 2)],
-      [[], ['m3'], ['m1'], ['m1', 'm3'], ['m1', 'm2'], ['m1', 'm2']],
-    );
-    assert.deepEqual(admissible(all, 0, { roomOf: () => undefined }).length, 4);
-  },
-);
-
-test('what migrations have on a host: ports of their plans and those found busy, the memory of guests on their way there', () => {
-  const of = (id: string, more: object): Migration => ({
-    ...fresh,
-    id: migrationId(id),
-    to: { id: hostId('h2'), name: 'h2' },
-    memoryBytes: gib,
-    ...more,
-  });
-  const transfer = { mode: 'peer-to-peer' as const, modeReason: '', migrateUri: 'tcp://h2:50000', disksPort: 50_001 };
-  const active = [
-    of('m1', { plan: { ...plan, transfer }, evidence: { portsBusy: [50_003] } }),
-    of('m2', { plan: { ...plan, how: 'definition' } }),
-    of('m3', { plan, to: { id: hostId('h3'), name: 'h3' } }),
-  ];
-  assert.deepEqual(
-    [
-      portsUsedOn(hostId('h2'), active),
-      memoryPromisedOn(hostId('h2'), active),
-      loadOn(hostId('h2'), active),
-      loadOn(hostId('h1'), active),
-    ],
-    [[50_000, 50_001, 50_003], gib, 2, 3],
-  );
-  assert.deepEqual(roomOn(host('h2'), { name: 'default', migrationPorts: { first: 50_000, last: 50_004 } }, active), {
-    ports: 2,
-    memoryBytes: 3 * gib,
-  });
-  assert.equal(roomOn(host('h2'), { name: 'default' }, active).ports, Number.POSITIVE_INFINITY);
 });
 
 test('what happened while it waited is named: the VM is gone, or elsewhere, or the target is', () => {

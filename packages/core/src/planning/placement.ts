@@ -39,7 +39,11 @@ export function checkMigration(input: CheckInput): CheckResult {
     const planned = planOn(input, view);
     // storage that was not checked has no reasons: the VM or the host fails anyway
     const looked = basic.length === 0 && (general.length === 0 || input.storage !== undefined);
-    const waits = [...memoryWaits(input.vm, view, memoryNeeded(input), promisedOn(view)), ...planned.waits];
+    const waits = [
+      ...memoryWaits(input.vm, view, memoryNeeded(input), promisedOn(view)),
+      ...planned.waits,
+      ...(input.slotWaits?.(view, planned.plan.transfer !== undefined) ?? []),
+    ];
     return {
       view,
       plan: withWarnings(planned.plan, ruleWarnings(input.vm, rules, view.host, hostNameIn(input))),

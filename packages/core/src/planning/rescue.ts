@@ -40,6 +40,7 @@ export interface RescueInput extends Pick<
   | 'request'
   | 'loadOf'
   | 'memoryPromised'
+  | 'slotWaits'
   | 'silent'
   | 'tried'
   | 'domainsOn'
@@ -181,7 +182,10 @@ export function checkRescue(input: RescueInput): CheckResult {
     const planned = (input.facts?.disks ?? []).map((disk) =>
       planDisk(vm.name, disk, input.storage.get(view.host.id), from, view, request.assumeShared === true),
     );
-    const waits = memoryWaits(vm, view, vm.memoryBytes, input.memoryPromised?.(view.host.id) ?? 0);
+    const waits = [
+      ...memoryWaits(vm, view, vm.memoryBytes, input.memoryPromised?.(view.host.id) ?? 0),
+      ...(input.slotWaits?.(view, false) ?? []),
+    ];
     const reasons = [
       ...clusterReasons(input, view),
       ...hostReasons(vm, view, input.silent),

@@ -1,49 +1,31 @@
 /**
- * What hosts have left for migrations that come in: ports of the cluster's range and memory, once those that were
- * chosen for them have taken theirs. Counted from what is stored, so within one control plane. Pure.
+ * What hosts have left for migrations that come in: slots, ports of the cluster's range and memory, once those that
+ * hold reservations have theirs. Pure.
  */
-import type { Cluster, HostView } from '../model/host.ts';
+import type { HostView } from '../model/host.ts';
 import type { HostId } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
-import { freePorts, portsOf } from './transfer.ts';
+import { hostKey, memoryPromised, portsTaken, type Ledger } from './ledger.ts';
+import { networkSlots, slotsLeft, targetSlots } from './slots.ts';
+import { freePorts } from './transfer.ts';
 
 /** What a host has left; Infinity where nothing limits it, or nothing is known. */
 export interface Room {
+  readonly slots: number;
   readonly ports: number;
   readonly memoryBytes: number;
 }
 
-type Chosen = Pick<Migration, 'id' | 'from' | 'to' | 'plan' | 'memoryBytes' | 'evidence' | 'request'>;
-
-/** Migrations that leave the host or come to it. */
-export const loadOn = (id: HostId, active: readonly Chosen[]): number =>
+/** Migrations that leave the host or come to it, also those that wait. */
+export const loadOn = (id: HostId, active: readonly Pick<Migration, 'from' | 'to'>[]): number =>
   active.filter(({ from, to }) => from.id === id || to?.id === id).length;
 
-/** Ports of the host that migrations use, or that the host reported as used by others. */
-export const portsUsedOn = (id: HostId, active: readonly Chosen[]): readonly number[] =>
-  active.flatMap(({ to, plan, evidence }) =>
-    to?.id === id ? [...portsOf(plan?.transfer), ...(evidence.portsBusy ?? [])] : [],
-  );
-
-/**
- * The whole memory of each guest that is on its way counts, what has arrived of it too: too much is kept free rather
- * than too little.
- */
-export const memoryPromisedOn = (id: HostId, active: readonly Chosen[]): number =>
-  active.reduce(
-    (sum, { to, plan, request, memoryBytes = 0 }) =>
-      to?.id === id && (plan?.how === 'guest' || plan?.how === 'stored-definition' || request.autoStart === true)
-        ? sum + memoryBytes
-        : sum,
-    0,
-  );
-
-export const roomOn = (
-  { host, freeMemoryBytes }: Pick<HostView, 'host' | 'freeMemoryBytes'>,
-  cluster: Cluster,
-  active: readonly Chosen[],
-): Room => ({
-  ports: freePorts(cluster, portsUsedOn(host.id, active))?.length ?? Number.POSITIVE_INFINITY,
-  memoryBytes:
-    freeMemoryBytes === undefined ? Number.POSITIVE_INFINITY : freeMemoryBytes - memoryPromisedOn(host.id, active),
-});
+export function roomOn({ host, freeMemoryBytes }: Pick<HostView, 'host' | 'freeMemoryBytes'>, ledger: Ledger): Room {
+  const cluster = ledger.clusterOf(host.id);
+  const reserved = ledger.of(hostKey(host.id));
+  return {
+    slots: Math.min(slotsLeft(targetSlots(ledger, host)), slotsLeft(networkSlots(ledger, cluster))),
+    ports: freePorts(cluster, portsTaken(reserved))?.length ?? Number.POSITIVE_INFINITY,
+    memoryBytes: freeMemoryBytes === undefined ? Number.POSITIVE_INFINITY : freeMemoryBytes - memoryPromised(reserved),
+  };
+}

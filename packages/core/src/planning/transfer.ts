@@ -9,6 +9,7 @@ import type { TransferPlan } from '../model/plan.ts';
 import type { PolicyContent } from '../model/policy.ts';
 import type { Reason, ReasonCode } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
+import { portsTakenReason } from './wait-reasons.ts';
 
 export interface TransferInput {
   readonly source: HostView;
@@ -182,20 +183,7 @@ export function planTransfer(input: TransferInput): {
   const ports = choosePorts(input, { address, reached }, needed);
   // its certificate is checked against the name that libvirt itself would use
   const tlsName = tls && address === undefined && reached !== undefined ? target.facts?.hostname : undefined;
-  const waits: readonly Reason[] =
-    ports === 'none'
-      ? [
-          {
-            code: 'migration-ports',
-            host,
-            message:
-              `This move needs ${needed === 1 ? 'a port' : `${needed} ports`} of ${host} from ` +
-              `${range?.first ?? 0} to ${range?.last ?? 0}, and other migrations have ` +
-              `${range === undefined || range.last === range.first ? 'it' : 'them'}.`,
-            remedy: 'It begins when one of them has ended. A wider range allows more at once.',
-          },
-        ]
-      : [];
+  const waits: readonly Reason[] = ports === 'none' ? [portsTakenReason(host, needed, range)] : [];
   return {
     transfer: {
       ...chosen,

@@ -2,6 +2,7 @@
 import type { HostView, Migration, Policy, TimeMs, Vm } from '@ferry/core';
 import type { ClusterView } from '../settings/clusters.ts';
 import type { RuleView } from '../settings/rules.ts';
+import type { FleetSettingsView } from '../settings/fleet-settings.ts';
 
 export type EngineEvent =
   | { readonly type: 'migration'; readonly migration: Migration }
@@ -19,6 +20,8 @@ export type EngineEvent =
   | { readonly type: 'policy-removed'; readonly policy: string }
   /** VMs with the label go by the policy; absent: no more. */
   | { readonly type: 'policy-binding'; readonly label: string; readonly policy?: string }
+  /** Its settings have changed. */
+  | ({ readonly type: 'fleet' } & FleetSettingsView)
   | ({ readonly type: 'cluster' } & ClusterView)
   /** Its settings are gone, and no host names it. */
   | { readonly type: 'cluster-removed'; readonly cluster: string }

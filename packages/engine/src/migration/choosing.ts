@@ -1,13 +1,15 @@
 /**
  * Chooses the target of a migration whose turn has come. What is chosen counts for the next one at once, before it is
- * stored.
+ * stored; whether the migration is given it is decided where it is stored (state/reservations.ts).
  */
 import {
   changedMeanwhile,
   factsMissing,
   freePorts,
+  hostKey,
   onOtherPorts,
-  portsUsedOn,
+  others,
+  portsTaken,
   type CheckResult,
   type Migration,
   type Planned,
@@ -18,6 +20,7 @@ import {
 import { createFactFinder, type FactFinder, type Gathered } from '../planning/fact-finding.ts';
 import type { FactSources } from '../planning/fact-sources.ts';
 import type { Log } from '../ports/ports.ts';
+import type { Reserving } from '../state/reservations.ts';
 import { bothHosts, type RunnerDeps } from './effects/context.ts';
 
 /**
@@ -60,13 +63,14 @@ export interface Choosing {
 }
 
 export function chooseTargets(
-  deps: FactSources & { readonly log: Log; readonly refresh: RunnerDeps['refresh'] },
+  deps: FactSources & {
+    readonly log: Log;
+    readonly refresh: RunnerDeps['refresh'];
+    readonly reserving: Pick<Reserving, 'chosen' | 'choiceOf'>;
+  },
 ): Choosing {
-  const { active, clock, fleet } = deps;
-  /** What was just chosen for a migration and is not stored yet: the next one that chooses counts it already. */
-  const given = new Map<string, Pick<Migration, 'to' | 'plan'>>();
-  const holding = (): readonly Migration[] =>
-    active().map((migration) => ({ ...migration, ...given.get(migration.id) }));
+  const { active, clock, fleet, ledger, reserving } = deps;
+  const holding = (): readonly Migration[] => active().map((each) => reserving.choiceOf(each.id) ?? each);
   const facts = createFactFinder({ ...deps, active: holding });
   /** What was gathered for the answer to a request. */
   const gathered = new Map<string, { readonly said: Gathered; readonly at: number }>();
@@ -74,8 +78,8 @@ export function chooseTargets(
   /** The choice is made at once and counts from then on. */
   const chooseFor = (migration: Migration, facts: Gathered): CheckResult => {
     const result = facts.choose(migration.id);
-    if (result.kind === 'chosen') given.set(migration.id, { to: result.to, plan: result.plan });
-    else given.delete(migration.id);
+    const { id } = migration;
+    reserving.chosen(id, result.kind === 'chosen' ? { ...migration, to: result.to, plan: result.plan } : undefined);
     return result;
   };
   const placeOf = (vm: Vm | undefined): Migration['vmIsNow'] =>
@@ -114,10 +118,12 @@ export function chooseTargets(
   const otherPorts = (migration: Planned): TransferPlan | undefined => {
     const { to, plan } = migration;
     if (plan.transfer === undefined) return undefined;
-    const others = holding().filter(({ id }) => id !== migration.id);
-    const used = [...portsUsedOn(to.id, others), ...(migration.evidence.portsBusy ?? [])];
+    const used = [
+      ...portsTaken(others(ledger.of(hostKey(to.id)), migration.id)),
+      ...(migration.evidence.portsBusy ?? []),
+    ];
     const transfer = onOtherPorts(plan.transfer, freePorts(facts.clusterOf(to.id), used) ?? []);
-    if (transfer !== undefined) given.set(migration.id, { to, plan: { ...plan, transfer } });
+    if (transfer !== undefined) reserving.chosen(migration.id, { ...migration, plan: { ...plan, transfer } });
     return transfer;
   };
 
@@ -128,10 +134,10 @@ export function chooseTargets(
     judge,
     otherPorts,
     placeOf,
-    stored: (id) => void given.delete(id),
+    stored: (id) => reserving.chosen(id, undefined),
     ended: (id) => {
       gathered.delete(id);
-      given.delete(id);
+      reserving.chosen(id, undefined);
     },
   };
 }

@@ -9,6 +9,7 @@ import {
   isFinished,
   migrationId,
   outcomeOf,
+  queueOf,
   roomOn,
   statsOf,
   type HostId,
@@ -18,6 +19,8 @@ import {
   type OperatorLimits,
   type PredictionOutcome,
   type PredictionStats,
+  type QueuedMigration,
+  type RequestedBy,
   type Room,
   type VmUuid,
 } from '@ferry/core';
@@ -30,6 +33,7 @@ import { predictAtStart, type Predicting } from '../planning/prediction.ts';
 import type { IntentStore, Journal } from '../ports/ports.ts';
 import type { Along } from '../state/first-answers.ts';
 import { keptInMemory, migrationRecords, type Inspection } from '../state/migration-records.ts';
+import { reserveInStore, type ReservationDocuments, type ReservingDeps } from '../state/reservations.ts';
 import { openSteadyTime, type SteadyTime } from '../time/steady-time.ts';
 import { createAdmission } from './admission.ts';
 import { chooseTargets } from './choosing.ts';
@@ -42,15 +46,16 @@ import { preview, type PlannedMigration } from './preview.ts';
 import { checkRequests } from './request-check.ts';
 import { runMigration, type MigrationRunner } from './runner.ts';
 
+/** Bounds the question how much memory is free on a target. */
+const memoryTimeoutMs = 5_000;
+
 export interface Migrations {
   active(): readonly Migration[];
+  /** Those that wait, in the order in which they begin. */
+  queue(): readonly QueuedMigration[];
   list(query: MigrationQuery): Promise<MigrationPage>;
   find(ref: string): Promise<Migration>;
-  start(
-    request: MigrationRequest & { readonly vm: string },
-    by: { readonly actor: string; readonly client: string },
-    along?: Along,
-  ): Promise<Migration>;
+  start(request: MigrationRequest & { readonly vm: string }, by: RequestedBy, along?: Along): Promise<Migration>;
   plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   /** `expected`: the revision that it must have. Rejects with FerryError `revision-stale`. */
   abort(ref: string, expected?: number): Promise<Migration>;
@@ -72,7 +77,7 @@ export interface Migrations {
 
 export interface MigrationsDeps
   extends
-    Omit<FactSources, 'active' | 'volumes' | 'sharing'>,
+    Omit<FactSources, 'active' | 'ledger' | 'volumes' | 'sharing'>,
     Pick<
       RunnerDeps,
       | 'volumes'
@@ -92,12 +97,30 @@ export interface MigrationsDeps
   readonly curves: DirtyCurves;
   readonly intents: IntentStore;
   readonly journal: Journal;
+  readonly reservations: ReservationDocuments;
+  /** What limits how much may be reserved. */
+  readonly settings: ReservingDeps['settings'];
   readonly changed: (migration: Migration, kept: boolean) => void;
 }
 
 export function createMigrations(deps: MigrationsDeps): Migrations {
   const { clock, fleet } = deps;
   const records = migrationRecords(deps);
+  const reserving = reserveInStore({
+    documents: deps.reservations,
+    records,
+    settings: deps.settings,
+    freeMemoryOf: async (id) => {
+      const seen = fleet.hosts().find(({ host }) => host.id === id)?.freeMemoryBytes;
+      try {
+        return await deps.linkOf(id).inventory.freeMemory(clock.timeout(memoryTimeoutMs));
+      } catch (error) {
+        deps.log.warn({ err: error, host: id }, 'the host did not say how much memory is free');
+        return seen;
+      }
+    },
+  });
+  const { ledger } = reserving;
   const runners = new Map<string, MigrationRunner>();
   const predicting: Predicting = {
     clock,
@@ -114,17 +137,18 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
   let time: SteadyTime | undefined;
   const active = (): readonly Migration[] =>
     [...runners.values()].map((runner) => runner.current()).filter((migration) => !isFinished(migration));
-  const choosing = chooseTargets({ ...deps, active });
+  const choosing = chooseTargets({ ...deps, active, ledger, reserving });
   const { facts } = choosing;
   const search = searchMigrations({ active, records, fleet, labelsOf: deps.labelsOf });
   const requests = checkRequests({ ...deps, active, facts });
   const roomOf = (id: HostId): Room | undefined => {
     const view = fleet.hosts().find(({ host }) => host.id === id);
-    return view?.state === 'connected' ? roomOn(view, facts.clusterOf(id), choosing.holding()) : undefined;
+    return view?.state === 'connected' ? roomOn(view, ledger) : undefined;
   };
   const admission = createAdmission({
     clock,
     active,
+    ledger,
     roomOf,
     begin: (id) => runners.get(id)?.dispatch({ type: 'admitted' }),
   });
@@ -147,7 +171,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       created: createdResources(deps.intents),
       notReached: (from, to, message) => deps.peers.notReached(from, to, message),
       reached: (from, to) => deps.peers.reached(from, to),
-      store: (current) => records.store(current),
+      store: (current) => reserving.store(current),
       ended: ({ id }) => {
         choosing.ended(id);
         runners.delete(id);
@@ -196,6 +220,11 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
 
   return {
     active,
+    queue: () =>
+      queueOf(
+        { active: active(), ledger, viewOf: (id) => fleet.hosts().find(({ host }) => host.id === id) },
+        clock.now(),
+      ),
     list: (query) => search.list(query),
     find: (ref) => search.find(ref),
     async start({ vm: vmRef, ...asked }, by, along = () => []) {
@@ -260,9 +289,10 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       for (const runner of runners.values())
         if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching', what });
     },
-    lookAgain: () => admission.admit(),
+    lookAgain: () => admission.admitSoon(),
     async recover() {
       const left = await records.active();
+      await reserving.settle(left);
       time = await openSteadyTime(deps.intents, clock, left.length > 0);
       for (const migration of left) {
         run(migration).dispatch({ type: 'recovered' });

@@ -242,3 +242,125 @@ test('right after a restart each VM is shown with its migration, also one that w
     started.map(({ id }) => id),
   );
 });
+
+/** Another control plane over the same store. */
+async function anotherEngine(run: (other: Engine) => Promise<void>): Promise<void> {
+  const other = await start();
+  try {
+    for (let turn = 0; turn < 1_000 && other.hosts().some(({ state }) => state !== 'connected'); turn += 1)
+      await clock.sleep(10);
+    await run(other);
+  } finally {
+    await other.close();
+  }
+}
+
+test('two control planes over one store never let more come to a host than it takes, nor give a port twice', async () => {
+  await engine.changeCluster('default', (before) => ({
+    ...before,
+    maxIncomingPerHost: 3,
+    migrationPorts: { first: 50_000, last: 50_003 },
+  }));
+  fleet.next.durationMs = 5_000;
+  const names = await guests(10);
+  await anotherEngine(async (other) => {
+    for (let turn = 0; turn < 1_000 && other.vms().length < 10; turn += 1) await clock.sleep(10);
+    const started = await Promise.all(
+      names.map(async (vm, n) => {
+        const by = n % 2 === 0 ? engine : other;
+        return { by, id: (await by.startMigration({ vm, to: 'h2' }, { actor: 'operator', client: 'test' })).id };
+      }),
+    );
+    const all = await Promise.all(
+      started.map(async ({ by, id }) => {
+        let last: Migration | undefined;
+        for await (const state of by.watchMigration(id, patience())) last = state;
+        assert.ok(last !== undefined);
+        return last;
+      }),
+    );
+    assert.deepEqual(new Set(all.map(({ outcome }) => outcome)), new Set(['succeeded']));
+    assert.equal(mostAtOnce(all), 3);
+    for (const a of spans(all))
+      for (const b of spans(all))
+        if (a.migration.id < b.migration.id && a.from < b.until && b.from < a.until)
+          assert.notDeepEqual(portsOf(a.migration.plan?.transfer), portsOf(b.migration.plan?.transfer));
+  });
+});
+
+test('limits hold as they are now: one that is raised lets those go that wait, one that is lowered stops nobody', async () => {
+  await engine.changeFleetSettings(() => ({ maxMigrations: 1 }));
+  fleet.next.durationMs = 60_000;
+  const [first, second, third] = await startAll(await guests(3), {});
+  assert.ok(first !== undefined && second !== undefined && third !== undefined);
+  await clock.sleep(3_000);
+  const waits = (): readonly string[] =>
+    engine.queue().flatMap(({ waitsFor }) => waitsFor.map(({ message }) => message));
+  assert.deepEqual(
+    waits(),
+    Array.from({ length: 2 }, () => `1 of 1 slots of the fleet are taken by ${first.vm.name}.`),
+  );
+  await engine.changeFleetSettings(() => ({}));
+  await engine.changeCluster('default', (before) => ({ ...before, maxOutgoingPerHost: 2 }));
+  await clock.sleep(3_000);
+  const phaseOf = async ({ id }: Migration): Promise<string> => (await engine.migration(id)).phase;
+  assert.deepEqual(
+    [await phaseOf(first), await phaseOf(second), await phaseOf(third)],
+    ['transferring', 'transferring', 'queued'],
+  );
+  await engine.changeCluster('default', (before) => ({ ...before, maxOutgoingPerHost: 1 }));
+  await clock.sleep(3_000);
+  assert.deepEqual(await phaseOf(second), 'transferring');
+  assert.match(waits().join(), /^1 of 1 slots of h1 for outgoing migrations are taken by /);
+  assert.deepEqual(
+    new Set((await Promise.all([first, second].map(({ id }) => ended(id)))).map(({ outcome }) => outcome)),
+    new Set(['succeeded']),
+  );
+});
+
+test('limits that are no whole numbers from 1 are refused in one sentence, and nothing changes', async () => {
+  for (const wrong of [0, -1, 1.5, Number.NaN]) {
+    const refused = (error: unknown) =>
+      error instanceof FerryError &&
+      error.code === 'request-invalid' &&
+      /takes a whole number from 1/.test(error.message);
+    await assert.rejects(
+      engine.changeFleetSettings(() => ({ maxMigrations: wrong })),
+      refused,
+    );
+    await assert.rejects(
+      engine.changeCluster('default', (before) => ({ ...before, maxIncomingPerHost: wrong })),
+      refused,
+    );
+  }
+  await assert.rejects(
+    engine.changeFleetSettings(() => ({ maxMigrations: 2_001 })),
+    /at most 2000/,
+  );
+  assert.deepEqual(engine.fleetSettings(), { settings: {}, revision: 0 });
+});
+
+test('of those that wait, the one that was asked for by an operator goes before what a drain wants', async () => {
+  await engine.changeFleetSettings(() => ({ maxMigrations: 1 }));
+  fleet.next.durationMs = 5_000;
+  const [one = '', two = '', three = ''] = await guests(3);
+  const first = await engine.startMigration({ vm: one }, by);
+  const batch = { id: 'b1', name: 'drain-h1' };
+  const drained = await engine.startMigration({ vm: two }, { ...by, origin: 'drain', batch });
+  const asked = await engine.startMigration({ vm: three }, by);
+  assert.deepEqual(
+    [drained.name.replace(/.{5}$/, ''), drained.origin, drained.batch, asked.origin],
+    ['drain-h1-', 'drain', batch, 'operator'],
+  );
+  await clock.sleep(2_000);
+  assert.deepEqual(
+    engine.queue().map(({ migration, place, priority }) => [migration.id, place, priority]),
+    [
+      [asked.id, 1, 'operator'],
+      [drained.id, 2, 'drain'],
+    ],
+  );
+  const all = await Promise.all([first, drained, asked].map(({ id }) => ended(id)));
+  const begunAt = all.map(({ phases }) => phases.find(({ phase }) => phase === 'preparing')?.at ?? 0);
+  assert.ok((begunAt[2] ?? 0) < (begunAt[1] ?? 0));
+});

@@ -7,6 +7,8 @@ import {
   commandRefusal,
   FerryError,
   isCommand,
+  isPlanned,
+  notGiven,
   step,
   type Migration,
   type MigrationCommand,
@@ -92,6 +94,13 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
     const decided = next.decisions !== migration.decisions;
     if (changed && (!onlyProgress || decided || now - progressStoredAt >= storeProgressEveryMs)) {
       const outcome = await storing.store(next);
+      if ('full' in outcome) {
+        const { full } = outcome;
+        log.info({ migration: migration.id, reasons: full.reasons.map(({ code }) => code) }, 'others were faster');
+        const instead = notGiven(event, full, () => (isPlanned(migration) ? deps.otherPorts(migration) : undefined));
+        if (instead === undefined) throw new Error(`a ${event.type} takes something that is not reserved`);
+        return take(instead, now, answer);
+      }
       if ('changed' in outcome) {
         log.warn({ migration: migration.id, event: event.type }, 'another control plane has changed the migration');
         if (outcome.changed === undefined) {
@@ -106,7 +115,7 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         return false;
       }
       progressStoredAt = now;
-      next = { ...next, revision: outcome.revision };
+      next = { ...(outcome.migration ?? next), revision: outcome.revision };
     }
     migration = next;
     if (changed) deps.changed(migration, !onlyProgress || decided);

@@ -3,12 +3,16 @@
  * nothing, and leaves nothing behind on any host.
  */
 import {
-  defaultCluster,
+  hostKey,
   loadOn,
-  memoryPromisedOn,
-  portsUsedOn,
+  memoryPromised,
+  others,
+  portsTaken,
+  targetWaits,
   type CheckResult,
   type Cluster,
+  type HostId,
+  type Ledger,
   type Migration,
   type MigrationRequest,
   type ResolvedPolicy,
@@ -46,26 +50,25 @@ export interface FactFinder {
   ): Promise<Gathered>;
   /** That of the cluster which the VM leaves, unless the VM or the request has another. */
   policyOf(vm: Vm, request: MigrationRequest): ResolvedPolicy;
-  clusterOf(hostId: string): Cluster;
+  clusterOf(hostId: HostId): Cluster;
 }
 
 export function createFactFinder(deps: FactSources): FactFinder {
   const { fleet, active } = deps;
-  const clusterOf = (hostId: string): Cluster => {
-    const name = fleet.hosts().find(({ host }) => host.id === hostId)?.host.cluster ?? defaultCluster;
-    return deps.clusters().get(name) ?? { name };
-  };
+  const clusterOf = (id: HostId): Cluster => deps.ledger.clusterOf(id);
   const policyOf = (vm: Vm, request: MigrationRequest): ResolvedPolicy =>
     deps.policies.resolve(request, vm.uuid, clusterOf(vm.hostId));
 
   /** What other migrations have now. */
   const nowFor = (self: string | undefined, vm: Vm): OthersNow => {
-    const others = active().filter(({ id }) => id !== self);
+    const rest = active().filter(({ id }) => id !== self);
+    const ledger: Ledger = { ...deps.ledger, of: (key) => others(deps.ledger.of(key), self) };
     return {
-      loadOf: (id) => loadOn(id, others),
-      portsInUse: (id) => portsUsedOn(id, others),
-      memoryPromised: (id) => memoryPromisedOn(id, others),
-      rules: deps.rules.factsFor(vm, others),
+      loadOf: (id) => loadOn(id, rest),
+      portsInUse: (id) => portsTaken(ledger.of(hostKey(id))),
+      memoryPromised: (id) => memoryPromised(ledger.of(hostKey(id))),
+      rules: deps.rules.factsFor(vm, rest),
+      slotWaits: ({ host }, travels) => targetWaits(ledger, host, travels),
     };
   };
   /** What must stay as it is for the answers to hold. */

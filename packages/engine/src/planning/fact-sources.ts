@@ -8,6 +8,7 @@ import type {
   HostId,
   HostView,
   Instance,
+  Ledger,
   Migration,
   MigrationRequest,
   ResolvedPolicy,
@@ -50,6 +51,7 @@ export interface FactSources {
   readonly fleet: FleetView;
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
+  readonly ledger: Ledger;
 }
 
 /** A host with its open connection. */
@@ -71,7 +73,7 @@ export interface FactsWanted {
 }
 
 /** What other migrations have at the moment of the choice. */
-export type OthersNow = Pick<CheckInput, 'loadOf' | 'portsInUse' | 'memoryPromised' | 'rules'> &
+export type OthersNow = Pick<CheckInput, 'loadOf' | 'portsInUse' | 'memoryPromised' | 'rules' | 'slotWaits'> &
   Required<Pick<CheckInput, 'loadOf'>>;
 export type Choose = (now: OthersNow) => CheckResult;
 

@@ -22,6 +22,8 @@ const prefix = 'clusters/';
 export interface ClusterStore {
   /** Stored ones and those that hosts name, by name. */
   all(hosts: readonly Host[]): ReadonlyMap<string, Cluster>;
+  /** With its settings, or without any. */
+  get(name: string): Cluster;
   /** Those with settings, as the store has them. */
   stored(): Promise<readonly Cluster[]>;
   /** Of its settings; 0 without any. */
@@ -51,6 +53,7 @@ export async function openClusters(
   );
   const users = usersOf(intents, prefix, stored.stored);
   return {
+    get: (name) => stored.get(name)?.value ?? { name },
     stored: async () => (await stored.stored.list()).items.map(({ value }) => value),
     all(hosts) {
       const names = new Set([

@@ -64,9 +64,16 @@ export interface MigrationRecords {
   /**
    * Stores what has changed, and resolves with the revision; a finished one goes to the journal, and its VM is free.
    * `changed`: somebody else has written it since, nothing was stored, and this is what it is now; undefined when it is
-   * gone.
+   * gone. `conflict`: the migration is as it was, and the guard of a write of `along` failed.
    */
-  store(migration: Migration): Promise<{ readonly revision: number } | { readonly changed: Migration | undefined }>;
+  store(
+    migration: Migration,
+    along?: readonly IntentWrite[],
+  ): Promise<
+    | { readonly revision: number }
+    | { readonly changed: Migration | undefined }
+    | { readonly conflict: readonly string[] }
+  >;
   /** Those that an earlier control plane left unfinished. What has ended, and did not get to the journal, gets there. */
   active(): Promise<readonly Migration[]>;
   /** In the order in which they ended, the last one first; those before this number of the journal. */
@@ -141,9 +148,7 @@ export function migrationRecords({
     return true;
   };
   /** At the revisions at which it was last read or written here. `changed`: see MigrationRecords. */
-  const write = async (
-    migration: Migration,
-  ): Promise<{ readonly revision: number } | { readonly changed: Migration | undefined }> => {
+  const write = async (migration: Migration, along: readonly IntentWrite[]): ReturnType<MigrationRecords['store']> => {
     const { id } = migration;
     const before = held.get(id) ?? { head: none, measured: none };
     const { decided, measured } = split(migration);
@@ -154,6 +159,7 @@ export function migrationRecords({
         ? heads.check(id, before.head.revision)
         : heads.put(id, head, before.head.revision),
       ...(next.measured === before.measured.json ? [] : [measures.put(id, measured, before.measured.revision)]),
+      ...along,
     ];
     if (writes.every(({ op }) => op === 'check')) return { revision: before.head.revision };
     const written = await heads.commit(writes);
@@ -163,7 +169,9 @@ export function migrationRecords({
       // an earlier try of ours, whose answer was lost
       if (changed !== undefined && now?.head.json === next.head && now.measured.json === next.measured)
         return { revision: now.head.revision };
-      return { changed };
+      const isAsBefore =
+        now?.head.revision === before.head.revision && now.measured.revision === before.measured.revision;
+      return changed !== undefined && isAsBefore ? written : { changed };
     }
     const at = (was: Held, json: string): Held => (was.json === json ? was : { revision: written.revision, json });
     const after = { head: at(before.head, next.head), measured: at(before.measured, next.measured) };
@@ -191,9 +199,9 @@ export function migrationRecords({
       });
       return { revision };
     },
-    async store(migration) {
-      const stored = await write(migration);
-      if ('changed' in stored || !isFinished(migration)) return stored;
+    async store(migration, along = []) {
+      const stored = await write(migration, along);
+      if (!('revision' in stored) || !isFinished(migration)) return stored;
       for (let ending = migration; !(await finish(ending));) {
         const now = await readAgain(migration.id);
         if (now === undefined || !isFinished(now)) return { changed: now };

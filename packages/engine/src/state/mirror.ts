@@ -18,6 +18,8 @@ export interface Mirror<T> {
   all(): readonly Stored<T>[];
   /** As Collection's; what was changed is seen at once. */
   change: Collection<T>['change'];
+  /** What was read, or written in a transaction over several collections, is seen at once. */
+  saw(change: Changed<T>): void;
   readonly stored: Collection<T>;
 }
 
@@ -78,6 +80,7 @@ export async function openMirror<T>(
       take(after);
       return after;
     },
+    saw: take,
     stored,
   };
 }

@@ -8,6 +8,7 @@ import type { Vm } from '../../model/vm.ts';
 import { cordonedReason } from './cordoned.ts';
 import { type CheckInput, hostNameIn, memoryNeeded, needsIn, sourceOf, wantedCluster } from '../check-input.ts';
 import { ruleReasons } from '../rules/judge.ts';
+import { promisedReason } from '../wait-reasons.ts';
 
 type Rule = (input: CheckInput, candidate: HostView) => Reason | undefined;
 
@@ -116,16 +117,7 @@ export function memoryWaits(
     freeMemoryBytes - promised >= needed
   )
     return [];
-  return [
-    {
-      code: 'target-memory-promised',
-      host: host.name,
-      message:
-        `${host.name} has ${mib(freeMemoryBytes)} MiB free, of which incoming migrations take up ` +
-        `to ${mib(promised)} MiB, and ${vm.name} needs ${mib(needed)} MiB.`,
-      remedy: 'Ferry tries again when one of them has ended.',
-    },
-  ];
+  return [promisedReason(host.name, vm.name, { freeMemoryBytes, promised, needed })];
 }
 
 const mib = (bytes: number): number => Math.floor(bytes / 1_048_576);

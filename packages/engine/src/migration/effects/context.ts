@@ -25,7 +25,7 @@ import type { Clock, HostLink, Log, StoredDefinition } from '../../ports/ports.t
 import type { CarriedFiles } from './carried-files.ts';
 import type { Sharing } from '../../planning/sharing.ts';
 import { sideOn, type Side } from '../../planning/side.ts';
-import type { MigrationRecords } from '../../state/migration-records.ts';
+import type { Reserving } from '../../state/reservations.ts';
 import type { Volumes } from './volumes.ts';
 
 export interface RunnerDeps {
@@ -64,10 +64,10 @@ export interface RunnerDeps {
   readonly sampled: (migration: Migration, sample: JobSample, at: TimeMs) => void;
   readonly inspected: (inspection: Inspection) => Promise<void>;
   /**
-   * Stores the migration; a finished one goes to the journal. Resolves when it is durable, or with what somebody else
-   * has made of it meanwhile: nothing was stored then, and it has to be decided again.
+   * Stores the migration with what it takes or gives back; a finished one goes to the journal. Resolves when it is
+   * durable. Where somebody else has changed it, or has what it chose, nothing was stored, and it is decided again.
    */
-  readonly store: MigrationRecords['store'];
+  readonly store: Reserving['store'];
   /** Somebody else has brought it to its end. */
   readonly ended: (migration: Migration) => void;
   /** Called after each change; `kept`: the change is stored, and not just progress. */
