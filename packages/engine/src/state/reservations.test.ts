@@ -105,14 +105,14 @@ function world() {
   };
 }
 
-/** Numbers from 0 to 12, the same for a seed each time (xorshift). */
+/** Numbers from 0 to 4, the same for a seed each time (xorshift). */
 const randomOf = (seed: number) => {
   let state = seed | 0;
   return (): number => {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    return (state >>> 0) % 13;
+    return (state >>> 0) % 5;
   };
 };
 
