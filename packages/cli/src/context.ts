@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import type { Command } from 'commander';
 import type { Client } from '@ferry/api/client';
 import { connect, type ConnectionOptions } from './connection.ts';
-import { createOutput, formats, type Format, type Output } from './output/output.ts';
+import { createOutput, formats, listFormats, type Format, type Output } from './output/output.ts';
 import type * as yaml from './output/yaml.ts';
 
 export interface Context {
@@ -22,16 +22,26 @@ export const asList = (command: Command): Command => {
   lists.add(command);
   return command;
 };
-export const isList = (command: Command): boolean => lists.has(command);
+const isList = (command: Command): boolean => lists.has(command);
 
 // only who asks for YAML loads what makes it
 const yamlOf = (value: unknown): string =>
   (createRequire(import.meta.url)('./output/yaml.ts') as typeof yaml).yamlOf(value);
 
+/** Commands that show more of one object with -o wide. */
+const wides = new WeakSet<Command>();
+export const asWide = (command: Command): Command => {
+  wides.add(command);
+  return command;
+};
+
+export const formatsOf = (command: Command): readonly Format[] =>
+  isList(command) ? listFormats : wides.has(command) ? [...formats, 'wide'] : formats;
+
 export function contextOf(command: Command): Context {
   const options = command.optsWithGlobals<GlobalOptions>();
   const { output = 'table' } = options;
-  if (!isList(command) && !formats.some((each) => each === output))
-    command.error(`error: -o ${output} is for lists. Choose ${formats.join(', ')}.`);
+  const taken = formatsOf(command);
+  if (!taken.includes(output)) command.error(`error: -o ${output} is for lists. Choose ${taken.join(', ')}.`);
   return { client: () => connect(options), output: createOutput(output, yamlOf) };
 }

@@ -2,9 +2,9 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodes } from '@ferry/api/errors';
 import own from '../package.json' with { type: 'json' };
-import { isList } from './context.ts';
+import { formatsOf } from './context.ts';
 import { printable } from './output/format.ts';
-import { formats, listFormats, reportFailure, usageJson } from './output/output.ts';
+import { listFormats, reportFailure, usageJson } from './output/output.ts';
 
 const exitText = `
 Exit codes:
@@ -78,9 +78,7 @@ function inherit(program: Command): void {
     for (const child of command.commands) {
       child.copyInheritedSettings(program);
       if (child.commands.length === 0 && child.name() !== 'serve') {
-        child.addOption(
-          new Option('-o, --output <format>', 'output format').choices(isList(child) ? listFormats : formats),
-        );
+        child.addOption(new Option('-o, --output <format>', 'output format').choices(formatsOf(child)));
         child.addOption(new Option('--server <url>').hideHelp());
         child.addOption(new Option('--data-dir <dir>').hideHelp());
       }

@@ -36,7 +36,6 @@ export * from './migration/queue.ts';
 export { commandRefusal, isCommand } from './migration/commands.ts';
 export * from './configuration/configuration.ts';
 export * from './planning/check-input.ts';
-export { vmReasons } from './planning/checks/vm.ts';
 export { ownPlaces } from './planning/disk-places.ts';
 export * from './planning/placement.ts';
 export * from './planning/definition.ts';

@@ -328,6 +328,17 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
           autostart: false,
           definition: { creates: [{ kind: 'network', name: 'lan' }] },
         },
+        answers: [
+          {
+            host: { id: hostId('h2'), name: 'beta' },
+            verdict: 'fits',
+            findings: [
+              { code: 'network-mtu', host: 'beta', message: 'Smaller.', remedy: 'Set it.', verdict: 'warn' as const },
+            ],
+            passed: ['memory'],
+            notAsked: [],
+          },
+        ],
         policy,
         diff: ['-a', '+b'],
         differences: ['encryption: on in west, off in east'],

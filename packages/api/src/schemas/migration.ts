@@ -57,11 +57,33 @@ const resourceSchema = z
   .object({ kind: z.enum(['network', 'filter', 'secret']), name: z.string() })
   .meta({ id: 'Resource', description: 'Created on the target before the VM arrives' });
 
+const hostAnswerSchema = z
+  .object({
+    host: z.string(),
+    verdict: z.enum(['fits', 'waits', 'refused']),
+    findings: z.array(
+      z.object({
+        code: z.string(),
+        verdict: z
+          .enum(['refuse', 'wait', 'warn', 'unknown'])
+          .meta({ description: '"unknown": Ferry cannot tell; "wait": other migrations have what the VM needs' }),
+        message: z.string(),
+        remedy: z.string(),
+      }),
+    ),
+    passed: z.array(z.string()).meta({ description: 'Checks that had nothing to say' }),
+    notAsked: z
+      .array(z.string())
+      .meta({ description: 'Checks that were not made, because the host or the VM was refused before' }),
+  })
+  .meta({ id: 'HostAnswer', description: 'What the checks say of one host' });
+
 export const plannedMigrationSchema = z
   .object({
     vm: z.object({ uuid: z.string(), name: z.string() }),
     from: z.string(),
     to: z.string(),
+    hosts: z.array(hostAnswerSchema).meta({ description: 'Every host in question, with all that speaks against it' }),
     kind: kindSchema,
     how: howSchema,
     persistence: persistenceSchema,

@@ -11,6 +11,8 @@ interface Explained {
   readonly kind: 'reason' | 'error';
   /** What a reason is about: what has to change for the move to be possible. */
   readonly about?: string;
+  /** What a reason does to the move. */
+  readonly verdict?: 'refuse' | 'wait' | 'warn' | 'unknown';
   readonly meaning?: string;
   readonly remedy?: string;
   readonly exitCode?: number;
@@ -60,14 +62,19 @@ function explained(code: string): readonly Explained[] {
   });
 }
 
-const page = ({ code, kind, about, meaning, remedy, exitCode, httpStatus, retriable }: Explained): string =>
+const moves = {
+  refuse: 'is refused',
+  wait: 'waits for other migrations',
+  warn: 'goes on, with a warning; a policy may refuse it',
+  unknown: 'goes on, and the plan says what is not known; a policy may refuse it',
+} as const;
+
+const page = ({ code, kind, about, verdict, meaning, remedy, exitCode, httpStatus, retriable }: Explained): string =>
   fields([
     ['code', code],
-    [
-      'kind',
-      kind === 'reason' ? 'a reason why a move is refused; its sentence and remedy name what is concerned' : 'an error',
-    ],
+    ['kind', kind === 'reason' ? 'an answer of a check; its sentence and remedy name what is concerned' : 'an error'],
     ['about', about],
+    ['the move', verdict === undefined ? undefined : moves[verdict]],
     ['meaning', meaning],
     ['remedy', remedy],
     ['exit code', exitCode],

@@ -2,15 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { DirtyRateJson, MigrationCreate, PlannedMigrationJson, VmJson } from '@ferry/api';
-import { contextOf } from '../context.ts';
+import type { DirtyRateJson, MigrationCreate, VmJson } from '@ferry/api';
+import { asWide, contextOf } from '../context.ts';
 import { duration, labelChange, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
-import { followMigration, travelText } from '../follow.ts';
-import { predictionRows } from '../output/prediction.ts';
+import { followMigration } from '../follow.ts';
 import { formatBytes, formatTime } from '../output/format.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { stateText, vmList } from './vm-list.ts';
 import { fields, table } from '../output/table.ts';
+import { planText } from './vm-plan.ts';
 
 const vmText = (vm: VmJson): string =>
   [
@@ -149,61 +149,6 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   };
 }
 
-const whenText = ({ how, when }: PlannedMigrationJson['disks'][number]): string =>
-  when === undefined ? how : `${how}, ${when === 'now' ? 'until it stops' : 'from its next start on'}`;
-
-const planText = ({
-  vm,
-  from,
-  to,
-  kind,
-  how,
-  persistence,
-  transfer,
-  policy,
-  prediction,
-  copyTime,
-  disks,
-  creates,
-  diff,
-  differences,
-  unchecked,
-  warnings,
-}: PlannedMigrationJson): string =>
-  [
-    fields([
-      ['vm', vm.name],
-      ['kind', `${kind}, ${persistence}`],
-      ['from', from],
-      ['to', to],
-      ['travels', how],
-      ['driven', transfer === undefined ? undefined : `${transfer.mode} (${transfer.modeReason})`],
-      ['data', transfer === undefined ? undefined : travelText(transfer)],
-      ['policy', `${policy.name}: ${policy.text}`],
-      ['prediction', prediction?.text],
-      ...predictionRows(prediction),
-      ['time', copyTime?.text],
-      [
-        'makes there',
-        creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', '),
-      ],
-    ]),
-    ...(disks.length === 0
-      ? []
-      : [
-          '',
-          table(
-            ['disk', 'how', 'from', 'to'],
-            disks.map((disk) => [disk.target, whenText(disk), disk.path, disk.targetPath ?? disk.path]),
-          ),
-        ]),
-    ...(warnings.length === 0 ? [] : ['', ...warnings]),
-    ...(unchecked.length === 0 ? [] : ['', 'Not known:', ...unchecked]),
-    ...disks.flatMap(({ target, losses = [] }) => losses.map((loss) => `The copy of ${target} loses ${loss}.`)),
-    ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
-    ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff]),
-  ].join('\n');
-
 const dirtyRateText = ({ vm, at, seconds, readings, dirtyBytesPerSecond }: DirtyRateJson): string =>
   [
     fields([
@@ -227,6 +172,76 @@ const contentOf = (file: string): string => {
     );
   }
 };
+
+const checkRescueWords = ({ rescueMode, hostIsDead }: MigrateOptions, command: Command): void => {
+  if ((rescueMode === true) !== (hostIsDead !== undefined))
+    command.error(
+      '--rescue-mode needs --host-is-dead: state how you know that the host is dead, so that the VM never runs twice.',
+    );
+};
+
+/** Of a move, and of its plan. */
+const moveOptions = (command: Command): Command =>
+  mapOptions(command)
+    .addOption(new Option('--to <host>', 'to this host only').conflicts('preferHost'))
+    .option('--prefer-host <host>', 'try this host first, then other suitable hosts')
+    .addOption(
+      new Option('--kind <kind>', 'the kind of move (default: what fits the state of the VM)').choices([
+        'live',
+        'suspended',
+        'cold',
+        'configuration',
+      ]),
+    )
+    .addOption(
+      new Option('--to-uri <uri>', 'to a host by its libvirt URI; it need not be in the fleet').conflicts([
+        'to',
+        'preferHost',
+        'toCluster',
+      ]),
+    )
+    .option('--to-cluster <cluster>', 'to a host of this cluster')
+    .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
+    .option(
+      '--max-downtime-ms <ms>',
+      "pause for the switchover that QEMU aims at (default: the policy's)",
+      wholeNumber('ms'),
+    )
+    .option('--policy <policy>', 'policy to use (default: what its labels or its cluster select; "ferry policy list")')
+    .option('--deadline <time>', 'time by which the migration must end: seconds, or as in 10m', duration)
+    .option(
+      '--quickly-finish',
+      'accept the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms',
+    )
+    .option('--keep-dest-guest-on-failed', 'keep what a failed target leaves, for "ferry migration inspect"')
+    .addOption(
+      new Option('--direct', "let Ferry drive; the hosts need not reach each other's daemons").conflicts('peerToPeer'),
+    )
+    .option('--peer-to-peer', "let the source's daemon drive")
+    .addOption(new Option('--enable-tls', 'encrypt memory and disks and verify the peer').conflicts('disableTls'))
+    .option('--disable-tls', 'do not encrypt, whatever the cluster says')
+    .option('--tunnelled', 'send data through the connection of the two daemons')
+    .option('--parallel <n>', 'number of connections for memory', wholeNumber('connections'))
+    .option('--postcopy', 'allow "ferry migration postcopy" while it runs')
+    .addOption(new Option('--compression <method>').choices(['xbzrle', 'zlib', 'zstd']))
+    .option('--zero-copy', 'send memory without copying it first')
+    .addOption(
+      new Option('--temporary', 'return the VM to its source when it shuts down on the target').conflicts('keepSource'),
+    )
+    .option('--keep-source', 'keep a parked definition on the source, autostart off')
+    .option('--delete-source-disks', 'delete copied disks on the source once the target is verified')
+    .option('--use-existing-volumes', 'copy into volumes that you prepared on the target, of the same format and size')
+    .option('--assume-shared', 'treat storage as shared if Ferry cannot tell')
+    .option('--auto-start', 'start a VM that was shut off after the move')
+    .option('--rescue-mode', 'start the VM of a dead host elsewhere, from the stored definition')
+    .option(
+      '--host-is-dead <statement>',
+      'with --rescue-mode: how you know that the host is dead; kept with your name and the time',
+    )
+    .option('--xml <file>', "definition for the target (default: the VM's own)", contentOf)
+    .addOption(new Option('--copy-media', 'copy images in drives that only the source has').conflicts('ejectMedia'))
+    .option('--eject-media', 'empty drives with an image that only the source has')
+    .option('--create-missing', 'create networks, filters and secrets that the target lacks, as on the source');
 
 export function vmCommands(program: Command): void {
   const vm = program.command('vm').description('virtual machines');
@@ -292,83 +307,25 @@ export function vmCommands(program: Command): void {
           .join('\n'),
       );
     });
-  mapOptions(vm.command('migrate <vm>'))
+  const planned = async (ref: string, options: MigrateOptions, command: Command): Promise<void> => {
+    checkRescueWords(options, command);
+    const { client, output } = contextOf(command);
+    const plan = await client().call('migrationPlan', { body: requestOf(ref, options) });
+    output.result(plan, (safe) => planText(safe, output.wide));
+  };
+  moveOptions(asWide(vm.command('plan <vm>')))
+    .description('show which hosts could take a VM, where it would go, how and for how long; change nothing')
+    .action(planned);
+  moveOptions(asWide(vm.command('migrate <vm>')))
     .description('move a VM to another host; Ctrl-C detaches and the migration goes on')
-    .addOption(new Option('--to <host>', 'to this host only').conflicts('preferHost'))
-    .option('--prefer-host <host>', 'try this host first, then other suitable hosts')
-    .addOption(
-      new Option('--kind <kind>', 'the kind of move (default: what fits the state of the VM)').choices([
-        'live',
-        'suspended',
-        'cold',
-        'configuration',
-      ]),
-    )
-    .addOption(
-      new Option('--to-uri <uri>', 'to a host by its libvirt URI; it need not be in the fleet').conflicts([
-        'to',
-        'preferHost',
-        'toCluster',
-      ]),
-    )
-    .option('--to-cluster <cluster>', 'to a host of this cluster')
-    .option('--max-bandwidth-mb <MiB/s>', 'bandwidth limit', wholeNumber('MiB/s'))
-    .option(
-      '--max-downtime-ms <ms>',
-      "pause for the switchover that QEMU aims at (default: the policy's)",
-      wholeNumber('ms'),
-    )
-    .option('--policy <policy>', 'policy to use (default: what its labels or its cluster select; "ferry policy list")')
-    .option('--deadline <time>', 'time by which the migration must end: seconds, or as in 10m', duration)
-    .option(
-      '--quickly-finish',
-      'accept the pause that is needed once passes gain nothing, up to 10 s or --max-downtime-ms',
-    )
-    .option('--keep-dest-guest-on-failed', 'keep what a failed target leaves, for "ferry migration inspect"')
-    .addOption(
-      new Option('--direct', "let Ferry drive; the hosts need not reach each other's daemons").conflicts('peerToPeer'),
-    )
-    .option('--peer-to-peer', "let the source's daemon drive")
-    .addOption(new Option('--enable-tls', 'encrypt memory and disks and verify the peer').conflicts('disableTls'))
-    .option('--disable-tls', 'do not encrypt, whatever the cluster says')
-    .option('--tunnelled', 'send data through the connection of the two daemons')
-    .option('--parallel <n>', 'number of connections for memory', wholeNumber('connections'))
-    .option('--postcopy', 'allow "ferry migration postcopy" while it runs')
-    .addOption(new Option('--compression <method>').choices(['xbzrle', 'zlib', 'zstd']))
-    .option('--zero-copy', 'send memory without copying it first')
-    .addOption(
-      new Option('--temporary', 'return the VM to its source when it shuts down on the target').conflicts('keepSource'),
-    )
-    .option('--keep-source', 'keep a parked definition on the source, autostart off')
-    .option('--delete-source-disks', 'delete copied disks on the source once the target is verified')
-    .option('--use-existing-volumes', 'copy into volumes that you prepared on the target, of the same format and size')
-    .option('--assume-shared', 'treat storage as shared if Ferry cannot tell')
-    .option('--auto-start', 'start a VM that was shut off after the move')
-    .option('--rescue-mode', 'start the VM of a dead host elsewhere, from the stored definition')
-    .option(
-      '--host-is-dead <statement>',
-      'with --rescue-mode: how you know that the host is dead; kept with your name and the time',
-    )
-    .option('--xml <file>', "definition for the target (default: the VM's own)", contentOf)
-    .addOption(new Option('--copy-media', 'copy images in drives that only the source has').conflicts('ejectMedia'))
-    .option('--eject-media', 'empty drives with an image that only the source has')
-    .option('--create-missing', 'create networks, filters and secrets that the target lacks, as on the source')
-    .option('--dry-run', 'show what would happen and what changes in the definition; change nothing')
+    .option('--dry-run', 'the same as "ferry vm plan"')
     .option('--detach', 'print the id of the migration and return')
     .action(async (ref: string, options: MigrateOptions, command: Command) => {
-      const { rescueMode, hostIsDead, dryRun, detach } = options;
-      if ((rescueMode === true) !== (hostIsDead !== undefined))
-        command.error(
-          '--rescue-mode needs --host-is-dead: state how you know that the host is dead, so that the VM never runs twice.',
-        );
+      if (options.dryRun === true) return planned(ref, options, command);
+      checkRescueWords(options, command);
       const context = contextOf(command);
-      const body = requestOf(ref, options);
-      if (dryRun === true) {
-        const planned = await context.client().call('migrationPlan', { body });
-        return context.output.result(planned, (safe) => planText(safe));
-      }
-      const migration = await context.client().call('migrationCreate', { body });
-      if (detach === true) context.output.result(migration, (safe) => safe.id);
+      const migration = await context.client().call('migrationCreate', { body: requestOf(ref, options) });
+      if (options.detach === true) context.output.result(migration, (safe) => safe.id);
       else process.exitCode = await followMigration(context, migration);
     });
 }

@@ -16,6 +16,8 @@ export interface Output {
   readonly json: boolean;
   /** The object itself is printed: as JSON or YAML. */
   readonly structured: boolean;
+  /** More is shown than fits a narrow terminal. */
+  readonly wide: boolean;
   /** Prints a result: the object itself, or the text made of it, in which every name is safe for a terminal. */
   readonly result: <T>(value: T, text: (safe: T) => string) => void;
   /** `part`: of a list whose beginning was printed before, so it has no header. */
@@ -37,6 +39,7 @@ export const createOutput = (format: Format, yaml: (value: unknown) => string): 
   return {
     json: format === 'json',
     structured: format === 'json' || format === 'yaml',
+    wide: format === 'wide',
     result,
     list: (items, look, part) => {
       if (part !== undefined && items.length === 0) return;

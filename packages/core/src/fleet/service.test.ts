@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Host } from '../model/host.ts';
 import { batchId, hostId } from '../model/ids.ts';
-import { cordonedReason } from '../planning/checks/cordoned.ts';
+import { cordonedReasons } from '../planning/checks/cordoned.ts';
 import { cordoned, serviceStateOf, uncordoned } from './service.ts';
 
 const host: Host = {
@@ -35,12 +35,12 @@ test('a drain is not undone by uncordon, and cordon does not hide it', () => {
 });
 
 test('a host that takes no VMs is refused as a target, with the way out', () => {
-  assert.equal(cordonedReason({ host }), undefined);
-  assert.deepEqual(cordonedReason({ host: cordoned(host, 1) }), {
+  assert.deepEqual(cordonedReasons({ host }), []);
+  assert.deepEqual(cordonedReasons({ host: cordoned(host, 1) })[0], {
     code: 'target-cordoned',
     host: 'kvm1',
     message: 'kvm1 is cordoned, so no VM is moved to it.',
     remedy: 'Choose another host, or run: ferry host uncordon kvm1',
   });
-  assert.match(cordonedReason({ host: draining })?.remedy ?? '', /ferry drain cancel d1/);
+  assert.match(cordonedReasons({ host: draining })[0]?.remedy ?? '', /ferry drain cancel d1/);
 });

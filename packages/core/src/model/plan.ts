@@ -4,7 +4,7 @@
  */
 import type { HostRef } from './host.ts';
 import type { HostId, VmUuid } from './ids.ts';
-import type { Reason } from './reasons.ts';
+import type { Finding, Reason } from './reasons.ts';
 import type { MigrationKind } from './request.ts';
 import type { StatePlace, BackingImage, SharingProof, ImageLayout, DiskFacts } from './storage.ts';
 import type { TransferMode, Compression } from './transfer.ts';
@@ -184,11 +184,28 @@ export interface Choice {
   readonly plan: MigrationPlan;
 }
 
+/** What the checks say of one host in question. */
+export interface HostAnswer {
+  readonly host: HostRef;
+  /** `refused`: at least one finding refuses. */
+  readonly verdict: 'fits' | 'waits' | 'refused';
+  readonly findings: readonly Finding[];
+  /** Names of the checks that had nothing to say. */
+  readonly passed: readonly string[];
+  /** Names of the checks whose facts were not fetched, since the VM or the host was refused before. */
+  readonly notAsked: readonly string[];
+}
+
 export type CheckResult =
-  | ({ readonly kind: 'chosen' } & Choice)
+  | ({ readonly kind: 'chosen'; readonly answers?: readonly HostAnswer[] } & Choice)
   /**
    * Nothing speaks against a host but what other migrations have there now. The choice is what it would be without
    * them.
    */
-  | ({ readonly kind: 'waits'; readonly reasons: readonly Reason[]; readonly on: readonly RoomNeeded[] } & Choice)
-  | { readonly kind: 'refused'; readonly reasons: readonly Reason[] };
+  | ({
+      readonly kind: 'waits';
+      readonly reasons: readonly Reason[];
+      readonly on: readonly RoomNeeded[];
+      readonly answers?: readonly HostAnswer[];
+    } & Choice)
+  | { readonly kind: 'refused'; readonly reasons: readonly Reason[]; readonly answers?: readonly HostAnswer[] };

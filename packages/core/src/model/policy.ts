@@ -4,6 +4,7 @@
  * migration.
  */
 import type { TimeMs } from './ids.ts';
+import type { ReasonCode } from './reasons.ts';
 import type { Compression } from './transfer.ts';
 
 /** When a step is due. */
@@ -76,9 +77,14 @@ export interface PolicyContent {
   readonly singleCopy: 'guard' | 'handover';
   /** When Ferry finds two running copies that it could not prevent. */
   readonly twoCopies: 'alarm' | 'suspend-both';
+  /** What a warning, or something that Ferry cannot tell, does to a move; absent: it is shown, and the move goes on. */
+  readonly checks?: CheckStrictness;
   /** Storage that is not known to be on both hosts, nor known not to be. */
   readonly unknownSharing: 'refuse' | 'shared';
 }
+
+/** By code; of codes that the table of reasons does not refuse by itself. */
+export type CheckStrictness = Readonly<Partial<Record<ReasonCode, 'refuse' | 'warn' | 'ignore'>>>;
 
 export interface Policy extends PolicyContent {
   readonly name: string;

@@ -1,17 +1,28 @@
 /**
- * The one table of reasons: every code by which a move is refused, what it is about, and what it means. The sentence
+ * The one table of reasons: every code that a check answers with, what it is about, what it means, and what it does. The sentence
  * and the remedy name the thing and are made where the reason arises. docs/reasons.md shows the table.
  */
 
 /** What has to change, or to be asked for otherwise. */
 export type ReasonSubject = 'vm' | 'request' | 'target' | 'storage' | 'definition' | 'transfer';
 
+/**
+ * What it does to the move: it is refused, it waits for other migrations, or it goes on, and what is lost or not known is
+ * said. A policy may refuse what is said (policy/strictness.ts); it never allows what is refused.
+ */
+export type CheckVerdict = 'refuse' | 'wait' | 'warn' | 'unknown';
+
 interface ReasonRow {
   readonly about: ReasonSubject;
   readonly meaning: string;
+  readonly verdict: CheckVerdict;
 }
 
-const row = (about: ReasonSubject, meaning: string): ReasonRow => ({ about, meaning });
+const row = (about: ReasonSubject, meaning: string, verdict: CheckVerdict = 'refuse'): ReasonRow => ({
+  about,
+  meaning,
+  verdict,
+});
 
 export const reasonTable = {
   'source-unreachable': row('vm', "The VM's host does not answer."),
@@ -63,7 +74,7 @@ export const reasonTable = {
   'target-no-qemu': row('target', 'libvirt finds no QEMU on the host.'),
   'target-machine-unknown': row('target', "The host's QEMU does not have the machine type of the VM."),
   'target-memory': row('target', 'The host has too little free memory.'),
-  'target-memory-promised': row('target', 'Other migrations will take the memory that is free on the host.'),
+  'target-memory-promised': row('target', 'Other migrations will take the memory that is free on the host.', 'wait'),
   'target-name-taken': row('target', 'The host has another VM of that name.'),
   'target-name-differs': row('target', 'The host has a definition of the VM under another name.'),
   'target-has-definition': row(
@@ -76,6 +87,18 @@ export const reasonTable = {
   'rule-together': row('target', 'A rule keeps the VM together with others that are not there.'),
   'rule-on-hosts': row('target', 'A rule keeps the VM to other hosts.'),
   'rule-off-hosts': row('target', 'A rule keeps the VM off the host.'),
+  'rule-soft': row('target', 'A soft rule would have the VM elsewhere.', 'warn'),
+  'target-devices-unknown': row(
+    'target',
+    'Ferry cannot tell whether the target has devices in place of those of the source.',
+    'unknown',
+  ),
+  'guest-memory-unsure': row('target', 'Ferry cannot tell whether the target takes the state of the guest.', 'unknown'),
+  'guest-tpm-unsure': row(
+    'target',
+    'Ferry cannot tell whether the target reads the TPM state of the guest.',
+    'unknown',
+  ),
   'helper-machine': row('target', 'The hosts have no machine type in common to copy disks with.'),
   'target-pool-missing': row('storage', 'The host has no storage pool for a disk.'),
   'target-pool-inactive': row('storage', 'The storage pool for a disk is not active.'),
@@ -128,6 +151,14 @@ export const reasonTable = {
   'secret-usage-taken': row('definition', 'Another secret on the target has the same usage.'),
   'file-missing': row('definition', 'The target lacks a file that the definition names.'),
   'folder-missing': row('definition', 'The target lacks a folder that the definition names.'),
+  'path-unknown': row('definition', 'Ferry cannot tell whether the target has a path of the definition.', 'unknown'),
+  'folder-content-unknown': row(
+    'definition',
+    'Ferry cannot tell whether a folder holds the same on both hosts.',
+    'unknown',
+  ),
+  'secret-unknown': row('definition', 'Ferry cannot tell whether a private secret has the right value.', 'unknown'),
+  'network-mtu': row('definition', 'A network carries smaller frames on the target.', 'warn'),
   'map-network-unknown': row('definition', 'A network is mapped that the VM does not use.'),
   'map-pool-missing': row('definition', 'A storage pool is mapped to one that the target lacks.'),
   'compression-parallel': row('transfer', 'xbzrle needs a single connection.'),
@@ -152,11 +183,16 @@ export const reasonTable = {
 
 export type ReasonCode = keyof typeof reasonTable;
 
-/** One ground on which a move is refused for one host, or as a whole. */
+/** One answer of a check about one host, or about all. */
 export interface Reason {
   readonly code: ReasonCode;
   /** Host the reason speaks of; absent when it holds for every host. */
   readonly host?: string;
   readonly message: string;
   readonly remedy: string;
+}
+
+/** A reason with what it does to this move. */
+export interface Finding extends Reason {
+  readonly verdict: CheckVerdict;
 }

@@ -7,6 +7,7 @@ import { tidyPath } from '../model/paths.ts';
 import type { DefinitionPlan, ResourceRef } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { BackingImage, PoolFacts } from '../model/storage.ts';
+import type { Doubt } from './doubt.ts';
 import type { HostPath, Tie } from './host-ties.ts';
 import type { MachineNeed } from './machine-type.ts';
 import { planSecrets, type Secrets } from './secrets.ts';
@@ -100,7 +101,7 @@ export function mtuWarnings(
   map: DefinitionMap,
   here: { readonly name: string; readonly mtus: HostResources['mtus'] },
   there: { readonly name: string; readonly mtus: HostResources['mtus'] },
-): readonly string[] {
+): readonly Reason[] {
   return linksOf(needs, {}).flatMap((name) => {
     const to = map.networks?.[name] ?? name;
     const own = needs.mtus?.get(name);
@@ -111,7 +112,14 @@ export function mtuWarnings(
       own === undefined
         ? `${name} on ${here.name} has one of ${before}`
         : `${vm}'s card on ${name} has one of ${before}`;
-    return [`The MTU of ${to} on ${there.name} is ${after}, and ${what}: larger frames are lost there.`];
+    return [
+      {
+        code: 'network-mtu',
+        host: there.name,
+        message: `The MTU of ${to} on ${there.name} is ${after}, and ${what}: larger frames are lost there.`,
+        remedy: `Set the MTU of ${to} on ${there.name} to ${before}, or map the network to another one.`,
+      },
+    ];
   });
 }
 
@@ -196,10 +204,10 @@ export function planDefinition({
 }: DefinitionInput): {
   readonly definition: DefinitionPlan | undefined;
   readonly reasons: readonly Reason[];
-  readonly unchecked: readonly string[];
+  readonly doubts: readonly Doubt[];
 } {
   const reasons: Reason[] = [];
-  const unchecked: string[] = [];
+  const doubts: Doubt[] = [];
   const creates: ResourceRef[] = [];
   const networks = Object.fromEntries(
     [...needs.networks, ...needs.bridges].flatMap((name) =>
@@ -268,7 +276,7 @@ export function planDefinition({
     });
     reasons.push(...secrets.reasons);
     creates.push(...secrets.creates.map((name) => ({ kind: 'secret' as const, name })));
-    unchecked.push(...secrets.unchecked);
+    doubts.push(...secrets.doubts);
   }
   const plan: DefinitionPlan = {
     ...(Object.keys(networks).length === 0 ? {} : { networks }),
@@ -283,7 +291,7 @@ export function planDefinition({
     ...(ownXml ? { ownXml: true as const } : {}),
     ...(creates.length === 0 ? {} : { creates }),
   };
-  return { definition: Object.keys(plan).length === 0 ? undefined : plan, reasons, unchecked };
+  return { definition: Object.keys(plan).length === 0 ? undefined : plan, reasons, doubts };
 }
 
 /** What an operator maps for one move has to be there; a cluster's map is for whatever comes in. */

@@ -10,13 +10,14 @@ import { bothOf, type CheckInput, factsOf, kindOf, needsIn, ownOf, sourceOf, typ
 import { isDefinedOn } from './definition-there.ts';
 import { joinMaps, mtuWarnings, planDefinition } from './definition.ts';
 import { editsOf, storageOn } from './disk-places.ts';
+import { doubt, type Doubt } from './doubt.ts';
 import { helperMachine, helperReasons } from './helper-machine.ts';
 import { planPaths } from './host-ties.ts';
 import { emulatorPaths, machinesOf } from './machine-type.ts';
 import { disksToCopy, planNextStart } from './next-start.ts';
 import { diskOwnership, planState } from './ownership.ts';
 import { riskyFiles, stateOf } from './state-travel.ts';
-import { stateFileReasons, stateRisks, uncheckedOf } from './state-versions.ts';
+import { stateDoubts, stateFileReasons, stateRisks } from './state-versions.ts';
 import { planDisks } from './disks/plan-disks.ts';
 import type { TargetStorage } from './disks/question.ts';
 import { cacheReasons } from './disks/shared-disk.ts';
@@ -36,9 +37,13 @@ interface Question {
 
 export interface HostPlan {
   readonly plan: MigrationPlan;
-  /** Reasons of storage; absent if storage was not checked. */
+  /** What was found, by the check that says it (checks/): of storage, only where it was looked at. */
   readonly storage: readonly Reason[];
+  readonly definition: readonly Reason[];
   readonly transfer: readonly Reason[];
+  readonly state: readonly Reason[];
+  readonly mtus: readonly Reason[];
+  readonly devices: readonly Doubt[];
   readonly waits: readonly Reason[];
   readonly ports: number;
 }
@@ -58,14 +63,16 @@ export function planOn(input: CheckInput, target: HostView): HostPlan {
   const travel = how === 'definition' ? undefined : transferOn(input, question, how, copied);
   const adapted = definitionOn(input, question, disks);
   const risks = stateRisks(vm.name, facts, source, target);
-  const unchecked = [...adapted.unchecked, ...(carries ? uncheckedOf(risks) : [])];
+  const devices = deviceDoubts(input, question);
+  const inDoubt = carries ? stateDoubts(names.to, risks) : [];
+  const unchecked = [...adapted.doubts, ...devices, ...inDoubt].map(({ whether }) => whether);
+  const unread = carries || move === 'configuration' ? [] : riskyFiles(facts, risks);
   const helper = how === 'helper' ? helperOn(input, question) : undefined;
   const persistence = persistenceOf(facts, request);
   const plan: MigrationPlan = {
     how,
     ...(unchecked.length === 0 ? {} : { unchecked }),
     ...(carries && risks.length > 0 ? { stateRisks: risks } : {}),
-    ...(adapted.warnings.length === 0 ? {} : { warnings: adapted.warnings }),
     live: move === 'live',
     persistence,
     disks,
@@ -86,12 +93,11 @@ export function planOn(input: CheckInput, target: HostView): HostPlan {
       ...(how === 'guest' ? cachesOn(vm.name, facts, now, [source, target]) : []),
       ...(how === 'helper' ? helperReasons(vm.name, source, target) : []),
     ],
-    transfer: [
-      ...(storage.mapReasons ?? []),
-      ...adapted.reasons,
-      ...(travel?.reasons ?? []),
-      ...(carries || move === 'configuration' ? [] : stateFileReasons(vm.name, names.to, riskyFiles(facts, risks))),
-    ],
+    definition: [...(storage.mapReasons ?? []), ...adapted.reasons, ...adapted.doubts],
+    transfer: travel?.reasons ?? [],
+    state: [...inDoubt, ...stateFileReasons(vm.name, names.to, unread)],
+    mtus: adapted.mtus,
+    devices,
     waits: travel?.waits ?? [],
     ports: travel?.ports ?? 0,
   };
@@ -182,16 +188,11 @@ function definitionOn(input: CheckInput, { facts, target, names, storage }: Ques
   });
   const emulators = emulatorPaths(needs.machines, target.facts);
   const paths = planPaths(vm.name, [...needs.paths, ...emulators], input.paths?.get(host.id) ?? new Map(), names.to);
-  const given = facts.hostDevices;
-  const devices =
-    given > 0
-      ? [`whether ${names.to} has devices in place of the ${given} of ${names.from} that ${vm.name} was given`]
-      : [];
   return {
     definition: adapted.definition,
     reasons: [...adapted.reasons, ...paths.reasons],
-    unchecked: [...adapted.unchecked, ...paths.unchecked, ...devices],
-    warnings: mtuWarnings(
+    doubts: [...adapted.doubts, ...paths.doubts],
+    mtus: mtuWarnings(
       vm.name,
       needs,
       map,
@@ -200,6 +201,18 @@ function definitionOn(input: CheckInput, { facts, target, names, storage }: Ques
     ),
   };
 }
+
+const deviceDoubts = ({ vm }: CheckInput, { facts, names }: Question): readonly Doubt[] =>
+  facts.hostDevices === 0
+    ? []
+    : [
+        doubt(
+          'target-devices-unknown',
+          names.to,
+          `whether ${names.to} has devices in place of the ${facts.hostDevices} of ${names.from} that ${vm.name} was given`,
+          `Compare the devices in its definition with those of ${names.to} (virsh nodedev-list).`,
+        ),
+      ];
 
 /** Absent where the operation has no UUID for one: nothing is carried out then. */
 function helperOn({ helperUuid }: CheckInput, { source, target }: Question): MigrationPlan['helper'] {

@@ -41,10 +41,10 @@ test('what the target lacks is a reason each; what nobody can look at is said', 
     lacking.reasons.map(({ code, host }) => `${host} ${code}`),
     ['h2 file-missing', 'h2 folder-missing'],
   );
-  assert.deepEqual(lacking.unchecked, [
-    'whether h2 has /dev/hwrng (source of randomness)',
-    'whether h2 has /x/fw (firmware)',
-  ]);
+  assert.deepEqual(
+    lacking.doubts.map(({ whether }) => whether),
+    ['whether h2 has /dev/hwrng (source of randomness)', 'whether h2 has /x/fw (firmware)'],
+  );
   const there = planPaths(
     'web',
     paths,
@@ -57,7 +57,7 @@ test('what the target lacks is a reason each; what nobody can look at is said', 
     'h2',
   );
   assert.deepEqual(
-    [there.reasons, there.unchecked],
+    [there.reasons, there.doubts.map(({ whether }) => whether)],
     [
       [],
       ['whether /srv on h2 holds the same (folder shared as data)', 'whether h2 has /dev/hwrng (source of randomness)'],
@@ -76,7 +76,7 @@ test('a secret: there with a value, without one, private, with its usage taken; 
     there: ReadonlyMap<string, SecretFacts>,
     createMissing = false,
   ) => {
-    const { reasons, creates, unchecked } = planSecrets({
+    const { reasons, creates, doubts } = planSecrets({
       vm: 'web',
       needed: ['uuid:u1'],
       source: 'h1',
@@ -85,7 +85,11 @@ test('a secret: there with a value, without one, private, with its usage taken; 
       there,
       createMissing,
     });
-    return [...reasons.map(({ code }) => code), ...creates.map((name) => `makes ${name}`), ...unchecked];
+    return [
+      ...reasons.map(({ code }) => code),
+      ...creates.map((name) => `makes ${name}`),
+      ...doubts.map(({ whether }) => whether),
+    ];
   };
   const none = new Map<string, SecretFacts>();
   assert.deepEqual(plan('there', secret('there')), []);

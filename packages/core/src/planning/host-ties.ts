@@ -3,6 +3,7 @@
  * names, and devices with which QEMU cannot move a running guest. Pure.
  */
 import type { Reason, ReasonCode } from '../model/reasons.ts';
+import { doubt, type Doubt } from './doubt.ts';
 
 /** A path of the host. `device`: nobody can look at it without opening it. */
 export interface HostPath {
@@ -52,7 +53,7 @@ export function planPaths(
   paths: readonly HostPath[],
   seen: ReadonlyMap<string, PathThere>,
   target: string,
-): { readonly reasons: readonly Reason[]; readonly unchecked: readonly string[] } {
+): { readonly reasons: readonly Reason[]; readonly doubts: readonly Doubt[] } {
   const reasons = paths
     .filter(({ path }) => seen.get(path) === 'missing')
     .map(({ path, kind, what }): Reason => ({
@@ -64,11 +65,19 @@ export function planPaths(
           ? `Create the folder there with its content, or choose another host.`
           : `Put the same file there, or choose another host.`,
     }));
-  const unchecked = paths.flatMap(({ path, kind, what }) => {
-    if (kind === 'device' || seen.get(path) === 'unknown') return [`whether ${target} has ${path} (${what})`];
+  const doubts = paths.flatMap(({ path, kind, what }) => {
+    if (kind === 'device' || seen.get(path) === 'unknown')
+      return [doubt('path-unknown', target, `whether ${target} has ${path} (${what})`, `On ${target}: ls -ld ${path}`)];
     return kind === 'folder' && seen.get(path) === 'there' && what.startsWith('folder')
-      ? [`whether ${path} on ${target} holds the same (${what})`]
+      ? [
+          doubt(
+            'folder-content-unknown',
+            target,
+            `whether ${path} on ${target} holds the same (${what})`,
+            `Compare the two folders; ${vm} finds there what ${target} has.`,
+          ),
+        ]
       : [];
   });
-  return { reasons, unchecked };
+  return { reasons, doubts };
 }

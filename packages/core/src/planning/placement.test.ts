@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import type { HostView } from '../model/host.ts';
 import { hostId, vmUuid } from '../model/ids.ts';
 import type { Vm } from '../model/vm.ts';
+import { presets } from '../policy/presets.ts';
 import { noFacts, type CheckInput } from './check-input.ts';
 import { checkMigration } from './placement.ts';
 import { noNeeds } from './definition.ts';
@@ -350,4 +351,44 @@ test('a machine that the target does not have, and state that it may not read: r
   assert.deepEqual(codes({ vm: shutOff, facts: saved, hosts }), ['h2 saved-memory-unsure']);
   const cold = check({ vm: shutOff, facts, hosts });
   assert.ok(cold.kind === 'chosen' && cold.plan.stateRisks === undefined, 'no memory travels');
+});
+
+test('every host in question is answered for, also when one fits; what a policy says of a doubt holds', () => {
+  const hosts = [host('h1'), host('h2'), host('h3', { freeMemoryBytes: 1 }), host('h4', { state: 'unreachable' })];
+  const cold: Partial<CheckInput> = {
+    hosts,
+    vm: { ...vm, state: 'shut-off' },
+    request: { autoStart: true },
+    facts: { ...noFacts, hostDevices: 2 },
+  };
+  const said = (input: Partial<CheckInput>) => {
+    const result = check(input);
+    return [
+      result.kind,
+      ...(result.answers ?? []).map(
+        ({ host: { name }, verdict, findings }) =>
+          `${name} ${verdict}: ${findings.map((each) => `${each.verdict} ${each.code}`).join(', ')}`,
+      ),
+    ];
+  };
+  const doubt = 'unknown target-devices-unknown';
+  assert.deepEqual(said(cold), [
+    'chosen',
+    `h2 fits: ${doubt}`,
+    `h3 refused: refuse target-memory, ${doubt}`,
+    `h4 refused: refuse target-unreachable, ${doubt}`,
+  ]);
+  const policy = (checks: NonNullable<CheckInput['policy']>['checks']): Partial<CheckInput> => ({
+    policy: { ...(presets.get('default') ?? assert.fail()), ...(checks === undefined ? {} : { checks }) },
+  });
+  assert.equal(said({ ...cold, ...policy({ 'target-devices-unknown': 'ignore' }) })[1], 'h2 fits: ');
+  assert.deepEqual(said({ ...cold, ...policy({ 'target-devices-unknown': 'refuse' }) }).slice(0, 2), [
+    'refused',
+    'h2 refused: refuse target-devices-unknown',
+  ]);
+  // what is refused without a policy is refused under every one
+  assert.equal(
+    said({ ...cold, ...policy({ 'target-memory': 'ignore' }) })[2],
+    `h3 refused: refuse target-memory, ${doubt}`,
+  );
 });

@@ -5,16 +5,19 @@
 import type { HostView } from '../model/host.ts';
 import type { CheckResult, MigrationPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
-import { type CheckInput, hostNameIn, kindOf, memoryNeeded, named, wantedCluster } from './check-input.ts';
-import { memoryWaits, reasonsFor } from './checks/host.ts';
-import { vmReasons } from './checks/vm.ts';
-import { planOn } from './host-plan.ts';
-import { ruleWarnings, unmetRules } from './rules/judge.ts';
+import { type CheckInput, kindOf, memoryNeeded, named, wantedCluster } from './check-input.ts';
+import { reasonsOf } from './checks/check.ts';
+import { judgeHost, refusalsIn } from './checks/judge.ts';
+import { hostChecks, vmChecks } from './checks/table.ts';
+import { unmetRules } from './rules/judge.ts';
 
 /** Hosts whose storage must be checked: the candidates that pass every other rule. */
 export function candidatesOf(input: CheckInput): readonly HostView[] {
-  return inQuestion(input).filter((view) => reasonsFor(input, view).length === 0);
+  return inQuestion(input).filter((target) => refusalsIn(reasonsOf(hostChecks, { input, target }), input).length === 0);
 }
+
+/** Of the VM and its source: they hold for every target. */
+export const vmReasons = (input: CheckInput): readonly Reason[] => refusalsIn(reasonsOf(vmChecks, input), input);
 
 const inQuestion = (input: CheckInput): readonly HostView[] => {
   const { hosts, request, vm } = input;
@@ -34,24 +37,14 @@ export function checkMigration(input: CheckInput): CheckResult {
   const general = vmReasons(input);
   const candidates = inQuestion(input);
   const promisedOn = ({ host }: HostView): number => input.memoryPromised?.(host.id) ?? 0;
-  const judged = candidates.map((view) => {
-    const basic = reasonsFor(input, view);
-    const planned = planOn(input, view);
-    // storage that was not checked has no reasons: the VM or the host fails anyway
-    const looked = basic.length === 0 && (general.length === 0 || input.storage !== undefined);
-    const waits = [
-      ...memoryWaits(input.vm, view, memoryNeeded(input), promisedOn(view)),
-      ...planned.waits,
-      ...(input.slotWaits?.(view, planned.plan.transfer !== undefined) ?? []),
-    ];
-    return {
-      view,
-      plan: withWarnings(planned.plan, ruleWarnings(input.vm, rules, view.host, hostNameIn(input))),
-      ports: planned.ports,
-      waits,
-      reasons: [...basic, ...(looked ? planned.storage : []), ...planned.transfer],
-    };
-  });
+  // storage that was not looked at has no reasons: the VM or the host is refused anyway
+  const judged = candidates.map((view) =>
+    judgeHost(input, view, {
+      lookedAt: general.length === 0 || input.storage !== undefined,
+      promised: promisedOn(view),
+    }),
+  );
+  const answers = judged.map(({ answer }) => answer);
   const copies = ({ disks }: MigrationPlan): number => disks.filter(({ how }) => how === 'copy').length;
   const isPreferred = ({ view }: { readonly view: HostView }): number =>
     request.preferHost !== undefined && view === named(input, request.preferHost) ? 0 : 1;
@@ -72,22 +65,21 @@ export function checkMigration(input: CheckInput): CheckResult {
   const kind = kindOf(input);
   if (chosen !== undefined && general.length === 0 && 'kind' in kind) {
     const choice = { to: { id: chosen.view.host.id, name: chosen.view.host.name }, move: kind.kind, plan: chosen.plan };
-    if (chosen.waits.length === 0) return { kind: 'chosen', ...choice };
+    if (chosen.waits.length === 0) return { kind: 'chosen', ...choice, answers };
     return {
       kind: 'waits',
       ...choice,
       reasons: suited.flatMap(({ waits }) => waits),
       on: suited.map(({ view, ports }) => ({ host: view.host.id, ports, memoryBytes: memoryNeeded(input) })),
+      answers,
     };
   }
   return {
     kind: 'refused',
     reasons: [...general, ...noCandidate(input, candidates), ...judged.flatMap(({ reasons }) => reasons)],
+    answers,
   };
 }
-
-const withWarnings = (plan: MigrationPlan, more: readonly string[]): MigrationPlan =>
-  more.length === 0 ? plan : { ...plan, warnings: [...(plan.warnings ?? []), ...more] };
 
 /** Why there is no host to speak of. */
 export function noCandidate(

@@ -9,9 +9,12 @@ import type { MigrationPlan, CheckResult, DiskPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import type { DiskFacts, SharingProof } from '../model/storage.ts';
-import { cordonedReason } from './checks/cordoned.ts';
 import { hostNameIn, wantedCluster, type CheckInput, type VmFacts } from './check-input.ts';
-import { memoryWaits, nameTaken, triedReason } from './checks/host.ts';
+import { answerOf } from './checks/answer.ts';
+import { cordonedReasons } from './checks/cordoned.ts';
+import { triedReasons } from './checks/earlier-attempt.ts';
+import { memoryWaits } from './checks/memory.ts';
+import { nameTaken } from './checks/name.ts';
 import { definitionThereReasons, isDefinedOn } from './definition-there.ts';
 import { planPaths } from './host-ties.ts';
 import { emulatorPaths, machineReasons } from './machine-type.ts';
@@ -190,9 +193,9 @@ export function checkRescue(input: RescueInput): CheckResult {
       ...clusterReasons(input, view),
       ...hostReasons(vm, view, input.silent),
       ...foreignDefinition(input, view),
-      ...[triedReason(input, view.host), cordonedReason(view), nameTaken(input, view.host)].filter(
-        (reason) => reason !== undefined,
-      ),
+      ...triedReasons(input, view.host),
+      ...cordonedReasons(view),
+      ...nameTaken(input, view.host),
       ...stateReasons(input, view),
       ...machineThere(input, view),
       ...ruleReasons(vm, rules, view.host, hostNameIn(input)),
@@ -200,6 +203,13 @@ export function checkRescue(input: RescueInput): CheckResult {
     ];
     return { view, waits, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
   });
+  const answers = judged.map(({ view: { host }, reasons, waits }) =>
+    answerOf(
+      host,
+      reasons.map((reason) => ({ ...reason, verdict: 'refuse' })),
+      waits,
+    ),
+  );
   const promised = (view: HostView): number => input.memoryPromised?.(view.host.id) ?? 0;
   const isPreferred = ({ view }: { readonly view: HostView }): number =>
     view.host.name === request.preferHost || view.host.id === request.preferHost ? 0 : 1;
@@ -226,16 +236,17 @@ export function checkRescue(input: RescueInput): CheckResult {
       ...(warnings.length === 0 ? {} : { warnings }),
     };
     const choice = { to: { id: best.view.host.id, name: best.view.host.name }, move: 'evacuation' as const, plan };
-    if (best.waits.length === 0) return { kind: 'chosen', ...choice };
+    if (best.waits.length === 0) return { kind: 'chosen', ...choice, answers };
     return {
       kind: 'waits',
       ...choice,
       reasons: suited.flatMap(({ waits }) => waits),
       on: suited.map(({ view }) => ({ host: view.host.id, ports: 0, memoryBytes: vm.memoryBytes })),
+      answers,
     };
   }
   const none = general.some(({ code }) => code === 'target-is-source') ? [] : noCandidate(input, candidates);
-  return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)] };
+  return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)], answers };
 }
 
 function clusterReasons(input: RescueInput, { host }: HostView): readonly Reason[] {

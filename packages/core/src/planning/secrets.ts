@@ -3,6 +3,7 @@
  * on the source. Pure.
  */
 import type { Reason, ReasonCode } from '../model/reasons.ts';
+import { doubt, type Doubt } from './doubt.ts';
 
 /** A secret of a host. */
 export interface SecretFacts {
@@ -33,11 +34,11 @@ export interface SecretInput {
 export function planSecrets({ vm, needed, source, target, here, there, createMissing }: SecretInput): {
   readonly reasons: readonly Reason[];
   readonly creates: readonly string[];
-  readonly unchecked: readonly string[];
+  readonly doubts: readonly Doubt[];
 } {
   const reasons: Reason[] = [];
   const creates: string[] = [];
-  const unchecked: string[] = [];
+  const doubts: Doubt[] = [];
   const refuse = (code: ReasonCode, message: string, remedy: string): void =>
     void reasons.push({ code, host: target, message, remedy });
   for (const name of needed) {
@@ -50,7 +51,14 @@ export function planSecrets({ vm, needed, source, target, here, there, createMis
           `On ${target}: virsh secret-set-value ${present.uuid}`,
         );
       else if (present.value === 'private')
-        unchecked.push(`whether the secret ${name} on ${target} has the right value: it is private there`);
+        doubts.push(
+          doubt(
+            'secret-unknown',
+            target,
+            `whether the secret ${name} on ${target} has the right value: it is private there`,
+            `If it may have another one, on ${target}: virsh secret-set-value ${present.uuid}`,
+          ),
+        );
       continue;
     }
     const own = here?.get(name);
@@ -86,7 +94,7 @@ export function planSecrets({ vm, needed, source, target, here, there, createMis
           : `Define it there as on ${source} (virsh secret-define, secret-set-value), or create it with --create-missing.`,
       );
   }
-  return { reasons, creates, unchecked };
+  return { reasons, creates, doubts };
 }
 
 const byHand = (source: string): string =>

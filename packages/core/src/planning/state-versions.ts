@@ -3,6 +3,7 @@
  * host reports whether it applies to this guest. A move of a running guest shows it without harm; state in a file would
  * show it only at the next start. Pure.
  */
+import { doubt, type Doubt } from './doubt.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { HostView } from '../model/host.ts';
 import type { StateRisk } from '../model/plan.ts';
@@ -56,8 +57,11 @@ export function stateRisks(
   return risks;
 }
 
-export const uncheckedOf = (risks: readonly StateRisk[]): readonly string[] =>
-  risks.map(({ whether, why }) => `${whether}: ${why}`);
+/** Of state that a running guest takes along: it stays where it is if the target does not take it. */
+export const stateDoubts = (host: string, risks: readonly StateRisk[]): readonly Doubt[] =>
+  risks.map(({ of, whether, why, remedy }) =>
+    doubt(of === 'tpm' ? 'guest-tpm-unsure' : 'guest-memory-unsure', host, `${whether}: ${why}`, remedy),
+  );
 
 /** Of state that travels as a file: nobody would see it before the VM is started there. */
 export const stateFileReasons = (vm: string, host: string, risks: readonly StateRisk[]): readonly Reason[] =>

@@ -4,6 +4,7 @@ import {
   lineDiff,
   type CheckResult,
   type CopyTime,
+  type HostAnswer,
   type HostRef,
   type MigrationKind,
   type MigrationPlan,
@@ -24,6 +25,8 @@ export interface PlannedMigration {
   readonly to: HostRef;
   readonly kind: MigrationKind;
   readonly plan: MigrationPlan;
+  /** What the checks say of every host in question, the chosen one included. */
+  readonly answers: readonly HostAnswer[];
   /** What it would go by. */
   readonly policy: ResolvedPolicy;
   /** Of a guest that runs on: whether pre-copy will end. */
@@ -78,6 +81,7 @@ export async function preview(
     to: result.to,
     kind: result.move,
     plan,
+    answers: result.answers ?? [],
     policy,
     ...(prediction === undefined ? {} : { prediction }),
     ...(copyTime === undefined ? {} : { copyTime }),

@@ -2,9 +2,10 @@
 import { isHeldBack } from '../../fleet/service.ts';
 import type { HostView } from '../../model/host.ts';
 import type { Reason } from '../../model/reasons.ts';
+import { hostCheck } from './check.ts';
 
-export function cordonedReason({ host }: Pick<HostView, 'host'>): Reason | undefined {
-  if (!isHeldBack(host)) return undefined;
+export function cordonedReasons({ host }: Pick<HostView, 'host'>): readonly Reason[] {
+  if (!isHeldBack(host)) return [];
   const { name, service } = host;
   const says = {
     cordoned: `${name} is cordoned, so no VM is moved to it.`,
@@ -12,13 +13,21 @@ export function cordonedReason({ host }: Pick<HostView, 'host'>): Reason | undef
     maintenance: `${name} is in maintenance, so no VM is moved to it.`,
   };
   const state = service?.state ?? 'cordoned';
-  return {
-    code: 'target-cordoned',
-    host: name,
-    message: says[state],
-    remedy:
-      state === 'draining'
-        ? `Choose another host, or cancel the drain: ferry drain cancel ${service?.drain?.id ?? 'DRAIN'}`
-        : `Choose another host, or run: ferry host uncordon ${name}`,
-  };
+  return [
+    {
+      code: 'target-cordoned',
+      host: name,
+      message: says[state],
+      remedy:
+        state === 'draining'
+          ? `Choose another host, or cancel the drain: ferry drain cancel ${service?.drain?.id ?? 'DRAIN'}`
+          : `Choose another host, or run: ferry host uncordon ${name}`,
+    },
+  ];
 }
+
+export const cordoned = hostCheck({
+  name: 'cordoned',
+  codes: ['target-cordoned'],
+  find: ({ target }) => cordonedReasons(target),
+});

@@ -1,0 +1,93 @@
+/** How a plan is shown: what would happen, and what the checks say of every host. */
+import type { PlannedMigrationJson } from '@ferry/api';
+import { travelText } from '../follow.ts';
+import { predictionRows } from '../output/prediction.ts';
+import { fields, table } from '../output/table.ts';
+
+type HostAnswer = PlannedMigrationJson['hosts'][number];
+
+const words = { refuse: 'refused', wait: 'waits', warn: 'warning', unknown: 'not known' } as const;
+
+/** A row for each finding; what passed, and what nobody asked, only in wide tables. */
+function rowsOf({ host, verdict, findings, passed, notAsked }: HostAnswer, chosen: string, wide: boolean) {
+  const says = host === chosen ? 'chosen' : verdict;
+  const rows = findings.map((each) => [words[each.verdict], each.code, `${each.message} (${each.remedy})`]);
+  const more = wide
+    ? [
+        ...(passed.length === 0 ? [] : [['passed', '', passed.join(', ')]]),
+        ...(notAsked.length === 0 ? [] : [['not asked', '', notAsked.join(', ')]]),
+      ]
+    : [];
+  const all = [...rows, ...more];
+  return (all.length === 0 ? [['', '', '']] : all).map((row, at) => [
+    ...(at === 0 ? [host, says] : [' ', ' ']),
+    ...row,
+  ]);
+}
+
+const hostsText = (hosts: readonly HostAnswer[], chosen: string, wide: boolean): string =>
+  table(
+    ['host', 'verdict', 'finding', 'code', 'why'],
+    hosts.flatMap((each) => rowsOf(each, chosen, wide)),
+  );
+
+const whenText = ({ how, when }: PlannedMigrationJson['disks'][number]): string =>
+  when === undefined ? how : `${how}, ${when === 'now' ? 'until it stops' : 'from its next start on'}`;
+
+export const planText = (
+  {
+    vm,
+    from,
+    to,
+    hosts,
+    kind,
+    how,
+    persistence,
+    transfer,
+    policy,
+    prediction,
+    copyTime,
+    disks,
+    creates,
+    diff,
+    differences,
+    unchecked,
+    warnings,
+  }: PlannedMigrationJson,
+  wide: boolean,
+): string =>
+  [
+    fields([
+      ['vm', vm.name],
+      ['kind', `${kind}, ${persistence}`],
+      ['from', from],
+      ['to', to],
+      ['travels', how],
+      ['driven', transfer === undefined ? undefined : `${transfer.mode} (${transfer.modeReason})`],
+      ['data', transfer === undefined ? undefined : travelText(transfer)],
+      ['policy', `${policy.name}: ${policy.text}`],
+      ['prediction', prediction?.text],
+      ...predictionRows(prediction),
+      ['time', copyTime?.text],
+      [
+        'makes there',
+        creates === undefined ? undefined : creates.map(({ kind: what, name }) => `${what} ${name}`).join(', '),
+      ],
+    ]),
+    '',
+    hostsText(hosts, to, wide),
+    ...(disks.length === 0
+      ? []
+      : [
+          '',
+          table(
+            ['disk', 'how', 'from', 'to'],
+            disks.map((disk) => [disk.target, whenText(disk), disk.path, disk.targetPath ?? disk.path]),
+          ),
+        ]),
+    ...(warnings.length === 0 ? [] : ['', ...warnings]),
+    ...(unchecked.length === 0 ? [] : ['', 'Not known:', ...unchecked]),
+    ...disks.flatMap(({ target, losses = [] }) => losses.map((loss) => `The copy of ${target} loses ${loss}.`)),
+    ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
+    ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff]),
+  ].join('\n');
