@@ -1,3 +1,4 @@
+export * from './model/cpu.ts';
 export * from './model/decision.ts';
 export * from './model/errors.ts';
 export * from './model/host.ts';

@@ -291,3 +291,6 @@ export const VIR_ERR = {
   CPU_INCOMPATIBLE: 91,
   MIGRATE_FINISH_OK: 93,
 } as const;
+
+/** virConnectCompareCPUFlags: incompatible is an error that names what is missing. */
+export const VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE = 1;

@@ -110,6 +110,14 @@ export interface HostSession
   /** QEMU's for qemu URIs, as in 7.2.22. */
   hypervisorVersion(options?: CallOptions): Promise<string>;
   capabilities(options?: CallOptions): Promise<string>;
+  /**
+   * Whether QEMU on this host provides the CPU: a positive number, or a rejection with CPU_INCOMPATIBLE that names what is
+   * missing. libvirt 4.4 and later.
+   */
+  compareHypervisorCpu(
+    cpu: { readonly xml: string; readonly arch: string; readonly type: string },
+    options?: CallOptions,
+  ): Promise<number>;
   nodeInfo(options?: CallOptions): Promise<NodeInfo>;
   freeMemoryBytes(options?: CallOptions): Promise<number>;
 

@@ -25,6 +25,19 @@ export const procedures = {
   connectOpen: row(1, 'CONNECT_OPEN', struct({ name: optionalStr, flags: u32 }), nothing),
   connectClose: row(2, 'CONNECT_CLOSE', nothing, nothing),
   connectGetVersion: row(4, 'CONNECT_GET_VERSION', nothing, struct({ version: u64 })),
+  connectCompareHypervisorCpu: row(
+    393,
+    'CONNECT_COMPARE_HYPERVISOR_CPU',
+    struct({
+      emulator: optionalStr,
+      arch: optionalStr,
+      machine: optionalStr,
+      virttype: optionalStr,
+      xml: str,
+      flags: u32,
+    }),
+    struct({ result: i32 }),
+  ),
   nodeGetInfo: row(
     6,
     'NODE_GET_INFO',

@@ -2,7 +2,7 @@
 // for each long call. It holds connections together and turns wire values into plain ones; it keeps no state of the
 // host and never reconnects.
 import type { CallOptions, Connection } from './connection.ts';
-import { VIR_CONNECT_GET_ALL_DOMAINS_STATS } from './constants.ts';
+import { VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE, VIR_CONNECT_GET_ALL_DOMAINS_STATS } from './constants.ts';
 import { ConnectionLostError } from './errors.ts';
 import { openEventFeed } from './event-feed.ts';
 import type { EventFeed } from './event-feed.ts';
@@ -134,6 +134,21 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     libvirtVersion: async (options) => version((await call(p.connectGetLibVersion, undefined, options)).version),
     hypervisorVersion: async (options) => version((await call(p.connectGetVersion, undefined, options)).version),
     capabilities: async (options) => (await call(p.connectGetCapabilities, undefined, options)).xml,
+    compareHypervisorCpu: async ({ xml, arch, type }, options) =>
+      (
+        await call(
+          p.connectCompareHypervisorCpu,
+          {
+            emulator: undefined,
+            arch,
+            machine: undefined,
+            virttype: type,
+            xml,
+            flags: VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE,
+          },
+          options,
+        )
+      ).result,
     nodeInfo: async (options) => {
       const { memoryKiB, ...info } = await call(p.nodeGetInfo, undefined, options);
       return { ...info, memoryBytes: toSafeNumber(memoryKiB * 1024n, "the host's memory") };

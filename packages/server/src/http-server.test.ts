@@ -39,6 +39,15 @@ const askProblem = async (options: InjectOptions, engine?: Engine) => {
   return { ...problem, headers: response.headers, raw: response.body };
 };
 
+const policyBody = {
+  description: 'mine',
+  downtime: { initialMs: 100, limitMs: 200 },
+  steps: [{ when: 'elapsed', ms: 1_000, do: 'raise-downtime', toMs: 200 }],
+  postCopy: 'never',
+  singleCopy: 'guard',
+  twoCopies: 'alarm',
+  unknownSharing: 'refuse',
+};
 const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   versionShow: { url: '/version' },
   hostList: { url: '/hosts' },
@@ -65,15 +74,7 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   policyPut: {
     method: 'PUT',
     url: '/policies/mine',
-    payload: {
-      description: 'mine',
-      downtime: { initialMs: 100, limitMs: 200 },
-      steps: [{ when: 'elapsed', ms: 1_000, do: 'raise-downtime', toMs: 200 }],
-      postCopy: 'never',
-      singleCopy: 'guard',
-      twoCopies: 'alarm',
-      unknownSharing: 'refuse',
-    },
+    payload: { ...policyBody, checks: { 'network-mtu': 'refuse', 'target-cpu-unknown': 'ignore' } },
   },
   policyRemove: { method: 'DELETE', url: '/policies/mine' },
   policyBindings: { url: '/policy-bindings' },
@@ -391,6 +392,29 @@ const badInput: readonly (readonly [string, InjectOptions, RegExp])[] = [
     'both targets',
     { method: 'POST', url: '/api/v1/migrations', payload: { vm: 'a', to: 'b', preferHost: 'c' } },
     /"to" and "preferHost"/,
+  ],
+  [
+    'a policy that decides on a code that there is not',
+    {
+      method: 'PUT',
+      url: '/api/v1/policies/night',
+      payload: { ...policyBody, checks: { 'target-older-kernel': 'refuse' } },
+    },
+    /"checks" of the body has no field "target-older-kernel"/,
+  ],
+  [
+    'a policy that allows what is refused',
+    { method: 'PUT', url: '/api/v1/policies/night', payload: { ...policyBody, checks: { 'target-memory': 'warn' } } },
+    /"checks" of the body has no field "target-memory"/,
+  ],
+  [
+    'a policy that does something else',
+    {
+      method: 'PUT',
+      url: '/api/v1/policies/night',
+      payload: { ...policyBody, checks: { 'network-mtu': 'panic' } },
+    },
+    /"checks.network-mtu" of the body must be one of refuse, warn, ignore/,
   ],
   ['a broken path', { url: '/api/v1/vms/%zz' }, /not a valid URL/],
   ['a long name', { url: `/api/v1/vms/${'x'.repeat(300)}` }, /"vm" of the path/],

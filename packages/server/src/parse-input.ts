@@ -30,14 +30,11 @@ const parsePart = (place: string, schema: z.ZodType | undefined, value: unknown)
 };
 
 const sentenceOf = (place: string, issue: z.core.$ZodIssue): string => {
-  if (issue.code === 'unrecognized_keys')
-    return `The ${place} has no field ${issue.keys
-      .slice(0, 5)
-      .map((key) => JSON.stringify(key.slice(0, 100)))
-      .join(', ')}.`;
   const field = issue.path.map(String).join('.');
   const subject = field === '' ? `The ${place}` : `The field "${field}" of the ${place}`;
-  return `${subject} ${complaint(issue)}.`;
+  if (issue.code !== 'unrecognized_keys') return `${subject} ${complaint(issue)}.`;
+  const names = issue.keys.slice(0, 5).map((key) => JSON.stringify(key.slice(0, 100)));
+  return `${subject} has no field ${names.join(', ')}.`;
 };
 
 /** In our words where the library's would name its own types. */

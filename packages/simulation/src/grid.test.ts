@@ -20,7 +20,16 @@ const some = gridCells.filter(
 test('who may do as much as the default: what neither throttles, pauses nor powers off', () => {
   assert.deepEqual(
     [...contenders].filter(([, content]) => isEqual(content)).map(([name]) => name),
-    ['virsh', 'virsh-post-copy', 'ferry', 'ferry:harvester', 'ferry:kubevirt', 'ferry:nova', 'ferry:rhel-postcopy'],
+    [
+      'virsh',
+      'virsh-post-copy',
+      'ferry',
+      'ferry:harvester',
+      'ferry:kubevirt',
+      'ferry:nova',
+      'ferry:pcd',
+      'ferry:rhel-postcopy',
+    ],
   );
 });
 

@@ -15,6 +15,7 @@ import {
   type HostSession,
   type XmlElement,
 } from '@ferry/libvirt';
+import { compareCpu, guestCpuOf } from './cpu.ts';
 import { namedChain } from './chains.ts';
 import { diskReader, identityOf } from './disk-facts.ts';
 import { unlessUnsupported } from './failure.ts';
@@ -139,6 +140,7 @@ export function definitionsOf(
         signal,
       );
       const defined = { disks, needs: needsOf(root) };
+      const cpu = runs ? guestCpuOf(xml, root) : undefined;
       return {
         saved: (persistent && saved) || inFile !== undefined,
         ...(typeof inFile === 'string' ? { savedUnread: inFile } : {}),
@@ -153,9 +155,11 @@ export function definitionsOf(
         checkpoints: checkpoints?.length ?? 0,
         ...(typeof inFile === 'object' ? { ...inFile.guest, nextStart: defined } : defined),
         ...guestStateOf(root),
+        ...(cpu === undefined ? {} : { cpu }),
         ...(persistent && nextXml !== undefined ? { nextStart: await describeOther(nextXml, disks, signal) } : {}),
       };
     },
+    compareCpu: (cpu, signal) => compareCpu(session, cpu, signal),
     filesInUse: (signal) => filesInUse(session, pools, signal),
     async read(uuid, signal) {
       // without devices that libvirt adds itself: an older version may not know their names (the watchdog of q35, named

@@ -1,4 +1,5 @@
 /** Policies on the wire: core's `PolicyContent`, with the meaning of each field. */
+import { softCodes } from '@ferry/core/reasons';
 import { z } from 'zod';
 import { revision } from './parts.ts';
 
@@ -89,6 +90,13 @@ export const policyContentShape = {
     .meta({ description: 'What keeps a VM from running twice if the last reply is lost' }),
   twoCopies: z.enum(['alarm', 'suspend-both']),
   unknownSharing: z.enum(['refuse', 'shared']),
+  checks: z
+    .partialRecord(z.enum(softCodes), z.enum(['refuse', 'warn', 'ignore']))
+    .optional()
+    .meta({
+      description:
+        'By code, what a warning of a check or something that Ferry cannot tell does to a move: "warn" shows it, as without an entry',
+    }),
 };
 export const policyPutSchema = z
   .strictObject(policyContentShape)

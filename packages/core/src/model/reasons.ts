@@ -73,6 +73,12 @@ export const reasonTable = {
   'target-no-kvm': row('target', 'The host has no KVM for guests like the VM.'),
   'target-no-qemu': row('target', 'libvirt finds no QEMU on the host.'),
   'target-machine-unknown': row('target', "The host's QEMU does not have the machine type of the VM."),
+  'target-older-libvirt': row('target', 'The host has an older libvirt than the source of a running guest.', 'warn'),
+  'target-older-qemu': row('target', 'The host has an older QEMU than the source of a running guest.', 'warn'),
+  'target-cpu-lacks': row('target', 'libvirt says that the host cannot provide the CPU of the guest.', 'warn'),
+  'target-cpu-differs': row('target', 'The guest has the CPU of its host as it is, and the host has another.', 'warn'),
+  'target-cpu-unknown': row('target', 'Ferry cannot tell whether the host has the CPU of the guest.', 'unknown'),
+  'target-few-threads': row('target', 'The VM has more virtual CPUs than the host has threads.', 'warn'),
   'target-memory': row('target', 'The host has too little free memory.'),
   'target-memory-promised': row('target', 'Other migrations will take the memory that is free on the host.', 'wait'),
   'target-name-taken': row('target', 'The host has another VM of that name.'),
@@ -182,6 +188,11 @@ export const reasonTable = {
 } as const satisfies Record<string, ReasonRow>;
 
 export type ReasonCode = keyof typeof reasonTable;
+
+/** Codes that do not refuse a move by themselves: what a policy decides on. */
+export const softCodes: readonly ReasonCode[] = (Object.keys(reasonTable) as ReasonCode[]).filter((code) =>
+  ['warn', 'unknown'].includes(reasonTable[code].verdict),
+);
 
 /** One answer of a check about one host, or about all. */
 export interface Reason {

@@ -2,6 +2,7 @@
  * What a move is decided from: what the source says of the VM, what every candidate says of itself, and the small
  * questions that several of the checks ask of them. Pure.
  */
+import type { CpuThere, GuestCpu } from '../model/cpu.ts';
 import { type Cluster, defaultCluster, type HostView } from '../model/host.ts';
 import type { HostId, TimeMs, VmUuid } from '../model/ids.ts';
 import type { PolicyContent } from '../model/policy.ts';
@@ -39,6 +40,8 @@ export interface VmFacts extends GuestState {
   readonly nvram: boolean;
   /** Devices of the host given to the guest. */
   readonly hostDevices: number;
+  /** Of a guest that runs. */
+  readonly cpu?: GuestCpu;
   readonly snapshots: number;
   readonly externalSnapshots: boolean;
   readonly checkpoints: number;
@@ -67,6 +70,8 @@ export interface CheckInput {
   readonly sourceSecrets?: Secrets;
   /** Of the source, by network and bridge, if it reports them. */
   readonly sourceMtus?: ReadonlyMap<string, number>;
+  /** By host, of the candidates; only of a guest that runs and whose CPU can be compared. */
+  readonly cpus?: ReadonlyMap<HostId, CpuThere>;
   /** By host, of the candidates: whether they have the paths that the definition names. */
   readonly paths?: ReadonlyMap<HostId, ReadonlyMap<string, PathThere>>;
   /** What the operator's own definition says, or why it cannot be read. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
+import type { CpuThere } from '../model/cpu.ts';
 import type { HostView } from '../model/host.ts';
 import { hostId, vmUuid } from '../model/ids.ts';
 import type { Vm } from '../model/vm.ts';
@@ -391,4 +392,45 @@ test('every host in question is answered for, also when one fits; what a policy 
     said({ ...cold, ...policy({ 'target-memory': 'ignore' }) })[2],
     `h3 refused: refuse target-memory, ${doubt}`,
   );
+});
+
+test('the CPU by what libvirt on the target says of it, older versions and too few threads are warned of; a policy refuses them', () => {
+  const of = (name: string, libvirtVersion: string, qemuVersion: string, model = 'EPYC'): HostView => {
+    const { facts, ...rest } = host(name);
+    assert.ok(facts);
+    return { ...rest, facts: { ...facts, libvirtVersion, qemuVersion, cpu: { ...facts.cpu, model } } };
+  };
+  const cpu = { xml: '<cpu/>', passthrough: false, type: 'kvm', arch: 'x86_64' };
+  const facts = { ...noFacts, cpu };
+  const found = (input: Partial<CheckInput>) =>
+    (check(input).answers ?? []).flatMap(({ findings }) =>
+      findings.map((each) => `${each.verdict} ${each.code}: ${each.message}`),
+    );
+  const same = [of('h1', '9.0.0', '7.2.0'), of('h2', '9.0.0', '7.2.0')];
+  const says = (there: CpuThere) => new Map([[hostId('h2'), there]]);
+  assert.deepEqual(found({ hosts: same, facts, cpus: says({ answer: 'fits' }) }), []);
+  assert.deepEqual(found({ hosts: same, facts, vm: { ...vm, state: 'shut-off' } }), [], 'it starts anew there');
+  assert.deepEqual(found({ hosts: same, facts, cpus: says({ answer: 'lacks', why: 'no avx512f' }) }), [
+    'warn target-cpu-lacks: libvirt on h2 cannot provide the CPU of web: no avx512f.',
+  ]);
+  assert.deepEqual(found({ hosts: same, facts, cpus: says({ answer: 'unknown', why: 'not supported' }) }), [
+    'unknown target-cpu-unknown: Ferry cannot tell whether h2 has the CPU of web: not supported.',
+  ]);
+  const passthrough = { ...noFacts, cpu: { ...cpu, passthrough: true } };
+  assert.deepEqual(found({ hosts: same, facts: passthrough }), []);
+  assert.deepEqual(
+    found({ hosts: [of('h1', '9.0.0', '7.2.0'), of('h2', '9.0.0', '7.2.0', 'Opteron')], facts: passthrough }),
+    ['warn target-cpu-differs: web has the CPU of h1 as it is (host-passthrough), EPYC; that of h2 is Opteron.'],
+  );
+  const [old, newer] = [of('h2', '9.0.0', '7.2.22'), of('h1', '11.3.0', '10.0.13')];
+  assert.deepEqual(
+    found({ hosts: [newer, old], vm: { ...vm, vcpus: 2 } }).map((each) => each.split(':')[0]),
+    ['warn target-older-libvirt', 'warn target-older-qemu', 'warn target-few-threads'],
+  );
+  assert.deepEqual(found({ hosts: [of('h1', '9.0.0', '7.2.22'), of('h2', '11.3.0', '10.0.13')] }), []);
+  const pcd = check({ hosts: [newer, old], policy: presets.get('pcd') ?? assert.fail() });
+  assert.deepEqual(pcd.kind === 'refused' && pcd.reasons.map(({ code }) => code), [
+    'target-older-libvirt',
+    'target-older-qemu',
+  ]);
 });

@@ -7,6 +7,9 @@ import type { Policy, PolicyContent, PolicyStep } from '../model/policy.ts';
 const gib = (seconds: number): number => seconds * 1_000;
 const rest = { singleCopy: 'guard', twoCopies: 'alarm', unknownSharing: 'refuse' } as const;
 
+/** They filter hosts by CPU; the exact model and microcode are not compared. */
+const cpuFits = { 'target-cpu-lacks': 'refuse', 'target-cpu-differs': 'refuse' } as const;
+
 /** oVirt's schedules count passes: the item is due when more than `count` passes are over. */
 const ladder = (...items: readonly (readonly [count: number, toMs: number])[]): readonly PolicyStep[] =>
   items.map(([count, toMs]) => ({ when: 'passes', count, do: 'raise-downtime', toMs }));
@@ -47,7 +50,9 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   },
   // Harvester's "Migration Timeouts": 800 s per GiB, 150 s without progress; nothing else is on by default.
   harvester: {
-    description: 'Like Harvester: aborts after 800 s per GiB, or 150 s without progress.',
+    description:
+      'Like Harvester: aborts after 800 s per GiB, or 150 s without progress; only to hosts whose CPU fits the guest.',
+    checks: cpuFits,
     downtime: { initialMs: 300, limitMs: 300 },
     steps: [
       { when: 'elapsed', msPerGib: gib(800), do: 'abort' },
@@ -76,6 +81,17 @@ const contents: Readonly<Record<string, PolicyContent>> = {
     downtime: { initialMs: 50, limitMs: 500 },
     steps: [...novaRamp(500, 10, 75), { when: 'elapsed', ms: 2 * gib(800), msPerGib: gib(800), do: 'abort' }],
     postCopy: 'never',
+    ...rest,
+  },
+  // Private Cloud Director runs Nova; its hosts of one cluster have one release (22.04 and 24.04 are never mixed) and
+  // one CPU model.
+  pcd: {
+    description:
+      'Like Private Cloud Director: as Nova, and not to older versions of libvirt or QEMU, nor where the CPU does not fit.',
+    downtime: { initialMs: 50, limitMs: 500 },
+    steps: [...novaRamp(500, 10, 75), { when: 'elapsed', ms: 2 * gib(800), msPerGib: gib(800), do: 'abort' }],
+    postCopy: 'never',
+    checks: { ...cpuFits, 'target-older-libvirt': 'refuse', 'target-older-qemu': 'refuse' },
     ...rest,
   },
   // oVirt's policies: packaging/dbscripts/upgrade/pre_upgrade/0000_config.sql (MigrationPolicies). QEMU's own
@@ -131,7 +147,9 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   // once throttling is at its end for two passes; after memory / (32 MB/s), at least 30 s, the guest is paused.
   cloudpods: {
     description:
-      'Like Cloudpods with quick convergence: throttles hard, then accepts the pause that is needed; pauses the guest after 32 s per GiB.',
+      'Like Cloudpods with quick convergence: throttles hard, then accepts the pause that is needed; pauses the guest ' +
+      'after 32 s per GiB; only to hosts whose CPU fits the guest.',
+    checks: cpuFits,
     downtime: { initialMs: 300, limitMs: 2_000_000 },
     steps: [
       { when: 'throttled', percent: 99, passes: 2, do: 'fit-downtime' },
@@ -167,7 +185,8 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   },
   // RHEL's "virsh migrate --postcopy --timeout SECONDS --timeout-postcopy"; the book leaves the seconds to the reader.
   'rhel-postcopy': {
-    description: "Like RHEL's advice: live, and post-copy when that has not ended after 60 s.",
+    description: "Like RHEL's advice: live, and post-copy when that has not ended after 60 s; only where the CPU fits.",
+    checks: cpuFits,
     downtime: { initialMs: 300, limitMs: 300 },
     steps: [{ when: 'elapsed', ms: 60_000, do: 'post-copy' }],
     postCopy: 'allowed',

@@ -1,6 +1,7 @@
 /** Facts of a move: the source is asked what the VM consists of, every candidate what the move would meet there. */
 import {
   candidatesOf,
+  carriesGuest,
   checkMigration,
   disksOfBoth,
   emulatorPaths,
@@ -96,7 +97,8 @@ export async function gatherForMove(
       }
       return storage;
     };
-    const [resources, storage, paths, state] = await Promise.all([
+    const guest = carriesGuest(input) && facts.cpu?.passthrough === false ? facts.cpu : undefined;
+    const [resources, storage, paths, state, cpu] = await Promise.all([
       named ? to.link.resources.look(needs.secrets, linksOf(needs, mapTo(to)), within) : undefined,
       hasDisks ? survey() : undefined,
       // who moves a definition alone may bring the rest later
@@ -109,8 +111,9 @@ export async function gatherForMove(
             within,
           ),
       statesOn(deps, facts, sideAt(from), sideAt(to), within),
+      guest === undefined ? undefined : to.link.definitions.compareCpu(guest, within),
     ]);
-    return { resources, storage, paths, holdings: await holdingsOn(state, facts, storage, sideAt(to), within) };
+    return { cpu, resources, storage, paths, holdings: await holdingsOn(state, facts, storage, sideAt(to), within) };
   };
   const askingCandidates = Promise.all(
     candidates.map(async ({ host }) => {
@@ -129,6 +132,7 @@ export async function gatherForMove(
     ...input,
     ...(sourceSecrets === undefined ? {} : { sourceSecrets }),
     ...(here?.mtus === undefined ? {} : { sourceMtus: here.mtus }),
+    cpus: byHost(asked, ({ cpu }) => cpu),
     paths: byHost(asked, ({ paths }) => paths),
     resources: byHost(asked, ({ resources }) => resources),
     ...(uses === undefined ? {} : { uses }),

@@ -1,10 +1,12 @@
 /** Ports: what a host has written down of a VM: its definition, its saved memory, its snapshots. */
-import type { HostUses, VmFacts, VmUuid } from '@ferry/core';
+import type { CpuThere, GuestCpu, HostUses, VmFacts, VmUuid } from '@ferry/core';
 
 /** The definitions of a host's VMs. */
 export interface DefinitionPort {
   /** What a move has to know of the VM. Rejects when the host has none with this UUID. */
   describe(uuid: VmUuid, signal: AbortSignal): Promise<VmFacts>;
+  /** Whether QEMU on this host provides the CPU of a guest that runs elsewhere. */
+  compareCpu(cpu: GuestCpu, signal: AbortSignal): Promise<CpuThere>;
   /**
    * Every file that a definition of this host names or a chain leads to: of all domains, running or not, both
    * definitions, and snapshots.

@@ -15,7 +15,7 @@ export interface Check<Question> {
   readonly codes: readonly ReasonCode[];
   readonly find: (question: Question) => readonly Reason[];
   /** Facts that only a host which passes the checks before is asked for. */
-  readonly needs?: 'storage';
+  readonly needs?: 'storage' | 'cpu';
 }
 
 /** A host that may become the target. */

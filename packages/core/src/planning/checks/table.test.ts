@@ -20,6 +20,10 @@ const elsewhere: readonly ReasonCode[] = [
   'target-unknown',
   'target-removed',
   'definition-missing',
+  'source-slots',
+  'target-slots',
+  'network-slots',
+  'fleet-slots',
 ];
 
 test('every code is answered by a check, or is known to arise elsewhere', () => {

@@ -10,6 +10,7 @@ import type { Check, HostQuestion, MoveQuestion } from './check.ts';
 import { cluster } from './cluster.ts';
 import { copies } from './copies.ts';
 import { cordoned } from './cordoned.ts';
+import { cpu } from './cpu.ts';
 import { definitionNeeds } from './definition-needs.ts';
 import { definitionThere } from './definition-there.ts';
 import { disks } from './disks.ts';
@@ -29,7 +30,9 @@ import { reachable } from './reachable.ts';
 import { rules } from './rules.ts';
 import { savedMemory } from './saved-memory.ts';
 import { source } from './source.ts';
+import { threads } from './threads.ts';
 import { transfer } from './transfer.ts';
+import { versions } from './versions.ts';
 
 /** On the VM, its source, and what was asked for: a reason here holds for every target. */
 export const vmChecks: readonly Check<CheckInput>[] = [
@@ -57,6 +60,8 @@ export const hostChecks: readonly Check<HostQuestion>[] = [
   machine,
   definitionThere,
   rules,
+  versions,
+  threads,
 ];
 
 /** On the move to one host, by what it answered. */
@@ -67,4 +72,5 @@ export const moveChecks: readonly Check<MoveQuestion>[] = [
   networkMtu,
   hostDevices,
   guestState,
+  cpu,
 ];

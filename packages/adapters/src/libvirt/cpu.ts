@@ -1,0 +1,31 @@
+/** The CPU of a running guest, and the comparison of one with what QEMU on a host provides. It decides nothing. */
+import type { CpuThere, GuestCpu } from '@ferry/core';
+import { LibvirtError, VIR_ERR, xmlAt, xmlChild, type HostSession, type XmlElement } from '@ferry/libvirt';
+
+/** Absent where the definition names no CPU: QEMU's own default is the same everywhere. */
+export function guestCpuOf(xml: string, root: XmlElement): GuestCpu | undefined {
+  const cpu = xmlChild(root, 'cpu');
+  if (cpu === undefined) return undefined;
+  const mode = cpu.attributes.get('mode') ?? '';
+  // with a topology alone the model is QEMU's own default
+  if (mode === 'maximum' || (mode !== 'host-passthrough' && xmlChild(cpu, 'model') === undefined)) return undefined;
+  return {
+    xml: xml.slice(cpu.span.start, cpu.span.end),
+    passthrough: mode === 'host-passthrough',
+    type: root.attributes.get('type') ?? '',
+    arch: xmlAt(root, 'os', 'type')?.attributes.get('arch') ?? '',
+  };
+}
+
+export async function compareCpu(session: HostSession, cpu: GuestCpu, signal: AbortSignal): Promise<CpuThere> {
+  try {
+    const result = await session.compareHypervisorCpu(cpu, { signal });
+    return result > 0 ? { answer: 'fits' } : { answer: 'lacks', why: 'it is another one' };
+  } catch (error) {
+    if (!(error instanceof LibvirtError)) throw error;
+    return {
+      answer: error.code === VIR_ERR.CPU_INCOMPATIBLE ? 'lacks' : 'unknown',
+      why: error.message.replace(/\.$/, ''),
+    };
+  }
+}
