@@ -33,6 +33,14 @@ const policyText = (policy: PolicyJson): string =>
       ['single copy', policy.singleCopy],
       ['two copies', policy.twoCopies],
       ['unknown sharing', policy.unknownSharing],
+      [
+        'checks',
+        policy.checks === undefined
+          ? undefined
+          : Object.entries(policy.checks)
+              .map(([code, what]) => `${code}: ${what}`)
+              .join(', '),
+      ],
     ]),
     '',
     table(

@@ -9,7 +9,9 @@ export const arrivedPaused = vmCheck({
       ? [
           {
             code: 'vm-arrived-paused',
-            message: `${input.vm.name} arrived paused and has not been resumed since; another move would kill its QEMU and lose its memory.`,
+            message:
+              `${input.vm.name} arrived paused and has not been resumed since; ` +
+              'another move would kill its QEMU and lose its memory.',
             remedy: 'Resume it first; you may pause it again at once.',
           },
         ]
