@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { fleetOperations } from './operations/fleet.ts';
+import { drainOperations } from './operations/drain.ts';
 import { hostOperations } from './operations/host.ts';
 import { migrationOperations } from './operations/migration.ts';
 import type { Operation } from './operations/operation.ts';
@@ -25,6 +26,7 @@ export const operations = {
   },
   ...fleetOperations,
   ...hostOperations,
+  ...drainOperations,
   ...policyOperations,
   ...ruleOperations,
   ...vmOperations,

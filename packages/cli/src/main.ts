@@ -26,6 +26,7 @@ Environment: FERRY_SERVER, FERRY_TOKEN, FERRY_DATA_DIR, NO_COLOR`;
 /** Loading all of them is a third of what a short command takes: only those that a word of the arguments names. */
 const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   host: async () => (await import('./commands/host.ts')).hostCommands,
+  drain: async () => (await import('./commands/drain.ts')).drainCommands,
   cluster: async () => (await import('./commands/cluster.ts')).clusterCommands,
   fleet: async () => (await import('./commands/fleet.ts')).fleetCommands,
   policy: async () => (await import('./commands/policy.ts')).policyCommands,

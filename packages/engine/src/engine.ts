@@ -11,6 +11,7 @@ import {
   type Cluster,
   type Migration,
 } from '@ferry/core';
+import { createBatches } from './batch/batches.ts';
 import { createEventHub } from './events/event-hub.ts';
 import type { Engine } from './facade.ts';
 import { keepDefinitions } from './fleet/definition-archive.ts';
@@ -204,6 +205,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     },
     changed: (migration, kept) => {
       hub.publish({ type: 'migration', migration }, { keep: kept });
+      batches.changed(migration);
       if (kept) fleet.changed([migration.vm.uuid]);
       if (isFinished(migration))
         void external
@@ -212,6 +214,16 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     },
   });
 
+  const batches = createBatches({
+    intents,
+    clock,
+    log,
+    knownHosts,
+    fleet,
+    labelsOf: (vm) => policies.labelsOf(vm),
+    migrations,
+    published: (batch, revision) => hub.publish({ type: 'batch', batch, revision }),
+  });
   const leftovers = createLeftovers({ volumes, knownHosts, vms: () => fleet.all(), active });
   const external = externalHosts({ knownHosts, clock, active });
 
@@ -219,6 +231,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   await migrations.recover();
   // their VMs were read before they were known
   fleet.changed(active().map(({ vm }) => vm.uuid));
+  await batches.recover();
   await external.forget();
   const prune = async (): Promise<void> => {
     for (const kind of ['event', 'sample', 'inspection']) await journal.prune(kind, clock.now() - eventsKeptMs);
@@ -248,6 +261,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
       await knownHosts.serve(refs, uncordoned);
       return refs.map((ref) => knownHosts.host(ref));
     },
+    batches,
     removeHost: (ref, expected) => knownHosts.remove(ref, expected),
     hostRevisionOf: (id) => knownHosts.revisionOf(id),
     vmCountOf: (id) => fleet.countOn(id),
@@ -369,6 +383,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     async close() {
       closing.abort(new Error('the control plane stops'));
       await keeper.stop();
+      await batches.stop();
       await migrations.stop();
       await knownHosts.stop();
       await fleet.flush();

@@ -19,6 +19,7 @@ import type {
   QueuedMigration,
   RequestedBy,
 } from '@ferry/core';
+import type { Batches } from './batch/batches.ts';
 import type { EventPlace, NumberedEvent } from './events/events.ts';
 import type { HostSettings } from './fleet/hosts.ts';
 import type { ConfigurationStore } from './settings/configuration.ts';
@@ -35,6 +36,7 @@ import type { Along, FirstAnswers } from './state/first-answers.ts';
 
 export type { EngineEvent, EventPlace, NumberedEvent } from './events/events.ts';
 export { keyKeptMs, type Along, type KeyedRequest } from './state/first-answers.ts';
+export type { Batches, DrainRequest } from './batch/batches.ts';
 export type { HostSettings } from './fleet/hosts.ts';
 export type { VmCursor, VmFilter, VmPage } from './fleet/vm-list.ts';
 export type { MigrationCursor, MigrationPage, MigrationQuery } from './migration/migration-list.ts';
@@ -73,6 +75,8 @@ export interface Engine {
   cordonHosts(refs: readonly string[]): Promise<readonly HostView[]>;
   /** Throws FerryError `host-draining`. */
   uncordonHosts(refs: readonly string[]): Promise<readonly HostView[]>;
+  /** Drains and restores. */
+  readonly batches: Omit<Batches, 'changed' | 'recover' | 'stop'>;
   removeHost(ref: string, expected?: number): Promise<void>;
   /** Adds labels to a host, and takes others away. */
   labelHost(ref: string, change: LabelChange, expected?: number): Promise<HostView>;

@@ -1,6 +1,6 @@
 /** For tests: an engine of canned answers that records what it was asked. It moves nothing and follows nothing. */
-import type { HostView, Instance, Migration, Vm, VolumeRecord } from '@ferry/core';
-import { FerryError, presets, resolvePolicy, hostId, migrationId, vmUuid } from '@ferry/core';
+import type { Batch, HostView, Instance, Migration, Vm, VolumeRecord } from '@ferry/core';
+import { batchId, FerryError, presets, resolvePolicy, hostId, migrationId, vmUuid } from '@ferry/core';
 import type { Engine, Log, NumberedEvent, RuleView } from '@ferry/engine';
 
 const raise = (message: string): never => {
@@ -136,6 +136,28 @@ export const finishedMigration: Migration = {
   },
 };
 
+export const sampleDrain: Batch = {
+  id: batchId('d1'),
+  name: 'drain-alpha-d1',
+  kind: 'drain',
+  actor: 'operator',
+  client: 'cli',
+  hosts: [{ id: hostId('h1'), name: 'alpha' }],
+  startedAt: 1_700_000_000_000,
+  phase: 'running',
+  members: [
+    {
+      vm: { uuid: instance.uuid, name: 'web1' },
+      memoryBytes: 2 ** 30,
+      from: { id: hostId('h1'), name: 'alpha' },
+      to: { id: hostId('h2'), name: 'beta' },
+      way: 'live',
+      state: 'waiting',
+      tries: 1,
+      note: 'It broke.',
+    },
+  ],
+};
 export const sampleLeftover: VolumeRecord = {
   host: 'h1',
   machine: 'machine-2',
@@ -280,6 +302,19 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     tuneMigration: async (ref, limits) => note('tuneMigration', { ref, limits }, find(ref)),
     cordonHosts: async (refs) => note('cordonHosts', refs, [sampleHost]),
     uncordonHosts: async (refs) => note('uncordonHosts', refs, [sampleHost]),
+    batches: {
+      all: () => [sampleDrain],
+      revisionOf: () => 4,
+      find: (ref) => {
+        if (ref !== 'd1') throw new FerryError('drain-unknown', `There is no drain "${ref}".`);
+        return sampleDrain;
+      },
+      planDrain: async (request) => note('planDrain', request, sampleDrain),
+      drain: async (request) => note('drain', request, sampleDrain),
+      restore: async (ref) => note('restore', ref, sampleDrain),
+      cancel: async (ref, abort) => note('cancel', { ref, abort }, sampleDrain),
+      retry: async (ref) => note('retry', ref, sampleDrain),
+    },
     addHost: async (request) => note('addHost', request, sampleHost),
     labelHost: async (ref, change) => note('labelHost', { ref, change }, sampleHost),
     rules: () => [sampleRule],

@@ -2,13 +2,14 @@
  * What each operation does: ask the engine, shape the answer. Input arrives parsed; failures are FerryErrors and pass
  * through. No HTTP here but the status' companion, the path of what was made.
  */
-import type { AnswerOf, CallName, HostJson, MigrationJson, ParsedOf, PolicyJson, VmJson } from '@ferry/api';
+import type { AnswerOf, CallName, DrainJson, HostJson, MigrationJson, ParsedOf, PolicyJson, VmJson } from '@ferry/api';
 import { apiBase } from '@ferry/api';
 import {
   FerryError,
   matchesName,
   migrationOrigins,
   presets,
+  type Batch,
   type Cluster,
   type Configuration,
   type HostView,
@@ -21,13 +22,14 @@ import {
   type Vm,
   type VolumeRecord,
 } from '@ferry/core';
-import type { Engine, KeyedRequest, MigrationCursor, VmCursor } from '@ferry/engine';
+import type { DrainRequest, Engine, KeyedRequest, MigrationCursor, VmCursor } from '@ferry/engine';
 import { eventId } from './event-ids.ts';
 import { createPages, pagesOf, type ReadPage } from './pages.ts';
 import { dirtyRateJson, predictionStatsJson } from './prediction-views.ts';
 import { fleetJson, queuedJson } from './queue-views.ts';
 import { present } from './view-parts.ts';
 import {
+  batchJson,
   clusterJson,
   hostJson,
   inspectionJson,
@@ -80,6 +82,11 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   const startedMigration = (migration: Migration): Answer<MigrationJson> => ({
     body: migrationJson(migration),
     location: `${apiBase}/migrations/${migration.id}`,
+  });
+  const batchView = (batch: Batch): DrainJson => batchJson(batch, engine.batches.revisionOf(batch.id));
+  const madeBatch = (batch: Batch): Answer<DrainJson> => ({
+    body: batchView(batch),
+    location: `${apiBase}/drains/${batch.id}`,
   });
   const policyView = (policy: Policy): PolicyJson => policyJson(policy, engine.policies.revisionOf(policy.name));
   return {
@@ -136,6 +143,24 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       );
       return { body: await pages.list('queue', query, shown(found, queuedJson)) };
     },
+    hostRestore: async ({ params }, { client }) =>
+      madeBatch(await engine.batches.restore(params.host, { actor, client })),
+    drainCreate: async ({ body }, { client }) =>
+      madeBatch(await engine.batches.drain(drainRequestOf(body), { actor, client })),
+    drainPlan: async ({ body }, { client }) => ({
+      body: batchView(await engine.batches.planDrain(drainRequestOf(body), { actor, client })),
+    }),
+    drainList: async ({ query }) => {
+      // ids sort by age, the newest first
+      const places = new Map(engine.batches.all().map(({ id }, index) => [id, String(index).padStart(6, '0')]));
+      const found = pagesOf(engine.batches.all(), ({ id }) => places.get(id) ?? '');
+      return { body: await pages.list('drains', query, shown(found, batchView)) };
+    },
+    drainShow: async ({ params }) => ({ body: batchView(engine.batches.find(params.drain)) }),
+    drainCancel: async ({ params, body }) => ({
+      body: batchView(await engine.batches.cancel(params.drain, body.abort === true)),
+    }),
+    drainRetry: async ({ params }) => ({ body: batchView(await engine.batches.retry(params.drain)) }),
     clusterList: async ({ query }) => {
       const found = pagesOf(engine.clusters(), ({ cluster }) => cluster.name);
       return { body: await pages.list('clusters', query, shown(found, clusterJson)) };
@@ -291,6 +316,12 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     }),
   };
 };
+
+const drainRequestOf = ({ hosts, deadline, force }: ParsedOf<'drainCreate'>['body']): DrainRequest => ({
+  hosts,
+  ...(deadline === undefined ? {} : { deadlineAt: Date.parse(deadline) }),
+  force: force === true,
+});
 
 /** Replaces a URI by the host that it leads to. */
 const onTarget = <T>(

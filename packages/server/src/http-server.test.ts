@@ -61,6 +61,13 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   fleetShow: { url: '/fleet' },
   fleetChange: { method: 'PATCH', url: '/fleet', payload: { maxMigrations: 30 } },
   queueList: { url: '/queue' },
+  hostRestore: { method: 'POST', url: '/hosts/alpha/restore' },
+  drainCreate: { method: 'POST', url: '/drains', payload: { hosts: ['alpha'], force: true } },
+  drainPlan: { method: 'POST', url: '/drains/plan', payload: { hosts: ['alpha'] } },
+  drainList: { url: '/drains' },
+  drainShow: { url: '/drains/d1' },
+  drainCancel: { method: 'POST', url: '/drains/d1/cancel', payload: {} },
+  drainRetry: { method: 'POST', url: '/drains/d1/retry' },
   clusterList: { url: '/clusters' },
   clusterChange: {
     method: 'PATCH',

@@ -4,6 +4,7 @@
  */
 import type {
   ClusterJson,
+  DrainJson,
   FerryEvent,
   HostJson,
   InspectionJson,
@@ -19,6 +20,7 @@ import {
   otherMachineRemedy,
   policyText,
   serviceStateOf,
+  type Batch,
   type Decision,
   type DiskPlan,
   type ErrorReport,
@@ -67,6 +69,21 @@ export const hostJson = (view: HostView, vms: number, revision: number): HostJso
     labels: host.labels === undefined ? undefined : [...host.labels],
     vms,
     addedAt: time(host.addedAt),
+    revision,
+  });
+};
+
+export const batchJson = (batch: Batch, revision: number): DrainJson => {
+  const { hosts, startedAt, endedAt, deadlineAt, members, abort: _, ...rest } = batch;
+  return present({
+    ...rest,
+    hosts: hosts.map(({ name }) => name),
+    startedAt: time(startedAt),
+    endedAt: endedAt === undefined ? undefined : time(endedAt),
+    deadlineAt: deadlineAt === undefined ? undefined : time(deadlineAt),
+    members: members.map(({ vm, memoryBytes, from, to, way, state, migration, tries, note }) =>
+      present({ vm: { ...vm }, memoryBytes, from: from.name, to: to?.name, way, state, migration, tries, note }),
+    ),
     revision,
   });
 };
@@ -367,6 +384,8 @@ export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): Fe
       return { type: 'migration', at: time(at), migration: migrationJson(event.migration) };
     case 'host':
       return { type: 'host', at: time(at), host: hostJson(event.host, event.vms, event.revision) };
+    case 'batch':
+      return { type: 'drain', at: time(at), drain: batchJson(event.batch, event.revision) };
     case 'host-removed':
       return { type: 'host-removed', at: time(at), host: event.host };
     case 'policy':

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { clusterSchema } from './cluster.ts';
 import { fleetSchema } from './fleet.ts';
+import { drainSchema } from './drain.ts';
 import { hostSchema } from './host.ts';
 import { migrationSchema } from './migration.ts';
 import { time } from './parts.ts';
@@ -24,6 +25,7 @@ export const eventSchema = z
       })
       .meta({ description: 'Progress between two phases, without the document; only where "progress=light" is asked' }),
     z.object({ type: z.literal('host'), at: time(), host: hostSchema }),
+    z.object({ type: z.literal('drain'), at: time(), drain: drainSchema }),
     z.object({ type: z.literal('host-removed'), at: time(), host: z.string() }),
     z.object({ type: z.literal('policy'), at: time(), policy: policySchema }),
     z.object({ type: z.literal('policy-removed'), at: time(), policy: z.string() }),

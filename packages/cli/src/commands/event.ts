@@ -18,7 +18,9 @@ const eventText = (event: FerryEvent): string => {
         `${event.phase}${event.progress === undefined ? '' : ` ${event.progress.percent} %`}`
       );
     case 'host':
-      return `host ${event.host.name}: ${event.host.state}`;
+      return `host ${event.host.name}: ${event.host.state}${event.host.service === 'schedulable' ? '' : `, ${event.host.service}`}`;
+    case 'drain':
+      return `drain ${event.drain.id} (${event.drain.name}): ${event.drain.phase}`;
     case 'host-removed':
       return `host ${event.host}: removed`;
     case 'policy':

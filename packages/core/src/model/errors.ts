@@ -135,6 +135,11 @@ export const errorTable = {
     exitCodes.conflict,
     'Wait until the drain has ended, or cancel it with "ferry drain cancel".',
   ),
+  'drain-last-host': row(409, exitCodes.refused, 'Add or uncordon a host of the cluster first, or add --force.'),
+  'drain-unknown': row(404, exitCodes.notFound, 'List the drains with "ferry drain list".'),
+  'drain-ambiguous': row(409, exitCodes.notFound, 'Name the drain by its id.'),
+  'drain-finished': row(409, exitCodes.conflict, 'See what became of each VM with "ferry drain show".'),
+  'drain-none': row(409, exitCodes.conflict, 'To place VMs on the host again: ferry host uncordon HOST.'),
   'host-name-taken': row(409, exitCodes.conflict, 'Choose another name with --name.'),
   'cluster-unknown': row(404, exitCodes.notFound, 'List the clusters with "ferry cluster list".'),
   'cluster-in-use': row(

@@ -1,5 +1,5 @@
 /** The events of a fleet; a stored event has a number. Only types: event-hub.ts has numbers and readers. */
-import type { HostView, Migration, Policy, TimeMs, Vm } from '@ferry/core';
+import type { Batch, HostView, Migration, Policy, TimeMs, Vm } from '@ferry/core';
 import type { ClusterView } from '../settings/clusters.ts';
 import type { RuleView } from '../settings/rules.ts';
 import type { FleetSettingsView } from '../settings/fleet-settings.ts';
@@ -14,6 +14,7 @@ export type EngineEvent =
       readonly revision: number;
     }
   | { readonly type: 'host-removed'; readonly host: string }
+  | { readonly type: 'batch'; readonly batch: Batch; readonly revision: number }
   /** `revision`: of the labels. */
   | { readonly type: 'vm'; readonly vm: Vm; readonly labels: readonly string[]; readonly revision: number }
   | { readonly type: 'policy'; readonly policy: Policy; readonly revision: number }

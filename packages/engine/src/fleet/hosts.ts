@@ -120,13 +120,13 @@ export interface KnownHosts {
   change(ref: string, settings: HostChange, expected?: number): Promise<HostView>;
   /**
    * Changes the state of these hosts in service, all or none; `decide` is called again after a conflict. `along`: writes
-   * of the same transaction.
+   * of the same transaction, whose revision it resolves with; 0 where nothing was to be written.
    */
   serve(
     refs: readonly string[],
     decide: (host: Host) => Host,
     along?: () => Promise<readonly IntentWrite[]>,
-  ): Promise<void>;
+  ): Promise<number>;
   remove(ref: string, expected?: number): Promise<void>;
   /** Of the stored host; 0 of one that is not known. */
   revisionOf(id: string): number;
@@ -371,11 +371,11 @@ export function createKnownHosts({
           ...changed.map(({ key, decided, revision }) => stored.put(key, decided, revision)),
           ...((await along?.()) ?? []),
         ];
-        if (writes.length === 0) return;
+        if (writes.length === 0) return 0;
         const written = await stored.commit(writes);
         if ('conflict' in written) continue;
         for (const { key, decided } of changed) took(key, decided, written.revision);
-        return;
+        return written.revision;
       }
       throw new FerryError('store-conflict', `${refs.join(', ')}: changed by many at once.`);
     },

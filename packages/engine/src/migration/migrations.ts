@@ -24,6 +24,7 @@ import {
   type Room,
   type VmUuid,
 } from '@ferry/core';
+import { proposeTargets, type Propose } from '../batch/propose.ts';
 import type { KeptInstances } from '../fleet/kept-instances.ts';
 import type { Peers } from '../fleet/peer-reachability.ts';
 import { factsTimeoutMs } from '../planning/fact-finding.ts';
@@ -68,6 +69,8 @@ export interface Migrations {
   /** Throws FerryError `inspection-none`. */
   inspection(ref: string): Promise<Inspection>;
   switching(vmUuid: string, what: 'paused' | 'runs'): void;
+  /** Targets for VMs that are to move together; nothing is touched. */
+  readonly propose: Propose;
   /** Hosts or clusters have changed: what waits for room may have it. */
   lookAgain(): void;
   /** Takes over what an earlier control plane left unfinished. */
@@ -246,6 +249,8 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const from = { id: source.host.id, name: source.host.name };
       const first = beginMigration({ id, vm, from, kind: result.move, request, policy, by }, now);
       const begun = await records.begin(first, along(id));
+      if ('conflict' in begun && !begun.conflict.some((key) => key.endsWith(vm.uuid)))
+        throw new FerryError('store-conflict', `What ${vm.name} is moved for has changed meanwhile.`);
       if ('conflict' in begun)
         throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
       const migration = { ...first, revision: begun.revision };
@@ -289,6 +294,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       for (const runner of runners.values())
         if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching', what });
     },
+    propose: proposeTargets({ ...deps, active: choosing.holding }),
     lookAgain: () => admission.admitSoon(),
     async recover() {
       const left = await records.active();

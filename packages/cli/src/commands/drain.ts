@@ -1,0 +1,213 @@
+/** `ferry drain ...`, `ferry host drain` and `ferry host restore`: hosts are emptied, and their VMs brought back. */
+import { InvalidArgumentError, type Command } from 'commander';
+import type { DrainJson } from '@ferry/api';
+import { everyItem } from '@ferry/api/every-item';
+import { exitCodes, type ExitCode } from '@ferry/api/errors';
+import { contextOf, type Context } from '../context.ts';
+import { listCommand, printList, type ListOptions } from '../list-command.ts';
+import { duration } from '../options.ts';
+import type { ListLook } from '../output/columns.ts';
+import { formatBytes, formatTime } from '../output/format.ts';
+import { fields, table } from '../output/table.ts';
+import { anyItem, followEvents, type WatchedList } from '../watch-list.ts';
+
+const settled = new Set(['moved', 'stopped', 'started', 'stays', 'gone']);
+const countOf = ({ members }: DrainJson): string =>
+  `${members.filter(({ state }) => settled.has(state)).length} of ${members.length}`;
+const hasEnded = ({ phase }: DrainJson): boolean => phase !== 'running' && phase !== 'cancelling';
+
+const exitOf = ({ phase }: DrainJson): ExitCode => {
+  switch (phase) {
+    case 'done':
+      return exitCodes.done;
+    case 'cancelled':
+      return exitCodes.cancelled;
+    case 'incomplete':
+      return exitCodes.failed;
+    case 'running':
+    case 'cancelling':
+      return exitCodes.detached;
+  }
+};
+
+const membersText = ({ members }: DrainJson): string =>
+  table(
+    ['vm', 'memory', 'from', 'to', 'way', 'state', 'migration', 'note'],
+    members.map((each) => [
+      each.vm.name,
+      formatBytes(each.memoryBytes),
+      each.from,
+      each.to,
+      each.way,
+      each.state,
+      each.migration,
+      each.note,
+    ]),
+  );
+
+const drainText = (drain: DrainJson): string =>
+  [
+    fields([
+      [drain.kind, `${drain.id} (${drain.name})`],
+      ['hosts', drain.hosts.join(', ')],
+      ['of', drain.of],
+      ['phase', drain.phase],
+      ['VMs', `${countOf(drain)} settled`],
+      ['attention', drain.attention],
+      ['started', formatTime(drain.startedAt)],
+      ['deadline', drain.deadlineAt === undefined ? undefined : formatTime(drain.deadlineAt)],
+      ['ended', drain.endedAt === undefined ? undefined : formatTime(drain.endedAt)],
+    ]),
+    membersText(drain),
+  ].join('\n\n');
+
+const drainLook: ListLook<DrainJson> = {
+  columns: [
+    { name: 'id', of: ({ id }) => id },
+    { name: 'name', of: ({ name }) => name },
+    { name: 'kind', of: ({ kind }) => kind },
+    { name: 'hosts', of: ({ hosts }) => hosts.join(',') },
+    { name: 'phase', of: ({ phase }) => phase },
+    { name: 'VMs', of: countOf },
+    { name: 'started', of: ({ startedAt }) => formatTime(startedAt), raw: ({ startedAt }) => startedAt },
+    { name: 'attention', of: ({ attention }) => attention, wide: true },
+  ],
+  name: ({ id }) => id,
+};
+const drainList: WatchedList<DrainJson> = {
+  look: drainLook,
+  keyOf: ({ id }) => id,
+  read: (client, signal) => everyItem(client, 'drainList', {}, { signal }),
+  concerns: ({ type }) => (type === 'drain' ? anyItem : undefined),
+};
+
+/** Prints what becomes of each VM until the whole has ended. Ctrl-C leaves it running. */
+async function follow(context: Context, start: DrainJson): Promise<void> {
+  const { client, output } = context;
+  const leaving = new AbortController();
+  const leave = (): void => leaving.abort();
+  process.once('SIGINT', leave);
+  const shown = new Map<string, string>();
+  let attention = '';
+  const show = (drain: DrainJson): void => {
+    if (output.json) return output.line(drain, () => '');
+    for (const { vm, from, to, state, note } of drain.members) {
+      const says = `${state}${note === undefined ? '' : `: ${note}`}`;
+      if (shown.get(vm.uuid) === says) continue;
+      shown.set(vm.uuid, says);
+      output.note(`${vm.name} ${from} -> ${to ?? '?'}: ${says}`);
+    }
+    if (drain.attention !== undefined && drain.attention !== attention) output.note(drain.attention);
+    attention = drain.attention ?? '';
+  };
+  let last = start;
+  show(last);
+  try {
+    const now = await client().call('drainList', {});
+    const events = followEvents(client(), { after: now.events, signal: leaving.signal });
+    last = await client().call('drainShow', { params: { drain: start.id } });
+    show(last);
+    if (!hasEnded(last))
+      for await (const { data } of events) {
+        if (data.type === 'drain' && data.drain.id === start.id) last = data.drain;
+        else if (data.type === 'reset') last = await client().call('drainShow', { params: { drain: start.id } });
+        else continue;
+        show(last);
+        if (hasEnded(last)) break;
+      }
+  } finally {
+    process.off('SIGINT', leave);
+  }
+  if (!hasEnded(last)) output.note(`detached: ${last.name} goes on. Watch it with "ferry drain watch ${last.id}".`);
+  else if (!output.json) output.result(last, (safe) => drainText(safe));
+  process.exitCode = exitOf(last);
+}
+
+interface DrainOptions {
+  readonly plan?: true;
+  readonly detach?: true;
+  readonly force?: true;
+  readonly deadline?: string;
+}
+
+/** A time as in 2026-11-29T22:00Z, or from now as in 2h. */
+const deadlineOf = (text: string): string => {
+  if (/^\d+[smh]?$/.test(text)) return new Date(Date.now() + duration(text)).toISOString();
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) throw new InvalidArgumentError('It takes a time as in 2h or 2026-11-29T22:00Z.');
+  return new Date(at).toISOString();
+};
+
+/** Those of `ferry host`. */
+export function hostDrainCommands(host: Command): void {
+  host
+    .command('drain <host...>')
+    .description('move every VM off these hosts, which take none meanwhile; then they are in maintenance')
+    .option('--plan', 'show how each VM would leave and where to; change nothing')
+    .option('--wait', 'follow it to its end (default)')
+    .option('--detach', 'return once it is stored')
+    .option('--deadline <time>', 'begin nothing after this time, as in 2h or 2026-11-29T22:00Z', deadlineOf)
+    .option('--force', 'also if no host of the cluster is left: VMs that need one stay where they are')
+    .action(async (hosts: readonly string[], options: DrainOptions, command: Command) => {
+      const context = contextOf(command);
+      const { plan, detach, force, deadline } = options;
+      const body = {
+        hosts: [...hosts],
+        ...(force === true ? { force } : {}),
+        ...(deadline === undefined ? {} : { deadline }),
+      };
+      const drain = await context.client().call(plan === true ? 'drainPlan' : 'drainCreate', { body });
+      if (plan === true) return context.output.result(drain, (safe) => membersText(safe));
+      if (detach === true) return context.output.result(drain, (safe) => drainText(safe));
+      await follow(context, drain);
+    });
+  host
+    .command('restore <host>')
+    .description('bring back the VMs that left by its last drain and are still where they were put; uncordon it')
+    .option('--detach', 'return once it is stored')
+    .action(async (ref: string, { detach }: DrainOptions, command: Command) => {
+      const context = contextOf(command);
+      const restore = await context.client().call('hostRestore', { params: { host: ref } });
+      if (detach === true) return context.output.result(restore, (safe) => drainText(safe));
+      await follow(context, restore);
+    });
+}
+
+export function drainCommands(program: Command): void {
+  const drain = program.command('drain').description('drains of hosts, and the restores that take them back');
+  listCommand(drain.command('list').description('list drains and restores, newest first'), 'drains', []).action(
+    (options: ListOptions, command: Command) => printList(command, options, drainList),
+  );
+  drain
+    .command('show <drain>')
+    .description('show one drain or restore, with the outcome of each VM')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      output.result(await client().call('drainShow', { params: { drain: ref } }), (safe) => drainText(safe));
+    });
+  drain
+    .command('watch <drain>')
+    .description('follow one to its end; -o json prints one line per change')
+    .action(async (ref: string, _: object, command: Command) => {
+      const context = contextOf(command);
+      await follow(context, await context.client().call('drainShow', { params: { drain: ref } }));
+    });
+  drain
+    .command('cancel <drain>')
+    .description('begin nothing more, and put the hosts back to their state before; running migrations go on')
+    .option('--abort', 'abort the running migrations too')
+    .action(async (ref: string, { abort }: { readonly abort?: true }, command: Command) => {
+      const { client, output } = contextOf(command);
+      const body = abort === true ? { abort } : {};
+      const cancelled = await client().call('drainCancel', { params: { drain: ref }, body });
+      output.result(cancelled, (safe) => drainText(safe));
+    });
+  drain
+    .command('retry <drain>')
+    .description('try the VMs again that did not leave')
+    .action(async (ref: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const retried = await client().call('drainRetry', { params: { drain: ref } });
+      output.result(retried, (safe) => drainText(safe));
+    });
+}

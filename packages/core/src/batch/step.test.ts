@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import type { Batch } from '../model/batch.ts';
+import type { Host } from '../model/host.ts';
+import { batchId, hostId, migrationId, vmUuid } from '../model/ids.ts';
+import { hostAfter } from './begin.ts';
+import type { BatchEvent, SeenVm } from './protocol.ts';
+import { hasEnded, membersAtOnce, stepBatch, triesAgain } from './step.ts';
+import { wayOf } from './ways.ts';
+
+const h1 = { id: hostId('h1'), name: 'h1' };
+const h2 = { id: hostId('h2'), name: 'h2' };
+const names = ['a', 'b', 'c', 'd', 'e'] as const;
+const seen = (name: string, more: Partial<SeenVm> = {}): SeenVm => ({
+  uuid: vmUuid(name),
+  name,
+  memoryBytes: name.charCodeAt(0),
+  host: h1,
+  isActive: true,
+  way: 'live',
+  ...more,
+});
+const fresh: Batch = {
+  id: batchId('d1'),
+  name: 'drain-h1-d1',
+  kind: 'drain',
+  actor: 'operator',
+  client: 'test',
+  hosts: [h1],
+  startedAt: 0,
+  phase: 'running',
+  members: [],
+};
+const looked = (...vms: readonly SeenVm[]): BatchEvent => ({ type: 'looked', vms, silent: [] });
+const run = (events: readonly BatchEvent[], from = fresh, now = 1_000): Batch =>
+  events.reduce((batch, event) => stepBatch(batch, event, now).batch, from);
+const stateOf = (batch: Batch, name: string): string | undefined =>
+  batch.members.find(({ vm }) => vm.name === name)?.state;
+const nothingThere: BatchEvent = { type: 'confirmed', active: new Map([[h1.id, new Set()]]) };
+
+test('the largest begin first, a few at a time; one that another migration moves waits without a place', () => {
+  const vms = names.map((name) => seen(name, name === 'e' ? { migration: migrationId('m9') } : {}));
+  const { batch, effects } = stepBatch(fresh, looked(...vms), 1_000);
+  assert.deepEqual(
+    effects.map((effect) => (effect.do === 'begin' ? effect.member.vm.name : effect.do)),
+    ['d', 'c'],
+  );
+  assert.match(batch.attention ?? '', /^e is being moved by another migration/);
+});
+
+test('a member is tried again on another host, and given up after the last try', () => {
+  const failed: BatchEvent = { type: 'ended', vm: vmUuid('a'), outcome: 'failed', to: h2, message: 'reset by peer' };
+  let batch = run([looked(seen('a'))]);
+  for (let tries = 0; tries < triesAgain; tries += 1) {
+    batch = run([failed], batch);
+    assert.equal(stateOf(batch, 'a'), 'waiting');
+  }
+  batch = run([failed], batch);
+  assert.deepEqual([stateOf(batch, 'a'), batch.members[0]?.note], ['failed', 'reset by peer']);
+  assert.deepEqual(batch.members[0]?.tried, [h2.id, h2.id, h2.id]);
+  const closed = run(
+    [looked(seen('a')), { type: 'confirmed', active: new Map([[h1.id, new Set([vmUuid('a')])]]) }],
+    batch,
+  );
+  assert.equal(closed.phase, 'incomplete');
+});
+
+test('done is said only once the host has shown that nothing is left', () => {
+  const moved = run([looked(seen('a')), { type: 'ended', vm: vmUuid('a'), outcome: 'succeeded', to: h2 }]);
+  const { effects } = stepBatch(moved, looked(seen('a', { host: h2 })), 2_000);
+  assert.deepEqual(effects, [{ do: 'confirm' }]);
+  assert.equal(run([{ type: 'unconfirmed', message: 'h1 does not answer.' }], moved).phase, 'running');
+  const still = run([{ type: 'confirmed', active: new Map([[h1.id, new Set([vmUuid('a')])]]) }], moved);
+  assert.deepEqual([still.phase, stateOf(still, 'a')], ['running', 'waiting']);
+  const late = run([{ type: 'confirmed', active: new Map([[h1.id, new Set([vmUuid('z')])]]) }], moved);
+  assert.deepEqual([late.phase, late.attention], ['running', '1 VM(s) have appeared on the host meanwhile.']);
+  assert.equal(run([nothingThere], moved).phase, 'done');
+});
+
+test('a guest is shut down only where its label says so, asked once, and given up after its time', () => {
+  const first = stepBatch(fresh, looked(seen('a', { way: 'shutdown' }), seen('b', { way: 'leave-running' })), 1_000);
+  assert.deepEqual(
+    first.effects.map((effect) => effect.do),
+    ['shut-down'],
+  );
+  const again = stepBatch(first.batch, looked(seen('a', { way: 'shutdown' }), seen('b')), 2_000);
+  assert.deepEqual(again.effects, []);
+  assert.equal(stateOf(run([looked(seen('a', { isActive: false }), seen('b'))], first.batch), 'a'), 'stopped');
+  assert.equal(stateOf(stepBatch(first.batch, looked(seen('a'), seen('b')), 400_000).batch, 'a'), 'failed');
+});
+
+test('what a host that does not answer had is not taken for gone', () => {
+  const batch = run([looked(seen('a'))]);
+  const { batch: next, effects } = stepBatch(batch, { type: 'looked', vms: [], silent: [h1] }, 2_000);
+  assert.deepEqual([stateOf(next, 'a'), effects], ['waiting', []]);
+  assert.match(next.attention ?? '', /h1 does not answer/);
+});
+
+test('a label that cannot be read leaves the VM running and says so', () => {
+  assert.deepEqual(wayOf([]), { way: 'live' });
+  assert.deepEqual(wayOf(['ferry.maintenance=suspend']), { way: 'suspend' });
+  assert.equal(wayOf(['ferry.maintenance=off']).way, 'leave-running');
+  assert.match(wayOf(['ferry.maintenance=off']).wayNote ?? '', /says off.*one of live, suspend/);
+});
+
+test('the host is what it was before once the drain is cancelled, and in maintenance once it is done', () => {
+  const host: Host = { ...h1, uri: 'x', cluster: 'default', machineUuid: 'm', addedAt: 0 };
+  const cordoned: Host = { ...host, service: { state: 'cordoned', since: 1 } };
+  const draining = hostAfter(fresh, cordoned, 5);
+  assert.equal(draining.service?.state, 'draining');
+  assert.equal(hostAfter(fresh, draining, 9), draining);
+  assert.equal(hostAfter({ ...fresh, phase: 'cancelled' }, draining, 9).service?.state, 'cordoned');
+  assert.deepEqual(hostAfter({ ...fresh, phase: 'cancelled' }, hostAfter(fresh, host, 5), 9), host);
+  assert.equal(hostAfter({ ...fresh, phase: 'done' }, draining, 9).service?.state, 'maintenance');
+  assert.throws(() => hostAfter({ ...fresh, id: batchId('d2') }, draining, 9), /drained already, by d1/);
+});
+
+test('whatever happens: never too many at once, and nothing begins once it is cancelled or has ended', () => {
+  const vm = fc.constantFrom(...names);
+  const event: fc.Arbitrary<BatchEvent | 'look'> = fc.oneof(
+    { arbitrary: fc.constant('look' as const), weight: 4 },
+    vm.map((name) => ({ type: 'refused' as const, vm: vmUuid(name), message: 'no' })),
+    fc
+      .record({ name: vm, outcome: fc.constantFrom('succeeded' as const, 'failed' as const, 'cancelled' as const) })
+      .map(({ name, outcome }) => ({ type: 'ended' as const, vm: vmUuid(name), outcome, to: h2 })),
+    { arbitrary: fc.boolean().map((abort) => ({ type: 'cancel-requested' as const, abort })), weight: 1 },
+    fc.constant(nothingThere),
+  );
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 60 }), (events) => {
+      let batch = fresh;
+      let now = 0;
+      for (const happens of events) {
+        now += 7_000;
+        const before = batch;
+        const member = (uuid: string) => before.members.find((each) => each.vm.uuid === uuid);
+        // only what runs ends, and only what waits is refused
+        if (happens !== 'look' && happens.type === 'ended' && member(happens.vm)?.state !== 'moving') continue;
+        if (happens !== 'look' && happens.type === 'refused' && member(happens.vm)?.state !== 'waiting') continue;
+        if (happens !== 'look' && happens.type === 'cancel-requested' && hasEnded(batch)) continue;
+        const vms = names.map((name) => seen(name, member(name)?.state === 'moved' ? { host: h2 } : {}));
+        const { batch: next, effects } = stepBatch(batch, happens === 'look' ? looked(...vms) : happens, now);
+        batch = next;
+        const begins = effects.flatMap((effect) => (effect.do === 'begin' ? [effect.member.vm.uuid] : []));
+        assert.ok(begins.length === 0 || before.phase === 'running');
+        for (const uuid of begins)
+          batch = stepBatch(batch, { type: 'began', vm: uuid, migration: migrationId(`m${now}`) }, now).batch;
+        assert.ok(batch.members.filter(({ state }) => state === 'moving').length <= membersAtOnce);
+        if (hasEnded(before)) assert.equal(batch.phase, before.phase);
+        if (batch.phase === 'done') assert.ok(batch.members.every(({ state }) => state === 'moved'));
+      }
+    }),
+  );
+});

@@ -1,0 +1,308 @@
+/**
+ * What becomes of a batch when something happens: which members begin, what each has come to, and when the whole has
+ * ended. The same for a drain and a restore but for what they are looked at for. It neither looks nor acts. Pure.
+ */
+import type { Batch, BatchMember, MemberState } from '../model/batch.ts';
+import type { HostRef } from '../model/host.ts';
+import type { HostId, TimeMs, VmUuid } from '../model/ids.ts';
+import { FerryError } from '../model/errors.ts';
+import type { BatchEffect, BatchEvent, SeenVm } from './protocol.ts';
+
+/** Migrations of a batch that leave one host at a time. */
+export const membersAtOnce = 2;
+/** After its first try a member is tried this often again, each time on another host. */
+export const triesAgain = 2;
+/** Before a member that was refused is tried again; longer each time. */
+const refusedPauseMs = 10_000;
+/** For a guest to shut down when it is asked to. */
+const shutDownMs = 300_000;
+
+export interface BatchStep {
+  readonly batch: Batch;
+  readonly effects: readonly BatchEffect[];
+}
+
+export const hasEnded = ({ phase }: Pick<Batch, 'phase'>): boolean => phase !== 'running' && phase !== 'cancelling';
+
+export function stepBatch(batch: Batch, event: BatchEvent, now: TimeMs): BatchStep {
+  switch (event.type) {
+    case 'looked':
+      return hasEnded(batch) ? still(batch) : goOn(looked(batch, event, now), event, now);
+    case 'began':
+      return still(change(batch, event.vm, began(event.migration)));
+    case 'refused':
+      return still(change(batch, event.vm, (member) => failedTry(member, event.message, now + pauseAfter(member))));
+    case 'started':
+      return still(change(batch, event.vm, (member) => as(member, 'started')));
+    case 'ended':
+      return still(change(batch, event.vm, (member) => ended(batch, member, event, now)));
+    case 'confirmed':
+      return still(confirmed(batch, event.active, now));
+    case 'unconfirmed':
+      return still({ ...batch, attention: event.message });
+    case 'cancel-requested':
+      return still(cancelled(batch, event.abort));
+    case 'retry-requested':
+      return still(again(batch));
+  }
+}
+
+const still = (batch: Batch): BatchStep => ({ batch, effects: [] });
+
+const change = (batch: Batch, vm: VmUuid, make: (member: BatchMember) => BatchMember): Batch => ({
+  ...batch,
+  members: batch.members.map((member) => (member.vm.uuid === vm ? make(member) : member)),
+});
+
+/** Without what was said of the state before. */
+function as(
+  { note: _, notBefore: _notBefore, since: _since, ...member }: BatchMember,
+  state: MemberState,
+  note?: string,
+): BatchMember {
+  return { ...member, state, ...(note === undefined ? {} : { note }) };
+}
+
+const began =
+  (migration: NonNullable<BatchMember['migration']>) =>
+  (member: BatchMember): BatchMember => ({ ...as(member, 'moving'), migration });
+
+const pauseAfter = ({ tries }: BatchMember): number => refusedPauseMs * (tries + 1);
+
+/** Tried in vain: again after the pause, or not any more. */
+function failedTry(member: BatchMember, message: string, notBefore: TimeMs): BatchMember {
+  const tries = member.tries + 1;
+  return tries > triesAgain
+    ? { ...as(member, 'failed', message), tries }
+    : { ...as(member, 'waiting', message), tries, notBefore };
+}
+
+function ended(
+  batch: Batch,
+  member: BatchMember,
+  { outcome, to, message = '' }: Extract<BatchEvent, { type: 'ended' }>,
+  now: TimeMs,
+): BatchMember {
+  switch (outcome) {
+    case 'succeeded':
+      return { ...as(member, 'moved'), ...(to === undefined ? {} : { to }) };
+    case 'cancelled':
+      return as(
+        member,
+        'held',
+        batch.phase === 'cancelling'
+          ? `Its migration was aborted with the ${batch.kind}.`
+          : `Its migration was aborted, so it stays; the ${batch.kind} goes on without it.`,
+      );
+    case 'failed': {
+      const { to: proposed, ...rest } = member;
+      const failed = to ?? proposed;
+      const tried = failed === undefined ? [] : [...(member.tried ?? []), failed.id];
+      // the home of a VM that is restored stays the same
+      return failedTry({ ...(batch.kind === 'restore' ? member : rest), tried }, message, now);
+    }
+  }
+}
+
+/** What the fleet shows of each member, and VMs that have appeared on a host that is drained. */
+type Looked = Extract<BatchEvent, { type: 'looked' }>;
+
+function looked(batch: Batch, { vms, silent }: Looked, now: TimeMs): Batch {
+  const seen = new Map(vms.map((vm) => [vm.uuid, vm]));
+  const members = batch.members.map((member) =>
+    isIn(silent, member.from.id) ? member : asSeen(batch, member, seen.get(member.vm.uuid), now),
+  );
+  const known = new Set(members.map(({ vm }) => vm.uuid));
+  const come =
+    batch.kind === 'drain' && batch.phase === 'running'
+      ? vms.filter((vm) => vm.isActive && !known.has(vm.uuid) && isIn(batch.hosts, vm.host.id)).map(memberOf)
+      : [];
+  return { ...batch, members: [...members, ...come] };
+}
+
+const isIn = (hosts: readonly HostRef[], id: HostId): boolean => hosts.some((host) => host.id === id);
+
+/** A VM on a host that is drained, as a member. */
+export function memberOf({ uuid, name, memoryBytes, host, way, wayNote }: SeenVm): BatchMember {
+  const member: BatchMember = { vm: { uuid, name }, memoryBytes, from: host, way, state: 'waiting', tries: 0 };
+  if (way === 'never') return { ...member, state: 'stays', note: 'Its label says that it is never moved.' };
+  if (way === 'leave-running')
+    return { ...member, state: 'stays', note: wayNote ?? 'Its label says that it is left running.' };
+  return member;
+}
+
+function asSeen(batch: Batch, member: BatchMember, vm: SeenVm | undefined, now: TimeMs): BatchMember {
+  switch (member.state) {
+    case 'moving':
+    case 'moved':
+    case 'stopped':
+    case 'started':
+    case 'gone':
+      return member;
+    case 'stopping':
+      if (vm?.isActive !== true) return as(member, 'stopped', 'It was shut down, and is started by the restore.');
+      return now - (member.since ?? now) < shutDownMs
+        ? member
+        : as(member, 'failed', `The guest has not shut down for ${shutDownMs / 60_000} minutes.`);
+    case 'waiting':
+    case 'stays':
+    case 'failed':
+    case 'held':
+      return asFound(batch, member, vm);
+  }
+}
+
+function asFound(batch: Batch, member: BatchMember, vm: SeenVm | undefined): BatchMember {
+  if (vm === undefined) return as(member, 'gone', 'No host has it any more.');
+  if (vm.host.id !== member.from.id && vm.migration === undefined)
+    return as(member, 'gone', `It is on ${vm.host.name} now; somebody else moved it.`);
+  if (member.state !== 'waiting') return member;
+  if (member.way === 'start') return vm.isActive ? as(member, 'started', 'It was running already.') : member;
+  if (!vm.isActive && batch.kind === 'drain') return as(member, 'stays', 'It is shut off.');
+  return member;
+}
+
+/** Begins what may begin, and sees to the end. */
+function goOn(batch: Batch, { vms, silent }: Looked, now: TimeMs): BatchStep {
+  const migrating = new Set(vms.filter(({ migration }) => migration !== undefined).map(({ uuid }) => uuid));
+  if (batch.phase === 'cancelling') return windUp(batch, now);
+  const late = batch.deadlineAt !== undefined && now >= batch.deadlineAt ? missed(batch) : batch;
+  const effects: BatchEffect[] = [];
+  const busy = new Map<HostId, number>();
+  for (const { state, from } of late.members) if (isUnderWay(state)) busy.set(from.id, (busy.get(from.id) ?? 0) + 1);
+  const stopping = new Set<VmUuid>();
+  for (const member of inOrder(late.members)) {
+    const { vm, from, way, notBefore = 0 } = member;
+    if (notBefore > now || migrating.has(vm.uuid) || isIn(silent, from.id)) continue;
+    const count = busy.get(from.id) ?? 0;
+    if (count >= membersAtOnce) continue;
+    busy.set(from.id, count + 1);
+    if (way === 'shutdown') {
+      stopping.add(vm.uuid);
+      effects.push({ do: 'shut-down', member });
+    } else effects.push({ do: way === 'start' ? 'start' : 'begin', member });
+  }
+  const next: Batch = {
+    ...late,
+    members: late.members.map((member) =>
+      stopping.has(member.vm.uuid) ? { ...as(member, 'stopping'), since: now } : member,
+    ),
+  };
+  if (effects.length > 0 || next.members.some(({ state }) => state === 'waiting' || isUnderWay(state)))
+    return { batch: withAttention(next, attentionOf(next, migrating, silent)), effects };
+  // a restore ends with its members; of a drain the hosts have the last word
+  return next.kind === 'drain' ? { batch: next, effects: [{ do: 'confirm' }] } : still(close(next, now));
+}
+
+/** The largest first: while there is most room, and the small ones fill what is left. */
+export const inOrder = (members: readonly BatchMember[]): readonly BatchMember[] =>
+  members
+    .filter(({ state }) => state === 'waiting')
+    .toSorted((a, b) => b.memoryBytes - a.memoryBytes || (a.vm.name < b.vm.name ? -1 : 1));
+
+const isUnderWay = (state: MemberState): boolean => state === 'moving' || state === 'stopping';
+
+const withAttention = ({ attention: _, ...batch }: Batch, attention: string | undefined): Batch => ({
+  ...batch,
+  ...(attention === undefined ? {} : { attention }),
+});
+
+function attentionOf(
+  { members }: Batch,
+  migrating: ReadonlySet<VmUuid>,
+  silent: readonly HostRef[],
+): string | undefined {
+  const waitedFor = silent.find(({ id }) => members.some(({ state, from }) => state === 'waiting' && from.id === id));
+  if (waitedFor !== undefined) return `${waitedFor.name} does not answer; its VMs wait until it does.`;
+  const others = members.filter(({ state, vm }) => state === 'waiting' && migrating.has(vm.uuid));
+  if (others.length > 0) return `${namesOf(others)} is being moved by another migration; its turn comes after that.`;
+  const refused = members.find(({ state, note }) => state === 'waiting' && note !== undefined);
+  return refused === undefined ? undefined : `${refused.vm.name}: ${refused.note ?? ''}`;
+}
+
+const namesOf = (members: readonly BatchMember[]): string => members.map(({ vm }) => vm.name).join(', ');
+
+const missed = (batch: Batch): Batch => ({
+  ...batch,
+  members: batch.members.map((member) =>
+    member.state === 'waiting' ? as(member, 'failed', 'The deadline passed before its turn came.') : member,
+  ),
+});
+
+/** What runs goes on to its end; then the batch has ended. */
+function windUp(batch: Batch, now: TimeMs): BatchStep {
+  const running = batch.members.filter(({ state }) => isUnderWay(state));
+  if (running.length === 0) return still({ ...batch, phase: 'cancelled', endedAt: now });
+  return {
+    batch,
+    effects:
+      batch.abort === true
+        ? running.flatMap(({ migration }) => (migration === undefined ? [] : [{ do: 'abort' as const, migration }]))
+        : [],
+  };
+}
+
+/** A VM that has not left though it should have. */
+const isLeft = ({ state, way }: BatchMember): boolean =>
+  state === 'failed' || state === 'held' || (state === 'stays' && way === 'leave-running');
+
+function close(batch: Batch, now: TimeMs): Batch {
+  const left = batch.members.filter(isLeft);
+  return left.length === 0
+    ? { ...withAttention(batch, undefined), phase: 'done', endedAt: now }
+    : {
+        ...withAttention(
+          batch,
+          `${left.length} VM(s) ${batch.kind === 'drain' ? 'did not leave' : 'were not brought back'}: ${namesOf(left)}.`,
+        ),
+        phase: 'incomplete',
+        endedAt: now,
+      };
+}
+
+/**
+ * Done is what the hosts show themselves. A member that is there again, or still, has its turn again; a VM that is not
+ * known joins when the fleet is looked at next.
+ */
+function confirmed(batch: Batch, active: ReadonlyMap<HostId, ReadonlySet<VmUuid>>, now: TimeMs): Batch {
+  if (batch.phase !== 'running' || batch.members.some(({ state }) => state === 'waiting' || isUnderWay(state)))
+    return batch;
+  const there = new Set([...active.values()].flatMap((vms) => [...vms]));
+  const back = batch.members.filter(
+    ({ vm, from, state }) => ['moved', 'gone', 'stopped'].includes(state) && active.get(from.id)?.has(vm.uuid) === true,
+  );
+  const known = new Set(batch.members.map(({ vm }) => vm.uuid));
+  const unknown = [...there].filter((uuid) => !known.has(uuid));
+  if (back.length === 0 && unknown.length === 0) return close(batch, now);
+  return {
+    ...batch,
+    members: batch.members.map((member) =>
+      back.includes(member) ? failedTry(member, `It is on ${member.from.name} again.`, now) : member,
+    ),
+    ...(unknown.length === 0 ? {} : { attention: `${unknown.length} VM(s) have appeared on the host meanwhile.` }),
+  };
+}
+
+function cancelled(batch: Batch, abort: boolean): Batch {
+  if (hasEnded(batch)) throw new FerryError('drain-finished', `${batch.name} has ended already: ${batch.phase}.`);
+  return {
+    ...batch,
+    phase: 'cancelling',
+    ...(abort ? { abort: true as const } : {}),
+    members: batch.members.map((member) =>
+      member.state === 'waiting' ? as(member, 'held', `The ${batch.kind} was cancelled before its turn came.`) : member,
+    ),
+  };
+}
+
+function again({ endedAt: _, abort: _abort, attention: _attention, deadlineAt: _deadline, ...batch }: Batch): Batch {
+  if (batch.phase === 'done' || batch.phase === 'cancelling')
+    throw new FerryError('drain-finished', `${batch.name} cannot be tried again: it is ${batch.phase}.`);
+  return {
+    ...batch,
+    phase: 'running',
+    members: batch.members.map(({ tried: _tried, ...member }) =>
+      member.state === 'failed' || member.state === 'held' ? { ...as(member, 'waiting'), tries: 0 } : member,
+    ),
+  };
+}

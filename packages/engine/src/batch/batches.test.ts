@@ -1,0 +1,273 @@
+/** Drains and restores on hosts in virtual time: what leaves, what stays, what a restart and a cancel make of it. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { FerryError, type Batch, type BatchMember } from '@ferry/core';
+import { startEngine } from '../engine.ts';
+import type { Engine } from '../facade.ts';
+import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from '../fake/fleet.ts';
+import type { FakeHost } from '../fake/host.ts';
+import { memoryStores } from '../fake/stores.ts';
+
+const by = { actor: 'operator', client: 'test' };
+let clock: ReturnType<typeof countingClock>;
+let fleet: FakeFleet;
+let stores: ReturnType<typeof memoryStores>;
+let engine: Engine;
+const patience = () => AbortSignal.timeout(10_000);
+const start = (): Promise<Engine> => startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
+const host = (name: string): FakeHost => {
+  const found = fleet.hosts.get(name);
+  assert.ok(found);
+  return found;
+};
+const uuidOf = (index: number): string => `aaaaaaaa-0000-4000-8000-${String(index).padStart(12, '0')}`;
+const until = async (is: () => boolean, what: string): Promise<void> => {
+  for (let turn = 0; turn < 60_000; turn += 1) {
+    if (is()) return;
+    await clock.sleep(10);
+  }
+  assert.fail(`never: ${what}`);
+};
+async function guests(count: number, on = 'h1'): Promise<void> {
+  for (let index = 0; index < count; index += 1) fleet.run(on, { uuid: uuidOf(index), name: `vm${index}` });
+  await until(() => engine.vms().length === count, `${count} VMs`);
+}
+const drain = (hosts: readonly string[], more: { readonly deadlineAt?: number; readonly force?: boolean } = {}) =>
+  engine.batches.drain({ hosts, force: false, ...more }, by);
+const now = ({ id }: Batch): Batch => engine.batches.find(id);
+async function ended(batch: Batch): Promise<Batch> {
+  await until(() => !['running', 'cancelling'].includes(now(batch).phase), `${batch.name} ends`);
+  return now(batch);
+}
+const serviceOf = (name: string): string => engine.host(name).host.service?.state ?? 'schedulable';
+const states = ({ members }: Batch): Record<string, BatchMember['state']> =>
+  Object.fromEntries(members.map(({ vm, state }) => [vm.name, state]));
+const runningOn = (name: string): number =>
+  [...host(name).domains.values()].filter(({ state }) => state === 'running').length;
+const refusedWith = (code: string, says: RegExp) => (error: unknown) =>
+  error instanceof FerryError && error.code === code && says.test(error.message);
+
+beforeEach(async () => {
+  clock = countingClock();
+  fleet = fakeFleet(clock);
+  stores = memoryStores();
+  engine = await start();
+  for (const name of ['h1', 'h2', 'h3']) {
+    fleet.add(name);
+    await engine.addHost({ uri: uriOf(name), name }, patience());
+  }
+});
+afterEach(async () => {
+  await engine.close();
+  clock[Symbol.dispose]();
+});
+
+test('a drain empties the host, two at a time, and a restore brings everything back', async () => {
+  await guests(5);
+  const begun = await drain(['h1']);
+  assert.match(begun.name, /^drain-h1-/);
+  let most = 0;
+  await until(() => {
+    most = Math.max(most, host('h1').migrating.size);
+    return now(begun).phase !== 'running';
+  }, 'the drain ends');
+  const done = now(begun);
+  assert.equal(done.phase, 'done', JSON.stringify(done));
+  assert.equal(most, 2);
+  assert.deepEqual([runningOn('h1'), serviceOf('h1')], [0, 'maintenance']);
+  assert.ok(runningOn('h2') > 0 && runningOn('h3') > 0, 'they are spread');
+  const { items } = await engine.migrations({});
+  assert.ok(
+    items.every(({ origin, batch, name }) => origin === 'drain' && batch?.id === done.id && /^drain-h1-/.test(name)),
+  );
+
+  const back = await ended(await engine.batches.restore('h1', by));
+  assert.deepEqual([back.kind, back.phase, back.of], ['restore', 'done', done.id]);
+  assert.deepEqual([runningOn('h1'), serviceOf('h1')], [5, 'schedulable']);
+});
+
+test('a plan says where each VM would go, counts those before it, and changes nothing', async () => {
+  await guests(4);
+  const plan = await engine.batches.planDrain({ hosts: ['h1'], force: false }, by);
+  assert.deepEqual(plan.members.map(({ to }) => to?.name).sort(), ['h2', 'h2', 'h3', 'h3']);
+  assert.deepEqual([engine.batches.all(), serviceOf('h1'), fleet.calls], [[], 'schedulable', []]);
+});
+
+test("hosts that are drained together never receive each other's VMs", async () => {
+  fleet.run('h2', { uuid: uuidOf(9), name: 'other' });
+  await until(() => engine.vms().length === 1, 'other');
+  for (let index = 0; index < 3; index += 1) fleet.run('h1', { uuid: uuidOf(index), name: `vm${index}` });
+  await until(() => engine.vms().length === 4, 'four');
+  const done = await ended(await drain(['h1', 'h2']));
+  assert.equal(done.phase, 'done');
+  assert.deepEqual([runningOn('h1'), runningOn('h2'), runningOn('h3')], [0, 0, 4]);
+});
+
+test('a drain goes on after the control plane was stopped in the middle of it', async () => {
+  await guests(4);
+  fleet.next.durationMs = 5_000;
+  const begun = await drain(['h1']);
+  await until(() => host('h1').migrating.size === 2, 'two move');
+  await engine.close();
+  engine = await start();
+  assert.equal(serviceOf('h1'), 'draining');
+  const done = await ended(begun);
+  assert.deepEqual([done.phase, runningOn('h1'), runningOn('h2') + runningOn('h3')], ['done', 0, 4]);
+});
+
+test('cancel lets what runs end, begins nothing more, and puts the host back; retry goes on with the rest', async () => {
+  await guests(4);
+  fleet.next.durationMs = 5_000;
+  const begun = await drain(['h1']);
+  await until(() => host('h1').migrating.size === 2, 'two move');
+  await engine.batches.cancel(begun.id, false);
+  const cancelled = await ended(begun);
+  assert.equal(cancelled.phase, 'cancelled');
+  assert.deepEqual(Object.values(states(cancelled)).sort(), ['held', 'held', 'moved', 'moved']);
+  await clock.sleep(60_000);
+  assert.deepEqual([runningOn('h1'), serviceOf('h1')], [2, 'schedulable']);
+  await assert.rejects(engine.batches.cancel(begun.id, false), refusedWith('drain-finished', /has ended already/));
+  await engine.batches.retry(begun.id);
+  assert.equal((await ended(begun)).phase, 'done');
+  assert.deepEqual([runningOn('h1'), serviceOf('h1')], [0, 'maintenance']);
+});
+
+test('cancel with abort aborts what runs: every VM is where it was', async () => {
+  await guests(3);
+  fleet.next.durationMs = 60_000;
+  const begun = await drain(['h1']);
+  await until(() => host('h1').migrating.size === 2, 'two move');
+  await engine.batches.cancel(begun.id, true);
+  const cancelled = await ended(begun);
+  assert.deepEqual([cancelled.phase, runningOn('h1'), serviceOf('h1')], ['cancelled', 3, 'schedulable']);
+});
+
+test('to abort one migration holds its VM; the others go on, and the host is not said to be empty', async () => {
+  await guests(3);
+  fleet.next.durationMs = 5_000;
+  const begun = await drain(['h1']);
+  await until(() => host('h1').migrating.size === 2, 'two move');
+  const held = now(begun).members.find(({ state }) => state === 'moving');
+  assert.ok(held?.migration !== undefined);
+  await engine.abortMigration(held.migration);
+  const over = await ended(begun);
+  assert.equal(over.phase, 'incomplete');
+  assert.equal(states(over)[held.vm.name], 'held');
+  assert.match(over.attention ?? '', new RegExp(`1 VM\\(s\\) did not leave: ${held.vm.name}`));
+  assert.deepEqual([runningOn('h1'), serviceOf('h1')], [1, 'cordoned']);
+});
+
+test('labels say how a VM leaves: shut down and started again, left running, never touched', async () => {
+  await guests(4);
+  await engine.labelVm('vm0', { add: ['ferry.maintenance=shutdown'], remove: [] });
+  await engine.labelVm('vm1', { add: ['ferry.maintenance=never'], remove: [] });
+  const begun = await drain(['h1']);
+  const done = await ended(begun);
+  assert.deepEqual([done.phase, states(done)], ['done', { vm0: 'stopped', vm1: 'stays', vm2: 'moved', vm3: 'moved' }]);
+  const back = await ended(await engine.batches.restore('h1', by));
+  assert.deepEqual([back.phase, states(back)], ['done', { vm0: 'started', vm2: 'moved', vm3: 'moved' }]);
+  assert.equal(runningOn('h1'), 4);
+
+  await engine.labelVm('vm1', { add: ['ferry.maintenance=leave-running'], remove: ['ferry.maintenance=never'] });
+  const blocked = await ended(await drain(['h1']));
+  assert.deepEqual([blocked.phase, serviceOf('h1')], ['incomplete', 'cordoned']);
+  assert.match(blocked.attention ?? '', /did not leave: vm1/);
+});
+
+test('a VM that appears on the host joins; one that is deleted or moved by somebody else is named', async () => {
+  await guests(4);
+  fleet.next.durationMs = 5_000;
+  const begun = await drain(['h1']);
+  await until(() => host('h1').migrating.size === 2, 'two move');
+  const waiting = now(begun).members.filter(({ state }) => state === 'waiting');
+  const [gone, moved] = waiting;
+  assert.ok(gone !== undefined && moved !== undefined);
+  const domain = host('h1').domains.get(moved.vm.uuid);
+  assert.ok(domain !== undefined);
+  host('h1').domains.delete(gone.vm.uuid);
+  host('h1').domains.delete(moved.vm.uuid);
+  host('h1').drop();
+  fleet.run('h3', domain);
+  fleet.run('h1', { uuid: uuidOf(7), name: 'late' });
+  const done = await ended(begun);
+  assert.equal(done.phase, 'done', JSON.stringify(done));
+  assert.deepEqual(
+    [states(done)[gone.vm.name], states(done)[moved.vm.name], states(done)['late']],
+    ['gone', 'gone', 'moved'],
+  );
+  assert.match(done.members.find(({ vm }) => vm.name === moved.vm.name)?.note ?? '', /on h3 now; somebody else/);
+});
+
+test('when a target dies in the middle, its VM stays until that host has spoken, and then goes to the other one', async () => {
+  await guests(3);
+  Object.assign(fleet.next, {
+    durationMs: 3_000,
+    moves: false,
+    failure: { outcome: 'refused', message: 'reset by peer' },
+  });
+  const begun = await drain(['h1']);
+  await until(() => host('h1').migrating.size === 2, 'two move');
+  host('h2').reachable = false;
+  host('h2').drop();
+  await clock.sleep(2_000);
+  assert.equal(runningOn('h1'), 3);
+  Object.assign(fleet.next, { moves: true, failure: undefined });
+  await clock.sleep(30_000);
+  host('h2').reachable = true;
+  const over = await ended(begun);
+  assert.deepEqual(
+    [over.phase, runningOn('h1'), runningOn('h2') + runningOn('h3')],
+    ['done', 0, 3],
+    JSON.stringify(over),
+  );
+});
+
+test('a restore leaves a VM where somebody else has moved it, and says so', async () => {
+  await guests(2);
+  const done = await ended(await drain(['h1']));
+  const [first] = done.members;
+  assert.ok(first?.to !== undefined);
+  await engine.uncordonHosts(['h1']);
+  const other = first.to.name === 'h2' ? 'h3' : 'h2';
+  const move = await engine.startMigration({ vm: first.vm.uuid, to: other }, by);
+  for await (const state of engine.watchMigration(move.id, patience())) assert.notEqual(state.outcome, 'failed');
+  const back = await ended(await engine.batches.restore('h1', by));
+  assert.equal(states(back)[first.vm.name], 'stays');
+  assert.match(back.members.find(({ vm }) => vm.uuid === first.vm.uuid)?.note ?? '', /somebody else moved it/);
+  assert.deepEqual([back.phase, runningOn('h1'), runningOn(other) > 0], ['done', 1, true]);
+});
+
+test('what cannot be drained is refused in a sentence, and nothing has begun', async () => {
+  await guests(1);
+  const refusals: readonly [Promise<Batch>, string, RegExp][] = [
+    [drain(['h9']), 'host-unknown', /no host "h9"/],
+    [drain(['h1', 'h1']), 'request-invalid', /h1 is named twice/],
+    [drain(['h1'], { deadlineAt: 1 }), 'request-invalid', /deadline .* has passed/],
+    [drain(['h1', 'h2', 'h3']), 'drain-last-host', /no host for the VMs of h1, h2, h3/],
+    [engine.batches.restore('h1', by), 'drain-none', /nothing to bring back/],
+  ];
+  for (const [asked, code, says] of refusals) await assert.rejects(asked, refusedWith(code, says));
+  host('h2').reachable = false;
+  host('h2').drop();
+  await until(() => engine.host('h2').state === 'unreachable', 'h2 is unreachable');
+  await assert.rejects(drain(['h2']), refusedWith('host-unreachable', /h2 does not answer/));
+  assert.deepEqual([engine.batches.all(), serviceOf('h1')], [[], 'schedulable']);
+
+  fleet.next.durationMs = 60_000;
+  await drain(['h1']);
+  await assert.rejects(drain(['h1']), refusedWith('host-draining', /drained already/));
+  await assert.rejects(engine.uncordonHosts(['h1']), refusedWith('host-draining', /being drained/));
+  await assert.rejects(engine.removeHost('h1'), refusedWith('host-draining', /being drained/));
+});
+
+test('nothing begins after the deadline, and the drain says so', async () => {
+  await guests(4);
+  fleet.next.durationMs = 5_000;
+  const begun = await drain(['h1'], { deadlineAt: clock.now() + 3_000 });
+  const over = await ended(begun);
+  assert.deepEqual(
+    [over.phase, Object.values(states(over)).sort()],
+    ['incomplete', ['failed', 'failed', 'moved', 'moved']],
+  );
+  assert.match(over.members.find(({ state }) => state === 'failed')?.note ?? '', /deadline passed/);
+});
