@@ -9,6 +9,7 @@ interface IntervalJson {
 /** A migration as `-o json` shows it, as far as the tests look. */
 export interface MigrationJson {
   readonly id: string;
+  readonly name?: string;
   readonly kind: string;
   readonly how?: string;
   readonly transfer?: {
@@ -78,4 +79,10 @@ export interface VmJson {
   readonly memoryBytes: number;
   readonly currentMigration?: string;
   readonly instances: readonly { readonly host: string; readonly role: string; readonly persistent?: boolean }[];
+}
+
+/** A drain or a restore, as far as the tests look. */
+export interface DrainJson {
+  readonly id: string;
+  readonly phase: string;
 }

@@ -74,7 +74,7 @@ export const hostJson = (view: HostView, vms: number, revision: number): HostJso
 };
 
 export const batchJson = (batch: Batch, revision: number): DrainJson => {
-  const { hosts, startedAt, endedAt, deadlineAt, members, abort: _, ...rest } = batch;
+  const { hosts, startedAt, endedAt, deadlineAt, members, abort: _abort, ...rest } = batch;
   return present({
     ...rest,
     hosts: hosts.map(({ name }) => name),

@@ -164,6 +164,7 @@ export function hostDrainCommands(host: Command): void {
   host
     .command('restore <host>')
     .description('bring back the VMs that left by its last drain and are still where they were put; uncordon it')
+    .option('--wait', 'follow it to its end (default)')
     .option('--detach', 'return once it is stored')
     .action(async (ref: string, { detach }: DrainOptions, command: Command) => {
       const context = contextOf(command);

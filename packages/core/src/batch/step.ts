@@ -56,7 +56,7 @@ const change = (batch: Batch, vm: VmUuid, make: (member: BatchMember) => BatchMe
 
 /** Without what was said of the state before. */
 function as(
-  { note: _, notBefore: _notBefore, since: _since, ...member }: BatchMember,
+  { note: _note, notBefore: _notBefore, since: _since, ...member }: BatchMember,
   state: MemberState,
   note?: string,
 ): BatchMember {
@@ -202,7 +202,7 @@ export const inOrder = (members: readonly BatchMember[]): readonly BatchMember[]
 
 const isUnderWay = (state: MemberState): boolean => state === 'moving' || state === 'stopping';
 
-const withAttention = ({ attention: _, ...batch }: Batch, attention: string | undefined): Batch => ({
+const withAttention = ({ attention: _before, ...batch }: Batch, attention: string | undefined): Batch => ({
   ...batch,
   ...(attention === undefined ? {} : { attention }),
 });
@@ -295,7 +295,13 @@ function cancelled(batch: Batch, abort: boolean): Batch {
   };
 }
 
-function again({ endedAt: _, abort: _abort, attention: _attention, deadlineAt: _deadline, ...batch }: Batch): Batch {
+function again({
+  endedAt: _endedAt,
+  abort: _abort,
+  attention: _attention,
+  deadlineAt: _deadline,
+  ...batch
+}: Batch): Batch {
   if (batch.phase === 'done' || batch.phase === 'cancelling')
     throw new FerryError('drain-finished', `${batch.name} cannot be tried again: it is ${batch.phase}.`);
   return {

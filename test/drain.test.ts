@@ -1,0 +1,83 @@
+/**
+ * A host is drained and restored on three real hosts, with the control plane killed in the middle: what counts is what
+ * virsh shows on each of them. The orders of faults are tested on simulated hosts (packages/engine/src/batch).
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { virsh, waitFor } from '@ferry/lab';
+import type { DrainJson } from './answers.ts';
+import { watchMigrations } from './api.ts';
+import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
+
+const names = ['a1', 'a2', 'a3'];
+let fleet: Fleet;
+withFleet(
+  async (made) => {
+    fleet = made;
+    // of a BIOS that finds nothing to boot: no disk, memory that is sent at once
+    for (const name of names) {
+      const xml =
+        `<domain type='qemu'><name>${name}</name><uuid>${randomUUID()}</uuid><memory unit='MiB'>24</memory>` +
+        `<vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os></domain>`;
+      await made.sh(
+        'host1',
+        `cat > /run/${name}.xml <<'XML'\n${xml}\nXML\nvirsh -q define /run/${name}.xml; virsh -q start ${name}`,
+      );
+    }
+    for (const name of names) await made.seen(name, 'running');
+  },
+  { hosts: 3 },
+);
+
+const activeOn = async (host: string): Promise<readonly string[]> =>
+  (await virsh(fleet.lab, host, ['list', '--name']))
+    .split('\n')
+    .filter((name) => name !== '')
+    .sort();
+const service = async (): Promise<string> =>
+  (await fleet.plane.json<{ service: string }>('host', 'show', 'host1')).service;
+const ended = (id: string): Promise<DrainJson> =>
+  waitFor(
+    `the end of ${id}`,
+    async () => {
+      const drain = await fleet.plane.json<DrainJson>('drain', 'show', id);
+      return ['running', 'cancelling'].includes(drain.phase) ? undefined : drain;
+    },
+    { timeoutMs: 60_000 },
+  );
+
+test(
+  'a host is drained though the control plane is killed in the middle; the hosts show it empty; a restore brings all back',
+  { timeout: 150_000 },
+  async () => {
+    const { plane } = fleet;
+    const killed = Promise.withResolvers<void>();
+    let id = '';
+    {
+      using _watch = await watchMigrations(plane, ({ phase }) => {
+        if (phase === 'transferring') killed.resolve(plane.kill());
+      });
+      ({ id } = await plane.json<DrainJson>('host', 'drain', 'host1', '--detach'));
+      await killed.promise;
+    }
+    await plane.start();
+    const done = await ended(id);
+    assert.equal(done.phase, 'done', JSON.stringify(done));
+    assert.deepEqual(await activeOn('host1'), []);
+    assert.deepEqual([...(await activeOn('host2')), ...(await activeOn('host3'))].sort(), names);
+    assert.equal(await service(), 'maintenance');
+    const items = await plane.json<readonly MigrationJson[]>('migration', 'list');
+    assert.ok(items.length >= names.length && items.every(({ name }) => name?.startsWith('drain-host1-') === true));
+
+    const refused = await plane.ferry('vm', 'migrate', 'a1', '--to', 'host1');
+    assert.match(refused.stderr, /host1 is in maintenance/);
+
+    const restored = await plane.ferry('host', 'restore', 'host1', '--wait');
+    assert.equal(restored.code, 0, restored.stderr);
+    assert.deepEqual(
+      [await activeOn('host1'), await activeOn('host2'), await activeOn('host3'), await service()],
+      [names, [], [], 'schedulable'],
+    );
+  },
+);
