@@ -143,10 +143,18 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       );
       return { body: await pages.list('queue', query, shown(found, queuedJson)) };
     },
-    hostRestore: async ({ params }, { client }) =>
-      madeBatch(await engine.batches.restore(params.host, { actor, client })),
-    drainCreate: async ({ body }, { client }) =>
-      madeBatch(await engine.batches.drain(drainRequestOf(body), { actor, client })),
+    hostRestore: async ({ params }, { client, keyed }) =>
+      engine.once(
+        keyed,
+        async (along) => madeBatch(await engine.batches.restore(params.host, { actor, client }, along)),
+        async (id) => madeBatch(engine.batches.find(id)),
+      ),
+    drainCreate: async ({ body }, { client, keyed }) =>
+      engine.once(
+        keyed,
+        async (along) => madeBatch(await engine.batches.drain(drainRequestOf(body), { actor, client }, along)),
+        async (id) => madeBatch(engine.batches.find(id)),
+      ),
     drainPlan: async ({ body }, { client }) => ({
       body: batchView(await engine.batches.planDrain(drainRequestOf(body), { actor, client })),
     }),

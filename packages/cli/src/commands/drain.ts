@@ -77,7 +77,7 @@ const drainLook: ListLook<DrainJson> = {
 const drainList: WatchedList<DrainJson> = {
   look: drainLook,
   keyOf: ({ id }) => id,
-  read: (client, signal) => everyItem(client, 'drainList', {}, { signal }),
+  read: (client, signal) => everyItem((page) => client.call('drainList', { query: page, signal })),
   concerns: ({ type }) => (type === 'drain' ? anyItem : undefined),
 };
 

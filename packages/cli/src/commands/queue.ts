@@ -26,7 +26,7 @@ const queueLook: ListLook<QueuedMigrationJson> = {
 const queueList: WatchedList<QueuedMigrationJson> = {
   look: queueLook,
   keyOf: ({ id }) => id,
-  read: (client, signal) => everyItem(client, 'queueList', {}, { signal }),
+  read: (client, signal) => everyItem((page) => client.call('queueList', { query: page, signal })),
   concerns: ({ type }) => (['migration', 'cluster', 'fleet'].includes(type) ? anyItem : undefined),
 };
 

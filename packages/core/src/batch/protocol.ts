@@ -12,6 +12,8 @@ export interface SeenVm {
   readonly host: HostRef;
   /** It has memory or processor state: it runs, or is paused. */
   readonly isActive: boolean;
+  /** It has a definition without running: shut down, it is still there. */
+  readonly isPersistent: boolean;
   readonly way: MaintenanceWay;
   /** What is wrong with what its labels say. */
   readonly wayNote?: string;

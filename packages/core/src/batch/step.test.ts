@@ -18,6 +18,7 @@ const seen = (name: string, more: Partial<SeenVm> = {}): SeenVm => ({
   memoryBytes: name.charCodeAt(0),
   host: h1,
   isActive: true,
+  isPersistent: true,
   way: 'live',
   ...more,
 });
@@ -88,6 +89,34 @@ test('a guest is shut down only where its label says so, asked once, and given u
   assert.deepEqual(again.effects, []);
   assert.equal(stateOf(run([looked(seen('a', { isActive: false }), seen('b'))], first.batch), 'a'), 'stopped');
   assert.equal(stateOf(stepBatch(first.batch, looked(seen('a'), seen('b')), 400_000).batch, 'a'), 'failed');
+});
+
+test('a VM that is moved cold runs again, wherever that ends', () => {
+  const cold = (more: Partial<SeenVm> = {}): SeenVm => seen('a', { way: 'cold', ...more });
+  const asked = stepBatch(fresh, looked(cold()), 1_000);
+  assert.deepEqual(
+    asked.effects.map((effect) => effect.do),
+    ['shut-down'],
+  );
+  const off = stepBatch(asked.batch, looked(cold({ isActive: false })), 2_000);
+  assert.deepEqual(
+    off.effects.map((effect) => effect.do === 'begin' && effect.member.off),
+    [true],
+  );
+  const cancelled = stepBatch(off.batch, { type: 'cancel-requested', abort: false }, 3_000).batch;
+  const winding = stepBatch(cancelled, looked(cold({ isActive: false })), 4_000);
+  assert.deepEqual([winding.batch.phase, winding.effects.map((effect) => effect.do)], ['cancelling', ['start']]);
+  const back = run([{ type: 'started', vm: vmUuid('a') }, looked(cold())], winding.batch);
+  assert.deepEqual([back.phase, stateOf(back, 'a')], ['cancelled', 'held']);
+  const stuck = run([{ type: 'refused', vm: vmUuid('a'), message: 'no memory' }, looked(cold())], winding.batch);
+  assert.match(stuck.members[0]?.note ?? '', /cannot be started on h1: no memory/);
+  const moved = run([{ type: 'ended', vm: vmUuid('a'), outcome: 'succeeded', to: h2 }], off.batch);
+  assert.deepEqual([stateOf(moved, 'a'), moved.members[0]?.off], ['moved', undefined]);
+});
+
+test('a transient guest is not shut down: it would be gone', () => {
+  const { batch, effects } = stepBatch(fresh, looked(seen('a', { way: 'shutdown', isPersistent: false })), 1_000);
+  assert.deepEqual([stateOf(batch, 'a'), effects.filter((effect) => effect.do === 'shut-down')], ['stays', []]);
 });
 
 test('what a host that does not answer had is not taken for gone', () => {

@@ -31,9 +31,9 @@ export function stepBatch(batch: Batch, event: BatchEvent, now: TimeMs): BatchSt
     case 'began':
       return still(change(batch, event.vm, began(event.migration)));
     case 'refused':
-      return still(change(batch, event.vm, (member) => failedTry(member, event.message, now + pauseAfter(member))));
+      return still(change(batch, event.vm, (member) => refused(member, event.message, now)));
     case 'started':
-      return still(change(batch, event.vm, (member) => as(member, 'started')));
+      return still(change(batch, event.vm, started));
     case 'ended':
       return still(change(batch, event.vm, (member) => ended(batch, member, event, now)));
     case 'confirmed':
@@ -67,6 +67,21 @@ const began =
   (migration: NonNullable<BatchMember['migration']>) =>
   (member: BatchMember): BatchMember => ({ ...as(member, 'moving'), migration });
 
+/** Of a VM that was shut down for a move that did not come about, the rest stays as it is. */
+const started = (member: BatchMember): BatchMember =>
+  member.off === true ? withoutOff(member) : as(member, 'started');
+
+const withoutOff = ({ off: _off, ...member }: BatchMember): BatchMember => member;
+
+/** Its move or its start did not begin. */
+const refused = (member: BatchMember, message: string, now: TimeMs): BatchMember =>
+  isToStartAgain(member)
+    ? {
+        ...withoutOff(member),
+        note: `It was shut down for its move, and cannot be started on ${member.from.name}: ${message}`,
+      }
+    : failedTry(member, message, now + pauseAfter(member));
+
 const pauseAfter = ({ tries }: BatchMember): number => refusedPauseMs * (tries + 1);
 
 /** Tried in vain: again after the pause, or not any more. */
@@ -85,7 +100,7 @@ function ended(
 ): BatchMember {
   switch (outcome) {
     case 'succeeded':
-      return { ...as(member, 'moved'), ...(to === undefined ? {} : { to }) };
+      return { ...withoutOff(as(member, 'moved')), ...(to === undefined ? {} : { to }) };
     case 'cancelled':
       return as(
         member,
@@ -123,12 +138,14 @@ function looked(batch: Batch, { vms, silent }: Looked, now: TimeMs): Batch {
 const isIn = (hosts: readonly HostRef[], id: HostId): boolean => hosts.some((host) => host.id === id);
 
 /** A VM on a host that is drained, as a member. */
-export function memberOf({ uuid, name, memoryBytes, host, way, wayNote }: SeenVm): BatchMember {
+export function memberOf({ uuid, name, memoryBytes, host, way, wayNote, isPersistent }: SeenVm): BatchMember {
   const member: BatchMember = { vm: { uuid, name }, memoryBytes, from: host, way, state: 'waiting', tries: 0 };
   if (way === 'never') return { ...member, state: 'stays', note: 'Its label says that it is never moved.' };
   if (way === 'leave-running')
     return { ...member, state: 'stays', note: wayNote ?? 'Its label says that it is left running.' };
-  return member;
+  if (isPersistent || (way !== 'cold' && way !== 'shutdown')) return member;
+  const note = 'It is transient: shut down, it would be gone. So it is left running.';
+  return { ...member, way: 'leave-running', state: 'stays', note };
 }
 
 function asSeen(batch: Batch, member: BatchMember, vm: SeenVm | undefined, now: TimeMs): BatchMember {
@@ -140,7 +157,10 @@ function asSeen(batch: Batch, member: BatchMember, vm: SeenVm | undefined, now: 
     case 'gone':
       return member;
     case 'stopping':
-      if (vm?.isActive !== true) return as(member, 'stopped', 'It was shut down, and is started by the restore.');
+      if (vm?.isActive !== true)
+        return member.way === 'cold'
+          ? { ...as(member, 'waiting'), off: true }
+          : as(member, 'stopped', 'It was shut down, and is started by the restore.');
       return now - (member.since ?? now) < shutDownMs
         ? member
         : as(member, 'failed', `The guest has not shut down for ${shutDownMs / 60_000} minutes.`);
@@ -157,8 +177,9 @@ function asFound(batch: Batch, member: BatchMember, vm: SeenVm | undefined): Bat
   if (vm.host.id !== member.from.id && vm.migration === undefined)
     return as(member, 'gone', `It is on ${vm.host.name} now; somebody else moved it.`);
   if (member.state !== 'waiting') return member;
+  if (member.off === true && vm.isActive) return as(withoutOff(member), 'held', 'Somebody has started it; it stays.');
   if (member.way === 'start') return vm.isActive ? as(member, 'started', 'It was running already.') : member;
-  if (!vm.isActive && batch.kind === 'drain') return as(member, 'stays', 'It is shut off.');
+  if (!vm.isActive && batch.kind === 'drain' && member.off !== true) return as(member, 'stays', 'It is shut off.');
   return member;
 }
 
@@ -177,7 +198,7 @@ function goOn(batch: Batch, { vms, silent }: Looked, now: TimeMs): BatchStep {
     const count = busy.get(from.id) ?? 0;
     if (count >= membersAtOnce) continue;
     busy.set(from.id, count + 1);
-    if (way === 'shutdown') {
+    if (way === 'shutdown' || (way === 'cold' && member.off !== true)) {
       stopping.add(vm.uuid);
       effects.push({ do: 'shut-down', member });
     } else effects.push({ do: way === 'start' ? 'start' : 'begin', member });
@@ -188,6 +209,7 @@ function goOn(batch: Batch, { vms, silent }: Looked, now: TimeMs): BatchStep {
       stopping.has(member.vm.uuid) ? { ...as(member, 'stopping'), since: now } : member,
     ),
   };
+  effects.push(...startsOf(next));
   if (effects.length > 0 || next.members.some(({ state }) => state === 'waiting' || isUnderWay(state)))
     return { batch: withAttention(next, attentionOf(next, migrating, silent)), effects };
   // a restore ends with its members; of a drain the hosts have the last word
@@ -229,9 +251,18 @@ const missed = (batch: Batch): Batch => ({
   ),
 });
 
+const isToStartAgain = ({ off, state }: BatchMember): boolean =>
+  off === true && (state === 'failed' || state === 'held');
+
+/** VMs that were shut down for a move that does not come about run again where they are. */
+const startsOf = ({ members }: Batch): readonly BatchEffect[] =>
+  members.filter(isToStartAgain).map((member) => ({ do: 'start', member }));
+
 /** What runs goes on to its end; then the batch has ended. */
 function windUp(batch: Batch, now: TimeMs): BatchStep {
   const running = batch.members.filter(({ state }) => isUnderWay(state));
+  const starts = startsOf(batch);
+  if (starts.length > 0) return { batch, effects: starts };
   if (running.length === 0) return still({ ...batch, phase: 'cancelled', endedAt: now });
   return {
     batch,

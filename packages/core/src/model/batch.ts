@@ -8,12 +8,13 @@ import type { BatchId, HostId, MigrationId, TimeMs, VmUuid } from './ids.ts';
 export type BatchKind = 'drain' | 'restore';
 
 /**
- * How a VM leaves a host that is drained. `live`: as fits its state. `suspend`: paused while it moves. `shutdown`: it is
+ * How a VM leaves a host that is drained. `live`: as fits its state. `suspend`: paused while it moves. `cold`: it is shut
+ * down, moved and started, once a host for it is known. `shutdown`: it is
  * shut down, stays, and is started again by the restore. `leave-running`: it is not touched, and the host is not empty
  * while it runs. `never`: it is not touched, and the host counts as empty with it. `start`: of a restore, a VM that was
  * shut down is started.
  */
-export const maintenanceWays = ['live', 'suspend', 'shutdown', 'leave-running', 'never'] as const;
+export const maintenanceWays = ['live', 'suspend', 'cold', 'shutdown', 'leave-running', 'never'] as const;
 export type MaintenanceWay = (typeof maintenanceWays)[number];
 export type MemberWay = MaintenanceWay | 'start';
 
@@ -49,6 +50,8 @@ export interface BatchMember {
   readonly tries: number;
   readonly tried?: readonly HostId[];
   readonly notBefore?: TimeMs;
+  /** It was shut down for its move, and is started wherever that ends. */
+  readonly off?: true;
   /** Since when it is asked to shut down. */
   readonly since?: TimeMs;
   /** Why it is in this state, in a sentence. */

@@ -5,7 +5,7 @@ import { FerryError, type Batch, type BatchMember } from '@ferry/core';
 import { startEngine } from '../engine.ts';
 import type { Engine } from '../facade.ts';
 import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from '../fake/fleet.ts';
-import type { FakeHost } from '../fake/host.ts';
+import type { FakeHost } from '../fake/fleet.ts';
 import { memoryStores } from '../fake/stores.ts';
 
 const by = { actor: 'operator', client: 'test' };
@@ -68,7 +68,7 @@ test('a drain empties the host, two at a time, and a restore brings everything b
   assert.match(begun.name, /^drain-h1-/);
   let most = 0;
   await until(() => {
-    most = Math.max(most, host('h1').migrating.size);
+    most = Math.max(most, fleet.leaving('h1'));
     return now(begun).phase !== 'running';
   }, 'the drain ends');
   const done = now(begun);
@@ -109,7 +109,7 @@ test('a drain goes on after the control plane was stopped in the middle of it', 
   await guests(4);
   fleet.next.durationMs = 5_000;
   const begun = await drain(['h1']);
-  await until(() => host('h1').migrating.size === 2, 'two move');
+  await until(() => fleet.leaving('h1') === 2, 'two move');
   await engine.close();
   engine = await start();
   assert.equal(serviceOf('h1'), 'draining');
@@ -121,7 +121,7 @@ test('cancel lets what runs end, begins nothing more, and puts the host back; re
   await guests(4);
   fleet.next.durationMs = 5_000;
   const begun = await drain(['h1']);
-  await until(() => host('h1').migrating.size === 2, 'two move');
+  await until(() => fleet.leaving('h1') === 2, 'two move');
   await engine.batches.cancel(begun.id, false);
   const cancelled = await ended(begun);
   assert.equal(cancelled.phase, 'cancelled');
@@ -138,7 +138,7 @@ test('cancel with abort aborts what runs: every VM is where it was', async () =>
   await guests(3);
   fleet.next.durationMs = 60_000;
   const begun = await drain(['h1']);
-  await until(() => host('h1').migrating.size === 2, 'two move');
+  await until(() => fleet.leaving('h1') === 2, 'two move');
   await engine.batches.cancel(begun.id, true);
   const cancelled = await ended(begun);
   assert.deepEqual([cancelled.phase, runningOn('h1'), serviceOf('h1')], ['cancelled', 3, 'schedulable']);
@@ -148,7 +148,7 @@ test('to abort one migration holds its VM; the others go on, and the host is not
   await guests(3);
   fleet.next.durationMs = 5_000;
   const begun = await drain(['h1']);
-  await until(() => host('h1').migrating.size === 2, 'two move');
+  await until(() => fleet.leaving('h1') === 2, 'two move');
   const held = now(begun).members.find(({ state }) => state === 'moving');
   assert.ok(held?.migration !== undefined);
   await engine.abortMigration(held.migration);
@@ -176,11 +176,24 @@ test('labels say how a VM leaves: shut down and started again, left running, nev
   assert.match(blocked.attention ?? '', /did not leave: vm1/);
 });
 
+test('a VM that its label moves cold is shut down, moved and started; without a target it is not shut down', async () => {
+  await guests(1);
+  await engine.labelVm('vm0', { add: ['ferry.maintenance=cold'], remove: [] });
+  await engine.cordonHosts(['h2', 'h3']);
+  const refused = await ended(await drain(['h1'], { force: true }));
+  assert.deepEqual([refused.phase, runningOn('h1')], ['incomplete', 1], JSON.stringify(refused));
+  assert.ok(!fleet.calls.some((call) => call.includes('shutdown')), fleet.calls.join('; '));
+  await engine.uncordonHosts(['h1', 'h2']);
+  const done = await ended(await drain(['h1']));
+  assert.deepEqual([done.phase, states(done), runningOn('h2')], ['done', { vm0: 'moved' }, 1], JSON.stringify(done));
+  assert.equal((await engine.migration(done.members[0]?.migration ?? '')).kind, 'cold');
+});
+
 test('a VM that appears on the host joins; one that is deleted or moved by somebody else is named', async () => {
   await guests(4);
   fleet.next.durationMs = 5_000;
   const begun = await drain(['h1']);
-  await until(() => host('h1').migrating.size === 2, 'two move');
+  await until(() => fleet.leaving('h1') === 2, 'two move');
   const waiting = now(begun).members.filter(({ state }) => state === 'waiting');
   const [gone, moved] = waiting;
   assert.ok(gone !== undefined && moved !== undefined);
@@ -202,18 +215,12 @@ test('a VM that appears on the host joins; one that is deleted or moved by someb
 
 test('when a target dies in the middle, its VM stays until that host has spoken, and then goes to the other one', async () => {
   await guests(3);
-  Object.assign(fleet.next, {
-    durationMs: 3_000,
-    moves: false,
-    failure: { outcome: 'refused', message: 'reset by peer' },
-  });
+  fleet.next.durationMs = 3_000;
   const begun = await drain(['h1']);
-  await until(() => host('h1').migrating.size === 2, 'two move');
-  host('h2').reachable = false;
-  host('h2').drop();
+  await until(() => fleet.leaving('h1') === 2, 'two move');
+  fleet.lose('h2');
   await clock.sleep(2_000);
   assert.equal(runningOn('h1'), 3);
-  Object.assign(fleet.next, { moves: true, failure: undefined });
   await clock.sleep(30_000);
   host('h2').reachable = true;
   const over = await ended(begun);

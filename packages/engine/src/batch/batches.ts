@@ -34,8 +34,9 @@ import type { KnownHosts } from '../fleet/hosts.ts';
 import type { Fleet } from '../fleet/vms.ts';
 import type { Migrations } from '../migration/migrations.ts';
 import type { Clock, IntentStore, Log } from '../ports/ports.ts';
+import type { Along } from '../state/first-answers.ts';
 import { collection, document, type Stored } from '../state/collection.ts';
-import { requestOf, withProposals } from './propose.ts';
+import { requestOf, withProposals, type Proposal } from './propose.ts';
 
 const lookEveryMs = 1_000;
 /** For a host to say which domains are active, and for a guest to be asked to stop or start. */
@@ -58,9 +59,9 @@ export interface Batches {
   find(ref: string): Batch;
   /** What a drain would do. Nothing is touched. */
   planDrain(request: DrainRequest, by: RequestedBy): Promise<Batch>;
-  drain(request: DrainRequest, by: RequestedBy): Promise<Batch>;
+  drain(request: DrainRequest, by: RequestedBy, along?: Along): Promise<Batch>;
   /** Brings back what left this host by its last drain. Throws FerryError `drain-none`, `host-draining`. */
-  restore(ref: string, by: RequestedBy): Promise<Batch>;
+  restore(ref: string, by: RequestedBy, along?: Along): Promise<Batch>;
   /** Running migrations go on to their ends, or are aborted. Throws FerryError `drain-finished`. */
   cancel(ref: string, abort: boolean): Promise<Batch>;
   retry(ref: string): Promise<Batch>;
@@ -99,6 +100,8 @@ export function createBatches(deps: BatchesDeps): Batches {
   const wakes = new Map<string, AbortController>();
   const drives = new Map<string, Promise<void>>();
   const turns = new Map<string, Promise<unknown>>();
+  /** To be cancelled once their round has ended: it begins nothing more. */
+  const cancelling = new Set<string>();
 
   /** One after the other, for each batch. */
   const inTurn = async <T>(id: string, work: () => Promise<T>): Promise<T> => {
@@ -125,13 +128,14 @@ export function createBatches(deps: BatchesDeps): Batches {
   };
 
   /** With the state of its hosts, in one transaction. */
-  const store = async (batch: Batch, before: Stored<Batch> | undefined): Promise<void> => {
+  const store = async (batch: Batch, before: Stored<Batch> | undefined, along: Along = () => []): Promise<void> => {
     if (before !== undefined && JSON.stringify(before.value) === JSON.stringify(batch)) return;
     const hosts = batch.hosts.filter(({ id }) => knownHosts.follower(id) !== undefined).map(({ id }) => id);
+    const others = along(batch.id);
     const revision = await knownHosts.serve(
       hosts,
       (host) => hostAfter(batch, host, clock.now()),
-      async () => [stored.put(batch.id, batch, before?.revision ?? 0)],
+      async () => [stored.put(batch.id, batch, before?.revision ?? 0), ...others],
     );
     took(batch, revision);
   };
@@ -147,6 +151,7 @@ export function createBatches(deps: BatchesDeps): Batches {
     name: vm.name,
     memoryBytes: vm.memoryBytes,
     host: { id: vm.hostId, name: knownHosts.nameOf(vm.hostId) },
+    isPersistent: vm.instances.some(({ hostId, instance }) => hostId === vm.hostId && instance.persistent),
     isActive: vm.state !== 'shut-off' && vm.state !== 'crashed',
     ...wayOf(deps.labelsOf(vm.uuid)),
     ...(vm.currentMigration === undefined ? {} : { migration: vm.currentMigration }),
@@ -189,18 +194,20 @@ export function createBatches(deps: BatchesDeps): Batches {
       return [...new Set(error.reasons.map(({ message }) => message))].join(' ');
     return error instanceof Error ? error.message : String(error);
   };
+  const proposalFor = async ({ kind, hosts }: Batch, member: BatchMember): Promise<Proposal> => {
+    // a restore has but one target
+    if (kind === 'restore') return member.to === undefined ? {} : { to: member.to };
+    const closed = new Set(hosts.map(({ id }) => id));
+    const proposals = await migrations.propose([member], closed, clock.timeout(planPatienceMs));
+    return proposals.get(member.vm.uuid) ?? {};
+  };
   /** The proposed host first; after a failure one that was not tried. */
-  const targetOf = async (
-    { kind, hosts }: Batch,
-    member: BatchMember,
-  ): Promise<{ to?: string; preferHost?: string }> => {
-    if (kind === 'restore') return member.to === undefined ? {} : { to: member.to.name };
+  const targetOf = async (batch: Batch, member: BatchMember): Promise<{ to?: string; preferHost?: string }> => {
+    if (batch.kind === 'restore') return member.to === undefined ? {} : { to: member.to.name };
     if (member.tried !== undefined && member.tried.length > 0) {
-      const closed = new Set(hosts.map(({ id }) => id));
-      const proposal = (await migrations.propose([member], closed, clock.timeout(planPatienceMs))).get(member.vm.uuid);
-      if (proposal?.to === undefined)
-        throw new FerryError('migration-refused', proposal?.note ?? 'No other host can take it.');
-      return { to: proposal.to.name };
+      const { to, note } = await proposalFor(batch, member);
+      if (to === undefined) throw new FerryError('migration-refused', note ?? 'No other host can take it.');
+      return { to: to.name };
     }
     const known = member.to !== undefined && knownHosts.follower(member.to.id) !== undefined;
     return known && member.to !== undefined ? { preferHost: member.to.name } : {};
@@ -219,6 +226,7 @@ export function createBatches(deps: BatchesDeps): Batches {
         { vm: member.vm.uuid, ...requestOf(member), ...(await targetOf(batch, member)) },
         by,
         (migrationId) => {
+          if (cancelling.has(id)) throw new FerryError('store-conflict', `${batch.name} is being cancelled.`);
           const before = heldOf(id);
           next = stepBatch(
             before.value,
@@ -233,6 +241,7 @@ export function createBatches(deps: BatchesDeps): Batches {
       // an answer that was lost may have begun it
       const now = await stored.get(id);
       if (now !== undefined && now.revision !== heldOf(id).revision) return took(now.value, now.revision);
+      if (cancelling.has(id)) return;
       // its turn comes after that
       if (error instanceof FerryError && error.code === 'vm-already-migrating') return;
       await step(id, { type: 'refused', vm: member.vm.uuid, message: reasonOf(error) });
@@ -260,7 +269,15 @@ export function createBatches(deps: BatchesDeps): Batches {
       case 'begin':
         return begin(id, effect.member);
       case 'shut-down': {
-        const { vm, from } = effect.member;
+        const { vm, from, way } = effect.member;
+        if (way === 'cold') {
+          // it is shut down only for a move that can come about
+          const proposal = await proposalFor(heldOf(id).value, effect.member);
+          if (proposal.to === undefined) {
+            await step(id, { type: 'refused', vm: vm.uuid, message: proposal.note ?? 'No host can take it.' });
+            return;
+          }
+        }
         return knownHosts.linkOf(from.id).power.shutdown(vm.uuid, clock.timeout(hostPatienceMs));
       }
       case 'start': {
@@ -284,10 +301,12 @@ export function createBatches(deps: BatchesDeps): Batches {
     await settle(id);
     const { value } = heldOf(id);
     const effects = await step(id, { type: 'looked', vms: vmsOf(value), silent: silentOf(value) });
-    for (const effect of effects)
+    for (const effect of effects) {
+      if (cancelling.has(id)) return;
       await carryOut(id, effect).catch((error: unknown) => {
         if (!stopping.signal.aborted) log.warn({ err: error, batch: value.name }, `${effect.do} was not done`);
       });
+    }
   };
   const drive = async (id: string): Promise<void> => {
     while (!stopping.signal.aborted && !hasEnded(heldOf(id).value)) {
@@ -305,7 +324,7 @@ export function createBatches(deps: BatchesDeps): Batches {
   };
   const go = (id: string): void => {
     wakes.get(id)?.abort();
-    if (!drives.has(id)) drives.set(id, drive(id));
+    if (!drives.has(id) && !hasEnded(heldOf(id).value)) drives.set(id, drive(id));
   };
   const prune = async (): Promise<void> => {
     for (const { id } of all().filter(hasEnded).slice(endedKept)) {
@@ -344,13 +363,18 @@ export function createBatches(deps: BatchesDeps): Batches {
     };
     return withProposals(batch, inOrder(batch.members), migrations.propose, clock.timeout(planPatienceMs));
   };
-  const command = (ref: string, event: BatchEvent): Promise<Batch> => {
+  const command = async (ref: string, event: BatchEvent): Promise<Batch> => {
     const { id } = find(ref);
-    return inTurn(id, async () => {
-      await step(id, event);
+    if (event.type === 'cancel-requested') cancelling.add(id);
+    try {
+      return await inTurn(id, async () => {
+        await step(id, event);
+        return heldOf(id).value;
+      });
+    } finally {
+      cancelling.delete(id);
       go(id);
-      return heldOf(id).value;
-    });
+    }
   };
 
   return {
@@ -358,13 +382,13 @@ export function createBatches(deps: BatchesDeps): Batches {
     find,
     revisionOf: (id) => held.get(id)?.revision ?? 0,
     planDrain: planned,
-    async drain(request, by) {
+    async drain(request, by, along) {
       const batch = await planned(request, by);
-      await store(batch, undefined);
+      await store(batch, undefined, along);
       go(batch.id);
       return batch;
     },
-    async restore(ref, { actor, client }) {
+    async restore(ref, { actor, client }, along) {
       const { host } = knownHosts.host(ref);
       const drain = drainToRestore(all(), host.id);
       if (drain === undefined)
@@ -386,7 +410,7 @@ export function createBatches(deps: BatchesDeps): Batches {
         phase: 'running',
         members: restoreMembers(drain, home, vmsOf(drain)),
       };
-      await store(batch, undefined);
+      await store(batch, undefined, along);
       go(id);
       return batch;
     },

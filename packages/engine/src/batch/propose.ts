@@ -5,6 +5,7 @@
 import {
   beginMigration,
   errorReport,
+  hostKey,
   migrationId,
   type Batch,
   type BatchMember,
@@ -13,6 +14,7 @@ import {
   type HostView,
   type Migration,
   type MigrationRequest,
+  type Reservations,
   type Vm,
   type VmUuid,
 } from '@ferry/core';
@@ -36,8 +38,19 @@ export type Propose = (
   signal: AbortSignal,
 ) => Promise<ReadonlyMap<VmUuid, Proposal>>;
 
-export const requestOf = ({ way }: Pick<BatchMember, 'way'>): MigrationRequest =>
-  way === 'suspend' ? { kind: 'suspended' } : {};
+/** Of a VM that is moved cold: as it is once it is shut down. */
+export const requestOf = ({ way, off }: Pick<BatchMember, 'way' | 'off'>): MigrationRequest =>
+  way === 'suspend' ? { kind: 'suspended' } : way === 'cold' && off === true ? { autoStart: true } : {};
+
+/** What was proposed takes memory for good; slots and ports are free again by the time that the next one begins. */
+const memoryProposed = (planned: readonly Migration[], key: string): Reservations =>
+  Object.fromEntries(
+    planned.flatMap(({ id, vm, to, plan, memoryBytes = 0 }) =>
+      to !== undefined && hostKey(to.id) === key && plan?.how === 'guest'
+        ? [[id, { vm: vm.name, memoryBytes }]]
+        : [],
+    ),
+  );
 
 export function proposeTargets(deps: FactSources): Propose {
   return async (members, closed, signal) => {
@@ -54,9 +67,12 @@ export function proposeTargets(deps: FactSources): Propose {
       ...deps,
       fleet: { ...deps.fleet, hosts },
       active: () => [...deps.active(), ...planned],
+      ledger: { ...deps.ledger, of: (key) => ({ ...deps.ledger.of(key), ...memoryProposed(planned, key) }) },
     });
+    const asItMoves = (member: BatchMember): BatchMember => (member.way === 'cold' ? { ...member, off: true } : member);
     const gather = async (member: BatchMember): Promise<{ readonly vm: Vm; readonly said: Gathered } | string> => {
-      const vm = deps.fleet.vmByUuid(member.vm.uuid);
+      const found = deps.fleet.vmByUuid(member.vm.uuid);
+      const vm = found !== undefined && member.off === true ? { ...found, state: 'shut-off' as const } : found;
       if (vm === undefined) return 'No host has it any more.';
       const attempts = (member.tried ?? []).map((id) => ({
         at: 0,
@@ -84,7 +100,7 @@ export function proposeTargets(deps: FactSources): Propose {
 
     const proposals = new Map<VmUuid, Proposal>();
     for (let first = 0; first < members.length; first += gatheredAtOnce) {
-      const some = members.slice(first, first + gatheredAtOnce);
+      const some = members.slice(first, first + gatheredAtOnce).map(asItMoves);
       const answers = await Promise.all(some.map(gather));
       for (const [index, member] of some.entries()) {
         const answer = answers[index];
@@ -103,7 +119,7 @@ export async function withProposals(
   propose: Propose,
   signal: AbortSignal,
 ): Promise<Batch> {
-  const moving = ordered.filter(({ way }) => way === 'live' || way === 'suspend');
+  const moving = ordered.filter(({ way }) => way === 'live' || way === 'suspend' || way === 'cold');
   const proposals = await propose(moving, new Set(batch.hosts.map(({ id }) => id)), signal);
   return {
     ...batch,

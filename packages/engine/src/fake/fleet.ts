@@ -27,6 +27,10 @@ export interface FakeFleet {
   /** Every call that changes something, in order: `host call`. */
   readonly calls: string[];
   add(name: string): FakeHost;
+  /** Migrations that leave this host at the moment. */
+  leaving(host: string): number;
+  /** The machine is gone, with what was on its way to it. */
+  lose(host: string): void;
   /** The address leads to this host until it is disposed. */
   alias(uri: string, host: string): Disposable;
   run(host: string, domain: FakeDomain): void;
@@ -51,6 +55,14 @@ export function fakeFleet(clock: Clock): FakeFleet {
 
   return {
     hosts,
+    leaving: (name) => simulated.world.jobs().filter(({ from }) => from.name === name).length,
+    lose(name) {
+      for (const job of simulated.world.jobs()) if (job.to.name === name) simulated.world.endedIn(job);
+      const host = hosts.get(name);
+      if (host === undefined) throw new Error(`no host ${name}`);
+      host.reachable = false;
+      host.drop();
+    },
     next,
     calls,
     hypervisor: {

@@ -294,7 +294,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       for (const runner of runners.values())
         if (runner.current().vm.uuid === vmUuid) runner.dispatch({ type: 'switching', what });
     },
-    propose: proposeTargets({ ...deps, active: choosing.holding }),
+    propose: proposeTargets({ ...deps, active, ledger }),
     lookAgain: () => admission.admitSoon(),
     async recover() {
       const left = await records.active();
