@@ -8,11 +8,14 @@ import { readSector, vmCreate, vmLog, waitFor } from '@ferry/lab';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 let fleet: Fleet;
-withFleet(async (made) => {
-  fleet = made;
-  await vmCreate(made.lab, { name: 'busy', host: 'host1', workload: 'sector:V=64,W=48,D=96' });
-  await fleet.seen('busy', 'running');
-});
+withFleet(
+  async (made) => {
+    fleet = made;
+    await vmCreate(made.lab, { name: 'busy', host: 'host1', workload: 'sector:V=64,W=48,D=96' });
+    await fleet.seen('busy', 'running');
+  },
+  { hosts: 3 },
+);
 
 interface PolicyJson {
   readonly version: number;
@@ -216,4 +219,38 @@ test('finish quickly: the pause becomes what the rest needs, and the guest runs 
   assert.deepEqual(done.vmIsNow, { host: to, state: 'running' });
   await countsOn();
   assert.equal(boots(), before);
+});
+
+test('rules: a hard one keeps two VMs apart, a soft one chooses the host', async () => {
+  const from = (await fleet.show('busy')).host;
+  await vmCreate(fleet.lab, { name: 'quiet', host: from });
+  await fleet.seen('quiet', 'running');
+  await fleet.plane.json('rule', 'set', 'spread', '--kind', 'apart', '--vm', 'busy', 'quiet');
+  assert.equal((await fleet.move('quiet')).outcome, 'succeeded');
+  const at = (await fleet.show('quiet')).host;
+  assert.notEqual(at, from);
+  const refused = await fleet.plane.ferry('vm', 'migrate', 'quiet', '--to', from, '-o', 'json');
+  assert.equal(refused.code, 4, refused.stderr);
+  assert.match(refused.stdout, /"code":"rule-apart"/);
+  assert.match(refused.stdout, new RegExp(`The rule spread keeps quiet apart from busy, which is there \\(${from}\\)`));
+  assert.deepEqual([await fleet.state(from, 'quiet'), await fleet.state(at, 'quiet')], ['absent', 'running']);
+  await fleet.plane.json('rule', 'delete', 'spread');
+
+  // of two hosts with room, whichever it says
+  const other = ['host1', 'host2', 'host3'].find((name) => name !== at && name !== from) ?? assert.fail();
+  await fleet.plane.json('vm', 'label', 'quiet', 'tier=db');
+  await fleet.plane.json(
+    'rule',
+    'set',
+    'zone',
+    ...'--kind on-hosts --soft --vm-selector tier=db'.split(' '),
+    '--host',
+    from,
+  );
+  const planned = await fleet.plane.json<{ readonly to: string }>('vm', 'migrate', 'quiet', '--dry-run');
+  assert.equal(planned.to, from);
+  await fleet.plane.json('host', 'label', other, 'zone=b');
+  await fleet.plane.json('rule', 'set', 'zone', '--host', '', '--host-selector', 'zone=b');
+  const moved = await fleet.move('quiet');
+  assert.deepEqual([moved.outcome, moved.to, await fleet.state(other, 'quiet')], ['succeeded', other, 'running']);
 });

@@ -8,6 +8,8 @@ import {
   FerryError,
   matchesName,
   migrationOrigins,
+  matchesSelector,
+  parseSelector,
   presets,
   type Batch,
   type Cluster,
@@ -92,11 +94,13 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   return {
     versionShow: async () => ({ body: { version, api: 'v1' } }),
     hostList: async ({ query }) => {
-      const { cluster, state, name } = query;
+      const { cluster, state, name, label } = query;
+      const selector = label === undefined ? [] : parseSelector(label);
       const isMeant = ({ host, state: now }: HostView): boolean =>
         (cluster === undefined || host.cluster === cluster) &&
         (state === undefined || now === state) &&
-        (name === undefined || matchesName(name, host.name));
+        (name === undefined || matchesName(name, host.name)) &&
+        matchesSelector(selector, host.labels ?? []);
       const found = pagesOf(engine.hosts().filter(isMeant), ({ host }) => host.name);
       return { body: await pages.list('hosts', query, shown(found, hostView)) };
     },

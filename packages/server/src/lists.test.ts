@@ -103,6 +103,8 @@ test('pages make up the list, and each tells from which event on it is followed'
   assert.deepEqual(namesOf(await ask('/hosts?cluster=west&limit=1')), ['h1']);
   const connected = await everyItem((page) => client.call('hostList', { query: { state: 'connected', ...page } }));
   assert.equal(connected.items.length, 3);
+  assert.deepEqual(namesOf(await ask('/hosts?label=zone')), []);
+  assert.deepEqual(namesOf(await ask('/hosts?label=!zone&limit=1')), ['h1']);
   for (const [path, count] of [
     ['/policies', 5],
     ['/clusters', 3],
@@ -159,6 +161,7 @@ test(
       '/vms?label=tier%20in%20(db': 'selector-invalid The selector "tier in (db" is not understood at "tier in (db".',
       '/migrations?label=a%3Db%2C': 'selector-invalid The selector "a=b," lacks a requirement before or after a comma.',
       '/vms?host=nosuch': 'host-unknown There is no host "nosuch".',
+      '/hosts?label=zone=(': 'selector-invalid The selector "zone=(" is not understood at "zone=(".',
       '/vms?cluster=nosuch': 'cluster-unknown There is no cluster "nosuch".',
       '/migrations?host=nosuch': 'host-unknown There is no host "nosuch".',
     };

@@ -5,7 +5,7 @@ import { clusterChangeSchema, clusterSchema } from '../schemas/cluster.ts';
 import { hostAddSchema, hostChangeSchema, hostSchema, hostStateSchema } from '../schemas/host.ts';
 import { nameText } from '../schemas/parts.ts';
 import { hostLabelSchema } from '../schemas/policy.ts';
-import { listErrors, listOf, listQuery, namePattern } from './list.ts';
+import { listErrors, listOf, listQuery, namePattern, selector } from './list.ts';
 import { hostErrors, ref } from './operation.ts';
 import type { Operation } from './operation.ts';
 
@@ -18,11 +18,12 @@ export const hostOperations = {
     query: listQuery({
       cluster: ref('Only hosts of this cluster').optional(),
       state: hostStateSchema.optional(),
+      label: selector('hosts'),
       name: namePattern('hosts'),
     }),
     answer: listOf(hostSchema, 'HostList'),
     status: 200,
-    errors: listErrors,
+    errors: [...listErrors, 'selector-invalid'],
   },
   hostAdd: {
     summary: 'Add a host by its libvirt URI; returns once the host has been reached',

@@ -104,9 +104,12 @@ export function hostCommands(program: Command): void {
             : `but it is not connected${safe.stateDetail === undefined ? '' : `: ${safe.stateDetail}`}`),
       );
     });
-  listCommand(host.command('list').description('list the hosts'), 'hosts', ['cluster', 'state', 'name']).action(
-    (options: ListOptions, command: Command) => printList(command, options, hostList(options)),
-  );
+  listCommand(host.command('list').description('list the hosts'), 'hosts', [
+    'cluster',
+    'state',
+    'label',
+    'name',
+  ]).action((options: ListOptions, command: Command) => printList(command, options, hostList(options)));
   host
     .command('show <host>')
     .description('show one host')

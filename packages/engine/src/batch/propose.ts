@@ -46,9 +46,7 @@ export const requestOf = ({ way, off }: Pick<BatchMember, 'way' | 'off'>): Migra
 const memoryProposed = (planned: readonly Migration[], key: string): Reservations =>
   Object.fromEntries(
     planned.flatMap(({ id, vm, to, plan, memoryBytes = 0 }) =>
-      to !== undefined && hostKey(to.id) === key && plan?.how === 'guest'
-        ? [[id, { vm: vm.name, memoryBytes }]]
-        : [],
+      to !== undefined && hostKey(to.id) === key && plan?.how === 'guest' ? [[id, { vm: vm.name, memoryBytes }]] : [],
     ),
   );
 

@@ -6,11 +6,11 @@ import {
   contradictions,
   FerryError,
   hostsOfRule,
-  meansVm,
   parseSelector,
   ruleProblems,
   rulesFor,
   ruleWarningsOf,
+  vmsMeantBy,
   vmUuid,
   type Host,
   type HostView,
@@ -106,8 +106,9 @@ export async function openRules(
 
   const vmsOf = (rule: Rule): readonly Vm[] => {
     const found = new Map<VmUuid, Vm>();
+    const isMeant = vmsMeantBy(rule);
     const take = (vm: Vm | undefined): void => {
-      if (vm !== undefined && meansVm(rule, vm, subjects.labelsOf(vm.uuid))) found.set(vm.uuid, vm);
+      if (vm !== undefined && isMeant(vm, subjects.labelsOf(vm.uuid))) found.set(vm.uuid, vm);
     };
     for (const ref of rule.vms ?? []) {
       take(subjects.vmByUuid(vmUuid(ref)));
@@ -137,10 +138,11 @@ export async function openRules(
   };
   /** The VMs by their UUIDs, and those that the fleet does not have by their names. */
   const meant = (rule: Rule, labels: LabelsToBe | undefined): MeantRule => {
+    const isMeant = vmsMeantBy(rule);
     const found = new Set<string>(vmsOf(rule).map(({ uuid }) => uuid));
     for (const [uuid, own] of labels?.vms ?? []) {
       const { name = uuid } = subjects.vmByUuid(vmUuid(uuid)) ?? {};
-      if (meansVm(rule, { uuid: vmUuid(uuid), name }, own)) found.add(uuid);
+      if (isMeant({ uuid: vmUuid(uuid), name }, own)) found.add(uuid);
       else found.delete(uuid);
     }
     for (const ref of rule.vms ?? []) if (!isVm(ref)) found.add(ref);

@@ -7,36 +7,41 @@ import type { Rule, RuleContent, RuleFacts, RuleKind, RuleMember } from '../../m
 import type { Vm } from '../../model/vm.ts';
 
 export type RuleVm = Pick<Vm, 'uuid' | 'name' | 'hostId'>;
-type RuleHost = Pick<Host, 'id' | 'name' | 'labels'>;
+type RuleHost = Pick<Host, 'id' | 'name' | 'labels' | 'service'>;
 
 export const isAboutVms = (kind: RuleKind): boolean => kind === 'together' || kind === 'apart';
 export const isAboutHosts = (kind: RuleKind): boolean => kind === 'on-hosts' || kind === 'off-hosts';
 
-/** A name stands for every VM that has it. A selector that does not parse means nobody. */
-export function meansVm(
-  { vms = [], vmSelector }: Pick<RuleContent, 'vms' | 'vmSelector'>,
-  { uuid, name }: Pick<Vm, 'uuid' | 'name'>,
-  labels: readonly string[],
-): boolean {
-  return vms.includes(name) || vms.includes(uuid) || isSelected(vmSelector, labels);
+/** Whether the rule means a VM. A name stands for every VM that has it; a selector that does not parse means nobody. */
+export function vmsMeantBy({
+  vms = [],
+  vmSelector,
+}: Pick<RuleContent, 'vms' | 'vmSelector'>): (vm: Pick<Vm, 'uuid' | 'name'>, labels: readonly string[]) => boolean {
+  const isSelected = selected(vmSelector);
+  return ({ uuid, name }, labels) => vms.includes(name) || vms.includes(uuid) || isSelected(labels);
 }
 
-export const meansHost = (
-  { hosts = [], hostSelector }: Pick<RuleContent, 'hosts' | 'hostSelector'>,
-  { id, name, labels = [] }: RuleHost,
-): boolean => hosts.includes(name) || hosts.includes(id) || isSelected(hostSelector, labels);
+function hostsMeantBy({
+  hosts = [],
+  hostSelector,
+}: Pick<RuleContent, 'hosts' | 'hostSelector'>): (host: RuleHost) => boolean {
+  const isSelected = selected(hostSelector);
+  return ({ id, name, labels = [] }) => hosts.includes(name) || hosts.includes(id) || isSelected(labels);
+}
 
-function isSelected(selector: string | undefined, labels: readonly string[]): boolean {
-  if (selector === undefined) return false;
+/** Read once for all whose labels are looked at. */
+function selected(text: string | undefined): (labels: readonly string[]) => boolean {
+  if (text === undefined) return () => false;
   try {
-    return matchesSelector(parseSelector(selector), labels);
+    const selector = parseSelector(text);
+    return (labels) => matchesSelector(selector, labels);
   } catch {
-    return false;
+    return () => false;
   }
 }
 
 export const hostsOfRule = (rule: RuleContent, hosts: readonly RuleHost[]): ReadonlySet<HostId> =>
-  new Set(hosts.filter((host) => meansHost(rule, host)).map(({ id }) => id));
+  new Set(hosts.filter(hostsMeantBy(rule)).map(({ id }) => id));
 
 /** What the rules that speak of a VM are judged by. */
 export interface RuleFleet {
@@ -50,6 +55,12 @@ export interface RuleFleet {
 }
 
 export function rulesFor(vm: RuleVm, fleet: RuleFleet): readonly RuleFacts[] {
+  const source = fleet.hosts.find(({ id }) => id === vm.hostId)?.service?.state;
+  const facts = allFor(vm, fleet);
+  return source === 'draining' || source === 'maintenance' ? emptied(facts, vm.hostId) : facts;
+}
+
+function allFor(vm: RuleVm, fleet: RuleFleet): readonly RuleFacts[] {
   const labels = fleet.labelsOf(vm.uuid);
   const moves = new Map(fleet.active.map((migration) => [migration.vm.uuid, migration]));
   const targetOf = (uuid: VmUuid): Pick<RuleMember, 'movesTo'> => {
@@ -59,7 +70,7 @@ export function rulesFor(vm: RuleVm, fleet: RuleFleet): readonly RuleFacts[] {
     return { movesTo: move.to?.id ?? asked?.id ?? 'open' };
   };
   return fleet.rules
-    .filter((rule) => meansVm(rule, vm, labels))
+    .filter((rule) => vmsMeantBy(rule)(vm, labels))
     .map((rule) => ({
       rule,
       others: isAboutVms(rule.kind)

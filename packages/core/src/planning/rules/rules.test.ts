@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { hostId, vmUuid } from '../../model/ids.ts';
 import { ruleKinds, type Rule, type RuleContent } from '../../model/rule.ts';
 import { pinReasons, ruleReasons, ruleWarnings, unmetRules } from './judge.ts';
-import { meansVm, rulesFor, type RuleFleet } from './members.ts';
+import { rulesFor, vmsMeantBy, type RuleFleet } from './members.ts';
 import { contradictions, ruleProblems, ruleWarningsOf } from './problems.ts';
 
 const hosts = ['h1', 'h2', 'h3'].map((name, index) => ({
@@ -25,7 +25,7 @@ const fleet = (rules: readonly Rule[], vms: readonly ReturnType<typeof vmAt>[], 
   rules,
   labelsOf: (uuid) => (uuid === 'uuid-db1' || uuid === 'uuid-db2' ? ['tier=db'] : []),
   hosts,
-  vmsOf: (each) => vms.filter((vm) => meansVm(each, vm, vm.name.startsWith('db') ? ['tier=db'] : [])),
+  vmsOf: (each) => vms.filter((vm) => vmsMeantBy(each)(vm, vm.name.startsWith('db') ? ['tier=db'] : [])),
   active: Object.entries(moves).map(([name, to]) => ({
     vm: { uuid: vmUuid(`uuid-${name}`), name },
     request: to === '' ? {} : { to },
@@ -74,6 +74,11 @@ test('together: not away from the others, but to where most of them are; one on 
   });
   const open = fleet([together], [db1, vmAt('db2', 'h1')], { db2: '' });
   assert.deepEqual(judged(db1, open), { h1: [], h2: [], h3: [] }, 'the other one follows');
+  const pair = fleet([together], [db1, vmAt('db2', 'h1')]);
+  const drained = hosts.map((host) =>
+    host.name === 'h1' ? { ...host, service: { state: 'draining' as const, since: 0 } } : host,
+  );
+  assert.deepEqual(judged(db1, { ...pair, hosts: drained }), { h1: [], h2: [], h3: [] }, 'all leave a drained host');
 });
 
 test('hosts by name and by label; a pinned VM has nowhere to go', () => {
