@@ -38,6 +38,7 @@ test('unknown fields, wrong values and broken YAML are named with their lines', 
     /Line 11: the file has no field "extra"/,
   ])
     assert.match(told, words);
+  assert.equal(await faults(`version: 1\nhostLabels:\n  ${'h.'.repeat(100)}x: [a=1]\n`), '', 'a host with a long name');
   assert.match(await faults('version: 2\n'), /Line 1: version/);
   assert.match(await faults('version: 1\nrules: [\n'), /Line \d+: it is not YAML/);
   assert.match(await faults('version: 1\nversion: 1\n'), /Line 2: it is not YAML: Map keys must be unique/);

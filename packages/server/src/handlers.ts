@@ -367,7 +367,7 @@ const changedRule = (before: RuleContent | undefined, body: ParsedOf<'ruleChange
       'rule-invalid',
       'It is a new rule and needs a kind: apart, together, on-hosts, off-hosts, pinned.',
     );
-  return { ...rest, kind };
+  return { kind, ...rest };
 };
 
 /** Fields that are not there are left out, as the objects of one operation each are made. */

@@ -5,6 +5,8 @@ import { nameText } from './parts.ts';
 import { labelText, policyPutSchema } from './policy.ts';
 import { ruleContentSchema } from './rule.ts';
 
+/** As long as a host may call itself. */
+const hostName = () => z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/);
 const labels = () => z.array(labelText()).max(256);
 
 export const configurationSchema = z
@@ -17,7 +19,7 @@ export const configurationSchema = z
       .optional()
       .meta({ description: 'By label: the policy of VMs that have it' }),
     hostLabels: z
-      .record(nameText(), labels())
+      .record(hostName(), labels())
       .optional()
       .meta({ description: 'By name of the host: all of its labels' }),
     vmLabels: z

@@ -107,6 +107,13 @@ test('hard rules that contradict each other are refused with their names, also w
     set('not', { kind: 'off-hosts', vms: ['web1'], hosts: ['h1'] }),
     refused('rules-contradict', /not and only contradict each other: no host is left to web1/),
   );
+  const nobody = { vms: [], vmSelector: 'tier=none' };
+  await set('far', nobody);
+  await assert.rejects(
+    set('near', { ...nobody, kind: 'together' }),
+    refused('rules-contradict', /near and far contradict each other: a VM with tier=none and another VM with/),
+  );
+  await engine.removeRule('far');
   await engine.removeRule('spread');
   const both = await Promise.allSettled([set('a', {}), set('b', { kind: 'together' })]);
   assert.deepEqual(both.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);

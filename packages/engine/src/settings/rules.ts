@@ -136,7 +136,7 @@ export async function openRules(
       warnings: ruleWarningsOf(rule, { vms, isVm }, hosts()),
     };
   };
-  /** The VMs by their UUIDs, and those that the fleet does not have by their names. */
+  /** The VMs by their UUIDs; those that the fleet does not have by their names, and by the selector. */
   const meant = (rule: Rule, labels: LabelsToBe | undefined): MeantRule => {
     const isMeant = vmsMeantBy(rule);
     const found = new Set<string>(vmsOf(rule).map(({ uuid }) => uuid));
@@ -146,6 +146,9 @@ export async function openRules(
       else found.delete(uuid);
     }
     for (const ref of rule.vms ?? []) if (!isVm(ref)) found.add(ref);
+    // what two rules say of the same labels contradicts also while nobody has them
+    if (rule.vmSelector !== undefined)
+      for (const one of ['a VM', 'another VM']) found.add(`${one} with ${rule.vmSelector}`);
     return { rule, vms: [...found].sort() };
   };
   const contradicting = (
