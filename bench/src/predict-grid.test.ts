@@ -12,6 +12,7 @@ const run = (share: number, changes: Partial<Run> = {}): Run => ({
   downtimeMs: { low: 1, expected: 50, high: 400 },
   tookMs: 10_500,
   pausedMs: 30,
+  paceRead: 1,
   paceBefore: 1,
   paceDuring: 1,
   ...changes,

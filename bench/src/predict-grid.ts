@@ -37,7 +37,8 @@ export interface Run {
   /** NaN: it did not end. */
   readonly tookMs: number;
   readonly pausedMs: number;
-  /** The guest's own pace in MiB/s, before the move and while it was moved. */
+  /** What was measured of the guest, MiB/s; its own pace, before the move and while it was moved. */
+  readonly paceRead: number;
   readonly paceBefore: number;
   readonly paceDuring: number;
 }

@@ -42,6 +42,7 @@ interface Predicted extends Migration {
     readonly kind: string;
     readonly text: string;
     readonly endsByItself?: boolean;
+    readonly dirtyBytesPerSecond?: number;
     readonly totalMs?: Interval;
     readonly downtimeMs?: Interval;
     readonly measured?: { readonly totalMs: number; readonly downtimeMs?: number };
@@ -100,7 +101,7 @@ async function runOnce(share: number): Promise<Run> {
       AbortSignal.timeout(LIMIT_MS + GRACE_MS),
     );
     if (prediction === undefined) throw new Error(`migration ${id} was not predicted: ${JSON.stringify(error)}`);
-    const { kind, endsByItself = false, totalMs, downtimeMs, measured } = prediction;
+    const { kind, endsByItself = false, dirtyBytesPerSecond = Number.NaN, totalMs, downtimeMs, measured } = prediction;
     return {
       share,
       kind,
@@ -110,6 +111,7 @@ async function runOnce(share: number): Promise<Run> {
       ...(downtimeMs === undefined ? {} : { downtimeMs }),
       tookMs: measured?.totalMs ?? Number.NaN,
       pausedMs: measured?.downtimeMs ?? Number.NaN,
+      paceRead: rounded(dirtyBytesPerSecond / 2 ** 20),
       paceBefore: rounded(paceBefore),
       paceDuring: rounded(during()),
     };
@@ -134,7 +136,7 @@ for (let round = 0; round < ROUNDS; round += 1) {
       `round ${round + 1}/${ROUNDS} ${share}: ${run.kind}${run.endsByItself ? ', ends' : ', does not end'}; ` +
         `predicted ${intervalText(run.totalMs)}, took ${Math.round(run.tookMs)}; ` +
         `pause ${intervalText(run.downtimeMs)}, was ${Math.round(run.pausedMs)}; ` +
-        `pace ${run.paceBefore}, then ${run.paceDuring} MiB/s\n`,
+        `pace ${run.paceBefore}, read as ${run.paceRead}, then ${run.paceDuring} MiB/s\n`,
     );
   }
 }
