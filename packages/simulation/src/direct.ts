@@ -39,6 +39,7 @@ export function sourceSide(world: SimulatedWorld, host: SimulatedHost, request: 
     async begin() {
       const { name, state } = own();
       if (world.jobOf(host, request.uuid) !== undefined) throw refusal('another migration job is already running');
+      if (own().snapshots.length > 0) throw refusal(`cannot migrate domain with ${own().snapshots.length} snapshots`);
       return { name, xml: '', paused: state === 'paused', cookie: new Uint8Array() };
     },
     prepare: async () => never(),
@@ -97,7 +98,7 @@ export function targetSide(world: SimulatedWorld, host: SimulatedHost, request: 
       const guest = source?.domains.get(request.uuid);
       if (guest === undefined) throw refusal('the source has no such domain');
       before = there;
-      half = { ...guest, state: 'paused', reason: 'migration', persistent: there?.persistent ?? false };
+      half = { ...guest, state: 'paused', reason: 'migration', persistent: there?.persistent ?? false, snapshots: [] };
       host.domains.set(request.uuid, half);
       world.tell(host, request.uuid);
       return begun;

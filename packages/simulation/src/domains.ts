@@ -190,6 +190,10 @@ export function simulatedDomains(
           };
         if (world.jobOf(host, request.uuid) !== undefined)
           return { failure: { outcome: 'refused', message: 'another migration job is already running' } };
+        if (domain.snapshots.length > 0)
+          return {
+            failure: { outcome: 'refused', message: `cannot migrate domain with ${domain.snapshots.length} snapshots` },
+          };
         const there = target.domains.get(request.uuid);
         if (there !== undefined && there.state !== 'shut-off')
           return {

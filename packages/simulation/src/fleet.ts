@@ -12,7 +12,7 @@ import {
   type VmUuid,
   type VolumeFacts,
 } from '@ferry/core';
-import type { Clock, HostChange, PerformRequest } from '@ferry/engine';
+import type { Clock, HostChange, PerformRequest, SnapshotMetadata } from '@ferry/engine';
 import { createWatchers, type Watchers } from './changes.ts';
 import { capacityAt, fairShares, nextChange, windowMs, type Link } from './link.ts';
 import type { GuestMemory } from './memory.ts';
@@ -53,6 +53,8 @@ export interface SimulatedDomain {
   agent: boolean;
   /** For migrations that begin from now on. */
   limits: Pick<TransferSettings, 'downtimeMs' | 'bandwidthBytesPerSecond'>;
+  /** What libvirt on this host knows of them; the images are the disks' own. */
+  snapshots: readonly SnapshotMetadata[];
   completed?: CompletedJob;
 }
 
@@ -352,6 +354,7 @@ export function createWorld(
         state: 'paused',
         reason: 'migration',
         persistent: to.domains.get(domain.uuid)?.persistent ?? false,
+        snapshots: [],
       };
       if (held) Object.assign(domain, { state: 'paused', reason: 'migration' });
       const job: Job = {
@@ -481,6 +484,8 @@ export interface GuestSpec {
   readonly disks?: readonly SimulatedDisk[];
   readonly state?: 'running' | 'paused' | 'shut-off';
   readonly agent?: boolean;
+  /** Names of its snapshots, parents first. */
+  readonly snapshots?: readonly string[];
 }
 
 export const createDomain = ({
@@ -491,6 +496,7 @@ export const createDomain = ({
   disks = [],
   state = 'running',
   agent = false,
+  snapshots = [],
 }: GuestSpec): SimulatedDomain => ({
   uuid: vmUuid(uuid),
   name,
@@ -503,4 +509,5 @@ export const createDomain = ({
   autostart: false,
   agent,
   limits: { downtimeMs: 300 },
+  snapshots: snapshots.map((each) => ({ kind: 'snapshot', name: each, xml: each, current: each === snapshots.at(-1) })),
 });

@@ -1,7 +1,6 @@
 /**
  * A simulated fleet: the engine's hypervisor port over simulated hosts, guests and links. Definitions are JSON instead
- * of XML. For planning, comparing policies and tests; it has no direct mode, no snapshots and no files other than
- * disks.
+ * of XML. For planning, comparing policies, days of faults and tests; it has no files other than disks.
  */
 import { FerryError, noFacts, noNeeds, vmUuid, type VmFacts } from '@ferry/core';
 import type { Clock, HostLink, Hypervisor, InventoryPort } from '@ferry/engine';
@@ -120,8 +119,9 @@ export function simulatedHypervisor({
 
 const read = (json: string): SimulatedDomain => JSON.parse(json) as SimulatedDomain;
 
-const factsOf = ({ autostart, persistent, disks }: SimulatedDomain): VmFacts => ({
+const factsOf = ({ autostart, persistent, disks, snapshots }: SimulatedDomain): VmFacts => ({
   ...noFacts,
+  snapshots: snapshots.length,
   autostart,
   persistent,
   disks: disks.map(({ target, path, capacityBytes, bytes }) => ({
@@ -234,6 +234,7 @@ function definitionsOf(
           reason: 'other',
           persistent: true,
           autostart: false,
+          snapshots: host.domains.get(domain.uuid)?.snapshots ?? [],
         });
         world.tell(host, domain.uuid);
       },
@@ -250,9 +251,16 @@ function definitionsOf(
       drop: async () => {},
     },
     snapshots: {
-      read: async () => [],
-      strip: async () => {},
-      restore: async () => {},
+      read: async (uuid) => find(uuid).snapshots,
+      async strip(uuid, taken) {
+        const domain = find(uuid);
+        domain.snapshots = domain.snapshots.filter(({ name }) => taken.every((each) => each.name !== name));
+      },
+      async restore(uuid, given) {
+        const domain = find(uuid);
+        const there = new Set(domain.snapshots.map(({ name }) => name));
+        domain.snapshots = [...domain.snapshots, ...given.filter(({ name }) => !there.has(name))];
+      },
     },
   };
 }

@@ -9,7 +9,7 @@ test('days, one day and the broken rules are asked for', () => {
   assert.deepEqual(asking(['--mutants']), { what: 'mutants', seeds: 1_000 });
 });
 
-const usage = 'use --seeds N [--from S], --seed S [--only I,J] or --mutants [--seeds N].';
+const usage = 'use --seeds N [--from S], --seed S [--only I,J], --scenario FOLDER or --mutants [--seeds N].';
 for (const [what, args, sentence] of [
   ['a negative seed', ['--seed', '-3'], '--seed must be a whole number from 0 to 999999999, not "-3".'],
   ['a negative seed behind =', ['--seed=-3'], '--seed must be a whole number from 0 to 999999999, not "-3".'],

@@ -1,11 +1,12 @@
 /** What script/simulate was asked for, out of its arguments; what they get wrong is one sentence each. Pure. */
 
-const usage = 'use --seeds N [--from S], --seed S [--only I,J] or --mutants [--seeds N].';
+const usage = 'use --seeds N [--from S], --seed S [--only I,J], --scenario FOLDER or --mutants [--seeds N].';
 
 export class Misuse extends Error {}
 
 export type Asked =
   | { readonly what: 'mutants'; readonly seeds: number }
+  | { readonly what: 'scenario'; readonly folder: string }
   | { readonly what: 'day'; readonly seed: number; readonly only?: readonly number[]; readonly mutant?: string }
   | {
       readonly what: 'days';
@@ -31,6 +32,7 @@ const options = {
   only: 'value',
   mutant: 'value',
   mutants: 'flag',
+  scenario: 'value',
   alone: 'flag',
   first: 'flag',
 } as const;
@@ -54,6 +56,7 @@ function read(args: readonly string[]): Partial<Record<Option, string>> {
 export function asking(args: readonly string[]): Asked {
   const given = read(args);
   if (given.mutants !== undefined) return { what: 'mutants', seeds: numberOf('seeds', given.seeds ?? '1000', 1) };
+  if (given.scenario !== undefined) return { what: 'scenario', folder: given.scenario };
   const broken = given.mutant === undefined ? {} : { mutant: given.mutant };
   if (given.seed !== undefined) {
     const only = given.only?.split(',').map((each) => numberOf('only', each));

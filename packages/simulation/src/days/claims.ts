@@ -2,7 +2,7 @@
  * What Ferry says, held against what is true: of each VM within the delay that it promises, of each migration at its
  * end, and of everything once all is healed.
  */
-import { isFinished, vmUuid, type Migration, type Vm, type VmUuid } from '@ferry/core';
+import { isFinished, vmUuid, type Migration, type Vm } from '@ferry/core';
 import type { Engine } from '@ferry/engine';
 import type { GuestSpec, SimulatedHost } from '../fleet.ts';
 import { folderOf } from '../storage.ts';
@@ -34,13 +34,11 @@ export function createClaims({
   truth,
   now,
   undisturbedSince,
-  nameOf,
 }: {
   readonly truth: Truth;
   readonly now: () => number;
   /** Undefined while something keeps Ferry from seeing. */
   readonly undisturbedSince: () => number | undefined;
-  readonly nameOf: (uuid: VmUuid) => string;
 }): Claims {
   const broken: string[] = [];
   const raisedOf = new Set<string>();
@@ -99,12 +97,7 @@ export function createClaims({
         !raisedOf.has(vm.name)
       )
         say(`a migration of ${vm.name} "succeeded", and it is ${truth.places(vm.uuid).join(' and ')}`);
-      // a guest that shut itself down on the target before Ferry looked is told to be lost: known, and not yet mended
-      if (
-        error?.code === 'vm-lost' &&
-        truth.harmed(vm.uuid) === undefined &&
-        moments.every(({ places }) => places.length > 0)
-      )
+      if (error?.code === 'vm-lost' && moments.every(({ places }) => places.length > 0))
         say(`a migration of ${vm.name} says that it is lost, and it is ${truth.places(vm.uuid).join(' ')}`);
     },
     see(vms, hostNameOf) {
@@ -149,6 +142,11 @@ export function createClaims({
         const isAsBefore = places.some((place) => place.endsWith(`:${wanted}`));
         if (!isAsBefore && !policyActs && !/paused|two copies|stopped/i.test(told))
           say(`${guest.name} was ${wanted} and is ${places.join(' ')}, and nobody did that: ${told}`);
+        const kept = new Set(
+          [...hosts.values()].flatMap((host) => host.domains.get(uuid)?.snapshots.map(({ name }) => name) ?? []),
+        );
+        for (const snapshot of guest.snapshots ?? [])
+          if (!kept.has(snapshot)) say(`${guest.name} has lost its snapshot ${snapshot}: ${told}`);
         const view = engine.vms().find((vm) => vm.uuid === uuid);
         if (view === undefined) say(`Ferry does not know ${guest.name}`);
         const conflicts = view?.instances.filter(({ role }) => role === 'conflict' || role === 'incoming') ?? [];
@@ -177,10 +175,10 @@ export function createClaims({
           );
           const mine = guests.find(({ disks = [] }) => disks.some((disk) => disk.path === path));
           const harmed = mine !== undefined && truth.harmed(vmUuid(mine.uuid)) !== undefined;
+          // a marker that proves a shared folder is recorded, and the next start removes it
           if (!named && !isRecorded && !harmed && !path.includes('/ferry-proof-'))
             say(`${path} is left on ${host.name}, and nobody knows whose it is`);
         }
-      void nameOf;
     },
   };
 }

@@ -118,7 +118,6 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     truth,
     now: () => clock.now(),
     undisturbedSince: () => (disturbing.size > 0 ? undefined : disturbedAt),
-    nameOf,
   });
   const shown = new Map<VmUuid, string>();
   const look = (): void => {

@@ -4,6 +4,7 @@
  *   script/simulate --seeds N [--from S]    N days, from seed S on (1)
  *   script/simulate --mutants [--seeds N]   which seed finds each broken safety rule
  *   script/simulate --seed S [--only I,J]   one day with everything that happens; of its steps only these
+ *   script/simulate --scenario FOLDER       a day that has a name; its log is recorded in the folder
  */
 import { spawn } from 'node:child_process';
 import { asking, Misuse } from './asking.ts';
@@ -103,9 +104,22 @@ async function eachMutant(seeds: number): Promise<number> {
   return missed > 0 ? exitCodes.broken : 0;
 }
 
+/** Prints its log: what is recorded in log.txt. */
+async function aScenario(folder: string): Promise<number> {
+  const { liveScenario, NoScenario, readScenario } = await import('./scenario.ts');
+  try {
+    const { log, broken } = await liveScenario(readScenario(folder));
+    process.stdout.write(`${log.join('\n')}\n`);
+    return broken.length > 0 ? exitCodes.broken : 0;
+  } catch (error) {
+    throw error instanceof NoScenario ? new Misuse(error.message) : error;
+  }
+}
+
 async function main(): Promise<number> {
   const asked = asking(process.argv.slice(2));
   if (asked.what === 'mutants') return eachMutant(asked.seeds);
+  if (asked.what === 'scenario') return aScenario(asked.folder);
   const mutant = asked.mutant === undefined ? undefined : mutantNamed(asked.mutant);
   if (mutant !== undefined) breakRule(mutant);
   if (asked.what === 'day') return oneDay(asked.seed, asked.only);

@@ -117,10 +117,10 @@ export const mutants: readonly Mutant[] = [
     after: "'definition', 'files', 'resources', 'vm'];",
   },
   {
-    name: 'lost-too-soon',
+    name: 'nobody-steers',
     file: verdicts,
-    rule: 'a transfer that outlives its call is steered again',
-    before: 'if (isFollowedAgain(migration, look))',
+    rule: 'a transfer that outlives its call is steered on',
+    before: 'if (outlivesItsCall(migration, look, now))',
     after: 'if (false)',
   },
   {
@@ -129,6 +129,13 @@ export const mutants: readonly Mutant[] = [
     rule: 'the definition of a VM that runs is not moved away from it',
     before: 'if (!isOff(source)) return refuse(',
     after: "if (source.kind === 'unreachable') return refuse(",
+  },
+  {
+    name: 'snapshots-stay-off',
+    file: 'migration/move-ending.ts',
+    rule: 'what was taken off for a move is put back',
+    before: "['vm', 'resources', 'snapshots', 'definition', 'volumes', 'files'];",
+    after: "['vm', 'resources', 'definition', 'volumes', 'files'];",
   },
   {
     name: 'two-copies-are-one',

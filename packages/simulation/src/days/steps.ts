@@ -122,7 +122,12 @@ function deedOf(cast: Dice, hosts: readonly string[], vms: readonly string[]): D
 export function planOf(seed: number): DayPlan {
   const cast = dice(seed);
   const names = ['h1', 'h2', 'h3'];
-  const guests = guestsOf(cast, names);
+  // dice of their own: what they add moves nothing else
+  const others = dice(seed ^ 0x5a45);
+  const guests = guestsOf(cast, names).map((guest) => ({
+    ...guest,
+    ...(others.chance(0.2) ? { snapshots: ['before-upgrade', 'after-upgrade'] } : {}),
+  }));
   const vms = guests.map(({ name }) => name);
   const count = cast.between(15, 45);
   const steps = Array.from({ length: count }, (): Step => ({
