@@ -8,9 +8,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  holdFarewells,
+  holdClosing,
   readTicks,
-  releaseFarewells,
+  releaseClosing,
   signalDaemon,
   virsh,
   vmCreate,
@@ -202,7 +202,7 @@ async function withLateCall(name: string, more: readonly string[]): Promise<Migr
   const { id, from, to: target } = await begin(fleet, name, { mib: 24, more });
   await signalDaemon(fleet.lab, target, 'STOP');
   try {
-    await holdFarewells(fleet.lab, target);
+    await holdClosing(fleet.lab, target);
     await waitFor('the switchover', async () => (await fleet.state(from, name)) === 'paused' || undefined, {
       timeoutMs: 30_000,
     });
@@ -213,7 +213,7 @@ async function withLateCall(name: string, more: readonly string[]): Promise<Migr
     await signalDaemon(fleet.lab, target, 'CONT');
   }
   const ended = await fleet.ended(id);
-  await releaseFarewells(fleet.lab, target);
+  await releaseClosing(fleet.lab, target);
   return ended;
 }
 

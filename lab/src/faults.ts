@@ -80,18 +80,18 @@ export async function releaseFinish(lab: LabRef, host: string, signal?: AbortSig
  * The host's libvirtd does not hear any more that somebody closes a connection; those that somebody else's kernel
  * breaks off, neither.
  */
-export async function holdFarewells(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
+export async function holdClosing(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
   await sh(
     lab,
     host,
-    `nft -f - <<'RULES'\ntable ip hold-farewells {\nchain input { type filter hook input priority 0; tcp ` +
+    `nft -f - <<'RULES'\ntable ip hold-closing {\nchain input { type filter hook input priority 0; tcp ` +
       `dport ${DAEMON_PORT} tcp flags & (fin | rst) != 0 counter drop; }\n}\nRULES`,
     signal,
   );
 }
 
-export async function releaseFarewells(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
-  await sh(lab, host, 'nft delete table ip hold-farewells', signal);
+export async function releaseClosing(lab: LabRef, host: string, signal?: AbortSignal): Promise<void> {
+  await sh(lab, host, 'nft delete table ip hold-closing', signal);
 }
 
 /**

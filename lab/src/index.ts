@@ -12,11 +12,11 @@ export { LabError, messageOf } from './errors.ts';
 export {
   cutTraffic,
   heldFinishes,
-  holdFarewells,
+  holdClosing,
   holdFinish,
   killGuest,
   mendTraffic,
-  releaseFarewells,
+  releaseClosing,
   releaseFinish,
   restartDaemon,
   shortenPatience,

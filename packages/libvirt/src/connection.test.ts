@@ -328,7 +328,7 @@ test('anything received restarts the keepalive', async () => {
 test('closing is orderly when no call is in flight', async () => {
   const { peer, connection } = pair();
   const closing = connection.close();
-  await until('the farewell', () => peer.sent.length === 1);
+  await until('the closing call', () => peer.sent.length === 1);
   assert.equal(peer.sent[0]?.procedure, p.connectClose.number);
   const late = await lossOf(hostname(connection));
   assert.deepEqual([late.outcome, late.reason], ['not-started', 'closed']);

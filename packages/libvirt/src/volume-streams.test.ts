@@ -67,7 +67,7 @@ test('a download gives data and holes in order, also when they come with the rep
           pieces.toSpliced(early, 0, piece(peer, download.number, FrameType.REPLY, FrameStatus.OK, empty)),
         );
         for (let at = 0; at < bytes.length; at += chunk) peer.deliver(bytes.subarray(at, at + chunk));
-        await until('the farewell', () => peer.sent.length === 2);
+        await until('the closing call', () => peer.sent.length === 2);
         assert.deepEqual(
           [peer.sent[1]?.type, peer.sent[1]?.status, peer.sent[1]?.payload.length],
           [FrameType.STREAM, FrameStatus.OK, 0],
@@ -94,7 +94,7 @@ test('megabytes that overtake the reply do not hold it back, and a stream withou
     peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, megabyte));
   peer.deliver(piece(peer, download.number, FrameType.REPLY, FrameStatus.OK, empty));
   peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.CONTINUE, empty));
-  await until('the farewell', () => peer.sent.length === 2);
+  await until('the closing call', () => peer.sent.length === 2);
   peer.deliver(piece(peer, download.number, FrameType.STREAM, FrameStatus.OK, empty));
   assert.equal((await read).length, 8);
 

@@ -39,7 +39,7 @@ export interface HttpServerOptions {
  */
 const idleMs = 10_000;
 /** How long the other side may take over the last words of a connection that ends. */
-const farewellMs = 1_000;
+const closingMs = 1_000;
 /** Bytes a request's body may have. */
 const bodyLimitBytes = 64 * 1024;
 
@@ -226,5 +226,5 @@ const endBrokenRequest = (socket: Socket): void => {
       `${Buffer.byteLength(body)}\r\n\r\n${body}`,
     () => socket.destroy(),
   );
-  setTimeout(() => socket.destroy(), farewellMs).unref();
+  setTimeout(() => socket.destroy(), closingMs).unref();
 };

@@ -25,7 +25,7 @@ const samplesOf = (name: string): readonly JobSample[] =>
     .slice(1)
     .map((line) => JSON.parse(line) as JobSample);
 
-/** Replays the trace. Measures do not act on it, so only what is decided first is telling. */
+/** Replays the trace. Measures do not act on it, so only what is decided first means something. */
 function replay(
   name: string,
   policyName = 'default',

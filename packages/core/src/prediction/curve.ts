@@ -9,7 +9,7 @@ import type { DirtyReading } from '../model/prediction.ts';
 const sampleBytes = 2_097_152;
 /** Deviations that a reading is taken to be off at most; and by which two of them differ where they are two rates. */
 const deviations = 1.5;
-const telling = 2;
+const deviationsApart = 2;
 
 interface Point {
   readonly seconds: number;
@@ -89,7 +89,7 @@ const rateOf = ({ seconds, bytes }: Point): number => bytes / seconds;
 
 /** By which two rates may differ and be the same one. */
 const noise = (a: Block, b: Block): number =>
-  telling * Math.sqrt(a.variance / a.seconds ** 2 + b.variance / b.seconds ** 2);
+  deviationsApart * Math.sqrt(a.variance / a.seconds ** 2 + b.variance / b.seconds ** 2);
 
 /** Readings are brought together where the longer one shows the higher rate, which cannot be, or differs by noise. */
 function blocksOf(
