@@ -266,6 +266,9 @@ try {
     'domjobinfo golden --completed',
   );
   await alsoListening;
+  const cpu = join(daemon.directory, 'cpu.xml');
+  writeFileSync(cpu, "<cpu mode='custom' match='exact'><model fallback='forbid'>qemu64</model></cpu>");
+  await virsh(qemuDriver, `hypervisor-cpu-compare ${cpu} --virttype qemu --arch x86_64 --error`);
   const secret = join(daemon.directory, 'secret.xml');
   const secretUuid = '01234567-89ab-4cde-8f01-23456789abd0';
   writeFileSync(
