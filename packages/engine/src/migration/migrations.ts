@@ -190,7 +190,12 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
           .keepSample(of.id, sample, at)
           .catch((error: unknown) => deps.log.warn({ err: error, migration: of.id }, 'a sample was not kept')),
       inspected: (inspection) => records.keepInspection(inspection),
-      check: choosing.judge,
+      check: async (current, signal) => {
+        const judged = await choosing.judge(current, signal);
+        // it ended meanwhile: what was chosen for it counts no more
+        if (signal.aborted) choosing.ended(current.id);
+        return judged;
+      },
       otherPorts: choosing.otherPorts,
       predictConvergence: async ({ vm: { uuid }, from, to, request, plan, policy, prediction }, signal) => {
         const vm = fleet.vmByUuid(uuid);
@@ -297,8 +302,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     propose: proposeTargets({ ...deps, active, ledger }),
     lookAgain: () => admission.admitSoon(),
     async recover() {
-      const left = await records.active();
-      await reserving.settle(left);
+      const left = await reserving.settle(() => records.active());
       time = await openSteadyTime(deps.intents, clock, left.length > 0);
       for (const migration of left) {
         run(migration).dispatch({ type: 'recovered' });

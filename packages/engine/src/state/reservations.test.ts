@@ -234,7 +234,7 @@ test('at the start: what a killed control plane left goes, what runs keeps its o
     { op: 'put', key, value: { entries: { ...entries, m9: stale } }, ifRevision: entry.revision },
   ]);
   const after = await planner(stores, clock, stopping.signal);
-  await after.reserving.settle(await after.records.active());
+  await after.reserving.settle(() => after.records.active());
   const { ledger } = after.reserving;
   assert.deepEqual(
     [hostKey(hostId('h1')), hostKey(hostId('h2')), hostKey(hostId('h3')), networkKey(cluster), fleetKey].map((each) =>

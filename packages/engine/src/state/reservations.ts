@@ -64,8 +64,8 @@ export interface Reserving {
     | { readonly changed: Migration | undefined }
     | { readonly full: Full }
   >;
-  /** At the start, before anything begins. `active`: read after the documents were. */
-  settle(active: readonly Migration[]): Promise<void>;
+  /** At the start. `readActive`: called once the documents were read, so that one which begins meanwhile keeps its own. */
+  settle(readActive: () => Promise<readonly Migration[]>): Promise<readonly Migration[]>;
 }
 
 export function reserveInStore({ documents, records, settings, freeMemoryOf }: ReservingDeps): Reserving {
@@ -174,8 +174,9 @@ export function reserveInStore({ documents, records, settings, freeMemoryOf }: R
       } else if (had !== undefined) return giveBack(migration, had);
       return again(() => records.store(migration));
     },
-    async settle(active) {
+    async settle(readActive) {
       const there = documents.all();
+      const active = await readActive();
       const alive = new Map(active.filter(holdsReservations).map((each) => [each.id as string, takesOf(each)]));
       for (const { key, value } of there)
         for (const [id, reservation] of Object.entries(value.entries))
@@ -197,6 +198,7 @@ export function reserveInStore({ documents, records, settings, freeMemoryOf }: R
           return entries === before?.value.entries ? before.value : { entries };
         });
       }
+      return active;
     },
   };
 }

@@ -178,6 +178,8 @@ async function definitionMoved(context: MoveContext): Promise<Outcome> {
     takeStateBack: () => deps.carried.takeBack(migration, sides.to, signal),
     sameDefinition: (a, b) => isSame(deps.identityOfDefinition(a), deps.identityOfDefinition(b)),
   });
+  // whoever tries again must not do so beside what still goes on
+  await Promise.allSettled([moving, released]);
   const [{ moved, ...outcome }] = await Promise.all([moving, released]);
   if (moved && migration.plan.savedMemory === true) await context.deps.kept.arrivedSaved(vm.uuid, migration.to.id);
   return moved ? outcome : { ...outcome, moved };
