@@ -6,7 +6,7 @@ import type { Host } from '../model/host.ts';
 import { batchId, hostId, migrationId, vmUuid } from '../model/ids.ts';
 import { hostAfter } from './begin.ts';
 import type { BatchEvent, SeenVm } from './protocol.ts';
-import { hasEnded, membersAtOnce, stepBatch, triesAgain } from './step.ts';
+import { hasEnded, memberOf, membersAtOnce, stepBatch, triesAgain } from './step.ts';
 import { wayOf } from './ways.ts';
 
 const h1 = { id: hostId('h1'), name: 'h1' };
@@ -112,6 +112,62 @@ test('a VM that is moved cold runs again, wherever that ends', () => {
   assert.match(stuck.members[0]?.note ?? '', /cannot be started on h1: no memory/);
   const moved = run([{ type: 'ended', vm: vmUuid('a'), outcome: 'succeeded', to: h2 }], off.batch);
   assert.deepEqual([stateOf(moved, 'a'), moved.members[0]?.off], ['moved', undefined]);
+});
+
+test('a guest that goes off only after the cancel is started again, once its host shows it shut off and nothing moves it', () => {
+  const cold = (more: Partial<SeenVm> = {}): SeenVm => seen('a', { way: 'cold', ...more });
+  const asked = run([looked(cold()), { type: 'cancel-requested', abort: false }]);
+  const off = stepBatch(asked, looked(cold({ isActive: false })), 2_000);
+  assert.deepEqual([off.batch.phase, off.effects.map((effect) => effect.do)], ['cancelling', ['start']]);
+  const moving = stepBatch(off.batch, looked(cold({ isActive: false, migration: migrationId('m9') })), 3_000);
+  assert.deepEqual([moving.batch.phase, moving.effects], ['cancelling', []], 'somebody moves it');
+  const silent = stepBatch(off.batch, { type: 'looked', vms: [], silent: [h1] }, 3_000);
+  assert.deepEqual([silent.batch.phase, silent.effects], ['cancelling', []]);
+  assert.match(silent.batch.attention ?? '', /^h1 does not answer; a is started once it does/);
+  const refused = stepBatch(off.batch, { type: 'refused', vm: vmUuid('a'), message: 'no answer' }, 3_000).batch;
+  assert.deepEqual(stepBatch(refused, looked(cold({ isActive: false })), 4_000).effects, [], 'not at once');
+  const later = stepBatch(refused, looked(cold({ isActive: false })), 60_000);
+  assert.deepEqual(
+    later.effects.map((effect) => effect.do),
+    ['start'],
+  );
+  assert.equal(stepBatch(later.batch, looked(cold()), 61_000).batch.phase, 'cancelled', 'it runs: the answer was lost');
+});
+
+test('a guest that obeys late counts as shut down; one whose label or definition has changed is not asked', () => {
+  const asked = run([looked(seen('a', { way: 'shutdown' }), seen('b'))]);
+  const late = stepBatch(asked, looked(seen('a', { way: 'shutdown' }), seen('b')), 400_000).batch;
+  assert.equal(stateOf(late, 'a'), 'failed');
+  assert.equal(
+    stateOf(run([looked(seen('a', { way: 'shutdown', isActive: false }), seen('b'))], late), 'a'),
+    'stopped',
+  );
+  const waiting = { ...fresh, members: ['c', 'd'].map((name) => memberOf(seen(name, { way: 'shutdown' }))) };
+  const { effects } = stepBatch(waiting, looked(seen('c'), seen('d', { way: 'shutdown', isPersistent: false })), 1_000);
+  assert.deepEqual(
+    effects.map((effect) => [effect.do, 'member' in effect && effect.member.vm.name]),
+    [['begin', 'c']],
+  );
+});
+
+test('guests are shut down for a cold move one after the other, and none after its cancel', () => {
+  const { batch, effects } = stepBatch(fresh, looked(seen('a', { way: 'cold' }), seen('b', { way: 'cold' })), 1_000);
+  assert.deepEqual(
+    effects.map((effect) => effect.do),
+    ['shut-down'],
+  );
+  const refusal: BatchEvent = { type: 'refused', vm: vmUuid('b'), message: 'It was not asked to shut down.' };
+  assert.equal(stateOf(run([{ type: 'cancel-requested', abort: false }, refusal], batch), 'b'), 'held');
+});
+
+test('a VM that runs on any of the drained hosts keeps the drain from being done', () => {
+  const both = { ...fresh, hosts: [h1, h2] };
+  const gone = run([looked(seen('a', { isActive: false })), looked(seen('a', { host: h2 }))], both);
+  const back = run([{ type: 'confirmed', active: new Map([[h2.id, new Set([vmUuid('a')])]]) }], gone);
+  assert.deepEqual([back.phase, stateOf(back, 'a'), back.members[0]?.from], ['running', 'waiting', h2]);
+  const off = { ...fresh, members: [{ ...memberOf(seen('a')), state: 'stays' as const, note: 'It is shut off.' }] };
+  const on = run([{ type: 'confirmed', active: new Map([[h1.id, new Set([vmUuid('a')])]]) }], off);
+  assert.deepEqual([on.phase, stateOf(on, 'a')], ['running', 'waiting']);
 });
 
 test('a transient guest is not shut down: it would be gone', () => {

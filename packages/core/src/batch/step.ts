@@ -31,7 +31,7 @@ export function stepBatch(batch: Batch, event: BatchEvent, now: TimeMs): BatchSt
     case 'began':
       return still(change(batch, event.vm, began(event.migration)));
     case 'refused':
-      return still(change(batch, event.vm, (member) => refused(member, event.message, now)));
+      return still(change(batch, event.vm, (member) => refused(batch, member, event.message, now)));
     case 'started':
       return still(change(batch, event.vm, started));
     case 'ended':
@@ -71,16 +71,22 @@ const began =
 const started = (member: BatchMember): BatchMember =>
   member.off === true ? withoutOff(member) : as(member, 'started');
 
-const withoutOff = ({ off: _off, ...member }: BatchMember): BatchMember => member;
+const withoutOff = ({ off: _off, asked: _asked, ...member }: BatchMember): BatchMember => member;
+
+/** Tries to start a VM again that was shut down for a move that did not come about. */
+const startTries = 6;
 
 /** Its move or its start did not begin. */
-const refused = (member: BatchMember, message: string, now: TimeMs): BatchMember =>
-  isToStartAgain(member)
-    ? {
-        ...withoutOff(member),
-        note: `It was shut down for its move, and cannot be started on ${member.from.name}: ${message}`,
-      }
-    : failedTry(member, message, now + pauseAfter(member));
+function refused({ phase }: Batch, member: BatchMember, message: string, now: TimeMs): BatchMember {
+  if (isToStartAgain(member)) {
+    const note = `It was shut down for its move, and cannot be started on ${member.from.name}: ${message}`;
+    const tries = member.tries + 1;
+    return tries < startTries
+      ? { ...member, tries, notBefore: now + refusedPauseMs, note }
+      : { ...withoutOff(member), note };
+  }
+  return phase === 'cancelling' ? as(member, 'held', message) : failedTry(member, message, now + pauseAfter(member));
+}
 
 const pauseAfter = ({ tries }: BatchMember): number => refusedPauseMs * (tries + 1);
 
@@ -159,7 +165,7 @@ function asSeen(batch: Batch, member: BatchMember, vm: SeenVm | undefined, now: 
     case 'stopping':
       if (vm?.isActive !== true)
         return member.way === 'cold'
-          ? { ...as(member, 'waiting'), off: true }
+          ? { ...as(member, batch.phase === 'cancelling' ? 'held' : 'waiting'), off: true }
           : as(member, 'stopped', 'It was shut down, and is started by the restore.');
       return now - (member.since ?? now) < shutDownMs
         ? member
@@ -176,27 +182,49 @@ function asFound(batch: Batch, member: BatchMember, vm: SeenVm | undefined): Bat
   if (vm === undefined) return as(member, 'gone', 'No host has it any more.');
   if (vm.host.id !== member.from.id && vm.migration === undefined)
     return as(member, 'gone', `It is on ${vm.host.name} now; somebody else moved it.`);
-  if (member.state !== 'waiting') return member;
+  if (member.state !== 'waiting')
+    return member.off === true && vm.isActive ? withoutOff(member) : foundLate(member, vm);
+  if (batch.kind === 'drain' && member.off !== true && vm.isActive && vm.host.id === member.from.id) {
+    // its labels may have changed, or its definition has gone
+    const fresh = memberOf(vm);
+    if (fresh.state === 'stays') return { ...as(member, 'stays', fresh.note), way: fresh.way };
+    if (fresh.way !== member.way) return { ...member, way: fresh.way };
+  }
   if (member.off === true && vm.isActive) return as(withoutOff(member), 'held', 'Somebody has started it; it stays.');
   if (member.way === 'start') return vm.isActive ? as(member, 'started', 'It was running already.') : member;
   if (!vm.isActive && batch.kind === 'drain' && member.off !== true) return as(member, 'stays', 'It is shut off.');
   return member;
 }
 
+/** A guest that obeys after all, when nobody waits for it any more. */
+const foundLate = (member: BatchMember, vm: SeenVm): BatchMember => {
+  if (member.state !== 'failed' || member.asked !== true || vm.isActive || vm.migration !== undefined) return member;
+  return member.way === 'cold'
+    ? { ...member, off: true }
+    : as(member, 'stopped', 'It was shut down, and is started by the restore.');
+};
+
 /** Begins what may begin, and sees to the end. */
-function goOn(batch: Batch, { vms, silent }: Looked, now: TimeMs): BatchStep {
+function goOn(batch: Batch, seen: Looked, now: TimeMs): BatchStep {
+  const { vms, silent } = seen;
   const migrating = new Set(vms.filter(({ migration }) => migration !== undefined).map(({ uuid }) => uuid));
-  if (batch.phase === 'cancelling') return windUp(batch, now);
+  if (batch.phase === 'cancelling') return windUp(batch, seen, now);
   const late = batch.deadlineAt !== undefined && now >= batch.deadlineAt ? missed(batch) : batch;
   const effects: BatchEffect[] = [];
   const busy = new Map<HostId, number>();
   for (const { state, from } of late.members) if (isUnderWay(state)) busy.set(from.id, (busy.get(from.id) ?? 0) + 1);
   const stopping = new Set<VmUuid>();
+  // one after the other: what one is to take elsewhere is not reserved before its move begins
+  let cold = late.members.some(isOnItsWayCold);
   for (const member of inOrder(late.members)) {
     const { vm, from, way, notBefore = 0 } = member;
     if (notBefore > now || migrating.has(vm.uuid) || isIn(silent, from.id)) continue;
     const count = busy.get(from.id) ?? 0;
     if (count >= membersAtOnce) continue;
+    if (way === 'cold' && member.off !== true) {
+      if (cold) continue;
+      cold = true;
+    }
     busy.set(from.id, count + 1);
     if (way === 'shutdown' || (way === 'cold' && member.off !== true)) {
       stopping.add(vm.uuid);
@@ -206,11 +234,14 @@ function goOn(batch: Batch, { vms, silent }: Looked, now: TimeMs): BatchStep {
   const next: Batch = {
     ...late,
     members: late.members.map((member) =>
-      stopping.has(member.vm.uuid) ? { ...as(member, 'stopping'), since: now } : member,
+      stopping.has(member.vm.uuid) ? { ...as(member, 'stopping'), since: now, asked: true as const } : member,
     ),
   };
-  effects.push(...startsOf(next));
-  if (effects.length > 0 || next.members.some(({ state }) => state === 'waiting' || isUnderWay(state)))
+  effects.push(...startsOf(next, seen, now));
+  if (
+    effects.length > 0 ||
+    next.members.some((member) => member.state === 'waiting' || isUnderWay(member.state) || isToStartAgain(member))
+  )
     return { batch: withAttention(next, attentionOf(next, migrating, silent)), effects };
   // a restore ends with its members; of a drain the hosts have the last word
   return next.kind === 'drain' ? { batch: next, effects: [{ do: 'confirm' }] } : still(close(next, now));
@@ -221,6 +252,9 @@ export const inOrder = (members: readonly BatchMember[]): readonly BatchMember[]
   members
     .filter(({ state }) => state === 'waiting')
     .toSorted((a, b) => b.memoryBytes - a.memoryBytes || (a.vm.name < b.vm.name ? -1 : 1));
+
+const isOnItsWayCold = ({ way, state, off }: BatchMember): boolean =>
+  way === 'cold' && (state === 'stopping' || (state === 'waiting' && off === true));
 
 const isUnderWay = (state: MemberState): boolean => state === 'moving' || state === 'stopping';
 
@@ -254,22 +288,40 @@ const missed = (batch: Batch): Batch => ({
 const isToStartAgain = ({ off, state }: BatchMember): boolean =>
   off === true && (state === 'failed' || state === 'held');
 
-/** VMs that were shut down for a move that does not come about run again where they are. */
-const startsOf = ({ members }: Batch): readonly BatchEffect[] =>
-  members.filter(isToStartAgain).map((member) => ({ do: 'start', member }));
+/**
+ * VMs that were shut down for a move that does not come about run again where they are: where that host shows them shut
+ * off, and nothing moves them.
+ */
+const startsOf = ({ members }: Batch, { vms, silent }: Looked, now: TimeMs): readonly BatchEffect[] =>
+  members
+    .filter(
+      (member) =>
+        isToStartAgain(member) &&
+        (member.notBefore ?? 0) <= now &&
+        !isIn(silent, member.from.id) &&
+        vms.some(
+          ({ uuid, host, isActive, migration }) =>
+            uuid === member.vm.uuid && host.id === member.from.id && !isActive && migration === undefined,
+        ),
+    )
+    .map((member) => ({ do: 'start', member }));
 
 /** What runs goes on to its end; then the batch has ended. */
-function windUp(batch: Batch, now: TimeMs): BatchStep {
+function windUp(batch: Batch, seen: Looked, now: TimeMs): BatchStep {
   const running = batch.members.filter(({ state }) => isUnderWay(state));
-  const starts = startsOf(batch);
-  if (starts.length > 0) return { batch, effects: starts };
-  if (running.length === 0) return still({ ...batch, phase: 'cancelled', endedAt: now });
+  const toStart = batch.members.filter(isToStartAgain);
+  if (running.length === 0 && toStart.length === 0) return still({ ...batch, phase: 'cancelled', endedAt: now });
+  const waitedFor = seen.silent.find(({ id }) => toStart.some(({ from }) => from.id === id));
+  const aborts =
+    batch.abort === true
+      ? running.flatMap(({ migration }) => (migration === undefined ? [] : [{ do: 'abort' as const, migration }]))
+      : [];
   return {
-    batch,
-    effects:
-      batch.abort === true
-        ? running.flatMap(({ migration }) => (migration === undefined ? [] : [{ do: 'abort' as const, migration }]))
-        : [],
+    batch:
+      waitedFor === undefined
+        ? batch
+        : withAttention(batch, `${waitedFor.name} does not answer; ${namesOf(toStart)} is started once it does.`),
+    effects: [...startsOf(batch, seen, now), ...aborts],
   };
 }
 
@@ -299,8 +351,12 @@ function confirmed(batch: Batch, active: ReadonlyMap<HostId, ReadonlySet<VmUuid>
   if (batch.phase !== 'running' || batch.members.some(({ state }) => state === 'waiting' || isUnderWay(state)))
     return batch;
   const there = new Set([...active.values()].flatMap((vms) => [...vms]));
+  const at = (uuid: VmUuid): HostRef | undefined => batch.hosts.find(({ id }) => active.get(id)?.has(uuid) === true);
   const back = batch.members.filter(
-    ({ vm, from, state }) => ['moved', 'gone', 'stopped'].includes(state) && active.get(from.id)?.has(vm.uuid) === true,
+    ({ vm, way, state }) =>
+      at(vm.uuid) !== undefined &&
+      (['moved', 'gone', 'stopped'].includes(state) ||
+        (state === 'stays' && way !== 'never' && way !== 'leave-running')),
   );
   const known = new Set(batch.members.map(({ vm }) => vm.uuid));
   const unknown = [...there].filter((uuid) => !known.has(uuid));
@@ -308,11 +364,14 @@ function confirmed(batch: Batch, active: ReadonlyMap<HostId, ReadonlySet<VmUuid>
   return {
     ...batch,
     members: batch.members.map((member) =>
-      back.includes(member) ? failedTry(member, `It is on ${member.from.name} again.`, now) : member,
+      back.includes(member) ? runsThere(member, at(member.vm.uuid) ?? member.from, now) : member,
     ),
     ...(unknown.length === 0 ? {} : { attention: `${unknown.length} VM(s) have appeared on the host meanwhile.` }),
   };
 }
+
+const runsThere = (member: BatchMember, from: HostRef, now: TimeMs): BatchMember =>
+  failedTry({ ...member, from }, `It is on ${from.name} again.`, now);
 
 function cancelled(batch: Batch, abort: boolean): Batch {
   if (hasEnded(batch)) throw new FerryError('drain-finished', `${batch.name} has ended already: ${batch.phase}.`);

@@ -52,6 +52,8 @@ export interface BatchMember {
   readonly notBefore?: TimeMs;
   /** It was shut down for its move, and is started wherever that ends. */
   readonly off?: true;
+  /** It was asked to shut down. */
+  readonly asked?: true;
   /** Since when it is asked to shut down. */
   readonly since?: TimeMs;
   /** Why it is in this state, in a sentence. */

@@ -134,7 +134,11 @@ export function createBatches(deps: BatchesDeps): Batches {
     const others = along(batch.id);
     const revision = await knownHosts.serve(
       hosts,
-      (host) => hostAfter(batch, host, clock.now()),
+      // a restore opens its host once: what its operator does to it afterwards stands
+      (host) =>
+        batch.kind === 'restore' && before !== undefined && !hasEnded(before.value)
+          ? host
+          : hostAfter(batch, host, clock.now()),
       async () => [stored.put(batch.id, batch, before?.revision ?? 0), ...others],
     );
     took(batch, revision);
@@ -142,7 +146,14 @@ export function createBatches(deps: BatchesDeps): Batches {
   const step = async (id: string, event: BatchEvent): Promise<readonly BatchEffect[]> => {
     const before = heldOf(id);
     const { batch, effects } = stepBatch(before.value, event, clock.now());
-    await store(batch, before);
+    try {
+      await store(batch, before);
+    } catch (error) {
+      // the answer may be lost, and not the write
+      const now = await stored.get(id);
+      if (now !== undefined && now.revision !== before.revision) took(now.value, now.revision);
+      throw error;
+    }
     return effects;
   };
 
@@ -264,6 +275,8 @@ export function createBatches(deps: BatchesDeps): Batches {
     }
     await step(id, { type: 'confirmed', active });
   };
+  const notAsked = async (id: string, vm: VmUuid): Promise<void> =>
+    void (await step(id, { type: 'refused', vm, message: 'It was not asked to shut down.' }));
   const carryOut = async (id: string, effect: BatchEffect): Promise<void> => {
     switch (effect.do) {
       case 'begin':
@@ -278,6 +291,7 @@ export function createBatches(deps: BatchesDeps): Batches {
             return;
           }
         }
+        if (cancelling.has(id)) return notAsked(id, vm.uuid);
         return knownHosts.linkOf(from.id).power.shutdown(vm.uuid, clock.timeout(hostPatienceMs));
       }
       case 'start': {
@@ -302,7 +316,10 @@ export function createBatches(deps: BatchesDeps): Batches {
     const { value } = heldOf(id);
     const effects = await step(id, { type: 'looked', vms: vmsOf(value), silent: silentOf(value) });
     for (const effect of effects) {
-      if (cancelling.has(id)) return;
+      if (cancelling.has(id) || stopping.signal.aborted) {
+        if (effect.do === 'shut-down') await notAsked(id, effect.member.vm.uuid);
+        continue;
+      }
       await carryOut(id, effect).catch((error: unknown) => {
         if (!stopping.signal.aborted) log.warn({ err: error, batch: value.name }, `${effect.do} was not done`);
       });
