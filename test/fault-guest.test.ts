@@ -97,7 +97,8 @@ test(
     );
     await booted(readTicks(vmLog(fleet.lab, 'willed')).boots.length + 1);
     const begun = await begin(fleet, 'willed', { mib: 2 });
-    await monitor(begun.from, 'system_reset');
+    // libvirt ends QEMU for it, at times before QEMU has answered; without the reset the guest would arrive
+    await monitor(begun.from, 'system_reset').catch(() => undefined);
     await intact(fleet, begun, { at: begun.from, outcome: 'failed', state: 'shut off', error: /stopped on/ });
   },
 );
