@@ -114,6 +114,17 @@ test('what is full is named, each on its own; what it holds itself does not coun
   assert.deepEqual(codes('m1', ledgerOf({}, limits), 255 * mib), ['target-memory-promised']);
 });
 
+test('a migration that runs keeps what it has, whatever others hold by now; where any host may do, none is waited for', () => {
+  const others = { [onTarget]: { mX: { vm: 'x', side: 'target' as const, ports: [50_000], memoryBytes: 900 * mib } } };
+  const running = planned('m1', { phase: 'transferring' });
+  assert.equal(reserve({ migration: running, ledger: ledgerOf(others), freeMemoryBytes: 1 }).kind, 'fits');
+  const held = reservationsOf(running, cluster);
+  const busy = planned('m1', { phase: 'transferring', evidence: { portsBusy: [50_003] } });
+  assert.equal(reserve({ migration: busy, ledger: ledgerOf(others), held }).kind, 'fits');
+  const anywhere = reserve({ migration: planned('m1', { request: {} }), ledger: ledgerOf({}), freeMemoryBytes: 1 });
+  assert.deepEqual(anywhere.kind === 'full' && anywhere.on, []);
+});
+
 test('room: slots of the host and of its network, ports, and memory that nobody has been promised', () => {
   const held = {
     [onTarget]: {

@@ -75,7 +75,7 @@ export interface ReserveInput {
 
 /** Whether a migration whose target was chosen may begin, or have other ports. */
 export function reserve({ migration, ledger, freeMemoryBytes, held }: ReserveInput): Reserved {
-  const { from, to, plan, id } = migration;
+  const { from, to, plan, id, phase, request } = migration;
   const cluster = ledger.clusterOf(to.id);
   const withoutSelf: Ledger = { ...ledger, of: (key) => others(ledger.of(key), id) };
   const takes = reservationsOf(migration, cluster);
@@ -85,14 +85,18 @@ export function reserve({ migration, ledger, freeMemoryBytes, held }: ReserveInp
   const full = (reasons: readonly Reason[]): Reserved => ({
     kind: 'full',
     reasons,
-    on: [{ host: to.id, ports: ports.length, memoryBytes }],
+    // where another host may do as well, all are looked at again
+    on: request.to === undefined ? [] : [{ host: to.id, ports: ports.length, memoryBytes }],
   });
   if (held !== undefined && onTarget !== undefined) {
     const taken = portsTaken(there);
-    return ports.some((port) => taken.includes(port))
+    const before = held.get(hostKey(to.id))?.ports ?? [];
+    return ports.some((port) => taken.includes(port) && !before.includes(port))
       ? full([portsTakenReason(to.name, ports.length, cluster.migrationPorts)])
       : { kind: 'fits', migration, takes: new Map([...held, [hostKey(to.id), onTarget]]) };
   }
+  // it runs: what it takes is taken
+  if (phase !== 'preparing') return { kind: 'fits', migration, takes };
   const promised = memoryPromised(there);
   const slots = [
     ...(takes.has(hostKey(from.id)) ? [sourceSlots(withoutSelf, from)] : []),

@@ -35,7 +35,7 @@ const doneLater = 'What was asked is done once it can be stored, unless Ferry is
 interface Answer {
   /** The revision that the migration must have. */
   readonly expected: number | undefined;
-  refusal?: FerryError | undefined;
+  refusal?: Error | undefined;
   /** The calls that a host has to answer, each with why it did not take it. */
   readonly calls: Promise<unknown>[];
 }
@@ -72,7 +72,14 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
         sampleKeptAt = now;
         deps.sampled(migration, event.sample, now);
       }
-      while (!(await take(event, now, answer))) if (signal.aborted) break;
+      try {
+        while (!(await take(event, now, answer))) if (signal.aborted) break;
+      } catch (error) {
+        if (signal.aborted) break;
+        // those after it have their turn all the same
+        if (answer !== undefined) answer.refusal = error instanceof Error ? error : new Error(String(error));
+        log.error({ err: error, migration: migration.id, event: event.type }, 'migration step failed');
+      }
     }
     draining = undefined;
   };
