@@ -260,7 +260,16 @@ export function createBatches(deps: BatchesDeps): Batches {
   };
   const confirm = async (id: string): Promise<void> => {
     const active = new Map<HostId, ReadonlySet<VmUuid>>();
-    for (const host of heldOf(id).value.hosts) {
+    const { hosts } = heldOf(id).value;
+    const coming = migrations
+      .active()
+      .find(({ phase, to }) => phase !== 'queued' && hosts.some((host) => host.id === to?.id));
+    if (coming !== undefined) {
+      const message = `${coming.vm.name} is still being moved to ${coming.to?.name ?? 'the host'}, since before the drain.`;
+      await step(id, { type: 'unconfirmed', message });
+      return;
+    }
+    for (const host of hosts) {
       if (knownHosts.follower(host.id) === undefined) continue;
       try {
         const there = await knownHosts.linkOf(host.id).instances.all(clock.timeout(hostPatienceMs));
