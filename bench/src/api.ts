@@ -1,4 +1,5 @@
 // Ferry's API as the benchmarks call it: no start of a command line in what is measured.
+import { waitFor } from '@ferry/lab';
 import type { ControlPlane } from '../../test/control-plane.ts';
 
 export interface Migration {
@@ -45,6 +46,16 @@ export async function untilEnded(plane: ControlPlane, id: string, signal?: Abort
     .findLast((line) => line.startsWith('data: '));
   return JSON.parse((last ?? 'data: {}').slice('data: '.length)) as Migration;
 }
+
+/** Resolves when Ferry shows the VM as running. */
+export const seenRunning = (plane: ControlPlane, vm: string): Promise<true> =>
+  waitFor(
+    'Ferry to see the guest',
+    async () =>
+      (await call<{ state: string }>(plane, 'GET', `/vms/${vm}`).catch(() => undefined))?.state === 'running' ||
+      undefined,
+    { timeoutMs: 20_000 },
+  );
 
 /** A migration from the request to its verified end. Throws unless it succeeded. */
 export async function migrate(plane: ControlPlane, body: object): Promise<Migration> {

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { readSector, temporaryLab, vmCreate, vmDelete, vmList, vmLog, vmLogFile, waitFor } from '@ferry/lab';
 import { controlPlane, type ControlPlane } from '../../test/control-plane.ts';
-import { call, untilEnded, type Migration } from './api.ts';
+import { call, seenRunning, untilEnded, type Migration } from './api.ts';
 import {
   BANDWIDTH,
   cellNames,
@@ -139,13 +139,7 @@ async function runOnce(cell: CellName, contender: string, traceFile: string | un
   const guest = `busy${made}`;
   await vmCreate(lab, { name: guest, host: 'host1', workload: workloadOf(cell) });
   try {
-    await waitFor(
-      'Ferry to see the guest',
-      async () =>
-        (await call<{ state: string }>(plane, 'GET', `/vms/${guest}`).catch(() => undefined))?.state === 'running' ||
-        undefined,
-      { timeoutMs: 20_000 },
-    );
+    await seenRunning(plane, guest);
     using watch = watchGuest(vmLogFile(lab, guest));
     await waitFor(
       "the guest's own pace",

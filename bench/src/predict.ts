@@ -3,9 +3,9 @@
 // pre-copy alone: the policy has no step but to give up at the limit. The rates take turns.
 //   --shares A,B --rounds N   a part of it
 import { loadavg } from 'node:os';
-import { readSector, SECTOR_BEATS_PER_SECOND, temporaryLab, vmCreate, vmDelete, vmLog, waitFor } from '@ferry/lab';
+import { readSector, SECTOR_BEATS_PER_SECOND, temporaryLab, vmCreate, vmDelete, vmLog } from '@ferry/lab';
 import { controlPlane } from '../../test/control-plane.ts';
-import { call, untilEnded, type Migration } from './api.ts';
+import { call, seenRunning, untilEnded, type Migration } from './api.ts';
 import { optionsOf, refuse, usual } from './options.ts';
 import {
   BANDWIDTH,
@@ -78,13 +78,7 @@ async function runOnce(share: number): Promise<Run> {
   const guest = `busy${made}`;
   await vmCreate(lab, { name: guest, host: 'host1', workload: workloadOf(share) });
   try {
-    await waitFor(
-      'Ferry to see the guest',
-      async () =>
-        (await call<{ state: string }>(plane, 'GET', `/vms/${guest}`).catch(() => undefined))?.state === 'running' ||
-        undefined,
-      { timeoutMs: 20_000 },
-    );
+    await seenRunning(plane, guest);
     const before = paceOf(guest);
     await call(plane, 'POST', `/vms/${guest}/dirty-rate`, { seconds: MEASURED_SECONDS });
     const paceBefore = before();

@@ -2,19 +2,17 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { FerryError, type Batch, type BatchMember } from '@ferry/core';
-import { startEngine } from '../engine.ts';
 import type { Engine } from '../facade.ts';
-import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from '../fake/fleet.ts';
-import type { FakeHost } from '../fake/fleet.ts';
-import { memoryStores } from '../fake/stores.ts';
+import type { FakeFleet, FakeHost } from '../fake/fleet.ts';
+import { engineOver, threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
 
 const by = { actor: 'operator', client: 'test' };
-let clock: ReturnType<typeof countingClock>;
+let clock: ThreeHosts['clock'];
 let fleet: FakeFleet;
-let stores: ReturnType<typeof memoryStores>;
+let stores: ThreeHosts['stores'];
 let engine: Engine;
 const patience = () => AbortSignal.timeout(10_000);
-const start = (): Promise<Engine> => startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
+const start = (): Promise<Engine> => engineOver({ clock, fleet, stores });
 const host = (name: string): FakeHost => {
   const found = fleet.hosts.get(name);
   assert.ok(found);
@@ -48,14 +46,7 @@ const refusedWith = (code: string, says: RegExp) => (error: unknown) =>
   error instanceof FerryError && error.code === code && says.test(error.message);
 
 beforeEach(async () => {
-  clock = countingClock();
-  fleet = fakeFleet(clock);
-  stores = memoryStores();
-  engine = await start();
-  for (const name of ['h1', 'h2', 'h3']) {
-    fleet.add(name);
-    await engine.addHost({ uri: uriOf(name), name }, patience());
-  }
+  ({ clock, fleet, stores, engine } = await threeHosts());
 });
 afterEach(async () => {
   await engine.close();
@@ -229,6 +220,19 @@ test('when a target dies in the middle, its VM stays until that host has spoken,
     ['done', 0, 3],
     JSON.stringify(over),
   );
+});
+
+test('a VM that was on its way to the host when its drain began leaves again before that is done', async () => {
+  fleet.run('h3', { uuid: uuidOf(0), name: 'vm0' });
+  await until(() => engine.vms().length === 1, 'a VM');
+  fleet.next.durationMs = 20_000;
+  await engine.startMigration({ vm: 'vm0', to: 'h1' }, by);
+  await until(() => fleet.leaving('h3') === 1, 'it moves');
+  const begun = await drain(['h1']);
+  await until(() => /vm0 is still being moved to h1/.test(now(begun).attention ?? ''), 'it is waited for');
+  fleet.next.durationMs = 1_000;
+  const done = await ended(begun);
+  assert.deepEqual([done.phase, states(done), runningOn('h1')], ['done', { vm0: 'moved' }, 0], JSON.stringify(done));
 });
 
 test('a restore leaves a VM where somebody else has moved it, and says so', async () => {

@@ -2,28 +2,20 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { FerryError, type HostView } from '@ferry/core';
-import { startEngine } from '../engine.ts';
 import type { Engine } from '../facade.ts';
-import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from '../fake/fleet.ts';
-import { memoryStores } from '../fake/stores.ts';
+import type { FakeFleet } from '../fake/fleet.ts';
+import { engineOver, threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
 
 const by = { actor: 'operator', client: 'test' };
-let clock: ReturnType<typeof countingClock>;
+let clock: ThreeHosts['clock'];
 let fleet: FakeFleet;
-let stores: ReturnType<typeof memoryStores>;
+let stores: ThreeHosts['stores'];
 let engine: Engine;
-const start = (): Promise<Engine> => startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
+const start = (): Promise<Engine> => engineOver({ clock, fleet, stores });
 const serviceOf = ({ host }: HostView): string => `${host.name} ${host.service?.state ?? 'schedulable'}`;
 
 beforeEach(async () => {
-  clock = countingClock();
-  fleet = fakeFleet(clock);
-  stores = memoryStores();
-  engine = await start();
-  for (const name of ['h1', 'h2', 'h3']) {
-    fleet.add(name);
-    await engine.addHost({ uri: uriOf(name), name }, AbortSignal.timeout(5_000));
-  }
+  ({ clock, fleet, stores, engine } = await threeHosts());
   fleet.run('h1', { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' });
   for (let turn = 0; turn < 1_000 && engine.vms().length === 0; turn += 1) await clock.sleep(10);
 });

@@ -4,36 +4,27 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { FerryError, portsOf, type Migration, type MigrationRequest } from '@ferry/core';
-import { startEngine } from '../engine.ts';
 import type { Engine } from '../facade.ts';
-import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from '../fake/fleet.ts';
-import type { FakeHost } from '../fake/fleet.ts';
-import { memoryStores } from '../fake/stores.ts';
+import type { FakeFleet, FakeHost } from '../fake/fleet.ts';
+import { engineOver, threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
 
 const by = { actor: 'operator', client: 'test' };
 const guestBytes = 256 * 1_048_576;
-let clock: ReturnType<typeof countingClock>;
+let clock: ThreeHosts['clock'];
 let fleet: FakeFleet;
-let stores: ReturnType<typeof memoryStores>;
+let stores: ThreeHosts['stores'];
 let engine: Engine;
 const patience = () => AbortSignal.timeout(10_000);
 
 beforeEach(async () => {
-  clock = countingClock();
-  fleet = fakeFleet(clock);
-  stores = memoryStores();
-  engine = await start();
-  for (const name of ['h1', 'h2', 'h3']) {
-    fleet.add(name);
-    await engine.addHost({ uri: uriOf(name), name }, patience());
-  }
+  ({ clock, fleet, stores, engine } = await threeHosts());
 });
 afterEach(async () => {
   await engine.close();
   clock[Symbol.dispose]();
 });
 
-const start = (): Promise<Engine> => startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
+const start = (): Promise<Engine> => engineOver({ clock, fleet, stores });
 const host = (name: string): FakeHost => {
   const found = fleet.hosts.get(name);
   assert.ok(found);

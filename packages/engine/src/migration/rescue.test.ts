@@ -2,26 +2,18 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { Migration } from '@ferry/core';
-import { startEngine } from '../engine.ts';
 import type { Engine } from '../facade.ts';
-import { countingClock, fakeFleet, silentLog, uriOf, type FakeFleet } from '../fake/fleet.ts';
-import type { FakeHost } from '../fake/fleet.ts';
-import { memoryStores } from '../fake/stores.ts';
+import type { FakeFleet, FakeHost } from '../fake/fleet.ts';
+import { threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
 
 const web = { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' };
-let clock: ReturnType<typeof countingClock>;
+let clock: ThreeHosts['clock'];
 let fleet: FakeFleet;
 let engine: Engine;
 const patience = () => AbortSignal.timeout(10_000);
 
 beforeEach(async () => {
-  clock = countingClock();
-  fleet = fakeFleet(clock);
-  engine = await startEngine({ hypervisor: fleet.hypervisor, stores: memoryStores(), clock, log: silentLog });
-  for (const name of ['h1', 'h2', 'h3']) {
-    fleet.add(name);
-    await engine.addHost({ uri: uriOf(name), name }, patience());
-  }
+  ({ clock, fleet, engine } = await threeHosts());
   fleet.run('h1', web);
   for (let turn = 0; turn < 1_000 && engine.vms().length === 0; turn += 1) await clock.sleep(10);
   await clock.sleep(60_000);
