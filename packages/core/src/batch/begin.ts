@@ -6,6 +6,7 @@ import type { Host, HostRef, HostView } from '../model/host.ts';
 import type { BatchId, HostId, TimeMs } from '../model/ids.ts';
 import { notConnected } from '../fleet/machine.ts';
 import type { SeenVm } from './protocol.ts';
+import { hasEnded } from './step.ts';
 
 export interface DrainWish {
   readonly hosts: readonly HostView[];
@@ -51,10 +52,12 @@ function refuseLast(hosts: readonly HostView[], fleet: readonly HostView[]): voi
   }
 }
 
-/** What the host is once the batch is stored in this phase. Throws FerryError `host-draining`. */
-export function hostAfter(batch: Batch, host: Host, now: TimeMs): Host {
+/** What the host is once the batch is stored in this phase; `before`: as it was stored. Throws FerryError `host-draining`. */
+export function hostAfter(batch: Batch, host: Host, now: TimeMs, before?: Batch): Host {
   const { service, ...schedulable } = host;
   if (batch.kind === 'restore') {
+    // it opens its host once: what its operator does to it afterwards stands
+    if (before !== undefined && !hasEnded(before)) return host;
     if (service?.state === 'draining') throw drainingAlready(host);
     return service === undefined || batch.phase !== 'running' ? host : schedulable;
   }

@@ -199,6 +199,9 @@ test('the host is what it was before once the drain is cancelled, and in mainten
   assert.deepEqual(hostAfter({ ...fresh, phase: 'cancelled' }, hostAfter(fresh, host, 5), 9), host);
   assert.equal(hostAfter({ ...fresh, phase: 'done' }, draining, 9).service?.state, 'maintenance');
   assert.throws(() => hostAfter({ ...fresh, id: batchId('d2') }, draining, 9), /drained already, by d1/);
+  const restore: Batch = { ...fresh, kind: 'restore' };
+  assert.equal(hostAfter(restore, cordoned, 9).service, undefined, 'it opens its host');
+  assert.equal(hostAfter(restore, cordoned, 9, restore), cordoned, 'and leaves it to its operator from then on');
 });
 
 test('whatever happens: never too many at once, and nothing begins once it is cancelled or has ended', () => {

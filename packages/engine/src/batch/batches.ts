@@ -16,18 +16,13 @@ import {
   resolve,
   restoreMembers,
   stepBatch,
-  wayOf,
   type Batch,
   type BatchEffect,
   type BatchEvent,
   type BatchId,
-  type BatchMember,
-  type HostId,
   type HostRef,
   type Migration,
   type RequestedBy,
-  type SeenVm,
-  type Vm,
   type VmUuid,
 } from '@ferry/core';
 import type { KnownHosts } from '../fleet/hosts.ts';
@@ -36,12 +31,11 @@ import type { Migrations } from '../migration/migrations.ts';
 import type { Clock, IntentStore, Log } from '../ports/ports.ts';
 import type { Along } from '../state/first-answers.ts';
 import { collection, document, type Stored } from '../state/collection.ts';
-import { requestOf, withProposals, type Proposal } from './propose.ts';
+import { carryOutOf, planPatienceMs } from './carry-out.ts';
+import { lookAt } from './looking.ts';
+import { withProposals } from './propose.ts';
 
 const lookEveryMs = 1_000;
-/** For a host to say which domains are active, and for a guest to be asked to stop or start. */
-const hostPatienceMs = 20_000;
-const planPatienceMs = 120_000;
 /** Batches that have ended and are kept. */
 const endedKept = 500;
 
@@ -134,11 +128,7 @@ export function createBatches(deps: BatchesDeps): Batches {
     const others = along(batch.id);
     const revision = await knownHosts.serve(
       hosts,
-      // a restore opens its host once: what its operator does to it afterwards stands
-      (host) =>
-        batch.kind === 'restore' && before !== undefined && !hasEnded(before.value)
-          ? host
-          : hostAfter(batch, host, clock.now()),
+      (host) => hostAfter(batch, host, clock.now(), before?.value),
       async () => [stored.put(batch.id, batch, before?.revision ?? 0), ...others],
     );
     took(batch, revision);
@@ -157,30 +147,15 @@ export function createBatches(deps: BatchesDeps): Batches {
     return effects;
   };
 
-  const seen = (vm: Vm): SeenVm => ({
-    uuid: vm.uuid,
-    name: vm.name,
-    memoryBytes: vm.memoryBytes,
-    host: { id: vm.hostId, name: knownHosts.nameOf(vm.hostId) },
-    isPersistent: vm.instances.some(({ hostId, instance }) => hostId === vm.hostId && instance.persistent),
-    isActive: vm.state !== 'shut-off' && vm.state !== 'crashed',
-    ...wayOf(deps.labelsOf(vm.uuid)),
-    ...(vm.currentMigration === undefined ? {} : { migration: vm.currentMigration }),
+  const { vmsOf, vmsOn, silentOf } = lookAt(deps);
+  const { carryOut, notAsked } = carryOutOf({
+    ...deps,
+    stored,
+    heldOf,
+    took,
+    step,
+    isCancelling: (id) => cancelling.has(id),
   });
-  const vmsOn = (hosts: readonly HostRef[]): readonly SeenVm[] =>
-    hosts.flatMap(({ id }) => [...deps.fleet.on(id)]).map(seen);
-  const vmOf = (uuid: VmUuid): SeenVm | undefined => {
-    const vm = deps.fleet.get(uuid);
-    return vm === undefined ? undefined : seen(vm);
-  };
-  const vmsOf = ({ kind, hosts, members }: Pick<Batch, 'kind' | 'hosts' | 'members'>): readonly SeenVm[] => {
-    const found = [...(kind === 'drain' ? vmsOn(hosts) : []), ...members.flatMap(({ vm }) => vmOf(vm.uuid) ?? [])];
-    return [...new Map(found.map((vm) => [vm.uuid, vm])).values()];
-  };
-  const silentOf = ({ members, hosts }: Batch): readonly HostRef[] =>
-    [...new Map([...hosts, ...members.map(({ from }) => from)].map((host) => [host.id, host])).values()].filter(
-      ({ id }) => knownHosts.follower(id)?.view().state !== 'connected',
-    );
 
   /** What has become of the migrations that ended meanwhile, also while no control plane ran. */
   const settle = async (id: string): Promise<void> => {
@@ -200,126 +175,6 @@ export function createBatches(deps: BatchesDeps): Batches {
     }
   };
 
-  const reasonOf = (error: unknown): string => {
-    if (error instanceof FerryError && error.reasons.length > 0)
-      return [...new Set(error.reasons.map(({ message }) => message))].join(' ');
-    return error instanceof Error ? error.message : String(error);
-  };
-  const proposalFor = async ({ kind, hosts }: Batch, member: BatchMember): Promise<Proposal> => {
-    // a restore has but one target
-    if (kind === 'restore') return member.to === undefined ? {} : { to: member.to };
-    const closed = new Set(hosts.map(({ id }) => id));
-    const proposals = await migrations.propose([member], closed, clock.timeout(planPatienceMs));
-    return proposals.get(member.vm.uuid) ?? {};
-  };
-  /** The proposed host first; after a failure one that was not tried. */
-  const targetOf = async (batch: Batch, member: BatchMember): Promise<{ to?: string; preferHost?: string }> => {
-    if (batch.kind === 'restore') return member.to === undefined ? {} : { to: member.to.name };
-    if (member.tried !== undefined && member.tried.length > 0) {
-      const { to, note } = await proposalFor(batch, member);
-      if (to === undefined) throw new FerryError('migration-refused', note ?? 'No other host can take it.');
-      return { to: to.name };
-    }
-    const known = member.to !== undefined && knownHosts.follower(member.to.id) !== undefined;
-    return known && member.to !== undefined ? { preferHost: member.to.name } : {};
-  };
-  const begin = async (id: string, member: BatchMember): Promise<void> => {
-    const { value: batch } = heldOf(id);
-    const by: RequestedBy = {
-      actor: batch.actor,
-      client: batch.client,
-      origin: batch.kind,
-      batch: { id, name: `${batch.kind}-${batch.kind === 'drain' ? member.from.name : (batch.hosts[0]?.name ?? '')}` },
-    };
-    try {
-      let next = batch;
-      const migration = await migrations.start(
-        { vm: member.vm.uuid, ...requestOf(member), ...(await targetOf(batch, member)) },
-        by,
-        (migrationId) => {
-          if (cancelling.has(id)) throw new FerryError('store-conflict', `${batch.name} is being cancelled.`);
-          const before = heldOf(id);
-          next = stepBatch(
-            before.value,
-            { type: 'began', vm: member.vm.uuid, migration: migrationId as Migration['id'] },
-            clock.now(),
-          ).batch;
-          return [stored.put(id, next, before.revision)];
-        },
-      );
-      took(next, migration.revision ?? 0);
-    } catch (error) {
-      // an answer that was lost may have begun it
-      const now = await stored.get(id);
-      if (now !== undefined && now.revision !== heldOf(id).revision) return took(now.value, now.revision);
-      if (cancelling.has(id)) return;
-      // its turn comes after that
-      if (error instanceof FerryError && error.code === 'vm-already-migrating') return;
-      await step(id, { type: 'refused', vm: member.vm.uuid, message: reasonOf(error) });
-    }
-  };
-  const confirm = async (id: string): Promise<void> => {
-    const active = new Map<HostId, ReadonlySet<VmUuid>>();
-    const { hosts } = heldOf(id).value;
-    const coming = migrations
-      .active()
-      .find(({ phase, to }) => phase !== 'queued' && hosts.some((host) => host.id === to?.id));
-    if (coming !== undefined) {
-      const message = `${coming.vm.name} is still being moved to ${coming.to?.name ?? 'the host'}, since before the drain.`;
-      await step(id, { type: 'unconfirmed', message });
-      return;
-    }
-    for (const host of hosts) {
-      if (knownHosts.follower(host.id) === undefined) continue;
-      try {
-        const there = await knownHosts.linkOf(host.id).instances.all(clock.timeout(hostPatienceMs));
-        const running = there.filter(({ state }) => state !== 'shut-off' && state !== 'crashed');
-        active.set(host.id, new Set(running.map(({ uuid }) => uuid)));
-      } catch (error) {
-        log.warn({ err: error, host: host.name }, 'whether a host is empty cannot be seen');
-        const message = `${host.name} does not answer, so whether it is empty is not known.`;
-        await step(id, { type: 'unconfirmed', message });
-        return;
-      }
-    }
-    await step(id, { type: 'confirmed', active });
-  };
-  const notAsked = async (id: string, vm: VmUuid): Promise<void> =>
-    void (await step(id, { type: 'refused', vm, message: 'It was not asked to shut down.' }));
-  const carryOut = async (id: string, effect: BatchEffect): Promise<void> => {
-    switch (effect.do) {
-      case 'begin':
-        return begin(id, effect.member);
-      case 'shut-down': {
-        const { vm, from, way } = effect.member;
-        if (way === 'cold') {
-          // it is shut down only for a move that can come about
-          const proposal = await proposalFor(heldOf(id).value, effect.member);
-          if (proposal.to === undefined) {
-            await step(id, { type: 'refused', vm: vm.uuid, message: proposal.note ?? 'No host can take it.' });
-            return;
-          }
-        }
-        if (cancelling.has(id)) return notAsked(id, vm.uuid);
-        return knownHosts.linkOf(from.id).power.shutdown(vm.uuid, clock.timeout(hostPatienceMs));
-      }
-      case 'start': {
-        const { vm, from } = effect.member;
-        try {
-          await knownHosts.linkOf(from.id).power.start(vm.uuid, clock.timeout(hostPatienceMs));
-          await step(id, { type: 'started', vm: vm.uuid });
-        } catch (error) {
-          await step(id, { type: 'refused', vm: vm.uuid, message: reasonOf(error) });
-        }
-        return;
-      }
-      case 'abort':
-        await migrations.abort(effect.migration);
-        return;
-      case 'confirm':
-        return confirm(id);
-    }
-  };
   const round = async (id: string): Promise<void> => {
     await settle(id);
     const { value } = heldOf(id);
