@@ -62,7 +62,6 @@ export * from './planning/ledger.ts';
 export * from './planning/rescue.ts';
 export * from './planning/reservations.ts';
 export * from './planning/room.ts';
-export { pinReasons, ruleReasons, ruleWarnings, unmetRules } from './planning/rules/judge.ts';
 export { emptied, hostsOfRule, vmsMeantBy, rulesFor, type RuleFleet, type RuleVm } from './planning/rules/members.ts';
 export { contradictions, ruleProblems, ruleWarningsOf, type MeantRule } from './planning/rules/problems.ts';
 export * from './planning/same-file.ts';

@@ -45,8 +45,8 @@ test('a beginning that lies ahead is from before the clock was set, and holds no
 });
 
 test('those without room are not kept apart from anything', () => {
-  const waits = { ...queued('m1', 'h1'), waitsFor: [{ host: hostId('h2'), ports: 1, memoryBytes: 0 }] };
-  const roomOf = () => ({ slots: 1, ports: 0, memoryBytes: 0 });
+  const waits = { ...queued('m1', 'h1'), waitsFor: [{ host: hostId('h2'), ports: 1, memoryBytes: 0, travels: true }] };
+  const roomOf = () => ({ slots: 1, networkSlots: 9, ports: 0, memoryBytes: 0 });
   const outcome = beginnings([waits], 1_000, nobody, { roomOf });
   assert.deepEqual([outcome.begin, outcome.againInMs], [[], undefined]);
 });
@@ -83,10 +83,10 @@ test(
     'lets it be judged',
   () => {
     const waiting = (id: string, ports = 2): Migration =>
-      queued(id, 'h1', { waitsFor: [{ host: hostId('h2'), ports, memoryBytes: 1 }] });
+      queued(id, 'h1', { waitsFor: [{ host: hostId('h2'), ports, memoryBytes: 1, travels: true }] });
     const all = [waiting('m1'), waiting('m2'), waiting('m3', 1), waiting('m4', 1)];
     const admitted = (ports: number, memoryBytes = 9, slots = 9) =>
-      idsOf(admissible(all, 0, { roomOf: () => ({ slots, ports, memoryBytes }) }));
+      idsOf(admissible(all, 0, { roomOf: () => ({ slots, networkSlots: 9, ports, memoryBytes }) }));
     assert.deepEqual(
       [admitted(0), admitted(1), admitted(2), admitted(3), admitted(4), admitted(9, 2), admitted(9, 9, 1)],
       [[], ['m3'], ['m1'], ['m1', 'm3'], ['m1', 'm2'], ['m1', 'm2'], ['m1']],
@@ -97,10 +97,10 @@ test(
 
 test('one that finds no slot holds none: those behind it begin', () => {
   const all = [
-    queued('m1', 'h1', { waitsFor: [{ host: hostId('h2'), ports: 0, memoryBytes: 5 }] }),
+    queued('m1', 'h1', { waitsFor: [{ host: hostId('h2'), ports: 0, memoryBytes: 5, travels: true }] }),
     queued('m2', 'h1'),
   ];
-  const roomOf = () => ({ slots: 9, ports: 9, memoryBytes: 4 });
+  const roomOf = () => ({ slots: 9, networkSlots: 9, ports: 9, memoryBytes: 4 });
   assert.deepEqual(idsOf(admissible(all, 0, { ledger: limited({ maxOutgoingPerHost: 1 }, 1), roomOf })), ['m2']);
 });
 
@@ -164,7 +164,7 @@ test('the queue says what each waits for, in the numbers of now', () => {
     [hostKey(h2)]: { a: { vm: 'web1', side: 'target', memoryBytes: 256 * mib } },
     [fleetKey]: { a: { vm: 'web1' }, b: { vm: 'web2' } },
   });
-  const waitsFor = [{ host: h2, ports: 0, memoryBytes: 512 * mib }];
+  const waitsFor = [{ host: h2, ports: 0, memoryBytes: 512 * mib, travels: true }];
   const queue = queueOf(
     {
       active: [
@@ -210,4 +210,20 @@ test('the queue says what each waits for, in the numbers of now', () => {
     ['turn'],
     'a host that is gone holds nobody up',
   );
+});
+
+test('what sends nothing waits for no slot of the network; a rescue for none of its dead host', () => {
+  const needs = (travels: boolean) => [{ host: hostId('h2'), ports: 0, memoryBytes: 1, travels }];
+  const roomOf = () => ({ slots: 9, networkSlots: 0, ports: 9, memoryBytes: 9 });
+  const waiting = [queued('m1', 'h1', { waitsFor: needs(true) }), queued('m2', 'h1', { waitsFor: needs(false) })];
+  assert.deepEqual(idsOf(admissible(waiting, 0, { roomOf })), ['m2']);
+  const rescue = { request: { rescue: { statement: 'it is off' } } } as Partial<Migration>;
+  const dead = [
+    ...Array.from({ length: 20 }, (_, index) => queued(`m${index + 10}`, 'h1', { ...rescue, phase: 'preparing' })),
+    queued('m50', 'h1', rescue),
+    queued('m51', 'h1'),
+  ];
+  assert.deepEqual(idsOf(admissible(dead, 0)), ['m50', 'm51'], 'nor does a move of the host wait for those');
+  const full = Array.from({ length: 8 }, (_, index) => queued(`m${index + 10}`, 'h1', { phase: 'transferring' }));
+  assert.deepEqual(idsOf(admissible([...full, queued('m50', 'h1', rescue), queued('m51', 'h1')], 0)), ['m50']);
 });

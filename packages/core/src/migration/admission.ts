@@ -32,10 +32,11 @@ export function admissible(
   const begun = active.filter(({ phase }) => phase !== 'queued');
   let inFleet = leftOf(fleetSlots(ledger), begun);
   const atSource = new Map<HostId, number>();
-  const sourceLeft = ({ from }: Migration): number => {
+  const sourceLeft = ({ from, request }: Migration): number => {
+    if (request.rescue !== undefined) return Number.POSITIVE_INFINITY;
     const known = atSource.get(from.id);
     if (known !== undefined) return known;
-    const checking = begun.filter((each) => each.from.id === from.id);
+    const checking = begun.filter((each) => each.from.id === from.id && each.request.rescue === undefined);
     return leftOf(sourceSlots(ledger, from), checking);
   };
   const left = new Map<HostId, Room | undefined>();
@@ -46,14 +47,21 @@ export function admissible(
   /** True takes the room: the next one finds less. What speaks for a host that is gone is that the checks say so. */
   const finds = ({ waitsFor = [] }: Migration): boolean => {
     if (waitsFor.length === 0) return true;
-    const found = waitsFor.find(({ host, ports, memoryBytes }) => {
+    const found = waitsFor.find(({ host, ports, memoryBytes, travels }) => {
       const room = roomLeft(host);
-      return room === undefined || (room.slots > 0 && room.ports >= ports && room.memoryBytes >= memoryBytes);
+      return (
+        room === undefined ||
+        (room.slots > 0 &&
+          (!travels || room.networkSlots > 0) &&
+          room.ports >= ports &&
+          room.memoryBytes >= memoryBytes)
+      );
     });
     const room = found === undefined ? undefined : roomLeft(found.host);
     if (found !== undefined && room !== undefined)
       left.set(found.host, {
         slots: room.slots - 1,
+        networkSlots: room.networkSlots - (found.travels ? 1 : 0),
         ports: room.ports - found.ports,
         memoryBytes: room.memoryBytes - found.memoryBytes,
       });
@@ -62,10 +70,13 @@ export function admissible(
   const waiting = active.filter(({ phase, notBefore = 0 }) => phase === 'queued' && notBefore <= now);
   return inTurn(waiting, now).filter((migration) => {
     const count = sourceLeft(migration);
-    atSource.set(migration.from.id, count);
+    // a host that is dead has no slots
+    const atItsSource = (left: number): void =>
+      migration.request.rescue === undefined ? void atSource.set(migration.from.id, left) : undefined;
+    atItsSource(count);
     if (inFleet <= 0 || count <= 0 || !finds(migration)) return false;
     inFleet -= 1;
-    atSource.set(migration.from.id, count - 1);
+    atItsSource(count - 1);
     return true;
   });
 }

@@ -53,11 +53,11 @@ function waitsFor(
   known: Pick<QueueInput, 'ledger' | 'viewOf'>,
   now: TimeMs,
 ): readonly WaitsFor[] {
-  const { from, waitsFor: hosts = [], notBefore = 0, attempts } = migration;
+  const { from, request, waitsFor: hosts = [], notBefore = 0, attempts } = migration;
   const { ledger } = known;
   const short = hosts.map((needed) => shortOn(migration, needed, known));
   const held = [
-    ...slotReasons(sourceSlots(ledger, from)),
+    ...(request.rescue === undefined ? slotReasons(sourceSlots(ledger, from)) : []),
     ...slotReasons(fleetSlots(ledger)),
     // one host with room is enough
     ...(short.some((reasons) => reasons.length === 0) ? [] : short.flat()),
@@ -71,7 +71,7 @@ function waitsFor(
 /** What the host lacks for it now; empty where it has room, or is not known to have none. */
 function shortOn(
   { vm }: Migration,
-  { host: id, ports, memoryBytes }: RoomNeeded,
+  { host: id, ports, memoryBytes, travels }: RoomNeeded,
   { ledger, viewOf }: Pick<QueueInput, 'ledger' | 'viewOf'>,
 ): readonly WaitsFor[] {
   const view = viewOf(id);
@@ -80,7 +80,7 @@ function shortOn(
   const room = roomOn(view, ledger);
   const reserved = ledger.of(hostKey(id));
   return [
-    ...targetWaits(ledger, host, true),
+    ...targetWaits(ledger, host, travels),
     ...(room.memoryBytes < memoryBytes && freeMemoryBytes !== undefined
       ? [
           promisedReason(host.name, vm.name, {

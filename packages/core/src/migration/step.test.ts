@@ -451,7 +451,7 @@ test("the memory's share of the link is told once, when disks are on their way, 
 });
 
 test('must wait: back in the queue with the reason, checked again when admitted, and nothing of it stays', () => {
-  const needs = [{ host: to.id, ports: 1, memoryBytes: 5 }];
+  const needs = [{ host: to.id, ports: 1, memoryBytes: 5, travels: true }];
   const reasons = [{ code: 'migration-ports' as const, host: 'host2', message: 'Others have the ports.', remedy: '' }];
   const waiting = play([
     [1, { type: 'admitted' }],

@@ -129,6 +129,8 @@ export interface RoomNeeded {
   readonly host: HostId;
   readonly ports: number;
   readonly memoryBytes: number;
+  /** By the migration network. */
+  readonly travels: boolean;
 }
 
 /** Disks go over to the target's own storage. */

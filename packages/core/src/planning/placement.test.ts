@@ -200,7 +200,7 @@ test('what other migrations have there is waited for; what is short without them
   assert.ok(full.kind === 'waits', JSON.stringify(full));
   assert.deepEqual(
     [full.to.name, full.reasons.map(({ code }) => code), full.on],
-    ['h2', ['migration-ports'], [{ host: 'h2', ports: 1, memoryBytes: gib }]],
+    ['h2', ['migration-ports'], [{ host: 'h2', ports: 1, memoryBytes: gib, travels: true }]],
   );
   const promised = check({ memoryPromised: () => 3.5 * gib });
   assert.ok(

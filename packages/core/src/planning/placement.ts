@@ -70,7 +70,12 @@ export function checkMigration(input: CheckInput): CheckResult {
       kind: 'waits',
       ...choice,
       reasons: suited.flatMap(({ waits }) => waits),
-      on: suited.map(({ view, ports }) => ({ host: view.host.id, ports, memoryBytes: memoryNeeded(input) })),
+      on: suited.map(({ view, ports, plan }) => ({
+        host: view.host.id,
+        ports,
+        memoryBytes: memoryNeeded(input),
+        travels: plan.transfer !== undefined,
+      })),
       answers,
     };
   }

@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import type { HostView } from '../model/host.ts';
 import { hostId, vmUuid } from '../model/ids.ts';
 import type { Vm } from '../model/vm.ts';
+import { defaultPolicyName, presets } from '../policy/presets.ts';
 import { noFacts, type VmFacts } from './check-input.ts';
 import { noNeeds } from './definition.ts';
 import { checkRescue, type RescueInput, type RescueStorage } from './rescue.ts';
@@ -388,4 +389,15 @@ test('a host without the machine type or the emulator of the VM does not start i
   assert.deepEqual(codes(on(['pc-q35-7.2'], '/opt/qemu', 'there')), ['h2 target-machine-unknown']);
   assert.deepEqual(codes(on(['pc-q35-11.1'], '/usr/bin/qemu', 'missing')), ['h2 file-missing']);
   assert.equal(checkRescue(input(on(['pc-q35-11.1'], '/opt/qemu', 'there'))).kind, 'chosen');
+});
+
+test('what the policy says of soft rules counts for a rescue, too', () => {
+  const rule = { name: 'racks', kind: 'off-hosts', strength: 'soft', vms: ['web'], hosts: ['h2'] } as const;
+  const rules = [{ rule, hosts: new Set([hostId('h2')]), others: [] }];
+  const usual = checkRescue(input({ rules }));
+  assert.match(usual.kind === 'chosen' ? (usual.plan.warnings?.[0] ?? '') : '', /racks/);
+  const content = presets.get(defaultPolicyName);
+  assert.ok(content !== undefined);
+  const policy = { ...content, checks: { 'rule-soft': 'refuse' as const } };
+  assert.deepEqual(codes({ rules, policy }), ['h2 rule-soft']);
 });

@@ -20,7 +20,8 @@ import { planPaths } from './host-ties.ts';
 import { emulatorPaths, machineReasons } from './machine-type.ts';
 import { planState, setAside } from './ownership.ts';
 import { noCandidate } from './placement.ts';
-import { pinReasons, ruleReasons, ruleWarnings, unmetRules } from './rules/judge.ts';
+import { pinReasons, ruleReasons, softRuleReasons, unmetRules } from './rules/judge.ts';
+import { findingsOf, plainOf } from './checks/judge.ts';
 import { emptied } from './rules/members.ts';
 
 /**
@@ -51,6 +52,7 @@ export interface RescueInput extends Pick<
   | 'holdings'
   | 'paths'
   | 'rules'
+  | 'policy'
 > {
   /** From the stored definition; absent when there is none. */
   readonly facts?: VmFacts;
@@ -189,6 +191,8 @@ export function checkRescue(input: RescueInput): CheckResult {
       ...memoryWaits(vm, view, vm.memoryBytes, input.memoryPromised?.(view.host.id) ?? 0),
       ...(input.slotWaits?.(view, false) ?? []),
     ];
+    // what the policy says of them counts here, too
+    const soft = findingsOf(softRuleReasons(vm, rules, view.host, hostNameIn(input)), input);
     const reasons = [
       ...clusterReasons(input, view),
       ...hostReasons(vm, view, input.silent),
@@ -200,13 +204,23 @@ export function checkRescue(input: RescueInput): CheckResult {
       ...machineThere(input, view),
       ...ruleReasons(vm, rules, view.host, hostNameIn(input)),
       ...planned.flatMap((each) => ('reason' in each ? [each.reason] : [])),
+      ...plainOf(soft, 'refuse'),
     ];
-    return { view, waits, reasons, disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])) };
+    return {
+      view,
+      waits,
+      reasons,
+      warnings: plainOf(soft, 'warn'),
+      disks: planned.flatMap((each) => ('plan' in each ? [each.plan] : [])),
+    };
   });
-  const answers = judged.map(({ view: { host }, reasons, waits }) =>
+  const answers = judged.map(({ view: { host }, reasons, warnings, waits }) =>
     answerOf(
       host,
-      reasons.map((reason) => ({ ...reason, verdict: 'refuse' })),
+      [
+        ...reasons.map((reason) => ({ ...reason, verdict: 'refuse' as const })),
+        ...warnings.map((reason) => ({ ...reason, verdict: 'warn' as const })),
+      ],
       waits,
     ),
   );
@@ -225,7 +239,7 @@ export function checkRescue(input: RescueInput): CheckResult {
     );
   const best = suited.find(({ waits }) => waits.length === 0) ?? suited[0];
   if (best !== undefined && general.length === 0) {
-    const warnings = ruleWarnings(vm, rules, best.view.host, hostNameIn(input));
+    const warnings = best.warnings.map(({ message }) => message);
     const plan: MigrationPlan = {
       how: 'stored-definition',
       live: false,
@@ -241,7 +255,7 @@ export function checkRescue(input: RescueInput): CheckResult {
       kind: 'waits',
       ...choice,
       reasons: suited.flatMap(({ waits }) => waits),
-      on: suited.map(({ view }) => ({ host: view.host.id, ports: 0, memoryBytes: vm.memoryBytes })),
+      on: suited.map(({ view }) => ({ host: view.host.id, ports: 0, memoryBytes: vm.memoryBytes, travels: false })),
       answers,
     };
   }

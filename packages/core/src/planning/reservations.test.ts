@@ -86,7 +86,7 @@ test('ports that others have are exchanged for free ones; if none is left, it wa
   assert.ok(full.kind === 'full');
   assert.deepEqual(
     [full.reasons.map(({ code }) => code), full.on],
-    [['migration-ports'], [{ host: to.id, ports: 2, memoryBytes: 256 * mib }]],
+    [['migration-ports'], [{ host: to.id, ports: 2, memoryBytes: 256 * mib, travels: true }]],
   );
 });
 
@@ -137,13 +137,19 @@ test('room: slots of the host and of its network, ports, and memory that nobody 
     freeMemoryBytes: 300 * mib,
   };
   assert.deepEqual(roomOn(view, ledgerOf(held, { maxPerMigrationNetwork: 5 })), {
-    slots: 3,
+    slots: 7,
+    networkSlots: 3,
     ports: 2,
     memoryBytes: 200 * mib,
   });
   const { migrationPorts: _, ...rangeless } = cluster;
   const free = roomOn({ host: view.host }, { ...ledgerOf(held), clusterOf: () => rangeless });
-  assert.deepEqual(free, { slots: 7, ports: Number.POSITIVE_INFINITY, memoryBytes: Number.POSITIVE_INFINITY });
+  assert.deepEqual(free, {
+    slots: 7,
+    networkSlots: Number.POSITIVE_INFINITY,
+    ports: Number.POSITIVE_INFINITY,
+    memoryBytes: Number.POSITIVE_INFINITY,
+  });
   assert.deepEqual(
     [memoryPromised(ledgerOf(held).of(onTarget)), portsTaken(ledgerOf(held).of(onTarget))],
     [100 * mib, [50_000, 50_003]],

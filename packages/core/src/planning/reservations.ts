@@ -31,14 +31,17 @@ export const holdsReservations = (migration: Migration): migration is Planned =>
   migration.phase !== 'checking' &&
   isPlanned(migration);
 
+/** A guest runs on the target in the end. */
+export const startsThere = ({ plan, request }: Pick<Planned, 'plan' | 'request'>): boolean =>
+  plan.how === 'guest' || plan.how === 'stored-definition' || request.autoStart === true;
+
 /**
  * By key. The whole memory of the guest counts, what has arrived of it too: too much is kept free rather than too
  * little. A source that is dead has no slots, and a definition takes nothing of the network.
  */
 export function reservationsOf(migration: Planned, cluster: Cluster): ReadonlyMap<string, Reservation> {
-  const { from, to, plan, request, memoryBytes = 0 } = migration;
+  const { from, to, plan, memoryBytes = 0 } = migration;
   const vm = migration.vm.name;
-  const starts = plan.how === 'guest' || plan.how === 'stored-definition' || request.autoStart === true;
   const ports = portsOf(plan.transfer);
   const { portsBusy } = migration.evidence;
   return new Map<string, Reservation>([
@@ -48,7 +51,7 @@ export function reservationsOf(migration: Planned, cluster: Cluster): ReadonlyMa
       {
         vm,
         side: 'target',
-        ...(starts && memoryBytes > 0 ? { memoryBytes } : {}),
+        ...(startsThere(migration) && memoryBytes > 0 ? { memoryBytes } : {}),
         ...(ports.length === 0 ? {} : { ports }),
         ...(portsBusy === undefined ? {} : { portsBusy }),
       },
@@ -86,7 +89,10 @@ export function reserve({ migration, ledger, freeMemoryBytes, held }: ReserveInp
     kind: 'full',
     reasons,
     // where another host may do as well, all are looked at again
-    on: request.to === undefined ? [] : [{ host: to.id, ports: ports.length, memoryBytes }],
+    on:
+      request.to === undefined
+        ? []
+        : [{ host: to.id, ports: ports.length, memoryBytes, travels: takes.has(networkKey(cluster)) }],
   });
   if (held !== undefined && onTarget !== undefined) {
     const taken = portsTaken(there);

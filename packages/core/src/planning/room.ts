@@ -12,6 +12,8 @@ import { freePorts } from './transfer.ts';
 /** What a host has left; Infinity where nothing limits it, or nothing is known. */
 export interface Room {
   readonly slots: number;
+  /** Of the migration network that leads to it. */
+  readonly networkSlots: number;
   readonly ports: number;
   readonly memoryBytes: number;
 }
@@ -24,7 +26,8 @@ export function roomOn({ host, freeMemoryBytes }: Pick<HostView, 'host' | 'freeM
   const cluster = ledger.clusterOf(host.id);
   const reserved = ledger.of(hostKey(host.id));
   return {
-    slots: Math.min(slotsLeft(targetSlots(ledger, host)), slotsLeft(networkSlots(ledger, cluster))),
+    slots: slotsLeft(targetSlots(ledger, host)),
+    networkSlots: slotsLeft(networkSlots(ledger, cluster)),
     ports: freePorts(cluster, portsTaken(reserved))?.length ?? Number.POSITIVE_INFINITY,
     memoryBytes: freeMemoryBytes === undefined ? Number.POSITIVE_INFINITY : freeMemoryBytes - memoryPromised(reserved),
   };

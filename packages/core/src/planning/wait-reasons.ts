@@ -2,7 +2,7 @@
 import type { Cluster } from '../model/host.ts';
 import type { Reason } from '../model/reasons.ts';
 
-const mib = (bytes: number): number => Math.floor(bytes / 1_048_576);
+export const mib = (bytes: number): number => Math.floor(bytes / 1_048_576);
 
 /** `to`: names of the VMs to which it is promised, where they are known. */
 export const promisedReason = (

@@ -69,6 +69,7 @@ export async function gatherForRescue(
     checkRescue({
       vm,
       request,
+      policy: wanted.policy,
       ...now,
       arrivedSaved: deps.kept.hasArrivedSaved(vm),
       tried: triedBy(wanted),

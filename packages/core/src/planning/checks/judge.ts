@@ -19,7 +19,7 @@ export interface Judged {
 }
 
 /** With what they do; those that the policy ignores are gone. What the table refuses is refused under every policy. */
-const findingsOf = (reasons: readonly Reason[], { policy }: Pick<CheckInput, 'policy'>): readonly Finding[] =>
+export const findingsOf = (reasons: readonly Reason[], { policy }: Pick<CheckInput, 'policy'>): readonly Finding[] =>
   reasons.flatMap(({ code, host, message, remedy }): readonly Finding[] => {
     const usual: CheckVerdict = reasonTable[code].verdict;
     const wish = usual === 'warn' || usual === 'unknown' ? policy?.checks?.[code] : undefined;
@@ -35,7 +35,7 @@ const findingsOf = (reasons: readonly Reason[], { policy }: Pick<CheckInput, 'po
     ];
   });
 
-const plainOf = (findings: readonly Finding[], verdict: CheckVerdict): readonly Reason[] =>
+export const plainOf = (findings: readonly Finding[], verdict: CheckVerdict): readonly Reason[] =>
   findings.flatMap(({ verdict: each, ...reason }) => (each === verdict ? [reason] : []));
 
 /** Those by which the move is refused. */

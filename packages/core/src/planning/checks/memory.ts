@@ -2,7 +2,7 @@ import type { HostView } from '../../model/host.ts';
 import type { Reason } from '../../model/reasons.ts';
 import type { Vm } from '../../model/vm.ts';
 import { memoryNeeded } from '../check-input.ts';
-import { promisedReason } from '../wait-reasons.ts';
+import { mib, promisedReason } from '../wait-reasons.ts';
 import { hostCheck } from './check.ts';
 
 /** What other migrations will take is waited for, and is no reason against the host. */
@@ -44,5 +44,3 @@ export function memoryWaits(
     return [];
   return [promisedReason(host.name, vm.name, { freeMemoryBytes, promised, needed })];
 }
-
-const mib = (bytes: number): number => Math.floor(bytes / 1_048_576);

@@ -35,17 +35,24 @@ export const pinReasons = (vm: Moved, rules: readonly RuleFacts[], nameOf: NameO
       : [],
   );
 
-/** What soft rules say against the host, in words. */
-export const ruleWarnings = (
+/** Soft rules that speak against the host. */
+export const softRuleReasons = (
   vm: Moved,
   rules: readonly RuleFacts[],
   host: Candidate,
   nameOf: NameOf,
-): readonly string[] =>
+): readonly Reason[] =>
   rules.flatMap((facts) => {
     const { rule } = facts;
     if (rule.strength !== 'soft' || weightOf(facts, host) === 0) return [];
-    return [`${sentenceOf(vm, facts, host, nameOf)} (soft)`];
+    return [
+      {
+        code: 'rule-soft',
+        host: host.name,
+        message: `${sentenceOf(vm, facts, host, nameOf)} (soft)`,
+        remedy: 'Choose another host, or change the rule (ferry rule list).',
+      },
+    ];
   });
 
 /** How much of the soft rules the host leaves unmet: a VM or a host of a rule each. */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { hostId, vmUuid } from '../../model/ids.ts';
 import { ruleKinds, type Rule, type RuleContent } from '../../model/rule.ts';
-import { pinReasons, ruleReasons, ruleWarnings, unmetRules } from './judge.ts';
+import { pinReasons, ruleReasons, softRuleReasons, unmetRules } from './judge.ts';
 import { rulesFor, vmsMeantBy, type RuleFleet } from './members.ts';
 import { contradictions, ruleProblems, ruleWarningsOf } from './problems.ts';
 
@@ -106,7 +106,7 @@ test('soft rules refuse nothing; they warn, and the host that breaks fewer of th
     [0, 2, 1],
   );
   assert.deepEqual(
-    hosts.map((host) => ruleWarnings(web1, facts, host, nameOf).length),
+    hosts.map((host) => softRuleReasons(web1, facts, host, nameOf).length),
     [0, 1, 1],
   );
 });
