@@ -47,7 +47,7 @@ test('the largest begin first, a few at a time; one that another migration moves
     effects.map((effect) => (effect.do === 'begin' ? effect.member.vm.name : effect.do)),
     ['d', 'c'],
   );
-  assert.match(batch.attention ?? '', /^e is being moved by another migration/);
+  assert.match(batch.attention ?? '', /^Moved by other migrations, and waited for: e\.$/);
 });
 
 test('a member is tried again on another host, and given up after the last try', () => {

@@ -6,6 +6,7 @@ import type { Batch, BatchMember, MemberState } from '../model/batch.ts';
 import type { HostRef } from '../model/host.ts';
 import type { HostId, TimeMs, VmUuid } from '../model/ids.ts';
 import { FerryError } from '../model/errors.ts';
+import { namesOf as shortly } from '../planning/wait-reasons.ts';
 import type { BatchEffect, BatchEvent, SeenVm } from './protocol.ts';
 
 /** Migrations of a batch that leave one host at a time. */
@@ -271,12 +272,12 @@ function attentionOf(
   const waitedFor = silent.find(({ id }) => members.some(({ state, from }) => state === 'waiting' && from.id === id));
   if (waitedFor !== undefined) return `${waitedFor.name} does not answer; its VMs wait until it does.`;
   const others = members.filter(({ state, vm }) => state === 'waiting' && migrating.has(vm.uuid));
-  if (others.length > 0) return `${namesOf(others)} is being moved by another migration; its turn comes after that.`;
+  if (others.length > 0) return `Moved by other migrations, and waited for: ${namesOf(others)}.`;
   const refused = members.find(({ state, note }) => state === 'waiting' && note !== undefined);
   return refused === undefined ? undefined : `${refused.vm.name}: ${refused.note ?? ''}`;
 }
 
-const namesOf = (members: readonly BatchMember[]): string => members.map(({ vm }) => vm.name).join(', ');
+const namesOf = (members: readonly BatchMember[]): string => shortly(members.map(({ vm }) => vm.name));
 
 const missed = (batch: Batch): Batch => ({
   ...batch,

@@ -23,15 +23,11 @@ import {
   type HostRef,
   type Migration,
   type RequestedBy,
-  type VmUuid,
 } from '@ferry/core';
-import type { KnownHosts } from '../fleet/hosts.ts';
-import type { Fleet } from '../fleet/vms.ts';
-import type { Migrations } from '../migration/migrations.ts';
-import type { Clock, IntentStore, Log } from '../ports/ports.ts';
 import type { Along } from '../state/first-answers.ts';
 import { collection, document, type Stored } from '../state/collection.ts';
 import { carryOutOf, planPatienceMs } from './carry-out.ts';
+import type { BatchesDeps } from './deps.ts';
 import { lookAt } from './looking.ts';
 import { withProposals } from './propose.ts';
 
@@ -64,17 +60,6 @@ export interface Batches {
   /** Takes up what an earlier control plane left unfinished. */
   recover(): Promise<void>;
   stop(): Promise<void>;
-}
-
-export interface BatchesDeps {
-  readonly intents: IntentStore;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly knownHosts: Pick<KnownHosts, 'host' | 'hosts' | 'follower' | 'linkOf' | 'serve' | 'nameOf'>;
-  readonly fleet: Pick<Fleet, 'get' | 'on'>;
-  readonly labelsOf: (vm: VmUuid) => readonly string[];
-  readonly migrations: Pick<Migrations, 'start' | 'find' | 'active' | 'abort' | 'propose'>;
-  readonly published: (batch: Batch, revision: number) => void;
 }
 
 const decodeBatch = document<Batch>({

@@ -15,7 +15,9 @@ import {
   type VmUuid,
 } from '@ferry/core';
 import type { Collection, Stored } from '../state/collection.ts';
-import type { BatchesDeps } from './batches.ts';
+import { isUnanswered } from '../migration/effects/context.ts';
+import { startOnce } from '../migration/effects/start.ts';
+import type { BatchesDeps } from './deps.ts';
 import { requestOf, type Proposal } from './propose.ts';
 
 /** For a host to say which domains are active, and for a guest to be asked to stop or start. */
@@ -146,9 +148,11 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
       case 'start': {
         const { vm, from } = effect.member;
         try {
-          await knownHosts.linkOf(from.id).power.start(vm.uuid, clock.timeout(hostPatienceMs));
+          await startOnce(vm.uuid, knownHosts.linkOf(from.id), () => clock.timeout(hostPatienceMs));
           await step(id, { type: 'started', vm: vm.uuid });
         } catch (error) {
+          // the next look shows it
+          if (isUnanswered(error)) return;
           await step(id, { type: 'refused', vm: vm.uuid, message: reasonOf(error) });
         }
         return;

@@ -1,6 +1,6 @@
 /** What the fleet shows of the members of a batch and of its hosts, as core wants to see it. */
 import { wayOf, type Batch, type HostRef, type SeenVm, type Vm, type VmUuid } from '@ferry/core';
-import type { BatchesDeps } from './batches.ts';
+import type { BatchesDeps } from './deps.ts';
 
 export interface Looking {
   /** Of the members, and of a drain all that is on its hosts. */

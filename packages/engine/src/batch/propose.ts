@@ -7,6 +7,7 @@ import {
   errorReport,
   hostKey,
   migrationId,
+  startsThere,
   type Batch,
   type BatchMember,
   type HostId,
@@ -45,8 +46,10 @@ export const requestOf = ({ way, off }: Pick<BatchMember, 'way' | 'off'>): Migra
 /** What was proposed takes memory for good; slots and ports are free again by the time that the next one begins. */
 const memoryProposed = (planned: readonly Migration[], key: string): Reservations =>
   Object.fromEntries(
-    planned.flatMap(({ id, vm, to, plan, memoryBytes = 0 }) =>
-      to !== undefined && hostKey(to.id) === key && plan?.how === 'guest' ? [[id, { vm: vm.name, memoryBytes }]] : [],
+    planned.flatMap(({ id, vm, to, plan, request, memoryBytes = 0 }) =>
+      to !== undefined && hostKey(to.id) === key && plan !== undefined && startsThere({ plan, request })
+        ? [[id, { vm: vm.name, memoryBytes }]]
+        : [],
     ),
   );
 

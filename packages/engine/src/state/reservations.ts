@@ -182,7 +182,7 @@ export function reserveInStore({ documents, records, settings, freeMemoryOf }: R
         for (const [id, reservation] of Object.entries(value.entries))
           if (alive.has(id)) held.set(id, new Map([...(held.get(id) ?? []), [key, reservation]]));
       const ended = new Set(there.flatMap(({ value }) => Object.keys(value.entries)).filter((id) => !alive.has(id)));
-      // of a version that had none
+      // whatever the reason: what runs holds what it takes
       const without = [...alive].filter(([id]) => !held.has(id));
       for (const [id, takes] of without) held.set(id, takes);
       const keys = new Set([...there.map(({ key }) => key), ...without.flatMap(([, takes]) => [...takes.keys()])]);

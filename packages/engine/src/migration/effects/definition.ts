@@ -108,7 +108,7 @@ export async function moveDefinition(
       await bringState();
       return undefined;
     } catch (error) {
-      return moveFailureText(migration, 'state-not-copied', error instanceof Error ? error.message : String(error));
+      return moveFailureText(migration, 'state-not-copied', refusalText(error));
     }
   }
 
