@@ -25,7 +25,7 @@ export const asList = (command: Command): Command => {
 const isList = (command: Command): boolean => lists.has(command);
 
 // only who asks for YAML loads what makes it
-const yamlOf = (value: unknown): string =>
+export const yamlOf = (value: unknown): string =>
   (createRequire(import.meta.url)('./output/yaml.ts') as typeof yaml).yamlOf(value);
 
 /** Commands that show more of one object with -o wide. */

@@ -160,7 +160,7 @@ const kindNature: Nature = {
   changed: () => {},
 };
 /** libvirt's keepalive: the source waits this long for the target's word. */
-const keepaliveMs = 30_000;
+export const keepaliveMs = 30_000;
 const postCopyConfirmMs = 100;
 
 export function createWorld(

@@ -1,11 +1,9 @@
 /** `ferry apply` and `ferry export`: clusters, policies, rules and labels as one file. */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { ConfigurationAppliedJson } from '@ferry/api';
 import { parseConfiguration } from '../configuration-file.ts';
-import { contextOf } from '../context.ts';
-import type * as yaml from '../output/yaml.ts';
+import { contextOf, yamlOf } from '../context.ts';
 
 const sectionNames: Readonly<Record<ConfigurationAppliedJson['changes'][number]['section'], string>> = {
   policies: 'policy',
@@ -61,7 +59,6 @@ export function exportCommand(program: Command): void {
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
       const shown = await client().call('configurationShow');
-      const { yamlOf } = createRequire(import.meta.url)('../output/yaml.ts') as typeof yaml;
       // its own escapes are safe for a terminal, and are read again as what they stand for
       output.result(shown, () => yamlOf(shown));
     });

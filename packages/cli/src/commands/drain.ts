@@ -11,9 +11,10 @@ import { formatBytes, formatTime } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
 import { anyItem, followEvents, type WatchedList } from '../watch-list.ts';
 
-const settled = new Set(['moved', 'stopped', 'started', 'stays', 'gone']);
+/** Has its turn still to come, or is under way. */
+const open = new Set(['waiting', 'moving', 'stopping']);
 const countOf = ({ members }: DrainJson): string =>
-  `${members.filter(({ state }) => settled.has(state)).length} of ${members.length}`;
+  `${members.filter(({ state }) => !open.has(state)).length} of ${members.length}`;
 const hasEnded = ({ phase }: DrainJson): boolean => phase !== 'running' && phase !== 'cancelling';
 
 const exitOf = ({ phase }: DrainJson): ExitCode => {

@@ -6,7 +6,7 @@ import { limit } from '../options.ts';
 import { fields } from '../output/table.ts';
 
 const fleetText = ({ maxMigrations }: FleetJson): string =>
-  fields([['migrations at once', maxMigrations ?? 'as the default says']]);
+  fields([['migrations at once', maxMigrations ?? '500 (default)']]);
 
 export function fleetCommands(program: Command): void {
   const fleet = program.command('fleet').description('settings of the fleet as a whole');

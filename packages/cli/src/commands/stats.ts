@@ -28,7 +28,7 @@ export function statsCommands(program: Command): void {
       const shown = await client().call('statsPrediction', {});
       output.result(shown, (safe) =>
         safe.totalMs.count === 0
-          ? 'No finished migration was predicted yet: plan one with "ferry vm migrate VM --dry-run" before you start it.'
+          ? 'No finished migration was predicted yet: plan one with "ferry vm plan VM" before you start it.'
           : table(
               ['predicted', 'migrations', 'median error', 'of the measured', 'within the interval'],
               [row('total time', safe.totalMs), row('downtime', safe.downtimeMs)],

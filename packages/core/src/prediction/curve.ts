@@ -41,11 +41,12 @@ export function curvesOf(readings: readonly DirtyReading[], memoryBytes: number)
   const [first] = points;
   const last = points.at(-1);
   if (first === undefined || last === undefined) return undefined;
-  const { bytes, variance } = blockOf(
-    readings.map((each) => pointOf(each, memoryBytes)),
-    memoryBytes,
+  const off = shareOff(
+    blockOf(
+      readings.map((each) => pointOf(each, memoryBytes)),
+      memoryBytes,
+    ),
   );
-  const off = bytes > 0 ? (deviations * Math.sqrt(variance)) / bytes : 0;
   const least = leastOf(points);
   const atLeast = leastOf(pointsOf(lowered(blocks), memoryBytes));
   const most = mostOf(points, memoryBytes);
@@ -117,14 +118,16 @@ function blocksOf(
   return blocks;
 }
 
+/** Share of its bytes that a block may be off. */
+const shareOff = ({ bytes, variance }: Block): number => (bytes > 0 ? (deviations * Math.sqrt(variance)) / bytes : 0);
+
 /** As little as the guest may write by them; a shorter time has no lower rate than a longer one. */
 function lowered(blocks: readonly Block[]): readonly Block[] {
   let least = 0;
   return blocks
     .toReversed()
     .map((block) => {
-      const off = block.bytes > 0 ? (deviations * Math.sqrt(block.variance)) / block.bytes : 0;
-      least = Math.max(least, rateOf(block) * Math.max(0.1, 1 - off));
+      least = Math.max(least, rateOf(block) * Math.max(0.1, 1 - shareOff(block)));
       return { ...block, bytes: least * block.seconds };
     })
     .toReversed();

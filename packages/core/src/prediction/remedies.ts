@@ -40,7 +40,7 @@ export const abortsOf = (policy: PolicyContent, sizeBytes: number): readonly str
   ),
 ];
 
-/** From the begin of the transfer on, ms; Infinity: time alone does not end it. */
+/** From the start of the transfer, ms; Infinity: time alone does not end it. */
 export const givenUpAfterMs = (policy: PolicyContent, sizeBytes: number): number =>
   Math.min(
     ...policy.steps.map((step) =>

@@ -63,7 +63,7 @@ export function createClaims({
       if (error?.code === 'vm-two-copies') raisedOf.add(vm.name);
       if (error?.code === 'post-copy-lost' && truth.harmed(vm.uuid) === undefined)
         say(`a migration of ${vm.name} gives up its post-copy, and both halves were there`);
-      if (truth.twiceByItself(vm.uuid) !== undefined) return;
+      if (truth.twiceByItself(vm.uuid)) return;
       const since = windowStart();
       const moments = truth.history(vm.uuid, since);
       if (moments.some(({ places }) => places.some(isForgotten))) return;
@@ -105,7 +105,7 @@ export function createClaims({
       if (since === undefined || now() - since < recoveryMs) return;
       for (const vm of vms) {
         const said = `${hostNameOf(vm.hostId)}:${vm.state}`;
-        if (!truth.knows(vm.uuid) || vm.state === 'unknown' || truth.twiceByItself(vm.uuid) !== undefined) continue;
+        if (!truth.knows(vm.uuid) || vm.state === 'unknown' || truth.twiceByItself(vm.uuid)) continue;
         const moments = truth.history(vm.uuid, now() - delayMs);
         if (!moments.some(({ places }) => places.includes(said)) && truth.places(vm.uuid).length > 0)
           say(
@@ -123,14 +123,9 @@ export function createClaims({
         const twice = truth.twiceByItself(uuid);
         const last = migrations.find((each) => each.vm.uuid === uuid && isFinished(each));
         const told = `${last?.error?.message ?? ''} ${last?.attention ?? ''}`;
-        if (
-          twice !== undefined &&
-          places.length > 1 &&
-          !raisedOf.has(guest.name) &&
-          last?.error?.code !== 'vm-two-copies'
-        )
+        if (twice && places.length > 1 && !raisedOf.has(guest.name) && last?.error?.code !== 'vm-two-copies')
           say(`${guest.name} runs twice, and Ferry does not say so`);
-        if (twice !== undefined) continue;
+        if (twice) continue;
         if (places.length === 0 && harmed === undefined) say(`${guest.name} is lost`);
         if (harmed !== undefined) continue;
         const wanted = guest.state ?? 'running';

@@ -7,7 +7,7 @@ import { FerryError, isFinished, vmUuid, type Migration, type VmUuid } from '@fe
 import { memoryStores, startEngine, type Engine, type InventoryCache } from '@ferry/engine';
 import { virtualClock } from '../clock.ts';
 import { endDomain } from '../domains.ts';
-import type { SimulatedHost } from '../fleet.ts';
+import { keepaliveMs, type SimulatedHost } from '../fleet.ts';
 import { simulatedHypervisor } from '../hypervisor.ts';
 import { steadyLink, type Link } from '../link.ts';
 import { createClaims } from './claims.ts';
@@ -19,7 +19,6 @@ import { isRunning, watchTruth } from './truth.ts';
 const mib = 1_048_576;
 /** By then every migration must have come to its end, and Ferry must know everything. */
 const quietMs = 40 * 60_000;
-const keepaliveMs = 30_000;
 /** Whatever starts services starts one again that did not come up. */
 const startAgainMs = 5_000;
 
@@ -69,11 +68,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
         truth.nature.resumedItself(job);
         const since = disturbing.size > 0 ? undefined : disturbedAt;
         const hadMs = clock.now() - (job.unconfirmedSinceMs ?? 0) - startMs;
-        if (
-          truth.twiceByItself(job.domain.uuid) !== undefined &&
-          since !== undefined &&
-          clock.now() - since > hadMs + 45_000
-        )
+        if (truth.twiceByItself(job.domain.uuid) && since !== undefined && clock.now() - since > hadMs + 45_000)
           claims.say(
             `${job.domain.name} runs twice, and Ferry had ${Math.round(hadMs / 1_000)} s to end the stale source`,
           );
@@ -112,7 +107,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     disturbedAt = clock.now();
   };
 
-  let life: Life = { number: 0, alive: false, gone: Promise.withResolvers() };
+  let life: Life = { alive: false, gone: Promise.withResolvers() };
   let engine: Engine | undefined;
   const claims = createClaims({
     truth,
@@ -140,7 +135,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
       for (const lose of host.connections) lose(new Error('the control plane is gone'));
   };
   const begin = async (): Promise<void> => {
-    life = { number: life.number + 1, alive: true, gone: Promise.withResolvers() };
+    life = { alive: true, gone: Promise.withResolvers() };
     const mine = life;
     engine = undefined;
     const ports = portsOf(mine, {

@@ -6,7 +6,7 @@
  */
 import { FerryError, type CallFailure } from '@ferry/core';
 import type { Clock, DirectSide, HostLink, Hypervisor, Log, Stores } from '@ferry/engine';
-import { isAnswering, type SimulatedHost } from '../fleet.ts';
+import { isAnswering, keepaliveMs, type SimulatedHost } from '../fleet.ts';
 import type { SimulatedFleet } from '../hypervisor.ts';
 import type { Dice } from './dice.ts';
 
@@ -25,7 +25,6 @@ export interface InStore {
 }
 
 export interface Life {
-  readonly number: number;
   alive: boolean;
   /** Settles when it is killed. */
   readonly gone: PromiseWithResolvers<void>;
@@ -44,7 +43,6 @@ export interface LifeWorld {
 }
 
 const never = <T>(): Promise<T> => new Promise<T>(() => {});
-const keepaliveMs = 30_000;
 
 /** Calls that only look. */
 const looks = new RegExp(

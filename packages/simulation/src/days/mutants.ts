@@ -96,7 +96,7 @@ export const mutants: readonly Mutant[] = [
     after: "'undo'",
   },
   {
-    name: 'nobody-is-told',
+    name: 'powered-off-stays-off',
     file: 'migration/finish.ts',
     rule: 'where a guest was shut down for a move that failed, it is started again',
     before: "if (evidence.poweredOffAt !== undefined && request.kind === 'cold') return true;",
@@ -140,7 +140,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'two-copies-are-one',
     file: judge,
-    rule: 'two running copies are told',
+    rule: 'two running copies are raised',
     before: "return isHalf(source) ? { kind: 'stale-source' } : { kind: 'two-copies' };",
     after: "return isHalf(source) ? { kind: 'stale-source' } : { kind: 'moved' };",
   },

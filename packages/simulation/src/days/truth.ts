@@ -4,11 +4,11 @@
  */
 import type { VmUuid } from '@ferry/core';
 import type { Job, Nature, SimulatedDomain, SimulatedHost, SimulatedWorld } from '../fleet.ts';
+import { isActive } from '../domains.ts';
 import { folderOf } from '../storage.ts';
 
 const runStates: readonly string[] = ['running', 'blocked', 'shutting-down'];
 export const isRunning = ({ state }: SimulatedDomain): boolean => runStates.includes(state);
-const isOff = ({ state }: SimulatedDomain): boolean => state === 'shut-off' || state === 'crashed';
 
 /** Where a VM was, as a look would have shown it: `host:state` of what is not shut off, else of its definitions. */
 export interface Moment {
@@ -31,7 +31,7 @@ export interface Truth {
   /** The target has all of a post-copy, and its source was never told: libvirt resumes none of that. */
   keepsBothHalves(uuid: VmUuid): boolean;
   /** Ran twice by libvirt's own doing. */
-  twiceByItself(uuid: VmUuid): { readonly since: number } | undefined;
+  twiceByItself(uuid: VmUuid): boolean;
   readonly broken: readonly string[];
 }
 
@@ -43,7 +43,7 @@ export function watchTruth(
 ): Truth {
   const histories = new Map<VmUuid, Moment[]>(vms.map((uuid) => [uuid, []]));
   const harms = new Map<VmUuid, string>();
-  const byItself = new Map<VmUuid, { since: number }>();
+  const byItself = new Set<VmUuid>();
   const broken: string[] = [];
   /** Of each disk's path: the version of what it holds; and the newest of each VM. */
   const versions = new Map<string, number>();
@@ -73,7 +73,7 @@ export function watchTruth(
       const domain = host.domains.get(uuid);
       return domain === undefined || !host.powered ? [] : [{ host, domain }];
     });
-    const active = all.filter(({ domain }) => !isOff(domain));
+    const active = all.filter(({ domain }) => isActive(domain));
     const shown = active.length > 0 ? active : all;
     return {
       places: shown.map(({ host, domain }) => `${host.name}:${domain.state}`),
@@ -88,7 +88,7 @@ export function watchTruth(
       for (const name of running) {
         const host = world().hosts.get(name);
         const domain = host?.domains.get(uuid);
-        if (!before.includes(name) && host !== undefined && domain !== undefined && byItself.get(uuid) === undefined)
+        if (!before.includes(name) && host !== undefined && domain !== undefined && !byItself.has(uuid))
           runsFromNowOn(host, domain);
       }
       ranOn.set(uuid, running);
@@ -107,8 +107,7 @@ export function watchTruth(
       },
       resumedItself(job: Job) {
         const { uuid } = job.domain;
-        if (isRunning(job.incoming) && job.to.domains.get(uuid) === job.incoming && job.to.powered)
-          byItself.set(uuid, { since: now() });
+        if (isRunning(job.incoming) && job.to.domains.get(uuid) === job.incoming && job.to.powered) byItself.add(uuid);
         else harms.set(uuid, 'its target died before the source heard of it');
       },
     },
@@ -129,7 +128,7 @@ export function watchTruth(
         halves.some((each) => isRunning(each) && each.reason === 'migrated')
       );
     },
-    twiceByItself: (uuid) => byItself.get(uuid),
+    twiceByItself: (uuid) => byItself.has(uuid),
     broken,
   };
 }
