@@ -24,7 +24,7 @@ export const predictionSchema = z
     endsByItself: z.boolean().optional().meta({ description: 'What is likelier, also where it is at risk' }),
     bandwidthBytesPerSecond: bytes().optional(),
     totalMs: intervalSchema.optional().meta({
-      description: 'Time of the transfer, until the guest runs on the target; by the step of the policy if need be',
+      description: "Time of the transfer, until libvirt's call has ended; by the step of the policy if need be",
     }),
     downtimeMs: intervalSchema.optional().meta({ description: 'Pause of the guest' }),
     widened: z

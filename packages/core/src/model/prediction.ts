@@ -49,7 +49,7 @@ export interface Prediction {
   readonly measuredAt?: TimeMs;
   /** What is likelier, where it may go either way too; absent if `unknown`. */
   readonly endsByItself?: boolean;
-  /** The transfer, until the guest runs on the target; absent where nothing ends it. */
+  /** The transfer, until libvirt's call has ended; absent where nothing ends it. */
   readonly totalMs?: Interval;
   /** How long the guest stands still for the switch. */
   readonly downtimeMs?: Interval;
