@@ -28,6 +28,8 @@ export interface ControlPlane extends AsyncDisposable {
   json<T>(...args: readonly string[]): Promise<T>;
   /** Ends the server at once, as a crash would. */
   kill(): Promise<void>;
+  /** Asks the server to stop, and waits until it has. */
+  stop(): Promise<void>;
   start(): Promise<void>;
 }
 
@@ -118,6 +120,7 @@ export async function controlPlaneOn(machine: Machine, ...options: readonly stri
     ferry,
     json: jsonBy(ferry, () => output),
     kill: () => end('SIGKILL'),
+    stop: () => end('SIGTERM'),
     start,
     [Symbol.asyncDispose]: async () => {
       await end('SIGTERM');

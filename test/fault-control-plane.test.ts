@@ -65,8 +65,9 @@ test(
     const { plane } = fleet;
     const folder = plane.dataDir;
     const sh = (command: string) => run(['bash', '-ec', command]);
-    // the same folder with its content, on a small file system
-    await plane.kill();
+    // the same folder with its content, on a small file system. Stopped and not killed: SQLite's log of what it has not
+    // put in place yet would have space for what comes
+    await plane.stop();
     await sh(
       `cp -a ${folder} ${folder}.kept; mount -t tmpfs -o size=16M,mode=700 tmpfs ${folder}; cp -a ${folder}.kept/. ${folder}`,
     );
@@ -79,9 +80,13 @@ test(
         async () => (await fleet.state(begun.from, 'ruled')) === 'absent' || undefined,
         { timeoutMs: 60_000 },
       );
-      await waitFor('the store to refuse', () => plane.log().includes('could not be stored') || undefined, {
-        timeoutMs: 20_000,
-      });
+      await waitFor(
+        'the store to refuse',
+        () => plane.log().includes('the migration could not be stored') || undefined,
+        {
+          timeoutMs: 20_000,
+        },
+      );
       assert.equal((await fleet.migration(begun.id)).outcome, undefined, 'an end that is not stored is not told');
       await sh(`rm ${folder}/fill`);
       await intact(fleet, begun, { at: begun.to, outcome: 'succeeded' });

@@ -4,8 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { killGuest, powerOff, powerOn, releaseFinish, waitFor } from '@ferry/lab';
-import { begin, beginHeld, shortPatience, countsOn, guestWithRecords, intact, onlyFull } from './fault-fixture.ts';
+import { holdFinish, killGuest, powerOff, powerOn, releaseFinish, waitFor } from '@ferry/lab';
+import {
+  begin,
+  beginHeld,
+  shortPatience,
+  countsOn,
+  guestWithRecords,
+  intact,
+  onlyFull,
+  place,
+} from './fault-fixture.ts';
 import { withFleet, type Fleet } from './fleet.ts';
 
 let fleet: Fleet;
@@ -34,6 +43,8 @@ for (const percent of [10, 50, 90]) {
     `target host powered off at ${percent} %: the source runs on`,
     { timeout: 180_000, skip: onlyFull('the harder moment, the switchover, is in every run') },
     async () => {
+      // so that on a slow machine the VM has not arrived before the target loses its power
+      await holdFinish(fleet.lab, (await place(fleet, 'powered')).to);
       const begun = await begin(fleet, 'powered', { mib: 8, percent });
       await withoutPower(begun.to, async () => {
         // a slow machine may be at the switchover by now: libvirt then keeps the guest paused for its 30 s of keepalive
