@@ -408,12 +408,65 @@ test('limits are whole numbers from 1, or "" for the default; anything else is r
     ['/api/v1/clusters/racks', { maxOutgoingPerHost: 2, maxIncomingPerHost: null }],
     ['/api/v1/fleet', { maxMigrations: 7 }],
   ]);
+  await set('cluster', 'set', 'racks', '--blackout', '22:00-02:00', '--blackout', 'Sat 00:00-24:00');
+  await set('cluster', 'set', 'racks', '--blackout', '');
+  assert.deepEqual(bodies.splice(2), [
+    ['/api/v1/clusters/racks', { blackouts: ['22:00-02:00', 'Sat 00:00-24:00'] }],
+    ['/api/v1/clusters/racks', { blackouts: null }],
+  ]);
   for (const wrong of ['0', '-1', '1.5', 'many']) {
     const { code, stderr } = await set('fleet', 'set', '--max-migrations', wrong);
     assert.deepEqual([code, /It takes a whole number of migrations from 1\./.test(stderr)], [2, true], stderr);
   }
   assert.equal((await set('fleet', 'set')).code, 2);
   assert.equal(bodies.length, 2);
+});
+
+test('a planned drain says when each VM and the whole have left, how many leave at once, and what is unknown', async () => {
+  const member = (name: string, expected: object) => ({
+    vm: { uuid: name, name },
+    memoryBytes: 2 ** 30,
+    from: 'host1',
+    to: 'host2',
+    way: 'live',
+    state: 'waiting',
+    tries: 0,
+    expected,
+  });
+  const drain = {
+    id: 'd1',
+    name: 'drain-host1-d1',
+    kind: 'drain',
+    hosts: ['host1'],
+    phase: 'scheduled',
+    startedAt: '2026-01-01T00:00:00Z',
+    beginsAt: '2026-01-01T01:00:00Z',
+    pace: [{ host: 'host1', atOnce: 2, why: 'what b writes is not known' }],
+    expected: { text: 'not known, because what b writes is not known' },
+    members: [
+      member('a', { beginsAt: '2026-01-01T01:00:00Z', endsAt: '2026-01-01T01:00:42Z' }),
+      member('b', { unknown: 'what b writes is not known' }),
+    ],
+  };
+  const bodies: unknown[] = [];
+  await using server = await fakeServer((_request, response, body) => {
+    bodies.push(JSON.parse(body));
+    json(response, 200, drain);
+  });
+  const host = (...args: readonly string[]) => ferry(server.dataDir, 'host', 'drain', 'host1', ...args);
+  const plan = await host('--plan', '--at', '2026-01-01T01:00Z');
+  assert.match(plan.stdout, /^a .*waiting +42\.0 s +\d{4}-01-01/m);
+  assert.match(plan.stdout, /^b .*waiting +unknown +unknown/m);
+  assert.match(plan.stdout, /at once +host1: 2 \(what b writes is not known\)/);
+  assert.match(plan.stdout, /ends +not known, because what b writes is not known/);
+  const stored = await host('--at', '2026-01-01T01:00Z');
+  assert.match(stored.stdout, /phase +scheduled/);
+  assert.deepEqual(bodies, [
+    { hosts: ['host1'], at: '2026-01-01T01:00:00.000Z' },
+    { hosts: ['host1'], at: '2026-01-01T01:00:00.000Z' },
+  ]);
+  const wrong = await host('--deadline', 'tomorrow');
+  assert.deepEqual([wrong.code, /It takes a time as in 2h/.test(wrong.stderr)], [2, true], wrong.stderr);
 });
 
 test('queue says who waits, since when, and for what', async () => {

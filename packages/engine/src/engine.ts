@@ -221,6 +221,13 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     knownHosts,
     fleet,
     labelsOf: (vm) => policies.labelsOf(vm),
+    clusterOf: (id) => clusters.get(knownHosts.follower(id)?.host().cluster ?? defaultCluster),
+    policyOf: (uuid) => {
+      const vm = fleet.get(uuid);
+      const cluster = vm === undefined ? undefined : knownHosts.follower(vm.hostId)?.host().cluster;
+      return cluster === undefined ? undefined : policies.resolve({}, uuid, clusters.get(cluster));
+    },
+    curves,
     migrations,
     published: (batch, revision) => hub.publish({ type: 'batch', batch, revision }),
   });

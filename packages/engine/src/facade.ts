@@ -36,7 +36,8 @@ import type { Along, FirstAnswers } from './state/first-answers.ts';
 
 export type { EngineEvent, EventPlace, NumberedEvent } from './events/events.ts';
 export { keyKeptMs, type Along, type KeyedRequest } from './state/first-answers.ts';
-export type { Batches, DrainRequest } from './batch/batches.ts';
+export type { Batches } from './batch/batches.ts';
+export type { DrainRequest } from './batch/planning.ts';
 export type { HostSettings } from './fleet/hosts.ts';
 export type { VmCursor, VmFilter, VmPage } from './fleet/vm-list.ts';
 export type { MigrationCursor, MigrationPage, MigrationQuery } from './migration/migration-list.ts';

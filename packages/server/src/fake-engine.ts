@@ -309,6 +309,7 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
         if (ref !== 'd1') throw new FerryError('drain-unknown', `There is no drain "${ref}".`);
         return sampleDrain;
       },
+      forecast: () => undefined,
       planDrain: async (request) => note('planDrain', request, sampleDrain),
       drain: async (request) => note('drain', request, sampleDrain),
       restore: async (ref) => note('restore', ref, sampleDrain),

@@ -86,6 +86,8 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     location: `${apiBase}/migrations/${migration.id}`,
   });
   const batchView = (batch: Batch): DrainJson => batchJson(batch, engine.batches.revisionOf(batch.id));
+  const batchWithForecast = (batch: Batch): DrainJson =>
+    batchJson(batch, engine.batches.revisionOf(batch.id), engine.batches.forecast(batch));
   const madeBatch = (batch: Batch): Answer<DrainJson> => ({
     body: batchView(batch),
     location: `${apiBase}/drains/${batch.id}`,
@@ -160,7 +162,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
         async (id) => madeBatch(engine.batches.find(id)),
       ),
     drainPlan: async ({ body }, { client }) => ({
-      body: batchView(await engine.batches.planDrain(drainRequestOf(body), { actor, client })),
+      body: batchWithForecast(await engine.batches.planDrain(drainRequestOf(body), { actor, client })),
     }),
     drainList: async ({ query }) => {
       // ids sort by age, the newest first
@@ -168,7 +170,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       const found = pagesOf(engine.batches.all(), ({ id }) => places.get(id) ?? '');
       return { body: await pages.list('drains', query, shown(found, batchView)) };
     },
-    drainShow: async ({ params }) => ({ body: batchView(engine.batches.find(params.drain)) }),
+    drainShow: async ({ params }) => ({ body: batchWithForecast(engine.batches.find(params.drain)) }),
     drainCancel: async ({ params, body }) => ({
       body: batchView(await engine.batches.cancel(params.drain, body.abort === true)),
     }),
@@ -329,8 +331,9 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   };
 };
 
-const drainRequestOf = ({ hosts, deadline, force }: ParsedOf<'drainCreate'>['body']): DrainRequest => ({
+const drainRequestOf = ({ hosts, at, deadline, force }: ParsedOf<'drainCreate'>['body']): DrainRequest => ({
   hosts,
+  ...(at === undefined ? {} : { beginsAt: Date.parse(at) }),
   ...(deadline === undefined ? {} : { deadlineAt: Date.parse(deadline) }),
   force: force === true,
 });

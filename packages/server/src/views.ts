@@ -21,11 +21,13 @@ import {
   policyText,
   serviceStateOf,
   type Batch,
+  type BatchForecast,
   type Decision,
   type DiskPlan,
   type ErrorReport,
   type HostView,
   type JobSample,
+  type MemberForecast,
   type Migration,
   type Policy,
   type PolicyContent,
@@ -73,27 +75,63 @@ export const hostJson = (view: HostView, vms: number, revision: number): HostJso
   });
 };
 
-export const batchJson = (batch: Batch, revision: number): DrainJson => {
-  const { hosts, startedAt, endedAt, deadlineAt, members, abort: _abort, ...rest } = batch;
+const expectedJson = (forecast: MemberForecast | undefined): DrainJson['members'][number]['expected'] =>
+  forecast === undefined
+    ? undefined
+    : 'unknown' in forecast
+      ? { unknown: forecast.unknown }
+      : present({
+          beginsAt: time(forecast.beginsAt),
+          endsAt: time(forecast.endsAt),
+          latestAt: forecast.latestAt === undefined ? undefined : time(forecast.latestAt),
+        });
+
+/** `forecast`: of one that has not ended, where it is shown by itself. */
+export const batchJson = (batch: Batch, revision: number, forecast?: BatchForecast): DrainJson => {
+  const { hosts, startedAt, beginsAt, endedAt, deadlineAt, members, pace, ...more } = batch;
+  const { abort: _abort, force: _force, ...rest } = more;
   return present({
     ...rest,
     hosts: hosts.map(({ name }) => name),
     startedAt: time(startedAt),
+    beginsAt: beginsAt === undefined ? undefined : time(beginsAt),
+    pace: pace?.map(({ host, atOnce, why }) => ({ host: host.name, atOnce, why })),
+    expected:
+      forecast === undefined
+        ? undefined
+        : present({
+            endsAt: forecast.endsAt === undefined ? undefined : time(forecast.endsAt),
+            latestAt: forecast.latestAt === undefined ? undefined : time(forecast.latestAt),
+            text: forecast.text,
+          }),
     endedAt: endedAt === undefined ? undefined : time(endedAt),
     deadlineAt: deadlineAt === undefined ? undefined : time(deadlineAt),
     members: members.map(({ vm, memoryBytes, from, to, way, state, migration, tries, note }) =>
-      present({ vm: { ...vm }, memoryBytes, from: from.name, to: to?.name, way, state, migration, tries, note }),
+      present({
+        vm: { ...vm },
+        memoryBytes,
+        from: from.name,
+        to: to?.name,
+        way,
+        state,
+        migration,
+        tries,
+        note,
+        expected: expectedJson(forecast?.members.get(vm.uuid)),
+      }),
     ),
     revision,
   });
 };
 
-export const clusterJson = ({ cluster, hosts, revision }: ClusterView): ClusterJson => ({
-  ...cluster,
-  ...(cluster.map === undefined ? {} : { map: { ...cluster.map } }),
-  hosts: [...hosts],
-  revision,
-});
+export const clusterJson = ({ cluster: { map, blackouts, ...cluster }, hosts, revision }: ClusterView): ClusterJson =>
+  present({
+    ...cluster,
+    map: map === undefined ? undefined : { ...map },
+    blackouts: blackouts === undefined ? undefined : [...blackouts],
+    hosts: [...hosts],
+    revision,
+  });
 
 export const ruleJson = ({ rule, revision, vms, hosts, warnings }: RuleView): RuleJson =>
   present({

@@ -13,6 +13,7 @@ const createErrors = [
   'host-ambiguous',
   'host-unreachable',
   'host-draining',
+  'drain-refused',
   'drain-last-host',
 ] as const;
 
@@ -59,7 +60,7 @@ export const drainOperations = {
     params: drainParams,
     answer: drainSchema,
     status: 202,
-    errors: [...refErrors, 'drain-finished', 'host-draining', 'store-conflict'],
+    errors: [...refErrors, 'drain-finished', 'host-draining', 'drain-last-host', 'store-conflict'],
   },
   hostRestore: {
     summary: 'Bring back the VMs that left a host by its last drain and are still where they were put; uncordons it',

@@ -42,6 +42,15 @@ export const clusterSettings = {
   maxOutgoingPerHost: atOnce('from each of its hosts; 8 if absent'),
   maxIncomingPerHost: atOnce('to each of its hosts; 8 if absent'),
   maxPerMigrationNetwork: atOnce('to it over its migration network; no limit if absent'),
+  blackouts: z
+    .array(z.string().min(1).max(100))
+    .max(32)
+    .optional()
+    .meta({
+      description:
+        'Periods, UTC, in which no drain or restore begins to move a VM off its hosts: "Mon-Fri 08:00-18:00", ' +
+        '"22:00-02:00", "2026-12-24T00:00Z/2026-12-27T00:00Z"',
+    }),
 };
 const changedNames = (what: string) =>
   z
@@ -58,6 +67,7 @@ export const clusterChangeSchema = z
     maxOutgoingPerHost: clusterSettings.maxOutgoingPerHost.nullable(),
     maxIncomingPerHost: clusterSettings.maxIncomingPerHost.nullable(),
     maxPerMigrationNetwork: clusterSettings.maxPerMigrationNetwork.nullable(),
+    blackouts: clusterSettings.blackouts.nullable(),
     map: z
       .strictObject({
         networks: changedNames('Networks of libvirt and bridges of the host: source to target'),

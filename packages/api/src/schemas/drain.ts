@@ -14,6 +14,15 @@ const memberSchema = z
     migration: z.string().optional().meta({ description: 'Id of its last migration' }),
     tries: z.number().int().meta({ description: 'How often it was tried in vain' }),
     note: z.string().optional().meta({ description: 'Why it is in this state' }),
+    expected: z
+      .object({
+        beginsAt: time().optional(),
+        endsAt: time().optional(),
+        latestAt: time().optional().meta({ description: 'Absent if nothing ends it for sure' }),
+        unknown: z.string().optional().meta({ description: 'Why it is not known; then there are no times' }),
+      })
+      .optional()
+      .meta({ description: 'When it will have left; absent once it has ended, in lists and in events' }),
   })
   .meta({ id: 'DrainMember' });
 
@@ -27,12 +36,22 @@ export const drainSchema = z
     hosts: z.array(z.string()),
     of: z.string().optional().meta({ description: 'Id of the drain that a restore takes back' }),
     phase: z.enum(batchPhases).meta({
-      description: '"done": the hosts themselves show it; "incomplete": VMs stayed that should not have',
+      description:
+        '"scheduled": it begins at its time; "done": the hosts themselves show it; "incomplete": VMs stayed that should not have',
     }),
     startedAt: time(),
+    beginsAt: time().optional().meta({ description: 'When it is to begin; its hosts take VMs until then' }),
     endedAt: time().optional(),
     deadlineAt: time().optional(),
     attention: z.string().optional().meta({ description: 'What an operator should know now' }),
+    pace: z
+      .array(z.object({ host: z.string(), atOnce: z.number().int(), why: z.string() }))
+      .optional()
+      .meta({ description: 'How many move at once over the link of each host, and why no more' }),
+    expected: z
+      .object({ endsAt: time().optional(), latestAt: time().optional(), text: z.string() })
+      .optional()
+      .meta({ description: 'When the whole will have ended; absent once it has, in lists and in events' }),
     members: z.array(memberSchema),
     revision: revision(),
   })
@@ -41,6 +60,10 @@ export const drainSchema = z
 export const drainCreateSchema = z
   .strictObject({
     hosts: z.array(z.string().min(1).max(255)).min(1).max(256),
+    at: z.iso
+      .datetime({ offset: true })
+      .optional()
+      .meta({ description: 'Begin at this time; until then it can be cancelled, and its hosts take VMs' }),
     deadline: z.iso.datetime({ offset: true }).optional().meta({ description: 'Nothing begins after this time' }),
     force: z
       .boolean()

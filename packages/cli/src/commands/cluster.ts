@@ -37,6 +37,7 @@ const clusterText = (cluster: ClusterJson): string =>
     ['outgoing per host', atMost(cluster.maxOutgoingPerHost)],
     ['incoming per host', atMost(cluster.maxIncomingPerHost)],
     ['per migration network', atMost(cluster.maxPerMigrationNetwork)],
+    ['blackouts', cluster.blackouts?.join('; ')],
     ...(['networks', 'pools', 'paths'] as const).map((what): [string, string | undefined] => [
       `maps ${what}`,
       cluster.map?.[what] === undefined
@@ -56,7 +57,12 @@ interface SetOptions extends MapOptions {
   readonly maxOutgoingPerHost?: number | '';
   readonly maxIncomingPerHost?: number | '';
   readonly maxPerMigrationNetwork?: number | '';
+  readonly blackout?: readonly string[];
 }
+
+/** Together they replace those before; "" alone takes them away. */
+const periods = (text: string, before: readonly string[] = []): readonly string[] =>
+  text === '' ? before : [...before, text];
 
 const clusterLook: ListLook<ClusterJson> = {
   columns: [
@@ -105,13 +111,18 @@ export function clusterCommands(program: Command): void {
       'migrations to the cluster over its migration network at once (default: no limit)',
       limit,
     )
+    .option(
+      '--blackout <period>',
+      'no drain moves a VM off its hosts within it, UTC, as in "Mon-Fri 08:00-18:00"; repeatable, replaces all',
+      periods,
+    )
     .action(
       async (
         name: string,
         { migrationNetwork, migrationPorts, tls, policy, ...more }: SetOptions,
         command: Command,
       ) => {
-        const { maxOutgoingPerHost, maxIncomingPerHost, maxPerMigrationNetwork, ...maps } = more;
+        const { maxOutgoingPerHost, maxIncomingPerHost, maxPerMigrationNetwork, blackout, ...maps } = more;
         const { client, output } = contextOf(command);
         const body: ClusterChange = {
           ...(migrationNetwork === undefined ? {} : { migrationNetwork: migrationNetwork || null }),
@@ -121,6 +132,7 @@ export function clusterCommands(program: Command): void {
           ...(maxOutgoingPerHost === undefined ? {} : { maxOutgoingPerHost: maxOutgoingPerHost || null }),
           ...(maxIncomingPerHost === undefined ? {} : { maxIncomingPerHost: maxIncomingPerHost || null }),
           ...(maxPerMigrationNetwork === undefined ? {} : { maxPerMigrationNetwork: maxPerMigrationNetwork || null }),
+          ...(blackout === undefined ? {} : { blackouts: blackout.length === 0 ? null : [...blackout] }),
           ...changedMap(mapOf(maps)),
         };
         if (Object.keys(body).length === 0) command.error('Name at least one setting; see "ferry cluster set --help".');

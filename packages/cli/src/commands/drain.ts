@@ -7,7 +7,7 @@ import { contextOf, type Context } from '../context.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { duration } from '../options.ts';
 import type { ListLook } from '../output/columns.ts';
-import { formatBytes, formatTime } from '../output/format.ts';
+import { formatBytes, formatDuration, formatTime } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
 import { anyItem, followEvents, type WatchedList } from '../watch-list.ts';
 
@@ -15,7 +15,7 @@ import { anyItem, followEvents, type WatchedList } from '../watch-list.ts';
 const open = new Set(['waiting', 'moving', 'stopping']);
 const countOf = ({ members }: DrainJson): string =>
   `${members.filter(({ state }) => !open.has(state)).length} of ${members.length}`;
-const hasEnded = ({ phase }: DrainJson): boolean => phase !== 'running' && phase !== 'cancelling';
+const hasEnded = ({ phase }: DrainJson): boolean => phase === 'done' || phase === 'incomplete' || phase === 'cancelled';
 
 const exitOf = ({ phase }: DrainJson): ExitCode => {
   switch (phase) {
@@ -25,15 +25,46 @@ const exitOf = ({ phase }: DrainJson): ExitCode => {
       return exitCodes.cancelled;
     case 'incomplete':
       return exitCodes.failed;
+    case 'scheduled':
     case 'running':
     case 'cancelling':
       return exitCodes.detached;
   }
 };
 
+/** How long it takes and when it has left; what is not known is said. */
+function timesOf(
+  expected: DrainJson['members'][number]['expected'],
+): readonly [takes: string | undefined, ends: string | undefined] {
+  if (expected === undefined) return [undefined, undefined];
+  const { beginsAt, endsAt } = expected;
+  return beginsAt === undefined || endsAt === undefined
+    ? ['unknown', 'unknown']
+    : [formatDuration(Date.parse(endsAt) - Date.parse(beginsAt)), formatTime(endsAt)];
+}
+
+const paceText = ({ pace = [] }: DrainJson): string | undefined =>
+  pace.length === 0 ? undefined : pace.map(({ host, atOnce, why }) => `${host}: ${atOnce} (${why})`).join('; ');
+
+const expectedText = ({ expected }: DrainJson): string | undefined =>
+  expected === undefined
+    ? undefined
+    : `${expected.text}${expected.endsAt === undefined ? '' : ` (${formatTime(expected.endsAt)})`}`;
+
+const planText = (drain: DrainJson): string =>
+  [
+    membersText(drain),
+    fields([
+      ['begins', drain.beginsAt === undefined ? undefined : formatTime(drain.beginsAt)],
+      ['attention', drain.attention],
+      ['at once', paceText(drain)],
+      ['ends', expectedText(drain)],
+    ]),
+  ].join('\n\n');
+
 const membersText = ({ members }: DrainJson): string =>
   table(
-    ['vm', 'memory', 'from', 'to', 'way', 'state', 'migration', 'note'],
+    ['vm', 'memory', 'from', 'to', 'way', 'state', 'takes', 'ends', 'migration', 'note'],
     members.map((each) => [
       each.vm.name,
       formatBytes(each.memoryBytes),
@@ -41,6 +72,7 @@ const membersText = ({ members }: DrainJson): string =>
       each.to,
       each.way,
       each.state,
+      ...timesOf(each.expected),
       each.migration,
       each.note,
     ]),
@@ -55,7 +87,10 @@ const drainText = (drain: DrainJson): string =>
       ['phase', drain.phase],
       ['VMs', `${countOf(drain)} settled`],
       ['attention', drain.attention],
-      ['started', formatTime(drain.startedAt)],
+      [drain.phase === 'scheduled' ? 'asked for' : 'started', formatTime(drain.startedAt)],
+      ['begins', drain.phase === 'scheduled' && drain.beginsAt !== undefined ? formatTime(drain.beginsAt) : undefined],
+      ['at once', paceText(drain)],
+      ['ends', expectedText(drain)],
       ['deadline', drain.deadlineAt === undefined ? undefined : formatTime(drain.deadlineAt)],
       ['ended', drain.endedAt === undefined ? undefined : formatTime(drain.endedAt)],
     ]),
@@ -128,11 +163,12 @@ interface DrainOptions {
   readonly plan?: true;
   readonly detach?: true;
   readonly force?: true;
+  readonly at?: string;
   readonly deadline?: string;
 }
 
 /** A time as in 2026-11-29T22:00Z, or from now as in 2h. */
-const deadlineOf = (text: string): string => {
+const timeOf = (text: string): string => {
   if (/^\d+[smh]?$/.test(text)) return new Date(Date.now() + duration(text)).toISOString();
   const at = Date.parse(text);
   if (Number.isNaN(at)) throw new InvalidArgumentError('It takes a time as in 2h or 2026-11-29T22:00Z.');
@@ -147,19 +183,21 @@ export function hostDrainCommands(host: Command): void {
     .option('--plan', 'show how each VM would leave and where to; change nothing')
     .option('--wait', 'follow it to its end (default)')
     .option('--detach', 'return once it is stored')
-    .option('--deadline <time>', 'begin nothing after this time, as in 2h or 2026-11-29T22:00Z', deadlineOf)
+    .option('--at <time>', 'begin at this time, as in 2h or 2026-11-29T22:00Z; returns once it is stored', timeOf)
+    .option('--deadline <time>', 'begin nothing after this time, as in 2h or 2026-11-29T22:00Z', timeOf)
     .option('--force', 'also if no host of the cluster is left: VMs that need one stay where they are')
     .action(async (hosts: readonly string[], options: DrainOptions, command: Command) => {
       const context = contextOf(command);
-      const { plan, detach, force, deadline } = options;
+      const { plan, detach, force, at, deadline } = options;
       const body = {
         hosts: [...hosts],
         ...(force === true ? { force } : {}),
+        ...(at === undefined ? {} : { at }),
         ...(deadline === undefined ? {} : { deadline }),
       };
       const drain = await context.client().call(plan === true ? 'drainPlan' : 'drainCreate', { body });
-      if (plan === true) return context.output.result(drain, (safe) => membersText(safe));
-      if (detach === true) return context.output.result(drain, (safe) => drainText(safe));
+      if (plan === true) return context.output.result(drain, (safe) => planText(safe));
+      if (detach === true || at !== undefined) return context.output.result(drain, (safe) => drainText(safe));
       await follow(context, drain);
     });
   host

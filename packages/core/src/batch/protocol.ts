@@ -3,6 +3,8 @@ import type { BatchMember, MaintenanceWay } from '../model/batch.ts';
 import type { HostId, MigrationId, VmUuid } from '../model/ids.ts';
 import type { MigrationOutcome } from '../model/migration.ts';
 import type { HostRef } from '../model/host.ts';
+import type { DirtyCurve } from '../model/prediction.ts';
+import type { Lane } from './pace.ts';
 
 /** A VM as the fleet shows it. */
 export interface SeenVm {
@@ -19,11 +21,31 @@ export interface SeenVm {
   readonly wayNote?: string;
   /** The migration that moves it now. */
   readonly migration?: MigrationId;
+  /** That is about to end: it uses the link no more by the time that another one does. */
+  readonly isEnding?: true;
+  /** What it was last measured to write. */
+  readonly curve?: DirtyCurve;
+  /** That is being measured. */
+  readonly isMeasured?: true;
+  /** The bandwidth that its policy allows, bytes per second. */
+  readonly bandwidthLimit?: number;
 }
 
 export type BatchEvent =
-  /** `vms`: those of the members, and all on the hosts of a drain. `silent`: hosts that do not answer now. */
-  | { readonly type: 'looked'; readonly vms: readonly SeenVm[]; readonly silent: readonly HostRef[] }
+  /**
+   * `vms`: those of the members, and all on the hosts of a drain. `silent`: hosts that do not answer now. `lanes`: what
+   * is known of the hosts' links and limits.
+   */
+  | {
+      readonly type: 'looked';
+      readonly vms: readonly SeenVm[];
+      readonly silent: readonly HostRef[];
+      readonly lanes?: readonly Lane[];
+    }
+  /** Its time has come, and these are its members. */
+  | { readonly type: 'due'; readonly members: readonly BatchMember[] }
+  /** Its time has come, and it cannot begin. */
+  | { readonly type: 'not-begun'; readonly message: string }
   | { readonly type: 'began'; readonly vm: VmUuid; readonly migration: MigrationId }
   /** Its migration, or its start, did not begin. */
   | { readonly type: 'refused'; readonly vm: VmUuid; readonly message: string }

@@ -5,8 +5,9 @@ import type { Batch } from '../model/batch.ts';
 import type { Host } from '../model/host.ts';
 import { batchId, hostId, migrationId, vmUuid } from '../model/ids.ts';
 import { hostAfter } from './begin.ts';
+import { blindAtOnce } from './pace.ts';
 import type { BatchEvent, SeenVm } from './protocol.ts';
-import { hasEnded, memberOf, membersAtOnce, stepBatch, triesAgain } from './step.ts';
+import { hasEnded, memberOf, stepBatch, triesAgain } from './step.ts';
 import { wayOf } from './ways.ts';
 
 const h1 = { id: hostId('h1'), name: 'h1' };
@@ -234,7 +235,7 @@ test('whatever happens: never too many at once, and nothing begins once it is ca
         assert.ok(begins.length === 0 || before.phase === 'running');
         for (const uuid of begins)
           batch = stepBatch(batch, { type: 'began', vm: uuid, migration: migrationId(`m${now}`) }, now).batch;
-        assert.ok(batch.members.filter(({ state }) => state === 'moving').length <= membersAtOnce);
+        assert.ok(batch.members.filter(({ state }) => state === 'moving').length <= blindAtOnce);
         if (hasEnded(before)) assert.equal(batch.phase, before.phase);
         if (batch.phase === 'done') assert.ok(batch.members.every(({ state }) => state === 'moved'));
       }

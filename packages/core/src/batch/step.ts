@@ -7,10 +7,11 @@ import type { HostRef } from '../model/host.ts';
 import type { HostId, TimeMs, VmUuid } from '../model/ids.ts';
 import { FerryError } from '../model/errors.ts';
 import { namesOf as shortly } from '../planning/wait-reasons.ts';
+import { inOrder, isUnderWay, turnsOf, type Turns } from './lanes.ts';
 import type { BatchEffect, BatchEvent, SeenVm } from './protocol.ts';
 
-/** Migrations of a batch that leave one host at a time. */
-export const membersAtOnce = 2;
+/** The most members of a batch: the stored document holds them packed. */
+export const mostMembers = 2_000;
 /** After its first try a member is tried this often again, each time on another host. */
 export const triesAgain = 2;
 /** Before a member that was refused is tried again; longer each time. */
@@ -23,12 +24,19 @@ export interface BatchStep {
   readonly effects: readonly BatchEffect[];
 }
 
-export const hasEnded = ({ phase }: Pick<Batch, 'phase'>): boolean => phase !== 'running' && phase !== 'cancelling';
+export const hasEnded = ({ phase }: Pick<Batch, 'phase'>): boolean =>
+  phase === 'done' || phase === 'incomplete' || phase === 'cancelled';
+
+/** It was to begin at a time that has not come, or could not. */
+const isUnbegun = ({ beginsAt, startedAt }: Pick<Batch, 'beginsAt' | 'startedAt'>): boolean =>
+  beginsAt !== undefined && startedAt < beginsAt;
 
 export function stepBatch(batch: Batch, event: BatchEvent, now: TimeMs): BatchStep {
   switch (event.type) {
     case 'looked':
-      return hasEnded(batch) ? still(batch) : goOn(looked(batch, event, now), event, now);
+      return hasEnded(batch) || batch.phase === 'scheduled'
+        ? still(batch)
+        : goOn(looked(batch, event, now), event, now);
     case 'began':
       return still(change(batch, event.vm, began(event.migration)));
     case 'refused':
@@ -41,8 +49,14 @@ export function stepBatch(batch: Batch, event: BatchEvent, now: TimeMs): BatchSt
       return still(confirmed(batch, event.active, now));
     case 'unconfirmed':
       return still({ ...batch, attention: event.message });
+    case 'due':
+      return batch.phase === 'scheduled'
+        ? still({ ...withAttention(batch, undefined), phase: 'running', startedAt: now, members: event.members })
+        : still(batch);
+    case 'not-begun':
+      return batch.phase === 'scheduled' ? still(notBegun(batch, event.message, now)) : still(batch);
     case 'cancel-requested':
-      return still(cancelled(batch, event.abort));
+      return still(cancelled(batch, event.abort, now));
     case 'retry-requested':
       return still(again(batch));
   }
@@ -73,6 +87,8 @@ const started = (member: BatchMember): BatchMember =>
   member.off === true ? withoutOff(member) : as(member, 'started');
 
 const withoutOff = ({ off: _off, asked: _asked, ...member }: BatchMember): BatchMember => member;
+
+const withoutLoad = ({ curve: _curve, diskBytes: _bytes, ...member }: BatchMember): BatchMember => member;
 
 /** Tries to start a VM again that was shut down for a move that did not come about. */
 const startTries = 6;
@@ -107,7 +123,7 @@ function ended(
 ): BatchMember {
   switch (outcome) {
     case 'succeeded':
-      return { ...withoutOff(as(member, 'moved')), ...(to === undefined ? {} : { to }) };
+      return { ...withoutLoad(withoutOff(as(member, 'moved'))), ...(to === undefined ? {} : { to }) };
     case 'cancelled':
       return as(
         member,
@@ -131,16 +147,24 @@ type Looked = Extract<BatchEvent, { type: 'looked' }>;
 
 function looked(batch: Batch, { vms, silent }: Looked, now: TimeMs): Batch {
   const seen = new Map(vms.map((vm) => [vm.uuid, vm]));
-  const members = batch.members.map((member) =>
-    isIn(silent, member.from.id) ? member : asSeen(batch, member, seen.get(member.vm.uuid), now),
-  );
+  const members = batch.members.map((member) => {
+    const vm = seen.get(member.vm.uuid);
+    return isIn(silent, member.from.id) ? member : measured(asSeen(batch, member, vm, now), vm);
+  });
   const known = new Set(members.map(({ vm }) => vm.uuid));
   const come =
     batch.kind === 'drain' && batch.phase === 'running'
       ? vms.filter((vm) => vm.isActive && !known.has(vm.uuid) && isIn(batch.hosts, vm.host.id)).map(memberOf)
       : [];
-  return { ...batch, members: [...members, ...come] };
+  return { ...batch, members: [...members, ...come].slice(0, Math.max(members.length, mostMembers)) };
 }
+
+const measured = (member: BatchMember, vm: SeenVm | undefined): BatchMember =>
+  (member.state === 'waiting' || member.state === 'moving') &&
+  vm?.curve !== undefined &&
+  vm.curve.at > (member.curve?.at ?? 0)
+    ? { ...member, curve: vm.curve }
+    : member;
 
 const isIn = (hosts: readonly HostRef[], id: HostId): boolean => hosts.some((host) => host.id === id);
 
@@ -207,33 +231,30 @@ const foundLate = (member: BatchMember, vm: SeenVm): BatchMember => {
 
 /** Begins what may begin, and sees to the end. */
 function goOn(batch: Batch, seen: Looked, now: TimeMs): BatchStep {
-  const { vms, silent } = seen;
+  const { vms, silent, lanes = [] } = seen;
   const migrating = new Set(vms.filter(({ migration }) => migration !== undefined).map(({ uuid }) => uuid));
   if (batch.phase === 'cancelling') return windUp(batch, seen, now);
   const late = batch.deadlineAt !== undefined && now >= batch.deadlineAt ? missed(batch) : batch;
   const effects: BatchEffect[] = [];
-  const busy = new Map<HostId, number>();
-  for (const { state, from } of late.members) if (isUnderWay(state)) busy.set(from.id, (busy.get(from.id) ?? 0) + 1);
+  const turns = turnsOf(late, vms, lanes, now);
   const stopping = new Set<VmUuid>();
   // one after the other: what one is to take elsewhere is not reserved before its move begins
   let cold = late.members.some(isOnItsWayCold);
   for (const member of inOrder(late.members)) {
     const { vm, from, way, notBefore = 0 } = member;
     if (notBefore > now || migrating.has(vm.uuid) || isIn(silent, from.id)) continue;
-    const count = busy.get(from.id) ?? 0;
-    if (count >= membersAtOnce) continue;
-    if (way === 'cold' && member.off !== true) {
-      if (cold) continue;
-      cold = true;
-    }
-    busy.set(from.id, count + 1);
-    if (way === 'shutdown' || (way === 'cold' && member.off !== true)) {
+    const shutsDown = way === 'cold' && member.off !== true;
+    if ((shutsDown && cold) || !turns.take(member)) continue;
+    cold ||= shutsDown;
+    if (way === 'shutdown' || shutsDown) {
       stopping.add(vm.uuid);
       effects.push({ do: 'shut-down', member });
     } else effects.push({ do: way === 'start' ? 'start' : 'begin', member });
   }
+  const pace = turns.pace();
   const next: Batch = {
     ...late,
+    ...(pace.length === 0 ? {} : { pace }),
     members: late.members.map((member) =>
       stopping.has(member.vm.uuid) ? { ...as(member, 'stopping'), since: now, asked: true as const } : member,
     ),
@@ -243,21 +264,13 @@ function goOn(batch: Batch, seen: Looked, now: TimeMs): BatchStep {
     effects.length > 0 ||
     next.members.some((member) => member.state === 'waiting' || isUnderWay(member.state) || isToStartAgain(member))
   )
-    return { batch: withAttention(next, attentionOf(next, migrating, silent)), effects };
+    return { batch: withAttention(next, attentionOf(next, migrating, silent, turns)), effects };
   // a restore ends with its members; of a drain the hosts have the last word
   return next.kind === 'drain' ? { batch: next, effects: [{ do: 'confirm' }] } : still(close(next, now));
 }
 
-/** The largest first: while there is most room, and the small ones fill what is left. */
-export const inOrder = (members: readonly BatchMember[]): readonly BatchMember[] =>
-  members
-    .filter(({ state }) => state === 'waiting')
-    .toSorted((a, b) => b.memoryBytes - a.memoryBytes || (a.vm.name < b.vm.name ? -1 : 1));
-
 const isOnItsWayCold = ({ way, state, off }: BatchMember): boolean =>
   way === 'cold' && (state === 'stopping' || (state === 'waiting' && off === true));
-
-const isUnderWay = (state: MemberState): boolean => state === 'moving' || state === 'stopping';
 
 const withAttention = ({ attention: _before, ...batch }: Batch, attention: string | undefined): Batch => ({
   ...batch,
@@ -268,11 +281,14 @@ function attentionOf(
   { members }: Batch,
   migrating: ReadonlySet<VmUuid>,
   silent: readonly HostRef[],
+  turns: Turns,
 ): string | undefined {
   const waitedFor = silent.find(({ id }) => members.some(({ state, from }) => state === 'waiting' && from.id === id));
   if (waitedFor !== undefined) return `${waitedFor.name} does not answer; its VMs wait until it does.`;
   const others = members.filter(({ state, vm }) => state === 'waiting' && migrating.has(vm.uuid));
   if (others.length > 0) return `Moved by other migrations, and waited for: ${namesOf(others)}.`;
+  const dark = turns.dark();
+  if (dark !== undefined) return dark;
   const refused = members.find(({ state, note }) => state === 'waiting' && note !== undefined);
   return refused === undefined ? undefined : `${refused.vm.name}: ${refused.note ?? ''}`;
 }
@@ -374,8 +390,25 @@ function confirmed(batch: Batch, active: ReadonlyMap<HostId, ReadonlySet<VmUuid>
 const runsThere = (member: BatchMember, from: HostRef, now: TimeMs): BatchMember =>
   failedTry({ ...member, from }, `It is on ${from.name} again.`, now);
 
-function cancelled(batch: Batch, abort: boolean): Batch {
+/** How long after its time a drain may still begin: later nobody reckons with it. */
+const beginsWithinMs = 900_000;
+
+/** Its time has come, or has gone without it. */
+export function dueness({ beginsAt = 0, deadlineAt = Infinity }: Batch, now: TimeMs): 'early' | 'due' | 'late' {
+  if (now < beginsAt) return 'early';
+  return now < Math.min(beginsAt + beginsWithinMs, deadlineAt) ? 'due' : 'late';
+}
+
+/** What keeps it from beginning may pass. */
+function notBegun(batch: Batch, message: string, now: TimeMs): Batch {
+  return dueness(batch, now) !== 'late'
+    ? withAttention(batch, `It cannot begin: ${message}`)
+    : { ...withAttention(batch, `It has not begun: ${message}`), phase: 'incomplete', endedAt: now };
+}
+
+function cancelled(batch: Batch, abort: boolean, now: TimeMs): Batch {
   if (hasEnded(batch)) throw new FerryError('drain-finished', `${batch.name} has ended already: ${batch.phase}.`);
+  if (batch.phase === 'scheduled') return { ...withAttention(batch, undefined), phase: 'cancelled', endedAt: now };
   return {
     ...batch,
     phase: 'cancelling',
@@ -391,10 +424,13 @@ function again({
   abort: _abort,
   attention: _attention,
   deadlineAt: _deadline,
+  pace: _pace,
   ...batch
 }: Batch): Batch {
   if (batch.phase === 'done' || batch.phase === 'cancelling')
     throw new FerryError('drain-finished', `${batch.name} cannot be tried again: it is ${batch.phase}.`);
+  if (isUnbegun(batch))
+    throw new FerryError('drain-finished', `${batch.name} cannot be tried again: it has not begun.`);
   return {
     ...batch,
     phase: 'running',

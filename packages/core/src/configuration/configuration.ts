@@ -2,6 +2,7 @@
  * Clusters, policies, rules and labels as one document: what applying it would change, and what is wrong with it. What
  * the document does not name stays as it is. Pure.
  */
+import { blackoutProblems } from '../batch/blackout.ts';
 import { limitProblem } from '../planning/slots.ts';
 import { isNetwork } from '../model/network.ts';
 import type { Cluster } from '../model/host.ts';
@@ -117,6 +118,7 @@ function vmProblems(ref: string, count: number): readonly string[] {
 export function clusterProblems({
   migrationNetwork,
   migrationPorts,
+  blackouts = [],
   ...limits
 }: Omit<Cluster, 'name'>): readonly string[] {
   const problems: string[] = (['maxOutgoingPerHost', 'maxIncomingPerHost', 'maxPerMigrationNetwork'] as const).flatMap(
@@ -126,5 +128,6 @@ export function clusterProblems({
     problems.push(`"${migrationNetwork}" is not a network such as 10.1.0.0/16 or fd00::/64.`);
   if (migrationPorts !== undefined && migrationPorts.first > migrationPorts.last)
     problems.push(`The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`);
+  problems.push(...blackoutProblems(blackouts));
   return problems;
 }

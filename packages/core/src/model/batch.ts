@@ -4,6 +4,7 @@
  */
 import type { HostRef } from './host.ts';
 import type { BatchId, HostId, MigrationId, TimeMs, VmUuid } from './ids.ts';
+import type { DirtyCurve } from './prediction.ts';
 
 export type BatchKind = 'drain' | 'restore';
 
@@ -58,11 +59,27 @@ export interface BatchMember {
   readonly since?: TimeMs;
   /** Why it is in this state, in a sentence. */
   readonly note?: string;
+  /** What the guest was last measured to write. */
+  readonly curve?: DirtyCurve;
+  /** What its disks hold that are copied, by the plan. */
+  readonly diskBytes?: number;
 }
 
-/** `done`: the hosts themselves show it. `incomplete`: some VMs stayed that should not have. */
-export const batchPhases = ['running', 'cancelling', 'done', 'incomplete', 'cancelled'] as const;
+/**
+ * `scheduled`: it begins at its time, and its hosts take VMs until then. `done`: the hosts themselves show it.
+ * `incomplete`: some VMs stayed that should not have.
+ */
+export const batchPhases = ['scheduled', 'running', 'cancelling', 'done', 'incomplete', 'cancelled'] as const;
 export type BatchPhase = (typeof batchPhases)[number];
+
+/** How many members use the link of a host at once, and why not more. */
+export interface BatchPace {
+  readonly host: HostRef;
+  readonly atOnce: number;
+  /** Stays the same while only the figures of `why` change. */
+  readonly code: 'limit' | 'link-unknown' | 'guest-unknown' | 'full' | 'alone' | 'writes' | 'all';
+  readonly why: string;
+}
 
 export interface Batch {
   readonly id: BatchId;
@@ -74,13 +91,19 @@ export interface Batch {
   readonly hosts: readonly HostRef[];
   /** The drain that a restore takes back. */
   readonly of?: BatchId;
+  /** Of one that has not begun: when it was asked for. */
   readonly startedAt: TimeMs;
+  /** When it is to begin. */
+  readonly beginsAt?: TimeMs;
+  /** Also the last hosts of a cluster. */
+  readonly force?: true;
   readonly endedAt?: TimeMs;
   readonly deadlineAt?: TimeMs;
   readonly phase: BatchPhase;
   /** Cancelled with the running migrations. */
   readonly abort?: true;
   readonly members: readonly BatchMember[];
+  readonly pace?: readonly BatchPace[];
   /** What an operator should know now, in a sentence. */
   readonly attention?: string;
 }

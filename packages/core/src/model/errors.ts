@@ -135,6 +135,7 @@ export const errorTable = {
     exitCodes.conflict,
     'Wait until the drain has ended, or cancel it with "ferry drain cancel".',
   ),
+  'drain-refused': row(400, exitCodes.usage, 'See "ferry host drain --help".'),
   'drain-last-host': row(409, exitCodes.refused, 'Add or uncordon a host of the cluster first, or add --force.'),
   'drain-unknown': row(404, exitCodes.notFound, 'List the drains with "ferry drain list".'),
   'drain-ambiguous': row(409, exitCodes.notFound, 'Name the drain by its id.'),

@@ -126,6 +126,8 @@ export interface Cluster {
   readonly maxIncomingPerHost?: number;
   /** Of those that come to the cluster; clusters that share the network count together, each up to its own limit. */
   readonly maxPerMigrationNetwork?: number;
+  /** Periods in which no drain or restore moves a VM off its hosts; as in batch/blackout.ts. */
+  readonly blackouts?: readonly string[];
 }
 
 /** Settings of the fleet as a whole. */

@@ -176,7 +176,10 @@ function endOf(transfer: Transfer, neededMs: number, policy: Policy, remedies: r
 }
 
 /** Empty pages are not sent, and nobody counts them; what was never touched is not in its QEMU's memory. */
-function sentBytes({ memoryBytes, curve }: PredictionInput, { seenBytes }: Curves): Required<Interval> {
+export function sentBytes(
+  { memoryBytes, curve }: Pick<PredictionInput, 'memoryBytes' | 'curve'>,
+  { seenBytes }: Curves,
+): Required<Interval> {
   const residentBytes = curve?.residentBytes;
   const within = (bytes: number): number => Math.min(memoryBytes, Math.max(seenBytes, bytes));
   return residentBytes === undefined

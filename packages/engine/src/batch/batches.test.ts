@@ -1,8 +1,8 @@
 /** Drains and restores on hosts in virtual time: what leaves, what stays, what a restart and a cancel make of it. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { FerryError, type Batch, type BatchMember } from '@ferry/core';
-import type { Engine } from '../facade.ts';
+import { FerryError, hasEnded, type Batch, type BatchMember } from '@ferry/core';
+import type { DrainRequest, Engine } from '../facade.ts';
 import type { FakeFleet, FakeHost } from '../fake/fleet.ts';
 import { engineOver, threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
 
@@ -20,7 +20,7 @@ const host = (name: string): FakeHost => {
 };
 const uuidOf = (index: number): string => `aaaaaaaa-0000-4000-8000-${String(index).padStart(12, '0')}`;
 const until = async (is: () => boolean, what: string): Promise<void> => {
-  for (let turn = 0; turn < 60_000; turn += 1) {
+  for (let turn = 0; turn < 120_000; turn += 1) {
     if (is()) return;
     await clock.sleep(10);
   }
@@ -30,11 +30,11 @@ async function guests(count: number, on = 'h1'): Promise<void> {
   for (let index = 0; index < count; index += 1) fleet.run(on, { uuid: uuidOf(index), name: `vm${index}` });
   await until(() => engine.vms().length === count, `${count} VMs`);
 }
-const drain = (hosts: readonly string[], more: { readonly deadlineAt?: number; readonly force?: boolean } = {}) =>
+const drain = (hosts: readonly string[], more: Partial<DrainRequest> = {}): Promise<Batch> =>
   engine.batches.drain({ hosts, force: false, ...more }, by);
 const now = ({ id }: Batch): Batch => engine.batches.find(id);
 async function ended(batch: Batch): Promise<Batch> {
-  await until(() => !['running', 'cancelling'].includes(now(batch).phase), `${batch.name} ends`);
+  await until(() => hasEnded(now(batch)), `${batch.name} ends`);
   return now(batch);
 }
 const serviceOf = (name: string): string => engine.host(name).host.service?.state ?? 'schedulable';
@@ -83,7 +83,8 @@ test('a plan says where each VM would go, counts those before it, and changes no
   await guests(4);
   const plan = await engine.batches.planDrain({ hosts: ['h1'], force: false }, by);
   assert.deepEqual(plan.members.map(({ to }) => to?.name ?? '').sort(), ['h2', 'h2', 'h3', 'h3']);
-  assert.deepEqual([engine.batches.all(), serviceOf('h1'), fleet.calls], [[], 'schedulable', []]);
+  const changing = fleet.calls.filter((call) => !call.endsWith('dirty rate'));
+  assert.deepEqual([engine.batches.all(), serviceOf('h1'), changing], [[], 'schedulable', []]);
 });
 
 test("hosts that are drained together never receive each other's VMs", async () => {
@@ -254,8 +255,14 @@ test('what cannot be drained is refused in a sentence, and nothing has begun', a
   await guests(1);
   const refusals: readonly [Promise<Batch>, string, RegExp][] = [
     [drain(['h9']), 'host-unknown', /no host "h9"/],
-    [drain(['h1', 'h1']), 'request-invalid', /h1 is named twice/],
-    [drain(['h1'], { deadlineAt: 1 }), 'request-invalid', /deadline .* has passed/],
+    [drain(['h1', 'h1']), 'drain-refused', /h1 is named twice/],
+    [drain(['h1'], { deadlineAt: 1 }), 'drain-refused', /deadline .* has passed/],
+    [drain(['h1'], { beginsAt: 1 }), 'drain-refused', /The time .* has passed/],
+    [
+      drain(['h1'], { beginsAt: clock.now() + 9_000, deadlineAt: clock.now() + 8_000 }),
+      'drain-refused',
+      /The deadline .* is not after .*, when the drain begins/,
+    ],
     [drain(['h1', 'h2', 'h3']), 'drain-last-host', /no host for the VMs of h1, h2, h3/],
     [engine.batches.restore('h1', by), 'drain-none', /nothing to bring back/],
   ];
@@ -283,4 +290,148 @@ test('nothing begins after the deadline, and the drain says so', async () => {
     ['incomplete', ['failed', 'failed', 'moved', 'moved']],
   );
   assert.match(over.members.find(({ state }) => state === 'failed')?.note ?? '', /deadline passed/);
+});
+
+/** Each guest is measured to write this much; the link carries 256 MiB in `durationMs`. */
+const writing = (dirtyBytesPerSecond: number, durationMs: number): void => {
+  fleet.next.dirtyBytesPerSecond = dirtyBytesPerSecond;
+  fleet.next.durationMs = durationMs;
+};
+/** The most that left h1 at a time, and that the drain let use the link. */
+const mostOf = async (begun: Batch): Promise<{ readonly leaving: number; readonly atOnce: number }> => {
+  let [leaving, atOnce] = [0, 0];
+  await until(() => {
+    leaving = Math.max(leaving, fleet.leaving('h1'));
+    atOnce = Math.max(atOnce, now(begun).pace?.[0]?.atOnce ?? 0);
+    return now(begun).phase !== 'running';
+  }, 'the drain ends');
+  return { leaving, atOnce };
+};
+const paceOf = ({ pace = [] }: Batch): readonly [number, string][] => pace.map(({ atOnce, why }) => [atOnce, why]);
+
+test('idle guests leave several at once, and the drain says why not more', async () => {
+  writing(0, 10_000);
+  await guests(8);
+  const begun = await drain(['h1']);
+  const most = await mostOf(begun);
+  assert.equal(most.atOnce, 4);
+  assert.ok(most.leaving >= 4 && most.leaving <= 8, 'those that are about to end do not count');
+  const done = now(begun);
+  assert.deepEqual([done.phase, runningOn('h1')], ['done', 0]);
+  assert.match(paceOf(done)[0]?.[1] ?? '', /fill the link|no more are left/);
+});
+
+test('guests that write much leave one after the other', async () => {
+  writing(13 * 1_048_576, 10_000);
+  await guests(4);
+  const begun = await drain(['h1']);
+  const most = await mostOf(begun);
+  assert.equal(most.atOnce, 1);
+  assert.ok(most.leaving <= 2, 'the next one begins as one is about to end');
+  assert.equal(now(begun).phase, 'done');
+  assert.match(paceOf(now(begun))[0]?.[1] ?? '', /vm. writes 13 MiB\/s/);
+});
+
+test('no more leave at once than the limits of the cluster allow, and the others wait in the drain', async () => {
+  writing(0, 10_000);
+  await engine.changeCluster('default', (before) => ({ ...before, maxOutgoingPerHost: 1 }));
+  await guests(3);
+  const begun = await drain(['h1']);
+  assert.equal((await mostOf(begun)).leaving, 1);
+  assert.deepEqual(engine.queue(), []);
+});
+
+test('a plan says when each VM and the whole will have left, and says what is not known', async () => {
+  writing(0, 10_000);
+  await guests(4);
+  const unknown = await engine.batches.planDrain({ hosts: ['h1'], force: false }, by);
+  assert.match(engine.batches.forecast(unknown)?.text ?? '', /^not known, because what the link of h1 carries/);
+  // the link is known once something has used it
+  await engine.startMigration({ vm: 'vm0', to: 'h2' }, by);
+  await until(() => runningOn('h2') === 1, 'it has moved');
+  const begun = await drain(['h1']);
+  await until(() => fleet.leaving('h1') > 0, 'one moves');
+  await clock.sleep(4_000);
+  const forecast = engine.batches.forecast(now(begun));
+  const ends = [...(forecast?.members.values() ?? [])].map((each) => ('unknown' in each ? each.unknown : 'known'));
+  assert.deepEqual(ends, ['known', 'known', 'known'], forecast?.text);
+  assert.ok(forecast?.endsAt !== undefined && forecast.endsAt > clock.now(), forecast?.text);
+  assert.match(forecast.text, /^in about \d+ s, \d+ s at most$/);
+  const done = await ended(begun);
+  assert.equal(engine.batches.forecast(done), undefined);
+});
+
+test('a drain with a time begins then, with the VMs that are there by then, also after a restart', async () => {
+  await guests(1);
+  const beginsAt = clock.now() + 60_000;
+  const scheduled = await drain(['h1'], { beginsAt });
+  assert.deepEqual([scheduled.phase, serviceOf('h1')], ['scheduled', 'schedulable']);
+  await engine.close();
+  engine = await start();
+  fleet.run('h1', { uuid: uuidOf(5), name: 'late' });
+  await until(() => engine.vms().length === 2, 'two VMs');
+  await clock.sleep(30_000);
+  assert.deepEqual([now(scheduled).phase, runningOn('h1')], ['scheduled', 2]);
+  const done = await ended(scheduled);
+  assert.deepEqual([done.phase, states(done)], ['done', { vm0: 'moved', late: 'moved' }]);
+  assert.ok(done.startedAt >= beginsAt);
+});
+
+test('a drain that is cancelled before its time never begins; one that cannot begin is given up', async () => {
+  await guests(1);
+  const cancelled = await drain(['h1'], { beginsAt: clock.now() + 60_000 });
+  await engine.batches.cancel(cancelled.id, false);
+  assert.equal(now(cancelled).phase, 'cancelled');
+  await assert.rejects(engine.batches.retry(cancelled.id), refusedWith('drain-finished', /has not begun/));
+  const late = await drain(['h1'], { beginsAt: clock.now() + 60_000 });
+  host('h1').reachable = false;
+  host('h1').drop();
+  await clock.sleep(120_000);
+  assert.match(now(late).attention ?? '', /It cannot begin: h1 does not answer/);
+  const over = await ended(late);
+  assert.deepEqual([over.phase, serviceOf('h1')], ['incomplete', 'schedulable']);
+  assert.match(over.attention ?? '', /It has not begun: h1/);
+});
+
+test('a drain whose time has passed while no control plane ran does not begin', async () => {
+  await guests(1);
+  const late = await drain(['h1'], { beginsAt: clock.now() + 60_000 });
+  await engine.close();
+  await clock.sleep(3_600_000);
+  engine = await start();
+  const over = await ended(late);
+  assert.deepEqual([over.phase, runningOn('h1'), serviceOf('h1')], ['incomplete', 1, 'schedulable']);
+  assert.match(over.attention ?? '', /It has not begun: no control plane ran at its time/);
+});
+
+test('nothing begins within a blackout period, and the drain says until when', async () => {
+  await guests(2);
+  const until20 = new Date(clock.now() + 20_000).toISOString();
+  const blackouts = [`2000-01-01T00:00Z/${until20.replace(/\.\d+/, '')}`];
+  await engine.changeCluster('default', (before) => ({
+    ...before,
+    blackouts: ['1970-01-01T00:00Z/1970-01-02T00:00Z'],
+  }));
+  await assert.rejects(
+    engine.changeCluster('default', (before) => ({ ...before, blackouts: ['00:00-24:00'] })),
+    refusedWith('request-invalid', /never end/),
+  );
+  await engine.changeCluster('default', (before) => ({ ...before, blackouts }));
+  const begun = await drain(['h1']);
+  await clock.sleep(10_000);
+  assert.equal(fleet.leaving('h1'), 0);
+  assert.match(now(begun).attention ?? '', /^h1: nothing begins before .*, for the blackout period/);
+  const done = await ended(begun);
+  assert.deepEqual([done.phase, runningOn('h1')], ['done', 0]);
+});
+
+test('two drains at once leave the last host of a cluster to one of them', async () => {
+  await guests(1);
+  await engine.cordonHosts(['h3']);
+  const both = await Promise.allSettled([drain(['h1']), drain(['h2'])]);
+  assert.deepEqual(both.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+  for (const each of both)
+    if (each.status === 'rejected') assert.ok(refusedWith('drain-last-host', /no host for the VMs/)(each.reason));
+  const services = [serviceOf('h1'), serviceOf('h2')];
+  assert.ok(services.includes('schedulable'), services.join());
 });

@@ -7,39 +7,38 @@ import {
   batchId,
   batchName,
   drainToRestore,
+  dueness,
   FerryError,
+  forecastBatch,
   hasEnded,
   hostAfter,
-  inOrder,
-  memberOf,
-  refuseDrain,
   resolve,
   restoreMembers,
   stepBatch,
+  withPace,
   type Batch,
   type BatchEffect,
   type BatchEvent,
+  type BatchForecast,
   type BatchId,
-  type HostRef,
   type Migration,
   type RequestedBy,
 } from '@ferry/core';
 import type { Along } from '../state/first-answers.ts';
-import { collection, document, type Stored } from '../state/collection.ts';
-import { carryOutOf, planPatienceMs } from './carry-out.ts';
+import type { Stored } from '../state/collection.ts';
+import { carryOutOf } from './carry-out.ts';
 import type { BatchesDeps } from './deps.ts';
+import { batchDocuments } from './documents.ts';
+import { watchLinks } from './links.ts';
 import { lookAt } from './looking.ts';
-import { withProposals } from './propose.ts';
+import { measureGuests } from './measuring.ts';
+import { planDrains, refOf, type DrainRequest } from './planning.ts';
 
 const lookEveryMs = 1_000;
 /** Batches that have ended and are kept. */
 const endedKept = 500;
-
-export interface DrainRequest {
-  readonly hosts: readonly string[];
-  readonly deadlineAt?: number;
-  readonly force: boolean;
-}
+/** For the guests of a plan to be measured; what is not known by then is unknown. */
+const measurePatienceMs = 60_000;
 
 export interface Batches {
   /** Newest first. */
@@ -49,6 +48,8 @@ export interface Batches {
   find(ref: string): Batch;
   /** What a drain would do. Nothing is touched. */
   planDrain(request: DrainRequest, by: RequestedBy): Promise<Batch>;
+  /** When its members and the whole are expected to end; undefined: nothing is left to be done. */
+  forecast(batch: Batch): BatchForecast | undefined;
   drain(request: DrainRequest, by: RequestedBy, along?: Along): Promise<Batch>;
   /** Brings back what left this host by its last drain. Throws FerryError `drain-none`, `host-draining`. */
   restore(ref: string, by: RequestedBy, along?: Along): Promise<Batch>;
@@ -62,18 +63,9 @@ export interface Batches {
   stop(): Promise<void>;
 }
 
-const decodeBatch = document<Batch>({
-  id: 'string',
-  name: 'string',
-  kind: 'string',
-  phase: 'string',
-  members: 'array',
-});
-const refOf = ({ id, name }: HostRef): HostRef => ({ id, name });
-
 export function createBatches(deps: BatchesDeps): Batches {
   const { clock, log, knownHosts, migrations } = deps;
-  const stored = collection(deps.intents, 'batches/', decodeBatch);
+  const stored = batchDocuments(deps.intents);
   const held = new Map<string, Stored<Batch>>();
   const stopping = new AbortController();
   const wakes = new Map<string, AbortController>();
@@ -111,10 +103,15 @@ export function createBatches(deps: BatchesDeps): Batches {
     if (before !== undefined && JSON.stringify(before.value) === JSON.stringify(batch)) return;
     const hosts = batch.hosts.filter(({ id }) => knownHosts.follower(id) !== undefined).map(({ id }) => id);
     const others = along(batch.id);
+    const isBeginning = batch.kind === 'drain' && batch.phase === 'running' && before?.value.phase !== 'running';
     const revision = await knownHosts.serve(
       hosts,
       (host) => hostAfter(batch, host, clock.now(), before?.value),
-      async () => [stored.put(batch.id, batch, before?.revision ?? 0), ...others],
+      async () => [
+        stored.put(batch.id, batch, before?.revision ?? 0),
+        ...others,
+        ...(isBeginning ? await guards(batch) : []),
+      ],
     );
     took(batch, revision);
   };
@@ -132,9 +129,13 @@ export function createBatches(deps: BatchesDeps): Batches {
     return effects;
   };
 
-  const { vmsOf, vmsOn, silentOf } = lookAt(deps);
+  const measuring = measureGuests(deps, stopping.signal);
+  const links = watchLinks(deps);
+  const { vmsOf, vmsOn, silentOf } = lookAt({ ...deps, measuring });
+  const { planned, due, guards } = planDrains({ ...deps, vmsOn });
   const { carryOut, notAsked } = carryOutOf({
     ...deps,
+    measuring,
     stored,
     heldOf,
     took,
@@ -160,10 +161,35 @@ export function createBatches(deps: BatchesDeps): Batches {
     }
   };
 
+  /** Once its time has come. What refuses it then may pass. */
+  const beginDue = async (id: string): Promise<void> => {
+    const { value } = heldOf(id);
+    const is = dueness(value, clock.now());
+    if (is === 'early') return;
+    if (is === 'late') {
+      const message = value.attention ?? 'no control plane ran at its time.';
+      await step(id, { type: 'not-begun', message: message.replace(/^It cannot begin: /, '') });
+      return;
+    }
+    try {
+      const { members } = await due(value);
+      if (!cancelling.has(id)) await step(id, { type: 'due', members });
+    } catch (error) {
+      if (!(error instanceof FerryError) || error.code.startsWith('store-')) throw error;
+      await step(id, { type: 'not-begun', message: error.message });
+    }
+  };
   const round = async (id: string): Promise<void> => {
+    if (heldOf(id).value.phase === 'scheduled') return beginDue(id);
     await settle(id);
     const { value } = heldOf(id);
-    const effects = await step(id, { type: 'looked', vms: vmsOf(value), silent: silentOf(value) });
+    measuring.begin(value, () => wakes.get(id)?.abort());
+    const effects = await step(id, {
+      type: 'looked',
+      vms: vmsOf(value),
+      silent: silentOf(value),
+      lanes: links.lanesOf(value),
+    });
     for (const effect of effects) {
       if (cancelling.has(id) || stopping.signal.aborted) {
         if (effect.do === 'shut-down') await notAsked(id, effect.member.vm.uuid);
@@ -201,34 +227,6 @@ export function createBatches(deps: BatchesDeps): Batches {
   };
 
   const newId = (): BatchId => batchId(`${clock.now().toString(36)}${clock.randomText(5)}`);
-  const planned = async (
-    { hosts: refs, deadlineAt, force }: DrainRequest,
-    { actor, client }: RequestedBy,
-  ): Promise<Batch> => {
-    const views = refs.map((ref) => knownHosts.host(ref));
-    refuseDrain(
-      { hosts: views, force, ...(deadlineAt === undefined ? {} : { deadlineAt }) },
-      knownHosts.hosts(),
-      clock.now(),
-    );
-    const hosts = views.map(({ host }) => refOf(host));
-    const id = newId();
-    const batch: Batch = {
-      id,
-      name: batchName('drain', hosts, id),
-      kind: 'drain',
-      actor,
-      client,
-      hosts,
-      startedAt: clock.now(),
-      ...(deadlineAt === undefined ? {} : { deadlineAt }),
-      phase: 'running',
-      members: vmsOn(hosts)
-        .filter(({ isActive }) => isActive)
-        .map(memberOf),
-    };
-    return withProposals(batch, inOrder(batch.members), migrations.propose, clock.timeout(planPatienceMs));
-  };
   const command = async (ref: string, event: BatchEvent): Promise<Batch> => {
     const { id } = find(ref);
     if (event.type === 'cancel-requested') cancelling.add(id);
@@ -247,9 +245,26 @@ export function createBatches(deps: BatchesDeps): Batches {
     all,
     find,
     revisionOf: (id) => held.get(id)?.revision ?? 0,
-    planDrain: planned,
+    async planDrain(request, by) {
+      const batch = await planned(request, by, newId());
+      await measuring.all(batch.members, clock.timeout(measurePatienceMs));
+      return withPace(batch, vmsOf(batch), links.lanesOf(batch), clock.now());
+    },
+    forecast: (batch) => {
+      const moving = new Map(migrations.active().map((migration) => [migration.id, migration]));
+      return forecastBatch(
+        batch,
+        {
+          lanes: links.lanesOf(batch),
+          policyOf: deps.policyOf,
+          remainingMs: ({ migration }) =>
+            migration === undefined ? undefined : moving.get(migration)?.progress?.etaMs,
+        },
+        clock.now(),
+      );
+    },
     async drain(request, by, along) {
-      const batch = await planned(request, by);
+      const batch = await planned(request, by, newId());
       await store(batch, undefined, along);
       go(batch.id);
       return batch;
@@ -282,8 +297,10 @@ export function createBatches(deps: BatchesDeps): Batches {
     },
     cancel: (ref, abort) => command(ref, { type: 'cancel-requested', abort }),
     retry: (ref) => command(ref, { type: 'retry-requested' }),
-    changed({ batch, outcome }) {
-      if (batch !== undefined && outcome !== undefined) wakes.get(batch.id)?.abort();
+    changed({ batch, outcome, phase }) {
+      // the next one may use the link
+      if (batch !== undefined && (outcome !== undefined || phase === 'switching' || phase === 'verifying'))
+        wakes.get(batch.id)?.abort();
     },
     async recover() {
       for (const each of (await stored.list()).items) held.set(each.key, each);

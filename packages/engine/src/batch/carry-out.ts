@@ -3,6 +3,7 @@
  * hosts themselves whether they are empty. What comes of each goes back to core as an event.
  */
 import {
+  endsAnyGuest,
   FerryError,
   stepBatch,
   type Batch,
@@ -18,13 +19,15 @@ import type { Collection, Stored } from '../state/collection.ts';
 import { isUnanswered } from '../migration/effects/context.ts';
 import { startOnce } from '../migration/effects/start.ts';
 import type { BatchesDeps } from './deps.ts';
+import type { Measuring } from './measuring.ts';
 import { requestOf, type Proposal } from './propose.ts';
 
 /** For a host to say which domains are active, and for a guest to be asked to stop or start. */
 const hostPatienceMs = 20_000;
 export const planPatienceMs = 120_000;
 
-export interface CarryOutDeps extends Pick<BatchesDeps, 'clock' | 'log' | 'knownHosts' | 'migrations'> {
+export interface CarryOutDeps extends Pick<BatchesDeps, 'clock' | 'log' | 'knownHosts' | 'migrations' | 'policyOf'> {
+  readonly measuring: Pick<Measuring, 'settled'>;
   readonly stored: Collection<Batch>;
   readonly heldOf: (id: string) => Stored<Batch>;
   /** This is stored now. */
@@ -41,7 +44,7 @@ export interface CarryOut {
 }
 
 export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: CarryOutDeps): CarryOut {
-  const { stored, heldOf, took, step, isCancelling } = batches;
+  const { stored, heldOf, took, step, isCancelling, measuring, policyOf } = batches;
   const reasonOf = (error: unknown): string => {
     if (error instanceof FerryError && error.reasons.length > 0)
       return [...new Set(error.reasons.map(({ message }) => message))].join(' ');
@@ -74,6 +77,9 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
       batch: { id, name: `${batch.kind}-${batch.kind === 'drain' ? member.from.name : (batch.hosts[0]?.name ?? '')}` },
     };
     try {
+      // a migration whose policy does not end any guest's is predicted by the same measurement
+      const policy = policyOf(member.vm.uuid);
+      if (policy !== undefined && !endsAnyGuest(policy)) await measuring.settled(member.vm.uuid);
       let next = batch;
       const migration = await migrations.start(
         { vm: member.vm.uuid, ...requestOf(member), ...(await targetOf(batch, member)) },

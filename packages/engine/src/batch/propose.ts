@@ -14,6 +14,7 @@ import {
   type HostRef,
   type HostView,
   type Migration,
+  type MigrationPlan,
   type MigrationRequest,
   type Reservations,
   type Vm,
@@ -28,6 +29,8 @@ const gatheredAtOnce = 8;
 export interface Proposal {
   /** Absent: no host can take it now. */
   readonly to?: HostRef;
+  /** What its disks hold that are copied there. */
+  readonly diskBytes?: number;
   /** Why there is none, or what it will wait for there. */
   readonly note?: string;
 }
@@ -42,6 +45,15 @@ export type Propose = (
 /** Of a VM that is moved cold: as it is once it is shut down. */
 export const requestOf = ({ way, off }: Pick<BatchMember, 'way' | 'off'>): MigrationRequest =>
   way === 'suspend' ? { kind: 'suspended' } : way === 'cold' && off === true ? { autoStart: true } : {};
+
+/** Nothing where it is moved with the storage that both hosts have. */
+export function copiedBytes({ disks }: MigrationPlan): Pick<Proposal, 'diskBytes'> {
+  const diskBytes = disks.reduce(
+    (sum, { how, allocationBytes = 0 }) => sum + (how === 'copy' ? allocationBytes : 0),
+    0,
+  );
+  return diskBytes === 0 ? {} : { diskBytes };
+}
 
 /** What was proposed takes memory for good; slots and ports are free again by the time that the next one begins. */
 const memoryProposed = (planned: readonly Migration[], key: string): Reservations =>
@@ -96,7 +108,8 @@ export function proposeTargets(deps: FactSources): Propose {
       const id = migrationId(`planned-${vm.uuid}`);
       const policy = facts.policyOf(vm, request);
       planned.push({ ...beginMigration({ id, vm, from: member.from, kind, request, policy, by }, 0), to, plan });
-      return result.kind === 'waits' ? { to, note: result.reasons[0]?.message ?? '' } : { to };
+      const proposal = { to, ...copiedBytes(plan) };
+      return result.kind === 'waits' ? { ...proposal, note: result.reasons[0]?.message ?? '' } : proposal;
     };
 
     const proposals = new Map<VmUuid, Proposal>();

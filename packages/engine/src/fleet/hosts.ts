@@ -127,6 +127,8 @@ export interface KnownHosts {
     decide: (host: Host) => Host,
     along?: () => Promise<readonly IntentWrite[]>,
   ): Promise<number>;
+  /** As it is stored, and what refuses a transaction once that has changed. Throws FerryError `host-unknown`. */
+  guard(id: HostId): Promise<{ readonly host: Host; readonly write: IntentWrite }>;
   remove(ref: string, expected?: number): Promise<void>;
   /** Of the stored host; 0 of one that is not known. */
   revisionOf(id: string): number;
@@ -378,6 +380,10 @@ export function createKnownHosts({
         return written.revision;
       }
       throw new FerryError('store-conflict', `${refs.join(', ')}: changed by many at once.`);
+    },
+    async guard(id) {
+      const { key, value, revision } = await storedHost(id);
+      return { host: value, write: stored.check(key, revision) };
     },
     async remove(ref, expected) {
       const { host: removed } = host(ref);

@@ -1,0 +1,109 @@
+/**
+ * What a drain would do, before it is stored or when its time has come: what refuses it, its members, and where each would
+ * go. Nothing is touched.
+ */
+import {
+  batchName,
+  inOrder,
+  lastHosts,
+  memberOf,
+  refuseDrain,
+  refuseTooMany,
+  remaining,
+  serviceStateOf,
+  type Batch,
+  type BatchId,
+  type Host,
+  type HostRef,
+  type HostView,
+  type RequestedBy,
+} from '@ferry/core';
+import type { IntentWrite } from '../ports/ports.ts';
+import { planPatienceMs } from './carry-out.ts';
+import type { BatchesDeps } from './deps.ts';
+import type { Looking } from './looking.ts';
+import { withProposals } from './propose.ts';
+
+export interface DrainRequest {
+  readonly hosts: readonly string[];
+  /** Absent: now. */
+  readonly beginsAt?: number;
+  readonly deadlineAt?: number;
+  readonly force: boolean;
+}
+
+export interface DrainPlanning {
+  /** Throws FerryError with what is wrong. */
+  readonly planned: (request: DrainRequest, by: RequestedBy, id: BatchId) => Promise<Batch>;
+  /** Of one whose time has come: with its members as they are now. Throws FerryError with what is wrong. */
+  readonly due: (batch: Batch) => Promise<Batch>;
+  /**
+   * Refuses the transaction that begins a drain once a cluster has lost the host that remained to it. Throws FerryError
+   * `drain-last-host`.
+   */
+  readonly guards: (batch: Batch) => Promise<readonly IntentWrite[]>;
+}
+
+export const refOf = ({ id, name }: HostRef): HostRef => ({ id, name });
+
+export function planDrains({
+  clock,
+  knownHosts,
+  migrations,
+  vmsOn,
+}: Pick<BatchesDeps, 'clock' | 'knownHosts' | 'migrations'> & Pick<Looking, 'vmsOn'>): DrainPlanning {
+  const withMembers = async (batch: Batch): Promise<Batch> => {
+    const members = vmsOn(batch.hosts)
+      .filter(({ isActive }) => isActive)
+      .map(memberOf);
+    refuseTooMany(members.length);
+    return withProposals({ ...batch, members }, inOrder(members), migrations.propose, clock.timeout(planPatienceMs));
+  };
+  const viewsOf = (refs: readonly string[]): readonly HostView[] => refs.map((ref) => knownHosts.host(ref));
+  return {
+    async planned({ hosts: refs, beginsAt, deadlineAt, force }, { actor, client }, id) {
+      const views = viewsOf(refs);
+      refuseDrain({ hosts: views, force, beginsAt, deadlineAt }, knownHosts.hosts(), clock.now());
+      const hosts = views.map(({ host }) => refOf(host));
+      return withMembers({
+        id,
+        name: batchName('drain', hosts, id),
+        kind: 'drain',
+        actor,
+        client,
+        hosts,
+        startedAt: clock.now(),
+        ...(beginsAt === undefined ? {} : { beginsAt }),
+        ...(deadlineAt === undefined ? {} : { deadlineAt }),
+        ...(force ? { force } : {}),
+        phase: beginsAt === undefined ? 'running' : 'scheduled',
+        members: [],
+      });
+    },
+    async due(batch) {
+      const views = viewsOf(batch.hosts.map(({ id }) => id));
+      refuseDrain({ hosts: views, force: batch.force === true }, knownHosts.hosts(), clock.now());
+      return withMembers(batch);
+    },
+    async guards({ hosts, force }) {
+      if (force === true) return [];
+      const drained = hosts.flatMap(({ id }) => knownHosts.follower(id)?.host() ?? []);
+      const guards: IntentWrite[] = [];
+      for (const { cluster, hosts: rest } of remaining(drained, knownHosts.hosts())) {
+        const guard = await firstGuard(rest, cluster);
+        if (guard === undefined) throw lastHosts(cluster, drained);
+        guards.push(guard);
+      }
+      return guards;
+    },
+  };
+
+  /** Of one that takes VMs as it is stored, whatever is known here. */
+  async function firstGuard(hosts: readonly Host[], cluster: string): Promise<IntentWrite | undefined> {
+    for (const { id } of hosts) {
+      const { host, write } = await knownHosts.guard(id);
+      if (host.cluster === cluster && serviceStateOf(host) === 'schedulable') return write;
+    }
+    return undefined;
+  }
+}
