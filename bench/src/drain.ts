@@ -210,7 +210,8 @@ for (const mix of chosen) {
 }
 
 process.stdout.write(
-  '| mix | contender | makespan, s | of the bound | MiB on the wire | downtime, ms: median, most |\n| --- | --- | --- | --- | --- | --- |\n',
+  '| mix | contender | makespan, s | of the bound | MiB on the wire | downtime, ms: median, most |\n' +
+    '| --- | --- | --- | --- | --- | --- |\n',
 );
 for (const mix of chosen)
   for (const contender of order)

@@ -331,11 +331,18 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   };
 };
 
-const drainRequestOf = ({ hosts, at, deadline, force }: ParsedOf<'drainCreate'>['body']): DrainRequest => ({
+const drainRequestOf = ({
+  hosts,
+  at,
+  deadline,
+  force,
+  neverDegrade,
+}: ParsedOf<'drainCreate'>['body']): DrainRequest => ({
   hosts,
   ...(at === undefined ? {} : { beginsAt: Date.parse(at) }),
   ...(deadline === undefined ? {} : { deadlineAt: Date.parse(deadline) }),
   force: force === true,
+  ...(neverDegrade === true ? { neverDegrade } : {}),
 });
 
 /** Replaces a URI by the host that it leads to. */

@@ -43,6 +43,7 @@ export const drainSchema = z
     beginsAt: time().optional().meta({ description: 'When it is to begin; its hosts take VMs until then' }),
     endedAt: time().optional(),
     deadlineAt: time().optional(),
+    neverDegrade: z.boolean().optional().meta({ description: 'Every guest of a target keeps the memory it was given' }),
     attention: z.string().optional().meta({ description: 'What an operator should know now' }),
     pace: z
       .array(z.object({ host: z.string(), atOnce: z.number().int(), why: z.string() }))
@@ -65,6 +66,10 @@ export const drainCreateSchema = z
       .optional()
       .meta({ description: 'Begin at this time; until then it can be cancelled, and its hosts take VMs' }),
     deadline: z.iso.datetime({ offset: true }).optional().meta({ description: 'Nothing begins after this time' }),
+    neverDegrade: z
+      .boolean()
+      .optional()
+      .meta({ description: 'Only to hosts where every guest keeps the memory it was given; what does not fit waits' }),
     force: z
       .boolean()
       .optional()

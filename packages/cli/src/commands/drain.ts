@@ -163,6 +163,7 @@ interface DrainOptions {
   readonly plan?: true;
   readonly detach?: true;
   readonly force?: true;
+  readonly neverDegrade?: true;
   readonly at?: string;
   readonly deadline?: string;
 }
@@ -185,13 +186,15 @@ export function hostDrainCommands(host: Command): void {
     .option('--detach', 'return once it is stored')
     .option('--at <time>', 'begin at this time, as in 2h or 2026-11-29T22:00Z; returns once it is stored', timeOf)
     .option('--deadline <time>', 'begin nothing after this time, as in 2h or 2026-11-29T22:00Z', timeOf)
+    .option('--never-degrade', 'only to hosts where every guest keeps the memory it was given; what does not fit waits')
     .option('--force', 'also if no host of the cluster is left: VMs that need one stay where they are')
     .action(async (hosts: readonly string[], options: DrainOptions, command: Command) => {
       const context = contextOf(command);
-      const { plan, detach, force, at, deadline } = options;
+      const { plan, detach, force, neverDegrade, at, deadline } = options;
       const body = {
         hosts: [...hosts],
         ...(force === true ? { force } : {}),
+        ...(neverDegrade === true ? { neverDegrade } : {}),
         ...(at === undefined ? {} : { at }),
         ...(deadline === undefined ? {} : { deadline }),
       };

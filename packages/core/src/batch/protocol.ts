@@ -47,8 +47,8 @@ export type BatchEvent =
   /** Its time has come, and it cannot begin. */
   | { readonly type: 'not-begun'; readonly message: string }
   | { readonly type: 'began'; readonly vm: VmUuid; readonly migration: MigrationId }
-  /** Its migration, or its start, did not begin. */
-  | { readonly type: 'refused'; readonly vm: VmUuid; readonly message: string }
+  /** Its migration, or its start, did not begin. `waits`: for room, which is no try in vain. */
+  | { readonly type: 'refused'; readonly vm: VmUuid; readonly message: string; readonly waits?: true }
   | {
       readonly type: 'ended';
       readonly vm: VmUuid;

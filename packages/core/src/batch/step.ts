@@ -40,7 +40,7 @@ export function stepBatch(batch: Batch, event: BatchEvent, now: TimeMs): BatchSt
     case 'began':
       return still(change(batch, event.vm, began(event.migration)));
     case 'refused':
-      return still(change(batch, event.vm, (member) => refused(batch, member, event.message, now)));
+      return still(change(batch, event.vm, (member) => refused(batch, member, event, now)));
     case 'started':
       return still(change(batch, event.vm, started));
     case 'ended':
@@ -94,7 +94,12 @@ const withoutLoad = ({ curve: _curve, diskBytes: _bytes, ...member }: BatchMembe
 const startTries = 6;
 
 /** Its move or its start did not begin. */
-function refused({ phase }: Batch, member: BatchMember, message: string, now: TimeMs): BatchMember {
+function refused(
+  { phase }: Batch,
+  member: BatchMember,
+  { message, waits }: Extract<BatchEvent, { type: 'refused' }>,
+  now: TimeMs,
+): BatchMember {
   if (isToStartAgain(member)) {
     const note = `It was shut down for its move, and cannot be started on ${member.from.name}: ${message}`;
     const tries = member.tries + 1;
@@ -102,6 +107,8 @@ function refused({ phase }: Batch, member: BatchMember, message: string, now: Ti
       ? { ...member, tries, notBefore: now + refusedPauseMs, note }
       : { ...withoutOff(member), note };
   }
+  if (waits === true && phase === 'running')
+    return { ...as(member, 'waiting', message), notBefore: now + refusedPauseMs };
   return phase === 'cancelling' ? as(member, 'held', message) : failedTry(member, message, now + pauseAfter(member));
 }
 
@@ -154,7 +161,9 @@ function looked(batch: Batch, { vms, silent }: Looked, now: TimeMs): Batch {
   const known = new Set(members.map(({ vm }) => vm.uuid));
   const come =
     batch.kind === 'drain' && batch.phase === 'running'
-      ? vms.filter((vm) => vm.isActive && !known.has(vm.uuid) && isIn(batch.hosts, vm.host.id)).map(memberOf)
+      ? vms
+          .filter((vm) => vm.isActive && !known.has(vm.uuid) && isIn(batch.hosts, vm.host.id))
+          .map((vm) => asWished(batch, memberOf(vm)))
       : [];
   return { ...batch, members: [...members, ...come].slice(0, Math.max(members.length, mostMembers)) };
 }
@@ -178,6 +187,10 @@ export function memberOf({ uuid, name, memoryBytes, host, way, wayNote, isPersis
   const note = 'It is transient: shut down, it would be gone. So it is left running.';
   return { ...member, way: 'leave-running', state: 'stays', note };
 }
+
+/** With what holds for all members. */
+export const asWished = ({ neverDegrade }: Pick<Batch, 'neverDegrade'>, member: BatchMember): BatchMember =>
+  neverDegrade === true ? { ...member, neverDegrade } : member;
 
 function asSeen(batch: Batch, member: BatchMember, vm: SeenVm | undefined, now: TimeMs): BatchMember {
   switch (member.state) {

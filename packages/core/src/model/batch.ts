@@ -57,6 +57,8 @@ export interface BatchMember {
   readonly asked?: true;
   /** Since when it is asked to shut down. */
   readonly since?: TimeMs;
+  /** Only to hosts where every guest keeps the memory that it was given. */
+  readonly neverDegrade?: true;
   /** Why it is in this state, in a sentence. */
   readonly note?: string;
   /** What the guest was last measured to write. */
@@ -97,6 +99,8 @@ export interface Batch {
   readonly beginsAt?: TimeMs;
   /** Also the last hosts of a cluster. */
   readonly force?: true;
+  /** Of its members; what does not fit waits. */
+  readonly neverDegrade?: true;
   readonly endedAt?: TimeMs;
   readonly deadlineAt?: TimeMs;
   readonly phase: BatchPhase;

@@ -80,6 +80,7 @@ export const reasonTable = {
   'target-cpu-unknown': row('target', 'Ferry cannot tell whether the host has the CPU of the guest.', 'unknown'),
   'target-few-threads': row('target', 'The VM has more virtual CPUs than the host has threads.', 'warn'),
   'target-memory': row('target', 'The host has too little free memory.'),
+  'target-overcommitted': row('target', 'The guests of the host would have been given more memory than it has.'),
   'target-memory-promised': row('target', 'Other migrations will take the memory that is free on the host.', 'wait'),
   'target-name-taken': row('target', 'The host has another VM of that name.'),
   'target-name-differs': row('target', 'The host has a definition of the VM under another name.'),

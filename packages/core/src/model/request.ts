@@ -76,6 +76,8 @@ export interface MigrationRequest {
   readonly map?: DefinitionMap;
   /** The definition for the target, in place of the VM's own. */
   readonly xml?: string;
+  /** The target takes it only while the memory that all its guests were given fits into the host's. */
+  readonly neverDegrade?: boolean;
   /** Images of drives that only the source has: copied as files, or the drive arrives empty. */
   readonly media?: 'copy' | 'eject';
   /** Networks, filters and secrets that the target lacks are made there as on the source. */

@@ -85,7 +85,7 @@ export interface CheckInput {
   /** By target: why the source's daemon did not reach it last time. */
   readonly peerRefusals?: ReadonlyMap<HostId, { readonly at: TimeMs; readonly message: string }>;
   /** Every domain that the host reports. */
-  readonly domainsOn?: (id: HostId) => readonly Pick<Instance, 'uuid' | 'name'>[];
+  readonly domainsOn?: (id: HostId) => readonly (Pick<Instance, 'uuid' | 'name'> & Partial<Instance>)[];
   /** Ports that active migrations use on this host. */
   readonly portsInUse?: (id: HostId) => readonly number[];
   /** Memory that active migrations will take on this host. */

@@ -435,3 +435,31 @@ test('two drains at once leave the last host of a cluster to one of them', async
   const services = [serviceOf('h1'), serviceOf('h2')];
   assert.ok(services.includes('schedulable'), services.join());
 });
+
+test('with never-degrade, what would make guests share memory waits, is no try in vain, and the plan says so', async () => {
+  const big = { memory: { totalBytes: 3.9e9, sets: [] } };
+  fleet.run('h2', { uuid: uuidOf(8), name: 'big2', ...big });
+  fleet.run('h3', { uuid: uuidOf(9), name: 'big3', ...big });
+  fleet.run('h1', { uuid: uuidOf(0), name: 'vm0' });
+  await until(() => engine.vms().length === 3, 'three VMs');
+  const wish = { hosts: ['h1'], force: false, neverDegrade: true };
+  const [planned] = (await engine.batches.planDrain(wish, by)).members;
+  assert.deepEqual([planned?.to, /of which its guests were given/.test(planned?.note ?? '')], [undefined, true]);
+  const begun = await drain(['h1'], wish);
+  await clock.sleep(120_000);
+  const [waiting] = now(begun).members;
+  assert.deepEqual([waiting?.state, waiting?.tries, runningOn('h1')], ['waiting', 0, 1]);
+  assert.match(now(begun).attention ?? '', /^vm0: h[23] has 3814 MiB, of which its guests were given 3719 MiB/);
+  host('h3').domains.delete(uuidOf(9));
+  host('h3').drop();
+  const done = await ended(begun);
+  assert.deepEqual([done.phase, done.members[0]?.to?.name], ['done', 'h3']);
+});
+
+test('without it, a host may give its guests more than it has', async () => {
+  await guests(1);
+  fleet.run('h2', { uuid: uuidOf(8), name: 'big2', memory: { totalBytes: 3.9e9, sets: [] } });
+  await until(() => engine.vms().length === 2, 'two VMs');
+  await engine.cordonHosts(['h3']);
+  assert.equal((await ended(await drain(['h1']))).phase, 'done');
+});

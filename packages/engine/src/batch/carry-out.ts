@@ -103,7 +103,13 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
       if (isCancelling(id)) return;
       // its turn comes after that
       if (error instanceof FerryError && error.code === 'vm-already-migrating') return;
-      await step(id, { type: 'refused', vm: member.vm.uuid, message: reasonOf(error) });
+      const waits = error instanceof FerryError && error.reasons.some(({ code }) => code === 'target-overcommitted');
+      await step(id, {
+        type: 'refused',
+        vm: member.vm.uuid,
+        message: reasonOf(error),
+        ...(waits ? { waits } : {}),
+      });
     }
   };
   const confirm = async (id: string): Promise<void> => {

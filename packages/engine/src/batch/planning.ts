@@ -3,6 +3,7 @@
  * go. Nothing is touched.
  */
 import {
+  asWished,
   batchName,
   inOrder,
   lastHosts,
@@ -30,6 +31,8 @@ export interface DrainRequest {
   readonly beginsAt?: number;
   readonly deadlineAt?: number;
   readonly force: boolean;
+  /** Only to hosts where every guest keeps the memory that it was given; what does not fit waits. */
+  readonly neverDegrade?: boolean;
 }
 
 export interface DrainPlanning {
@@ -55,13 +58,13 @@ export function planDrains({
   const withMembers = async (batch: Batch): Promise<Batch> => {
     const members = vmsOn(batch.hosts)
       .filter(({ isActive }) => isActive)
-      .map(memberOf);
+      .map((vm) => asWished(batch, memberOf(vm)));
     refuseTooMany(members.length);
     return withProposals({ ...batch, members }, inOrder(members), migrations.propose, clock.timeout(planPatienceMs));
   };
   const viewsOf = (refs: readonly string[]): readonly HostView[] => refs.map((ref) => knownHosts.host(ref));
   return {
-    async planned({ hosts: refs, beginsAt, deadlineAt, force }, { actor, client }, id) {
+    async planned({ hosts: refs, beginsAt, deadlineAt, force, neverDegrade }, { actor, client }, id) {
       const views = viewsOf(refs);
       refuseDrain({ hosts: views, force, beginsAt, deadlineAt }, knownHosts.hosts(), clock.now());
       const hosts = views.map(({ host }) => refOf(host));
@@ -76,6 +79,7 @@ export function planDrains({
         ...(beginsAt === undefined ? {} : { beginsAt }),
         ...(deadlineAt === undefined ? {} : { deadlineAt }),
         ...(force ? { force } : {}),
+        ...(neverDegrade === true ? { neverDegrade } : {}),
         phase: beginsAt === undefined ? 'running' : 'scheduled',
         members: [],
       });

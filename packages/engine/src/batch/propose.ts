@@ -43,8 +43,14 @@ export type Propose = (
 ) => Promise<ReadonlyMap<VmUuid, Proposal>>;
 
 /** Of a VM that is moved cold: as it is once it is shut down. */
-export const requestOf = ({ way, off }: Pick<BatchMember, 'way' | 'off'>): MigrationRequest =>
-  way === 'suspend' ? { kind: 'suspended' } : way === 'cold' && off === true ? { autoStart: true } : {};
+export const requestOf = ({
+  way,
+  off,
+  neverDegrade,
+}: Pick<BatchMember, 'way' | 'off' | 'neverDegrade'>): MigrationRequest => ({
+  ...(way === 'suspend' ? { kind: 'suspended' } : way === 'cold' && off === true ? { autoStart: true } : {}),
+  ...(neverDegrade === true ? { neverDegrade } : {}),
+});
 
 /** Nothing where it is moved with the storage that both hosts have. */
 export function copiedBytes({ disks }: MigrationPlan): Pick<Proposal, 'diskBytes'> {

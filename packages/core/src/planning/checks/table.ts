@@ -23,6 +23,7 @@ import { mappedNetworks } from './mapped-networks.ts';
 import { memory } from './memory.ts';
 import { name } from './name.ts';
 import { networkMtu } from './network-mtu.ts';
+import { overcommit } from './overcommit.ts';
 import { ownDefinition } from './own-definition.ts';
 import { parked } from './parked.ts';
 import { pinned } from './pinned.ts';
@@ -56,6 +57,7 @@ export const hostChecks: readonly Check<HostQuestion>[] = [
   cluster,
   architecture,
   memory,
+  overcommit,
   name,
   machine,
   definitionThere,
