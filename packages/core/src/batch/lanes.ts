@@ -67,7 +67,8 @@ export function turnsOf(batch: Batch, vms: readonly SeenVm[], lanes: readonly La
       const { lane, loads, hold } = use;
       const { blackout, host } = lane;
       // a VM that is down is no disturbance
-      if (blackout !== undefined && blackout.until > now && member.way !== 'start') {
+      const isDown = member.way === 'start' || member.off === true;
+      if (blackout !== undefined && blackout.until > now && !isDown) {
         const until = new Date(blackout.until).toISOString();
         dark ??= `${host.name}: nothing begins before ${until}, for the blackout period ${blackout.period}.`;
         return false;

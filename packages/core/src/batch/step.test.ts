@@ -151,6 +151,36 @@ test('a guest that obeys late counts as shut down; one whose label or definition
   );
 });
 
+test('within a blackout period nothing begins but the move of a VM that is down', () => {
+  const lanes = [{ host: h1, most: 8, blackout: { until: 9_000, period: 'Mon 00:00-24:00' } }];
+  const dark = (from: Batch, ...vms: readonly SeenVm[]) =>
+    stepBatch(from, { type: 'looked', vms, silent: [], lanes }, 1_000);
+  const held = dark(fresh, seen('a'), seen('b', { way: 'shutdown' }), seen('c', { way: 'cold' }));
+  assert.deepEqual(held.effects, []);
+  assert.match(
+    held.batch.attention ?? '',
+    /^h1: nothing begins before 1970.*, for the blackout period Mon 00:00-24:00\.$/,
+  );
+  const down = { ...memberOf(seen('c', { way: 'cold' })), off: true as const };
+  const { effects } = dark({ ...fresh, members: [down] }, seen('c', { way: 'cold', isActive: false }));
+  assert.deepEqual(
+    effects.map((effect) => effect.do),
+    ['begin'],
+  );
+});
+
+test('what does not fit waits without being tried in vain; a drain that has not begun cannot be tried again', () => {
+  const batch = run([looked(seen('a')), { type: 'refused', vm: vmUuid('a'), message: 'no room', waits: true }]);
+  assert.deepEqual([stateOf(batch, 'a'), batch.members[0]?.tries, batch.members[0]?.note], ['waiting', 0, 'no room']);
+  const scheduled: Batch = { ...fresh, phase: 'scheduled', beginsAt: 50_000 };
+  assert.equal(run([looked(seen('a'))], scheduled), scheduled);
+  const cancelled = run([{ type: 'cancel-requested', abort: false }], scheduled);
+  assert.equal(cancelled.phase, 'cancelled');
+  assert.throws(() => run([{ type: 'retry-requested' }], cancelled), /has not begun/);
+  const begun = run([{ type: 'due', members: [memberOf(seen('a'))] }], scheduled, 50_000);
+  assert.deepEqual([begun.phase, begun.startedAt, stateOf(begun, 'a')], ['running', 50_000, 'waiting']);
+});
+
 test('guests are shut down for a cold move one after the other, and none after its cancel', () => {
   const { batch, effects } = stepBatch(fresh, looked(seen('a', { way: 'cold' }), seen('b', { way: 'cold' })), 1_000);
   assert.deepEqual(
