@@ -168,6 +168,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     intents,
     journal,
     reservations,
+    storedHost: (id) => knownHosts.storedHost(id),
     settings: {
       clusterOf: (id) => clusters.get(knownHosts.follower(id)?.host().cluster ?? defaultCluster),
       fleet: () => fleetSettings.view().settings,

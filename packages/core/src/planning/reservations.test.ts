@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fresh, plan, to } from '../migration/step-fixture.ts';
-import type { Cluster } from '../model/host.ts';
+import type { Cluster, Host } from '../model/host.ts';
 import { hostId, migrationId } from '../model/ids.ts';
 import type { Migration, Planned } from '../model/migration.ts';
 import type { MigrationPlan } from '../model/plan.ts';
@@ -167,4 +167,21 @@ test('at the start, what ended holds nothing any more, and what runs has what it
     m3: { vm: 'c' },
   });
   assert.equal(settled(before, new Set(['m9']), new Map([['m2', { vm: 'other' }]])), before, 'nothing to do');
+});
+
+test('a target that takes no VMs any more gets none, and no room is waited for; what runs to it holds what it has', () => {
+  const host: Host = {
+    id: to.id,
+    name: to.name,
+    uri: 'qemu:///system',
+    cluster: 'default',
+    machineUuid: 'm2',
+    addedAt: 0,
+    service: { state: 'maintenance', since: 1 },
+  };
+  const refused = reserve({ migration: planned('m1'), ledger: ledgerOf({}), target: host });
+  assert.ok(refused.kind === 'full');
+  assert.deepEqual([refused.reasons.map(({ code }) => code), refused.on], [['target-cordoned'], []]);
+  const running = planned('m1', { phase: 'transferring' });
+  assert.equal(reserve({ migration: running, ledger: ledgerOf({}), target: host }).kind, 'fits');
 });

@@ -4,10 +4,11 @@
  * and goes in the one that ends it. Whether it fits is decided here, on the reservations as that transaction reads them.
  * Pure.
  */
-import type { Cluster } from '../model/host.ts';
+import type { Cluster, Host } from '../model/host.ts';
 import { isPlanned, type Migration, type Planned } from '../model/migration.ts';
 import type { RoomNeeded, TransferPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
+import { cordonedReasons } from './checks/cordoned.ts';
 import {
   fleetKey,
   hostKey,
@@ -72,12 +73,14 @@ export interface ReserveInput {
   readonly ledger: Ledger;
   /** What the target reports, read after its reservations were; absent if it does not say. */
   readonly freeMemoryBytes?: number | undefined;
+  /** The target as it is stored now; absent where it is not known. */
+  readonly target?: Host | undefined;
   /** What it holds already: it only exchanges ports. */
   readonly held?: ReadonlyMap<string, Reservation> | undefined;
 }
 
 /** Whether a migration whose target was chosen may begin, or have other ports. */
-export function reserve({ migration, ledger, freeMemoryBytes, held }: ReserveInput): Reserved {
+export function reserve({ migration, ledger, freeMemoryBytes, target, held }: ReserveInput): Reserved {
   const { from, to, plan, id, phase, request } = migration;
   const cluster = ledger.clusterOf(to.id);
   const withoutSelf: Ledger = { ...ledger, of: (key) => others(ledger.of(key), id) };
@@ -103,6 +106,9 @@ export function reserve({ migration, ledger, freeMemoryBytes, held }: ReserveInp
   }
   // it runs: what it takes is taken
   if (phase !== 'preparing') return { kind: 'fits', migration, takes };
+  const outOfService = target === undefined ? [] : cordonedReasons({ host: target });
+  // no room is waited for: it is looked at again, and refused or sent elsewhere
+  if (outOfService.length > 0) return { kind: 'full', reasons: outOfService, on: [] };
   const promised = memoryPromised(there);
   const slots = [
     ...(takes.has(hostKey(from.id)) ? [sourceSlots(withoutSelf, from)] : []),

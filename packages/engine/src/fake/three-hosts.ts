@@ -16,9 +16,9 @@ const patienceMs = 10_000;
 export const engineOver = ({ clock, fleet, stores }: Omit<ThreeHosts, 'engine'>): Promise<Engine> =>
   startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
 
-export async function threeHosts(): Promise<ThreeHosts> {
+export async function threeHosts(stores: ThreeHosts['stores'] = memoryStores()): Promise<ThreeHosts> {
   const clock = countingClock();
-  const over = { clock, fleet: fakeFleet(clock), stores: memoryStores() };
+  const over = { clock, fleet: fakeFleet(clock), stores };
   const engine = await engineOver(over);
   for (const name of ['h1', 'h2', 'h3']) {
     over.fleet.add(name);

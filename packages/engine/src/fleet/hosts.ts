@@ -91,6 +91,8 @@ export interface KnownHosts {
   members(): readonly Host[];
   /** As the store has them. */
   stored(): Promise<readonly Host[]>;
+  /** As the store has it, and what guards a transaction against a change of it. */
+  storedHost(id: HostId): Promise<{ readonly host: Host | undefined; readonly asRead: IntentWrite }>;
   /** By name. */
   hosts(): readonly HostView[];
   host(ref: string): HostView;
@@ -311,6 +313,10 @@ export function createKnownHosts({
     linkOf: (id) => followerOf(id).link(),
     members: () => all().map((each) => each.host()),
     stored: async () => (await stored.list()).items.map(({ value }) => value),
+    async storedHost(id) {
+      const now = await stored.get(id);
+      return { host: now?.value, asRead: stored.check(id, now?.revision ?? 0) };
+    },
     hosts,
     host,
     nameOf: (id) => followers.get(id)?.host().name ?? id,

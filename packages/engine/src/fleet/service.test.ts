@@ -5,6 +5,7 @@ import { FerryError, type HostView } from '@ferry/core';
 import type { Engine } from '../facade.ts';
 import type { FakeFleet } from '../fake/fleet.ts';
 import { engineOver, threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
+import { memoryStores } from '../fake/stores.ts';
 
 const by = { actor: 'operator', client: 'test' };
 let clock: ThreeHosts['clock'];
@@ -12,10 +13,21 @@ let fleet: FakeFleet;
 let stores: ThreeHosts['stores'];
 let engine: Engine;
 const start = (): Promise<Engine> => engineOver({ clock, fleet, stores });
+/** Called once, before the writes with which a migration begins are stored. */
+let beforeBegin: (() => Promise<void>) | undefined;
 const serviceOf = ({ host }: HostView): string => `${host.name} ${host.service?.state ?? 'schedulable'}`;
 
 beforeEach(async () => {
-  ({ clock, fleet, stores, engine } = await threeHosts());
+  beforeBegin = undefined;
+  const intercepted = memoryStores({
+    async beforeCommit(writes) {
+      if (!writes.some(({ op, key }) => op === 'put' && key === 'reservations/fleet')) return;
+      const act = beforeBegin;
+      beforeBegin = undefined;
+      await act?.();
+    },
+  });
+  ({ clock, fleet, stores, engine } = await threeHosts(intercepted));
   fleet.run('h1', { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' });
   for (let turn = 0; turn < 1_000 && engine.vms().length === 0; turn += 1) await clock.sleep(10);
 });
@@ -49,4 +61,43 @@ test('the state of a host survives a restart of the control plane, and a host th
 test('of several hosts, all are cordoned or none', async () => {
   await assert.rejects(engine.cordonHosts(['h2', 'h9']), /no host "h9"/);
   assert.deepEqual(engine.hosts().map(serviceOf), ['h1 schedulable', 'h2 schedulable', 'h3 schedulable']);
+});
+
+test('a host that is cordoned while the hosts are asked is not chosen', async () => {
+  const h2 = fleet.hosts.get('h2');
+  assert.ok(h2 !== undefined);
+  h2.slowMs = 3_000;
+  h2.hangs = true;
+  const planning = engine.planMigration({ vm: 'web', to: 'h2' }, AbortSignal.timeout(5_000));
+  const refused = assert.rejects(
+    planning,
+    (error) => error instanceof FerryError && error.reasons.map(({ code }) => code).join() === 'target-cordoned',
+  );
+  await clock.sleep(1_000);
+  await engine.cordonHosts(['h2']);
+  h2.hangs = false;
+  await refused;
+});
+
+test('a host that is cordoned as a migration to it begins is left alone: it goes elsewhere, or is refused', async () => {
+  const ended = async (to: { readonly to?: string }) => {
+    const { id } = await engine.startMigration({ vm: 'web', ...to }, by);
+    for (let turn = 0; turn < 10_000 && (await engine.migration(id)).outcome === undefined; turn += 1)
+      await clock.sleep(10);
+    return engine.migration(id);
+  };
+  beforeBegin = async () => void (await engine.cordonHosts(['h2']));
+  const named = await ended({ to: 'h2' });
+  assert.deepEqual([named.outcome, named.error?.reasons.map(({ code }) => code)], ['failed', ['target-cordoned']]);
+  await engine.uncordonHosts(['h2']);
+  let chosen = '';
+  beforeBegin = async () => {
+    const planned = await engine.planMigration({ vm: 'web' }, AbortSignal.timeout(5_000)).catch(() => undefined);
+    chosen = planned?.to.name ?? 'h2';
+    await engine.cordonHosts([chosen]);
+  };
+  const free = await ended({});
+  assert.equal(free.outcome, 'succeeded');
+  assert.notEqual(free.to?.name, chosen);
+  assert.ok(!fleet.calls.some((call) => call.startsWith(`${chosen} define`)));
 });

@@ -101,6 +101,7 @@ export interface MigrationsDeps
   readonly intents: IntentStore;
   readonly journal: Journal;
   readonly reservations: ReservationDocuments;
+  readonly storedHost: ReservingDeps['storedHost'];
   /** What limits how much may be reserved. */
   readonly settings: ReservingDeps['settings'];
   readonly changed: (migration: Migration, kept: boolean) => void;
@@ -113,6 +114,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     documents: deps.reservations,
     records,
     settings: deps.settings,
+    storedHost: deps.storedHost,
     freeMemoryOf: async (id) => {
       const seen = fleet.hosts().find(({ host }) => host.id === id)?.freeMemoryBytes;
       try {

@@ -2,9 +2,8 @@
  * Asks hosts what a move needs to know, each within limits of time, and remembers which of them do not answer and why.
  * One for each check.
  */
-import { targetFull, targetSilent, type HostId, type HostView, type Reason } from '@ferry/core';
-import type { Clock } from '../ports/ports.ts';
-import type { Place } from './fact-sources.ts';
+import { targetFull, targetSilent, type Host, type HostId, type HostView, type Reason } from '@ferry/core';
+import type { FactSources, Place } from './fact-sources.ts';
 
 /** Bounds the asking of one host. */
 const lookTimeoutMs = 20_000;
@@ -21,13 +20,18 @@ export interface HostAnswers {
   ask<T>(place: Place, look: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T | undefined>;
   /** Whether the host accepts one more connection; asked once. */
   takesAnother(place: Place, signal: AbortSignal): Promise<boolean>;
-  /** With the free memory that they have now. */
-  withMemory(hosts: readonly HostView[]): readonly HostView[];
+  /** With the free memory that they reported, and the state in service that they have at the moment of the choice. */
+  asOfNow(hosts: readonly HostView[]): readonly HostView[];
+}
+
+function inServiceAs(host: Host, { service }: Pick<Host, 'service'>): Host {
+  const { service: _, ...rest } = host;
+  return service === undefined ? rest : { ...rest, service };
 }
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-export function askHosts({ clock }: { readonly clock: Clock }): HostAnswers {
+export function askHosts({ clock, fleet }: Pick<FactSources, 'clock' | 'fleet'>): HostAnswers {
   const silent = new Map<HostId, Reason>();
   const freeMemory = new Map<HostId, number>();
   const takes = new Map<HostId, Promise<boolean>>();
@@ -84,10 +88,17 @@ export function askHosts({ clock }: { readonly clock: Clock }): HostAnswers {
       takes.set(place.host.id, asking);
       return asking;
     },
-    withMemory: (hosts) =>
-      hosts.map((view) => {
+    asOfNow(hosts) {
+      // a host that was removed meanwhile is as it was last known: the move finds out
+      const now = new Map(fleet.hosts().map(({ host }) => [host.id, host]));
+      return hosts.map((view) => {
         const freeMemoryBytes = freeMemory.get(view.host.id);
-        return freeMemoryBytes === undefined ? view : { ...view, freeMemoryBytes };
-      }),
+        return {
+          ...view,
+          host: inServiceAs(view.host, now.get(view.host.id) ?? view.host),
+          ...(freeMemoryBytes === undefined ? {} : { freeMemoryBytes }),
+        };
+      });
+    },
   };
 }

@@ -57,7 +57,7 @@ export async function gatherForMove(
   const decide =
     (input: CheckInput): Choose =>
     (now) =>
-      checkMigration({ ...input, ...now, hosts: answers.withMemory(hosts), silent: answers.silent });
+      checkMigration({ ...input, ...now, hosts: answers.asOfNow(hosts), silent: answers.silent });
   const source = hosts.find(({ host }) => host.id === vm.hostId);
   if (source?.state !== 'connected') return decide(basic);
   const from = { host: source.host, link: deps.linkOf(vm.hostId) };

@@ -75,7 +75,7 @@ export async function gatherForRescue(
       tried: triedBy(wanted),
       parkedOn: parkedOn(deps, vm),
       domainsOn: (id) => fleet.instancesOn(id),
-      hosts: answers.withMemory(hosts),
+      hosts: answers.asOfNow(hosts),
       silent: answers.silent,
       storage: new Map(all.map(({ id, storage }) => [id, storage])),
       holdings: new Map(all.map(({ id, holdings }) => [id, holdings])),

@@ -11,6 +11,7 @@ import {
   portsOf,
   vmUuid,
   type Cluster,
+  type Host,
   type HostId,
   type Ledger,
   type Migration,
@@ -20,7 +21,7 @@ import { countingClock, silentLog } from '../fake/fleet.ts';
 import { memoryStores } from '../fake/stores.ts';
 import type { IntentStore } from '../ports/ports.ts';
 import { migrationRecords } from './migration-records.ts';
-import { openReservations, reserveInStore, type Reserving } from './reservations.ts';
+import { openReservations, reserveInStore, type Reserving, type ReservingDeps } from './reservations.ts';
 
 const hosts = ['h1', 'h2', 'h3'].map(hostId);
 const guestBytes = 256;
@@ -75,7 +76,12 @@ async function planner(
 ) {
   const records = migrationRecords({ ...stores, clock });
   const documents = await openReservations(stores.intents, { clock, log: silentLog, signal }, () => {});
-  return { records, reserving: reserveInStore({ documents, records, settings, freeMemoryOf }) };
+  const storedHost: ReservingDeps['storedHost'] = async (id) => {
+    const entry = await stores.intents.get(`hosts/${id}`);
+    const asRead = { op: 'check', key: `hosts/${id}`, ifRevision: entry?.revision ?? 0 } as const;
+    return { host: entry?.value as Host | undefined, asRead };
+  };
+  return { records, reserving: reserveInStore({ documents, records, settings, storedHost, freeMemoryOf }) };
 }
 
 /** What runs in truth, and what has arrived; each step is checked against the hosts. */

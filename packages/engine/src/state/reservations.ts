@@ -11,6 +11,7 @@ import {
   reserve,
   settled,
   type Full,
+  type Host,
   type HostId,
   type Ledger,
   type Migration,
@@ -18,7 +19,7 @@ import {
   type Reservation,
   type Reservations,
 } from '@ferry/core';
-import type { IntentStore } from '../ports/ports.ts';
+import type { IntentStore, IntentWrite } from '../ports/ports.ts';
 import { collection, document, type Stored } from './collection.ts';
 import type { MigrationRecords } from './migration-records.ts';
 import { openMirror, type Mirror, type MirrorDeps } from './mirror.ts';
@@ -43,6 +44,8 @@ export interface ReservingDeps {
   readonly documents: ReservationDocuments;
   readonly records: Pick<MigrationRecords, 'store'>;
   readonly settings: Pick<Ledger, 'clusterOf' | 'fleet'>;
+  /** As it is stored now, if it is, and what guards a transaction against a change of it. */
+  readonly storedHost: (id: HostId) => Promise<{ readonly host: Host | undefined; readonly asRead: IntentWrite }>;
   /** What the host says now; undefined if it does not say. Never rejects. */
   readonly freeMemoryOf: (id: HostId) => Promise<number | undefined>;
 }
@@ -68,7 +71,7 @@ export interface Reserving {
   settle(readActive: () => Promise<readonly Migration[]>): Promise<readonly Migration[]>;
 }
 
-export function reserveInStore({ documents, records, settings, freeMemoryOf }: ReservingDeps): Reserving {
+export function reserveInStore({ documents, records, settings, storedHost, freeMemoryOf }: ReservingDeps): Reserving {
   const { stored } = documents;
   const choices = new Map<string, { readonly choice: Planned; readonly takes: ReadonlyMap<string, Reservation> }>();
   /** By migration, as it was last stored. */
@@ -95,6 +98,7 @@ export function reserveInStore({ documents, records, settings, freeMemoryOf }: R
     migration: Migration,
     found: ReadonlyMap<string, Stored<Entries> | undefined>,
     takes: ReadonlyMap<string, Reservation>,
+    guards: readonly IntentWrite[] = [],
   ): ReturnType<MigrationRecords['store']> => {
     const { id } = migration;
     const next = [...found].map(([key, before]) => {
@@ -106,10 +110,10 @@ export function reserveInStore({ documents, records, settings, freeMemoryOf }: R
         revision: before?.revision ?? 0,
       };
     });
-    const outcome = await records.store(
-      migration,
-      next.map(({ key, value, revision }) => stored.put(key, value, revision)),
-    );
+    const outcome = await records.store(migration, [
+      ...next.map(({ key, value, revision }) => stored.put(key, value, revision)),
+      ...guards,
+    ]);
     if (!('revision' in outcome)) return outcome;
     for (const { key, value } of next) documents.saw({ key, value, revision: outcome.revision });
     if (takes.size === 0) held.delete(id);
@@ -138,9 +142,14 @@ export function reserveInStore({ documents, records, settings, freeMemoryOf }: R
         if (memory !== undefined && (found.get(target)?.revision ?? 0) !== memory.revision)
           return { conflict: [target] };
         const ledger = { ...settings, of: (key: string) => found.get(key)?.value.entries ?? {} };
-        const reserved = reserve({ migration, ledger, freeMemoryBytes: memory?.bytes, held: had });
+        // whoever takes it out of service meanwhile, is before or after this transaction
+        const begins = had === undefined && migration.phase === 'preparing';
+        const onto = begins ? await storedHost(migration.to.id) : undefined;
+        const freeMemoryBytes = memory?.bytes;
+        const reserved = reserve({ migration, ledger, freeMemoryBytes, target: onto?.host, held: had });
         if (reserved.kind === 'full') return { full: reserved };
-        const outcome = await storeWith(reserved.migration, found, reserved.takes);
+        const guards = onto === undefined ? [] : [onto.asRead];
+        const outcome = await storeWith(reserved.migration, found, reserved.takes, guards);
         return 'revision' in outcome && reserved.migration !== migration
           ? { ...outcome, migration: reserved.migration }
           : outcome;
