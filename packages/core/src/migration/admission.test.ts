@@ -6,7 +6,7 @@ import { hostId, migrationId, type HostId, type TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import { migrationOrigins } from '../model/request.ts';
 import { emptyLedger, fleetKey, hostKey, type Ledger, type Reservations } from '../planning/ledger.ts';
-import { admissible, beginnings, startApartMs } from './admission.ts';
+import { admissible, beginnings, portsKept, startApartMs } from './admission.ts';
 import { agesEveryMs, inTurn } from './priority.ts';
 import { queueOf } from './queue.ts';
 import { fresh } from './step-fixture.ts';
@@ -89,11 +89,35 @@ test(
       idsOf(admissible(all, 0, { roomOf: () => ({ slots, networkSlots: 9, ports, memoryBytes }) }));
     assert.deepEqual(
       [admitted(0), admitted(1), admitted(2), admitted(3), admitted(4), admitted(9, 2), admitted(9, 9, 1)],
-      [[], ['m3'], ['m1'], ['m1', 'm3'], ['m1', 'm2'], ['m1', 'm2'], ['m1']],
+      // one port is kept for m1, which needs two; what it lacks besides ports is not waited for
+      [[], [], ['m1'], ['m1'], ['m1', 'm2'], ['m1', 'm2'], ['m1']],
     );
     assert.deepEqual(admissible(all, 0, { roomOf: () => undefined }).length, 4);
   },
 );
+
+test('free ports are kept for the first that lacks nothing else, from those behind it and from new ones', () => {
+  const needs = (ports: number, memoryBytes = 0) => ({
+    waitsFor: [{ host: hostId('h2'), ports, memoryBytes, travels: true }],
+  });
+  const room = { slots: 9, networkSlots: 9, ports: 1, memoryBytes: 5 };
+  const openings = { roomOf: () => room };
+  const kept = (all: readonly Migration[], self?: string) => [...portsKept(all, self, 0, openings)];
+  const all = [queued('m2', 'h1', needs(2)), queued('m3', 'h1', needs(1)), queued('m4', 'h1', { phase: 'checking' })];
+  assert.deepEqual(idsOf(admissible(all, 0, openings)), []);
+  assert.deepEqual([kept(all), kept(all, 'm4')], [['h2'], ['h2']]);
+  const older = [...all, queued('m1', 'h1', { phase: 'checking' })];
+  assert.deepEqual(kept(older, 'm1'), [], 'those before it take what they need');
+  const short = [queued('m2', 'h1', needs(2, 6)), queued('m3', 'h1', needs(1))];
+  assert.deepEqual([idsOf(admissible(short, 0, openings)), kept(short)], [['m3'], []], 'memory may never come');
+  const atHome = [{ ...all[0], from: { id: hostId('h9'), name: 'h9' } } as Migration, queued('m3', 'h1', needs(1))];
+  const ledger: Ledger = {
+    ...emptyLedger,
+    clusterOf: () => ({ name: 'default', maxOutgoingPerHost: 1 }),
+    of: (key) => (key === hostKey(hostId('h9')) ? { mX: { vm: 'x', side: 'source' } } : {}),
+  };
+  assert.deepEqual(idsOf(admissible(atHome, 0, { ...openings, ledger })), ['m3'], 'it could not leave its own host');
+});
 
 test('one that finds no slot holds none: those behind it begin', () => {
   const all = [

@@ -1,11 +1,13 @@
 /**
  * Which queued migrations may begin to look for their target, and in which order. One that finds no slot of its source
  * or of the fleet, or none of the hosts with the space that it waits for, stays in the queue and holds nothing; those
- * behind it have their turn. What it is given is decided later, where it is stored (planning/reservations.ts).
+ * behind it have their turn. Only ports are kept for one that lacks nothing else: they become free one by one, and those
+ * that need one would take each. What it is given is decided later, where it is stored (planning/reservations.ts).
  */
 import type { HostId, TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import { emptyLedger, type Ledger } from '../planning/ledger.ts';
+import type { RoomNeeded } from '../model/plan.ts';
 import type { Room } from '../planning/room.ts';
 import { fleetSlots, slotsLeft, sourceSlots, type Slots } from '../planning/slots.ts';
 import { inTurn } from './priority.ts';
@@ -23,12 +25,18 @@ export interface Openings {
 const leftOf = (slots: Slots, checking: readonly Migration[]): number =>
   slotsLeft(slots) - checking.filter(({ id }) => !Object.hasOwn(slots.taken, id)).length;
 
-/** Queued migrations to admit now, in turn; those that wait for their next attempt are not among them. */
-export function admissible(
+interface Turns {
+  /** Queued migrations to admit now, in turn; those that wait for their next attempt are not among them. */
+  readonly admit: readonly Migration[];
+  /** By host, for whom its free ports are kept. */
+  readonly portsKeptFor: ReadonlyMap<HostId, Migration>;
+}
+
+function turnsOf(
   active: readonly Migration[],
   now: TimeMs,
-  { ledger = emptyLedger, roomOf = () => undefined }: Openings = {},
-): readonly Migration[] {
+  { ledger = emptyLedger, roomOf = () => undefined }: Openings,
+): Turns {
   const begun = active.filter(({ phase }) => phase !== 'queued');
   let inFleet = leftOf(fleetSlots(ledger), begun);
   const atSource = new Map<HostId, number>();
@@ -44,19 +52,18 @@ export function admissible(
     if (!left.has(id)) left.set(id, roomOf(id));
     return left.get(id);
   };
+  const portsKeptFor = new Map<HostId, Migration>();
+  const keepPorts = (migration: Migration): void => {
+    const onlyPorts = migration.waitsFor?.find((needed) => hasRoom(roomLeft(needed.host), { ...needed, ports: 0 }));
+    const room = onlyPorts === undefined ? undefined : roomLeft(onlyPorts.host);
+    if (onlyPorts === undefined || room === undefined || portsKeptFor.has(onlyPorts.host)) return;
+    portsKeptFor.set(onlyPorts.host, migration);
+    left.set(onlyPorts.host, { ...room, ports: 0 });
+  };
   /** True takes the room: the next one finds less. What speaks for a host that is gone is that the checks say so. */
   const finds = ({ waitsFor = [] }: Migration): boolean => {
     if (waitsFor.length === 0) return true;
-    const found = waitsFor.find(({ host, ports, memoryBytes, travels }) => {
-      const room = roomLeft(host);
-      return (
-        room === undefined ||
-        (room.slots > 0 &&
-          (!travels || room.networkSlots > 0) &&
-          room.ports >= ports &&
-          room.memoryBytes >= memoryBytes)
-      );
-    });
+    const found = waitsFor.find((needed) => hasRoom(roomLeft(needed.host), needed));
     const room = found === undefined ? undefined : roomLeft(found.host);
     if (found !== undefined && room !== undefined)
       left.set(found.host, {
@@ -68,17 +75,48 @@ export function admissible(
     return found !== undefined;
   };
   const waiting = active.filter(({ phase, notBefore = 0 }) => phase === 'queued' && notBefore <= now);
-  return inTurn(waiting, now).filter((migration) => {
+  const admit = inTurn(waiting, now).filter((migration) => {
     const count = sourceLeft(migration);
     // a host that is dead has no slots
     const atItsSource = (left: number): void =>
       migration.request.rescue === undefined ? void atSource.set(migration.from.id, left) : undefined;
     atItsSource(count);
-    if (inFleet <= 0 || count <= 0 || !finds(migration)) return false;
+    if (inFleet <= 0 || count <= 0) return false;
+    if (!finds(migration)) {
+      keepPorts(migration);
+      return false;
+    }
     inFleet -= 1;
     atItsSource(count - 1);
     return true;
   });
+  return { admit, portsKeptFor };
+}
+
+const hasRoom = (room: Room | undefined, { ports, memoryBytes, travels }: RoomNeeded): boolean =>
+  room === undefined ||
+  (room.slots > 0 && (!travels || room.networkSlots > 0) && room.ports >= ports && room.memoryBytes >= memoryBytes);
+
+/** Queued migrations to admit now, in turn; those that wait for their next attempt are not among them. */
+export const admissible = (active: readonly Migration[], now: TimeMs, openings: Openings = {}): readonly Migration[] =>
+  turnsOf(active, now, openings).admit;
+
+/** Hosts whose free ports are kept for others than this migration, which is checked now; undefined: a new one. */
+export function portsKept(
+  active: readonly Migration[],
+  self: string | undefined,
+  now: TimeMs,
+  openings: Openings,
+): ReadonlySet<HostId> {
+  const waits = active.some(
+    ({ phase, waitsFor = [] }) => phase === 'queued' && waitsFor.some(({ ports }) => ports > 0),
+  );
+  if (!waits) return new Set();
+  const own = active.find(({ id }) => id === self);
+  const kept = [...turnsOf(active, now, openings).portsKeptFor].filter(
+    ([, before]) => own === undefined || inTurn([own, before], now)[0] === before,
+  );
+  return new Set(kept.map(([host]) => host));
 }
 
 /**

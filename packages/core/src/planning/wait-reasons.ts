@@ -31,7 +31,7 @@ export const portsTakenReason = (host: string, needed: number, range: Cluster['m
   message:
     `This move needs ${needed === 1 ? 'a port' : `${needed} ports`} of ${host} from ` +
     `${range?.first ?? 0} to ${range?.last ?? 0}, and other migrations have ` +
-    `${range === undefined || range.last === range.first ? 'it' : 'them'}.`,
+    `${range === undefined || range.last === range.first ? 'it' : 'them'} or come first.`,
   remedy: 'It begins when one of them has ended. A wider range allows more at once.',
 });
 

@@ -3,11 +3,14 @@
  * nothing, and leaves nothing behind on any host.
  */
 import {
+  freePorts,
   hostKey,
   loadOn,
   memoryPromised,
   others,
+  portsKept,
   portsTaken,
+  roomOn,
   targetWaits,
   type CheckResult,
   type Cluster,
@@ -16,6 +19,7 @@ import {
   type Migration,
   type MigrationRequest,
   type ResolvedPolicy,
+  type Room,
   type Vm,
   type VmUuid,
 } from '@ferry/core';
@@ -63,9 +67,15 @@ export function createFactFinder(deps: FactSources): FactFinder {
   const nowFor = (self: string | undefined, vm: Vm): OthersNow => {
     const rest = active().filter(({ id }) => id !== self);
     const ledger: Ledger = { ...deps.ledger, of: (key) => others(deps.ledger.of(key), self) };
+    const views = new Map(fleet.hosts().map((view) => [view.host.id, view]));
+    const roomOf = (id: HostId): Room | undefined => {
+      const view = views.get(id);
+      return view?.state === 'connected' ? roomOn(view, deps.ledger) : undefined;
+    };
+    const kept = portsKept(active(), self, deps.clock.now(), { ledger: deps.ledger, roomOf });
     return {
       loadOf: (id) => loadOn(id, rest),
-      portsInUse: (id) => portsTaken(ledger.of(hostKey(id))),
+      portsInUse: (id) => (kept.has(id) ? (freePorts(clusterOf(id), []) ?? []) : portsTaken(ledger.of(hostKey(id)))),
       memoryPromised: (id) => memoryPromised(ledger.of(hostKey(id))),
       rules: deps.rules.factsFor(vm, rest),
       slotWaits: ({ host }, travels) => targetWaits(ledger, host, travels),
