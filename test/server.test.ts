@@ -2,12 +2,13 @@
  * The control plane as a process, without hosts: who may talk to it, and a data folder that it must not touch.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { controlPlane } from './control-plane.ts';
 
 const ferry = join(import.meta.dirname, '..', 'bin', 'ferry');
@@ -95,6 +96,24 @@ test('it listens on loopback only', { timeout: 60_000 }, async () => {
   const open = await serve(join(plane.dataDir, 'other'), '--listen', '0.0.0.0');
   assert.notEqual(open.code, 0);
   oneSentence(open, /loopback/);
+});
+
+test('the commands of docs/api.md: what was read is changed once, and not over the change of another', async () => {
+  await using plane = await controlPlane();
+  const page = readFileSync(join(import.meta.dirname, '..', 'docs', 'api.md'), 'utf8');
+  const [setup = '', guarded = ''] = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block ?? '');
+  const define = setup.split('\n').filter((line) => line.startsWith('api()'));
+  const { stdout } = await promisify(execFile)('bash', ['-euc', [...define, guarded].join('\n')], {
+    env: { ...process.env, FERRY_SERVER: plane.url(), FERRY_TOKEN: plane.token() },
+  });
+  const [created, changed, refused] = stdout
+    .split(/(?<=\})(?=\{)/)
+    .map(
+      (each) => JSON.parse(each) as { readonly strength?: string; readonly code?: string; readonly revision?: number },
+    );
+  assert.deepEqual([created?.strength, changed?.strength, refused?.code], ['hard', 'soft', 'revision-stale'], stdout);
+  assert.ok((changed?.revision ?? 0) > (created?.revision ?? 0));
+  assert.equal((await plane.json<{ readonly strength: string }>('rule', 'show', 'db-apart')).strength, 'soft');
 });
 
 test(

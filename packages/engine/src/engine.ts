@@ -36,7 +36,7 @@ import { openFleetSettings } from './settings/fleet-settings.ts';
 import { openPolicies } from './settings/policies.ts';
 import { openRules } from './settings/rules.ts';
 import { createLeftovers } from './migration/leftovers.ts';
-import { collection, text } from './state/collection.ts';
+import { collection, expectRevision, text } from './state/collection.ts';
 import { createFirstAnswers } from './state/first-answers.ts';
 import { createRecords } from './state/ownership.ts';
 import { openReservations } from './state/reservations.ts';
@@ -261,12 +261,18 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     once: (asked, make, again) => firstAnswers.once(asked, make, again),
     addHost: (request, signal, along) => knownHosts.add(request, signal, along),
     changeHost: (ref, settings, expected) => knownHosts.change(ref, settings, expected),
-    async cordonHosts(refs) {
-      await knownHosts.serve(refs, (host) => cordoned(host, clock.now()));
+    async cordonHosts(refs, expected) {
+      await knownHosts.serve(refs, (host, revision) => {
+        expectRevision(`The host ${host.name}`, revision, expected);
+        return cordoned(host, clock.now());
+      });
       return refs.map((ref) => knownHosts.host(ref));
     },
-    async uncordonHosts(refs) {
-      await knownHosts.serve(refs, uncordoned);
+    async uncordonHosts(refs, expected) {
+      await knownHosts.serve(refs, (host, revision) => {
+        expectRevision(`The host ${host.name}`, revision, expected);
+        return uncordoned(host);
+      });
       return refs.map((ref) => knownHosts.host(ref));
     },
     batches,

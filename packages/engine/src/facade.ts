@@ -73,9 +73,9 @@ export interface Engine {
   /** Changes what is given; an empty address takes it away. */
   changeHost(ref: string, settings: HostSettings, expected?: number): Promise<HostView>;
   /** No VM is moved to these hosts from now on; those that are there stay. All of them or none. */
-  cordonHosts(refs: readonly string[]): Promise<readonly HostView[]>;
+  cordonHosts(refs: readonly string[], expected?: number): Promise<readonly HostView[]>;
   /** Throws FerryError `host-draining`. */
-  uncordonHosts(refs: readonly string[]): Promise<readonly HostView[]>;
+  uncordonHosts(refs: readonly string[], expected?: number): Promise<readonly HostView[]>;
   /** Drains and restores. */
   readonly batches: Omit<Batches, 'changed' | 'recover' | 'stop'>;
   removeHost(ref: string, expected?: number): Promise<void>;

@@ -60,8 +60,8 @@ read and nothing newer, send the ETag back as <code>If-Match</code>:</p>
   -H 'Content-Type: application/json' -d '{"migrationAddress":"10.0.0.1"}' "$FERRY_SERVER/api/v1/hosts/host1"</pre>
 <p>If the document has another revision now, the answer is <a href="#error-revision-stale">412</a> and nothing is
 changed: read it again and decide on what it says. Without <code>If-Match</code> the last change wins. The revision
-covers what Ferry stores: the settings of a host or cluster, a policy, the labels of a VM, a migration without its
-progress. <code>"0"</code> means that nothing is stored yet. What a host reports changes no revision.</p>
+covers what Ferry stores: the settings of a host, a cluster or the fleet, a policy, a rule, the labels of a VM, a
+migration without its progress. <code>"0"</code> means that nothing is stored yet. What a host reports changes no revision.</p>
 <p>A request that creates something can carry an <code>Idempotency-Key</code> of your choice. If you do not get the answer,
 send the request again with the same key: it is carried out once, and you get the first answer. The key is kept for 24
 hours, also across a restart. With another request it is <a href="#error-idempotency-key-used">refused</a>. A request that

@@ -121,12 +121,12 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       const { host } = await engine.changeHost(params.host, present(body), expected);
       return { body: hostNow(host.name) };
     },
-    hostCordon: async ({ params }) => {
-      await engine.cordonHosts([params.host]);
+    hostCordon: async ({ params }, { expected }) => {
+      await engine.cordonHosts([params.host], expected);
       return { body: hostNow(params.host) };
     },
-    hostUncordon: async ({ params }) => {
-      await engine.uncordonHosts([params.host]);
+    hostUncordon: async ({ params }, { expected }) => {
+      await engine.uncordonHosts([params.host], expected);
       return { body: hostNow(params.host) };
     },
     hostLabel: async ({ params, body }, { expected }) => {

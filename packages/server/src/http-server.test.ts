@@ -245,7 +245,9 @@ test('what makes something takes Idempotency-Key: the same request is the same i
 
 test('every change of a document takes If-Match and can be refused as stale', () => {
   for (const [name, operation] of Object.entries(operations) as [OperationName, Operation][]) {
-    const changes = ['PUT', 'PATCH', 'DELETE'].includes(routes[name].method);
+    const changes =
+      ['PUT', 'PATCH', 'DELETE'].includes(routes[name].method) ||
+      ['hostCordon', 'hostUncordon', 'hostLabel', 'vmLabel'].includes(name);
     if (changes) assert.equal(operation.ifMatch, true, name);
     assert.equal(errorsOf(operation).includes('revision-stale'), operation.ifMatch === true, name);
   }

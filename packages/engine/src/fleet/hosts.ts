@@ -122,11 +122,12 @@ export interface KnownHosts {
   change(ref: string, settings: HostChange, expected?: number): Promise<HostView>;
   /**
    * Changes the state of these hosts in service, all or none; `decide` is called again after a conflict. `along`: writes
-   * of the same transaction, whose revision it resolves with; 0 where nothing was to be written.
+   * of the same transaction, whose revision it resolves with; 0 where nothing was to be written. `revision`: of the host
+   * as it was read.
    */
   serve(
     refs: readonly string[],
-    decide: (host: Host) => Host,
+    decide: (host: Host, revision: number) => Host,
     along?: () => Promise<readonly IntentWrite[]>,
   ): Promise<number>;
   /** As it is stored, and what refuses a transaction once that has changed. Throws FerryError `host-unknown`. */
@@ -373,7 +374,7 @@ export function createKnownHosts({
       const ids = [...new Set(refs.map((ref) => host(ref).host.id))];
       for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
         const before = await Promise.all(ids.map(storedHost));
-        const next = before.map((each) => ({ ...each, decided: decide(each.value) }));
+        const next = before.map((each) => ({ ...each, decided: decide(each.value, each.revision) }));
         const changed = next.filter(({ value, decided }) => decided !== value);
         const writes = [
           ...changed.map(({ key, decided, revision }) => stored.put(key, decided, revision)),

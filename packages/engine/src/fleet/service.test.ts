@@ -58,6 +58,18 @@ test('the state of a host survives a restart of the control plane, and a host th
   assert.deepEqual(engine.hosts().map(serviceOf), ['h1 schedulable', 'h2 cordoned', 'h3 schedulable']);
 });
 
+test('whoever cordons or uncordons what it read, and that has changed since, is told, and nothing is changed', async () => {
+  const { id } = engine.host('h2').host;
+  const read = engine.hostRevisionOf(id);
+  await engine.changeHost('h2', { migrationAddress: '10.0.0.2' });
+  const stale = (error: unknown) => error instanceof FerryError && error.code === 'revision-stale';
+  await assert.rejects(engine.cordonHosts(['h2'], read), stale);
+  assert.equal(serviceOf(engine.host('h2')), 'h2 schedulable');
+  await engine.cordonHosts(['h2'], engine.hostRevisionOf(id));
+  await assert.rejects(engine.uncordonHosts(['h2'], read), stale);
+  assert.equal(serviceOf(engine.host('h2')), 'h2 cordoned');
+});
+
 test('of several hosts, all are cordoned or none', async () => {
   await assert.rejects(engine.cordonHosts(['h2', 'h9']), /no host "h9"/);
   assert.deepEqual(engine.hosts().map(serviceOf), ['h1 schedulable', 'h2 schedulable', 'h3 schedulable']);
