@@ -33,6 +33,8 @@ export * from './prediction/prediction.ts';
 export * from './prediction/remedies.ts';
 export * from './convergence/words.ts';
 export * from './fleet/vms.ts';
+export * from './fleet/busy.ts';
+export * from './fleet/membership.ts';
 export * from './fleet/machine.ts';
 export * from './fleet/selector.ts';
 export * from './fleet/service.ts';
@@ -67,8 +69,17 @@ export * from './planning/rescue.ts';
 export * from './planning/reservations.ts';
 export * from './planning/room.ts';
 export { emptied, hostsOfRule, vmsMeantBy, rulesFor, type RuleFleet, type RuleVm } from './planning/rules/members.ts';
-export { contradictions, ruleProblems, ruleWarningsOf, type MeantRule } from './planning/rules/problems.ts';
+export {
+  contradictions,
+  refuseContradictions,
+  refuseRule,
+  ruleProblems,
+  ruleWarningsOf,
+  unknownRule,
+  type MeantRule,
+} from './planning/rules/problems.ts';
 export * from './planning/same-file.ts';
+export * from './planning/sharing-proof.ts';
 export * from './planning/slots.ts';
 export * from './planning/secrets.ts';
 export * from './migration/steer.ts';
@@ -89,6 +100,7 @@ export { remainsOf, type Remain, type RemainWithSteps } from './repair/remains.t
 export { settlement } from './repair/settlement.ts';
 export type { RepairStep } from './repair/steps.ts';
 export * from './policy/policy.ts';
+export * from './policy/policy-changes.ts';
 export * from './policy/presets.ts';
 export * from './policy/resolve.ts';
 export * from './migration/protocol.ts';

@@ -5,8 +5,8 @@
 import {
   cordoned,
   defaultCluster,
-  FerryError,
   isFinished,
+  refuseAnnouncing,
   uncordoned,
   type Cluster,
   type Migration,
@@ -350,11 +350,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     },
     async announceVm(ref, signal) {
       const found = fleet.find(ref);
-      if (found.state === 'shut-off' || found.state === 'crashed')
-        throw new FerryError(
-          'vm-not-running',
-          `${found.name} does not run (on ${knownHosts.nameOf(found.hostId)}): only a running guest can be announced.`,
-        );
+      refuseAnnouncing(found, knownHosts.nameOf(found.hostId));
       await knownHosts.linkOf(found.hostId).guest.announce(found.uuid, signal);
       return found;
     },

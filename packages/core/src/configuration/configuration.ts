@@ -3,6 +3,7 @@
  * the document does not name stays as it is. Pure.
  */
 import { blackoutProblems } from '../batch/blackout.ts';
+import { FerryError } from '../model/errors.ts';
 import { limitProblem } from '../planning/slots.ts';
 import { isNetwork } from '../model/network.ts';
 import type { Cluster } from '../model/host.ts';
@@ -130,4 +131,10 @@ export function clusterProblems({
     problems.push(`The range of ports begins with ${migrationPorts.first} and ends with ${migrationPorts.last}.`);
   problems.push(...blackoutProblems(blackouts));
   return problems;
+}
+
+/** Throws FerryError `request-invalid`. */
+export function refuseCluster(cluster: Cluster): void {
+  const problems = clusterProblems(cluster);
+  if (problems.length > 0) throw new FerryError('request-invalid', problems.join(' '));
 }

@@ -11,6 +11,8 @@ export type MoveFailure =
   | 'file-gone'
   | 'file-not-whole'
   | 'place-taken'
+  /** Something of the VM is active where it is to be taken back. */
+  | 'target-active'
   | 'definition-refused'
   | 'definition-differs'
   | 'source-keeps-definition'
@@ -20,9 +22,9 @@ export type MoveFailure =
   | 'stored-definition-gone'
   | 'stored-not-started';
 
-/** `said`: what the host answered. Of a file: its path, and why it is in the way. */
+/** `said`: what the host answered, or in which state the VM is. Of a file: its path, and why it is in the way. */
 export function moveFailureText(
-  { from, to }: Pick<Planned, 'from' | 'to'>,
+  { vm, from, to }: Pick<Planned, 'vm' | 'from' | 'to'>,
   what: MoveFailure,
   said = '',
   why = '',
@@ -38,6 +40,8 @@ export function moveFailureText(
       return `${said} did not arrive whole on ${to.name}.`;
     case 'place-taken':
       return `${said} on ${to.name} is in the way: ${why}.`;
+    case 'target-active':
+      return `${vm.name} is ${said} on ${to.name}`;
     case 'definition-refused':
       return `${to.name} refuses its definition: ${said}`;
     case 'definition-differs':

@@ -3,13 +3,20 @@
  * is known once: an entry of its own records which machine it is, whatever its URI.
  */
 import {
+  addedBefore,
+  addedElsewhere,
+  changedByMany,
   defaultCluster,
   FerryError,
   hostId,
-  isHostName,
-  isInNetwork,
+  justAdded,
   machineTaken,
+  refuseAddress,
+  refuseName,
+  refuseRemoval,
   resolveHost,
+  unknownHost,
+  unknownHostId,
   type Host,
   type HostFacts,
   type HostId,
@@ -52,7 +59,7 @@ export interface KnownHostsDeps {
   readonly stores: Pick<Stores, 'intents' | 'inventory'>;
   readonly clock: Clock;
   readonly log: Log;
-  readonly clusters: Pick<ClusterStore, 'all' | 'use'>;
+  readonly clusters: Pick<ClusterStore, 'get' | 'use'>;
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
   readonly events: KnownHostsEvents;
@@ -163,24 +170,8 @@ export function createKnownHosts({
   const host = (ref: string): HostView => resolveHost(views(), ref);
   const followerOf = (id: string): HostFollower => {
     const follower = followers.get(id);
-    if (follower === undefined) throw new FerryError('host-unknown', `There is no host with the id ${id}.`);
+    if (follower === undefined) throw unknownHostId(id);
     return follower;
-  };
-
-  /** An address that was just given has to be in the migration network. */
-  const fitsItsCluster = (changed: Host, { migrationAddress }: HostSettings): void => {
-    const network = clusters.all([changed]).get(changed.cluster)?.migrationNetwork;
-    if (
-      migrationAddress === undefined ||
-      migrationAddress === '' ||
-      network === undefined ||
-      isInNetwork(migrationAddress, network)
-    )
-      return;
-    throw new FerryError(
-      'request-invalid',
-      `${migrationAddress} is not in ${network}, the migration network of the cluster ${changed.cluster}.`,
-    );
   };
 
   const follow = (added: Host, link?: HostLink, cached?: Parameters<typeof followHost>[2]): void => {
@@ -253,14 +244,8 @@ export function createKnownHosts({
         addedAt: clock.now(),
         ...(external === undefined ? {} : { external }),
       };
-      if (!isHostName(name))
-        throw new FerryError(
-          'host-name-invalid',
-          `The machine at ${uri} calls itself "${name.slice(0, 63)}", which is not a valid host name.`,
-        );
-      fitsItsCluster(added, { migrationAddress });
-      if (memberWith((each) => each.name === added.name) !== undefined)
-        throw new FerryError('host-name-taken', `There is already a host named ${added.name}.`);
+      refuseName(added, memberWith((each) => each.name === added.name) !== undefined);
+      refuseAddress(migrationAddress, clusters.get(cluster));
       const others = along(added.id);
       for (;;) {
         const written = await stored.commit([
@@ -274,13 +259,8 @@ export function createKnownHosts({
           break;
         }
         // its cluster was changed meanwhile; otherwise it was faster itself
-        if ((await machines.get(added.machineUuid)) !== undefined)
-          throw new FerryError(
-            'host-duplicate',
-            `${uri} points to a machine that was just added (machine UUID ${added.machineUuid}).`,
-          );
-        if (others.some(({ key }) => written.conflict.includes(key)))
-          throw new FerryError('store-conflict', `${uri} is being added by the same request elsewhere.`);
+        if ((await machines.get(added.machineUuid)) !== undefined) throw justAdded(uri, added);
+        if (others.some(({ key }) => written.conflict.includes(key))) throw addedElsewhere(uri);
       }
       follow(added, link);
       await connected([followerOf(added.id)], signal, addPatienceMs);
@@ -303,7 +283,7 @@ export function createKnownHosts({
   const storedHost = async (id: HostId): Promise<Stored<Host>> => {
     const now = await stored.get(id);
     // it was removed meanwhile
-    if (now === undefined) throw new FerryError('host-unknown', `There is no host with the id ${id}.`);
+    if (now === undefined) throw unknownHostId(id);
     return now;
   };
 
@@ -336,12 +316,9 @@ export function createKnownHosts({
     async add({ uri, name, ...settings }, signal, along) {
       const found = await reach(uri, signal);
       if ('known' in found)
-        throw new FerryError(
-          'host-duplicate',
-          found.answers === undefined
-            ? `${found.known.host.name} was added as ${uri} already.`
-            : machineTaken(uri, found.answers, found.known.host),
-        );
+        throw found.answers === undefined
+          ? addedBefore(found.known.host, uri)
+          : new FerryError('host-duplicate', machineTaken(uri, found.answers, found.known.host));
       return addFound(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal, along);
     },
     revisionOf: (id) => revisions.get(id) ?? 0,
@@ -351,7 +328,7 @@ export function createKnownHosts({
         id,
         (now) => {
           // it was removed meanwhile
-          if (now === undefined) throw new FerryError('host-unknown', `There is no host "${ref}".`);
+          if (now === undefined) throw unknownHost(ref);
           expectRevision(`The host ${now.value.name}`, now.revision, expected);
           const { migrationAddress: before, labels: old = [], ...rest } = now.value;
           const labels = settings.labels === undefined ? old : changedLabels(old, settings.labels);
@@ -362,7 +339,7 @@ export function createKnownHosts({
             ...(labels.length === 0 ? {} : { labels }),
             ...(migrationAddress === undefined || migrationAddress === '' ? {} : { migrationAddress }),
           };
-          fitsItsCluster(next, settings);
+          refuseAddress(settings.migrationAddress, clusters.get(next.cluster));
           return next;
         },
         async () => (settings.cluster === undefined ? [] : clusters.use(settings.cluster)),
@@ -386,7 +363,7 @@ export function createKnownHosts({
         for (const { key, decided } of changed) took(key, decided, written.revision);
         return written.revision;
       }
-      throw new FerryError('store-conflict', `${refs.join(', ')}: changed by many at once.`);
+      throw changedByMany(refs);
     },
     async guard(id) {
       const { key, value, revision } = await storedHost(id);
@@ -398,16 +375,9 @@ export function createKnownHosts({
       await stored.change(
         removed.id,
         (now) => {
-          if (now === undefined) throw new FerryError('host-unknown', `There is no host "${ref}".`);
+          if (now === undefined) throw unknownHost(ref);
           expectRevision(`The host ${removed.name}`, now.revision, expected);
-          if (now.value.service?.state === 'draining')
-            throw new FerryError('host-draining', `${removed.name} is being drained.`);
-          const busy = active().filter(({ from, to }) => from.id === removed.id || to?.id === removed.id);
-          if (busy.length > 0)
-            throw new FerryError(
-              'host-in-use',
-              `${removed.name} takes part in ${busy.length} running migration(s): ${busy.map(({ id }) => id).join(', ')}.`,
-            );
+          refuseRemoval(now.value, active());
           return undefined;
         },
         async () => (machine?.value === removed.id ? [machines.delete(machine.key, machine.revision)] : []),

@@ -8,6 +8,7 @@ import {
   FerryError,
   isCopyOff,
   knowledgeOf,
+  refuseWhileMoved,
   remainsOf,
   settlement,
   type HostId,
@@ -67,14 +68,7 @@ const settleTimeoutMs = 60_000;
 export function createSettle(deps: SettleDeps): Settle {
   const { vm, hostNameOf, linkOf } = deps;
   const bounded = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, deps.clock.timeout(settleTimeoutMs)]);
-  const idle = (found: Vm): void => {
-    const busy = deps.active().find((migration) => migration.vm.uuid === found.uuid);
-    if (busy !== undefined)
-      throw new FerryError(
-        'vm-already-migrating',
-        `${found.name} is being moved by migration ${busy.id}, which is ${busy.phase}.`,
-      );
-  };
+  const idle = (found: Vm): void => refuseWhileMoved(found, deps.active());
   const sideOf = (host: HostId) => ({ name: hostNameOf(host), link: linkOf(host) });
 
   const writtenAt = async (found: Vm, each: Placed, signal: AbortSignal): Promise<Map<string, number | undefined>> => {

@@ -2,7 +2,7 @@
  * Pages of the VMs, by name, filtered. A page looks at what its filter may match and begins where the last one ended:
  * without a filter its cost does not depend on the size of the fleet, but for a host it depends on what that host has.
  */
-import { FerryError, matchesName, matchesSelector, parseSelector } from '@ferry/core';
+import { matchesName, matchesSelector, parseSelector, unknownCluster } from '@ferry/core';
 import type { DomainState, HostId, HostView, Selector, Vm, VmUuid } from '@ferry/core';
 import { inOrder, type VmIndex } from './vm-index.ts';
 
@@ -84,8 +84,7 @@ const isFew = (count: number, all: readonly Vm[]): boolean => count * 50 < all.l
 
 /** Undefined: any. */
 function hostsOf({ host, cluster }: VmFilter, deps: VmListDeps): ReadonlySet<HostId> | undefined {
-  if (cluster !== undefined && !deps.isCluster(cluster))
-    throw new FerryError('cluster-unknown', `There is no cluster "${cluster}".`);
+  if (cluster !== undefined && !deps.isCluster(cluster)) throw unknownCluster(cluster);
   if (host === undefined && cluster === undefined) return undefined;
   const named = host === undefined ? deps.hosts() : [deps.host(host)];
   return new Set(

@@ -2,7 +2,7 @@
  * Deletes what moves left behind, when an operator names it: only what Ferry recorded, and what nobody uses or
  * touched since.
  */
-import { FerryError, type HostView, type Migration, type Vm, type VolumeRecord } from '@ferry/core';
+import { FerryError, refuseWhileMoved, type HostView, type Migration, type Vm, type VolumeRecord } from '@ferry/core';
 import type { KnownHosts } from '../fleet/hosts.ts';
 import { sideOn } from '../planning/side.ts';
 import type { Volumes } from './effects/volumes.ts';
@@ -42,9 +42,7 @@ export function createLeftovers({ volumes, knownHosts, vms, active }: LeftoversD
         'host-unknown',
         `${record.hostName}, where ${record.path} was left, is no longer in the fleet.`,
       );
-    const busy = active().find(({ vm: { uuid } }) => uuid === record.vm.uuid);
-    if (busy !== undefined)
-      throw new FerryError('vm-already-migrating', `${record.vm.name} is being moved by migration ${busy.id}.`);
+    refuseWhileMoved(record.vm, active());
     // a definition that was kept on purpose names disks that moved away
     const parked = vms().some(
       ({ uuid, instances }) =>

@@ -8,6 +8,7 @@ import {
   FerryError,
   isFinished,
   migrationId,
+  movedByAnother,
   outcomeOf,
   queueOf,
   roomOn,
@@ -258,8 +259,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const begun = await records.begin(first, along(id));
       if ('conflict' in begun && !begun.conflict.some((key) => key.endsWith(vm.uuid)))
         throw new FerryError('store-conflict', `What ${vm.name} is moved for has changed meanwhile.`);
-      if ('conflict' in begun)
-        throw new FerryError('vm-already-migrating', `${vm.name} is already being moved by another migration.`);
+      if ('conflict' in begun) throw movedByAnother(vm);
       const migration = { ...first, revision: begun.revision };
       choosing.answered(id, said, saidAt);
       run(migration);

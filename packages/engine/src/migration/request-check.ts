@@ -4,6 +4,7 @@
  */
 import {
   FerryError,
+  refuseWhileMoved,
   resolveHost,
   type CheckResult,
   type HostView,
@@ -59,12 +60,7 @@ export function checkRequests({
     const to = namedHost(asked.to);
     const preferHost = namedHost(asked.preferHost);
     const vm = fleet.vm(vmRef);
-    const busy = active().find(({ vm: { uuid } }) => uuid === vm.uuid);
-    if (busy !== undefined)
-      throw new FerryError(
-        'vm-already-migrating',
-        `${vm.name} is already being moved by migration ${busy.id}, which is ${busy.phase}.`,
-      );
+    refuseWhileMoved(vm, active());
     return {
       vm,
       request: { ...asked, ...(to === undefined ? {} : { to }), ...(preferHost === undefined ? {} : { preferHost }) },

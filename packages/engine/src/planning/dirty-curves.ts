@@ -2,7 +2,7 @@
  * What guests write to their memory, measured by their QEMUs and kept with its age, for the plan and for the migration
  * that follows. In this process only: it is old before a restart matters. It decides nothing.
  */
-import { FerryError, type DirtyCurve, type DirtyReading, type Vm } from '@ferry/core';
+import { notMeasured, refuseMeasuring, type DirtyCurve, type DirtyReading, type Vm } from '@ferry/core';
 import type { Clock, GuestPort } from '../ports/ports.ts';
 
 /** A guest may be doing something else after this time, ms. */
@@ -76,14 +76,9 @@ export function createDirtyCurves({ clock }: { readonly clock: Pick<Clock, 'now'
     measure,
     measureAndKeep,
     async measureNow(vm, { name, guest }, longestSeconds, signal) {
-      if (vm.state !== 'running')
-        throw new FerryError(
-          'vm-not-running',
-          `${vm.name} does not run (it is ${vm.state} on ${name}): only what a running guest writes can be measured.`,
-        );
+      refuseMeasuring(vm, name);
       const curve = await measureAndKeep(vm, guest, periodsUpTo(longestSeconds), signal);
-      if ('refused' in curve)
-        throw new FerryError('host-refused', `${name} does not measure what ${vm.name} writes: ${curve.refused}`);
+      if ('refused' in curve) throw notMeasured(vm, name, curve.refused);
       return curve;
     },
   };

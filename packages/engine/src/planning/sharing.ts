@@ -4,8 +4,18 @@
  * nothing behind, and writes to no file that is not a marker.
  */
 import {
+  cannotCarryMarker,
   compareSeen,
+  deviceProof,
+  devicesApart,
   FerryError,
+  fileMissing,
+  markerMissing,
+  noFile,
+  noFolder,
+  noLongerSame,
+  notSeen,
+  otherFile,
   placeOf,
   type DiskFacts,
   type DiskPlan,
@@ -101,13 +111,7 @@ export function createSharing({
   /** A folder or file that cannot be checked: why, and that sharing is not the question. */
   const unseen = (side: StorageSide, error: unknown): SharingProof => {
     if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
-    return {
-      verdict: 'unknown',
-      method: 'none',
-      at: clock.now(),
-      detail: `on ${side.name}: ${error.message.replace(/\.$/, '')}`,
-      remedy: `Correct that on ${side.name}.`,
-    };
+    return notSeen(side, error.message, clock.now());
   };
 
   /** A marker volume left through one host and looked for through the other. */
@@ -129,14 +133,7 @@ export function createSharing({
     const left = await markers.leave(from, folder, signal).catch((error: unknown) => unseen(from, error));
     if (!('folder' in left)) return left;
     await using marker = left;
-    if (!marker.folder)
-      return {
-        verdict: 'unknown',
-        method: 'none',
-        at,
-        detail: `${from.name} has no folder ${folder}`,
-        remedy: `Check the path of the disk on ${from.name}.`,
-      };
+    if (!marker.folder) return noFolder(from, folder, at);
     try {
       const { folder: there, found } = await to.paths.marker('find', place, marker.name, signal);
       if (found) {
@@ -144,18 +141,7 @@ export function createSharing({
         await keptProofs.change(key, () => proof);
         return proof;
       }
-      const detail = there ? `a marker made on ${from.name} is not on ${to.name}` : `${to.name} has no folder ${place}`;
-      if (kept === undefined) return { verdict: 'separate', method: 'marker', at, detail };
-      // not mounted, most likely: a copy would lie below the mount point, and be hidden once it is mounted again
-      return {
-        verdict: 'other-file',
-        method: 'marker',
-        at,
-        detail: `they have shared ${folder} before, and now ${detail}`,
-        remedy:
-          `Mount the storage again. If the hosts should no longer share it, remove ${to.name} and add ` +
-          `it again: ferry host remove ${to.name}.`,
-      };
+      return markerMissing([folder, place], from, to, { hasFolder: there, before: kept !== undefined }, at);
     } catch (error) {
       return unseen(to, error);
     }
@@ -173,14 +159,7 @@ export function createSharing({
     let other: Awaited<ReturnType<PathPort['fileAt']>>;
     for (let look = 1; look <= looks; look += 1) {
       const before = await from.paths.fileAt(path, signal);
-      if (before === undefined)
-        return {
-          verdict: 'unknown',
-          method: 'none',
-          at,
-          detail: `${from.name} has no file ${path}`,
-          remedy: `Check that the file is there on ${from.name}.`,
-        };
+      if (before === undefined) return noFile(from, path, at);
       other = await to.paths.fileAt(place, signal);
       const after = (await from.paths.fileAt(path, signal)) ?? before;
       const seen = compareSeen(before, other, after);
@@ -189,14 +168,7 @@ export function createSharing({
         return { verdict: 'shared', method: 'marker', at };
       await clock.sleep(lookEveryMs, signal);
     }
-    return {
-      verdict: 'other-file',
-      method: 'marker',
-      at,
-      detail:
-        'both have the folder, and ' +
-        (other === undefined ? `${to.name} has no file ${place}` : 'in it files that differ in size or time of change'),
-    };
+    return otherFile(to, place, other, at);
   };
 
   const deviceApart: Sharing['deviceApart'] = async (path, place, from, to, signal) => {
@@ -209,14 +181,10 @@ export function createSharing({
       }
     };
     const [here, there] = await Promise.all([look(path, from), look(place, to)]);
-    if (here === undefined) return `${from.name} has no device ${path}`;
-    if (there === undefined) return `${to.name} has no device ${place}`;
-    return here === 'unseen' || there === 'unseen' || here.sizeBytes === there.sizeBytes
-      ? undefined
-      : `it has ${here.sizeBytes} bytes on ${from.name} and ${there.sizeBytes} on ${to.name}`;
+    return devicesApart({ name: from.name, path, seen: here }, { name: to.name, path: place, seen: there });
   };
 
-  /** Two pools that give a device the same key see one device; two sizes are two. */
+  /** Where no pool knows it, two sizes are two devices. */
   const proveDevice = async (
     path: string,
     place: string,
@@ -229,28 +197,12 @@ export function createSharing({
     const known = here !== undefined && there !== undefined;
     const apart = known ? undefined : await deviceApart(path, place, from, to, signal);
     if (apart !== undefined) return { verdict: 'separate', method: 'none', at, detail: apart };
-    if (!known)
-      return {
-        verdict: 'unknown',
-        method: 'none',
-        at,
-        detail:
-          `no storage pool on ${here === undefined ? from.name : to.name} knows ` +
-          `${here === undefined ? path : place} by an identity of its own`,
-      };
-    return here === there
-      ? { verdict: 'shared', method: 'identity', at, detail: here }
-      : {
-          verdict: 'separate',
-          method: 'identity',
-          at,
-          detail: `${path} is ${here} on ${from.name} and ${there} on ${to.name}`,
-        };
+    return deviceProof({ name: from.name, path, seen: here }, { name: to.name, path: place, seen: there }, at);
   };
 
   const missingOn: Sharing['missingOn'] = async (place, to, signal) => {
     try {
-      return (await to.paths.fileAt(place, signal)) === undefined ? `${to.name} has no file ${place}` : undefined;
+      return (await to.paths.fileAt(place, signal)) === undefined ? fileMissing(to, place) : undefined;
     } catch (error) {
       return unseen(to, error).detail;
     }
@@ -266,9 +218,7 @@ export function createSharing({
     if (path === undefined || place === undefined) return undefined;
     if (how === 'shared' && proof?.method === 'marker') {
       const again = await proveFile(path, place, from, to, signal).catch((error: unknown) => unseen(to, error));
-      return again.verdict === 'shared'
-        ? undefined
-        : `${path} is no longer the same file on ${from.name} and ${to.name}: ${again.detail ?? 'Ferry cannot tell'}`;
+      return again.verdict === 'shared' ? undefined : noLongerSame(path, from, to, again);
     }
     if (how === 'shared' && path.startsWith('/dev/')) {
       const again = await proveDevice(path, place, from, to, signal);
@@ -304,13 +254,7 @@ export function createSharing({
       // a device may lie below a file, too
       if (disk.type === 'block' || path.startsWith('/dev/'))
         return proveDevice(path, placeOf(path, places), from, to, signal);
-      if (disk.type !== 'file')
-        return {
-          verdict: 'unknown',
-          method: 'none',
-          at: clock.now(),
-          detail: `a ${disk.type} disk without an identity cannot carry a marker`,
-        };
+      if (disk.type !== 'file') return cannotCarryMarker(disk, clock.now());
       return proveFileIn(path, placeOf(path, places), folders, from, to, signal);
     },
     sharesFile: async (path, from, to, signal) =>

@@ -2,7 +2,14 @@
  * The clusters of the fleet: stored objects, kept in memory since every check reads them. A cluster without settings
  * needs no object: naming it on a host is enough.
  */
-import { clusterProblems, defaultCluster, FerryError, type Cluster, type Host } from '@ferry/core';
+import {
+  defaultCluster,
+  refuseCluster,
+  refuseClusterInUse,
+  unknownCluster,
+  type Cluster,
+  type Host,
+} from '@ferry/core';
 import { collection, document, expectRevision } from '../state/collection.ts';
 import { openMirror, type MirrorDeps } from '../state/mirror.ts';
 import { usersOf } from '../state/users.ts';
@@ -71,7 +78,7 @@ export async function openClusters(
         (before) => {
           expectRevision(`The cluster ${name}`, before?.revision ?? 0, expected);
           const cluster = change(before?.value ?? { name });
-          refuseInvalid(cluster);
+          refuseCluster(cluster);
           ({ policy } = cluster);
           if (policy !== undefined) policies.find(policy);
           return cluster;
@@ -82,19 +89,18 @@ export async function openClusters(
     },
     async remove(name, hosts, expected) {
       const refuseUsed = async (): Promise<void> => {
-        const members = (await hosts()).filter(({ cluster }) => cluster === name);
-        if (members.length > 0)
-          throw new FerryError(
-            'cluster-in-use',
-            `${members.length} host(s) belong to the cluster ${name}: ${members.map((host) => host.name).join(', ')}.`,
-          );
+        const all = await hosts();
+        refuseClusterInUse(
+          name,
+          all.filter(({ cluster }) => cluster === name),
+        );
       };
       // one without settings is refused for its hosts, too
       await refuseUsed();
       await stored.change(
         name,
         (before) => {
-          if (before === undefined) throw new FerryError('cluster-unknown', `There is no cluster "${name}".`);
+          if (before === undefined) throw unknownCluster(name);
           expectRevision(`The cluster ${name}`, before.revision, expected);
           return undefined;
         },
@@ -110,9 +116,4 @@ export async function openClusters(
       return now === undefined ? [] : users.begin(now);
     },
   };
-}
-
-function refuseInvalid(cluster: Cluster): void {
-  const problems = clusterProblems(cluster);
-  if (problems.length > 0) throw new FerryError('request-invalid', problems.join(' '));
 }

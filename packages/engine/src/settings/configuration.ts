@@ -9,6 +9,7 @@ import {
   FerryError,
   isUuid,
   presets,
+  refuseContradictions,
   vmUuid,
   type Cluster,
   type Configuration,
@@ -158,7 +159,7 @@ export function createConfiguration(deps: ConfigurationDeps): ConfigurationStore
       const contradicting = rules
         .contradictionsWith(wanted.rules ?? {}, labels)
         .filter((sentence) => !before.includes(sentence));
-      if (contradicting.length > 0) throw new FerryError('rules-contradict', contradicting.join(' '));
+      refuseContradictions(contradicting);
       const changes = configurationChanges(
         shown((uuid) => uuid),
         wanted,

@@ -4,10 +4,12 @@
  */
 import {
   choosePolicy,
-  FerryError,
-  policyProblems,
   presets,
+  refusePolicy,
+  refusePolicyInUse,
+  refusePreset,
   resolvePolicy,
+  unknownPolicy,
   type Cluster,
   type MigrationRequest,
   type Policy,
@@ -103,10 +105,9 @@ export async function openPolicies(
   for (const { key, value } of labels.all()) labelIndex.set(key as VmUuid, value);
   const users = usersOf(intents, policyPrefix, stored.stored);
   const byName = (a: Policy, b: Policy): number => (a.name < b.name ? -1 : 1);
-  const unknown = (name: string): FerryError => new FerryError('policy-unknown', `There is no policy "${name}".`);
   const find = (name: string): Policy => {
     const policy = stored.get(name)?.value ?? presets.get(name);
-    if (policy === undefined) throw unknown(name);
+    if (policy === undefined) throw unknownPolicy(name);
     return policy;
   };
   const bindings = (): readonly PolicyBinding[] =>
@@ -117,7 +118,7 @@ export async function openPolicies(
   const use: Policies['use'] = async (name) => {
     if (presets.has(name)) return [];
     const now = await stored.stored.get(name);
-    if (now === undefined) throw unknown(name);
+    if (now === undefined) throw unknownPolicy(name);
     return users.begin(now);
   };
   return {
@@ -131,9 +132,7 @@ export async function openPolicies(
     find,
     revisionOf: (name) => stored.get(name)?.revision ?? 0,
     async put(name, content, expected) {
-      if (presets.has(name)) throw new FerryError('policy-preset', `"${name}" is a preset.`);
-      const problems = policyProblems(content);
-      if (problems.length > 0) throw new FerryError('policy-invalid', problems.join(' '));
+      refusePolicy(name, content);
       const { value: policy, revision } = await stored.change(name, (before) => {
         expectRevision(`The policy "${name}"`, before?.revision ?? 0, expected);
         return { ...content, name, version: (before?.value.version ?? 0) + 1, changedAt: deps.clock.now() };
@@ -141,25 +140,21 @@ export async function openPolicies(
       return { policy: policy ?? find(name), revision };
     },
     async remove(name, clusters, expected) {
-      if (presets.has(name)) throw new FerryError('policy-preset', `"${name}" is a preset.`);
+      refusePreset(name);
       await stored.change(
         name,
         (before) => {
-          if (before === undefined) throw unknown(name);
+          if (before === undefined) throw unknownPolicy(name);
           expectRevision(`The policy "${name}"`, before.revision, expected);
           return undefined;
         },
         async () => {
           const unused = await users.none(name);
           const { items } = await bound.stored.list();
-          const found = [
-            ...[...(await clusters())]
-              .filter(({ policy }) => policy === name)
-              .map((cluster) => `cluster ${cluster.name}`),
-            ...items.filter(({ value }) => value === name).map(({ key }) => `label ${key}`),
-          ];
-          if (found.length > 0)
-            throw new FerryError('policy-in-use', `The policy "${name}" is used by ${found.join(', ')}.`);
+          refusePolicyInUse(name, {
+            clusters: [...(await clusters())],
+            bindings: items.map(({ key, value }) => ({ label: key, policy: value })),
+          });
           return unused;
         },
       );

@@ -4,12 +4,13 @@
  */
 import {
   contradictions,
-  FerryError,
   hostsOfRule,
   parseSelector,
-  ruleProblems,
+  refuseContradictions,
+  refuseRule,
   rulesFor,
   ruleWarningsOf,
+  unknownRule,
   vmsMeantBy,
   vmUuid,
   type Host,
@@ -97,7 +98,6 @@ export async function openRules(
   );
   const guard = collection(intents, 'rule-changes', text);
   const hosts = (): readonly Host[] => subjects.hosts().map(({ host }) => host);
-  const unknown = (name: string): FerryError => new FerryError('rule-unknown', `There is no rule "${name}".`);
   const all = (): readonly Rule[] =>
     stored
       .all()
@@ -168,7 +168,7 @@ export async function openRules(
   };
   const view = (name: string): RuleView => {
     const found = stored.get(name);
-    if (found === undefined) throw unknown(name);
+    if (found === undefined) throw unknownRule(name);
     return viewOf(found.value, found.revision);
   };
 
@@ -184,8 +184,7 @@ export async function openRules(
         (before) => {
           expectRevision(`The rule ${name}`, before?.revision ?? 0, expected);
           content = change(before?.value);
-          const problems = ruleProblems(content);
-          if (problems.length > 0) throw new FerryError('rule-invalid', `The rule ${name}: ${problems.join(' ')}`);
+          refuseRule(name, content);
           return { ...content, name };
         },
         async () => {
@@ -195,7 +194,7 @@ export async function openRules(
           // those that were there before are not this one's fault
           const known = contradicting(others, {});
           const found = contradicting(others, next).filter((sentence) => !known.includes(sentence));
-          if (found.length > 0) throw new FerryError('rules-contradict', found.join(' '));
+          refuseContradictions(found);
           return [guard.put('', name, before?.revision ?? 0)];
         },
       );
@@ -203,7 +202,7 @@ export async function openRules(
     },
     async remove(name, expected) {
       await stored.change(name, (before) => {
-        if (before === undefined) throw unknown(name);
+        if (before === undefined) throw unknownRule(name);
         expectRevision(`The rule ${name}`, before.revision, expected);
         return undefined;
       });

@@ -35,6 +35,19 @@ export function ruleProblems(rule: RuleContent): readonly string[] {
   return problems;
 }
 
+export const unknownRule = (name: string): FerryError => new FerryError('rule-unknown', `There is no rule "${name}".`);
+
+/** Throws FerryError `rule-invalid`. */
+export function refuseRule(name: string, rule: RuleContent): void {
+  const problems = ruleProblems(rule);
+  if (problems.length > 0) throw new FerryError('rule-invalid', `The rule ${name}: ${problems.join(' ')}`);
+}
+
+/** Throws FerryError `rules-contradict`. */
+export function refuseContradictions(found: readonly string[]): void {
+  if (found.length > 0) throw new FerryError('rules-contradict', found.join(' '));
+}
+
 /** A rule with those that it means at this moment. */
 export interface MeantRule {
   readonly rule: Rule;

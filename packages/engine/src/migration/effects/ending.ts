@@ -129,7 +129,7 @@ async function requireIdleTarget(context: MoveContext): Promise<void> {
   const { migration, target } = context;
   const there = await lookAt(target(), migration.vm.uuid, context);
   if (there.kind === 'present' && there.state !== 'shut-off')
-    throw new Error(`${migration.vm.name} is ${there.state} on ${migration.to.name}`);
+    throw new Error(moveFailureText(migration, 'target-active', there.state));
 }
 
 async function removeTargetDefinition(context: MoveContext): Promise<void> {
