@@ -22,6 +22,7 @@ export {
   shortenPatience,
   signalDaemon,
   startDaemon,
+  usualPatience,
 } from './faults.ts';
 export type { Traffic } from './faults.ts';
 export { changeLink, changeRate, execCommand, powerOff, powerOn, virsh } from './host.ts';
