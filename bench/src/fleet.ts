@@ -1,8 +1,8 @@
 // script/bench fleet: what a fleet costs the control plane. Simulated hosts with 20 VMs each; the real engine, store and
 // HTTP server, in real time and in one process with the hosts, whose part is in the figures. For each size: hosts are
 // added; the control plane is started again and has to know every VM; then nothing happens for a while; then VMs change
-// at a fixed rate.
-import { mkdtemp, rm } from 'node:fs/promises';
+// at a fixed rate, and once more while a client reads pages of VMs.
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -12,6 +12,7 @@ import { startEngine, type Engine } from '@ferry/engine';
 import { createClock, runControlPlane, type RunningServer } from '@ferry/server';
 import { simulatedHypervisor, type SimulatedFleet } from '@ferry/simulation';
 import { optionsOf, usual } from './options.ts';
+import { readingPages } from './page-reader.ts';
 import { exitOf, makeResult, printResult, quantile, rounded } from './report.ts';
 
 const { values: flags } = optionsOf({
@@ -159,6 +160,13 @@ async function measure(size: number) {
     await settled();
     const idle = await observed(() => sleep(SECONDS * 1_000));
     const changes = await observed(() => changing(fleet, second.engine, size));
+    // once more, beside a client: what it costs is not a change's
+    const token = (await readFile(join(dataDir, 'token'), 'utf8')).trim();
+    const tookMs = await (async () => {
+      await using pages = readingPages({ url: `${second.server.url}/api/v1/vms`, token });
+      await changing(fleet, second.engine, size);
+      return pages.tookMs;
+    })();
     const count = CHANGES_PER_SECOND * SECONDS;
     return {
       hosts: size,
@@ -171,6 +179,9 @@ async function measure(size: number) {
       cpuMsPerChange: rounded((changes.cpuMs - (idle.cpuMs * changes.ms) / idle.ms) / count),
       changingLagP99Ms: rounded(changes.lagP99Ms),
       seenAfterP99Ms: rounded(quantile(changes.value, 0.99)),
+      pages: tookMs.length,
+      pageMedianMs: rounded(quantile(tookMs, 0.5)),
+      pageP99Ms: rounded(quantile(tookMs, 0.99)),
       residentMiB: Math.round(process.memoryUsage.rss() / mib),
     };
   } finally {
@@ -214,6 +225,11 @@ const result = makeResult(
           idle: { what: 'share of a core, idle at 1,000 hosts', value: thousand.idleCpuShare, atMost: 0.1 },
           lag: { what: 'event loop lag at 1,000 hosts, p99, ms', value: thousand.changingLagP99Ms, atMost: 50 },
           seen: { what: 'a change is seen after, p99, ms', value: thousand.seenAfterP99Ms, atMost: 1_000 },
+          page: {
+            what: 'a page of 500 VMs while they change, 1,000 hosts, p99, ms',
+            value: thousand.pageP99Ms,
+            atMost: 20,
+          },
         }),
   },
 );
