@@ -315,6 +315,37 @@ test(
 );
 
 test(
+  'a folder behind a symbolic link is the same one: a disk that another VM has by it is neither copied away nor purged',
+  { timeout: 120_000 },
+  async () => {
+    const xml = await shutOff('linked');
+    await sh('host1', `ln -s ${images} /var/lib/behind`);
+    const byLink = asOther(xml, 'by-link', '5').replaceAll(`'${images}/linked`, "'/var/lib/behind/linked");
+    assert.match(byLink, /\/var\/lib\/behind\/linked\.qcow2/);
+    await define('host1', byLink);
+    assert.match(
+      await refusal('linked', '--to', 'host2'),
+      /linked's disk vda \(.*linked\.qcow2\) is a disk of by-link on host1, too: the two copies would diverge/,
+    );
+    await virsh(lab, 'host1', ['undefine', 'by-link']);
+    assert.equal((await move('linked', '--to', 'host2')).outcome, 'succeeded');
+    const path = `${images}/linked.qcow2`;
+    assert.deepEqual(await leftovers('linked'), [`host1 ${path}`]);
+    await define('host1', byLink);
+    const purge = ['volume', 'leftovers', '--purge', '--path', path];
+    assert.match((await plane.ferry(...purge)).stderr, /linked\.qcow2 on host1 is a disk of by-link/);
+    assert.equal((await sh('host1', `ls ${path}`)).trim(), path);
+    // and neither is it replaced by what comes back
+    assert.match(await refusal('linked', '--to', 'host1'), /which is a disk of by-link there/);
+    await virsh(lab, 'host1', ['undefine', 'by-link']);
+    await plane.json(...purge);
+    assert.equal((await sh('host1', `ls ${images}`)).trim(), '', 'no marker either');
+    await sh('host1', 'rm /var/lib/behind');
+    await vmDelete(lab, 'linked');
+  },
+);
+
+test(
   'leftovers of a host that was removed and added again are its own; a record that cannot be purged does not keep the others',
   { timeout: 120_000 },
   async () => {

@@ -79,6 +79,7 @@ export {
   type MeantRule,
 } from './planning/rules/problems.ts';
 export * from './planning/same-file.ts';
+export * from './planning/other-names.ts';
 export * from './planning/sharing-proof.ts';
 export * from './planning/slots.ts';
 export * from './planning/secrets.ts';

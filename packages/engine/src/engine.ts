@@ -179,7 +179,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     volumes,
     sharing,
     records,
-    carried: createCarriedFiles({ records, clock, log }),
+    carried: createCarriedFiles({ records, clock, log, sharing }),
     machineOf: (id) => knownHosts.follower(id)?.host().machineUuid ?? '',
     kept,
     stored: (uuid, host) => inventory.definition(uuid, host),

@@ -40,7 +40,7 @@ export interface FactSources {
   readonly linkOf: (hostId: string) => HostLink;
   readonly stored: (uuid: VmUuid, host: string) => Promise<StoredDefinition | undefined>;
   readonly volumes: StorageSurvey;
-  readonly sharing: Pick<Sharing, 'sharesFile'>;
+  readonly sharing: Pick<Sharing, 'sharesFile' | 'usesOf'>;
   readonly records: Pick<Records, 'at'>;
   readonly hypervisor: Pick<Hypervisor, 'describeDefinition' | 'identityOfDefinition'>;
   readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'hasArrivedSaved' | 'isParked'>;

@@ -86,12 +86,13 @@ export async function gatherForMove(
   const mapTo = ({ host }: Place) =>
     input.ownXml === undefined ? joinMaps(input.clusters?.get(host.cluster)?.map, request.map) : {};
   // the files that are copied away may be others', too: asked once it is known that any are
+  const ownPaths = disksOfBoth(facts).flatMap(({ source }) => source ?? []);
   let askingUses: Promise<HostUses | undefined> | undefined;
   const lookAtTarget = async (to: Place, within: AbortSignal) => {
     const survey = async (): Promise<TargetStorage> => {
       const storage = await surveyStorage(deps.volumes, input, from, to, within);
       if (isCopied(storage)) {
-        askingUses ??= answers.ask(from, (asking) => sideAt(from).uses(asking), signal);
+        askingUses ??= answers.ask(from, (asking) => deps.sharing.usesOf(sideAt(from), ownPaths, asking), signal);
         // it is waited for once the candidates have answered
         askingUses.catch(() => undefined);
       }
@@ -113,7 +114,13 @@ export async function gatherForMove(
       statesOn(deps, facts, sideAt(from), sideAt(to), within),
       guest === undefined ? undefined : to.link.definitions.compareCpu(guest, within),
     ]);
-    return { cpu, resources, storage, paths, holdings: await holdingsOn(state, facts, storage, sideAt(to), within) };
+    return {
+      cpu,
+      resources,
+      storage,
+      paths,
+      holdings: await holdingsOn(deps, state, facts, storage, sideAt(to), within),
+    };
   };
   const askingCandidates = Promise.all(
     candidates.map(async ({ host }) => {

@@ -49,7 +49,7 @@ export async function gatherForRescue(
             Promise.all([
               deps.volumes.surveyForRescue(facts?.disks ?? [], vm.hostId, to, within),
               statesOn(deps, known, undefined, to, within).then((state) =>
-                holdingsOn(state, known, undefined, to, within),
+                holdingsOn(deps, state, known, undefined, to, within),
               ),
               lookForPaths(
                 emulatorPaths(facts?.needs.machines ?? [], factsOn(deps, place)),

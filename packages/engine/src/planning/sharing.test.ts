@@ -1,9 +1,11 @@
-/** Proofs for block devices; the lab tests cover files. */
+/** Proofs for block devices, and folders that are one; the lab tests cover files. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DiskFacts } from '@ferry/core';
+import { FerryError, vmUuid, type DiskFacts } from '@ferry/core';
+import { silentLog } from '../fake/fleet.ts';
 import { memoryStores } from '../fake/stores.ts';
 import type { Clock, PathPort } from '../ports/ports.ts';
+import { openMarkers } from './markers.ts';
 import { createSharing } from './sharing.ts';
 
 const disk: DiskFacts = {
@@ -56,4 +58,36 @@ test('a device is one by its key; without a key one that is not there, or has an
   assert.deepEqual((await proved(alike, { size: 1024 })).detail, 'it has 512 bytes on h1 and 1024 on h2');
   for (const there of [alike, { size: 'unseen' as const }])
     assert.deepEqual((await proved(alike, there)).verdict, 'unknown', 'equal sizes prove nothing');
+});
+
+test('who uses a file by the path of a folder that is the same one is known, and the marker is gone afterwards', async () => {
+  const calls: string[] = [];
+  const paths = {
+    marker: async (action: string, folder: string) => {
+      calls.push(`${action} ${folder}`);
+      if (folder === '/closed') throw new FerryError('volume-failed', 'It cannot be looked into.');
+      return { folder: true, found: folder === '/data/images' };
+    },
+  } as unknown as PathPort;
+  const vm = { uuid: vmUuid('aaaaaaaa-0000-4000-8000-000000000002'), name: 'db' };
+  const files = ['/data/images/web.raw', '/closed/web.raw', '/elsewhere/web.raw', '/data/images/db.raw'].map(
+    (path) => ({
+      path,
+      as: 'disk' as const,
+      vm,
+    }),
+  );
+  const clock = { now: () => 0, timeout: () => signal, randomText: () => 'x' } as unknown as Clock;
+  const { intents } = memoryStores();
+  const markers = await openMarkers({ intents, clock, log: silentLog, signal });
+  const sharing = createSharing({ intents, markers, clock });
+  const here = { id: 'h1', name: 'h1', machine: 'h1', paths, uses: async () => ({ files, untold: [] }) };
+  const uses = await sharing.usesOf(here, ['/images/web.raw'], signal);
+  assert.deepEqual(
+    uses.files.slice(files.length).map(({ path }) => path),
+    ['/images/web.raw', '/images/db.raw'],
+  );
+  assert.equal(calls.filter((call) => call === 'leave /images').length, 3);
+  assert.equal(calls.filter((call) => call === 'remove /images').length, 3);
+  assert.deepEqual((await intents.list('markers/')).entries, []);
 });

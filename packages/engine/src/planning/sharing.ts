@@ -10,6 +10,7 @@ import {
   devicesApart,
   FerryError,
   fileMissing,
+  folderPairs,
   markerMissing,
   noFile,
   noFolder,
@@ -17,8 +18,11 @@ import {
   notSeen,
   otherFile,
   placeOf,
+  withOtherNames,
   type DiskFacts,
   type DiskPlan,
+  type FolderPair,
+  type HostUses,
   type Places,
   type SharingProof,
 } from '@ferry/core';
@@ -52,7 +56,17 @@ export interface StorageSide {
   readonly paths: PathPort;
 }
 
+/** With the question which files its definitions use. */
+export interface UsedSide extends StorageSide {
+  readonly uses: (signal: AbortSignal) => Promise<HostUses>;
+}
+
 export interface Sharing {
+  /**
+   * Which files the definitions of a host use, those of these `paths` also where a definition names them by another
+   * folder that is the same one. A folder that cannot be looked into is another one.
+   */
+  usesOf(side: UsedSide, paths: readonly string[], signal: AbortSignal): Promise<HostUses>;
   /**
    * Of one image of a disk, which is at another of the `places` on the target. `folders`: what was proved in this
    * survey.
@@ -200,6 +214,16 @@ export function createSharing({
     return deviceProof({ name: from.name, path, seen: here }, { name: to.name, path: place, seen: there }, at);
   };
 
+  const isOneFolder = async ({ mine, other }: FolderPair, side: StorageSide, signal: AbortSignal): Promise<boolean> => {
+    try {
+      await using marker = await markers.leave(side, mine, signal);
+      return marker.folder && (await side.paths.marker('find', other, marker.name, signal)).found;
+    } catch (error) {
+      unseen(side, error);
+      return false;
+    }
+  };
+
   const missingOn: Sharing['missingOn'] = async (place, to, signal) => {
     try {
       return (await to.paths.fileAt(place, signal)) === undefined ? fileMissing(to, place) : undefined;
@@ -250,6 +274,15 @@ export function createSharing({
   };
 
   return {
+    async usesOf(side, paths, signal) {
+      const uses = await side.uses(signal);
+      const pairs = folderPairs(uses, paths);
+      const isOne = await Promise.all(pairs.map((pair) => isOneFolder(pair, side, signal)));
+      return withOtherNames(
+        uses,
+        pairs.filter((_, index) => isOne[index] === true),
+      );
+    },
     async prove(path, disk, folders, from, to, places, signal) {
       // a device may lie below a file, too
       if (disk.type === 'block' || path.startsWith('/dev/'))

@@ -1,6 +1,6 @@
 /** One host as the files of a move are handled on it, and the question of which files it uses, asked where it matters. */
 import type { HostUses } from '@ferry/core';
-import type { StorageSide } from './sharing.ts';
+import type { StorageSide, UsedSide } from './sharing.ts';
 import type { FilePort, HostLink, VolumePort } from '../ports/ports.ts';
 
 /** One host whose volumes are checked. */
@@ -9,12 +9,8 @@ export interface VolumeSide extends StorageSide {
 }
 
 /** One host, where files may be written or deleted. */
-export interface Side extends VolumeSide {
-  /** UUID of the machine. */
-  readonly machine: string;
+export interface Side extends VolumeSide, UsedSide {
   readonly files: FilePort;
-  /** Which files its definitions use. */
-  readonly uses: (signal: AbortSignal) => Promise<HostUses>;
 }
 
 export const sideOn = (
@@ -23,9 +19,9 @@ export const sideOn = (
 ): Side => ({ ...place, volumes, paths, files, uses: (signal) => definitions.filesInUse(signal) });
 
 /** What a host's definitions use, asked once and only where a fate depends on it. */
-export function onDemand({ uses }: Pick<Side, 'uses'>, signal: AbortSignal): () => Promise<HostUses> {
+export function onDemand(ask: () => Promise<HostUses>): () => Promise<HostUses> {
   let asked: Promise<HostUses> | undefined;
-  return () => (asked ??= uses(signal));
+  return () => (asked ??= ask());
 }
 
 export async function withUses<T extends { readonly do: string }>(

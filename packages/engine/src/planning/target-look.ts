@@ -4,6 +4,7 @@ import {
   FerryError,
   joinMaps,
   ownPlaces,
+  placeOf,
   placesOf,
   type CheckInput,
   type FileThere,
@@ -82,6 +83,7 @@ export const statesOn = async (
 
 /** With the files that its definitions use: every time that something is written there. */
 export const holdingsOn = async (
+  { sharing }: Pick<FactSources, 'sharing'>,
   state: TargetHoldings['state'],
   { statePlaces }: Pick<VmFacts, 'statePlaces'>,
   storage: TargetStorage | undefined,
@@ -89,7 +91,10 @@ export const holdingsOn = async (
   signal: AbortSignal,
 ): Promise<TargetHoldings> => {
   const writes = state.size > 0 || statePlaces.some(({ what }) => what !== 'memory') || isCopied(storage);
-  return { state, ...(writes ? { uses: await to.uses(signal) } : {}) };
+  if (!writes) return { state };
+  const disks = [...(storage?.sharing.keys() ?? [])].map((path) => placeOf(path, storage?.places ?? []));
+  const paths = [...disks, ...statePlaces.map(({ path }) => path)];
+  return { state, uses: await sharing.usesOf(to, paths, signal) };
 };
 
 export const isCopied = (storage: TargetStorage | undefined): boolean =>

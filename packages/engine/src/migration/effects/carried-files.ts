@@ -16,6 +16,7 @@ import {
 } from '@ferry/core';
 import type { Clock, FileFacts, Log } from '../../ports/ports.ts';
 import type { Records } from '../../state/ownership.ts';
+import type { Sharing } from '../../planning/sharing.ts';
 import { onDemand, withUses, type Side } from '../../planning/side.ts';
 
 interface Carried {
@@ -70,11 +71,19 @@ export function createCarriedFiles({
   records,
   clock,
   log,
+  sharing,
 }: {
   readonly records: Records;
   readonly clock: Clock;
   readonly log: Log;
+  readonly sharing: Pick<Sharing, 'usesOf'>;
 }): CarriedFiles {
+  const usesOf = (migration: Planned, to: Side, signal: AbortSignal): Promise<HostUses> =>
+    sharing.usesOf(
+      to,
+      allOf(migration).map((file) => file.to),
+      signal,
+    );
   const recordFor = (
     migration: Planned,
     at: Side,
@@ -161,7 +170,7 @@ export function createCarriedFiles({
         ({ path }) => !allOf(migration).some((file) => file.to === path),
       );
       if (media.length + room.length + later.length + stale.length === 0) return;
-      const uses = await to.uses(signal);
+      const uses = await usesOf(migration, to, signal);
       for (const { path, what } of stale) await makeRoom(migration, { to: path, replaces: what }, to, uses, signal);
       for (const file of [...media, ...later]) await copy(migration, file, from, to, uses, signal);
       for (const file of room) {
@@ -174,17 +183,17 @@ export function createCarriedFiles({
     async bringState(migration, from, to, signal) {
       const files = stateOf(migration, 'stateFiles');
       if (files.length === 0) return;
-      const uses = await to.uses(signal);
+      const uses = await usesOf(migration, to, signal);
       for (const file of files) await copy(migration, file, from, to, uses, signal);
     },
 
     async takeBack(migration, to, signal) {
-      const usesOf = onDemand(to, signal);
+      const asked = onDemand(() => usesOf(migration, to, signal));
       for (const { to: path } of allOf(migration)) {
         const record = await records.at(to, path);
         if (!isUnfinishedOf(migration, record)) continue;
         const there = await to.files.look(path, signal);
-        const fate = await withUses(usesOf, (uses) => unfinishedFate(record, there, uses));
+        const fate = await withUses(asked, (uses) => unfinishedFate(record, there, uses));
         if (fate.do === 'stays')
           log.warn({ migration: migration.id, host: to.name, path }, `what was made there stays: ${fate.because}`);
         if (fate.do === 'delete') await to.files.remove(path, signal);

@@ -40,7 +40,7 @@ export interface RunnerDeps {
   /** UUID of the machine that a host is. */
   readonly machineOf: (hostId: string) => string;
   readonly volumes: Volumes;
-  readonly sharing: Pick<Sharing, 'notThere' | 'sharesFile'>;
+  readonly sharing: Pick<Sharing, 'notThere' | 'sharesFile' | 'usesOf'>;
   readonly carried: CarriedFiles;
   readonly rewriteDefinition: (xml: string, plan: DefinitionPlan) => string;
   readonly identityOfDefinition: (xml: string) => OwnDefinition;

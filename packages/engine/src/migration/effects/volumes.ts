@@ -50,6 +50,8 @@ const planned = (
       : [],
   );
 
+const placesIn = (migration: Planned): readonly string[] => planned(migration).map(({ place }) => place);
+
 const madeAs = ({ backing, layout, encryption }: Required<DiskPlan>['volume']) => ({
   ...(backing === undefined ? {} : { backing }),
   ...(layout === undefined ? {} : { layout }),
@@ -94,7 +96,7 @@ export function createVolumes({
     ...createStorageSurvey({ records, log, sharing }),
 
     async make(migration, to, signal) {
-      const uses = await to.uses(signal);
+      const uses = await sharing.usesOf(to, placesIn(migration), signal);
       for (const disk of planned(migration)) {
         const { place: path, volume, capacityBytes = 0, asFile, format: diskFormat = 'raw' } = disk;
         const before = await records.at(to, path);
@@ -132,7 +134,7 @@ export function createVolumes({
     },
 
     async takeBack(migration, to, signal) {
-      const usesOf = onDemand(to, signal);
+      const usesOf = onDemand(() => sharing.usesOf(to, placesIn(migration), signal));
       for (const { place: path, volume } of planned(migration)) {
         const record = await records.at(to, path);
         if (volume.existing || !isUnfinishedOf(migration, record)) continue;
@@ -152,7 +154,8 @@ export function createVolumes({
 
     async settle(migration, from, to, signal) {
       let copiedBytes = 0;
-      const usesOf = onDemand(from, signal);
+      const paths = planned(migration).map(({ path }) => path);
+      const usesOf = onDemand(() => sharing.usesOf(from, paths, signal));
       for (const disk of planned(migration)) {
         const { path, place, volume, capacityBytes = 0 } = disk;
         const [look, arrived] = [await seen(from, path, signal), factsOf(await seen(to, place, signal))];
@@ -199,7 +202,8 @@ export function createVolumes({
 
     async purge(record, at, except, signal) {
       const there = await at.files.look(record.path, signal);
-      const fate = await withUses(onDemand(at, signal), (uses) => leftoverFate(record, there, uses, except));
+      const usesOf = onDemand(() => sharing.usesOf(at, [record.path], signal));
+      const fate = await withUses(usesOf, (uses) => leftoverFate(record, there, uses, except));
       if (fate.do === 'stays') throw new FerryError('volume-changed', `${record.path} on ${at.name} ${fate.because}.`);
       if (fate.do === 'delete') await at.files.remove(record.path, signal);
       await records.drop(record);
