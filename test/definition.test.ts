@@ -354,7 +354,9 @@ test(
       ...there,
       '--dry-run',
     );
-    assert.deepEqual(unchecked, ['whether /var/lib/libvirt/both on host2 holds the same (folder shared as data)']);
+    assert.deepEqual(unchecked, [
+      'Ferry cannot tell whether /var/lib/libvirt/both on host2 holds the same (folder shared as data).',
+    ]);
     // while it runs
     await redefine(
       'host1',

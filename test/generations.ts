@@ -96,7 +96,7 @@ for which Ferry refuses the move before anything happens.
 queue 1024 entries long, with any machine type. QEMU 11.1 refuses a queue that is longer than configured: "VQ 0 vring.num
 1024 exceeds allocated max 256". A guest that 10.0.13 booted therefore cannot move to 11.1 while it runs, and a detour by
 bookworm does not help. A guest that bookworm or testing booted can, until it reboots on trixie. No host reports which
-QEMU booted a guest. The plan lists it under "Not known", Ferry prefers other targets, and a guest that QEMU refuses stays
+QEMU booted a guest. The plan says that it is not known, Ferry prefers other targets, and a guest that QEMU refuses stays
 where it is; the error gives this reason. Shut such a guest down and move it cold. Ferry does not send the memory of a
 saved VM (\`saved-memory-unsure\`), because it would fail only at its next start: start the VM and move it live. QEMU 11.1
 does not revert to a snapshot with memory that 10.0.13 took.
@@ -104,7 +104,7 @@ does not revert to a snapshot with memory that 10.0.13 took.
 **TPM state, from testing to the older releases.** swtpm and libtpms 0.10 create the state of a new TPM with the profile
 "default-v1"; libvirt 10.10 and later show it in the definition. bookworm and trixie cannot read it: "load of migration
 failed: Input/output error". State that they created themselves can move to testing and back. No host reports its version
-of swtpm. To a host with an older libvirt, the plan lists it under "Not known", and state in a file is not sent
+of swtpm. To a host with an older libvirt, the plan says that it is not known, and state in a file is not sent
 (\`tpm-state-unsure\`). To create a TPM that all three read, put \`<profile source='null'/>\` into its \`<backend>\` before
 the VM's first start on testing; such a VM moved to trixie and back.
 

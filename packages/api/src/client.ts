@@ -20,9 +20,17 @@ export class ApiError extends Error {
   readonly exit: ExitCode;
   readonly remedy: string;
   readonly reasons: Problem['reasons'];
+  readonly hosts: NonNullable<Problem['hosts']>;
 
   constructor(
-    fields: { code: string; status: number; message: string; remedy: string; reasons?: Problem['reasons'] },
+    fields: {
+      code: string;
+      status: number;
+      message: string;
+      remedy: string;
+      reasons?: Problem['reasons'];
+      hosts?: Problem['hosts'];
+    },
     options?: ErrorOptions,
   ) {
     super(fields.message, options);
@@ -31,6 +39,7 @@ export class ApiError extends Error {
     this.exit = isErrorCode(fields.code) ? errorTable[fields.code].exit : exitCodes.failed;
     this.remedy = fields.remedy;
     this.reasons = fields.reasons ?? [];
+    this.hosts = fields.hosts ?? [];
   }
 }
 
@@ -245,6 +254,7 @@ const refusal = async (response: Answer, server: string, signal: AbortSignal | u
     message: problem.detail,
     remedy: problem.remedy,
     reasons: problem.reasons,
+    ...(problem.hosts === undefined ? {} : { hosts: problem.hosts }),
   });
 };
 

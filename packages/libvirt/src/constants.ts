@@ -247,7 +247,7 @@ export const VIR_DOMAIN_EVENT_STOPPED = {
   FROM_SNAPSHOT: 6,
 } as const;
 
-export const VIR_CONNECT_LIST_NODE_DEVICES = { CAP_NET: 16 } as const;
+export const VIR_CONNECT_LIST_NODE_DEVICES = { CAP_NET: 16, CAP_MDEV_TYPES: 8192, CAP_MDEV: 16_384 } as const;
 
 /** Which part of libvirt an error comes from, as far as it matters here. */
 export const VIR_ERR_DOMAIN = { RPC: 7, QEMU: 10 } as const;

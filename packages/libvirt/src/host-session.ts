@@ -7,6 +7,7 @@ import type { GuestCalls } from './guest-calls.ts';
 import type { KeepaliveOptions } from './keepalive.ts';
 import type { MigrateParams } from './migrate.ts';
 import type { MigrationSide } from './migration-side.ts';
+import type { NodeCalls } from './node-calls.ts';
 import type { ResourceCalls } from './resource-calls.ts';
 import type { SnapshotCalls } from './snapshot-calls.ts';
 import type { StorageCalls } from './storage-calls.ts';
@@ -88,7 +89,7 @@ export interface MigratePeerToPeer {
 }
 
 export interface HostSession
-  extends AsyncDisposable, StorageCalls, SnapshotCalls, ResourceCalls, GuestCalls, VolumeStreams {
+  extends AsyncDisposable, StorageCalls, SnapshotCalls, ResourceCalls, GuestCalls, NodeCalls, VolumeStreams {
   /** The URI in its normal form. */
   readonly uri: string;
   /**
@@ -192,6 +193,13 @@ export interface HostSession
    * client would refuse).
    */
   domainMigratePeerToPeer(dom: DomainRef, migration: MigratePeerToPeer, options?: CallOptions): Promise<void>;
+
+  /**
+   * Asks libvirt and its QEMU whether the running guest could leave now; it rejects with what they say against it.
+   * Nothing begins: it is the first step of a migration without the promise that another one follows. A domain with
+   * another job makes it wait up to 30 s.
+   */
+  domainMayMigrate(dom: DomainRef, options?: CallOptions): Promise<void>;
 
   /**
    * A connection for one migration that the caller drives itself; closing it in the middle ends what has begun, as

@@ -29,6 +29,7 @@ export type {
 export type { KeepaliveOptions } from './keepalive.ts';
 export type { MigrateParams } from './migrate.ts';
 export type { MigrationSide, MigrationStep } from './migration-side.ts';
+export type { Emulated, NodeCalls } from './node-calls.ts';
 export { openHostSession } from './session.ts';
 export type { ResourceCalls } from './resource-calls.ts';
 export type { SnapshotCalls } from './snapshot-calls.ts';

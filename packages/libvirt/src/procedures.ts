@@ -5,6 +5,7 @@ import { array, charArray, chars, flag, i32, nothing, optional, struct, u32, u64
 import { openEnded, row, slow } from './procedure.ts';
 import { guestProcedures } from './guest-procedures.ts';
 import { migrationProcedures } from './migration-procedures.ts';
+import { nodeProcedures } from './node-procedures.ts';
 import { resourceProcedures } from './resource-procedures.ts';
 import { snapshotProcedures } from './snapshot-procedures.ts';
 import { storageProcedures } from './storage-procedures.ts';
@@ -22,6 +23,7 @@ export const procedures = {
   ...migrationProcedures,
   ...guestProcedures,
   ...resourceProcedures,
+  ...nodeProcedures,
   connectOpen: row(1, 'CONNECT_OPEN', struct({ name: optionalStr, flags: u32 }), nothing),
   connectClose: row(2, 'CONNECT_CLOSE', nothing, nothing),
   connectGetVersion: row(4, 'CONNECT_GET_VERSION', nothing, struct({ version: u64 })),

@@ -2,7 +2,11 @@
 // for each long call. It holds connections together and turns wire values into plain ones; it keeps no state of the
 // host and never reconnects.
 import type { CallOptions, Connection } from './connection.ts';
-import { VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE, VIR_CONNECT_GET_ALL_DOMAINS_STATS } from './constants.ts';
+import {
+  VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE,
+  VIR_CONNECT_GET_ALL_DOMAINS_STATS,
+  VIR_MIGRATE,
+} from './constants.ts';
 import { ConnectionLostError } from './errors.ts';
 import { openEventFeed } from './event-feed.ts';
 import type { EventFeed } from './event-feed.ts';
@@ -12,6 +16,7 @@ import type { HostSession, OpenHostOptions, SubscribeOptions } from './host-sess
 import { DEFAULT_KEEPALIVE } from './keepalive.ts';
 import { checkMigratePeerToPeer, toMigrateWireParams } from './migrate.ts';
 import { migrationSideOn } from './migration-side.ts';
+import { nodeCalls } from './node-calls.ts';
 import { openConnection, tryConnection } from './open.ts';
 import type { OpenOptions } from './open.ts';
 import type { Procedure } from './procedure.ts';
@@ -260,12 +265,20 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
       };
       await onConnectionOfItsOwn(p.domainMigratePerform3Params, args, options);
     },
+    // without CHANGE_PROTECTION libvirt keeps no job; storage is the caller's matter
+    domainMayMigrate: async (dom, options) =>
+      void (await call(
+        p.domainMigrateBegin3Params,
+        { dom, params: [], flags: VIR_MIGRATE.LIVE | VIR_MIGRATE.UNSAFE },
+        options,
+      )),
     openMigrationSide: async (options) => migrationSideOn(await openOwn(options)),
 
     ...storageCalls(call),
     ...snapshotCalls(call),
     ...resourceCalls(call),
     ...guestCalls(call, onConnectionOfItsOwn),
+    ...nodeCalls(call),
     ...volumeStreams(openOwn),
 
     subscribe,

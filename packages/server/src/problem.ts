@@ -5,6 +5,7 @@
 import { errorTable, FerryError } from '@ferry/core';
 import type { ErrorCode } from '@ferry/core';
 import type { Problem } from '@ferry/api';
+import { hostAnswerJson } from './views.ts';
 
 export const problemType = 'application/problem+json';
 
@@ -24,6 +25,7 @@ export const problemOf = (error: FerryError): Problem => {
       message: reason.message,
       remedy: reason.remedy,
     })),
+    ...(error.answers.length === 0 ? {} : { hosts: error.answers.map(hostAnswerJson) }),
   };
 };
 

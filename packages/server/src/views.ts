@@ -22,9 +22,12 @@ import {
   serviceStateOf,
   type Batch,
   type BatchForecast,
+  type CheckVerdict,
   type Decision,
   type DiskPlan,
   type ErrorReport,
+  type HostAnswer,
+  type HostRef,
   type HostView,
   type JobSample,
   type MemberForecast,
@@ -306,13 +309,7 @@ export const plannedJson = ({
     vm,
     from: from.name,
     to: to.name,
-    hosts: answers.map(({ host, verdict, findings, passed, notAsked }) => ({
-      host: host.name,
-      verdict,
-      findings: findings.map((finding) => present({ ...finding, host: undefined })),
-      passed: [...passed],
-      notAsked: [...notAsked],
-    })),
+    hosts: answers.map(hostAnswerJson),
     kind,
     how: plan.how,
     persistence: plan.persistence,
@@ -331,10 +328,29 @@ export const plannedJson = ({
     disks: plan.disks.map(movedDiskJson),
     creates: plan.definition?.creates?.map((each) => ({ ...each })),
     diff: [...diff],
-    unchecked: [...(plan.unchecked ?? [])],
-    warnings: [...(plan.warnings ?? [])],
+    unchecked: messagesOf(answers, to, 'unknown'),
+    warnings: messagesOf(answers, to, 'warn'),
     differences: [...differences],
   });
+
+export const hostAnswerJson = ({
+  host,
+  verdict,
+  findings,
+  passed,
+  notAsked,
+}: HostAnswer): PlannedMigrationJson['hosts'][number] => ({
+  host: host.name,
+  verdict,
+  findings: findings.map((finding) => present({ ...finding, host: undefined })),
+  passed: [...passed],
+  notAsked: [...notAsked],
+});
+
+const messagesOf = (answers: readonly HostAnswer[], to: HostRef, verdict: CheckVerdict): string[] =>
+  answers.flatMap(({ host, findings }) =>
+    host.id === to.id ? findings.flatMap((each) => (each.verdict === verdict ? [each.message] : [])) : [],
+  );
 
 const movedDiskJson = ({
   target,

@@ -177,6 +177,7 @@ export function simulatedDomains(
       },
     },
     transfer: {
+      mayLeave: async () => ({ answer: 'may' }),
       async perform(request, signal) {
         const domain = find(request.uuid);
         const target = world.byUri(request.destinationUri);

@@ -28,6 +28,7 @@ test('who may do as much as the default: what neither throttles, pauses nor powe
       'ferry:kubevirt',
       'ferry:nova',
       'ferry:pcd',
+      'ferry:rhel',
       'ferry:rhel-postcopy',
     ],
   );

@@ -197,6 +197,8 @@ function inventoryOf(world: SimulatedWorld, host: SimulatedHost): InventoryPort 
       answers(world, host);
       return `simulated-${host.name}`;
     },
+    freePages: async () => [],
+    mediated: async () => ({ there: new Map(), free: new Map() }),
   };
 }
 

@@ -3,7 +3,8 @@ import type { CpuThere, GuestCpu } from '@ferry/core';
 import { LibvirtError, VIR_ERR, xmlAt, xmlChild, type HostSession, type XmlElement } from '@ferry/libvirt';
 
 /** Absent where the definition names no CPU: QEMU's own default is the same everywhere. */
-export function guestCpuOf(xml: string, root: XmlElement): GuestCpu | undefined {
+/** `next`: the definition for its next start. */
+export function guestCpuOf(xml: string, root: XmlElement, next?: XmlElement): GuestCpu | undefined {
   const cpu = xmlChild(root, 'cpu');
   if (cpu === undefined) return undefined;
   const mode = cpu.attributes.get('mode') ?? '';
@@ -14,6 +15,23 @@ export function guestCpuOf(xml: string, root: XmlElement): GuestCpu | undefined 
     passthrough: mode === 'host-passthrough',
     type: root.attributes.get('type') ?? '',
     arch: xmlAt(root, 'os', 'type')?.attributes.get('arch') ?? '',
+    ...(required(cpu).includes('invtsc') ? { invtsc: true as const } : {}),
+    ...askedOf(xmlChild(next, 'cpu')),
+  };
+}
+
+const required = (cpu: XmlElement): readonly string[] =>
+  cpu.children
+    .filter(({ name, attributes }) => name === 'feature' && (attributes.get('policy') ?? 'require') === 'require')
+    .map(({ attributes }) => attributes.get('name') ?? '');
+
+/** A running guest shows every feature that it got; only its next start says what was asked for. */
+function askedOf(cpu: XmlElement | undefined): Pick<GuestCpu, 'hostModel' | 'asked'> {
+  if (cpu === undefined) return {};
+  const asked = required(cpu);
+  return {
+    ...(cpu.attributes.get('mode') === 'host-model' ? { hostModel: true as const } : {}),
+    ...(asked.length === 0 ? {} : { asked }),
   };
 }
 

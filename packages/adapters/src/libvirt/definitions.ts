@@ -13,7 +13,6 @@ import {
   xmlChild,
   type DomainRef,
   type HostSession,
-  type XmlElement,
 } from '@ferry/libvirt';
 import { compareCpu, guestCpuOf } from './cpu.ts';
 import { namedChain } from './chains.ts';
@@ -22,6 +21,7 @@ import { unlessUnsupported } from './failure.ts';
 import { inTurn } from './in-turn.ts';
 import type { PoolLender } from './pool-lending.ts';
 import { guestStateOf } from './guest-state.ts';
+import { hardwareOf } from './hardware.ts';
 import { needsOf } from './rewrite.ts';
 import { hasTpm, nvramOf, savePath, statePlacesOf } from './state-places.ts';
 import { disksOf } from './translate.ts';
@@ -140,7 +140,7 @@ export function definitionsOf(
         signal,
       );
       const defined = { disks, needs: needsOf(root) };
-      const cpu = runs ? guestCpuOf(xml, root) : undefined;
+      const cpu = runs ? guestCpuOf(xml, root, next) : undefined;
       return {
         saved: (persistent && saved) || inFile !== undefined,
         ...(typeof inFile === 'string' ? { savedUnread: inFile } : {}),
@@ -149,7 +149,7 @@ export function definitionsOf(
         stateFiles: [...memory, ...others],
         statePlaces,
         nvram: nvram.length > 0,
-        hostDevices: devices.filter(isHostDevice).length,
+        hardware: hardwareOf(root),
         snapshots: snapshots.count,
         externalSnapshots: snapshots.external,
         checkpoints: checkpoints?.length ?? 0,
@@ -192,10 +192,6 @@ export function definitionsOf(
   };
 }
 
-/** PCI and mediated devices, and network cards that are one. USB ones too: libvirt refuses all of them. */
-const isHostDevice = ({ name, attributes }: XmlElement): boolean =>
-  name === 'hostdev' || (name === 'interface' && attributes.get('type') === 'hostdev');
-
 /** A definition alone, without what only its host knows. */
 export function describeDefinition(xml: string): VmFacts {
   const root = parseXml(xml);
@@ -225,7 +221,7 @@ export function describeDefinition(xml: string): VmFacts {
       persistent: true,
     }),
     nvram: nvramOf(root).length > 0,
-    hostDevices: devices.filter(isHostDevice).length,
+    hardware: hardwareOf(root),
     snapshots: 0,
     externalSnapshots: false,
     checkpoints: 0,

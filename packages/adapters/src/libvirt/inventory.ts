@@ -1,13 +1,13 @@
 /** The driver of the InventoryPort: what the machine behind a host is. */
-import type { HostFacts } from '@ferry/core';
+import type { FreePages, HostFacts, MediatedDevices } from '@ferry/core';
 import type { InventoryPort } from '@ferry/engine';
 import { LibvirtError, VIR_CONNECT_LIST_NODE_DEVICES, type HostSession } from '@ferry/libvirt';
 import { inTurn } from './in-turn.ts';
-import { cardAddressOf, factsOf, linkSpeedOf, machineUuidOf } from './translate.ts';
+import { cardAddressOf, factsOf, firmwareOf, linkSpeedOf, machineUuidOf, mediatedOf } from './translate.ts';
 
 export const inventoryOf = (session: HostSession): InventoryPort => ({
   async facts(signal) {
-    const [hostname, capabilities, libvirt, qemu, node, freeMemoryBytes, cards] = await Promise.all([
+    const [hostname, capabilities, libvirt, qemu, node, freeMemoryBytes, cards, firmware] = await Promise.all([
       session.hostname({ signal }),
       session.capabilities({ signal }),
       session.libvirtVersion({ signal }),
@@ -15,11 +15,13 @@ export const inventoryOf = (session: HostSession): InventoryPort => ({
       session.nodeInfo({ signal }),
       session.freeMemoryBytes({ signal }),
       networkCards(session, signal),
+      firmwareVersion(session, signal),
     ]);
     return {
       ...factsOf(hostname, capabilities, { libvirt, qemu }, node),
       freeMemoryBytes,
       ...cards,
+      ...(firmware === undefined ? {} : { firmware }),
     };
   },
   async machineUuid(signal) {
@@ -30,6 +32,8 @@ export const inventoryOf = (session: HostSession): InventoryPort => ({
     return machineUuidOf(hostname, capabilities);
   },
   freeMemory: (signal) => session.freeMemoryBytes({ signal }),
+  freePages: (sizesKiB, signal) => freePages(session, sizesKiB, signal),
+  mediated: (signal) => mediatedDevices(session, signal),
 });
 
 /** libvirt reads it from QEMU itself: while that is missing or replaced, the host has none, and answers all the same. */
@@ -56,6 +60,49 @@ async function networkCards(session: HostSession, signal: AbortSignal): Promise<
   } catch (error) {
     // not every daemon knows the devices of its host, and a card may go while we look
     if (error instanceof LibvirtError) return {};
+    throw error;
+  }
+}
+
+async function firmwareVersion(session: HostSession, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return firmwareOf(await session.sysinfo({ signal }));
+  } catch (error) {
+    // a machine without SMBIOS, or a host without the program that reads it
+    if (error instanceof LibvirtError) return undefined;
+    throw error;
+  }
+}
+
+async function freePages(
+  session: HostSession,
+  sizesKiB: readonly number[],
+  signal: AbortSignal,
+): Promise<readonly FreePages[]> {
+  const found = await inTurn([...sizesKiB], async (sizeKiB) => {
+    try {
+      const counts = await session.freePages(sizeKiB, { signal });
+      return counts.map((count, node) => ({ node, sizeKiB, count: Number(count) }));
+    } catch (error) {
+      // the host has no pages of this size
+      if (error instanceof LibvirtError) return [];
+      throw error;
+    }
+  });
+  return found.flat();
+}
+
+async function mediatedDevices(session: HostSession, signal: AbortSignal): Promise<MediatedDevices> {
+  const { CAP_MDEV, CAP_MDEV_TYPES } = VIR_CONNECT_LIST_NODE_DEVICES;
+  try {
+    const names = await session.nodeDevices(CAP_MDEV | CAP_MDEV_TYPES, { signal });
+    const found = (await inTurn(names, (name) => session.nodeDeviceXml(name, { signal }))).map(mediatedOf);
+    const free = new Map<string, number>();
+    for (const [type, count] of found.flatMap(({ types }) => types)) free.set(type, (free.get(type) ?? 0) + count);
+    return { there: new Map(found.flatMap(({ mdev }) => (mdev === undefined ? [] : [mdev]))), free };
+  } catch (error) {
+    // not every daemon knows the devices of its host
+    if (error instanceof LibvirtError) return { there: new Map(), free: new Map() };
     throw error;
   }
 }

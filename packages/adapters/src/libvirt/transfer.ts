@@ -1,7 +1,7 @@
 /** The drivers of the TransferPort and the SteeringPort: the job that moves a guest off this host. */
-import type { CallFailure, VmUuid } from '@ferry/core';
+import type { CallFailure, MayLeave, VmUuid } from '@ferry/core';
 import type { HostLink, PerformRequest } from '@ferry/engine';
-import { VIR_DOMAIN_MIGRATE_MAX_SPEED, type DomainRef, type HostSession } from '@ferry/libvirt';
+import { LibvirtError, VIR_DOMAIN_MIGRATE_MAX_SPEED, VIR_ERR, type DomainRef, type HostSession } from '@ferry/libvirt';
 import { byUuid, ifThere, jobStats } from './domain.ts';
 import { callFailure } from './failure.ts';
 import { cutCopies, limitCopies, releaseThrottle } from './guest.ts';
@@ -27,6 +27,7 @@ export function transferOf(session: HostSession): Pick<HostLink, 'transfer' | 's
     transfer: {
       perform: (request, signal) =>
         withSource(request, signal, (domain) => performPeerToPeer(session, domain, request, signal)),
+      mayLeave: async (uuid, signal) => mayLeave(session, await must(uuid, signal), signal),
       async openSide(request, side, signal) {
         return openDirectSide(
           session,
@@ -76,6 +77,24 @@ export function transferOf(session: HostSession): Pick<HostLink, 'transfer' | 's
       },
     },
   };
+}
+
+/** With these libvirt says no; anything else says that it could not tell. */
+const refusals: readonly number[] = [
+  VIR_ERR.NO_SUPPORT,
+  VIR_ERR.OPERATION_INVALID,
+  VIR_ERR.CONFIG_UNSUPPORTED,
+  VIR_ERR.OPERATION_UNSUPPORTED,
+];
+
+export async function mayLeave(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<MayLeave> {
+  try {
+    await session.domainMayMigrate(domain, { signal });
+    return { answer: 'may' };
+  } catch (error) {
+    if (!(error instanceof LibvirtError)) throw error;
+    return { answer: refusals.includes(error.code) ? 'refused' : 'unknown', why: error.message.replace(/\.$/, '') };
+  }
 }
 
 /** A migration copies disks of the domain just now. */

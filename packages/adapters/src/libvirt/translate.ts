@@ -6,10 +6,13 @@ import {
   type CompletedJob,
   type Disk,
   type DomainState,
+  cpuSetText,
   type GuestSupport,
+  type HostCpu,
   type HostFacts,
   type Instance,
   type JobSample,
+  type NumaNode,
   type StateReason,
 } from '@ferry/core';
 import {
@@ -175,9 +178,65 @@ export function factsOf(
       model: xmlAt(cpu, 'model')?.text ?? '',
       vendor: xmlAt(cpu, 'vendor')?.text ?? '',
       threads: node.cpus,
+      ...cpuDetailsOf(cpu),
     },
     memoryBytes: node.memoryBytes,
     guests: guestsOf(root),
+    ...nodesOf(host),
+  };
+}
+
+/** What tells two CPUs of one model apart. */
+function cpuDetailsOf(cpu: XmlElement | undefined): Pick<HostCpu, 'signature' | 'microcode' | 'tsc'> {
+  const signature = xmlChild(cpu, 'signature')?.attributes;
+  const microcode = xmlChild(cpu, 'microcode')?.attributes.get('version');
+  const counter = (cpu?.children ?? []).find(
+    ({ name, attributes }) => name === 'counter' && attributes.get('name') === 'tsc',
+  )?.attributes;
+  const hz = Number(counter?.get('frequency'));
+  return {
+    ...(signature === undefined
+      ? {}
+      : { signature: ['family', 'model', 'stepping'].map((name) => signature.get(name) ?? '?').join('/') }),
+    ...(microcode === undefined ? {} : { microcode }),
+    ...(hz > 0 ? { tsc: { hz, scaling: counter?.get('scaling') === 'yes' } } : {}),
+  };
+}
+
+function nodesOf(host: XmlElement | undefined): Pick<HostFacts, 'nodes'> {
+  const nodes = (xmlAt(host, 'topology', 'cells')?.children ?? []).flatMap((cell): readonly NumaNode[] => {
+    const id = Number(cell.attributes.get('id'));
+    const cpus = (xmlChild(cell, 'cpus')?.children ?? []).map(({ attributes }) => Number(attributes.get('id')));
+    return Number.isSafeInteger(id) ? [{ id, cpus: cpuSetText(cpus.filter(Number.isSafeInteger)) }] : [];
+  });
+  return nodes.length === 0 ? {} : { nodes };
+}
+
+/** Of `<sysinfo>`: vendor, version and date. */
+export function firmwareOf(sysinfo: string): string | undefined {
+  const entries = xmlChild(parseXml(sysinfo), 'bios')?.children ?? [];
+  const said = ['vendor', 'version', 'date'].flatMap(
+    (name) => entries.find(({ attributes }) => attributes.get('name') === name)?.text.trim() ?? [],
+  );
+  return said.length === 0 ? undefined : said.join(' ');
+}
+
+/** `mdev`: an mdev, with its UUID and type. `types`: what more the device could give. */
+export function mediatedOf(xml: string): {
+  readonly mdev?: readonly [uuid: string, type: string];
+  readonly types: readonly (readonly [type: string, free: number])[];
+} {
+  const capabilities = parseXml(xml).children.filter(({ name }) => name === 'capability');
+  const of = (type: string): XmlElement | undefined =>
+    [...capabilities, ...capabilities.flatMap(({ children }) => children)].find(
+      ({ name, attributes }) => name === 'capability' && attributes.get('type') === type,
+    );
+  const mdev = of('mdev');
+  const uuid = xmlChild(mdev, 'uuid')?.text.toLowerCase() ?? '';
+  const types = (of('mdev_types')?.children ?? []).filter(({ name }) => name === 'type');
+  return {
+    ...(mdev === undefined || uuid === '' ? {} : { mdev: [uuid, xmlChild(mdev, 'type')?.attributes.get('id') ?? ''] }),
+    types: types.map((type) => [type.attributes.get('id') ?? '', countOf(xmlChild(type, 'availableInstances')?.text)]),
   };
 }
 

@@ -7,6 +7,27 @@ export const reasonSchema = z
   .object({ code: z.string(), host: z.string().optional(), message: z.string(), remedy: z.string() })
   .meta({ id: 'Reason', description: 'One reason why a move is refused: for one host, or for all hosts' });
 
+export const hostAnswerSchema = z
+  .object({
+    host: z.string(),
+    verdict: z.enum(['fits', 'waits', 'refused']),
+    findings: z.array(
+      z.object({
+        code: z.string(),
+        verdict: z
+          .enum(['refuse', 'wait', 'warn', 'unknown'])
+          .meta({ description: '"unknown": Ferry cannot tell; "wait": other migrations have what the VM needs' }),
+        message: z.string(),
+        remedy: z.string(),
+      }),
+    ),
+    passed: z.array(z.string()).meta({ description: 'Checks that had nothing to say' }),
+    notAsked: z
+      .array(z.string())
+      .meta({ description: 'Checks that were not made, because the host or the VM was refused before' }),
+  })
+  .meta({ id: 'HostAnswer', description: 'What the checks say of one host' });
+
 export const problemSchema = z
   .object({
     type: z.string(),
@@ -17,6 +38,10 @@ export const problemSchema = z
     remedy: z.string(),
     retriable: z.boolean(),
     reasons: z.array(reasonSchema),
+    hosts: z
+      .array(hostAnswerSchema)
+      .optional()
+      .meta({ description: 'Of a move that is refused: what the checks say of every host in question' }),
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem document' });
 

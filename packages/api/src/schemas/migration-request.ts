@@ -35,6 +35,8 @@ export const migrationCreateSchema = z
     deleteSourceDisks: flag('Delete copied disks on the source once the target is verified'),
     useExistingVolumes: flag('Copy into volumes that you prepared on the target, of the same format and size'),
     assumeShared: flag('Treat storage as shared if Ferry cannot prove it'),
+    skipCpuCheck: flag('Only show what the policy refuses because of the CPU of the target'),
+    skipKernelCheck: flag('Only show what the policy refuses because of the kernel of the target'),
     toUri: text(1024, 'To the host with this libvirt URI; it need not be in the fleet'),
     toCluster: text(63, "To a host of this cluster, not of the VM's own"),
     map: definitionMapSchema.optional(),

@@ -1,7 +1,7 @@
 /** Migrations: the plan of one, the stored object, and what was kept of a failed target. */
 import { migrationOrigins, migrationPhases } from '@ferry/core';
 import { z } from 'zod';
-import { reasonSchema } from './common.ts';
+import { hostAnswerSchema, reasonSchema } from './common.ts';
 import { kindSchema } from './migration-request.ts';
 import { bytes, milliseconds, revision, time } from './parts.ts';
 import { policyContentShape } from './policy.ts';
@@ -57,27 +57,6 @@ const resourceSchema = z
   .object({ kind: z.enum(['network', 'filter', 'secret']), name: z.string() })
   .meta({ id: 'Resource', description: 'Created on the target before the VM arrives' });
 
-const hostAnswerSchema = z
-  .object({
-    host: z.string(),
-    verdict: z.enum(['fits', 'waits', 'refused']),
-    findings: z.array(
-      z.object({
-        code: z.string(),
-        verdict: z
-          .enum(['refuse', 'wait', 'warn', 'unknown'])
-          .meta({ description: '"unknown": Ferry cannot tell; "wait": other migrations have what the VM needs' }),
-        message: z.string(),
-        remedy: z.string(),
-      }),
-    ),
-    passed: z.array(z.string()).meta({ description: 'Checks that had nothing to say' }),
-    notAsked: z
-      .array(z.string())
-      .meta({ description: 'Checks that were not made, because the host or the VM was refused before' }),
-  })
-  .meta({ id: 'HostAnswer', description: 'What the checks say of one host' });
-
 export const plannedMigrationSchema = z
   .object({
     vm: z.object({ uuid: z.string(), name: z.string() }),
@@ -101,7 +80,9 @@ export const plannedMigrationSchema = z
       .meta({ description: 'Time to copy the disks of a guest that does not run; absent if no disk is copied' }),
     disks: z.array(movedDiskSchema),
     creates: z.array(resourceSchema).optional(),
-    unchecked: z.array(z.string()).meta({ description: 'What could not be checked on the target' }),
+    unchecked: z
+      .array(z.string())
+      .meta({ description: 'What could not be checked on the target: its findings that are not known' }),
     warnings: z.array(z.string()).meta({ description: 'What the VM loses on the target' }),
     differences: z.array(z.string()).meta({ description: "What differs in the target's cluster" }),
     diff: z.array(z.string()).meta({ description: 'Lines of the definition that change, with - and +' }),

@@ -9,7 +9,7 @@ type HostAnswer = PlannedMigrationJson['hosts'][number];
 const words = { refuse: 'refused', wait: 'waits', warn: 'warning', unknown: 'not known' } as const;
 
 /** A row for each finding; what passed, and what nobody asked, only in wide tables. */
-function rowsOf({ host, verdict, findings, passed, notAsked }: HostAnswer, chosen: string, wide: boolean) {
+function rowsOf({ host, verdict, findings, passed, notAsked }: HostAnswer, chosen: string | undefined, wide: boolean) {
   const says = host === chosen ? 'chosen' : verdict;
   const rows = findings.map((each) => [words[each.verdict], each.code, `${each.message} (${each.remedy})`]);
   const more = wide
@@ -25,7 +25,8 @@ function rowsOf({ host, verdict, findings, passed, notAsked }: HostAnswer, chose
   ]);
 }
 
-const hostsText = (hosts: readonly HostAnswer[], chosen: string, wide: boolean): string =>
+/** `chosen`: absent where the move is refused. */
+export const hostsText = (hosts: readonly HostAnswer[], chosen: string | undefined, wide: boolean): string =>
   table(
     ['host', 'verdict', 'finding', 'code', 'why'],
     hosts.flatMap((each) => rowsOf(each, chosen, wide)),
@@ -51,8 +52,6 @@ export const planText = (
     creates,
     diff,
     differences,
-    unchecked,
-    warnings,
   }: PlannedMigrationJson,
   wide: boolean,
 ): string =>
@@ -85,8 +84,6 @@ export const planText = (
             disks.map((disk) => [disk.target, whenText(disk), disk.path, disk.targetPath ?? disk.path]),
           ),
         ]),
-    ...(warnings.length === 0 ? [] : ['', ...warnings]),
-    ...(unchecked.length === 0 ? [] : ['', 'Not known:', ...unchecked]),
     ...disks.flatMap(({ target, losses = [] }) => losses.map((loss) => `The copy of ${target} loses ${loss}.`)),
     ...(differences.length === 0 ? [] : ['', 'The clusters differ:', ...differences]),
     ...(diff.length === 0 ? [] : ['', 'The definition changes:', ...diff]),

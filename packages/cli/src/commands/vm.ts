@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { DirtyRateJson, MigrationCreate, VmJson } from '@ferry/api';
+import { ApiError } from '@ferry/api/client';
 import { asWide, contextOf } from '../context.ts';
 import { duration, labelChange, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
 import { followMigration } from '../follow.ts';
@@ -10,7 +11,7 @@ import { formatBytes, formatTime } from '../output/format.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { stateText, vmList } from './vm-list.ts';
 import { fields, table } from '../output/table.ts';
-import { planText } from './vm-plan.ts';
+import { hostsText, planText } from './vm-plan.ts';
 
 const vmText = (vm: VmJson): string =>
   [
@@ -70,6 +71,8 @@ interface MigrateOptions
       | 'deleteSourceDisks'
       | 'useExistingVolumes'
       | 'assumeShared'
+      | 'skipCpuCheck'
+      | 'skipKernelCheck'
       | 'createMissing'
       | 'autoStart'
     > {
@@ -109,6 +112,8 @@ const plainFields = [
   'deleteSourceDisks',
   'useExistingVolumes',
   'assumeShared',
+  'skipCpuCheck',
+  'skipKernelCheck',
   'createMissing',
   'autoStart',
 ] as const;
@@ -232,6 +237,8 @@ const moveOptions = (command: Command): Command =>
     .option('--delete-source-disks', 'delete copied disks on the source once the target is verified')
     .option('--use-existing-volumes', 'copy into volumes that you prepared on the target, of the same format and size')
     .option('--assume-shared', 'treat storage as shared if Ferry cannot tell')
+    .option('--skip-cpu-check', 'only show what the policy refuses because of the CPU of the target')
+    .option('--skip-kernel-check', 'only show what the policy refuses because of the kernel of the target')
     .option('--auto-start', 'start a VM that was shut off after the move')
     .option('--rescue-mode', 'start the VM of a dead host elsewhere, from the stored definition')
     .option(
@@ -310,8 +317,14 @@ export function vmCommands(program: Command): void {
   const planned = async (ref: string, options: MigrateOptions, command: Command): Promise<void> => {
     checkRescueWords(options, command);
     const { client, output } = contextOf(command);
-    const plan = await client().call('migrationPlan', { body: requestOf(ref, options) });
-    output.result(plan, (safe) => planText(safe, output.wide));
+    try {
+      const plan = await client().call('migrationPlan', { body: requestOf(ref, options) });
+      output.result(plan, (safe) => planText(safe, output.wide));
+    } catch (error) {
+      if (error instanceof ApiError && error.hosts.length > 0 && !output.structured)
+        output.result(error.hosts, (safe) => hostsText(safe, undefined, output.wide));
+      throw error;
+    }
   };
   moveOptions(asWide(vm.command('plan <vm>')))
     .description('show which hosts could take a VM, where it would go, how and for how long; change nothing')

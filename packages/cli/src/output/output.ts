@@ -77,8 +77,9 @@ export function reportFailure(error: unknown, json: boolean): ExitCode {
     lines.push(`hint: ${printable(failure.remedy)}`);
   process.stderr.write(`${lines.join('\n')}\n`);
   if (json && failure !== undefined) {
-    const { code, status, remedy, reasons } = failure;
-    process.stdout.write(`${safeJson({ code, status, detail: message, remedy, reasons })}\n`);
+    const { code, status, remedy, reasons, hosts } = failure;
+    const more = hosts.length === 0 ? {} : { hosts };
+    process.stdout.write(`${safeJson({ code, status, detail: message, remedy, reasons, ...more })}\n`);
   }
   return failure?.exit ?? exitCodes.failed;
 }

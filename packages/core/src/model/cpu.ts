@@ -8,6 +8,12 @@ export interface GuestCpu {
   /** Of the domain: `kvm`, `qemu`. */
   readonly type: string;
   readonly arch: string;
+  /** The definition for its next start leaves the model to the host that it starts on. */
+  readonly hostModel?: true;
+  /** Features that the definition for its next start asks for by name. */
+  readonly asked?: readonly string[];
+  /** With `invtsc`: QEMU moves it only where the frequency is given. */
+  readonly invtsc?: true;
 }
 
 /** `lacks`: with the missing features, in libvirt's words. */

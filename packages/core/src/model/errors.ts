@@ -3,6 +3,7 @@
  * sentence names the thing; `ferryError` makes it where the error occurs. The table has the remedy. Nothing is
  * retriable unless listed so: an operation with an unknown outcome must never be repeated blindly.
  */
+import type { HostAnswer } from './plan.ts';
 import type { Reason } from './reasons.ts';
 
 /** Exit codes of the CLI; the meaning is printed by `ferry --help`. */
@@ -320,17 +321,25 @@ export class FerryError extends Error {
   override readonly name = 'FerryError';
   readonly code: ErrorCode;
   readonly reasons: readonly Reason[];
+  /** What the checks say of every host in question, of a move that is refused. */
+  readonly answers: readonly HostAnswer[];
   /** No answer came to the call that failed: it may take effect yet. */
   readonly unanswered: boolean;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { readonly reasons?: readonly Reason[]; readonly cause?: unknown; readonly unanswered?: boolean } = {},
+    options: {
+      readonly reasons?: readonly Reason[];
+      readonly answers?: readonly HostAnswer[] | undefined;
+      readonly cause?: unknown;
+      readonly unanswered?: boolean;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.reasons = options.reasons ?? [];
+    this.answers = options.answers ?? [];
     this.unanswered = options.unanswered ?? false;
   }
 

@@ -61,6 +61,24 @@ export interface GuestSupport {
   readonly domainTypes: readonly string[];
 }
 
+export interface HostCpu {
+  readonly arch: string;
+  readonly model: string;
+  readonly vendor: string;
+  readonly threads: number;
+  /** Family, model and stepping, as in 6/85/7; absent when the host does not report them. */
+  readonly signature?: string;
+  readonly microcode?: string;
+  /** `scaling`: the CPU can give a guest another frequency. */
+  readonly tsc?: { readonly hz: number; readonly scaling: boolean };
+}
+
+/** A NUMA node: its CPUs as in 0-3,8. */
+export interface NumaNode {
+  readonly id: number;
+  readonly cpus: string;
+}
+
 /** What a host reports of itself. */
 export interface HostFacts {
   readonly hostname: string;
@@ -68,12 +86,16 @@ export interface HostFacts {
   readonly libvirtVersion: string;
   /** Absent while libvirt finds no QEMU there that it can use. */
   readonly qemuVersion?: string;
-  readonly cpu: { readonly arch: string; readonly model: string; readonly vendor: string; readonly threads: number };
+  readonly cpu: HostCpu;
   readonly memoryBytes: number;
   /** Absent when the host does not report it. */
   readonly guests?: readonly GuestSupport[];
   /** The fastest of its network cards that are up, in Mbit/s; absent when the host does not report it. */
   readonly linkMbit?: number;
+  /** Vendor, version and date of its firmware; absent when the host does not report it. */
+  readonly firmware?: string;
+  /** Absent when the host does not report them. */
+  readonly nodes?: readonly NumaNode[];
   /** Hardware addresses of its network cards, virtual ones left out; absent when the host does not report them. */
   readonly cards?: readonly string[];
 }

@@ -96,12 +96,8 @@ export interface MigrationPlan {
   readonly live: boolean;
   readonly persistence: 'permanent' | 'temporary' | 'keep-source' | 'transient';
   readonly disks: readonly DiskPlan[];
-  /** What could not be checked, for people: "whether ...". */
-  readonly unchecked?: readonly string[];
-  /** The part of it that would fail only when the target receives the guest. */
+  /** What cannot be checked, and would fail only when the target receives the guest. */
   readonly stateRisks?: readonly StateRisk[];
-  /** What the VM will have less of on the target, for people. */
-  readonly warnings?: readonly string[];
   /** Absent: the definition arrives as it is. */
   readonly definition?: DefinitionPlan;
   /** Absent where nothing but a definition travels. */

@@ -61,6 +61,9 @@ export interface MigrationRequest {
   readonly useExistingVolumes?: boolean;
   /** The operator states that storage is shared where Ferry cannot find out. */
   readonly assumeShared?: boolean;
+  /** What the policy refuses because of the CPU, or of the kernel, is only said. */
+  readonly skipCpuCheck?: boolean;
+  readonly skipKernelCheck?: boolean;
   /** A VM that was shut off or saved is started on the target. */
   readonly autoStart?: boolean;
   /** Absent: the hosts do it among themselves where the source reaches the target, otherwise Ferry drives. */

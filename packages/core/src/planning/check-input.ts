@@ -3,6 +3,7 @@
  * questions that several of the checks ask of them. Pure.
  */
 import type { CpuThere, GuestCpu } from '../model/cpu.ts';
+import { noHardware, type FreePages, type GuestHardware, type MediatedDevices } from '../model/hardware.ts';
 import { type Cluster, defaultCluster, type HostView } from '../model/host.ts';
 import type { HostId, TimeMs, VmUuid } from '../model/ids.ts';
 import type { PolicyContent } from '../model/policy.ts';
@@ -38,8 +39,7 @@ export interface VmFacts extends GuestState {
   readonly statePlaces: readonly StatePlace[];
   /** UEFI variables are a disk of their own to QEMU. */
   readonly nvram: boolean;
-  /** Devices of the host given to the guest. */
-  readonly hostDevices: number;
+  readonly hardware: GuestHardware;
   /** Of a guest that runs. */
   readonly cpu?: GuestCpu;
   readonly snapshots: number;
@@ -49,6 +49,9 @@ export interface VmFacts extends GuestState {
   /** Of a guest that runs, or is saved, and stays defined when it stops. */
   readonly nextStart?: NextStart;
 }
+
+/** `refused`: in libvirt's words. */
+export type MayLeave = { readonly answer: 'may' } | { readonly answer: 'refused' | 'unknown'; readonly why: string };
 
 export interface CheckInput {
   readonly vm: Vm;
@@ -72,6 +75,17 @@ export interface CheckInput {
   readonly sourceMtus?: ReadonlyMap<string, number>;
   /** By host, of the candidates; only of a guest that runs and whose CPU can be compared. */
   readonly cpus?: ReadonlyMap<HostId, CpuThere>;
+  /**
+   * What libvirt and QEMU on the source say of the running guest's leaving: nothing against it, a refusal in their words,
+   * or that they did not answer. Absent where they were not asked.
+   */
+  readonly mayLeave?: MayLeave;
+  /** By host, of the candidates: of the sizes that the guest has. */
+  readonly pages?: ReadonlyMap<HostId, readonly FreePages[]>;
+  /** By host, the source included; only of a VM that has such devices. */
+  readonly mediated?: ReadonlyMap<HostId, MediatedDevices>;
+  /** Labels of the VM. */
+  readonly labels?: readonly string[];
   /** By host, of the candidates: whether they have the paths that the definition names. */
   readonly paths?: ReadonlyMap<HostId, ReadonlyMap<string, PathThere>>;
   /** What the operator's own definition says, or why it cannot be read. */
@@ -112,7 +126,7 @@ export const noFacts: VmFacts = {
   stateFiles: [],
   statePlaces: [],
   nvram: false,
-  hostDevices: 0,
+  hardware: noHardware,
   snapshots: 0,
   externalSnapshots: false,
   checkpoints: 0,

@@ -7,7 +7,6 @@ import { tidyPath } from '../model/paths.ts';
 import type { DefinitionPlan, ResourceRef } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { BackingImage, PoolFacts } from '../model/storage.ts';
-import type { Doubt } from './doubt.ts';
 import type { HostPath, Tie } from './host-ties.ts';
 import type { MachineNeed } from './machine-type.ts';
 import { planSecrets, type Secrets } from './secrets.ts';
@@ -204,10 +203,10 @@ export function planDefinition({
 }: DefinitionInput): {
   readonly definition: DefinitionPlan | undefined;
   readonly reasons: readonly Reason[];
-  readonly doubts: readonly Doubt[];
+  readonly doubts: readonly Reason[];
 } {
   const reasons: Reason[] = [];
-  const doubts: Doubt[] = [];
+  const doubts: Reason[] = [];
   const creates: ResourceRef[] = [];
   const networks = Object.fromEntries(
     [...needs.networks, ...needs.bridges].flatMap((name) =>

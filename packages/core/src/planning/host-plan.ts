@@ -10,7 +10,7 @@ import { bothOf, type CheckInput, factsOf, kindOf, needsIn, ownOf, sourceOf, typ
 import { isDefinedOn } from './definition-there.ts';
 import { joinMaps, mtuWarnings, planDefinition } from './definition.ts';
 import { editsOf, storageOn } from './disk-places.ts';
-import { doubt, type Doubt } from './doubt.ts';
+import { doubt } from './doubt.ts';
 import { helperMachine, helperReasons } from './helper-machine.ts';
 import { planPaths } from './host-ties.ts';
 import { emulatorPaths, machinesOf } from './machine-type.ts';
@@ -43,7 +43,7 @@ export interface HostPlan {
   readonly transfer: readonly Reason[];
   readonly state: readonly Reason[];
   readonly mtus: readonly Reason[];
-  readonly devices: readonly Doubt[];
+  readonly devices: readonly Reason[];
   readonly waits: readonly Reason[];
   readonly ports: number;
 }
@@ -65,13 +65,11 @@ export function planOn(input: CheckInput, target: HostView): HostPlan {
   const risks = stateRisks(vm.name, facts, source, target);
   const devices = deviceDoubts(input, question);
   const inDoubt = carries ? stateDoubts(names.to, risks) : [];
-  const unchecked = [...adapted.doubts, ...devices, ...inDoubt].map(({ whether }) => whether);
   const unread = carries || move === 'configuration' ? [] : riskyFiles(facts, risks);
   const helper = how === 'helper' ? helperOn(input, question) : undefined;
   const persistence = persistenceOf(facts, request);
   const plan: MigrationPlan = {
     how,
-    ...(unchecked.length === 0 ? {} : { unchecked }),
     ...(carries && risks.length > 0 ? { stateRisks: risks } : {}),
     live: move === 'live',
     persistence,
@@ -202,14 +200,14 @@ function definitionOn(input: CheckInput, { facts, target, names, storage }: Ques
   };
 }
 
-const deviceDoubts = ({ vm }: CheckInput, { facts, names }: Question): readonly Doubt[] =>
-  facts.hostDevices === 0
+const deviceDoubts = ({ vm }: CheckInput, { facts, names }: Question): readonly Reason[] =>
+  facts.hardware.devices.length === 0
     ? []
     : [
         doubt(
           'target-devices-unknown',
           names.to,
-          `whether ${names.to} has devices in place of the ${facts.hostDevices} of ${names.from} that ${vm.name} was given`,
+          `whether ${names.to} has devices in place of the ${facts.hardware.devices.length} of ${names.from} that ${vm.name} was given`,
           `Compare the devices in its definition with those of ${names.to} (virsh nodedev-list).`,
         ),
       ];

@@ -42,8 +42,11 @@ test('what the target lacks is a reason each; what nobody can look at is said', 
     ['h2 file-missing', 'h2 folder-missing'],
   );
   assert.deepEqual(
-    lacking.doubts.map(({ whether }) => whether),
-    ['whether h2 has /dev/hwrng (source of randomness)', 'whether h2 has /x/fw (firmware)'],
+    lacking.doubts.map(({ message }) => message),
+    [
+      'Ferry cannot tell whether h2 has /dev/hwrng (source of randomness).',
+      'Ferry cannot tell whether h2 has /x/fw (firmware).',
+    ],
   );
   const there = planPaths(
     'web',
@@ -57,10 +60,13 @@ test('what the target lacks is a reason each; what nobody can look at is said', 
     'h2',
   );
   assert.deepEqual(
-    [there.reasons, there.doubts.map(({ whether }) => whether)],
+    [there.reasons, there.doubts.map(({ message }) => message)],
     [
       [],
-      ['whether /srv on h2 holds the same (folder shared as data)', 'whether h2 has /dev/hwrng (source of randomness)'],
+      [
+        'Ferry cannot tell whether /srv on h2 holds the same (folder shared as data).',
+        'Ferry cannot tell whether h2 has /dev/hwrng (source of randomness).',
+      ],
     ],
   );
 });
@@ -88,14 +94,14 @@ test('a secret: there with a value, without one, private, with its usage taken; 
     return [
       ...reasons.map(({ code }) => code),
       ...creates.map((name) => `makes ${name}`),
-      ...doubts.map(({ whether }) => whether),
+      ...doubts.map(({ message }) => message),
     ];
   };
   const none = new Map<string, SecretFacts>();
   assert.deepEqual(plan('there', secret('there')), []);
   assert.deepEqual(plan('there', secret('none'), true), ['secret-no-value']);
   assert.deepEqual(plan('there', secret('private')), [
-    'whether the secret uuid:u1 on h2 has the right value: it is private there',
+    'Ferry cannot tell whether the secret uuid:u1 on h2 has the right value: it is private there.',
   ]);
   assert.deepEqual([plan('there', none), plan('there', none, true)], [['secret-missing'], ['makes uuid:u1']]);
   assert.deepEqual(

@@ -3,7 +3,7 @@
  * names, and devices with which QEMU cannot move a running guest. Pure.
  */
 import type { Reason, ReasonCode } from '../model/reasons.ts';
-import { doubt, type Doubt } from './doubt.ts';
+import { doubt } from './doubt.ts';
 
 /** A path of the host. `device`: nobody can look at it without opening it. */
 export interface HostPath {
@@ -53,7 +53,7 @@ export function planPaths(
   paths: readonly HostPath[],
   seen: ReadonlyMap<string, PathThere>,
   target: string,
-): { readonly reasons: readonly Reason[]; readonly doubts: readonly Doubt[] } {
+): { readonly reasons: readonly Reason[]; readonly doubts: readonly Reason[] } {
   const reasons = paths
     .filter(({ path }) => seen.get(path) === 'missing')
     .map(({ path, kind, what }): Reason => ({

@@ -341,7 +341,10 @@ test('a machine that the target does not have, and state that it may not read: r
   assert.deepEqual(codes({ facts, hosts: [from, of('h2', '10.0.13', 'pc-q35-6.2')] }), ['h2 target-machine-unknown']);
   const live = check({ facts, hosts });
   assert.ok(live.kind === 'chosen');
-  assert.match(live.plan.unchecked?.join() ?? '', /^whether h2 takes the virtio queues of web: QEMU 11\.1\.2/);
+  assert.match(
+    live.answers?.[0]?.findings[0]?.message ?? '',
+    /^Ferry cannot tell whether h2 takes the virtio queues of web: QEMU 11\.1\.2/,
+  );
   assert.deepEqual(
     live.plan.stateRisks?.map(({ of: what }) => what),
     ['memory'],
@@ -360,7 +363,7 @@ test('every host in question is answered for, also when one fits; what a policy 
     hosts,
     vm: { ...vm, state: 'shut-off' },
     request: { autoStart: true },
-    facts: { ...noFacts, hostDevices: 2 },
+    facts: { ...noFacts, hardware: { devices: [1, 2].map((at) => ({ kind: 'usb', name: `${at}` })) } },
   };
   const said = (input: Partial<CheckInput>) => {
     const result = check(input);

@@ -395,7 +395,7 @@ test('what the policy says of soft rules counts for a rescue, too', () => {
   const rule = { name: 'racks', kind: 'off-hosts', strength: 'soft', vms: ['web'], hosts: ['h2'] } as const;
   const rules = [{ rule, hosts: new Set([hostId('h2')]), others: [] }];
   const usual = checkRescue(input({ rules }));
-  assert.match(usual.kind === 'chosen' ? (usual.plan.warnings?.[0] ?? '') : '', /racks/);
+  assert.match(usual.kind === 'chosen' ? (usual.answers?.[0]?.findings[0]?.message ?? '') : '', /racks/);
   const content = presets.get(defaultPolicyName);
   assert.ok(content !== undefined);
   const policy = { ...content, checks: { 'rule-soft': 'refuse' as const } };

@@ -239,7 +239,6 @@ export function checkRescue(input: RescueInput): CheckResult {
     );
   const best = suited.find(({ waits }) => waits.length === 0) ?? suited[0];
   if (best !== undefined && general.length === 0) {
-    const warnings = best.warnings.map(({ message }) => message);
     const plan: MigrationPlan = {
       how: 'stored-definition',
       live: false,
@@ -247,7 +246,6 @@ export function checkRescue(input: RescueInput): CheckResult {
       disks: best.disks,
       autostart: input.facts?.autostart ?? false,
       ...(isDefinedOn(vm, best.view.host.id) ? { definedThere: true as const } : {}),
-      ...(warnings.length === 0 ? {} : { warnings }),
     };
     const choice = { to: { id: best.view.host.id, name: best.view.host.name }, move: 'evacuation' as const, plan };
     if (best.waits.length === 0) return { kind: 'chosen', ...choice, answers };

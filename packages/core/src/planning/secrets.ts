@@ -3,7 +3,7 @@
  * on the source. Pure.
  */
 import type { Reason, ReasonCode } from '../model/reasons.ts';
-import { doubt, type Doubt } from './doubt.ts';
+import { doubt } from './doubt.ts';
 
 /** A secret of a host. */
 export interface SecretFacts {
@@ -34,11 +34,11 @@ export interface SecretInput {
 export function planSecrets({ vm, needed, source, target, here, there, createMissing }: SecretInput): {
   readonly reasons: readonly Reason[];
   readonly creates: readonly string[];
-  readonly doubts: readonly Doubt[];
+  readonly doubts: readonly Reason[];
 } {
   const reasons: Reason[] = [];
   const creates: string[] = [];
-  const doubts: Doubt[] = [];
+  const doubts: Reason[] = [];
   const refuse = (code: ReasonCode, message: string, remedy: string): void =>
     void reasons.push({ code, host: target, message, remedy });
   for (const name of needed) {

@@ -3,7 +3,7 @@
  * host reports whether it applies to this guest. A move of a running guest shows it without harm; state in a file would
  * show it only at the next start. Pure.
  */
-import { doubt, type Doubt } from './doubt.ts';
+import { doubt } from './doubt.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { HostView } from '../model/host.ts';
 import type { StateRisk } from '../model/plan.ts';
@@ -58,7 +58,7 @@ export function stateRisks(
 }
 
 /** Of state that a running guest takes along: it stays where it is if the target does not take it. */
-export const stateDoubts = (host: string, risks: readonly StateRisk[]): readonly Doubt[] =>
+export const stateDoubts = (host: string, risks: readonly StateRisk[]): readonly Reason[] =>
   risks.map(({ of, whether, why, remedy }) =>
     doubt(of === 'tpm' ? 'guest-tpm-unsure' : 'guest-memory-unsure', host, `${whether}: ${why}`, remedy),
   );

@@ -7,7 +7,7 @@ import type { Policy, PolicyContent, PolicyStep } from '../model/policy.ts';
 const gib = (seconds: number): number => seconds * 1_000;
 const rest = { singleCopy: 'guard', twoCopies: 'alarm', unknownSharing: 'refuse' } as const;
 
-/** They filter hosts by CPU; the exact model and microcode are not compared. */
+/** They filter hosts by CPU. */
 const cpuFits = { 'target-cpu-lacks': 'refuse', 'target-cpu-differs': 'refuse' } as const;
 
 /** oVirt's schedules count passes: the item is due when more than `count` passes are over. */
@@ -52,7 +52,8 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   harvester: {
     description:
       'Like Harvester: aborts after 800 s per GiB, or 150 s without progress; only to hosts whose CPU fits the guest.',
-    checks: cpuFits,
+    // "host-model" only to the same model; a volume with one replica does not migrate
+    checks: { ...cpuFits, 'target-cpu-next-start': 'refuse', 'vm-one-replica': 'refuse' },
     downtime: { initialMs: 300, limitMs: 300 },
     steps: [
       { when: 'elapsed', msPerGib: gib(800), do: 'abort' },
@@ -87,11 +88,17 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   // one CPU model.
   pcd: {
     description:
-      'Like Private Cloud Director: as Nova, and not to older versions of libvirt or QEMU, nor where the CPU does not fit.',
+      'Like Private Cloud Director: as Nova, and not to another operating system, to older versions of libvirt or QEMU, ' +
+      'nor where the CPU does not fit.',
     downtime: { initialMs: 50, limitMs: 500 },
     steps: [...novaRamp(500, 10, 75), { when: 'elapsed', ms: 2 * gib(800), msPerGib: gib(800), do: 'abort' }],
     postCopy: 'never',
-    checks: { ...cpuFits, 'target-older-libvirt': 'refuse', 'target-older-qemu': 'refuse' },
+    checks: {
+      ...cpuFits,
+      'target-os-differs': 'refuse',
+      'target-older-libvirt': 'refuse',
+      'target-older-qemu': 'refuse',
+    },
     ...rest,
   },
   // oVirt's policies: packaging/dbscripts/upgrade/pre_upgrade/0000_config.sql (MigrationPolicies). QEMU's own
@@ -148,8 +155,14 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   cloudpods: {
     description:
       'Like Cloudpods with quick convergence: throttles hard, then accepts the pause that is needed; pauses the guest ' +
-      'after 32 s per GiB; only to hosts whose CPU fits the guest.',
-    checks: cpuFits,
+      'after 32 s per GiB; only to hosts with the same CPU, microcode and kernel.',
+    // what --skip-cpu-check and --skip-kernel-check lift
+    checks: {
+      ...cpuFits,
+      'target-cpu-model': 'refuse',
+      'target-microcode': 'refuse',
+      'target-kernel-differs': 'refuse',
+    },
     downtime: { initialMs: 300, limitMs: 2_000_000 },
     steps: [
       { when: 'throttled', percent: 99, passes: 2, do: 'fit-downtime' },
@@ -174,12 +187,30 @@ const contents: Readonly<Record<string, PolicyContent>> = {
   // VMmanager's documentation: a live migration of a busy VM may take long; its advice is to stop the VM and migrate it
   // then.
   vmmanager: {
-    description: 'Like VMmanager: a guest that does not converge is shut down, moved cold and started again.',
+    description:
+      'Like VMmanager: a guest that does not converge is shut down, moved cold and started again; only to hosts with the ' +
+      'same libvirt and QEMU.',
+    checks: {
+      'target-older-libvirt': 'refuse',
+      'target-older-qemu': 'refuse',
+      'target-newer-libvirt': 'refuse',
+      'target-newer-qemu': 'refuse',
+    },
     downtime: { initialMs: 300, limitMs: 300 },
     steps: [
       { when: 'stalled', passes: 5, do: 'power-off' },
       { when: 'no-progress', ms: 300_000, do: 'power-off' },
     ],
+    postCopy: 'never',
+    ...rest,
+  },
+  // RHEL's "virsh migrate --live" and its chapter on limitations: the CPU has to fit, and with NUMA pinning the nodes.
+  rhel: {
+    description:
+      "Like RHEL's book: live, with no measure of its own; only where the CPU fits, and NUMA nodes that the VM is bound to.",
+    checks: { ...cpuFits, 'target-pinning': 'refuse', 'target-numa': 'refuse' },
+    downtime: { initialMs: 300, limitMs: 300 },
+    steps: [{ when: 'deadline', do: 'abort' }],
     postCopy: 'never',
     ...rest,
   },

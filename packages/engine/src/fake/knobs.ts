@@ -162,6 +162,7 @@ export function withKnobs(link: HostLink, host: FakeHost, { clock, next, calls }
       while (host.crowded) await clock.sleep(100, signal);
     },
     inventory: {
+      ...inventory,
       async facts(signal) {
         const facts = await inventory.facts(signal);
         const { freeMemoryBytes, machineUuid } = host;

@@ -247,6 +247,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       if (result.kind === 'refused')
         throw new FerryError('migration-refused', `${vm.name} cannot be moved${to === undefined ? '' : ` to ${to}`}.`, {
           reasons: result.reasons,
+          answers: result.answers,
         });
       const source = fleet.hosts().find(({ host }) => host.id === vm.hostId);
       if (source === undefined)
@@ -273,6 +274,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       if (result.kind === 'refused')
         throw new FerryError('migration-refused', `${vm.name} cannot be moved: ${result.reasons[0]?.message ?? ''}`, {
           reasons: result.reasons,
+          answers: result.answers,
         });
       return preview({ ...deps, facts, predicting }, { vm, request }, result, signal);
     },

@@ -45,7 +45,7 @@ export interface FactSources {
   readonly hypervisor: Pick<Hypervisor, 'describeDefinition' | 'identityOfDefinition'>;
   readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'hasArrivedSaved' | 'isParked'>;
   readonly peers: Pick<Peers, 'refusalsOf'>;
-  readonly policies: Pick<Policies, 'resolve'>;
+  readonly policies: Pick<Policies, 'labelsOf' | 'resolve'>;
   readonly rules: Pick<Rules, 'factsFor'>;
   readonly clusters: () => ReadonlyMap<string, Cluster>;
   readonly fleet: FleetView;

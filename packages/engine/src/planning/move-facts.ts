@@ -6,15 +6,20 @@ import {
   disksOfBoth,
   emulatorPaths,
   factsMissing,
+  factsOf,
   joinMaps,
   linksOf,
   needsOfBoth,
+  mediatedIn,
+  memoryNeeded,
+  pageSizesOf,
   vmReasons,
   vmUuid,
   type CheckInput,
   type CheckResult,
   type HostId,
   type HostUses,
+  type MayLeave,
   type TargetStorage,
 } from '@ferry/core';
 import {
@@ -52,6 +57,7 @@ export async function gatherForMove(
     peerRefusals: await deps.peers.refusalsOf(vm.hostId),
     helperUuid: vmUuid(clock.randomUuid()),
     parkedOn: parkedOn(deps, vm),
+    labels: deps.policies.labelsOf(vm.uuid),
     arrivedPaused: deps.kept.hasArrivedPaused(vm),
   };
   const decide =
@@ -81,6 +87,12 @@ export async function gatherForMove(
     needs.secrets.length + links.length === 0
       ? undefined
       : answers.ask(from, (within) => from.link.resources.look(needs.secrets, links, within), signal);
+  const askingLeave = mayLeave(deps, input, from, signal);
+  const mediates = mediatedIn(facts.hardware).length > 0 && memoryNeeded(input) > 0;
+  const pageSizes = memoryNeeded(input) > 0 ? pageSizesOf(input) : [];
+  const askingMediated = mediates
+    ? answers.ask(from, (within) => from.link.inventory.mediated(within), signal)
+    : undefined;
   const hasDisks = request.kind !== 'configuration' && disksOfBoth(facts).length > 0;
   const candidates = candidatesOf(input);
   const mapTo = ({ host }: Place) =>
@@ -99,7 +111,7 @@ export async function gatherForMove(
       return storage;
     };
     const guest = carriesGuest(input) && facts.cpu?.passthrough === false ? facts.cpu : undefined;
-    const [resources, storage, paths, state, cpu] = await Promise.all([
+    const [resources, storage, paths, state, cpu, pages, mediated] = await Promise.all([
       named ? to.link.resources.look(needs.secrets, linksOf(needs, mapTo(to)), within) : undefined,
       hasDisks ? survey() : undefined,
       // who moves a definition alone may bring the rest later
@@ -113,9 +125,13 @@ export async function gatherForMove(
           ),
       statesOn(deps, facts, sideAt(from), sideAt(to), within),
       guest === undefined ? undefined : to.link.definitions.compareCpu(guest, within),
+      pageSizes.length === 0 ? undefined : to.link.inventory.freePages(pageSizes, within),
+      mediates ? to.link.inventory.mediated(within) : undefined,
     ]);
     return {
       cpu,
+      pages,
+      mediated,
       resources,
       storage,
       paths,
@@ -131,7 +147,7 @@ export async function gatherForMove(
       return { id: host.id, ...said };
     }),
   );
-  const [asked, here] = await Promise.all([askingCandidates, askingHere]);
+  const [asked, here, leave, mediated] = await Promise.all([askingCandidates, askingHere, askingLeave, askingMediated]);
   const sourceSecrets = needs.secrets.length === 0 ? undefined : here?.secrets;
   const uses = await askingUses;
   if (askingUses !== undefined && uses === undefined) return unread();
@@ -139,7 +155,13 @@ export async function gatherForMove(
     ...input,
     ...(sourceSecrets === undefined ? {} : { sourceSecrets }),
     ...(here?.mtus === undefined ? {} : { sourceMtus: here.mtus }),
+    ...(leave === undefined ? {} : { mayLeave: leave }),
     cpus: byHost(asked, ({ cpu }) => cpu),
+    pages: byHost(asked, ({ pages }) => pages),
+    mediated: new Map([
+      ...byHost(asked, (each) => each.mediated),
+      ...(mediated === undefined ? [] : [[vm.hostId, mediated] as const]),
+    ]),
     paths: byHost(asked, ({ paths }) => paths),
     resources: byHost(asked, ({ resources }) => resources),
     ...(uses === undefined ? {} : { uses }),
@@ -147,6 +169,30 @@ export async function gatherForMove(
     ...(hasDisks ? { storage: byHost(asked, ({ storage }) => storage) } : {}),
   });
 }
+
+/** A domain with another job would keep the question waiting longer than it is worth. */
+const leavePatienceMs = 5_000;
+
+/** Of a guest that runs; libvirt refuses any domain with snapshots, which are taken off it before the move. */
+async function mayLeave(
+  { clock }: Pick<FactSources, 'clock'>,
+  input: CheckInput,
+  { link }: Place,
+  signal: AbortSignal,
+): Promise<MayLeave | undefined> {
+  const { saved, snapshots, checkpoints } = factsOf(input);
+  if (!carriesGuest(input) || saved || snapshots + checkpoints > 0) return undefined;
+  const patience = clock.timeout(leavePatienceMs);
+  try {
+    return await link.transfer.mayLeave(input.vm.uuid, AbortSignal.any([signal, patience]));
+  } catch (error) {
+    if (signal.aborted) throw error;
+    const why = patience.aborted ? `it did not answer within ${leavePatienceMs / 1_000} s` : textOf(error);
+    return { answer: 'unknown', why };
+  }
+}
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
 
 const readOwnXml = (
   { hypervisor }: Pick<FactSources, 'hypervisor'>,

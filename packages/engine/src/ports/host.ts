@@ -1,5 +1,5 @@
 /** Ports: how a host is opened, what the machine is, and the ports of one open host. */
-import type { DefinitionPlan, HostFacts, OwnDefinition, VmFacts } from '@ferry/core';
+import type { DefinitionPlan, FreePages, HostFacts, MediatedDevices, OwnDefinition, VmFacts } from '@ferry/core';
 import type { DefinitionPort, SavedMemoryPort, SnapshotPort } from './definitions.ts';
 import type { GuestPort } from './guest.ts';
 import type { InstancePort } from './instances.ts';
@@ -50,4 +50,8 @@ export interface InventoryPort {
   machineUuid(signal: AbortSignal): Promise<string>;
   /** Bytes; costs the host next to nothing. */
   freeMemory(signal: AbortSignal): Promise<number>;
+  /** Of these sizes; none of a size that the host does not have. */
+  freePages(sizesKiB: readonly number[], signal: AbortSignal): Promise<readonly FreePages[]>;
+  /** Empty on a host that has none, or does not report them. */
+  mediated(signal: AbortSignal): Promise<MediatedDevices>;
 }

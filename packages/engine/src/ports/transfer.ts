@@ -1,5 +1,5 @@
 /** Ports: the job that moves a guest, and what is changed of it while it runs. */
-import type { CallFailure, JobSample, TransferPlan, VmUuid } from '@ferry/core';
+import type { CallFailure, JobSample, MayLeave, TransferPlan, VmUuid } from '@ferry/core';
 
 export interface PerformRequest {
   readonly uuid: VmUuid;
@@ -68,6 +68,8 @@ export interface TransferPort {
    * job.
    */
   perform(request: PerformRequest, signal: AbortSignal): Promise<{ readonly failure?: CallFailure }>;
+  /** Whether the running guest could leave now, as libvirt and QEMU say; nothing begins. */
+  mayLeave(uuid: VmUuid, signal: AbortSignal): Promise<MayLeave>;
   /** One side of a migration that the engine drives; what it has begun ends with it. */
   openSide(request: PerformRequest, side: 'source' | 'target', signal: AbortSignal): Promise<DirectSide>;
   /**

@@ -268,7 +268,14 @@ try {
   await alsoListening;
   const cpu = join(daemon.directory, 'cpu.xml');
   writeFileSync(cpu, "<cpu mode='custom' match='exact'><model fallback='forbid'>qemu64</model></cpu>");
-  await virsh(qemuDriver, `hypervisor-cpu-compare ${cpu} --virttype qemu --arch x86_64 --error`);
+  await virsh(
+    qemuDriver,
+    `hypervisor-cpu-compare ${cpu} --virttype qemu --arch x86_64 --error`,
+    `hypervisor-cpu-baseline ${cpu} --virttype qemu --arch x86_64`,
+    'domcapabilities --virttype qemu --arch x86_64',
+    'sysinfo',
+    'freepages --cellno 0 --pagesize 4',
+  );
   const secret = join(daemon.directory, 'secret.xml');
   const secretUuid = '01234567-89ab-4cde-8f01-23456789abd0';
   writeFileSync(

@@ -1,7 +1,8 @@
 /** What all the checks say of one host, and what that does to the move: by the table, and by the policy. Pure. */
 import type { HostView } from '../../model/host.ts';
 import type { HostAnswer, MigrationPlan } from '../../model/plan.ts';
-import { type Finding, type Reason, reasonTable, type CheckVerdict } from '../../model/reasons.ts';
+import { type Finding, type Reason, type ReasonCode, reasonTable, type CheckVerdict } from '../../model/reasons.ts';
+import type { MigrationRequest } from '../../model/request.ts';
 import { type CheckInput, memoryNeeded } from '../check-input.ts';
 import { planOn } from '../host-plan.ts';
 import { answerOf } from './answer.ts';
@@ -18,8 +19,25 @@ export interface Judged {
   readonly answer: HostAnswer;
 }
 
+const cpuCodes: readonly ReasonCode[] = [
+  'target-cpu-lacks',
+  'target-cpu-differs',
+  'target-cpu-unknown',
+  'target-cpu-model',
+  'target-cpu-next-start',
+  'target-microcode',
+];
+const kernelCodes: readonly ReasonCode[] = ['target-kernel-differs', 'target-kernel-unknown'];
+
+/** The operator lifts what the policy refuses; it is still shown. */
+const isSkipped = (code: ReasonCode, { skipCpuCheck, skipKernelCheck }: MigrationRequest): boolean =>
+  (skipCpuCheck === true && cpuCodes.includes(code)) || (skipKernelCheck === true && kernelCodes.includes(code));
+
 /** With what they do; those that the policy ignores are gone. What the table refuses is refused under every policy. */
-export const findingsOf = (reasons: readonly Reason[], { policy }: Pick<CheckInput, 'policy'>): readonly Finding[] =>
+export const findingsOf = (
+  reasons: readonly Reason[],
+  { policy, request }: Pick<CheckInput, 'policy' | 'request'>,
+): readonly Finding[] =>
   reasons.flatMap(({ code, host, message, remedy }): readonly Finding[] => {
     const usual: CheckVerdict = reasonTable[code].verdict;
     const wish = usual === 'warn' || usual === 'unknown' ? policy?.checks?.[code] : undefined;
@@ -30,7 +48,7 @@ export const findingsOf = (reasons: readonly Reason[], { policy }: Pick<CheckInp
         ...(host === undefined ? {} : { host }),
         message,
         remedy,
-        verdict: wish === 'refuse' ? 'refuse' : usual,
+        verdict: wish === 'refuse' && !isSkipped(code, request) ? 'refuse' : usual,
       },
     ];
   });
@@ -60,7 +78,6 @@ export function judgeHost(
   );
   const findings = asked.flatMap((each) => each.findings);
   const reasons = plainOf(findings, 'refuse');
-  const warnings = plainOf(findings, 'warn').map(({ message }) => message);
   const waits = [
     ...memoryWaits(input.vm, target, memoryNeeded(input), promised),
     ...planned.waits,
@@ -68,7 +85,7 @@ export function judgeHost(
   ];
   return {
     view: target,
-    plan: { ...planned.plan, ...(warnings.length === 0 ? {} : { warnings }) },
+    plan: planned.plan,
     ports: planned.ports,
     reasons,
     waits,

@@ -1,7 +1,9 @@
 import type { Reason, ReasonCode } from '../../model/reasons.ts';
 import type { MigrationKind, MigrationRequest } from '../../model/request.ts';
 import { factsOf, kindOf, sourceOf, type VmFacts } from '../check-input.ts';
+import { boundDevices, deviceText } from '../given-devices.ts';
 import { tieReasons } from '../host-ties.ts';
+import { namesOf } from '../wait-reasons.ts';
 import { vmCheck } from './check.ts';
 
 /** The kind of move, and what was asked for that depends on it; of a VM whose host answers. */
@@ -55,10 +57,11 @@ function wishReasons(name: string, kind: MigrationKind, request: MigrationReques
       'Omit --auto-start.',
     );
   if (carries && !facts.saved) reasons.push(...tieReasons(name, facts.needs.ties));
-  if (carries && facts.hostDevices > 0)
+  const bound = boundDevices(facts.hardware);
+  if (carries && bound.length > 0)
     refuse(
       'vm-host-devices',
-      `${name} has ${facts.hostDevices} device(s) of its host, which cannot move with a running guest.`,
+      `${name} has ${bound.length} device(s) of its host, which cannot move with a running guest: ${namesOf(bound.map(deviceText))}.`,
       'Detach them, or shut the VM down and move it cold.',
     );
   return reasons;

@@ -17,22 +17,37 @@ import { disks } from './disks.ts';
 import { earlierAttempt } from './earlier-attempt.ts';
 import { guestState } from './guest-state.ts';
 import { hostDevices } from './host-devices.ts';
+import { hugePages } from './huge-pages.ts';
+import { hyperv } from './hyperv.ts';
+import { invtsc } from './invtsc.ts';
 import { kind } from './kind.ts';
+import { knownDefects } from './known-defects.ts';
+import { launchSecurity } from './launch-security.ts';
+import { machineDifferences } from './machine-differences.ts';
 import { machine } from './machine.ts';
 import { mappedNetworks } from './mapped-networks.ts';
+import { mayLeave } from './may-leave.ts';
+import { mediated } from './mediated.ts';
 import { memory } from './memory.ts';
 import { name } from './name.ts';
+import { nested } from './nested.ts';
 import { networkMtu } from './network-mtu.ts';
 import { overcommit } from './overcommit.ts';
+import { nextStartCpu } from './next-start-cpu.ts';
+import { oneReplica } from './one-replica.ts';
+import { os } from './os.ts';
 import { ownDefinition } from './own-definition.ts';
 import { parked } from './parked.ts';
 import { pinned } from './pinned.ts';
+import { pinning } from './pinning.ts';
 import { reachable } from './reachable.ts';
 import { rules } from './rules.ts';
 import { savedMemory } from './saved-memory.ts';
 import { source } from './source.ts';
+import { teaming } from './teaming.ts';
 import { threads } from './threads.ts';
 import { transfer } from './transfer.ts';
+import { tsc } from './tsc.ts';
 import { versions } from './versions.ts';
 
 /** On the VM, its source, and what was asked for: a reason here holds for every target. */
@@ -46,6 +61,12 @@ export const vmChecks: readonly Check<CheckInput>[] = [
   parked,
   pinned,
   copies,
+  launchSecurity,
+  invtsc,
+  mayLeave,
+  teaming,
+  nested,
+  oneReplica,
 ];
 
 /** On one host, by what is known of it already: only those that pass are asked more. */
@@ -63,7 +84,15 @@ export const hostChecks: readonly Check<HostQuestion>[] = [
   definitionThere,
   rules,
   versions,
+  os,
+  machineDifferences,
+  nextStartCpu,
   threads,
+  tsc,
+  hyperv,
+  hugePages,
+  pinning,
+  mediated,
 ];
 
 /** On the move to one host, by what it answered. */
@@ -75,4 +104,5 @@ export const moveChecks: readonly Check<MoveQuestion>[] = [
   hostDevices,
   guestState,
   cpu,
+  knownDefects,
 ];

@@ -6,28 +6,53 @@ import { hostCheck } from './check.ts';
 
 type Facts = NonNullable<HostView['facts']>;
 
-const programs: readonly (readonly [ReasonCode, string, (facts: Facts) => string | undefined])[] = [
-  ['target-older-libvirt', 'libvirt', ({ libvirtVersion }) => libvirtVersion],
-  ['target-older-qemu', 'QEMU', ({ qemuVersion }) => qemuVersion],
+interface Program {
+  readonly name: string;
+  readonly older: ReasonCode;
+  readonly newer: ReasonCode;
+  readonly of: (facts: Facts) => string | undefined;
+}
+
+const programs: readonly Program[] = [
+  {
+    name: 'libvirt',
+    older: 'target-older-libvirt',
+    newer: 'target-newer-libvirt',
+    of: ({ libvirtVersion }) => libvirtVersion,
+  },
+  { name: 'QEMU', older: 'target-older-qemu', newer: 'target-newer-qemu', of: ({ qemuVersion }) => qemuVersion },
 ];
+
+/** Without the last part, of which nothing of a guest depends on the way up. */
+const release = (version: string): number => Math.floor(versionOf(version) / 1_000);
 
 /** Newer versions take the guests of older ones; the other way is not promised by anybody, and works often. */
 export const versions = hostCheck({
   name: 'versions',
-  codes: ['target-older-libvirt', 'target-older-qemu'],
+  codes: ['target-older-libvirt', 'target-older-qemu', 'target-newer-libvirt', 'target-newer-qemu'],
   find: ({ input, target: { host, facts } }) => {
     const source = sourceOf(input);
     const here = source?.facts;
     if (source === undefined || here === undefined || facts === undefined || !carriesGuest(input)) return [];
-    return programs.flatMap(([code, program, of]) => {
+    return programs.flatMap(({ name, older, newer, of }) => {
       const [from, to] = [of(here), of(facts)];
-      if (from === undefined || to === undefined || versionOf(to) >= versionOf(from)) return [];
+      if (from === undefined || to === undefined) return [];
+      if (versionOf(to) < versionOf(from))
+        return [
+          {
+            code: older,
+            host: host.name,
+            message: `${host.name} has ${name} ${to}, which is older than ${from} on ${source.host.name}: it may not take the guest.`,
+            remedy: `Upgrade ${name} on ${host.name}, or choose a host with ${from} or newer.`,
+          },
+        ];
+      if (release(to) === release(from)) return [];
       return [
         {
-          code,
+          code: newer,
           host: host.name,
-          message: `${host.name} has ${program} ${to}, which is older than ${from} on ${source.host.name}: it may not take the guest.`,
-          remedy: `Upgrade ${program} on ${host.name}, or choose a host with ${from} or newer.`,
+          message: `${host.name} has ${name} ${to}, which is newer than ${from} on ${source.host.name}: the guest may not come back while it runs.`,
+          remedy: `Upgrade ${name} on the other hosts before you count on the way back.`,
         },
       ];
     });
