@@ -87,6 +87,8 @@ const unfit: Readonly<Partial<Record<keyof MigrationRequest, readonly [option: s
   createMissing: ['--create-missing', 'what the target lacks cannot be read from its host'],
   deleteSourceDisks: ['--delete-source-disks', asItWas],
   useExistingVolumes: ['--use-existing-volumes', asItWas],
+  skipCpuCheck: ['--skip-cpu-check', 'the guest starts anew, and no CPU is compared'],
+  skipKernelCheck: ['--skip-kernel-check', 'the guest starts anew, and no kernel is compared'],
   mode: ['--direct or --peer-to-peer', nothingSent],
   tls: ['--enable-tls', nothingSent],
   tunnelled: ['--tunnelled', nothingSent],
