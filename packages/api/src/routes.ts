@@ -14,6 +14,7 @@ export const routes = {
   hostCordon: { method: 'POST', path: '/hosts/{host}/cordon' },
   hostUncordon: { method: 'POST', path: '/hosts/{host}/uncordon' },
   hostLabel: { method: 'POST', path: '/hosts/{host}/labels' },
+  hostDoctor: { method: 'POST', path: '/doctor' },
   fleetShow: { method: 'GET', path: '/fleet' },
   fleetChange: { method: 'PATCH', path: '/fleet' },
   queueList: { method: 'GET', path: '/queue' },

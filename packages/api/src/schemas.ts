@@ -4,6 +4,7 @@
  */
 export * from './schemas/cluster.ts';
 export * from './schemas/common.ts';
+export * from './schemas/doctor.ts';
 export * from './schemas/drain.ts';
 export * from './schemas/event.ts';
 export * from './schemas/fleet.ts';

@@ -15,6 +15,7 @@ import { createBatches } from './batch/batches.ts';
 import { createEventHub } from './events/event-hub.ts';
 import type { Engine } from './facade.ts';
 import { keepDefinitions } from './fleet/definition-archive.ts';
+import { diagnose } from './fleet/doctor.ts';
 import { externalHosts } from './fleet/external-hosts.ts';
 import { createKnownHosts } from './fleet/hosts.ts';
 import { openKeptInstances } from './fleet/kept-instances.ts';
@@ -63,6 +64,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
   const markers = await openMarkers({ intents, clock, log, signal: closing.signal });
   const sharing = createSharing({ intents, markers, clock });
   const curves = createDirtyCurves({ clock });
+  const peers = createPeers(intents, clock);
   const volumes = createVolumes({ records, clock, log, sharing });
   const following = { clock, log, signal: closing.signal };
   const policies = await openPolicies(intents, following, {
@@ -186,7 +188,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     hypervisor,
     rewriteDefinition: (xml, plan) => hypervisor.rewriteDefinition(xml, plan),
     identityOfDefinition: (xml) => hypervisor.identityOfDefinition(xml),
-    peers: createPeers(intents, clock),
+    peers,
     curves,
     policies,
     rules,
@@ -301,6 +303,25 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     policies: {
       ...policies,
       remove: (name, expected) => policies.remove(name, () => clusters.stored(), expected),
+    },
+    async examineHosts(refs, signal) {
+      const chosen =
+        refs === undefined
+          ? knownHosts.hosts()
+          : [...new Map(refs.map((ref) => knownHosts.host(ref)).map((view) => [view.host.id, view])).values()];
+      const findings = await diagnose(
+        {
+          clock,
+          markers,
+          peers,
+          linkOf: (id) => knownHosts.linkOf(id),
+          hosts: () => knownHosts.hosts(),
+          clusters: () => clusters.all(knownHosts.members()),
+        },
+        chosen,
+        signal,
+      );
+      return { hosts: chosen.map(({ host }) => host.name), findings };
     },
     labelHost: (ref, labels, expected) => knownHosts.change(ref, { labels }, expected),
     rules: () => rules.views(),

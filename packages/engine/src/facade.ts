@@ -6,6 +6,7 @@ import type {
   JobSample,
   Cluster,
   DirtyCurve,
+  DoctorFinding,
   FleetSettings,
   HostId,
   HostView,
@@ -79,6 +80,14 @@ export interface Engine {
   /** Drains and restores. */
   readonly batches: Omit<Batches, 'changed' | 'recover' | 'stop'>;
   removeHost(ref: string, expected?: number): Promise<void>;
+  /**
+   * What is wrong with these hosts, or with all: alone, between each other, within their clusters. Throws FerryError
+   * `host-unknown`, `host-ambiguous`.
+   */
+  examineHosts(
+    refs: readonly string[] | undefined,
+    signal: AbortSignal,
+  ): Promise<{ readonly hosts: readonly string[]; readonly findings: readonly DoctorFinding[] }>;
   /** Adds labels to a host, and takes others away. */
   labelHost(ref: string, change: LabelChange, expected?: number): Promise<HostView>;
   /** Of what is stored of a host. */

@@ -80,6 +80,8 @@ export interface Connection extends AsyncDisposable {
   openStream<A, R>(procedure: Procedure<A, R>, args: A, options?: CallOptions): Promise<Stream>;
   startKeepalive(options: KeepaliveOptions): void;
   readonly freeSlots: number;
+  /** See Transport. */
+  readonly certificateUntil: number | undefined;
   /**
    * Resolves, never rejects, with the reason when the connection is lost, with undefined when it was closed on this
    * side.
@@ -493,6 +495,7 @@ export function createConnection(transport: Transport, options: ConnectionOption
         lost: () => lose('keepalive-timeout'),
       });
     },
+    certificateUntil: transport.certificateUntil,
     get freeSlots() {
       return state === 'open' ? Math.max(0, MAX_CALLS_IN_FLIGHT - inFlight.size - queue.size) : 0;
     },

@@ -98,6 +98,8 @@ export interface HostSession
    */
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
+  /** When the daemon's certificate ends, in ms since 1970; absent without TLS. */
+  readonly certificateUntil: number | undefined;
 
   /**
    * Makes one more connection to the daemon as far as its first answer, and ends it. Rejects with ConnectError; a

@@ -132,6 +132,7 @@ function createSession(where: LibvirtUri, commands: Connection, common: OpenOpti
     uri: where.text,
     closed: closed.promise,
     close: () => shut(undefined),
+    certificateUntil: commands.certificateUntil,
     [Symbol.asyncDispose]: () => shut(undefined),
 
     takesAnother: (options) => tryConnection(where, { ...common, signal: options?.signal }),

@@ -30,6 +30,8 @@ export interface Transport extends AsyncIterable<Uint8Array> {
   send(bytes: Uint8Array): void;
   /** More than a few of the bytes sent still wait to leave. */
   readonly congested: boolean;
+  /** When the certificate of the other side ends, ms; absent without TLS. */
+  readonly certificateUntil?: number | undefined;
   /** Resolves when few of the bytes sent still wait to leave, or none ever will. */
   drained(): Promise<void>;
   close(): void;
@@ -72,7 +74,9 @@ export async function connectTransport(uri: LibvirtUri, options: TransportOption
         options,
       );
       await confirmed(socket, place, options, () => explainRefusal(place, access?.pkiPath));
-      return streamTransport(socket, frameWriter(socket));
+      const until = Date.parse(socket.getPeerCertificate().valid_to);
+      const transport = streamTransport(socket, frameWriter(socket));
+      return Number.isNaN(until) ? transport : Object.assign(transport, { certificateUntil: until });
     }
     case 'ssh': {
       const stream = startSsh(uri, access?.ssh ?? {}, options, place);

@@ -317,6 +317,17 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       retry: async (ref) => note('retry', ref, sampleDrain),
     },
     addHost: async (request) => note('addHost', request, sampleHost),
+    examineHosts: async (refs) =>
+      note(
+        'examineHosts',
+        { refs },
+        {
+          hosts: ['alpha'],
+          findings: [
+            { code: 'host-connections' as const, verdict: 'mend' as const, host: 'alpha', message: 'x', remedy: 'y' },
+          ],
+        },
+      ),
     labelHost: async (ref, change) => note('labelHost', { ref, change }, sampleHost),
     rules: () => [sampleRule],
     rule: (name) => {

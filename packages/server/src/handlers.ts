@@ -137,6 +137,10 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       );
       return { body: hostNow(host.name) };
     },
+    hostDoctor: async ({ body }, { signal }) => {
+      const { hosts, findings } = await engine.examineHosts(body.hosts, signal);
+      return { body: { hosts: [...hosts], findings: findings.map((each) => ({ ...each })) } };
+    },
     fleetShow: async () => ({ body: fleetJson(engine.fleetSettings()) }),
     fleetChange: async ({ body }, { expected }) => ({
       body: fleetJson(await engine.changeFleetSettings((before) => mergePatch(before, body), expected)),

@@ -58,6 +58,7 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   hostCordon: { method: 'POST', url: '/hosts/alpha/cordon' },
   hostUncordon: { method: 'POST', url: '/hosts/alpha/uncordon' },
   hostLabel: { method: 'POST', url: '/hosts/alpha/labels', payload: { add: ['zone=a'] } },
+  hostDoctor: { method: 'POST', url: '/doctor', payload: { hosts: ['alpha'] } },
   fleetShow: { url: '/fleet' },
   fleetChange: { method: 'PATCH', url: '/fleet', payload: { maxMigrations: 30 } },
   queueList: { url: '/queue' },

@@ -87,7 +87,7 @@ export function simulatedHypervisor({
         const host = world.byUri(uri);
         if (host === undefined || !isAnswering(host))
           throw new FerryError('host-unreachable', `${uri} does not answer.`);
-        return linkTo(world, host);
+        return linkTo(world, host, clock);
       },
       describeDefinition: (json) => factsOf(read(json)),
       identityOfDefinition: (json) => {
@@ -137,7 +137,7 @@ const factsOf = ({ autostart, persistent, disks, snapshots }: SimulatedDomain): 
   })),
 });
 
-function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
+function linkTo(world: SimulatedWorld, host: SimulatedHost, clock: Pick<Clock, 'now'>): HostLink {
   const closed = Promise.withResolvers<Error | undefined>();
   const lose = (reason: Error): void => closed.resolve(reason);
   host.connections.add(lose);
@@ -151,7 +151,7 @@ function linkTo(world: SimulatedWorld, host: SimulatedHost): HostLink {
     inventory: inventoryOf(world, host),
     ...simulatedDomains(world, host),
     ...definitionsOf(world, host),
-    ...simulatedStorage(world.hosts, host),
+    ...simulatedStorage(world.hosts, host, clock),
     resources: {
       look: async () => ({ networks: new Map(), filters: new Set(), secrets: new Map() }),
       read: async () => ({ xml: '' }),

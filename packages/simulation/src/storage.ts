@@ -3,7 +3,7 @@
  * others.
  */
 import { FerryError } from '@ferry/core';
-import type { FilePort, HostLink } from '@ferry/engine';
+import type { Clock, FilePort, HostLink } from '@ferry/engine';
 import { isAnswering, type SimulatedHost } from './fleet.ts';
 
 export const ownFolder = '/pool';
@@ -24,6 +24,7 @@ export const folderOf = (path: string): string => path.slice(0, path.lastIndexOf
 export function simulatedStorage(
   hosts: ReadonlyMap<string, SimulatedHost>,
   host: SimulatedHost,
+  clock: Pick<Clock, 'now'>,
 ): Pick<HostLink, 'volumes' | 'paths'> {
   const answers = (): void => {
     if (!isAnswering(host)) throw new FerryError('host-unreachable', `${host.uri} does not answer.`);
@@ -56,7 +57,10 @@ export function simulatedStorage(
       async fileAt(path) {
         answers();
         const volume = host.volumes.get(path);
-        return volume === undefined ? undefined : { sizeBytes: volume.allocationBytes, changedNs: 1n };
+        const madeAt = Number(volume?.modified);
+        return volume === undefined
+          ? undefined
+          : { sizeBytes: volume.allocationBytes, changedNs: madeAt > 0 ? BigInt(madeAt) * 1_000_000n : 1n };
       },
       async identityOf() {
         answers();
@@ -77,6 +81,7 @@ export function simulatedStorage(
               format: 'raw',
               capacityBytes: 0,
               allocationBytes: 0,
+              modified: String(Math.round(clock.now())),
             });
           else each.volumes.delete(path);
         }

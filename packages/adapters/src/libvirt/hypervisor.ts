@@ -68,6 +68,7 @@ function linkOf(session: HostSession): HostLink {
       session.takesAnother({ signal }).catch((error: unknown) => {
         throw hostFailure(place, error);
       }),
+    certificateUntil: session.certificateUntil,
     closed: session.closed,
     close: () => session.close(),
   };

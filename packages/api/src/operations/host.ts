@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
 import { clusterChangeSchema, clusterSchema } from '../schemas/cluster.ts';
+import { doctorRequestSchema, doctorSchema } from '../schemas/doctor.ts';
 import { hostAddSchema, hostChangeSchema, hostSchema, hostStateSchema } from '../schemas/host.ts';
 import { nameText } from '../schemas/parts.ts';
 import { hostLabelSchema } from '../schemas/policy.ts';
@@ -91,6 +92,13 @@ export const hostOperations = {
     ifMatch: true,
     status: 200,
     errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'store-conflict'],
+  },
+  hostDoctor: {
+    summary: 'Examine hosts alone, between each other and within their clusters. Nothing is changed',
+    body: doctorRequestSchema,
+    answer: doctorSchema,
+    status: 200,
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous'],
   },
   clusterList: {
     summary: 'List the clusters with their settings and hosts',

@@ -2,17 +2,19 @@
 import type { Command } from 'commander';
 import { ApiError } from '@ferry/api/client';
 import { errorTable } from '@ferry/api/errors';
-import { reasonTable } from '@ferry/api/reasons';
+import { doctorTable, reasonTable } from '@ferry/api/reasons';
 import { contextOf } from '../context.ts';
 import { fields, table } from '../output/table.ts';
 
 interface Explained {
   readonly code: string;
-  readonly kind: 'reason' | 'error';
+  readonly kind: 'reason' | 'error' | 'finding';
   /** What a reason is about: what has to change for the move to be possible. */
   readonly about?: string;
   /** What a reason does to the move. */
   readonly verdict?: 'refuse' | 'wait' | 'warn' | 'unknown';
+  /** How much a finding of "ferry host doctor" matters. */
+  readonly matters?: 'mend' | 'note' | 'unknown';
   readonly meaning?: string;
   readonly remedy?: string;
   readonly exitCode?: number;
@@ -22,6 +24,12 @@ interface Explained {
 
 const all: readonly Explained[] = [
   ...Object.entries(reasonTable).map(([code, row]): Explained => ({ code, kind: 'reason', ...row })),
+  ...Object.entries(doctorTable).map(([code, { meaning, verdict }]): Explained => ({
+    code,
+    kind: 'finding',
+    meaning,
+    matters: verdict,
+  })),
   ...Object.entries(errorTable).map(([code, { status, exit, remedy, retriable }]): Explained => ({
     code,
     kind: 'error',
@@ -69,12 +77,35 @@ const moves = {
   unknown: 'goes on, and the plan says what is not known; a policy may refuse it',
 } as const;
 
-const page = ({ code, kind, about, verdict, meaning, remedy, exitCode, httpStatus, retriable }: Explained): string =>
+const kinds = {
+  reason: 'an answer of a check; its sentence and remedy name what is concerned',
+  finding: 'a finding of "ferry host doctor"',
+  error: 'an error',
+} as const;
+const importance = {
+  mend: 'moves to or from the host fail, or a guest could be harmed',
+  note: 'worth knowing',
+  unknown: 'the host did not answer',
+} as const;
+
+const page = ({
+  code,
+  kind,
+  about,
+  verdict,
+  matters,
+  meaning,
+  remedy,
+  exitCode,
+  httpStatus,
+  retriable,
+}: Explained): string =>
   fields([
     ['code', code],
-    ['kind', kind === 'reason' ? 'an answer of a check; its sentence and remedy name what is concerned' : 'an error'],
+    ['kind', kinds[kind]],
     ['about', about],
     ['the move', verdict === undefined ? undefined : moves[verdict]],
+    ['it matters', matters === undefined ? undefined : importance[matters]],
     ['meaning', meaning],
     ['remedy', remedy],
     ['exit code', exitCode],

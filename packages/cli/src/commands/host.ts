@@ -4,6 +4,7 @@ import type { HostJson } from '@ferry/api';
 import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { hostDrainCommands } from './drain.ts';
+import { hostDoctorCommand } from './host-doctor.ts';
 import { formatBytes, formatTime } from '../output/format.ts';
 import { listCommand, printList, queryOf, type ListOptions } from '../list-command.ts';
 import { labelChange } from '../options.ts';
@@ -143,6 +144,7 @@ export function hostCommands(program: Command): void {
         for (const ref of refs) changed.push(await client().call(operation, { params: { host: ref } }));
         output.result(changed, (safe) => safe.map(({ name, service }) => `${name} is ${service}`).join('\n'));
       });
+  hostDoctorCommand(host);
   hostDrainCommands(host);
   host
     .command('label <host> <labels...>')

@@ -1,5 +1,13 @@
 /** Ports: how a host is opened, what the machine is, and the ports of one open host. */
-import type { DefinitionPlan, FreePages, HostFacts, MediatedDevices, OwnDefinition, VmFacts } from '@ferry/core';
+import type {
+  DefinitionPlan,
+  FreePages,
+  HostFacts,
+  MediatedDevices,
+  OwnDefinition,
+  TimeMs,
+  VmFacts,
+} from '@ferry/core';
 import type { DefinitionPort, SavedMemoryPort, SnapshotPort } from './definitions.ts';
 import type { GuestPort } from './guest.ts';
 import type { InstancePort } from './instances.ts';
@@ -39,6 +47,8 @@ export interface HostLink {
    * come about.
    */
   takesAnother(signal: AbortSignal): Promise<void>;
+  /** When the certificate of its daemon ends; absent without TLS. */
+  readonly certificateUntil?: TimeMs | undefined;
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
 }

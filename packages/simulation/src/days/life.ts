@@ -50,7 +50,7 @@ const looks = new RegExp(
     'inventory',
     'takesAnother',
     'instances\\.(all|one|observe|watch)',
-    'transfer\\.sample',
+    'transfer\\.(sample|mayLeave)',
     'guest\\.(log|dirtyRate)',
     'definitions\\.(describe|filesInUse|read)',
     'savedMemory\\.read',
