@@ -84,6 +84,47 @@ test('a missing network, and maps that lead nowhere: each is named with its reme
   assert.equal(await fleet.state('host2', 'guest'), 'absent');
 });
 
+test("a copy of a disk under way: the plan refuses in libvirt's words, with every host, and leaves nothing behind", async () => {
+  const plan = async () => {
+    const { code, stdout } = await fleet.plane.ferry('vm', 'plan', 'guest', '--to', 'host2', ...there, '-o', 'json');
+    const said = JSON.parse(stdout) as {
+      readonly reasons?: readonly { readonly code: string; readonly message: string }[];
+      readonly hosts: readonly { readonly host: string; readonly verdict: string }[];
+    };
+    return { code, ...said };
+  };
+  assert.equal((await plan()).code, 0);
+  const copy = '/var/lib/libvirt/images/copy.qcow2';
+  await virsh(fleet.lab, 'host1', ['blockcopy', 'guest', 'vda', '--dest', copy, '--transient-job']);
+  const { code, reasons = [], hosts } = await plan();
+  assert.deepEqual([code, reasons.map((each) => each.code)], [4, ['source-refuses']]);
+  assert.match(reasons[0]?.message ?? '', /domain has active block job/);
+  assert.deepEqual(
+    hosts.map(({ host }) => host),
+    ['host2'],
+  );
+  const shown = await fleet.plane.ferry('vm', 'plan', 'guest', '--to', 'host2', ...there);
+  assert.match(shown.stdout, /host2/, 'the table of hosts');
+  assert.match(shown.stderr, /active block job/);
+  await virsh(fleet.lab, 'host1', ['blockjob', 'guest', 'vda', '--abort']);
+  await fleet.sh('host1', `rm ${copy}`);
+  assert.equal((await plan()).code, 0);
+  assert.match(await virsh(fleet.lab, 'host1', ['domjobinfo', 'guest']), /None/);
+});
+
+test('the doctor finds what one host has and the other does not, and that clocks and connections are well', async () => {
+  const { code, stdout } = await fleet.plane.ferry('host', 'doctor', '-o', 'json');
+  const { hosts, findings } = JSON.parse(stdout) as {
+    readonly hosts: readonly string[];
+    readonly findings: readonly { readonly code: string; readonly verdict: string; readonly host?: string }[];
+  };
+  assert.deepEqual([code, hosts], [0, ['host1', 'host2']], stdout);
+  const found = findings.map((each) => `${each.code} ${each.host ?? ''}`);
+  for (const each of ['pool-not-everywhere host1', 'network-not-everywhere host1', 'network-not-everywhere host2'])
+    assert.ok(found.includes(each), `${each}: ${stdout}`);
+  assert.equal(await fleet.sh('host1', 'ls /var/lib/libvirt/*/ | grep ferry-proof || true'), '', 'nothing is left');
+});
+
 test('a network that carries smaller frames there is told before the move, with both values', async () => {
   const warnings = async () =>
     (

@@ -190,8 +190,10 @@ function differing<T extends HostExamined>(
 
 const cpuOf = ({ view: { facts } }: HostExamined): string | undefined => {
   if (facts === undefined || facts.cpu.model === '') return undefined;
-  const { vendor, model, microcode } = facts.cpu;
-  return `${vendor} ${model}${microcode === undefined ? '' : `, microcode ${microcode}`}`.trim();
+  // each libvirt names one CPU by the nearest model that it knows
+  const { vendor, model, signature, microcode } = facts.cpu;
+  const what = signature === undefined ? model : `family/model/stepping ${signature}`;
+  return `${vendor} ${what}${microcode === undefined ? '' : `, microcode ${microcode}`}`.trim();
 };
 
 function unlike(cluster: string, hosts: readonly HostExamined[]): readonly DoctorFinding[] {

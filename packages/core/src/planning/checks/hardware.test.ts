@@ -178,6 +178,8 @@ test('exact CPU, microcode and firmware are told; cloudpods refuses them, and --
   assert.deepEqual(found({ hosts: [from, to].map((each, at) => host(each.host.name, { firmware: `A ${at}` })) }), [
     'warn target-firmware',
   ]);
+  const signed = (name: string, model: string) => host(name, { cpu: { model, signature: '6/85/7' } });
+  assert.deepEqual(found({ hosts: [signed('h1', 'A'), signed('h2', 'B')] }), [], 'two names of one CPU');
   const strict = { hosts: hosts('EPYC', '2'), policy: policy('cloudpods') };
   assert.deepEqual(found(strict), ['refuse target-microcode']);
   assert.deepEqual(found({ ...strict, request: { skipCpuCheck: true } }), ['warn target-microcode']);

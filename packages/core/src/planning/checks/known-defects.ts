@@ -11,13 +11,13 @@ export const knownDefects = moveCheck({
     if (source === undefined || !carriesGuest(input)) return [];
     const move = { vm: input.vm, facts: factsOf(input), source, target, plan };
     return table.flatMap((defect) => {
-      const { host, facts } = defect.on === 'source' ? source : target;
-      if (!hasDefect(defect, { ...(facts === undefined ? {} : { facts }) }) || defect.meets?.(move) !== true) return [];
+      const has = defect.on === 'source' ? source : target;
+      if (!hasDefect(defect, has) || defect.meets?.(move) !== true) return [];
       return [
         {
           code: 'known-defect',
           host: target.host.name,
-          message: `libvirt ${facts?.libvirtVersion ?? '?'} on ${host.name}: ${defect.what} (${defect.source}, ${defect.id}).`,
+          message: `libvirt ${has.facts?.libvirtVersion ?? '?'} on ${has.host.name}: ${defect.what} (${defect.source}, ${defect.id}).`,
           remedy: defect.remedy,
         },
       ];
