@@ -27,6 +27,7 @@ export const routes = {
   drainRetry: { method: 'POST', path: '/drains/{drain}/retry' },
   clusterList: { method: 'GET', path: '/clusters' },
   clusterChange: { method: 'PATCH', path: '/clusters/{cluster}' },
+  clusterCpuBaseline: { method: 'POST', path: '/clusters/{cluster}/cpu-baseline' },
   clusterRemove: { method: 'DELETE', path: '/clusters/{cluster}' },
   policyList: { method: 'GET', path: '/policies' },
   policyShow: { method: 'GET', path: '/policies/{policy}' },

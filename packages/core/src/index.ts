@@ -34,6 +34,7 @@ export * from './prediction/copy-time.ts';
 export * from './prediction/prediction.ts';
 export * from './prediction/remedies.ts';
 export * from './convergence/words.ts';
+export * from './fleet/cpu-baseline.ts';
 export * from './fleet/doctor.ts';
 export * from './fleet/vms.ts';
 export * from './fleet/busy.ts';

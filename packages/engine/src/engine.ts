@@ -15,6 +15,7 @@ import { createBatches } from './batch/batches.ts';
 import { createEventHub } from './events/event-hub.ts';
 import type { Engine } from './facade.ts';
 import { keepDefinitions } from './fleet/definition-archive.ts';
+import { cpuBaseline } from './fleet/cpu-baseline.ts';
 import { diagnose } from './fleet/doctor.ts';
 import { externalHosts } from './fleet/external-hosts.ts';
 import { createKnownHosts } from './fleet/hosts.ts';
@@ -384,6 +385,11 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     async changeCluster(name, change, expected) {
       const cluster = await clusters.change(name, change, expected);
       return clusterViews().find((each) => each.cluster.name === name) ?? { cluster, hosts: [], revision: 0 };
+    },
+    async cpuBaseline(name, signal) {
+      const views = knownHosts.hosts().filter(({ host }) => host.cluster === name);
+      if (views.length === 0) throw new FerryError('cluster-unknown', `There is no cluster "${name}" with hosts.`);
+      return cpuBaseline({ linkOf: (id) => knownHosts.linkOf(id), vms: () => fleet.all() }, name, views, signal);
     },
     removeCluster: (name, expected) => clusters.remove(name, () => knownHosts.stored(), expected),
     withExternalHost: (uri, signal, use) => external.with(uri, signal, use),

@@ -22,6 +22,7 @@ import type {
 } from '@ferry/core';
 import type { Batches } from './batch/batches.ts';
 import type { EventPlace, NumberedEvent } from './events/events.ts';
+import type { CpuBaseline } from './fleet/cpu-baseline.ts';
 import type { HostSettings } from './fleet/hosts.ts';
 import type { ConfigurationStore } from './settings/configuration.ts';
 import type { Settle } from './fleet/settle.ts';
@@ -60,6 +61,8 @@ export interface Engine {
    * gives the revision that it must have is refused with FerryError `revision-stale` when it has another one.
    */
   changeCluster(name: string, change: (before: Cluster) => Cluster, expected?: number): Promise<ClusterView>;
+  /** Throws FerryError `cluster-unknown`, `host-unreachable`, `host-refused`. */
+  cpuBaseline(cluster: string, signal: AbortSignal): Promise<CpuBaseline>;
   removeCluster(name: string, expected?: number): Promise<void>;
   hosts(): readonly HostView[];
   host(ref: string): HostView;

@@ -317,6 +317,19 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       retry: async (ref) => note('retry', ref, sampleDrain),
     },
     addHost: async (request) => note('addHost', request, sampleHost),
+    cpuBaseline: async (cluster) =>
+      note(
+        'cpuBaseline',
+        { cluster },
+        {
+          cluster,
+          cpu: '<cpu/>',
+          computedOn: 'alpha',
+          hosts: ['alpha'],
+          leftOut: [{ host: 'beta', why: 'x' }],
+          unfit: [{ vm: 'web1', host: 'alpha', why: 'stuck' as const, message: 'y' }],
+        },
+      ),
     examineHosts: async (refs) =>
       note(
         'examineHosts',

@@ -188,6 +188,10 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
         await engine.changeCluster(params.cluster, (before) => mergePatch(before, body) as Cluster, expected),
       ),
     }),
+    clusterCpuBaseline: async ({ params }, { signal }) => {
+      const { hosts, leftOut, unfit, ...rest } = await engine.cpuBaseline(params.cluster, signal);
+      return { body: { ...rest, hosts: [...hosts], leftOut: [...leftOut], unfit: [...unfit] } };
+    },
     clusterRemove: async ({ params }, { expected }) => {
       await engine.removeCluster(params.cluster, expected);
       return { body: undefined };

@@ -75,6 +75,7 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
     url: '/clusters/east',
     payload: { migrationNetwork: '10.1.0.0/16', migrationPorts: { first: 50_000, last: 50_010 } },
   },
+  clusterCpuBaseline: { method: 'POST', url: '/clusters/east/cpu-baseline' },
   clusterRemove: { method: 'DELETE', url: '/clusters/east' },
   migrationTune: { method: 'PATCH', url: '/migrations/m1', payload: { maxBandwidthMiBPerSecond: 10 } },
   policyList: { url: '/policies' },

@@ -197,6 +197,8 @@ function inventoryOf(world: SimulatedWorld, host: SimulatedHost): InventoryPort 
       answers(world, host);
       return `simulated-${host.name}`;
     },
+    hostModel: async () => '<cpu><model>simulated</model></cpu>',
+    baselineCpu: async () => '<cpu><model>simulated</model></cpu>',
     freePages: async () => [],
     mediated: async () => ({ there: new Map(), free: new Map() }),
   };
@@ -215,6 +217,7 @@ function definitionsOf(
   return {
     definitions: {
       describe: async (uuid) => factsOf(find(uuid)),
+      cpuOf: async () => undefined,
       compareCpu: async () => ({ answer: 'fits' }),
       async filesInUse() {
         answers(world, host);

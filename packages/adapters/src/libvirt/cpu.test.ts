@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LibvirtError, parseXml, VIR_ERR, type HostSession } from '@ferry/libvirt';
-import { compareCpu, guestCpuOf } from './cpu.ts';
+import { compareCpu, guestCpuOf, hostModelOf } from './cpu.ts';
 
 const of = (cpu: string) => {
   const xml = `<domain type='kvm'><os><type arch='x86_64'>hvm</type></os>${cpu}</domain>`;
@@ -40,4 +40,16 @@ test('what libvirt says of it: it fits, what is missing, or that it cannot be co
     [{ answer: 'fits' }, { answer: 'lacks', why: 'no avx' }, { answer: 'unknown', why: 'no' }],
   );
   await assert.rejects(ask(new Error('gone')), /gone/);
+});
+
+test('the CPU of host-model is written as one of a guest; a host may offer none', () => {
+  const of = (mode: string) =>
+    hostModelOf(
+      `<domainCapabilities><cpu><mode name='host-passthrough' supported='yes'/>${mode}</cpu></domainCapabilities>`,
+    );
+  assert.equal(
+    of("<mode name='host-model' supported='yes'><model fallback='forbid'>EPYC</model><vendor>AMD</vendor></mode>"),
+    "<cpu><model fallback='forbid'>EPYC</model><vendor>AMD</vendor></cpu>",
+  );
+  assert.deepEqual([of("<mode name='host-model' supported='no'/>"), of('')], [undefined, undefined]);
 });

@@ -1,6 +1,6 @@
 /** The CPU of a running guest, and the comparison of one with what QEMU on a host provides. It decides nothing. */
 import type { CpuThere, GuestCpu } from '@ferry/core';
-import { LibvirtError, VIR_ERR, xmlAt, xmlChild, type HostSession, type XmlElement } from '@ferry/libvirt';
+import { LibvirtError, parseXml, VIR_ERR, xmlAt, xmlChild, type HostSession, type XmlElement } from '@ferry/libvirt';
 
 /** Absent where the definition names no CPU: QEMU's own default is the same everywhere. */
 /** `next`: the definition for its next start. */
@@ -33,6 +33,16 @@ function askedOf(cpu: XmlElement | undefined): Pick<GuestCpu, 'hostModel' | 'ask
     ...(cpu.attributes.get('mode') === 'host-model' ? { hostModel: true as const } : {}),
     ...(asked.length === 0 ? {} : { asked }),
   };
+}
+
+/** Of domain capabilities: the CPU of host-model, written as one of a guest. */
+export function hostModelOf(capabilities: string): string | undefined {
+  const mode = (xmlChild(parseXml(capabilities), 'cpu')?.children ?? []).find(
+    ({ name, attributes }) => name === 'mode' && attributes.get('name') === 'host-model',
+  );
+  if (mode === undefined || mode.attributes.get('supported') !== 'yes' || mode.children.length === 0) return undefined;
+  const parts = mode.children.map(({ span }) => capabilities.slice(span.start, span.end));
+  return `<cpu>${parts.join('')}</cpu>`;
 }
 
 export async function compareCpu(session: HostSession, cpu: GuestCpu, signal: AbortSignal): Promise<CpuThere> {

@@ -159,6 +159,15 @@ export function definitionsOf(
         ...(persistent && nextXml !== undefined ? { nextStart: await describeOther(nextXml, disks, signal) } : {}),
       };
     },
+    async cpuOf(uuid, signal) {
+      const domain = await must(uuid, signal);
+      if (domain.id < 0) return undefined;
+      const [xml, next] = await Promise.all([
+        session.domainXml(domain, 0, { signal }),
+        session.domainXml(domain, VIR_DOMAIN_XML.INACTIVE, { signal }),
+      ]);
+      return guestCpuOf(xml, parseXml(xml), parseXml(next));
+    },
     compareCpu: (cpu, signal) => compareCpu(session, cpu, signal),
     filesInUse: (signal) => filesInUse(session, pools, signal),
     async read(uuid, signal) {

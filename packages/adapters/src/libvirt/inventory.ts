@@ -1,7 +1,8 @@
 /** The driver of the InventoryPort: what the machine behind a host is. */
-import type { FreePages, HostFacts, MediatedDevices } from '@ferry/core';
+import { FerryError, type FreePages, type HostFacts, type MediatedDevices } from '@ferry/core';
 import type { InventoryPort } from '@ferry/engine';
 import { LibvirtError, VIR_CONNECT_LIST_NODE_DEVICES, type HostSession } from '@ferry/libvirt';
+import { hostModelOf } from './cpu.ts';
 import { inTurn } from './in-turn.ts';
 import { cardAddressOf, factsOf, firmwareOf, linkSpeedOf, machineUuidOf, mediatedOf } from './translate.ts';
 
@@ -32,6 +33,12 @@ export const inventoryOf = (session: HostSession): InventoryPort => ({
     return machineUuidOf(hostname, capabilities);
   },
   freeMemory: (signal) => session.freeMemoryBytes({ signal }),
+  async hostModel(of, signal) {
+    const cpu = hostModelOf(await session.domainCapabilities(of, { signal }));
+    if (cpu === undefined) throw new FerryError('host-refused', 'Its QEMU offers no CPU like that of the host.');
+    return cpu;
+  },
+  baselineCpu: (cpus, of, signal) => session.baselineHypervisorCpu(cpus, of, { signal }),
   freePages: (sizesKiB, signal) => freePages(session, sizesKiB, signal),
   mediated: (signal) => mediatedDevices(session, signal),
 });

@@ -1,7 +1,7 @@
 /** Hosts and the clusters that they are in. */
 import { z } from 'zod';
 import type { OperationName } from '../routes.ts';
-import { clusterChangeSchema, clusterSchema } from '../schemas/cluster.ts';
+import { clusterChangeSchema, clusterSchema, cpuBaselineSchema } from '../schemas/cluster.ts';
 import { doctorRequestSchema, doctorSchema } from '../schemas/doctor.ts';
 import { hostAddSchema, hostChangeSchema, hostSchema, hostStateSchema } from '../schemas/host.ts';
 import { nameText } from '../schemas/parts.ts';
@@ -115,6 +115,13 @@ export const hostOperations = {
     ifMatch: true,
     status: 200,
     errors: ['request-invalid', 'policy-unknown', 'store-conflict'],
+  },
+  clusterCpuBaseline: {
+    summary: 'Compute a CPU that all hosts of a cluster have, and list the VMs that need another. Nothing is changed',
+    params: clusterParams,
+    answer: cpuBaselineSchema,
+    status: 200,
+    errors: ['request-invalid', 'cluster-unknown', ...hostErrors],
   },
   clusterRemove: {
     summary: 'Remove a cluster without hosts',

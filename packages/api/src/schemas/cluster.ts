@@ -58,6 +58,29 @@ const changedNames = (what: string) =>
     .nullable()
     .optional()
     .meta({ description: what });
+export const cpuBaselineSchema = z
+  .object({
+    cluster: z.string(),
+    cpu: z.string().meta({ description: 'The element <cpu> for definitions, as libvirt computed it' }),
+    computedOn: z.string().meta({ description: 'The host whose libvirt computed it' }),
+    hosts: z.array(z.string()).meta({ description: 'Hosts that have this CPU' }),
+    leftOut: z
+      .array(z.object({ host: z.string(), why: z.string() }))
+      .meta({ description: 'Hosts that it says nothing about' }),
+    unfit: z.array(
+      z.object({
+        vm: z.string(),
+        host: z.string(),
+        why: z.enum(['stuck', 'next-start', 'unknown']).meta({
+          description:
+            '"stuck": it cannot go to every host while it runs; "next-start": it takes what its host has when it starts',
+        }),
+        message: z.string(),
+      }),
+    ),
+  })
+  .meta({ id: 'CpuBaseline', description: 'A CPU that all hosts of a cluster have, and the VMs that need another' });
+
 export const clusterChangeSchema = z
   .strictObject({
     migrationNetwork: clusterSettings.migrationNetwork.nullable(),
@@ -88,3 +111,4 @@ export const clusterSchema = z
 
 export type ClusterJson = z.infer<typeof clusterSchema>;
 export type ClusterChange = z.infer<typeof clusterChangeSchema>;
+export type CpuBaselineJson = z.infer<typeof cpuBaselineSchema>;

@@ -1,12 +1,12 @@
 /** `ferry cluster ...`: hosts that share where and how migration data travels. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { ClusterChange, ClusterJson } from '@ferry/api';
+import type { ClusterChange, ClusterJson, CpuBaselineJson } from '@ferry/api';
 import { everyItem } from '@ferry/api/every-item';
 import { contextOf } from '../context.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { changedPairs, limit, mapOf, mapOptions, type MapOptions } from '../options.ts';
 import type { ListLook } from '../output/columns.ts';
-import { fields } from '../output/table.ts';
+import { fields, table } from '../output/table.ts';
 import { anyItem, type WatchedList } from '../watch-list.ts';
 
 /** "" takes the setting away. */
@@ -48,6 +48,24 @@ const clusterText = (cluster: ClusterJson): string =>
     ]),
     ['consoles listen on', cluster.map?.graphicsListen],
   ]);
+
+const baselineText = ({ cpu, computedOn, hosts, leftOut, unfit }: CpuBaselineJson): string =>
+  [
+    fields([
+      ['hosts', hosts.join(', ')],
+      ['computed on', computedOn],
+      ...leftOut.map(({ host, why }): [string, string] => ['left out', `${host}: ${why}`]),
+    ]),
+    '',
+    cpu.trim(),
+    '',
+    unfit.length === 0
+      ? 'Every VM that runs there can go to each of these hosts.'
+      : table(
+          ['vm', 'host', 'why', 'what'],
+          unfit.map((each) => [each.vm, each.host, each.why, each.message]),
+        ),
+  ].join('\n');
 
 interface SetOptions extends MapOptions {
   readonly migrationNetwork?: string;
@@ -140,6 +158,14 @@ export function clusterCommands(program: Command): void {
         output.result(changed, (safe) => clusterText(safe));
       },
     );
+  cluster
+    .command('cpu-baseline <cluster>')
+    .description('show a CPU that all hosts of a cluster have, and the VMs that need another')
+    .action(async (name: string, _: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const found = await client().call('clusterCpuBaseline', { params: { cluster: name } });
+      output.result(found, (safe) => baselineText(safe));
+    });
   cluster
     .command('remove <cluster>')
     .description('remove a cluster without hosts')

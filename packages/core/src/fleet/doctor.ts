@@ -213,7 +213,7 @@ function unlike(cluster: string, hosts: readonly HostExamined[]): readonly Docto
   const upgrade = 'Move VMs to the newer hosts only, and upgrade the others.';
   compare('cluster-versions', 'versions of libvirt', upgrade, ({ view }) => view.facts?.libvirtVersion);
   compare('cluster-versions', 'versions of QEMU', upgrade, ({ view }) => view.facts?.qemuVersion);
-  compare('cluster-cpus', 'CPUs', 'Give the VMs a CPU model that all have, and update the microcode.', cpuOf);
+  compare('cluster-cpus', 'CPUs', `Give the VMs a CPU that all have: ferry cluster cpu-baseline ${cluster}`, cpuOf);
   for (const [key, what] of [
     ['os', 'operating systems'],
     ['kernel', 'kernels'],

@@ -5,6 +5,8 @@ import type { CpuThere, GuestCpu, HostUses, VmFacts, VmUuid } from '@ferry/core'
 export interface DefinitionPort {
   /** What a move has to know of the VM. Rejects when the host has none with this UUID. */
   describe(uuid: VmUuid, signal: AbortSignal): Promise<VmFacts>;
+  /** Of a guest that runs; absent where it does not, or where QEMU chooses its CPU. */
+  cpuOf(uuid: VmUuid, signal: AbortSignal): Promise<GuestCpu | undefined>;
   /** Whether QEMU on this host provides the CPU of a guest that runs elsewhere. */
   compareCpu(cpu: GuestCpu, signal: AbortSignal): Promise<CpuThere>;
   /**

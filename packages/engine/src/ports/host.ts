@@ -60,6 +60,14 @@ export interface InventoryPort {
   machineUuid(signal: AbortSignal): Promise<string>;
   /** Bytes; costs the host next to nothing. */
   freeMemory(signal: AbortSignal): Promise<number>;
+  /** What its QEMU gives to a guest with host-model, as `<cpu>`. Rejects with `host-refused` where there is none. */
+  hostModel(of: { readonly arch: string; readonly type: string }, signal: AbortSignal): Promise<string>;
+  /** A `<cpu>` that every one of these has. Rejects with `host-refused` where there is none. */
+  baselineCpu(
+    cpus: readonly string[],
+    of: { readonly arch: string; readonly type: string },
+    signal: AbortSignal,
+  ): Promise<string>;
   /** Of these sizes; none of a size that the host does not have. */
   freePages(sizesKiB: readonly number[], signal: AbortSignal): Promise<readonly FreePages[]>;
   /** Empty on a host that has none, or does not report them. */

@@ -18,7 +18,7 @@ export const nextStartCpu = hostCheck({
         message:
           `${input.vm.name} has the CPU model of its host (host-model): after its next start on ${host.name} it has ` +
           `${there.model} in place of ${here.model}, and may not come back to ${source.host.name} while it runs.`,
-        remedy: 'Give the VMs of both hosts a CPU model that both have: ferry cluster cpu-baseline CLUSTER',
+        remedy: `Give the VMs a CPU that all hosts have: ferry cluster cpu-baseline ${source.host.cluster}`,
       },
     ];
   },
