@@ -8,7 +8,7 @@ import { type DoctorCode, type DoctorFinding, doctorTable } from '../model/docto
 import { isInNetwork } from '../model/network.ts';
 import type { PoolFacts } from '../model/storage.ts';
 import type { HostResources } from '../planning/definition.ts';
-import { hasDefect, knownDefects } from '../planning/known-defects.ts';
+import { hasDefect, isMendable, knownDefects } from '../planning/known-defects.ts';
 import { declaredOf } from '../planning/checks/os.ts';
 import { addressOf, isNetworkUri } from '../planning/transfer.ts';
 import { namesOf } from '../planning/wait-reasons.ts';
@@ -103,7 +103,7 @@ function software(name: string, view: HostView, say: Say): void {
       `Switch on virtualisation in the firmware of ${name}, load its kvm module and restart libvirtd.`,
     );
   for (const defect of knownDefects)
-    if (hasDefect(defect, view))
+    if (isMendable(defect) && hasDefect(defect, view))
       say(
         'host-defect',
         `libvirt ${facts?.libvirtVersion ?? '?'} on ${name}: ${defect.what} (${defect.source}, ${defect.id}).`,

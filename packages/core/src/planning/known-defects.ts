@@ -28,6 +28,8 @@ export interface KnownDefect {
   readonly libvirt: Range;
   /** Of the move, the host that has it. */
   readonly on: 'source' | 'target';
+  /** What else of the host it takes; absent: nothing. */
+  readonly with?: (host: HostView) => boolean;
   /** What happens, in one sentence without its end. */
   readonly what: string;
   readonly remedy: string;
@@ -66,24 +68,21 @@ export const knownDefects: readonly KnownDefect[] = [
     id: 'ht-feature',
     libvirt: { since: early, fixed: 11_010_000 },
     on: 'target',
+    with: (host) => qemuOf(host) >= 10_000_000,
     what: 'with QEMU 10.0 and later it may refuse a guest with several threads for each core ("extra features: ht")',
     remedy: 'Upgrade libvirt to 11.10 there, or choose another host.',
     source: news('11.10.0'),
-    meets: ({ facts, source, target }) =>
-      facts.hardware.threadsPerCore !== undefined && qemuOf(target) >= 10_000_000 && qemuOf(source) < 10_000_000,
+    meets: ({ facts, source }) => facts.hardware.threadsPerCore !== undefined && qemuOf(source) < 10_000_000,
   },
   {
     id: 'amd-arch-capabilities',
     libvirt: { since: early, fixed: 12_005_000 },
     on: 'target',
+    with: (host) => host.facts?.cpu.vendor === 'AMD' && qemuOf(host) >= 10_001_000,
     what: 'with QEMU 10.1 and later it hides features of AMD CPUs (arch-capabilities) that guests of older ones have',
     remedy: 'Upgrade libvirt to 12.5 there, or choose another host.',
     source: news('12.5.0'),
-    meets: ({ facts, source, target }) =>
-      facts.cpu !== undefined &&
-      target.facts?.cpu.vendor === 'AMD' &&
-      qemuOf(target) >= 10_001_000 &&
-      qemuOf(source) < 10_001_000,
+    meets: ({ facts, source }) => facts.cpu !== undefined && qemuOf(source) < 10_001_000,
   },
   {
     id: 'virtio-video-model',
@@ -122,7 +121,10 @@ export const knownDefects: readonly KnownDefect[] = [
   },
 ];
 
-export const hasDefect = ({ libvirt: { since, fixed } }: KnownDefect, { facts }: Pick<HostView, 'facts'>): boolean => {
-  const version = facts === undefined ? undefined : versionOf(facts.libvirtVersion);
-  return version !== undefined && version > 0 && version >= since && version < fixed;
+/** Of an upgrade that ends it, the doctor can speak. */
+export const isMendable = ({ libvirt: { fixed } }: KnownDefect): boolean => fixed !== never;
+
+export const hasDefect = ({ libvirt: { since, fixed }, with: has }: KnownDefect, host: HostView): boolean => {
+  const version = versionOf(host.facts?.libvirtVersion);
+  return version > 0 && version >= since && version < fixed && has?.(host) !== false;
 };

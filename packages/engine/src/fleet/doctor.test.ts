@@ -57,12 +57,3 @@ test('a daemon that was seen not to reach another one is told of this pair', asy
   assert.deepEqual((await found()).codes, ['pair-not-reached h1']);
   assert.deepEqual((await found(['h1', 'h3'])).codes, [], 'h2 is not examined');
 });
-
-test('the CPU baseline of a cluster: its hosts, and those that cannot be asked, each with the reason', async () => {
-  fleet.lose('h3');
-  for (let turn = 0; turn < 1_000 && engine.host('h3').state === 'connected'; turn += 1) await clock.sleep(10);
-  const { cpu, hosts, leftOut, unfit } = await engine.cpuBaseline('default', AbortSignal.timeout(5_000));
-  assert.deepEqual([hosts, leftOut.map((each) => each.host), unfit], [['h1', 'h2'], ['h3'], []]);
-  assert.match(cpu, /<model>/);
-  await assert.rejects(engine.cpuBaseline('nosuch', AbortSignal.timeout(5_000)), /no cluster "nosuch"/);
-});
