@@ -283,7 +283,8 @@ function pairs({ hosts, refusals }: Examination): readonly DoctorFinding[] {
           'pair-not-reached',
           { host: host.name, to },
           `The daemon of ${host.name} did not reach that of ${to}: ${why.replace(/\.$/, '')}. Ferry drives migrations from there.`,
-          `On ${host.name}, check that the name of ${to} leads to it (not to 127.0.1.1), its port is open, and its key or certificate is known.`,
+          `On ${host.name}, check that the name of ${to} leads to it (not to 127.0.1.1), its port is ` +
+            'open, and its key or certificate is known.',
         ),
       ];
     }),

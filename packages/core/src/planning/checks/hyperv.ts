@@ -16,7 +16,9 @@ export const hyperv = hostCheck({
       {
         code: 'target-hyperv',
         host: host.name,
-        message: `${input.vm.name} has the Hyper-V features of ${source.host.name} as they are (passthrough), and ${host.name} may have others.`,
+        message:
+          `${input.vm.name} has the Hyper-V features of ${source.host.name} as they are (passthrough), and ` +
+          `${host.name} may have others.`,
         remedy: `Shut ${input.vm.name} down and name the features in its definition; or choose a host with the same QEMU and CPU.`,
       },
     ];

@@ -12,7 +12,9 @@ export const invtsc = vmCheck({
     return [
       {
         code: 'vm-invtsc',
-        message: `${name} has an invariant time stamp counter (invtsc) and no frequency for it, and libvirt moves no such guest while it runs.`,
+        message:
+          `${name} has an invariant time stamp counter (invtsc) and no frequency for it, and libvirt moves ` +
+          'no such guest while it runs.',
         remedy: `Shut ${name} down, give its definition <timer name='tsc' frequency='...'/> or no invtsc, and start it; or move it cold.`,
       },
     ];

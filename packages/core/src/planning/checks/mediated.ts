@@ -18,7 +18,9 @@ function missing(
   return {
     code: 'target-mediated',
     host,
-    message: `${host} has no mediated device ${uuid}${of}, which ${vm} needs${free === undefined ? '' : `; ${free} of that type can be made there`}.`,
+    message:
+      `${host} has no mediated device ${uuid}${of}, which ${vm} ` +
+      `needs${free === undefined ? '' : `; ${free} of that type can be made there`}.`,
     remedy:
       free === 0
         ? 'Choose a host that has the type free.'

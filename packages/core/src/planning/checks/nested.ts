@@ -15,7 +15,9 @@ export const nested = vmCheck({
       : [
           {
             code: 'vm-nested',
-            message: `The definition of ${name} asks for virtualisation inside the guest (${feature}); guests that run inside it move only where both kernels support that.`,
+            message:
+              `The definition of ${name} asks for virtualisation inside the guest (${feature}); guests ` +
+              'that run inside it move only where both kernels support that.',
             remedy: `Stop the guests inside ${name} first, unless you have tried such a move between these hosts.`,
           },
         ];

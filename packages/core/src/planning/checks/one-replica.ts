@@ -12,7 +12,9 @@ export const oneReplica = vmCheck({
       ? [
           {
             code: 'vm-one-replica',
-            message: `The label ${oneReplicaLabel} says that the storage of ${input.vm.name} has one replica, which may be out of reach on another host.`,
+            message:
+              `The label ${oneReplicaLabel} says that the storage of ${input.vm.name} has one replica, ` +
+              'which may be out of reach on another host.',
             remedy: `Give the volumes a second replica and remove the label: ferry vm label ${input.vm.name} ${oneReplicaLabel}-`,
           },
         ]

@@ -54,7 +54,9 @@ export const versions = hostCheck({
         {
           code: newer,
           host: host.name,
-          message: `${host.name} has ${name} ${to}, which is newer than ${from} on ${source.host.name}: the guest may not come back while it runs.`,
+          message:
+            `${host.name} has ${name} ${to}, which is newer than ${from} on ${source.host.name}: the guest ` +
+            'may not come back while it runs.',
           remedy: `Upgrade ${name} on the other hosts before you count on the way back.`,
         },
       ];
