@@ -91,24 +91,27 @@ test("a copy of a disk under way: the plan refuses in libvirt's words, with ever
       readonly reasons?: readonly { readonly code: string; readonly message: string }[];
       readonly hosts: readonly { readonly host: string; readonly verdict: string }[];
     };
-    return { code, ...said };
+    return { exit: code, ...said };
   };
-  assert.equal((await plan()).code, 0);
+  assert.equal((await plan()).exit, 0);
   const copy = '/var/lib/libvirt/images/copy.qcow2';
   await virsh(fleet.lab, 'host1', ['blockcopy', 'guest', 'vda', '--dest', copy, '--transient-job']);
-  const { code, reasons = [], hosts } = await plan();
-  assert.deepEqual([code, reasons.map((each) => each.code)], [4, ['source-refuses']]);
-  assert.match(reasons[0]?.message ?? '', /domain has active block job/);
-  assert.deepEqual(
-    hosts.map(({ host }) => host),
-    ['host2'],
-  );
-  const shown = await fleet.plane.ferry('vm', 'plan', 'guest', '--to', 'host2', ...there);
-  assert.match(shown.stdout, /host2/, 'the table of hosts');
-  assert.match(shown.stderr, /active block job/);
-  await virsh(fleet.lab, 'host1', ['blockjob', 'guest', 'vda', '--abort']);
-  await fleet.sh('host1', `rm ${copy}`);
-  assert.equal((await plan()).code, 0);
+  try {
+    const { exit, reasons = [], hosts } = await plan();
+    assert.deepEqual([exit, reasons.map((each) => each.code)], [4, ['source-refuses']]);
+    assert.match(reasons[0]?.message ?? '', /domain has active block job/);
+    assert.deepEqual(
+      hosts.map(({ host }) => host),
+      ['host2'],
+    );
+    const shown = await fleet.plane.ferry('vm', 'plan', 'guest', '--to', 'host2', ...there);
+    assert.match(shown.stdout, /host2/, 'the table of hosts');
+    assert.match(shown.stderr, /active block job/);
+  } finally {
+    await virsh(fleet.lab, 'host1', ['blockjob', 'guest', 'vda', '--abort']);
+    await fleet.sh('host1', `rm ${copy}`);
+  }
+  assert.equal((await plan()).exit, 0);
   assert.match(await virsh(fleet.lab, 'host1', ['domjobinfo', 'guest']), /None/);
 });
 
