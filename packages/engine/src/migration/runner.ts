@@ -116,8 +116,11 @@ export function runMigration(initial: Migration, deps: RunnerDeps): MigrationRun
           stopping.abort(new Error(ended));
           deps.ended(migration);
         } else {
+          const { phase } = migration;
           migration = outcome.changed;
           deps.changed(migration, true);
+          // perhaps an earlier try of ours whose answers were lost: nobody carries out what follows from that phase
+          if (migration.phase !== phase) await take({ type: 'recovered' }, now, undefined);
         }
         return false;
       }

@@ -157,6 +157,16 @@ export function reserveInStore({ documents, records, settings, storedHost, freeM
     });
   };
 
+  const storeOne: Reserving['store'] = async (migration) => {
+    const had = held.get(migration.id);
+    if (holdsReservations(migration)) {
+      const target = hostKey(migration.to.id);
+      const same = JSON.stringify(had?.get(target)) === JSON.stringify(takesOf(migration).get(target));
+      if (had === undefined || !same) return take(migration, had);
+    } else if (had !== undefined) return giveBack(migration, had);
+    return again(() => records.store(migration));
+  };
+
   return {
     ledger: {
       ...settings,
@@ -175,13 +185,14 @@ export function reserveInStore({ documents, records, settings, storedHost, freeM
     },
     choiceOf: (id) => choices.get(id)?.choice,
     async store(migration) {
-      const had = held.get(migration.id);
-      if (holdsReservations(migration)) {
-        const target = hostKey(migration.to.id);
-        const same = JSON.stringify(had?.get(target)) === JSON.stringify(takesOf(migration).get(target));
-        if (had === undefined || !same) return take(migration, had);
-      } else if (had !== undefined) return giveBack(migration, had);
-      return again(() => records.store(migration));
+      const outcome = await storeOne(migration);
+      // it holds what was stored with it: an earlier try of ours may have got through after all
+      if ('changed' in outcome && outcome.changed !== undefined) {
+        const { changed } = outcome;
+        if (holdsReservations(changed)) held.set(changed.id, takesOf(changed));
+        else held.delete(changed.id);
+      }
+      return outcome;
     },
     async settle(readActive) {
       const there = documents.all();
