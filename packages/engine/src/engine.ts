@@ -95,6 +95,11 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     log,
     clusters,
     active,
+    leaving: async ({ id, name, machineUuid }) => {
+      for (const { uuid, instances } of fleet.on(id))
+        for (const { hostId } of instances)
+          if (hostId !== id && kept.isParked(uuid, hostId)) await kept.goes(uuid, hostId, { name, machineUuid });
+    },
     events: {
       changed: (view) => {
         const { id, name, machineUuid } = view.host;

@@ -5,7 +5,7 @@ import { hostId, migrationId, vmUuid } from '../model/ids.ts';
 import type { HostState } from '../model/host.ts';
 import type { Migration } from '../model/migration.ts';
 import type { Instance, Vm } from '../model/vm.ts';
-import { parkedKey, resolve, unseen, vmOf } from './vms.ts';
+import { parkedKey, resolve, vmOf } from './vms.ts';
 
 const instance = (
   state: Instance['state'],
@@ -32,7 +32,8 @@ function vmsOf(
   const all = reports.flatMap(({ id, instances, state }) =>
     instances.map((instance) => ({
       hostId: hostId(id),
-      instance: state === 'connected' ? instance : unseen(instance),
+      instance,
+      silent: state !== 'connected',
       parked: parked.has(parkedKey(instance.uuid, hostId(id))),
     })),
   );
@@ -102,6 +103,26 @@ test('two definitions that are shut off are a conflict, unless one is known to b
 
 test('the state of a VM on a host that does not answer is unknown', () => {
   assert.deepEqual(roles([report('h1', [instance('running')], 'unreachable')]), [['unknown', 'h1 authoritative']]);
+});
+
+test('a copy that was active when its host was last seen is one still, but for the sides of a move and what is parked', () => {
+  const copies = (there: Instance, ...more: readonly Migration[]) =>
+    roles([report('h1', [instance('running')]), report('h2', [there], 'unreachable')], more);
+  const twice = [['running', 'h1 authoritative', 'h2 conflict']];
+  const once = [['running', 'h1 authoritative', 'h2 parked']];
+  assert.deepEqual(copies(instance('running')), twice);
+  assert.deepEqual(copies(instance('paused', 'user')), twice);
+  for (const reason of ['migration', 'post-copy', 'post-copy-failed'] as const)
+    assert.deepEqual(copies(instance('paused', reason)), once, 'a half is no copy');
+  assert.deepEqual(copies(instance('shut-off')), once);
+  assert.deepEqual(copies(instance('running'), { ...moving, to: { id: hostId('h2'), name: 'h2' } }), once);
+  // it was started elsewhere because its host is dead
+  const dead = [report('h1', [instance('running')]), report('h2', [instance('running')], 'unreachable')];
+  const rescued = vmsOf(dead, [], new Set([parkedKey(vmUuid('aaaa-1'), hostId('h2'))]));
+  assert.deepEqual(
+    rescued.map(({ instances }) => instances.map(({ role }) => role)),
+    [['authoritative', 'parked']],
+  );
 });
 
 test('a name, a UUID and its beginning find a VM; what is ambiguous lists the candidates', () => {

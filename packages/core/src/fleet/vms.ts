@@ -8,10 +8,12 @@ import type { HostId, VmUuid } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import type { DomainState, Instance, InstanceRole, Vm } from '../model/vm.ts';
 
-/** An instance as its host reports it. */
+/** An instance as its host reports it, or reported it last. */
 export interface ReportedInstance {
   readonly hostId: HostId;
   readonly instance: Instance;
+  /** The host does not answer: what it has now is not known. */
+  readonly silent?: boolean;
   /** A migration kept this definition on purpose; it is not the VM. */
   readonly parked: boolean;
 }
@@ -42,8 +44,15 @@ const weight = (placed: ReportedInstance, sourceHost: HostId | undefined): numbe
 const isHalf = (placed: ReportedInstance, migration: Migration | undefined): boolean =>
   ['migration', 'post-copy', 'post-copy-failed'].includes(placed.instance.reason) || isSideOf(placed, migration);
 
-const roleOf = (placed: ReportedInstance, first: ReportedInstance, migration: Migration | undefined): InstanceRole => {
+/** Active where its host was last seen: that it does not answer now ends no copy. */
+const wasCopy = ({ last }: Placed): boolean =>
+  last !== undefined &&
+  !['migration', 'post-copy', 'post-copy-failed'].includes(last.reason) &&
+  (activeStates.includes(last.state) || last.state === 'paused');
+
+const roleOf = (placed: Placed, first: Placed, migration: Migration | undefined): InstanceRole => {
   if (placed === first) return 'authoritative';
+  if (wasCopy(placed) && !placed.parked && !isSideOf(placed, migration)) return 'conflict';
   if (isActive(placed) && isActive(first)) return 'conflict';
   if (isPaused(placed)) return isHalf(placed, migration) ? 'incoming' : 'conflict';
   // which of two definitions is the VM depends on what is known of them: a host restored from a backup has an old one
@@ -52,13 +61,20 @@ const roleOf = (placed: ReportedInstance, first: ReportedInstance, migration: Mi
   return 'parked';
 };
 
-/** What is last known of an instance whose host does not answer. */
-export const unseen = (instance: Instance): Instance => ({ ...instance, state: 'unknown', reason: 'other' });
+/** `last`: what a host that does not answer reported before. */
+type Placed = ReportedInstance & { readonly last?: Instance };
+
+const asSeen = (reported: ReportedInstance): Placed =>
+  reported.silent === true
+    ? { ...reported, instance: { ...reported.instance, state: 'unknown', reason: 'other' }, last: reported.instance }
+    : reported;
 
 /** `placed`: at least one instance. `migration`: the one of this VM that has not ended. */
 export function vmOf(uuid: VmUuid, placed: readonly ReportedInstance[], migration: Migration | undefined): Vm {
   const source = migration?.from.id;
-  const sorted = [...placed].sort((a, b) => weight(b, source) - weight(a, source) || (a.hostId < b.hostId ? -1 : 1));
+  const sorted = placed
+    .map(asSeen)
+    .sort((a, b) => weight(b, source) - weight(a, source) || (a.hostId < b.hostId ? -1 : 1));
   const first = sorted[0];
   if (first === undefined) throw new Error('a VM has at least one instance');
   const { name, state, memoryBytes, vcpus, disks } = first.instance;

@@ -463,6 +463,28 @@ test('interrupted post-copy: resumed again and again, reported with the place of
   );
 });
 
+test('a post-copy whose source never heard that all has arrived ends, and its half stays as it is', () => {
+  const source = present('paused', 'post-copy-failed');
+  const { migration, effects } = play([
+    ...toTransfer(),
+    [10, { type: 'post-copy-started' }],
+    [20, lost],
+    [30, observed(source, present('running', 'post-copy'))],
+    [40, observed(source, arrived)],
+    [50 + settleMs, observed(source, arrived)],
+    [9_000, { type: 'cleaned', vmIsNow: { host: 'host2', state: 'running' } }],
+  ]);
+  assert.deepEqual(
+    [migration.outcome, migration.error?.code, migration.vmIsNow?.host, migration.attention],
+    ['failed', 'source-half-left', 'host2', undefined],
+  );
+  assert.match(
+    migration.error?.message ?? '',
+    /^web has moved to host2 with all of its memory, but host1 was never told/,
+  );
+  assert.ok(!effects.includes('remove-source-process') && !effects.includes('undo'), effects.join());
+});
+
 const saysNo = (message: string): MigrationEvent => ({
   type: 'perform-ended',
   failure: { outcome: 'refused', message },

@@ -16,6 +16,7 @@ import type { InstanceView } from '../model/vm.ts';
 import { stateRemedy } from '../planning/state-versions.ts';
 import { nextAttempt } from './attempts.ts';
 import { enterPhase } from './phase.ts';
+import { halfLeftText } from './post-copy-recovery.ts';
 import { finalProgress } from './progress.ts';
 import type { MigrationEvent, Step } from './protocol.ts';
 
@@ -77,6 +78,11 @@ export function cleaned(
   };
   const { ending } = migration.evidence;
   if (ending !== undefined) return finish(migration, ending.outcome, now, ending.error);
+  if (isPlanned(migration) && migration.evidence.sourceHalfLeft === true)
+    return finish(migration, 'failed', now, {
+      code: 'source-half-left',
+      message: halfLeftText(migration, failure?.message),
+    });
   if (failure === undefined) return finish(migration, 'succeeded', now);
   // what was prepared for a VM that has moved is the VM's own now
   return (failure.moved ? finish : end)(migration, 'failed', now, {

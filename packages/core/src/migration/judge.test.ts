@@ -36,6 +36,10 @@ test('the table', () => {
     [at('paused', 'post-copy-failed'), at('paused', 'post-copy-failed'), 'post-copy-interrupted'],
     [at('paused', 'post-copy'), at('running', 'post-copy-failed'), 'post-copy-interrupted'],
     [at('paused', 'post-copy-failed'), absent, 'post-copy-interrupted'],
+    [at('paused', 'post-copy-failed'), at('running', 'migrated'), 'post-copy-arrived'],
+    [at('paused', 'post-copy-failed'), at('running', 'post-copy'), 'post-copy-interrupted'],
+    [at('paused', 'post-copy-failed'), at('paused', 'user'), 'post-copy-interrupted'],
+    [at('paused', 'post-copy'), at('running', 'migrated'), 'post-copy'],
     [{ kind: 'unreachable', message: 'x' }, at('running'), 'unknown'],
     [at('running'), { kind: 'unreachable', message: 'x' }, 'unknown'],
   ];

@@ -22,6 +22,8 @@ export type Verdict =
   | { readonly kind: 'post-copy' }
   /** The same, and the stream between them is interrupted: the guest stops at pages that only the source has. */
   | { readonly kind: 'post-copy-interrupted' }
+  /** The same, and the target has every page: only its word did not reach the source, which stays paused for good. */
+  | { readonly kind: 'post-copy-arrived' }
   /** Handover: the source is gone, the target waits to be released. */
   | { readonly kind: 'arrived-held' }
   | { readonly kind: 'two-copies' }
@@ -58,12 +60,7 @@ export function judge(
     return { kind: 'unknown', message: `the source host does not answer: ${source.message}` };
   if (target.kind === 'unreachable')
     return { kind: 'unknown', message: `the target host does not answer: ${target.message}` };
-  if (isPostCopy(source) || isPostCopy(target))
-    return {
-      kind: [source, target].some((view) => view.kind === 'present' && view.reason === 'post-copy-failed')
-        ? 'post-copy-interrupted'
-        : 'post-copy',
-    };
+  if (isPostCopy(source) || isPostCopy(target)) return { kind: postCopyOf(source, target) };
   const isWaiting = (view: InstanceView): boolean => isHalf(view) || (held && isPaused(view));
   if (runs(target)) {
     if (isOff(source)) return { kind: 'moved' };
@@ -79,6 +76,14 @@ export function judge(
   if (isHalf(target)) return { kind: 'in-progress' };
   if (isPaused(target)) return { kind: 'moved' };
   return source.kind === 'present' ? { kind: 'stopped-on-source' } : { kind: 'gone' };
+}
+
+/** libvirt says `migrated` of a guest that was started in post-copy once its last page is there. */
+function postCopyOf(source: InstanceView, target: InstanceView): Verdict['kind'] & `post-copy${string}` {
+  const isBroken = (view: InstanceView): boolean => view.kind === 'present' && view.reason === 'post-copy-failed';
+  if (isBroken(source) && target.kind === 'present' && target.state === 'running' && target.reason === 'migrated')
+    return 'post-copy-arrived';
+  return isBroken(source) || isBroken(target) ? 'post-copy-interrupted' : 'post-copy';
 }
 
 /**

@@ -107,6 +107,11 @@ function stillSends(migration: Planned, now: TimeMs): string {
   );
 }
 
+/** All of it arrived, and the source's half is left. `failure`: of what follows a move. */
+export const halfLeftText = ({ vm, from, to }: Planned, failure: string | undefined): string =>
+  `${vm.name} has moved to ${to.name} with all of its memory, but ${from.name} was never told of it and keeps its half ` +
+  `of ${vm.name} paused. Ferry does not end it.${failure === undefined ? '' : ` Besides, ${failure}`}`;
+
 /** The sentence for an end in which a half is gone. */
 export const lostText = (migration: Planned, source: InstanceView): string =>
   isGone(source)

@@ -130,6 +130,11 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
           { code: 'post-copy-lost', message: lostText(migration, look.source) },
         );
       return resumePostCopy(migration, look.ended || migration.adopted === true, now);
+    case 'post-copy-arrived': {
+      if (performing || look.held < settleMs) return again();
+      const { attention: _, ...arrived } = migration;
+      return cleanUp({ ...arrived, evidence: { ...migration.evidence, sourceHalfLeft: true } }, 'target', look, now);
+    }
     case 'arrived-held':
       // stored before it is done; repeated until it runs
       return look.ended || migration.adopted === true

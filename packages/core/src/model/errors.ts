@@ -180,6 +180,11 @@ export const errorTable = {
     exitCodes.failed,
     'Part of the memory is lost with its host. See what is left with "ferry migration cleanup", then start the VM from its disks.',
   ),
+  'source-half-left': row(
+    500,
+    exitCodes.failed,
+    'Once the guest is seen to run where "vmIsNow" says, end the half on the other host (virsh destroy).',
+  ),
   'migration-interrupted': row(500, exitCodes.failed, 'The VM was not touched; start the migration again.'),
   'volume-exists': row(409, exitCodes.conflict, 'Check what the volume is, then delete it or move it away.'),
   'volume-failed': row(500, exitCodes.failed, 'Correct the named cause on the host; see its log for more.'),

@@ -134,6 +134,8 @@ export interface MigrationEvidence {
     readonly triedAt?: TimeMs;
     readonly trying?: true;
   };
+  /** Its post-copy is complete, and the source was never told: its half stays paused until a person ends it. */
+  readonly sourceHalfLeft?: true;
   /** In direct mode: the memory has arrived, and the order to run on the target is sent or about to be sent. */
   readonly handedOverAt?: TimeMs;
   /** First time the target was seen running while the source was still there, paused. */

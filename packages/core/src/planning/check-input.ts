@@ -92,6 +92,8 @@ export interface CheckInput {
   readonly ownXml?: OwnDefinition | { readonly problem: string };
   /** Hosts that keep a definition of the VM on purpose. */
   readonly parkedOn?: ReadonlySet<HostId>;
+  /** Names of hosts that the VM was on when they were removed from Ferry. */
+  readonly goneWith?: readonly string[];
   /** It arrived paused and was not resumed since: another move or a save kills its QEMU, and its memory is lost. */
   readonly arrivedPaused?: boolean;
   /** Those that have something to say, by name. */

@@ -7,6 +7,7 @@ import type { HostId } from '../model/ids.ts';
 import type { Reason, ReasonCode } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import type { Vm } from '../model/vm.ts';
+import { namesOf } from './wait-reasons.ts';
 
 export interface DefinitionThere {
   readonly vm: Vm;
@@ -55,7 +56,10 @@ export function definitionThereReasons(
   return reasons;
 }
 
-/** Two definitions that are shut off, and no proof of which one is the VM. `nameOf`: of a host. */
+/**
+ * More than one copy that may run, one on a host that does not answer included, or two definitions that are shut off,
+ * and no proof of which one is the VM. `nameOf`: of a host.
+ */
 export function conflictReasons(vm: Vm, nameOf: (id: HostId) => string): readonly Reason[] {
   const conflicts = vm.instances.filter(({ role }) => role === 'conflict');
   if (conflicts.length === 0) return [];
@@ -66,6 +70,19 @@ export function conflictReasons(vm: Vm, nameOf: (id: HostId) => string): readonl
   const places = copies
     .map(({ hostId, instance }) => `${nameOf(hostId)}${instance.name === vm.name ? '' : ` (as ${instance.name})`}`)
     .join(' and ');
+  const silent = conflicts.filter(({ instance: { state } }) => state === 'unknown').map(({ hostId }) => nameOf(hostId));
+  if (silent.length > 0)
+    return [
+      {
+        code: 'vm-two-copies',
+        message:
+          `${vm.name} was active on ${namesOf(silent)} too when Ferry last saw ${silent.length > 1 ? 'them' : 'it'}, ` +
+          `and nothing answers there; Ferry cannot tell which copy is right.`,
+        remedy:
+          `Wait until ${namesOf(silent)} answers, then: ferry vm settle ${vm.name}. If it is gone for good, remove it: ` +
+          `ferry host remove ${silent[0] ?? ''}`,
+      },
+    ];
   return copies.every(({ instance: { state } }) => state === 'shut-off' || state === 'crashed')
     ? [
         {

@@ -131,6 +131,12 @@ test('a definition that was kept on purpose is not moved as the VM while another
   assert.deepEqual(codes({ vm: off, hosts, parkedOn, request: { to: 'h2' } }), ['* vm-parked']);
   assert.equal(chosen({ vm: off, hosts, parkedOn: new Set([hostId('h3')]), request: { to: 'h2' } }), 'h2');
   assert.equal(chosen({ vm: off, parkedOn }), 'h2', 'all answer: the other one is gone');
+  const removed = check({ vm: off, parkedOn, goneWith: ['h7'] });
+  assert.ok(
+    removed.kind === 'refused' &&
+      /web may be on h7, which was removed from Ferry/.test(removed.reasons[0]?.message ?? ''),
+    JSON.stringify(removed),
+  );
 });
 
 test('a definition of the VM on the target is replaced only when it is known to be kept, and under the same name', () => {
@@ -168,6 +174,12 @@ test('a definition of the VM on the target is replaced only when it is known to 
     codes({ vm: with2('shut-off', 'conflict'), hosts: [host('h1'), host('h2'), host('h3')], request: { to: 'h3' } }),
     ['* vm-two-definitions'],
   );
+  const [first, second] = with2('running', 'conflict').instances;
+  assert.ok(first !== undefined && second !== undefined);
+  const unseen = { ...second, instance: { ...second.instance, state: 'unknown' as const } };
+  const twice = check({ vm: { ...vm, instances: [first, unseen] }, hosts: [host('h1'), host('h2'), host('h3')] });
+  assert.ok(twice.kind === 'refused' && twice.reasons[0]?.code === 'vm-two-copies', JSON.stringify(twice));
+  assert.match(twice.reasons[0].message, /^web was active on h2 too when Ferry last saw it/);
 });
 
 test('safety: whatever the fleet looks like, the chosen host answers, is another one and has the memory', () => {

@@ -11,6 +11,8 @@ export type Placed = Vm['instances'][number];
 export const isOff = ({ instance: { state } }: Placed): boolean => state === 'shut-off' || state === 'crashed';
 export const isActive = ({ instance: { state } }: Placed): boolean =>
   !['shut-off', 'crashed', 'unknown', 'no-state'].includes(state);
+/** Its host does not answer. */
+export const isUnseen = ({ instance: { state } }: Placed): boolean => state === 'unknown';
 /** Its memory is nowhere else. */
 export const holdsMemory = ({ instance: { reason, state } }: Placed): boolean =>
   state === 'paused' && (reason === 'post-copy' || reason === 'post-copy-failed');

@@ -53,6 +53,14 @@ test('nothing is done where it is not asked for, and no copy is ended that holds
   assert.deepEqual(stepsOf(settled(postCopy, 'h2')), ['copy-needed']);
 });
 
+test('nothing is settled while a host with another copy does not answer; a lone definition that was kept can be the VM', () => {
+  const unseen = vmWith(copyOn('h1', 'paused', 'user'), copyOn('h2', 'unknown', 'other', 'conflict'));
+  assert.deepEqual(stepsOf(settled(unseen, 'h1')), ['host-unreachable']);
+  const kept = vmWith(copyOn('h1', 'shut-off', 'other'));
+  assert.deepEqual(stepsOf(settled(kept, 'h1', 'h1')), ['unpark h1']);
+  assert.deepEqual(stepsOf(settled(kept, 'h1')), ['vm-not-in-conflict']);
+});
+
 test('whatever the copies are: the one that is kept is never ended or parked, and nothing ends before all are proved apart', () => {
   const copy = (host: string) =>
     fc

@@ -5,7 +5,7 @@
 import type { ErrorCode } from '../model/errors.ts';
 import type { HostId } from '../model/ids.ts';
 import type { Vm } from '../model/vm.ts';
-import { holdsMemory, isActive, isOff, type Placed } from './copies.ts';
+import { holdsMemory, isActive, isOff, isUnseen, type Placed } from './copies.ts';
 import type { RepairStep } from './steps.ts';
 
 export type Settlement =
@@ -28,12 +28,20 @@ export function settlement(
   if (kept === undefined) return refuse('request-invalid', `${keep.called} has no copy of ${vm.name}.`);
   if (!isActive(kept) && (!isOff(kept) || vm.instances.some(isActive)))
     return refuse('request-invalid', `${keep.called} has no active copy of ${vm.name}.`);
+  const unseen = vm.instances.find((each) => each !== kept && each.role === 'conflict' && isUnseen(each));
+  if (unseen !== undefined)
+    return refuse(
+      'host-unreachable',
+      `${known.hostNameOf(unseen.hostId)} does not answer, and had an active copy of ${vm.name} when it last did.`,
+    );
   const others = vm.instances.filter((each) => each !== kept && isActive(each));
   const conflict = vm.instances.some(({ role }) => role === 'conflict');
   const stray = vm.instances.filter((each) => each !== kept && isOff(each) && !known.isParked(each.hostId));
   // the definition next to a transient guest is its home
   const parks = conflict || kept.instance.persistent ? stray : [];
-  if (others.length === 0 && !conflict && (parks.length === 0 || !isActive(kept)))
+  // one that was kept on purpose, and is to be the VM
+  const unparks = isOff(kept) && vm.hostId === keep.id && known.isParked(keep.id);
+  if (others.length === 0 && !conflict && !unparks && (parks.length === 0 || !isActive(kept)))
     return refuse('vm-not-in-conflict', `${vm.name} has one copy that counts, on ${known.hostNameOf(vm.hostId)}.`);
   const needed = others.find(holdsMemory);
   if (needed !== undefined)

@@ -44,6 +44,8 @@ export interface HostChange extends HostSettings {
 
 const hostPrefix = 'hosts/';
 const machinePrefix = 'machines/';
+/** The id that a machine had as a host: what is kept of its definitions is still true when it is added again. */
+const formerPrefix = 'former-hosts/';
 /** Of many that change the same hosts at once, one gets through each time. */
 const mostAttempts = 100;
 /** Connections that are being made at a time: a host that is switched off takes its place for 15 s. */
@@ -62,6 +64,8 @@ export interface KnownHostsDeps {
   readonly clusters: Pick<ClusterStore, 'get' | 'use'>;
   /** Migrations that have not ended. */
   readonly active: () => readonly Migration[];
+  /** The host is about to be removed. */
+  readonly leaving: (host: Host) => Promise<void>;
   readonly events: KnownHostsEvents;
 }
 
@@ -152,10 +156,12 @@ export function createKnownHosts({
   log,
   clusters,
   active,
+  leaving,
   events,
 }: KnownHostsDeps): KnownHosts {
   const stored = collection(intents, hostPrefix, decodeHost);
   const machines = collection(intents, machinePrefix, text);
+  const formerIds = collection(intents, formerPrefix, text);
   const followers = new Map<string, HostFollower>();
   const revisions = new Map<string, number>();
   const connecting = turnsOf(connectionsAtOnce);
@@ -234,8 +240,9 @@ export function createKnownHosts({
     along = () => [],
   ) => {
     try {
+      const former = await formerIds.get(facts.machineUuid);
       const added: Host = {
-        id: hostId(`h${clock.randomText(9)}`),
+        id: hostId(former?.value ?? `h${clock.randomText(9)}`),
         name,
         uri,
         cluster,
@@ -372,6 +379,8 @@ export function createKnownHosts({
     async remove(ref, expected) {
       const { host: removed } = host(ref);
       const machine = await machines.get(removed.machineUuid);
+      const before = await formerIds.get(removed.machineUuid);
+      await leaving(removed);
       await stored.change(
         removed.id,
         (now) => {
@@ -380,7 +389,13 @@ export function createKnownHosts({
           refuseRemoval(now.value, active());
           return undefined;
         },
-        async () => (machine?.value === removed.id ? [machines.delete(machine.key, machine.revision)] : []),
+        async () =>
+          machine?.value === removed.id
+            ? [
+                machines.delete(machine.key, machine.revision),
+                formerIds.put(machine.key, removed.id, before?.revision ?? 0),
+              ]
+            : [],
       );
       const follower = followers.get(removed.id);
       // another request removed it

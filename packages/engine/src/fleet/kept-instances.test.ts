@@ -23,3 +23,18 @@ test('saved memory that Ferry brought is remembered, also by the next process, u
   assert.equal(again.hasArrivedSaved(vm), false);
   assert.equal((await openKeptInstances(intents, clock)).hasArrivedSaved(vm), false);
 });
+
+test('a definition that was parked is not the VM when the host of the VM is removed, until the VM is seen elsewhere', async () => {
+  const clock = { now: () => 1 } as never;
+  const intents = memoryIntents({ clock });
+  const gone = { name: 'h2', machineUuid: 'machine-h2' };
+  const kept = await openKeptInstances(intents, clock);
+  await kept.park(uuid, host);
+  await kept.goes(uuid, host, gone);
+  await kept.seen(host, shown('shut-off'));
+  await kept.seen(hostId('h3'), shown('shut-off'));
+  const again = await openKeptInstances(intents, clock);
+  assert.deepEqual([kept.goneWith(uuid, host), again.goneWith(uuid, host)], [gone, gone]);
+  await again.seen(hostId('h3'), shown('running'));
+  assert.deepEqual([again.goneWith(uuid, host), again.isParked(uuid, host)], [undefined, true]);
+});

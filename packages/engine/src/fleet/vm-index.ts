@@ -3,7 +3,7 @@
  * size. Each report names the VM that changed; the VM is put together again when it is next read.
  */
 import { groups } from './groups.ts';
-import { resolve, unseen, vmOf, type HostId, type Instance, type Migration, type Vm, type VmUuid } from '@ferry/core';
+import { resolve, vmOf, type HostId, type Instance, type Migration, type Vm, type VmUuid } from '@ferry/core';
 
 export interface VmIndexDeps {
   /** As the host reports it; undefined when it has none. */
@@ -56,10 +56,9 @@ export function createVmIndex(deps: VmIndexDeps): VmIndex {
 
   const make = (uuid: VmUuid): Vm | undefined => {
     const placed = [...(hostsOf.get(uuid) ?? [])].flatMap((hostId) => {
-      const reported = deps.instance(hostId, uuid);
-      if (reported === undefined) return [];
-      const instance = deps.answers(hostId) ? reported : unseen(reported);
-      return [{ hostId, instance, parked: deps.isParked(uuid, hostId) }];
+      const instance = deps.instance(hostId, uuid);
+      if (instance === undefined) return [];
+      return [{ hostId, instance, silent: !deps.answers(hostId), parked: deps.isParked(uuid, hostId) }];
     });
     return placed.length === 0 ? undefined : vmOf(uuid, placed, deps.migrationOf(uuid));
   };

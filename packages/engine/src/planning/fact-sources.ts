@@ -43,7 +43,7 @@ export interface FactSources {
   readonly sharing: Pick<Sharing, 'sharesFile' | 'usesOf'>;
   readonly records: Pick<Records, 'at'>;
   readonly hypervisor: Pick<Hypervisor, 'describeDefinition' | 'identityOfDefinition'>;
-  readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'hasArrivedSaved' | 'isParked'>;
+  readonly kept: Pick<KeptInstanceStore, 'hasArrivedPaused' | 'hasArrivedSaved' | 'isParked' | 'goneWith'>;
   readonly peers: Pick<Peers, 'refusalsOf'>;
   readonly policies: Pick<Policies, 'labelsOf' | 'resolve'>;
   readonly rules: Pick<Rules, 'factsFor'>;
@@ -82,6 +82,13 @@ export const factsOn = ({ fleet }: Pick<FactSources, 'fleet'>, { host }: Place):
 
 export const parkedOn = ({ kept }: Pick<FactSources, 'kept'>, vm: Vm): ReadonlySet<HostId> =>
   new Set(vm.instances.map(({ hostId }) => hostId).filter((id) => kept.isParked(vm.uuid, id)));
+
+/** Names of removed hosts that the VM may be on, beside the definition that was kept. */
+export function goneWith({ kept, fleet }: Pick<FactSources, 'kept' | 'fleet'>, vm: Vm): readonly string[] {
+  const gone = kept.goneWith(vm.uuid, vm.hostId);
+  if (gone === undefined || fleet.hosts().some(({ host }) => host.machineUuid === gone.machineUuid)) return [];
+  return [gone.name];
+}
 
 /** Hosts on which earlier attempts failed, and why. */
 export const triedBy = ({ attempts = [] }: Pick<FactsWanted, 'attempts'>): ReadonlyMap<HostId, string> =>

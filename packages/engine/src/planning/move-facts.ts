@@ -24,6 +24,7 @@ import {
 } from '@ferry/core';
 import {
   factsOn,
+  goneWith,
   parkedOn,
   sideAt,
   triedBy,
@@ -58,6 +59,7 @@ export async function gatherForMove(
     helperUuid: vmUuid(clock.randomUuid()),
     parkedOn: parkedOn(deps, vm),
     labels: deps.policies.labelsOf(vm.uuid),
+    goneWith: goneWith(deps, vm),
     arrivedPaused: deps.kept.hasArrivedPaused(vm),
   };
   const decide =

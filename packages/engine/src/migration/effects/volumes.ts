@@ -167,7 +167,8 @@ export function createVolumes({
           path,
           vm: migration.vm,
           arrived: hasArrived(disk, arrived),
-          deleteAsked: migration.request.deleteSourceDisks === true,
+          // a half that is left there has its disks open
+          deleteAsked: migration.request.deleteSourceDisks === true && migration.evidence.sourceHalfLeft === undefined,
         };
         const fate = await withUses(usesOf, (uses) =>
           sourceDiskFate(of, typeof look === 'string' ? 'unseen' : look, uses),

@@ -1,0 +1,64 @@
+/** What Ferry knows of VMs and definitions when a host is removed, and when the same machine is added again. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { FerryError } from '@ferry/core';
+import type { Engine } from '../facade.ts';
+import { uriOf } from '../fake/fleet.ts';
+import { threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
+
+const by = { actor: 'operator', client: 'test' };
+const web = 'aaaaaaaa-0000-4000-8000-000000000001';
+let made: ThreeHosts;
+let engine: Engine;
+const patience = () => made.clock.timeout(10_000);
+const until = async (is: () => boolean, what: string): Promise<void> => {
+  for (let turn = 0; turn < 3_000 && !is(); turn += 1) await made.clock.sleep(10);
+  assert.ok(is(), `never: ${what}`);
+};
+const move = async (to: string, more: object = {}): Promise<string | undefined> => {
+  const { id } = await engine.startMigration({ vm: 'web', to, ...more }, by);
+  for await (const { outcome } of engine.watchMigration(id, AbortSignal.timeout(10_000)))
+    if (outcome !== undefined) return outcome;
+  return undefined;
+};
+const refused = (says: RegExp) => (error: unknown) =>
+  error instanceof FerryError && error.reasons.some(({ code, message }) => code === 'vm-parked' && says.test(message));
+
+beforeEach(async () => {
+  made = await threeHosts();
+  ({ engine } = made);
+  made.fleet.run('h1', { uuid: web, name: 'web' });
+  await until(() => engine.vms().length === 1, 'web');
+});
+afterEach(async () => {
+  await engine.close();
+  made.clock[Symbol.dispose]();
+});
+
+test('the definition that was kept is not moved in place of a VM whose host was removed', async () => {
+  assert.equal(await move('h2', { keepSource: true }), 'succeeded');
+  await engine.removeHost('h2');
+  await until(() => engine.vm('web').state === 'shut-off', 'only the definition is known');
+  await assert.rejects(move('h3'), refused(/web may be on h2, which was removed from Ferry/));
+  // the machine is back, and shows where web is
+  await engine.addHost({ uri: uriOf('h2'), name: 'again' }, patience());
+  await until(() => engine.vm('web').state === 'running', 'web is seen');
+  assert.equal(await move('h3'), 'succeeded');
+});
+
+test('a person may say that the definition is the VM from now on', async () => {
+  assert.equal(await move('h2', { keepSource: true }), 'succeeded');
+  await engine.removeHost('h2');
+  await until(() => engine.vm('web').state === 'shut-off', 'only the definition is known');
+  await engine.settling.settle('web', 'h1', patience());
+  assert.equal(await move('h3'), 'succeeded');
+});
+
+test('a machine that is added again is the host that it was: what was kept there is known', async () => {
+  const before = engine.host('h1').host.id;
+  assert.equal(await move('h2', { keepSource: true }), 'succeeded');
+  await engine.removeHost('h1');
+  await engine.addHost({ uri: uriOf('h1'), name: 'h1' }, patience());
+  assert.equal(engine.host('h1').host.id, before);
+  assert.equal(await move('h1'), 'succeeded');
+});
