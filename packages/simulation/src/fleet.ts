@@ -145,6 +145,8 @@ export interface Nature {
   carries(from: SimulatedHost, to: SimulatedHost): boolean;
   /** Until the source ends its half after the target runs, ms; undefined: that message is lost. */
   confirmMs(job: Job): number | undefined;
+  /** A migration has begun: its target has the incoming half. */
+  began(job: Job): void;
   /** What a copied disk holds is complete. */
   copied(from: SimulatedHost, to: SimulatedHost, disks: readonly (readonly [from: string, to: string])[]): void;
   /** libvirt itself lets the source run again, since nobody said that the target runs. */
@@ -155,6 +157,7 @@ export interface Nature {
 const kindNature: Nature = {
   carries: () => true,
   confirmMs: () => 0,
+  began: () => {},
   copied: () => {},
   resumedItself: () => {},
   changed: () => {},
@@ -374,6 +377,7 @@ export function createWorld(
       to.domains.set(domain.uuid, incoming);
       jobs.add(job);
       arriving.set(incoming, job);
+      nature.began(job);
       tell(to, domain.uuid);
       if (!driving) void drive();
       return job;
@@ -455,10 +459,10 @@ function show(job: Job, before: Transfer, tell: SimulatedWorld['tell']): void {
   for (const host of [from, to]) tell(host, uuid);
 }
 
-export const createHost = (
-  spec: Pick<SimulatedHost, 'name'> &
-    Partial<Pick<SimulatedHost, 'uri' | 'memoryBytes' | 'linkMbit' | 'sharedFolders'>>,
-): SimulatedHost => ({
+export type HostSpec = Pick<SimulatedHost, 'name'> &
+  Partial<Pick<SimulatedHost, 'uri' | 'memoryBytes' | 'linkMbit' | 'sharedFolders'>>;
+
+export const createHost = (spec: HostSpec): SimulatedHost => ({
   name: spec.name,
   uri: spec.uri ?? `qemu+tcp://${spec.name}/system`,
   memoryBytes: spec.memoryBytes ?? 64 * 1_024 * mib,

@@ -16,15 +16,21 @@ const recoveryMs = 45_000;
 export interface Claims {
   raised(vm: string): void;
   accepted(migration: Migration): void;
-  /** Somebody removes the host, and with it what Ferry knows of its definitions. */
-  forgot(host: string): void;
   ended(migration: Migration): void;
   see(vms: readonly Vm[], hostNameOf: (id: string) => string): void;
+  /** One that came into being on the day. */
+  made(guest: GuestSpec): void;
+  /** From when on what Ferry was told may still be what it says. */
+  since(): number;
   atTheEnd(
     engine: Engine,
-    hosts: ReadonlyMap<string, SimulatedHost>,
-    guests: readonly GuestSpec[],
-    migrations: readonly Migration[],
+    end: {
+      readonly hosts: ReadonlyMap<string, SimulatedHost>;
+      readonly guests: readonly GuestSpec[];
+      readonly migrations: readonly Migration[];
+      /** A drain has shut the VM down, as its label says. */
+      readonly isStopped: (vm: string) => boolean;
+    },
   ): Promise<void>;
   say(what: string): void;
   readonly broken: readonly string[];
@@ -42,8 +48,7 @@ export function createClaims({
 }): Claims {
   const broken: string[] = [];
   const raisedOf = new Set<string>();
-  const forgotten = new Set<string>();
-  const isForgotten = (place: string): boolean => forgotten.has(place.replace(/:.*/, ''));
+  const madeLater: GuestSpec[] = [];
   const accepted = new Map<string, Migration>();
   const say = (what: string): void => {
     if (!broken.includes(what)) broken.push(what);
@@ -57,7 +62,6 @@ export function createClaims({
     broken,
     say,
     raised: (vm) => void raisedOf.add(vm),
-    forgot: (host) => void forgotten.add(host),
     accepted: (migration) => void accepted.set(migration.id, migration),
     ended({ vm, outcome, vmIsNow, error, to, plan }) {
       if (error?.code === 'vm-two-copies') raisedOf.add(vm.name);
@@ -66,7 +70,6 @@ export function createClaims({
       if (truth.twiceByItself(vm.uuid)) return;
       const since = windowStart();
       const moments = truth.history(vm.uuid, since);
-      if (moments.some(({ places }) => places.some(isForgotten))) return;
       const wasThere = (host: string, state?: string): boolean =>
         moments.some(({ places }) =>
           places.some((place) => (state === undefined ? place.startsWith(`${host}:`) : place === `${host}:${state}`)),
@@ -88,14 +91,7 @@ export function createClaims({
         );
       if (outcome === 'succeeded' && to !== undefined && !wasThere(to.name))
         say(`a migration of ${vm.name} to ${to.name} "succeeded", and the VM was never there`);
-      // a second copy that was raised before, and whose host is not seen now, keeps nobody from moving the first
-      if (
-        outcome === 'succeeded' &&
-        plan?.how === 'guest' &&
-        to !== undefined &&
-        truth.places(vm.uuid).length > 1 &&
-        !raisedOf.has(vm.name)
-      )
+      if (outcome === 'succeeded' && plan?.how === 'guest' && to !== undefined && truth.places(vm.uuid).length > 1)
         say(`a migration of ${vm.name} "succeeded", and it is ${truth.places(vm.uuid).join(' and ')}`);
       if (error?.code === 'vm-lost' && moments.every(({ places }) => places.length > 0))
         say(`a migration of ${vm.name} says that it is lost, and it is ${truth.places(vm.uuid).join(' ')}`);
@@ -113,7 +109,10 @@ export function createClaims({
           );
       }
     },
-    async atTheEnd(engine, hosts, guests, migrations) {
+    made: (guest) => void madeLater.push(guest),
+    since: windowStart,
+    async atTheEnd(engine, { hosts, guests: first, migrations, isStopped }) {
+      const guests = [...first, ...madeLater];
       for (const [id, { vm }] of accepted)
         if (!migrations.some((each) => each.id === id)) say(`the accepted migration ${id} of ${vm.name} is forgotten`);
       for (const guest of guests) {
@@ -128,14 +127,9 @@ export function createClaims({
         if (twice) continue;
         if (places.length === 0 && harmed === undefined) say(`${guest.name} is lost`);
         if (harmed !== undefined) continue;
-        const wanted = guest.state ?? 'running';
-        const policyActs = migrations.some(
-          ({ vm, decisions = [], request }) =>
-            vm.uuid === uuid &&
-            (request.kind === 'cold' || decisions.some(({ action }) => ['power-off', 'pause'].includes(action.do))),
-        );
+        const wanted = truth.hasStarted(uuid) ? 'running' : (guest.state ?? 'running');
         const isAsBefore = places.some((place) => place.endsWith(`:${wanted}`));
-        if (!isAsBefore && !policyActs && !/paused|two copies|stopped/i.test(told))
+        if (!isAsBefore && !isStopped(guest.name) && !/paused|two copies|stopped/i.test(told))
           say(`${guest.name} was ${wanted} and is ${places.join(' ')}, and nobody did that: ${told}`);
         const kept = new Set(
           [...hosts.values()].flatMap((host) => host.domains.get(uuid)?.snapshots.map(({ name }) => name) ?? []),
@@ -145,8 +139,7 @@ export function createClaims({
         const view = engine.vms().find((vm) => vm.uuid === uuid);
         if (view === undefined) say(`Ferry does not know ${guest.name}`);
         const conflicts = view?.instances.filter(({ role }) => role === 'conflict' || role === 'incoming') ?? [];
-        const isKnown = places.some(isForgotten) || truth.keepsBothHalves(uuid);
-        if (!isKnown && conflicts.length > 0 && last?.error === undefined && !raisedOf.has(guest.name))
+        if (conflicts.length > 0 && last?.error === undefined && !raisedOf.has(guest.name))
           say(
             `${guest.name} has something left of which nobody was told: ` +
               conflicts.map(({ hostId, role }) => `${engine.hostNameOf(hostId)} (${role})`).join(', '),

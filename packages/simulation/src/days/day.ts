@@ -3,24 +3,40 @@
  * and faults. Everything heals in the end, and what Ferry then says must be what is true. It breaks off at the first
  * thing that must never be.
  */
-import { FerryError, isFinished, vmUuid, type Migration, type VmUuid } from '@ferry/core';
+import {
+  FerryError,
+  hasEnded,
+  isFinished,
+  vmUuid,
+  type Migration,
+  type MigrationPhase,
+  type VmUuid,
+} from '@ferry/core';
 import { memoryStores, startEngine, type Engine, type InventoryCache } from '@ferry/engine';
 import { virtualClock } from '../clock.ts';
-import { endDomain } from '../domains.ts';
-import { keepaliveMs, type SimulatedHost } from '../fleet.ts';
+import type { SimulatedHost } from '../fleet.ts';
 import { simulatedHypervisor } from '../hypervisor.ts';
 import { steadyLink, type Link } from '../link.ts';
+import { actsOf } from './acts.ts';
 import { createClaims } from './claims.ts';
 import { dice } from './dice.ts';
+import { claimsOfDrains } from './drain-claims.ts';
+import { faultsOf, type Fault } from './faults.ts';
 import { portsOf, type InStore, type Life } from './life.ts';
+import { watchLoad } from './load.ts';
 import { dayMs, lineOf, type DayPlan, type Step } from './steps.ts';
-import { isRunning, watchTruth } from './truth.ts';
+import { watchTruth } from './truth.ts';
+import type { DayWorld } from './world.ts';
 
 const mib = 1_048_576;
 /** By then every migration must have come to its end, and Ferry must know everything. */
 const quietMs = 40 * 60_000;
 /** Whatever starts services starts one again that did not come up. */
 const startAgainMs = 5_000;
+/** A step that waits for a phase waits no longer. */
+const phaseWaitMs = 90_000;
+/** Of core; see planning/slots.ts. */
+const usualLimits = { outgoing: 8, incoming: 8 };
 
 export interface Day {
   /** What must never be; empty on a good day. */
@@ -37,12 +53,19 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
   const log: string[] = [];
   const note = (text: string): void =>
     void log.push(`${((clock.now() - startMs) / 1_000).toFixed(1).padStart(7)} ${text}`);
-  const inStore: InStore = { fates: [], death: undefined, storeRefuses: false, storeLoses: undefined };
+  const inStore: InStore = {
+    fates: [],
+    death: undefined,
+    unheard: false,
+    storeRefuses: false,
+    storeLoses: undefined,
+  };
   const cuts = new Set<string>();
   let wordLost = false;
   const link: Link = steadyLink(plan.mibPerSecond * mib);
-  const uuids = plan.guests.map(({ uuid }) => vmUuid(uuid));
-  const nameOf = (uuid: VmUuid): string => plan.guests.find((each) => each.uuid === uuid)?.name ?? uuid;
+  const guests = [...plan.guests, ...(plan.later ?? [])];
+  const uuids = guests.map(({ uuid }) => vmUuid(uuid));
+  const nameOf = (uuid: VmUuid): string => guests.find((each) => each.uuid === uuid)?.name ?? uuid;
   const truth = watchTruth(
     uuids,
     () => fleet.world,
@@ -62,6 +85,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
         note('the word that the guest runs is lost');
         return undefined;
       },
+      began: (job) => load.began(job, inStore.unheard),
       copied: truth.nature.copied,
       resumedItself(job) {
         note(`${job.domain.name} runs again on ${job.from.name}: libvirt heard nothing from ${job.to.name}`);
@@ -109,17 +133,28 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
 
   let life: Life = { alive: false, gone: Promise.withResolvers() };
   let engine: Engine | undefined;
-  const claims = createClaims({
-    truth,
+  const undisturbedSince = (): number | undefined => (disturbing.size > 0 ? undefined : disturbedAt);
+  const claims = createClaims({ truth, now: () => clock.now(), undisturbedSince });
+  const load = watchLoad({
+    world: () => fleet.world,
+    limits: plan.limits ?? usualLimits,
     now: () => clock.now(),
-    undisturbedSince: () => (disturbing.size > 0 ? undefined : disturbedAt),
+    say: claims.say,
+  });
+  const drains = claimsOfDrains({
+    truth,
+    hosts: () => fleet.hosts,
+    since: claims.since,
+    note,
+    say: claims.say,
   });
   const shown = new Map<VmUuid, string>();
   const look = (): void => {
     truth.look();
+    load.look();
     for (const uuid of uuids) {
       const places = truth.places(uuid).join(' ');
-      if (shown.get(uuid) !== places) note(`  ${nameOf(uuid)} is ${places === '' ? 'nowhere' : places}`);
+      if ((shown.get(uuid) ?? '') !== places) note(`  ${nameOf(uuid)} is ${places === '' ? 'nowhere' : places}`);
       shown.set(uuid, places);
     }
   };
@@ -145,6 +180,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
       dice: cast,
       inStore,
       note,
+      asked: (host, call, [uuid]) => load.asked(host, call, uuid),
       happened: look,
       die: () => kill(mine),
     });
@@ -163,6 +199,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
             claims.raised(event.vm);
           }
           if (event.type === 'migration') heard(event.migration);
+          if (event.type === 'batch') drains.batch(event.batch);
         }
       })().catch((error: unknown) => note(`no more events: ${String(error)}`));
     } catch (error) {
@@ -173,9 +210,12 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     }
   };
   const phases = new Map<string, string>();
+  const waiting = new Set<(migration: Migration) => void>();
   const heard = (migration: Migration): void => {
     const { id, vm, phase, outcome, error, to, from, vmIsNow } = migration;
+    load.heard(migration);
     if (phases.get(id) === phase) return;
+    if (!phases.has(id)) drains.began(migration);
     phases.set(id, phase);
     const where = vmIsNow === undefined ? '' : `, is ${vmIsNow.state} on ${vmIsNow.host}`;
     note(
@@ -184,6 +224,17 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
         : `migration of ${vm.name} ${outcome}${where}${error === undefined ? '' : `: ${error.code} ${error.message}`}`,
     );
     if (outcome !== undefined) claims.ended(migration);
+    for (const tell of waiting) tell(migration);
+  };
+  const comesTo = async (phase: MigrationPhase, vm: string | undefined): Promise<boolean> => {
+    const come = Promise.withResolvers<true>();
+    const tell = (migration: Migration): void => {
+      if (migration.phase === phase && (vm === undefined || migration.vm.name === vm)) come.resolve(true);
+    };
+    waiting.add(tell);
+    const came = await Promise.race([come.promise, clock.sleep(phaseWaitMs)]);
+    waiting.delete(tell);
+    return came === true;
   };
 
   const started = begin();
@@ -193,208 +244,56 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
   await reachStart(() => (engine?.vms().length ?? 0) >= plan.guests.length, clock);
   const { name: _, version: __, changedAt: ___, ...usual } = engine?.policies.find('default') ?? fail();
   await engine?.policies.put('handover', { ...usual, singleCopy: 'handover' });
+  if (plan.limits !== undefined) {
+    const { outgoing: maxOutgoingPerHost, incoming: maxIncomingPerHost } = plan.limits;
+    await engine?.changeCluster('default', (before) => ({ ...before, maxOutgoingPerHost, maxIncomingPerHost }));
+  }
+  for (const [vm, way] of Object.entries(plan.ways ?? {}))
+    if (plan.guests.some(({ name }) => name === vm))
+      await engine?.labelVm(vm, { add: [`ferry.maintenance=${way}`], remove: [] });
   const dayStartMs = clock.now();
   disturbedAt = dayStartMs;
 
-  const hostOf = (name: string): SimulatedHost => fleet.hosts.get(name) ?? fail();
-  const uuidOf = (name: string): VmUuid => vmUuid(plan.guests.find((each) => each.name === name)?.uuid ?? fail());
   /** A dead control plane never answers; undefined then. */
   const answerOf = async <T>(question: (engine: Engine) => Promise<T>): Promise<T | undefined> =>
     engine === undefined || !life.alive
       ? undefined
       : ((await Promise.race([question(engine), life.gone.promise])) ?? undefined);
-  const activeOf = async (vm: string): Promise<Migration | undefined> =>
-    (await answerOf((asked) => asked.migrations({ state: 'active' })))?.items.find((each) => each.vm.name === vm);
-  /** Nobody waits for a command: a dead control plane never answers. */
-  const asked = (what: string, promise: Promise<unknown> | undefined): void => {
-    promise
-      ?.then((answer) => {
-        const isMigration = typeof answer === 'object' && answer !== null && 'phases' in answer;
-        return isMigration ? claims.accepted(answer as Migration) : undefined;
-      })
-      .catch((error: unknown) => note(`${what}: ${textOf(error)}`));
+  const world: DayWorld = {
+    plan,
+    clock,
+    dice: cast,
+    fleet,
+    truth,
+    load,
+    claims,
+    inStore,
+    cuts,
+    note,
+    look,
+    disturb,
+    loseNextWord: () => void (wordLost = true),
+    kill: () => kill(life),
+    start: begin,
+    isAlive: () => life.alive,
+    engine: () => engine,
+    answerOf,
+    comesTo,
+    activeOf: async (vm) =>
+      (await answerOf((asked) => asked.migrations({ state: 'active' })))?.items.find((each) => each.vm.name === vm),
+    host: (name): SimulatedHost => fleet.hosts.get(name) ?? fail(),
+    uuidOf: (name) => vmUuid(guests.find((each) => each.name === name)?.uuid ?? fail()),
   };
-  const by = { actor: 'operator', client: 'simulation' };
-
-  const loseConnections = async (host: SimulatedHost, still: () => boolean, afterMs: number): Promise<void> => {
-    await clock.sleep(afterMs);
-    if (still()) for (const lose of host.connections) lose(new Error('connection lost'));
-  };
-
-  const powerOff = (host: SimulatedHost): void => {
-    host.powered = false;
-    for (const job of fleet.world.jobs()) {
-      if (job.from !== host && job.to !== host) continue;
-      const { uuid } = job.domain;
-      const other = job.from === host ? job.to : job.from;
-      if (job.transfer.phase === 'post-copy') truth.harm(uuid, `${host.name} lost power in post-copy`);
-      if (other.domains.get(uuid)?.reason !== undefined && job.transfer.phase !== 'post-copy' && job.from === host)
-        truth.harm(uuid, `${host.name} lost power`);
-      // a target that dies is noticed by the source, and the other way round
-      if (job.unconfirmedSinceMs === undefined) fleet.world.endedIn(job);
-    }
-    for (const domain of host.domains.values()) {
-      if (domain.state === 'shut-off') continue;
-      truth.harm(domain.uuid, `${host.name} lost power`);
-      if (domain.persistent) Object.assign(domain, { state: 'shut-off', reason: 'other' });
-      else host.domains.delete(domain.uuid);
-    }
-    look();
-  };
-  const powerOn = (host: SimulatedHost): void => {
-    host.powered = true;
-    host.daemon = true;
-    for (const domain of host.domains.values())
-      if (domain.autostart && domain.state === 'shut-off')
-        Object.assign(domain, { state: 'running', reason: 'booted' });
-    look();
-  };
-  const daemonDies = (host: SimulatedHost): void => {
-    host.daemon = false;
-    for (const job of fleet.world.jobs()) {
-      if ((job.from !== host && job.to !== host) || job.unconfirmedSinceMs !== undefined) continue;
-      fleet.world.broke(job);
-    }
-    look();
-  };
-
+  const acts = actsOf(world);
+  const goesWrong = faultsOf(world);
   const carryOut = async (step: Step): Promise<void> => {
+    const { when } = step;
+    if (when !== undefined) {
+      if (!(await comesTo(when.phase, when.vm))) return;
+      if (when.afterMs !== undefined) await clock.sleep(when.afterMs);
+    }
     note(`> ${lineOf(step).replace(/^\S+ s /, '')}`);
-    switch (step.do) {
-      case 'migrate':
-        return asked(
-          'refused',
-          engine?.startMigration(
-            { vm: step.vm, ...(step.to === undefined ? {} : { to: step.to }), ...step.options },
-            by,
-          ),
-        );
-      case 'abort':
-      case 'post-copy':
-      case 'pause':
-      case 'tune': {
-        const migration = await activeOf(step.vm);
-        if (migration === undefined || engine === undefined) return;
-        const { id } = migration;
-        const acts = {
-          abort: () => engine?.abortMigration(id),
-          'post-copy': () => engine?.startPostCopy(id),
-          pause: () => engine?.pauseMigration(id),
-          tune: () => engine?.tuneMigration(id, { maxBandwidthMiBPerSecond: cast.between(20, 200) }),
-        } as const;
-        return asked(`${step.do} refused`, acts[step.do]());
-      }
-      case 'cleanup':
-        return asked('cleanup refused', engine?.settling.cleanup(step.vm, clock.timeout(60_000)));
-      case 'guest-off':
-      case 'guest-on': {
-        const uuid = uuidOf(step.vm);
-        const active = [...fleet.hosts.values()].filter(
-          ({ domains }) => (domains.get(uuid)?.state ?? 'shut-off') !== 'shut-off',
-        );
-        const [host] = active;
-        const domain = host?.domains.get(uuid);
-        if (step.do !== 'guest-off' || host === undefined || domain === undefined || active.length > 1) return;
-        if (!isRunning(domain) || fleet.world.jobOf(host, uuid) !== undefined) return;
-        truth.harm(uuid, 'somebody shut it down');
-        return endDomain(fleet.world, host, domain, domain.persistent);
-      }
-      case 'remove-host': {
-        const host = engine?.hosts().find((each) => each.host.name === step.host);
-        if (host === undefined) return;
-        return disturb(
-          step.forMs,
-          () => {
-            claims.forgot(step.host);
-            asked('remove-host refused', engine?.removeHost(host.host.id));
-          },
-          () => addAgain(step.host),
-        );
-      }
-      case 'power-cut': {
-        const host = hostOf(step.host);
-        if (!host.powered) return;
-        void loseConnections(host, () => !host.powered, cast.chance(0.5) ? 0 : keepaliveMs);
-        return disturb(
-          step.forMs,
-          () => powerOff(host),
-          () => powerOn(host),
-        );
-      }
-      case 'daemon-dies': {
-        const host = hostOf(step.host);
-        if (!host.powered || !host.daemon) return;
-        void loseConnections(host, () => true, 0);
-        return disturb(
-          step.forMs,
-          () => daemonDies(host),
-          () => void (host.daemon = true),
-        );
-      }
-      case 'cut-off': {
-        const host = hostOf(step.host);
-        if (!host.reachable) return;
-        void loseConnections(host, () => !host.reachable, keepaliveMs);
-        return disturb(
-          step.forMs,
-          () => void (host.reachable = false),
-          () => void (host.reachable = true),
-        );
-      }
-      case 'disk-full': {
-        const host = hostOf(step.host);
-        return disturb(
-          step.forMs,
-          () => void (host.full = true),
-          () => void (host.full = false),
-        );
-      }
-      case 'link-cut': {
-        const ways = [`${step.from}>${step.to}`, ...(step.bothWays ? [`${step.to}>${step.from}`] : [])];
-        for (const way of ways) cuts.add(way);
-        await clock.sleep(step.forMs);
-        for (const way of ways) cuts.delete(way);
-        return;
-      }
-      case 'call-meets':
-        disturbedAt = clock.now();
-        inStore.fates.push({ host: step.host, fate: step.fate, calls: step.calls });
-        return;
-      case 'word-lost':
-        wordLost = true;
-        return;
-      case 'store-refuses':
-        return disturb(
-          step.forMs,
-          () => void (inStore.storeRefuses = true),
-          () => void (inStore.storeRefuses = false),
-        );
-      case 'store-loses':
-        inStore.storeLoses = step.fate;
-        return;
-      case 'kill':
-        if (!life.alive) return;
-        inStore.death = { calls: step.calls, after: step.after };
-        return disturb(
-          step.forMs,
-          () => {},
-          async () => {
-            // one that had nothing to do dies all the same
-            kill(life);
-            inStore.death = undefined;
-            await begin();
-          },
-        );
-    }
-  };
-  const addAgain = async (name: string): Promise<void> => {
-    for (let tries = 0; tries < 20; tries += 1) {
-      if (engine?.hosts().some((each) => each.host.name === name) === true) return;
-      await answerOf((asked) => asked.addHost({ name, uri: hostOf(name).uri }, clock.timeout(20_000))).catch(
-        () => undefined,
-      );
-      await clock.sleep(1_000);
-    }
+    return isFault(step) ? goesWrong(step) : acts.carryOut(step);
   };
 
   const doing: Promise<void>[] = [];
@@ -422,10 +321,11 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     inStore.fates.length = 0;
     wordLost = false;
     for (const host of fleet.hosts.values())
-      if (engine?.hosts().every((each) => each.host.name !== host.name) === true) await addAgain(host.name);
+      if (engine?.hosts().every((each) => each.host.name !== host.name) === true) await acts.addAgain(host.name);
     const lastMs = clock.now() + quietMs;
     note('everything is healed');
     const isQuiet = async (): Promise<boolean> =>
+      engine?.batches.all().every(hasEnded) === true &&
       (await answerOf((asked) => asked.migrations({ state: 'active' })))?.items.length === 0;
     // a command that is still being planned is no migration yet: quiet is what stays quiet
     for (let quietSince = clock.now(); clock.now() - quietSince < 60_000 && clock.now() < lastMs && !isBroken();) {
@@ -435,10 +335,21 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     }
     const all = (await answerOf((asked) => asked.migrations({ limit: 1_000 })))?.items ?? [];
     migrations = all.length;
-    for (const migration of all.filter((each) => !isFinished(each) && !truth.keepsBothHalves(each.vm.uuid)))
+    for (const migration of all.filter((each) => !isFinished(each)))
       claims.say(`the migration of ${migration.vm.name} never ends: ${migration.phase}, ${migration.attention ?? ''}`);
     if (engine === undefined || !life.alive) claims.say('Ferry does not run, and nothing keeps it from that');
-    else if (!isBroken()) await claims.atTheEnd(engine, fleet.hosts, plan.guests, all);
+    else if (!isBroken()) {
+      drains.atTheEnd(
+        engine.batches.all(),
+        engine.hosts().map(({ host: { name, service } }) => ({ name, state: service?.state ?? 'schedulable' })),
+      );
+      await claims.atTheEnd(engine, {
+        hosts: fleet.hosts,
+        guests: plan.guests,
+        migrations: all,
+        isStopped: drains.isStopped,
+      });
+    }
   }
   life.alive = false;
   return {
@@ -448,13 +359,24 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
   };
 }
 
-const textOf = (error: unknown): string =>
-  error instanceof FerryError ? `${error.code} ${error.message}` : String(error);
-
 async function reachStart(there: () => boolean, clock: { sleep(ms: number): Promise<void> }): Promise<void> {
   for (let tries = 0; tries < 3_000 && !there(); tries += 1) await clock.sleep(10);
   if (!there()) throw new Error('the day does not begin: Ferry does not see its fleet');
 }
+
+const faults: ReadonlySet<string> = new Set<Fault['do']>([
+  'power-cut',
+  'daemon-dies',
+  'cut-off',
+  'disk-full',
+  'link-cut',
+  'call-meets',
+  'word-lost',
+  'store-refuses',
+  'store-loses',
+  'kill',
+]);
+const isFault = (step: Step): step is Fault & Step => faults.has(step.do);
 
 const fail = (): never => {
   throw new FerryError('request-invalid', 'The day names what is not there.');

@@ -19,6 +19,8 @@ export interface InStore {
   readonly fates: { readonly host: string; readonly fate: Fate; readonly calls: 'changing' | 'any' }[];
   /** The control plane dies at the call after this many, before it takes effect or after it. */
   death: { calls: number; readonly after: boolean } | undefined;
+  /** What takes effect now is not by Ferry, or nobody waits for it any more. */
+  unheard: boolean;
   storeRefuses: boolean;
   /** The next answer to a write is lost. */
   storeLoses: 'lost-before' | 'lost-after' | undefined;
@@ -37,6 +39,8 @@ export interface LifeWorld {
   readonly dice: Dice;
   readonly inStore: InStore;
   readonly note: (text: string) => void;
+  /** Ferry asks a host for this. */
+  readonly asked: (host: SimulatedHost, call: string, args: readonly unknown[]) => void;
   /** A call has come to its end in the world. */
   readonly happened: () => void;
   readonly die: () => void;
@@ -136,7 +140,10 @@ export function portsOf(life: Life, world: LifeWorld): Ports {
       if (fate === 'fails-before') throw new FerryError('host-refused', `${host.name}: ${name} failed (simulated).`);
       await reachHost();
       if (!looks.test(name)) note(`${host.name} ${name}`);
-      const result = await effect();
+      inStore.unheard = !life.alive || !connection.isOpen() || signal?.aborted === true;
+      const going = effect();
+      inStore.unheard = false;
+      const result = await going;
       world.happened();
       if (after) {
         world.die();
@@ -224,6 +231,7 @@ export function portsOf(life: Life, world: LifeWorld): Ports {
         const signal = signalIn(args);
         const effect = (): unknown => Reflect.apply(member, self, args);
         if (name === 'files.read') return effect();
+        if (life.alive) world.asked(host, name, args);
         if (name === 'instances.watch')
           return heard(
             onHost(host, connection, name, effect, signal).then((changes) =>

@@ -1,12 +1,12 @@
 /** Makes a bad day smaller: as few steps as possible that still show the same kind of fault. */
 import { liveDay } from './day.ts';
-import { planOf } from './steps.ts';
+import { planOf } from './plan.ts';
 
 export { planOf };
 
 /** Figures and names change with what is left out. */
 const kindOf = (broken: string | undefined): string =>
-  (broken ?? '').replace(/\b(web|db|mail|batch|h[1-3])\b|\d+/g, '');
+  (broken ?? '').replace(/\b(web|db|mail|batch|app\d|h\d)\b|\d+/g, '');
 
 export const dayOf = (seed: number, only?: readonly number[]): ReturnType<typeof liveDay> => {
   const plan = planOf(seed);

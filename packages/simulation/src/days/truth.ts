@@ -25,11 +25,12 @@ export interface Truth {
   places(uuid: VmUuid): readonly string[];
   /** From `since` on, what was true just before included. */
   history(uuid: VmUuid, since: number): readonly Moment[];
+  /** Somebody other than Ferry has started it. */
+  started(uuid: VmUuid): void;
+  hasStarted(uuid: VmUuid): boolean;
   /** Something other than Ferry ended, paused or lost the VM. */
   harm(uuid: VmUuid, what: string): void;
   harmed(uuid: VmUuid): string | undefined;
-  /** The target has all of a post-copy, and its source was never told: libvirt resumes none of that. */
-  keepsBothHalves(uuid: VmUuid): boolean;
   /** Ran twice by libvirt's own doing. */
   twiceByItself(uuid: VmUuid): boolean;
   readonly broken: readonly string[];
@@ -44,6 +45,7 @@ export function watchTruth(
   const histories = new Map<VmUuid, Moment[]>(vms.map((uuid) => [uuid, []]));
   const harms = new Map<VmUuid, string>();
   const byItself = new Set<VmUuid>();
+  const startedOnes = new Set<VmUuid>();
   const broken: string[] = [];
   /** Of each disk's path: the version of what it holds; and the newest of each VM. */
   const versions = new Map<string, number>();
@@ -119,15 +121,10 @@ export function watchTruth(
       const first = all.findLastIndex(({ at }) => at <= since);
       return all.slice(Math.max(0, first));
     },
+    started: (uuid) => void startedOnes.add(uuid),
+    hasStarted: (uuid) => startedOnes.has(uuid),
     harm: (uuid, what) => void harms.set(uuid, what),
     harmed: (uuid) => harms.get(uuid),
-    keepsBothHalves(uuid) {
-      const halves = [...world().hosts.values()].flatMap((host) => host.domains.get(uuid) ?? []);
-      return (
-        halves.some(({ state, reason }) => state === 'paused' && reason === 'post-copy-failed') &&
-        halves.some((each) => isRunning(each) && each.reason === 'migrated')
-      );
-    },
     twiceByItself: (uuid) => byItself.has(uuid),
     broken,
   };

@@ -1,0 +1,41 @@
+/** What the deeds of a simulated day act on. Types and nothing else; day.ts makes it. */
+import type { Migration, MigrationPhase, VmUuid } from '@ferry/core';
+import type { Clock, Engine } from '@ferry/engine';
+import type { SimulatedHost } from '../fleet.ts';
+import type { SimulatedFleet } from '../hypervisor.ts';
+import type { Claims } from './claims.ts';
+import type { Dice } from './dice.ts';
+import type { InStore } from './life.ts';
+import type { Load } from './load.ts';
+import type { DayPlan } from './steps.ts';
+import type { Truth } from './truth.ts';
+
+export interface DayWorld {
+  readonly plan: DayPlan;
+  readonly clock: Clock;
+  readonly dice: Dice;
+  readonly fleet: SimulatedFleet;
+  readonly truth: Truth;
+  readonly load: Load;
+  readonly claims: Claims;
+  readonly inStore: InStore;
+  /** Ways between two hosts that carry nothing: `from>to`. */
+  readonly cuts: Set<string>;
+  note(text: string): void;
+  look(): void;
+  /** Something keeps Ferry from seeing or acting for this time; with no time, for a moment. */
+  disturb(forMs: number, begin: () => void, end: () => void | Promise<void>): Promise<void>;
+  loseNextWord(): void;
+  /** The control plane ends, if it runs; the next one starts. */
+  kill(): void;
+  start(): Promise<void>;
+  isAlive(): boolean;
+  engine(): Engine | undefined;
+  /** Undefined: a dead control plane never answers. */
+  answerOf<T>(question: (engine: Engine) => Promise<T>): Promise<T | undefined>;
+  /** Resolves with false where no migration (of this VM) comes to this phase soon. */
+  comesTo(phase: MigrationPhase, vm: string | undefined): Promise<boolean>;
+  activeOf(vm: string): Promise<Migration | undefined>;
+  host(name: string): SimulatedHost;
+  uuidOf(name: string): VmUuid;
+}
