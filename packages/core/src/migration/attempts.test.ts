@@ -485,6 +485,22 @@ test('a post-copy whose source never heard that all has arrived ends, and its ha
   assert.ok(!effects.includes('remove-source-process') && !effects.includes('undo'), effects.join());
 });
 
+test('a guest that was paused for a move which did not come about runs again, also where its pause came too late', () => {
+  const paused = present('paused', 'user');
+  const asked = play([...toTransfer(), [10, { type: 'pause-requested' }], [20, lost]]);
+  const left = play(
+    [
+      [30, { type: 'recovered' }],
+      [40, observed(paused, absent)],
+      [50 + settleMs, observed(paused, absent)],
+      [60 + settleMs, observed(running, absent)],
+    ],
+    asked.migration,
+  );
+  assert.ok(left.effects.includes('resume-source'), left.effects.join());
+  assert.deepEqual([left.migration.outcome, left.migration.vmIsNow], ['failed', { host: 'host1', state: 'running' }]);
+});
+
 const saysNo = (message: string): MigrationEvent => ({
   type: 'perform-ended',
   failure: { outcome: 'refused', message },

@@ -173,14 +173,14 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
       if (taken !== undefined) return chooseOtherPorts(migration, taken);
       if (migration.evidence.gaveUp?.powerOff === true && verdict.kind === 'stayed' && (known || look.held >= settleMs))
         return shutDown(migration, now);
-      return known || look.held >= settleMs
-        ? end(
-            withPlace(migration, look.source),
-            migration.abortRequestedAt === undefined ? 'failed' : 'cancelled',
-            now,
-            stayedError(migration, verdict.kind),
-          )
-        : again();
+      if (!known && look.held < settleMs) return again();
+      if (isPausedForMove(migration, look.source)) return again({ type: 'resume-source' });
+      return end(
+        withPlace(migration, look.source),
+        migration.abortRequestedAt === undefined ? 'failed' : 'cancelled',
+        now,
+        stayedError(migration, verdict.kind),
+      );
     }
     case 'paused-on-source':
       if (performing || look.held < settleMs) return again();
@@ -226,6 +226,13 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
       });
   }
 }
+
+/**
+ * libvirt lets a guest that is paused on its way run again when the move ends early, but not one whose pause came after
+ * that: the call was slow, or was repeated by a control plane that was restarted.
+ */
+const isPausedForMove = ({ plan, evidence }: Planned, source: InstanceView): boolean =>
+  plan.live && evidence.pausedAt !== undefined && source.kind === 'present' && source.state === 'paused';
 
 /** The VM itself is where it was; what is there of the helper is taken away. */
 const withoutHelper = (migration: Planned, now: TimeMs): Step =>

@@ -50,7 +50,7 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
       return { paused: false, because: error instanceof Error ? error.message : String(error) };
     }
     for (const ended of await Promise.allSettled(
-      runningCopies(vm).map(({ hostId }) => deps.linkOf(hostId).power.suspend(vm.uuid, within)),
+      runningCopies(vm).map(async ({ hostId }) => deps.linkOf(hostId).power.suspend(vm.uuid, within)),
     )) {
       if (ended.status === 'rejected')
         deps.log.error({ err: ended.reason, vm: vm.name }, 'one of two running copies could not be paused');

@@ -217,9 +217,11 @@ function isSame(a: OwnDefinition, b: OwnDefinition): boolean {
 async function receiveGuest(context: MoveContext): Promise<Outcome> {
   const { migration, deps, source, target, bounded } = context;
   const { vm } = migration;
+  // a host that is not there is found before the other one is asked: nobody would hear of that answer
+  const [sourceLink, targetLink] = [source(), target()];
   const [here, there] = await Promise.all([
-    lookAt(source(), vm.uuid, context),
-    lookAt(target(), vm.uuid, context),
+    lookAt(sourceLink, vm.uuid, context),
+    lookAt(targetLink, vm.uuid, context),
     // what is remembered below is checked against what the hosts report, so that has to be the new state
     deps.refresh(vm.uuid, bothHosts(migration), bounded()).catch(tolerate(context, 'inventory not refreshed')),
   ]);

@@ -26,11 +26,13 @@ export async function prepareMove(context: MoveContext): Promise<Prediction | un
         ...(asFile === true ? { format: 'raw' } : { format, of: device }),
       }));
     // marked as it is made
-    const helper = source().power.startHelper(
-      { ...plan.helper, vm: vm.uuid, disks, ...(plan.savedMemory === true ? { saved: true } : {}) },
-      marker,
-      bounded(),
-    );
+    const started = {
+      ...plan.helper,
+      vm: vm.uuid,
+      disks,
+      ...(plan.savedMemory === true ? { saved: true as const } : {}),
+    };
+    const helper = (async () => source().power.startHelper(started, marker, bounded()))();
     // both end before anything is taken back
     const failed = (await Promise.allSettled([volumes, helper])).find((each) => each.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
