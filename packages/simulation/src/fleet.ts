@@ -428,8 +428,14 @@ function show(job: Job, before: Transfer, tell: SimulatedWorld['tell']): void {
   const { transfer, domain, incoming, from, to } = job;
   const { uuid } = domain;
   const { phase } = transfer;
-  if (phase === 'post-copy' && guestRuns(transfer) && !(before.phase === 'post-copy' && guestRuns(before)))
-    arrive(job, 'post-copy', tell);
+  const startsInPostCopy =
+    phase === 'post-copy' && guestRuns(transfer) && !(before.phase === 'post-copy' && guestRuns(before));
+  // never before its source is paused, however short that is
+  if ((startsInPostCopy || (phase === 'done' && phase !== before.phase)) && domain.state === 'running') {
+    Object.assign(domain, { state: 'paused', reason: phase === 'done' ? 'migration' : 'post-copy' });
+    tell(from, uuid, 'migration-suspended');
+  }
+  if (startsInPostCopy) arrive(job, 'post-copy', tell);
   if (phase === before.phase) return;
   switch (phase) {
     case 'switching':

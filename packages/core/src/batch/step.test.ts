@@ -68,6 +68,28 @@ test('a member is tried again on another host, and given up after the last try',
   assert.equal(closed.phase, 'incomplete');
 });
 
+test('a move that fails while the drain is cancelled is not tried again', () => {
+  const moving = run([looked(seen('a')), { type: 'began', vm: vmUuid('a'), migration: migrationId('m1') }]);
+  const over = run(
+    [
+      { type: 'cancel-requested', abort: false },
+      { type: 'ended', vm: vmUuid('a'), outcome: 'failed', to: h2, message: 'reset by peer' },
+      looked(seen('a')),
+    ],
+    moving,
+  );
+  assert.deepEqual([over.phase, stateOf(over, 'a')], ['cancelled', 'held']);
+});
+
+test('a drain ends, though the host keeps a copy of a VM that is said to be elsewhere', () => {
+  const there: BatchEvent = { type: 'confirmed', active: new Map([[h1.id, new Set([vmUuid('a')])]]) };
+  const elsewhere = looked(seen('a', { host: h2 }));
+  let batch = run([looked(seen('a')), { type: 'ended', vm: vmUuid('a'), outcome: 'succeeded', to: h2 }]);
+  for (let turns = 0; turns < 3 * (triesAgain + 1) && !hasEnded(batch); turns += 1)
+    batch = run([elsewhere, there], batch, 1_000_000 * (turns + 1));
+  assert.deepEqual([batch.phase, stateOf(batch, 'a')], ['incomplete', 'failed']);
+});
+
 test('done is said only once the host has shown that nothing is left', () => {
   const moved = run([looked(seen('a')), { type: 'ended', vm: vmUuid('a'), outcome: 'succeeded', to: h2 }]);
   const { effects } = stepBatch(moved, looked(seen('a', { host: h2 })), 2_000);

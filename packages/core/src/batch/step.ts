@@ -140,6 +140,7 @@ function ended(
           : `Its migration was aborted, so it stays; the ${batch.kind} goes on without it.`,
       );
     case 'failed': {
+      if (batch.phase === 'cancelling') return as(member, 'held', message);
       const { to: proposed, ...rest } = member;
       const failed = to ?? proposed;
       const tried = failed === undefined ? [] : [...(member.tried ?? []), failed.id];
@@ -391,11 +392,15 @@ function confirmed(batch: Batch, active: ReadonlyMap<HostId, ReadonlySet<VmUuid>
   const known = new Set(batch.members.map(({ vm }) => vm.uuid));
   const unknown = [...there].filter((uuid) => !known.has(uuid));
   if (back.length === 0 && unknown.length === 0) return close(batch, now);
+  const members = batch.members.map((member) =>
+    back.includes(member) ? runsThere(member, at(member.vm.uuid) ?? member.from, now) : member,
+  );
+  // a copy that does not go away, such as the half of a migration, is there for a person
+  if (unknown.length === 0 && members.every(({ state }) => state !== 'waiting'))
+    return close({ ...batch, members }, now);
   return {
     ...batch,
-    members: batch.members.map((member) =>
-      back.includes(member) ? runsThere(member, at(member.vm.uuid) ?? member.from, now) : member,
-    ),
+    members,
     ...(unknown.length === 0 ? {} : { attention: `${unknown.length} VM(s) have appeared on the host meanwhile.` }),
   };
 }

@@ -125,6 +125,9 @@ test('one that finds no slot holds none: those behind it begin', () => {
     queued('m2', 'h1'),
   ];
   const roomOf = () => ({ slots: 9, networkSlots: 9, ports: 9, memoryBytes: 4 });
+  const unheld = () => ({ ...roomOf(), isUnheld: true as const });
+  assert.deepEqual(idsOf(admissible(all.slice(0, 1), 0, { roomOf })), []);
+  assert.deepEqual(idsOf(admissible(all.slice(0, 1), 0, { roomOf: unheld })), ['m1'], 'nobody gives memory back');
   assert.deepEqual(idsOf(admissible(all, 0, { ledger: limited({ maxOutgoingPerHost: 1 }, 1), roomOf })), ['m2']);
 });
 

@@ -95,6 +95,8 @@ function turnsOf(
 
 const hasRoom = (room: Room | undefined, { ports, memoryBytes, travels }: RoomNeeded): boolean =>
   room === undefined ||
+  // what has arrived meanwhile stays: the checks say so, and may know another host
+  (room.isUnheld === true && (!travels || room.networkSlots > 0)) ||
   (room.slots > 0 && (!travels || room.networkSlots > 0) && room.ports >= ports && room.memoryBytes >= memoryBytes);
 
 /** Queued migrations to admit now, in turn; those that wait for their next attempt are not among them. */

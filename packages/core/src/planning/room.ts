@@ -16,6 +16,8 @@ export interface Room {
   readonly networkSlots: number;
   readonly ports: number;
   readonly memoryBytes: number;
+  /** No migration holds anything of the host: none will give back what is missing. */
+  readonly isUnheld?: true;
 }
 
 /** Migrations that leave the host or come to it, also those that wait. */
@@ -30,5 +32,6 @@ export function roomOn({ host, freeMemoryBytes }: Pick<HostView, 'host' | 'freeM
     networkSlots: slotsLeft(networkSlots(ledger, cluster)),
     ports: freePorts(cluster, portsTaken(reserved))?.length ?? Number.POSITIVE_INFINITY,
     memoryBytes: freeMemoryBytes === undefined ? Number.POSITIVE_INFINITY : freeMemoryBytes - memoryPromised(reserved),
+    ...(Object.keys(reserved).length === 0 ? { isUnheld: true } : {}),
   };
 }

@@ -4,6 +4,7 @@ import type { Engine } from '@ferry/engine';
 import { endDomain, isActive } from '../domains.ts';
 import { createDomain, type SimulatedHost } from '../fleet.ts';
 import { folderOf } from '../storage.ts';
+import { abort } from '../transfer.ts';
 import type { Fault } from './faults.ts';
 import type { Deed } from './steps.ts';
 import { isRunning } from './truth.ts';
@@ -13,6 +14,8 @@ export type Act = Exclude<Deed, Fault>;
 
 const by = { actor: 'operator', client: 'simulation' };
 const patienceMs = 60_000;
+/** A move by hand that has not ended by then is aborted. */
+const byHandMs = 60_000;
 
 const textOf = (error: unknown): string =>
   error instanceof FerryError ? `${error.code} ${error.message}` : String(error);
@@ -116,7 +119,7 @@ export function actsOf(world: DayWorld): Acts {
     if (isTied || isBusy || !fleet.world.reaches(host, to) || !load.fits(to, domain.memory.totalBytes)) return;
     load.crowded(to);
     inStore.unheard = true;
-    fleet.world.begin(
+    const job = fleet.world.begin(
       {
         uuid: domain.uuid,
         destinationUri: to.uri,
@@ -131,6 +134,7 @@ export function actsOf(world: DayWorld): Acts {
       to,
     );
     inStore.unheard = false;
+    void clock.sleep(byHandMs).then(() => fleet.world.steer(job, abort));
   };
 
   const addAgain = async (name: string): Promise<void> => {

@@ -28,7 +28,8 @@ export interface Claims {
       readonly hosts: ReadonlyMap<string, SimulatedHost>;
       readonly guests: readonly GuestSpec[];
       readonly migrations: readonly Migration[];
-      /** A drain has shut the VM down, as its label says. */
+      /** A drain has shut the VM down, as its label says: it runs since, or stays shut off. */
+      readonly wasShutDown: (vm: string) => boolean;
       readonly isStopped: (vm: string) => boolean;
     },
   ): Promise<void>;
@@ -40,8 +41,11 @@ export function createClaims({
   truth,
   now,
   undisturbedSince,
+  isKnown,
 }: {
   readonly truth: Truth;
+  /** The host is one of Ferry's now. */
+  readonly isKnown: (host: string) => boolean;
   readonly now: () => number;
   /** Undefined while something keeps Ferry from seeing. */
   readonly undisturbedSince: () => number | undefined;
@@ -53,6 +57,8 @@ export function createClaims({
   const say = (what: string): void => {
     if (!broken.includes(what)) broken.push(what);
   };
+  const knownPlaces = (uuid: Migration['vm']['uuid']): readonly string[] =>
+    truth.places(uuid).filter((place) => isKnown(place.replace(/:.*/, '')));
   const windowStart = (): number => {
     const since = undisturbedSince();
     return since === undefined || now() - since < recoveryMs ? now() - 10 * 60_000 : now() - delayMs;
@@ -91,7 +97,7 @@ export function createClaims({
         );
       if (outcome === 'succeeded' && to !== undefined && !wasThere(to.name))
         say(`a migration of ${vm.name} to ${to.name} "succeeded", and the VM was never there`);
-      if (outcome === 'succeeded' && plan?.how === 'guest' && to !== undefined && truth.places(vm.uuid).length > 1)
+      if (outcome === 'succeeded' && plan?.how === 'guest' && to !== undefined && knownPlaces(vm.uuid).length > 1)
         say(`a migration of ${vm.name} "succeeded", and it is ${truth.places(vm.uuid).join(' and ')}`);
       if (error?.code === 'vm-lost' && moments.every(({ places }) => places.length > 0))
         say(`a migration of ${vm.name} says that it is lost, and it is ${truth.places(vm.uuid).join(' ')}`);
@@ -111,7 +117,7 @@ export function createClaims({
     },
     made: (guest) => void madeLater.push(guest),
     since: windowStart,
-    async atTheEnd(engine, { hosts, guests: first, migrations, isStopped }) {
+    async atTheEnd(engine, { hosts, guests: first, migrations, wasShutDown, isStopped }) {
       const guests = [...first, ...madeLater];
       for (const [id, { vm }] of accepted)
         if (!migrations.some((each) => each.id === id)) say(`the accepted migration ${id} of ${vm.name} is forgotten`);
@@ -128,7 +134,9 @@ export function createClaims({
         if (places.length === 0 && harmed === undefined) say(`${guest.name} is lost`);
         if (harmed !== undefined) continue;
         const wanted = truth.hasStarted(uuid) ? 'running' : (guest.state ?? 'running');
-        const isAsBefore = places.some((place) => place.endsWith(`:${wanted}`));
+        const isAsBefore = places.some(
+          (place) => place.endsWith(`:${wanted}`) || (wasShutDown(guest.name) && place.endsWith(':running')),
+        );
         if (!isAsBefore && !isStopped(guest.name) && !/paused|two copies|stopped/i.test(told))
           say(`${guest.name} was ${wanted} and is ${places.join(' ')}, and nobody did that: ${told}`);
         const kept = new Set(

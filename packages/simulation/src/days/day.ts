@@ -134,7 +134,12 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
   let life: Life = { alive: false, gone: Promise.withResolvers() };
   let engine: Engine | undefined;
   const undisturbedSince = (): number | undefined => (disturbing.size > 0 ? undefined : disturbedAt);
-  const claims = createClaims({ truth, now: () => clock.now(), undisturbedSince });
+  const claims = createClaims({
+    truth,
+    now: () => clock.now(),
+    undisturbedSince,
+    isKnown: (name) => engine?.hosts().some(({ host }) => host.name === name) === true,
+  });
   const load = watchLoad({
     world: () => fleet.world,
     limits: plan.limits ?? usualLimits,
@@ -347,6 +352,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
         hosts: fleet.hosts,
         guests: plan.guests,
         migrations: all,
+        wasShutDown: drains.wasShutDown,
         isStopped: drains.isStopped,
       });
     }

@@ -7,6 +7,8 @@ export interface DrainClaims {
   batch(batch: Batch): void;
   /** A migration is heard of for the first time. */
   began(migration: Migration): void;
+  /** A drain has shut the VM down, to move it or until the restore. */
+  wasShutDown(vm: string): boolean;
   /** The last drain that had it shut the VM down, and nothing has started it again since. */
   isStopped(vm: string): boolean;
   /** Once all is healed: those that Ferry has, and what its hosts are in service. */
@@ -29,6 +31,7 @@ export function claimsOfDrains({
 }): DrainClaims {
   const last = new Map<string, Batch>();
   const stopped = new Set<string>();
+  const shutDown = new Set<string>();
 
   /** It was not active on that host at some time lately. */
   const wasAway = (uuid: Batch['members'][number]['vm']['uuid'], host: string): boolean =>
@@ -50,7 +53,8 @@ export function claimsOfDrains({
     batch(batch) {
       const before = last.get(batch.id);
       last.set(batch.id, batch);
-      for (const { vm, state, to, note: why } of batch.members) {
+      for (const { vm, state, to, asked, note: why } of batch.members) {
+        if (asked === true) shutDown.add(vm.name);
         const was = before?.members.find((each) => each.vm.uuid === vm.uuid)?.state;
         if (state === 'stopped') stopped.add(vm.name);
         if (state === 'started' || state === 'moved') stopped.delete(vm.name);
@@ -70,6 +74,7 @@ export function claimsOfDrains({
       const of = batch === undefined ? undefined : last.get(batch.id);
       if (of !== undefined && hasEnded(of)) say(`a ${of.kind} that is ${of.phase} begins to move ${vm.name}`);
     },
+    wasShutDown: (vm) => shutDown.has(vm),
     isStopped: (vm) => stopped.has(vm),
     atTheEnd(batches, served) {
       for (const batch of batches)

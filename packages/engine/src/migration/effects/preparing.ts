@@ -11,6 +11,8 @@ export async function prepareMove(context: MoveContext): Promise<Prediction | un
   const { plan, vm } = migration;
   const marker = { installation: deps.installation, migration: migration.id, epoch: 1 };
   const prediction = deps.predictConvergence(migration, signal);
+  // nobody waits for it where a step before that fails
+  void prediction.catch(() => undefined);
   await deps.created.create(migration, source, target(), bounded());
   if (plan.how !== 'stored-definition')
     await deps.carried.bring(migration, sidesOf(context).from, sidesOf(context).to, bounded());
