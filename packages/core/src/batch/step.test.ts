@@ -68,6 +68,17 @@ test('a member is tried again on another host, and given up after the last try',
   assert.equal(closed.phase, 'incomplete');
 });
 
+test('a VM that was shut down for its move, and that somebody else then moved, is left there, which is said', () => {
+  const cold = (more: Partial<SeenVm> = {}): SeenVm => seen('a', { way: 'cold', ...more });
+  const off = run([looked(cold()), looked(cold({ isActive: false }))]);
+  const over = run([looked(cold({ isActive: false, host: h2 })), nothingThere], off);
+  assert.deepEqual([over.phase, stateOf(over, 'a')], ['done', 'gone']);
+  assert.match(
+    over.members[0]?.note ?? '',
+    /somebody else moved it, after it was shut down for this move\. It is shut off\.$/,
+  );
+});
+
 test('a move that fails while the drain is cancelled is not tried again', () => {
   const moving = run([looked(seen('a')), { type: 'began', vm: vmUuid('a'), migration: migrationId('m1') }]);
   const over = run(

@@ -219,8 +219,12 @@ function asSeen(batch: Batch, member: BatchMember, vm: SeenVm | undefined, now: 
 
 function asFound(batch: Batch, member: BatchMember, vm: SeenVm | undefined): BatchMember {
   if (vm === undefined) return as(member, 'gone', 'No host has it any more.');
-  if (vm.host.id !== member.from.id && vm.migration === undefined)
-    return as(member, 'gone', `It is on ${vm.host.name} now; somebody else moved it.`);
+  if (vm.host.id !== member.from.id && vm.migration === undefined) {
+    const where = `It is on ${vm.host.name} now; somebody else moved it`;
+    // whether there is room for it to run, whoever moved it knows
+    const off = member.off === true && !vm.isActive ? ', after it was shut down for this move. It is shut off' : '';
+    return as(member, 'gone', `${where}${off}.`);
+  }
   if (member.state !== 'waiting')
     return member.off === true && vm.isActive ? withoutOff(member) : foundLate(member, vm);
   if (batch.kind === 'drain' && member.off !== true && vm.isActive && vm.host.id === member.from.id) {

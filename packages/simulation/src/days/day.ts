@@ -61,7 +61,8 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     storeLoses: undefined,
   };
   const cuts = new Set<string>();
-  let wordLost = false;
+  /** Words that will be lost: of a VM, or of any (`*`). */
+  const wordsLost = new Set<string>();
   const link: Link = steadyLink(plan.mibPerSecond * mib);
   const guests = [...plan.guests, ...(plan.later ?? [])];
   const uuids = guests.map(({ uuid }) => vmUuid(uuid));
@@ -79,9 +80,8 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     links: () => link,
     nature: {
       carries: (from, to) => !cuts.has(`${from.name}>${to.name}`),
-      confirmMs() {
-        if (!wordLost) return cast.between(5, 200);
-        wordLost = false;
+      confirmMs({ domain: { name } }) {
+        if (!wordsLost.delete(name) && !wordsLost.delete('*')) return cast.between(5, 200);
         note('the word that the guest runs is lost');
         return undefined;
       },
@@ -277,7 +277,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     note,
     look,
     disturb,
-    loseNextWord: () => void (wordLost = true),
+    loseNextWord: (vm = '*') => void wordsLost.add(vm),
     kill: () => kill(life),
     start: begin,
     isAlive: () => life.alive,
@@ -324,7 +324,7 @@ export async function liveDay(plan: DayPlan, seed: number): Promise<Day> {
     const over = await Promise.race([Promise.all(doing), clock.sleep(quietMs)]);
     if (over === undefined) claims.say('a step of the day never ends');
     inStore.fates.length = 0;
-    wordLost = false;
+    wordsLost.clear();
     for (const host of fleet.hosts.values())
       if (engine?.hosts().every((each) => each.host.name !== host.name) === true) await acts.addAgain(host.name);
     const lastMs = clock.now() + quietMs;

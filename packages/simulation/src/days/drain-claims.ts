@@ -56,7 +56,7 @@ export function claimsOfDrains({
       for (const { vm, state, to, asked, note: why } of batch.members) {
         if (asked === true) shutDown.add(vm.name);
         const was = before?.members.find((each) => each.vm.uuid === vm.uuid)?.state;
-        if (state === 'stopped') stopped.add(vm.name);
+        if (state === 'stopped' || (state === 'gone' && /It is shut off/.test(why ?? ''))) stopped.add(vm.name);
         if (state === 'started' || state === 'moved') stopped.delete(vm.name);
         if (was === state || (was === undefined && state === 'waiting')) continue;
         const where = state === 'moved' && to !== undefined ? ` to ${to.name}` : '';

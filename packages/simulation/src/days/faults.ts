@@ -119,7 +119,7 @@ export function faultsOf(world: DayWorld): (fault: Fault) => Promise<void> {
         );
         return;
       case 'word-lost':
-        return world.loseNextWord();
+        return world.loseNextWord(fault.vm);
       case 'store-refuses':
         return disturb(
           fault.forMs,

@@ -16,7 +16,7 @@ export const fates: readonly Fate[] = ['slow', 'hangs', 'fails-before', 'fails-a
 /** What the day has in store for calls; shared by all lives. */
 export interface InStore {
   /** For the next call of this kind on this host that changes something. */
-  readonly fates: { readonly host: string; readonly fate: Fate; readonly calls: 'changing' | 'any' }[];
+  readonly fates: { readonly host: string; readonly fate: Fate; readonly calls: string }[];
   /** The control plane dies at the call after this many, before it takes effect or after it. */
   death: { calls: number; readonly after: boolean } | undefined;
   /** What takes effect now is not by Ferry, or nobody waits for it any more. */
@@ -55,7 +55,7 @@ const looks = new RegExp(
     'takesAnother',
     'instances\\.(all|one|observe|watch)',
     'transfer\\.(sample|mayLeave)',
-    'guest\\.(log|dirtyRate)',
+      'guest\\.(log|dirtyRate|residentBytes)',
     'definitions\\.(describe|filesInUse|read)',
     'savedMemory\\.read',
     'snapshots\\.read',
@@ -105,7 +105,9 @@ export function portsOf(life: Life, world: LifeWorld): Ports {
   };
 
   const fateOf = (host: string, name: string): Fate | undefined => {
-    const at = inStore.fates.findIndex((each) => each.host === host && (each.calls === 'any' || !looks.test(name)));
+    const isMeant = (calls: string): boolean =>
+      calls === 'any' || calls === name || (calls === 'changing' && !looks.test(name));
+    const at = inStore.fates.findIndex((each) => each.host === host && isMeant(each.calls));
     return at < 0 ? undefined : inStore.fates.splice(at, 1)[0]?.fate;
   };
 

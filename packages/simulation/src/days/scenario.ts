@@ -16,6 +16,15 @@ export interface Scenario {
   readonly log: string;
 }
 
+/** What a step may name. */
+interface NamesIn {
+  readonly host?: string;
+  readonly hosts?: readonly string[];
+  readonly from?: string;
+  readonly to?: string;
+  readonly vm?: string;
+}
+
 const textOf = (folder: string, file: string): string => {
   try {
     return readFileSync(join(folder, file), 'utf8');
@@ -40,17 +49,18 @@ export function readScenario(folder: string): Scenario {
   const fleet = jsonOf(folder, 'fleet.json') as Omit<DayPlan, 'steps'>;
   const steps = jsonOf(folder, 'steps.json') as readonly Step[];
   const hosts = new Set(fleet.hosts.map(({ name }) => name));
-  const vms = new Set(fleet.guests.map(({ name }) => name));
+  const guests = [...fleet.guests, ...(fleet.later ?? [])];
+  const vms = new Set(guests.map(({ name }) => name));
   const must = (known: ReadonlySet<string>, noun: string, name: string | undefined, file: string): void => {
     if (name === undefined || known.has(name)) return;
     const all = [...known].join(', ');
     throw new NoScenario(`${join(folder, file)} names the ${noun} ${name}, and the fleet has only ${all}.`);
   };
-  for (const { host } of fleet.guests) must(hosts, 'host', host, 'fleet.json');
+  for (const { host } of guests) must(hosts, 'host', host, 'fleet.json');
   for (const step of steps) {
-    const { host, from, to, vm } = step as { readonly host?: string; from?: string; to?: string; vm?: string };
-    for (const each of [host, from, to]) must(hosts, 'host', each, 'steps.json');
-    must(vms, 'VM', vm, 'steps.json');
+    const { host, hosts: several = [], from, to, vm } = step as NamesIn;
+    for (const each of [host, ...several, from, to]) must(hosts, 'host', each, 'steps.json');
+    for (const each of [vm, step.when?.vm]) must(vms, 'VM', each, 'steps.json');
   }
   return { plan: { ...fleet, steps }, log: textOf(folder, 'log.txt') };
 }

@@ -31,9 +31,10 @@ export type Deed =
       readonly bothWays: boolean;
       readonly forMs: number;
     }
-  | { readonly do: 'call-meets'; readonly host: string; readonly fate: Fate; readonly calls: 'changing' | 'any' }
-  /** The target's word that the guest runs does not reach the source of the next switchover. */
-  | { readonly do: 'word-lost' }
+  /** `calls`: those that change something, any, or the one of this name. */
+  | { readonly do: 'call-meets'; readonly host: string; readonly fate: Fate; readonly calls: string }
+  /** The target's word that the guest runs does not reach the source of the next switchover (of this VM). */
+  | { readonly do: 'word-lost'; readonly vm?: string }
   | { readonly do: 'store-refuses'; readonly forMs: number }
   | { readonly do: 'store-loses'; readonly fate: 'lost-before' | 'lost-after' }
   | { readonly do: 'kill'; readonly calls: number; readonly after: boolean; readonly forMs: number };

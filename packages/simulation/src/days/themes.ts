@@ -103,7 +103,7 @@ const handovers = (day: DayPlan, cast: Dice): readonly Step[] =>
     const when = { phase: 'switching', vm } as const;
     return [
       { atMs, do: 'migrate', vm, options: { policy: 'handover' } },
-      { atMs: atMs + 1, do: 'word-lost' },
+      { atMs: atMs + 1, do: 'word-lost', vm },
       cast.chance(0.7)
         ? { atMs, when, do: 'kill', calls: cast.between(1, 12), after: cast.chance(0.5), forMs: cast.pick(downMs) }
         : { atMs, when, do: 'cut-off', host: cast.pick(day.hosts).name, forMs: 8_000 },
@@ -141,8 +141,14 @@ function coldMoves(day: DayPlan, cast: Dice): readonly Step[] {
 /** What was made for a move is taken back, and Ferry is not there for all of it. */
 const takenBack = (day: DayPlan, cast: Dice): readonly Step[] =>
   times(cast, 4).flatMap((atMs): readonly Step[] => {
-    const vm = cast.pick(day.guests).name;
+    const { name: vm, host } = cast.pick(day.guests);
     const forMs = cast.pick(downMs);
+    const isSlow = cast.chance(0.4);
+    if (isSlow)
+      return [
+        { atMs, do: 'call-meets', host, fate: 'slow', calls: 'transfer.perform' },
+        { atMs: atMs + 1, do: 'migrate', vm, options: {} },
+      ];
     return [
       { atMs, do: 'migrate', vm, options: {} },
       { atMs, when: { phase: 'transferring', vm, afterMs: 500 }, do: 'abort', vm },

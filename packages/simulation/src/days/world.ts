@@ -25,7 +25,8 @@ export interface DayWorld {
   look(): void;
   /** Something keeps Ferry from seeing or acting for this time; with no time, for a moment. */
   disturb(forMs: number, begin: () => void, end: () => void | Promise<void>): Promise<void>;
-  loseNextWord(): void;
+  /** That the guest runs on the target, of this VM or of any. */
+  loseNextWord(vm: string | undefined): void;
   /** The control plane ends, if it runs; the next one starts. */
   kill(): void;
   start(): Promise<void>;
