@@ -182,6 +182,20 @@ export interface Choice {
   readonly plan: MigrationPlan;
 }
 
+/** What a choice among hosts that fit goes by, most important first. */
+export interface HostWeights {
+  /** For the guest's state. */
+  readonly risks: number;
+  /** Soft rules unmet: a VM or a host of a rule each. */
+  readonly softRules: number;
+  /** Disks to copy. */
+  readonly copies: number;
+  /** Migrations that leave the host or come to it. */
+  readonly load: number;
+  /** Memory that nobody has or was promised, if it is known. */
+  readonly spareBytes?: number;
+}
+
 /** What the checks say of one host in question. */
 export interface HostAnswer {
   readonly host: HostRef;
@@ -192,6 +206,8 @@ export interface HostAnswer {
   readonly passed: readonly string[];
   /** Names of the checks whose facts were not fetched, since the VM or the host was refused before. */
   readonly notAsked: readonly string[];
+  /** Absent of a rescue. */
+  readonly weighs?: HostWeights;
 }
 
 export type CheckResult =

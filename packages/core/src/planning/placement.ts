@@ -3,7 +3,7 @@
  * speaks against it. Pure.
  */
 import type { HostView } from '../model/host.ts';
-import type { CheckResult, MigrationPlan } from '../model/plan.ts';
+import type { CheckResult, HostWeights, MigrationPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import { type CheckInput, kindOf, memoryNeeded, named, wantedCluster } from './check-input.ts';
 import { reasonsOf } from './checks/check.ts';
@@ -44,21 +44,28 @@ export function checkMigration(input: CheckInput): CheckResult {
       promised: promisedOn(view),
     }),
   );
-  const answers = judged.map(({ answer }) => answer);
-  const copies = ({ disks }: MigrationPlan): number => disks.filter(({ how }) => how === 'copy').length;
+  const weighed = judged.map((each) => ({
+    ...each,
+    weighs: weightsOf(each.plan, {
+      softRules: unmetRules(rules, each.view.host),
+      load: input.loadOf(each.view.host.id),
+      freeBytes: each.view.freeMemoryBytes,
+      promised: promisedOn(each.view),
+    }),
+  }));
+  const answers = weighed.map(({ answer, weighs }) => ({ ...answer, weighs }));
   const isPreferred = ({ view }: { readonly view: HostView }): number =>
     request.preferHost !== undefined && view === named(input, request.preferHost) ? 0 : 1;
-  const spare = (view: HostView): number => (view.freeMemoryBytes ?? 0) - promisedOn(view);
-  const suited = judged
+  const suited = weighed
     .filter(({ reasons }) => reasons.length === 0)
     .sort(
       (a, b) =>
         isPreferred(a) - isPreferred(b) ||
-        (a.plan.stateRisks?.length ?? 0) - (b.plan.stateRisks?.length ?? 0) ||
-        unmetRules(rules, a.view.host) - unmetRules(rules, b.view.host) ||
-        copies(a.plan) - copies(b.plan) ||
-        input.loadOf(a.view.host.id) - input.loadOf(b.view.host.id) ||
-        spare(b.view) - spare(a.view) ||
+        a.weighs.risks - b.weighs.risks ||
+        a.weighs.softRules - b.weighs.softRules ||
+        a.weighs.copies - b.weighs.copies ||
+        a.weighs.load - b.weighs.load ||
+        spareOf(b) - spareOf(a) ||
         (a.view.host.name < b.view.host.name ? -1 : 1),
     );
   const chosen = suited.find(({ waits }) => waits.length === 0) ?? suited[0];
@@ -85,6 +92,23 @@ export function checkMigration(input: CheckInput): CheckResult {
     answers,
   };
 }
+
+const weightsOf = (
+  { stateRisks = [], disks }: MigrationPlan,
+  host: Pick<HostWeights, 'softRules' | 'load'> & {
+    readonly freeBytes: number | undefined;
+    readonly promised: number;
+  },
+): HostWeights => ({
+  risks: stateRisks.length,
+  softRules: host.softRules,
+  copies: disks.filter(({ how }) => how === 'copy').length,
+  load: host.load,
+  ...(host.freeBytes === undefined ? {} : { spareBytes: host.freeBytes - host.promised }),
+});
+
+/** A host that does not say counts as one that is full. */
+const spareOf = ({ weighs: { spareBytes = 0 } }: { readonly weighs: HostWeights }): number => spareBytes;
 
 /** Why there is no host to speak of. */
 export function noCandidate(

@@ -87,6 +87,24 @@ test('a plan says where each VM would go, counts those before it, and changes no
   assert.deepEqual([engine.batches.all(), serviceOf('h1'), changing], [[], 'schedulable', []]);
 });
 
+test('a plan places its VMs as a group: none takes the only place of another, and rules among them hold', async () => {
+  const guestBytes = 256 * 1_048_576;
+  host('h2').freeMemoryBytes = 2 * guestBytes;
+  host('h3').freeMemoryBytes = guestBytes;
+  await guests(4);
+  await engine.changeRule('home', () => ({ kind: 'on-hosts', strength: 'hard', vms: ['vm2'], hosts: ['h3'] }));
+  await engine.changeRule('pair', () => ({ kind: 'together', strength: 'hard', vms: ['vm1', 'vm3'] }));
+  const plan = await engine.batches.planDrain({ hosts: ['h1'], force: false }, by);
+  assert.deepEqual(
+    plan.members.map(({ vm, to }) => `${vm.name} ${to?.name ?? 'stays'}`),
+    ['vm0 stays', 'vm1 h2', 'vm2 h3', 'vm3 h2'],
+  );
+  assert.equal(
+    plan.members[0]?.note,
+    'No host has room for it beside the others that move: it needs 256 MiB, and h2, which has the most left, has 0 MiB.',
+  );
+});
+
 test("hosts that are drained together never receive each other's VMs", async () => {
   fleet.run('h2', { uuid: uuidOf(9), name: 'other' });
   await until(() => engine.vms().length === 1, 'other');
@@ -234,6 +252,23 @@ test('a VM that was on its way to the host when its drain began leaves again bef
   fleet.next.durationMs = 1_000;
   const done = await ended(begun);
   assert.deepEqual([done.phase, states(done), runningOn('h1')], ['done', { vm0: 'moved' }, 0], JSON.stringify(done));
+});
+
+test('a restore says of a VM that its host has no room for beside the others, and brings back the others', async () => {
+  await guests(3);
+  await ended(await drain(['h1']));
+  host('h1').freeMemoryBytes = 2 * 256 * 1_048_576;
+  const restore = await engine.batches.restore('h1', by);
+  assert.deepEqual(
+    restore.members.flatMap(({ note }) => note ?? []),
+    [
+      'No host has room for it beside the others that move: it needs 256 MiB, and h1, which has the most left, has 0 MiB.',
+    ],
+  );
+  assert.deepEqual(
+    restore.members.map(({ to, state }) => [to?.name, state]),
+    restore.members.map(() => ['h1', 'waiting']),
+  );
 });
 
 test('a restore leaves a VM where somebody else has moved it, and says so', async () => {

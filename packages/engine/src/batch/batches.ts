@@ -279,7 +279,7 @@ export function createBatches(deps: BatchesDeps): Batches {
         );
       const id = newId();
       const home = refOf(host);
-      const batch: Batch = {
+      const bare: Batch = {
         id,
         name: batchName('restore', [home], id),
         kind: 'restore',
@@ -291,6 +291,7 @@ export function createBatches(deps: BatchesDeps): Batches {
         phase: 'running',
         members: restoreMembers(drain, home, vmsOf(drain)),
       };
+      const batch = await withProposals(bare, inOrder(bare.members), migrations.propose, clock.timeout(planPatienceMs));
       await store(batch, undefined, along);
       go(id);
       return batch;

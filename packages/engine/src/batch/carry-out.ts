@@ -54,7 +54,7 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
     // a restore has but one target
     if (kind === 'restore') return member.to === undefined ? {} : { to: member.to };
     const closed = new Set(hosts.map(({ id }) => id));
-    const proposals = await migrations.propose([member], closed, clock.timeout(planPatienceMs));
+    const proposals = await migrations.propose([member], { closed }, clock.timeout(planPatienceMs));
     return proposals.get(member.vm.uuid) ?? {};
   };
   /** The proposed host first; after a failure one that was not tried. */

@@ -1,26 +1,30 @@
 /**
- * Where VMs that are to move together would go: each chosen by the checks of every move, with what was proposed for the
- * ones before it counted as taken. It proposes; the migration decides when its turn comes. Nothing is touched.
+ * Where VMs that are to move together would go: the checks of every move say where each may be, and core places them as
+ * a group. It proposes; the migration decides when its turn comes. Nothing is touched.
  */
 import {
-  beginMigration,
+  beyond,
   errorReport,
-  hostKey,
-  migrationId,
-  startsThere,
+  placeGroup,
+  pointsAgainst,
+  roomOf,
+  rulesAmong,
   type Batch,
   type BatchMember,
+  type CheckResult,
+  type Group,
+  type GroupPlan,
+  type Host,
   type HostId,
   type HostRef,
   type HostView,
-  type Migration,
   type MigrationPlan,
   type MigrationRequest,
-  type Reservations,
+  type RuleFacts,
   type Vm,
   type VmUuid,
 } from '@ferry/core';
-import { createFactFinder, type Gathered } from '../planning/fact-finding.ts';
+import { createFactFinder } from '../planning/fact-finding.ts';
 import type { FactSources } from '../planning/fact-sources.ts';
 
 /** VMs whose facts are gathered at a time. */
@@ -35,10 +39,15 @@ export interface Proposal {
   readonly note?: string;
 }
 
-/** `members`: in their order. `closed`: hosts that take none of them. */
+/** `closed`: hosts that take none of them. `home`: the only one that does, also if no other VM may be moved there now. */
+export interface ProposeWhere {
+  readonly closed?: ReadonlySet<HostId>;
+  readonly home?: HostRef;
+}
+
 export type Propose = (
   members: readonly BatchMember[],
-  closed: ReadonlySet<HostId>,
+  where: ProposeWhere,
   signal: AbortSignal,
 ) => Promise<ReadonlyMap<VmUuid, Proposal>>;
 
@@ -61,35 +70,47 @@ export function copiedBytes({ disks }: MigrationPlan): Pick<Proposal, 'diskBytes
   return diskBytes === 0 ? {} : { diskBytes };
 }
 
-/** What was proposed takes memory for good; slots and ports are free again by the time that the next one begins. */
-const memoryProposed = (planned: readonly Migration[], key: string): Reservations =>
-  Object.fromEntries(
-    planned.flatMap(({ id, vm, to, plan, request, memoryBytes = 0 }) =>
-      to !== undefined && hostKey(to.id) === key && plan !== undefined && startsThere({ plan, request })
-        ? [[id, { vm: vm.name, memoryBytes }]]
-        : [],
-    ),
-  );
+/** A member as its move finds it, and what the checks say of every host for it. */
+interface Checked {
+  readonly member: BatchMember;
+  readonly vm: Vm;
+  readonly result: CheckResult;
+}
+
+/** A host that waits is proposed to a VM that finds no place beside the others: it may have one when its turn comes. */
+function proposalFrom({ vm, result }: Checked, { placed, left }: GroupPlan, hosts: readonly HostRef[]): Proposal {
+  const to = hosts.find(({ id }) => id === placed.get(vm.uuid));
+  switch (result.kind) {
+    case 'refused':
+      return { note: result.reasons[0]?.message ?? 'No host can take it.' };
+    case 'waits':
+      return { to: to ?? result.to, ...copiedBytes(result.plan), note: result.reasons[0]?.message ?? '' };
+    case 'chosen':
+      return to === undefined
+        ? { note: left.get(vm.uuid) ?? 'No host can take it.' }
+        : { to, ...copiedBytes(result.plan) };
+  }
+}
 
 export function proposeTargets(deps: FactSources): Propose {
-  return async (members, closed, signal) => {
-    const planned: Migration[] = [];
+  return async (members, { closed, home }, signal) => {
+    const group = new Set(members.map(({ vm }) => vm.uuid));
+    const asItWillBe = (host: Host): Host => {
+      const { service: _, ...inService } = host;
+      if (host.id === home?.id) return inService;
+      return closed?.has(host.id) === true
+        ? { ...host, service: { state: 'draining', since: deps.clock.now() } }
+        : host;
+    };
     const hosts = (): readonly HostView[] =>
-      deps.fleet
-        .hosts()
-        .map((view) =>
-          closed.has(view.host.id)
-            ? { ...view, host: { ...view.host, service: { state: 'draining' as const, since: deps.clock.now() } } }
-            : view,
-        );
+      deps.fleet.hosts().map((view) => ({ ...view, host: asItWillBe(view.host) }));
     const facts = createFactFinder({
       ...deps,
       fleet: { ...deps.fleet, hosts },
-      active: () => [...deps.active(), ...planned],
-      ledger: { ...deps.ledger, of: (key) => ({ ...deps.ledger.of(key), ...memoryProposed(planned, key) }) },
+      rules: { factsFor: (vm, active) => beyond(deps.rules.factsFor(vm, active), group) },
     });
     const asItMoves = (member: BatchMember): BatchMember => (member.way === 'cold' ? { ...member, off: true } : member);
-    const gather = async (member: BatchMember): Promise<{ readonly vm: Vm; readonly said: Gathered } | string> => {
+    const check = async (member: BatchMember): Promise<Checked | string> => {
       const found = deps.fleet.vmByUuid(member.vm.uuid);
       const vm = found !== undefined && member.off === true ? { ...found, state: 'shut-off' as const } : found;
       if (vm === undefined) return 'No host has it any more.';
@@ -99,40 +120,52 @@ export function proposeTargets(deps: FactSources): Propose {
         error: errorReport('migration-failed', member.note ?? 'It failed.'),
       }));
       const self = { policy: facts.policyOf(vm, {}), attempts };
+      const request = { ...requestOf(member), ...(home === undefined ? {} : { to: home.id }) };
       try {
-        return { vm, said: await facts.gather(vm, requestOf(member), self, signal) };
+        return { member, vm, result: (await facts.gather(vm, request, self, signal)).choose(undefined) };
       } catch (error) {
         return error instanceof Error ? error.message : String(error);
       }
     };
-    const choose = (member: BatchMember, vm: Vm, said: Gathered): Proposal => {
-      const result = said.choose(undefined);
-      if (result.kind === 'refused') return { note: result.reasons[0]?.message ?? 'No host can take it.' };
-      const { to, plan, move: kind } = result;
-      const request = requestOf(member);
-      const by = { actor: '', client: '' };
-      const id = migrationId(`planned-${vm.uuid}`);
-      const policy = facts.policyOf(vm, request);
-      planned.push({ ...beginMigration({ id, vm, from: member.from, kind, request, policy, by }, 0), to, plan });
-      const proposal = { to, ...copiedBytes(plan) };
-      return result.kind === 'waits' ? { ...proposal, note: result.reasons[0]?.message ?? '' } : proposal;
-    };
 
     const proposals = new Map<VmUuid, Proposal>();
+    const checked: Checked[] = [];
     for (let first = 0; first < members.length; first += gatheredAtOnce) {
       const some = members.slice(first, first + gatheredAtOnce).map(asItMoves);
-      const answers = await Promise.all(some.map(gather));
-      for (const [index, member] of some.entries()) {
+      const answers = await Promise.all(some.map(check));
+      for (const [index, { vm }] of some.entries()) {
         const answer = answers[index];
-        if (answer === undefined || typeof answer === 'string') proposals.set(member.vm.uuid, { note: answer ?? '' });
-        else proposals.set(member.vm.uuid, choose(member, answer.vm, answer.said));
+        if (answer === undefined || typeof answer === 'string') proposals.set(vm.uuid, { note: answer ?? '' });
+        else checked.push(answer);
       }
     }
+    const known = hosts().map(({ host: { id, name } }) => ({ id, name }));
+    const plan = placeGroup(groupOf(checked, known, (vm) => deps.rules.factsFor(vm, deps.active())));
+    for (const each of checked) proposals.set(each.vm.uuid, proposalFrom(each, plan, known));
     return proposals;
   };
 }
 
-/** With their proposals, for VMs that are to leave. */
+const groupOf = (
+  checked: readonly Checked[],
+  hosts: readonly HostRef[],
+  rulesOf: (vm: Vm) => readonly RuleFacts[],
+): Group => {
+  const room = roomOf(checked.map(({ result }) => result));
+  return {
+    hosts: hosts.map((host) => ({ ...host, freeBytes: room.get(host.id) ?? 0 })),
+    vms: checked.map(({ member, vm, result }) => ({
+      uuid: vm.uuid,
+      name: vm.name,
+      from: member.from.id,
+      memoryBytes: vm.memoryBytes,
+      may: pointsAgainst(result),
+    })),
+    rules: rulesAmong(new Map(checked.map(({ vm }) => [vm.uuid, rulesOf(vm)]))),
+  };
+};
+
+/** With their proposals, for VMs that are to leave; of a restore, with what speaks against their way home. */
 export async function withProposals(
   batch: Batch,
   ordered: readonly BatchMember[],
@@ -140,7 +173,10 @@ export async function withProposals(
   signal: AbortSignal,
 ): Promise<Batch> {
   const moving = ordered.filter(({ way }) => way === 'live' || way === 'suspend' || way === 'cold');
-  const proposals = await propose(moving, new Set(batch.hosts.map(({ id }) => id)), signal);
+  const [home] = batch.hosts;
+  const where: ProposeWhere =
+    batch.kind === 'restore' && home !== undefined ? { home } : { closed: new Set(batch.hosts.map(({ id }) => id)) };
+  const proposals = await propose(moving, where, signal);
   return {
     ...batch,
     members: batch.members.map((member) => ({ ...member, ...proposals.get(member.vm.uuid) })),
