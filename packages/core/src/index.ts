@@ -73,7 +73,7 @@ export * from './migration/phase.ts';
 export { notResumed } from './migration/post-copy-recovery.ts';
 export * from './migration/progress.ts';
 export * from './planning/ledger.ts';
-export { beyond, pointsAgainst, rulesAmong, roomOf } from './planning/group/from-checks.ts';
+export { beyond, groupOf, proposalFrom, type Checked, type Proposal } from './planning/group/from-checks.ts';
 export type { Group, GroupHost, GroupMove, GroupPlan, GroupRule, GroupVm } from './planning/group/group.ts';
 export { placeGroup } from './planning/group/place.ts';
 export * from './planning/rescue.ts';

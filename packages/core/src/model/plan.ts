@@ -188,8 +188,9 @@ export interface HostWeights {
   readonly risks: number;
   /** Soft rules unmet: a VM or a host of a rule each. */
   readonly softRules: number;
-  /** Disks to copy. */
+  /** Disks to copy; and what they hold, if that is known. */
   readonly copies: number;
+  readonly copyBytes?: number;
   /** Migrations that leave the host or come to it. */
   readonly load: number;
   /** Memory that nobody has or was promised, if it is known. */

@@ -124,6 +124,11 @@ export const reasonTable = {
     'unknown',
   ),
   'target-few-threads': row('target', 'The VM has more virtual CPUs than the host has threads.', 'warn'),
+  'target-not-asked': row(
+    'target',
+    'The plan is made of a file, which does not say what the host has for the VM.',
+    'unknown',
+  ),
   'target-memory': row('target', 'The host has too little free memory.'),
   'target-overcommitted': row('target', 'The guests of the host would have been given more memory than it has.'),
   'target-memory-promised': row('target', 'Other migrations will take the memory that is free on the host.', 'wait'),

@@ -115,6 +115,8 @@ export interface CheckInput {
   readonly policy?: PolicyContent;
   /** Hosts on which earlier attempts of this migration failed, and why. */
   readonly tried?: ReadonlyMap<HostId, string>;
+  /** Nobody can be asked: what is recorded of the fleet is all that is known. */
+  readonly recordedOnly?: true;
   /** UUID for a helper domain, should one be needed. */
   readonly helperUuid?: VmUuid;
 }

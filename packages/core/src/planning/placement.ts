@@ -3,11 +3,12 @@
  * speaks against it. Pure.
  */
 import type { HostView } from '../model/host.ts';
-import type { CheckResult, HostWeights, MigrationPlan } from '../model/plan.ts';
+import type { CheckResult, HostWeights } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
-import { type CheckInput, kindOf, memoryNeeded, named, wantedCluster } from './check-input.ts';
+import { type CheckInput, kindOf, memoryNeeded, named, sourceOf, wantedCluster } from './check-input.ts';
 import { reasonsOf } from './checks/check.ts';
-import { judgeHost, refusalsIn } from './checks/judge.ts';
+import { judgeHost, refusalsIn, type Judged } from './checks/judge.ts';
+import { memoryNotGiven } from './checks/overcommit.ts';
 import { hostChecks, vmChecks } from './checks/table.ts';
 import { unmetRules } from './rules/judge.ts';
 
@@ -31,43 +32,15 @@ const inQuestion = (input: CheckInput): readonly HostView[] => {
  * fewest risks for the guest's state, then the fewest soft rules unmet, then the fewest disks to copy, then the fewest
  * migrations, then the most memory that nobody has been promised. Refused: all reasons of all hosts in question.
  */
-export function checkMigration(input: CheckInput): CheckResult {
-  const { request } = input;
-  const { rules = [] } = input;
+export function checkMigration(given: CheckInput): CheckResult {
+  const input = sourceFirst(given);
   const general = vmReasons(input);
   const candidates = inQuestion(input);
-  const promisedOn = ({ host }: HostView): number => input.memoryPromised?.(host.id) ?? 0;
   // storage that was not looked at has no reasons: the VM or the host is refused anyway
-  const judged = candidates.map((view) =>
-    judgeHost(input, view, {
-      lookedAt: general.length === 0 || input.storage !== undefined,
-      promised: promisedOn(view),
-    }),
-  );
-  const weighed = judged.map((each) => ({
-    ...each,
-    weighs: weightsOf(each.plan, {
-      softRules: unmetRules(rules, each.view.host),
-      load: input.loadOf(each.view.host.id),
-      freeBytes: each.view.freeMemoryBytes,
-      promised: promisedOn(each.view),
-    }),
-  }));
-  const answers = weighed.map(({ answer, weighs }) => ({ ...answer, weighs }));
-  const isPreferred = ({ view }: { readonly view: HostView }): number =>
-    request.preferHost !== undefined && view === named(input, request.preferHost) ? 0 : 1;
-  const suited = weighed
-    .filter(({ reasons }) => reasons.length === 0)
-    .sort(
-      (a, b) =>
-        isPreferred(a) - isPreferred(b) ||
-        a.weighs.risks - b.weighs.risks ||
-        a.weighs.softRules - b.weighs.softRules ||
-        a.weighs.copies - b.weighs.copies ||
-        a.weighs.load - b.weighs.load ||
-        spareOf(b) - spareOf(a) ||
-        (a.view.host.name < b.view.host.name ? -1 : 1),
-    );
+  const lookedAt = general.length === 0 || input.storage !== undefined;
+  const weighed = candidates.map((view) => weigh(input, view, lookedAt));
+  const answers = weighed.map(({ answer }) => answer);
+  const suited = weighed.filter(({ reasons }) => reasons.length === 0).sort(betterIn(input));
   const chosen = suited.find(({ waits }) => waits.length === 0) ?? suited[0];
   const kind = kindOf(input);
   if (chosen !== undefined && general.length === 0 && 'kind' in kind) {
@@ -88,27 +61,63 @@ export function checkMigration(input: CheckInput): CheckResult {
   }
   return {
     kind: 'refused',
-    reasons: [...general, ...noCandidate(input, candidates), ...judged.flatMap(({ reasons }) => reasons)],
+    reasons: [...general, ...noCandidate(input, candidates), ...weighed.flatMap(({ reasons }) => reasons)],
     answers,
   };
 }
 
-const weightsOf = (
-  { stateRisks = [], disks }: MigrationPlan,
-  host: Pick<HostWeights, 'softRules' | 'load'> & {
-    readonly freeBytes: number | undefined;
-    readonly promised: number;
-  },
-): HostWeights => ({
-  risks: stateRisks.length,
-  softRules: host.softRules,
-  copies: disks.filter(({ how }) => how === 'copy').length,
-  load: host.load,
-  ...(host.freeBytes === undefined ? {} : { spareBytes: host.freeBytes - host.promised }),
-});
+/** Many checks look for the source: it is found at once, however large the fleet is. */
+export const sourceFirst = (input: CheckInput): CheckInput => {
+  const source = sourceOf(input);
+  return source === undefined || source === input.hosts[0]
+    ? input
+    : { ...input, hosts: [source, ...input.hosts.filter((view) => view !== source)] };
+};
 
-/** A host that does not say counts as one that is full. */
-const spareOf = ({ weighs: { spareBytes = 0 } }: { readonly weighs: HostWeights }): number => spareBytes;
+export interface Weighed extends Judged {
+  readonly weighs: HostWeights;
+}
+
+export function weigh(input: CheckInput, view: HostView, lookedAt: boolean): Weighed {
+  const promised = input.memoryPromised?.(view.host.id) ?? 0;
+  const of = judgeHost(input, view, { lookedAt, promised });
+  const { stateRisks = [], disks } = of.plan;
+  const copied = disks.filter(({ how }) => how === 'copy');
+  const copyBytes = copied.reduce((sum, { allocationBytes = 0 }) => sum + allocationBytes, 0);
+  const spareBytes = spareOn(input, view, promised);
+  const weighs: HostWeights = {
+    risks: stateRisks.length,
+    softRules: unmetRules(input.rules ?? [], view.host),
+    copies: copied.length,
+    ...(copyBytes === 0 ? {} : { copyBytes }),
+    load: input.loadOf(view.host.id),
+    ...(spareBytes === undefined ? {} : { spareBytes }),
+  };
+  return { ...of, answer: { ...of.answer, weighs }, weighs };
+}
+
+/** Memory that nobody has or was promised; of a move that may not degrade a guest, that none was given either. */
+function spareOn(input: CheckInput, view: HostView, promised: number): number | undefined {
+  const { freeMemoryBytes } = view;
+  const spare = freeMemoryBytes === undefined ? undefined : freeMemoryBytes - promised;
+  const notGiven = input.request.neverDegrade === true ? memoryNotGiven(input, view) : undefined;
+  return spare === undefined || notGiven === undefined ? (spare ?? notGiven) : Math.min(spare, notGiven);
+}
+
+/** The better host first. One that does not say what it has free counts as full. */
+export const betterIn = (input: CheckInput): ((a: Weighed, b: Weighed) => number) => {
+  const { preferHost } = input.request;
+  const preferred = preferHost === undefined ? undefined : named(input, preferHost);
+  const isNot = ({ view }: Weighed): number => (view === preferred ? 0 : 1);
+  return (a, b) =>
+    isNot(a) - isNot(b) ||
+    a.weighs.risks - b.weighs.risks ||
+    a.weighs.softRules - b.weighs.softRules ||
+    a.weighs.copies - b.weighs.copies ||
+    a.weighs.load - b.weighs.load ||
+    (b.weighs.spareBytes ?? 0) - (a.weighs.spareBytes ?? 0) ||
+    (a.view.host.name < b.view.host.name ? -1 : 1);
+};
 
 /** Why there is no host to speak of. */
 export function noCandidate(

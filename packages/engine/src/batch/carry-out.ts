@@ -12,6 +12,7 @@ import {
   type BatchMember,
   type HostId,
   type Migration,
+  type Proposal,
   type RequestedBy,
   type VmUuid,
 } from '@ferry/core';
@@ -20,7 +21,7 @@ import { isUnanswered } from '../migration/effects/context.ts';
 import { startOnce } from '../migration/effects/start.ts';
 import type { BatchesDeps } from './deps.ts';
 import type { Measuring } from './measuring.ts';
-import { requestOf, type Proposal } from './propose.ts';
+import { requestOf } from './propose.ts';
 
 /** For a host to say which domains are active, and for a guest to be asked to stop or start. */
 const hostPatienceMs = 20_000;

@@ -5,23 +5,18 @@
 import {
   beyond,
   errorReport,
+  groupOf,
   placeGroup,
-  pointsAgainst,
-  roomOf,
-  rulesAmong,
+  proposalFrom,
   type Batch,
   type BatchMember,
-  type CheckResult,
-  type Group,
-  type GroupPlan,
+  type Checked,
   type Host,
   type HostId,
   type HostRef,
   type HostView,
-  type MigrationPlan,
   type MigrationRequest,
-  type RuleFacts,
-  type Vm,
+  type Proposal,
   type VmUuid,
 } from '@ferry/core';
 import { createFactFinder } from '../planning/fact-finding.ts';
@@ -29,15 +24,6 @@ import type { FactSources } from '../planning/fact-sources.ts';
 
 /** VMs whose facts are gathered at a time. */
 const gatheredAtOnce = 8;
-
-export interface Proposal {
-  /** Absent: no host can take it now. */
-  readonly to?: HostRef;
-  /** What its disks hold that are copied there. */
-  readonly diskBytes?: number;
-  /** Why there is none, or what it will wait for there. */
-  readonly note?: string;
-}
 
 /** `closed`: hosts that take none of them. `home`: the only one that does, also if no other VM may be moved there now. */
 export interface ProposeWhere {
@@ -60,37 +46,6 @@ export const requestOf = ({
   ...(way === 'suspend' ? { kind: 'suspended' } : way === 'cold' && off === true ? { autoStart: true } : {}),
   ...(neverDegrade === true ? { neverDegrade } : {}),
 });
-
-/** Nothing where it is moved with the storage that both hosts have. */
-export function copiedBytes({ disks }: MigrationPlan): Pick<Proposal, 'diskBytes'> {
-  const diskBytes = disks.reduce(
-    (sum, { how, allocationBytes = 0 }) => sum + (how === 'copy' ? allocationBytes : 0),
-    0,
-  );
-  return diskBytes === 0 ? {} : { diskBytes };
-}
-
-/** A member as its move finds it, and what the checks say of every host for it. */
-interface Checked {
-  readonly member: BatchMember;
-  readonly vm: Vm;
-  readonly result: CheckResult;
-}
-
-/** A host that waits is proposed to a VM that finds no place beside the others: it may have one when its turn comes. */
-function proposalFrom({ vm, result }: Checked, { placed, left }: GroupPlan, hosts: readonly HostRef[]): Proposal {
-  const to = hosts.find(({ id }) => id === placed.get(vm.uuid));
-  switch (result.kind) {
-    case 'refused':
-      return { note: result.reasons[0]?.message ?? 'No host can take it.' };
-    case 'waits':
-      return { to: to ?? result.to, ...copiedBytes(result.plan), note: result.reasons[0]?.message ?? '' };
-    case 'chosen':
-      return to === undefined
-        ? { note: left.get(vm.uuid) ?? 'No host can take it.' }
-        : { to, ...copiedBytes(result.plan) };
-  }
-}
 
 export function proposeTargets(deps: FactSources): Propose {
   return async (members, { closed, home }, signal) => {
@@ -122,7 +77,8 @@ export function proposeTargets(deps: FactSources): Propose {
       const self = { policy: facts.policyOf(vm, {}), attempts };
       const request = { ...requestOf(member), ...(home === undefined ? {} : { to: home.id }) };
       try {
-        return { member, vm, result: (await facts.gather(vm, request, self, signal)).choose(undefined) };
+        const result = (await facts.gather(vm, request, self, signal)).choose(undefined);
+        return { vm, result, rules: deps.rules.factsFor(vm, deps.active()) };
       } catch (error) {
         return error instanceof Error ? error.message : String(error);
       }
@@ -140,30 +96,11 @@ export function proposeTargets(deps: FactSources): Propose {
       }
     }
     const known = hosts().map(({ host: { id, name } }) => ({ id, name }));
-    const plan = placeGroup(groupOf(checked, known, (vm) => deps.rules.factsFor(vm, deps.active())));
+    const plan = placeGroup(groupOf(checked, known));
     for (const each of checked) proposals.set(each.vm.uuid, proposalFrom(each, plan, known));
     return proposals;
   };
 }
-
-const groupOf = (
-  checked: readonly Checked[],
-  hosts: readonly HostRef[],
-  rulesOf: (vm: Vm) => readonly RuleFacts[],
-): Group => {
-  const room = roomOf(checked.map(({ result }) => result));
-  return {
-    hosts: hosts.map((host) => ({ ...host, freeBytes: room.get(host.id) ?? 0 })),
-    vms: checked.map(({ member, vm, result }) => ({
-      uuid: vm.uuid,
-      name: vm.name,
-      from: member.from.id,
-      memoryBytes: vm.memoryBytes,
-      may: pointsAgainst(result),
-    })),
-    rules: rulesAmong(new Map(checked.map(({ vm }) => [vm.uuid, rulesOf(vm)]))),
-  };
-};
 
 /** With their proposals, for VMs that are to leave; of a restore, with what speaks against their way home. */
 export async function withProposals(

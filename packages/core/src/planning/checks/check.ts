@@ -14,8 +14,11 @@ export interface Check<Question> {
   /** Every code that it may answer with. */
   readonly codes: readonly ReasonCode[];
   readonly find: (question: Question) => readonly Reason[];
-  /** Facts that only a host which passes the checks before is asked for. */
-  readonly needs?: 'storage' | 'cpu';
+  /**
+   * Facts that have to be asked for: `storage` and `cpu` only of a host that passes the checks before, `definition` of
+   * the VM.
+   */
+  readonly needs?: 'storage' | 'cpu' | 'definition';
 }
 
 /** A host that may become the target. */

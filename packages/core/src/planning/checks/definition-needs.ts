@@ -3,6 +3,7 @@ import { moveCheck } from './check.ts';
 /** What the definition names: networks, filters, secrets, paths, mapped pools. */
 export const definitionNeeds = moveCheck({
   name: 'definition-needs',
+  needs: 'definition',
   codes: [
     'map-pool-missing',
     'network-missing',

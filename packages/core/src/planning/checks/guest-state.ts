@@ -6,6 +6,7 @@ import { moveCheck } from './check.ts';
  */
 export const guestState = moveCheck({
   name: 'guest-state',
+  needs: 'definition',
   codes: ['guest-memory-unsure', 'guest-tpm-unsure', 'saved-memory-unsure', 'tpm-state-unsure'],
   find: ({ planned }) => planned.state,
 });

@@ -72,10 +72,9 @@ export function judgeHost(
     void asked.push(...checks.map(({ name, find }) => ({ name, findings: findingsOf(find(question), input) })));
   ask(hostChecks, { input, target });
   const looked = lookedAt && asked.every(({ findings }) => plainOf(findings, 'refuse').length === 0);
-  ask(
-    moveChecks.filter(({ needs }) => needs === undefined || looked),
-    { input, target, planned },
-  );
+  const canAsk = ({ needs }: (typeof moveChecks)[number]): boolean =>
+    needs === undefined || (input.recordedOnly !== true && (needs === 'definition' || looked));
+  ask(moveChecks.filter(canAsk), { input, target, planned });
   const findings = asked.flatMap((each) => each.findings);
   const reasons = plainOf(findings, 'refuse');
   const waits = [
@@ -91,7 +90,7 @@ export function judgeHost(
     waits,
     answer: answerOf(target.host, findings, waits, {
       passed: asked.filter((each) => each.findings.length === 0).map(({ name }) => name),
-      notAsked: looked ? [] : moveChecks.filter(({ needs }) => needs !== undefined).map(({ name }) => name),
+      notAsked: moveChecks.filter((check) => !canAsk(check)).map(({ name }) => name),
     }),
   };
 }

@@ -1,20 +1,32 @@
-import { memoryNeeded } from '../check-input.ts';
+import type { HostView } from '../../model/host.ts';
+import { type CheckInput, memoryNeeded } from '../check-input.ts';
 import { mib } from '../wait-reasons.ts';
 import { hostCheck } from './check.ts';
+
+/** That its guests, but for this one, were given. */
+const memoryGiven = ({ vm, domainsOn }: CheckInput, { host }: HostView): number =>
+  (domainsOn?.(host.id) ?? [])
+    .filter((each) => each.uuid !== vm.uuid && each.state !== 'shut-off' && each.state !== 'crashed')
+    .reduce((sum, { memoryBytes = 0 }) => sum + memoryBytes, 0);
+
+const promisedOn = ({ memoryPromised }: CheckInput, { host }: HostView): number => memoryPromised?.(host.id) ?? 0;
+
+/** What the host has beyond what its guests were given and migrations were promised; undefined where it does not say. */
+export const memoryNotGiven = (input: CheckInput, target: HostView): number | undefined =>
+  target.facts === undefined
+    ? undefined
+    : target.facts.memoryBytes - memoryGiven(input, target) - promisedOn(input, target);
 
 /** Only where it is asked for: hosts may have been given more than they have on purpose. */
 export const overcommit = hostCheck({
   name: 'overcommit',
   codes: ['target-overcommitted'],
-  find({ input, target: { host, state, facts } }) {
+  find({ input, target }) {
+    const { host, state, facts } = target;
     const needed = memoryNeeded(input);
     if (input.request.neverDegrade !== true || state !== 'connected' || needed === 0 || facts === undefined) return [];
-    const there = (input.domainsOn?.(host.id) ?? []).filter(
-      (each) => each.uuid !== input.vm.uuid && each.state !== 'shut-off' && each.state !== 'crashed',
-    );
-    const given = there.reduce((sum, { memoryBytes = 0 }) => sum + memoryBytes, 0);
-    const promised = input.memoryPromised?.(host.id) ?? 0;
-    if (given + promised + needed <= facts.memoryBytes) return [];
+    if ((memoryNotGiven(input, target) ?? 0) >= needed) return [];
+    const [given, promised] = [memoryGiven(input, target), promisedOn(input, target)];
     return [
       {
         code: 'target-overcommitted',

@@ -41,6 +41,7 @@ import { parked } from './parked.ts';
 import { pinned } from './pinned.ts';
 import { pinning } from './pinning.ts';
 import { reachable } from './reachable.ts';
+import { recordedOnly } from './recorded-only.ts';
 import { rules } from './rules.ts';
 import { savedMemory } from './saved-memory.ts';
 import { source } from './source.ts';
@@ -93,6 +94,7 @@ export const hostChecks: readonly Check<HostQuestion>[] = [
   hugePages,
   pinning,
   mediated,
+  recordedOnly,
 ];
 
 /** On the move to one host, by what it answered. */

@@ -2,10 +2,12 @@
  * What the checks of each VM by itself say, as the group is placed by it: where it may be, what speaks against each host,
  * how much room there is, and which rules are among the VMs of the group. Pure.
  */
+import type { HostRef } from '../../model/host.ts';
 import type { HostId, VmUuid } from '../../model/ids.ts';
 import type { CheckResult, HostAnswer, HostWeights } from '../../model/plan.ts';
 import type { RuleFacts } from '../../model/rule.ts';
-import { softPairPoints, type GroupRule } from './group.ts';
+import type { Vm } from '../../model/vm.ts';
+import { softPairPoints, type Group, type GroupPlan, type GroupRule } from './group.ts';
 
 /** In the order of the choice for one VM: ten of one are as much as one of the next. */
 const points = { load: 1, copy: 10, softRule: softPairPoints, risk: 1_000, waits: 10_000 } as const;
@@ -13,7 +15,7 @@ const points = { load: 1, copy: 10, softRule: softPairPoints, risk: 1_000, waits
 const noWeights: HostWeights = { risks: 0, softRules: 0, copies: 0, load: 0 };
 
 /** Hosts where the VM may be; memory is left to the group, which sees what the others take. */
-export const pointsAgainst = (result: CheckResult): ReadonlyMap<HostId, number> =>
+const pointsAgainst = (result: CheckResult): ReadonlyMap<HostId, number> =>
   new Map(
     result.kind === 'refused'
       ? []
@@ -30,7 +32,7 @@ const pointsOf = ({ weighs = noWeights, findings }: HostAnswer): number =>
   (findings.some(({ verdict, code }) => verdict === 'wait' && code !== 'target-memory-promised') ? points.waits : 0);
 
 /** By host: the least that any of the answers says; a host that does not say how much it has counts as one with room. */
-export function roomOf(results: readonly CheckResult[]): ReadonlyMap<HostId, number> {
+function roomOf(results: readonly CheckResult[]): ReadonlyMap<HostId, number> {
   const room = new Map<HostId, number>();
   for (const { answers = [] } of results)
     for (const { host, weighs } of answers)
@@ -43,7 +45,7 @@ export const beyond = (rules: readonly RuleFacts[], group: ReadonlySet<VmUuid>):
   rules.map((facts) => ({ ...facts, others: facts.others.filter(({ uuid }) => !group.has(uuid)) }));
 
 /** `rulesOf`: those that speak of each VM of the group. */
-export function rulesAmong(rulesOf: ReadonlyMap<VmUuid, readonly RuleFacts[]>): readonly GroupRule[] {
+function rulesAmong(rulesOf: ReadonlyMap<VmUuid, readonly RuleFacts[]>): readonly GroupRule[] {
   const found = new Map<string, GroupRule>();
   for (const [uuid, facts] of rulesOf)
     for (const { rule } of facts) {
@@ -52,4 +54,58 @@ export function rulesAmong(rulesOf: ReadonlyMap<VmUuid, readonly RuleFacts[]>): 
       found.set(name, { name, kind, strength, vms: [...(found.get(name)?.vms ?? []), uuid] });
     }
   return [...found.values()].filter(({ vms }) => vms.length > 1);
+}
+
+/** A VM of the group, and what the checks say of every host for it; `rules` about VMs of the group are not among theirs. */
+export interface Checked {
+  readonly vm: Vm;
+  readonly result: CheckResult;
+  /** All that speak of it. */
+  readonly rules: readonly RuleFacts[];
+}
+
+export function groupOf(checked: readonly Checked[], hosts: readonly HostRef[]): Group {
+  const room = roomOf(checked.map(({ result }) => result));
+  return {
+    hosts: hosts.map(({ id, name }) => ({ id, name, freeBytes: room.get(id) ?? 0 })),
+    vms: checked.map(({ vm: { uuid, name, hostId, memoryBytes }, result }) => ({
+      uuid,
+      name,
+      from: hostId,
+      memoryBytes,
+      may: pointsAgainst(result),
+    })),
+    rules: rulesAmong(new Map(checked.map(({ vm, rules }) => [vm.uuid, rules]))),
+  };
+}
+
+/** Where a VM of the group would go. */
+export interface Proposal {
+  /** Absent: no host can take it now. */
+  readonly to?: HostRef;
+  /** What its disks hold that are copied there. */
+  readonly diskBytes?: number;
+  /** Why there is none, or what it will wait for there. */
+  readonly note?: string;
+}
+
+/** A host that waits is proposed to a VM that finds no place beside the others: it may have one when its turn comes. */
+export function proposalFrom(
+  { vm, result }: Checked,
+  { placed, left }: GroupPlan,
+  hosts: readonly HostRef[],
+): Proposal {
+  const to = hosts.find(({ id }) => id === placed.get(vm.uuid));
+  const copies = (target: HostRef): Pick<Proposal, 'diskBytes'> => {
+    const { copyBytes = 0 } = result.answers?.find(({ host }) => host.id === target.id)?.weighs ?? {};
+    return copyBytes === 0 ? {} : { diskBytes: copyBytes };
+  };
+  switch (result.kind) {
+    case 'refused':
+      return { note: result.reasons[0]?.message ?? 'No host can take it.' };
+    case 'waits':
+      return { to: to ?? result.to, ...copies(to ?? result.to), note: result.reasons[0]?.message ?? '' };
+    case 'chosen':
+      return to === undefined ? { note: left.get(vm.uuid) ?? 'No host can take it.' } : { to, ...copies(to) };
+  }
 }

@@ -50,6 +50,8 @@ export interface RuleFleet {
   readonly hosts: readonly RuleHost[];
   /** The VMs that a rule means. */
   readonly vmsOf: (rule: Rule) => readonly RuleVm[];
+  /** The hosts that a rule means, where they are known already. */
+  readonly hostsOf?: (rule: Rule) => ReadonlySet<HostId>;
   /** Those that have not ended. */
   readonly active: readonly Pick<Migration, 'vm' | 'to' | 'request'>[];
 }
@@ -79,7 +81,7 @@ function allFor(vm: RuleVm, fleet: RuleFleet): readonly RuleFacts[] {
             .filter(({ uuid }) => uuid !== vm.uuid)
             .map(({ uuid, name, hostId }) => ({ uuid, name, hostId, ...targetOf(uuid) }))
         : [],
-      hosts: isAboutHosts(rule.kind) ? hostsOfRule(rule, fleet.hosts) : new Set<HostId>(),
+      hosts: isAboutHosts(rule.kind) ? (fleet.hostsOf?.(rule) ?? hostsOfRule(rule, fleet.hosts)) : new Set<HostId>(),
     }));
 }
 
