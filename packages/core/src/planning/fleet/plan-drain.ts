@@ -1,0 +1,73 @@
+/**
+ * What a drain would do, planned on a recorded fleet: the same members, checks and group placement as where hosts can be
+ * asked. Pure.
+ */
+import { memberOf, inOrder } from '../../batch/step.ts';
+import { wayOf } from '../../batch/ways.ts';
+import { refuseDrain } from '../../batch/begin.ts';
+import type { SeenVm } from '../../batch/protocol.ts';
+import type { BatchMember } from '../../model/batch.ts';
+import type { TimeMs, VmUuid } from '../../model/ids.ts';
+import type { MigrationRequest } from '../../model/request.ts';
+import type { Vm } from '../../model/vm.ts';
+import { beyond, groupOf, proposalFrom, type Checked } from '../group/from-checks.ts';
+import { placeGroup } from '../group/place.ts';
+import { chooseHosts, planMove } from './choose.ts';
+import type { Fleet } from './fleet.ts';
+import { knownFleet } from './known-fleet.ts';
+
+/** Hosts that are looked for, for each VM: enough for the others to be elsewhere. */
+const hostsForEach = 64;
+
+/** `refs`: hosts to empty. `force`: also the last of a cluster. Throws FerryError with what is wrong with the drain. */
+export function planDrain(
+  fleet: Fleet,
+  refs: readonly string[],
+  now: TimeMs,
+  { force = false }: { readonly force?: boolean } = {},
+): readonly BatchMember[] {
+  const before = knownFleet(fleet);
+  const drained = refs.map((ref) => before.host(ref));
+  refuseDrain({ hosts: drained, force }, fleet.hosts, now);
+  const closed = new Set(drained.map(({ host }) => host.id));
+  const known = knownFleet({
+    ...fleet,
+    hosts: fleet.hosts.map((view) =>
+      closed.has(view.host.id) ? { ...view, host: { ...view.host, service: { state: 'draining', since: now } } } : view,
+    ),
+  });
+  const vms = drained.flatMap(({ host }) => known.vmsOn(host.id));
+  const members = vms
+    .map((vm) => seenVm(vm, fleet, drained.find(({ host }) => host.id === vm.hostId)?.host.name ?? ''))
+    .filter(({ isActive }) => isActive)
+    .map(memberOf);
+  const leaving = inOrder(members).filter(({ way }) => way === 'live' || way === 'suspend' || way === 'cold');
+  const group = new Set(leaving.map(({ vm }) => vm.uuid));
+  const checked = leaving.map(({ vm: { uuid }, way }): Checked => {
+    const vm = asItMoves(known.vm(uuid), way);
+    const rules = known.rulesOf(vm);
+    const request: MigrationRequest =
+      way === 'suspend' ? { kind: 'suspended' } : way === 'cold' ? { autoStart: true } : {};
+    const result = chooseHosts(known, vm, request, { rules: beyond(rules, group), most: hostsForEach });
+    return { vm, rules, result: result ?? planMove(known, vm, request) };
+  });
+  const hosts = fleet.hosts.map(({ host: { id, name } }) => ({ id, name }));
+  const plan = placeGroup(groupOf(checked, hosts));
+  const proposals = new Map<VmUuid, ReturnType<typeof proposalFrom>>(
+    checked.map((each) => [each.vm.uuid, proposalFrom(each, plan, hosts)]),
+  );
+  return members.map((member) => ({ ...member, ...proposals.get(member.vm.uuid) }));
+}
+
+/** Moved cold, it is shut down first. */
+const asItMoves = (vm: Vm, way: BatchMember['way']): Vm => (way === 'cold' ? { ...vm, state: 'shut-off' } : vm);
+
+const seenVm = (vm: Vm, { labels }: Fleet, host: string): SeenVm => ({
+  uuid: vm.uuid,
+  name: vm.name,
+  memoryBytes: vm.memoryBytes,
+  host: { id: vm.hostId, name: host },
+  isPersistent: vm.instances.some(({ hostId, instance }) => hostId === vm.hostId && instance.persistent),
+  isActive: vm.state !== 'shut-off' && vm.state !== 'crashed',
+  ...wayOf(labels.get(vm.uuid) ?? []),
+});
