@@ -17,6 +17,7 @@ export const routes = {
   hostDoctor: { method: 'POST', path: '/doctor' },
   fleetShow: { method: 'GET', path: '/fleet' },
   fleetChange: { method: 'PATCH', path: '/fleet' },
+  fleetExport: { method: 'GET', path: '/fleet/export' },
   queueList: { method: 'GET', path: '/queue' },
   hostRestore: { method: 'POST', path: '/hosts/{host}/restore' },
   drainCreate: { method: 'POST', path: '/drains' },

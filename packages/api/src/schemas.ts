@@ -8,6 +8,7 @@ export * from './schemas/doctor.ts';
 export * from './schemas/drain.ts';
 export * from './schemas/event.ts';
 export * from './schemas/fleet.ts';
+export * from './schemas/fleet-file.ts';
 export * from './schemas/host.ts';
 export * from './schemas/migration.ts';
 export * from './schemas/migration-request.ts';

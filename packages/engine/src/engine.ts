@@ -41,6 +41,7 @@ import { createLeftovers } from './migration/leftovers.ts';
 import { collection, expectRevision, text } from './state/collection.ts';
 import { createFirstAnswers } from './state/first-answers.ts';
 import { createRecords } from './state/ownership.ts';
+import { recordedFleet } from './fleet/recorded-fleet.ts';
 import { openReservations } from './state/reservations.ts';
 
 const eventsKeptMs = 7 * 24 * 3_600_000;
@@ -385,6 +386,19 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     leftovers: () => leftovers.list(),
     purgeLeftover: (hostRef, path, signal) => leftovers.purgeAt(hostRef, path, signal),
     fleetSettings: () => fleetSettings.view(),
+    recordedFleet: () =>
+      recordedFleet({
+        clock,
+        knownHosts,
+        fleet,
+        kept,
+        rules,
+        clusters,
+        policies,
+        settings: fleetSettings,
+        active,
+        reservations,
+      }),
     changeFleetSettings: (change, expected) => fleetSettings.change(change, expected),
     clusters: clusterViews,
     async changeCluster(name, change, expected) {

@@ -7,6 +7,7 @@ import type {
   Cluster,
   DirtyCurve,
   DoctorFinding,
+  Fleet,
   FleetSettings,
   HostId,
   HostView,
@@ -53,6 +54,8 @@ export interface Engine {
   /** Requests with a key, which are carried out once. What `make` gets goes to `addHost` or `startMigration`. */
   readonly once: FirstAnswers['once'];
   fleetSettings(): FleetSettingsView;
+  /** What is recorded at this moment, as plain data. */
+  recordedFleet(): Fleet;
   /** As `changeCluster`. */
   changeFleetSettings(change: (before: FleetSettings) => FleetSettings, expected?: number): Promise<FleetSettingsView>;
   clusters(): readonly ClusterView[];

@@ -209,6 +209,21 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     vmCountOf: (id) => (id === 'h1' ? 1 : 0),
     changeHost: async (ref, settings) => note('changeHost', { ref, settings }, sampleHost),
     fleetSettings: () => ({ settings: { maxMigrations: 40 }, revision: 6 }),
+    recordedFleet: () => ({
+      takenAt: 1_700_000_000_000,
+      hosts: [sampleHost, bareHost],
+      vms: [sampleVm],
+      labels: new Map(),
+      parkedOn: new Map(),
+      arrivedPaused: new Set(),
+      rules: [sampleRule.rule],
+      clusters: [],
+      policies: [],
+      bindings: [],
+      settings: { maxMigrations: 40 },
+      migrations: [],
+      reservations: { 'host/h1': { m1: { vm: 'web1', side: 'source' } } },
+    }),
     changeFleetSettings: async (change) =>
       note('changeFleetSettings', change({}), { settings: change({}), revision: 7 }),
     queue: () => [

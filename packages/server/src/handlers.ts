@@ -4,6 +4,7 @@
  */
 import type { AnswerOf, CallName, DrainJson, HostJson, MigrationJson, ParsedOf, PolicyJson, VmJson } from '@ferry/api';
 import { apiBase } from '@ferry/api';
+import { fileOfFleet } from '@ferry/api/offline';
 import {
   FerryError,
   matchesName,
@@ -145,6 +146,7 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
     fleetChange: async ({ body }, { expected }) => ({
       body: fleetJson(await engine.changeFleetSettings((before) => mergePatch(before, body), expected)),
     }),
+    fleetExport: async () => ({ body: fileOfFleet(engine.recordedFleet(), engine.configuration.show()) }),
     queueList: async ({ query }) => {
       // the order of the queue; places change while its pages are read
       const found = pagesOf(

@@ -61,6 +61,7 @@ const good: Record<OperationName, InjectOptions & { readonly url: string }> = {
   hostDoctor: { method: 'POST', url: '/doctor', payload: { hosts: ['alpha'] } },
   fleetShow: { url: '/fleet' },
   fleetChange: { method: 'PATCH', url: '/fleet', payload: { maxMigrations: 30 } },
+  fleetExport: { url: '/fleet/export' },
   queueList: { url: '/queue' },
   hostRestore: { method: 'POST', url: '/hosts/alpha/restore' },
   drainCreate: { method: 'POST', url: '/drains', payload: { hosts: ['alpha'], force: true } },

@@ -1,5 +1,6 @@
 /** Operations on the fleet as a whole: its settings, and the queue. */
 import type { OperationName } from '../routes.ts';
+import { fleetFileSchema } from '../schemas/fleet-file.ts';
 import { fleetChangeSchema, fleetSchema } from '../schemas/fleet.ts';
 import { queuedMigrationSchema } from '../schemas/queue.ts';
 import { listErrors, listOf, listQuery } from './list.ts';
@@ -19,6 +20,12 @@ export const fleetOperations = {
     ifMatch: true,
     status: 200,
     errors: ['request-invalid', 'store-conflict'],
+  },
+  fleetExport: {
+    summary: 'Export what is recorded of the fleet, to plan on it with neither the control plane nor a host in reach',
+    answer: fleetFileSchema,
+    status: 200,
+    errors: [],
   },
   queueList: {
     summary: 'List the migrations that wait, in the order in which they begin, with what each waits for',

@@ -1,6 +1,7 @@
 /** `ferry drain ...`, `ferry host drain` and `ferry host restore`: hosts are emptied, and their VMs brought back. */
 import { InvalidArgumentError, type Command } from 'commander';
 import type { DrainJson } from '@ferry/api';
+import type { DrainOnFile } from '@ferry/api/offline';
 import { everyItem } from '@ferry/api/every-item';
 import { exitCodes, type ExitCode } from '@ferry/api/errors';
 import { contextOf, type Context } from '../context.ts';
@@ -76,6 +77,12 @@ const membersText = ({ members }: DrainJson): string =>
       each.migration,
       each.note,
     ]),
+  );
+
+const plannedText = (members: DrainOnFile['members']): string =>
+  table(
+    ['vm', 'memory', 'from', 'to', 'way', 'note'],
+    members.map(({ vm, memoryBytes, from, to, way, note }) => [vm.name, formatBytes(memoryBytes), from, to, way, note]),
   );
 
 const drainText = (drain: DrainJson): string =>
@@ -161,6 +168,7 @@ async function follow(context: Context, start: DrainJson): Promise<void> {
 
 interface DrainOptions {
   readonly plan?: true;
+  readonly from?: string;
   readonly detach?: true;
   readonly force?: true;
   readonly neverDegrade?: true;
@@ -182,6 +190,10 @@ export function hostDrainCommands(host: Command): void {
     .command('drain <host...>')
     .description('move every VM off these hosts, which take none meanwhile; then they are in maintenance')
     .option('--plan', 'show how each VM would leave and where to; change nothing')
+    .option(
+      '--from <file>',
+      'with --plan: on a file of "ferry fleet export", with neither control plane nor host in reach',
+    )
     .option('--wait', 'follow it to its end (default)')
     .option('--detach', 'return once it is stored')
     .option('--at <time>', 'begin at this time, as in 2h or 2026-11-29T22:00Z; returns once it is stored', timeOf)
@@ -190,7 +202,18 @@ export function hostDrainCommands(host: Command): void {
     .option('--force', 'also if no host of the cluster is left: VMs that need one stay where they are')
     .action(async (hosts: readonly string[], options: DrainOptions, command: Command) => {
       const context = contextOf(command);
-      const { plan, detach, force, neverDegrade, at, deadline } = options;
+      const { plan, from, detach, force, neverDegrade, at, deadline } = options;
+      if (from !== undefined) {
+        if (plan !== true) command.error('--from needs --plan: only a plan can be made on a file.');
+        if (at !== undefined || deadline !== undefined)
+          command.error('With --from a plan takes --force and --never-degrade only.');
+        const { drainOnFile, readFleet } = await import('../fleet-file.ts');
+        const planned = drainOnFile(readFleet(from), hosts, Date.now(), {
+          force: force === true,
+          neverDegrade: neverDegrade === true,
+        });
+        return context.output.result(planned, (safe) => plannedText(safe.members));
+      }
       const body = {
         hosts: [...hosts],
         ...(force === true ? { force } : {}),

@@ -1,7 +1,7 @@
-/** `ferry fleet ...`: settings of the fleet as a whole. */
+/** `ferry fleet ...`: settings of the fleet as a whole, and the fleet as a file. */
 import type { Command } from 'commander';
 import type { FleetJson } from '@ferry/api';
-import { contextOf } from '../context.ts';
+import { contextOf, yamlOf } from '../context.ts';
 import { limit } from '../options.ts';
 import { fields } from '../output/table.ts';
 
@@ -9,13 +9,21 @@ const fleetText = ({ maxMigrations }: FleetJson): string =>
   fields([['migrations at once', maxMigrations ?? '500 (default)']]);
 
 export function fleetCommands(program: Command): void {
-  const fleet = program.command('fleet').description('settings of the fleet as a whole');
+  const fleet = program.command('fleet').description('settings of the fleet as a whole, and the fleet as a file');
   fleet
     .command('show')
     .description('show the settings of the fleet')
     .action(async (_: object, command: Command) => {
       const { client, output } = contextOf(command);
       output.result(await client().call('fleetShow', {}), (safe) => fleetText(safe));
+    });
+  fleet
+    .command('export')
+    .description('print what is recorded of the fleet, for "ferry vm plan --from"; YAML, or -o json for a large fleet')
+    .action(async (_: object, command: Command) => {
+      const { client, output } = contextOf(command);
+      const file = await client().call('fleetExport');
+      output.result(file, () => yamlOf(file));
     });
   fleet
     .command('set')

@@ -1,6 +1,8 @@
 /** How a plan is shown: what would happen, and what the checks say of every host. */
 import type { PlannedMigrationJson } from '@ferry/api';
+import type { MoveOnFile } from '@ferry/api/offline';
 import { travelText } from '../follow.ts';
+import { formatTime } from '../output/format.ts';
 import { predictionRows } from '../output/prediction.ts';
 import { fields, table } from '../output/table.ts';
 
@@ -31,6 +33,21 @@ export const hostsText = (hosts: readonly HostAnswer[], chosen: string | undefin
     ['host', 'verdict', 'finding', 'code', 'why'],
     hosts.flatMap((each) => rowsOf(each, chosen, wide)),
   );
+
+/** Of a plan that was made on a file. */
+export const filePlanText = ({ takenAt, vm, kind, from, to, hosts, waits }: MoveOnFile, wide: boolean): string =>
+  [
+    fields([
+      ['vm', vm.name],
+      ['kind', kind],
+      ['from', from],
+      ['to', to],
+      ['as of', formatTime(takenAt)],
+      ['waits', waits.length === 0 ? undefined : waits.join(' ')],
+    ]),
+    '',
+    hostsText(hosts, to, wide),
+  ].join('\n');
 
 const whenText = ({ how, when }: PlannedMigrationJson['disks'][number]): string =>
   when === undefined ? how : `${how}, ${when === 'now' ? 'until it stops' : 'from its next start on'}`;

@@ -4,6 +4,7 @@ import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { DirtyRateJson, MigrationCreate, VmJson } from '@ferry/api';
 import { ApiError } from '@ferry/api/client';
+import type { MoveWish } from '@ferry/api/offline';
 import { asWide, contextOf } from '../context.ts';
 import { duration, labelChange, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
 import { followMigration } from '../follow.ts';
@@ -11,7 +12,7 @@ import { formatBytes, formatTime } from '../output/format.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { stateText, vmList } from './vm-list.ts';
 import { fields, table } from '../output/table.ts';
-import { hostsText, planText } from './vm-plan.ts';
+import { filePlanText, hostsText, planText } from './vm-plan.ts';
 
 const vmText = (vm: VmJson): string =>
   [
@@ -117,6 +118,21 @@ const plainFields = [
   'createMissing',
   'autoStart',
 ] as const;
+
+const fileFields = ['to', 'preferHost', 'toCluster', 'kind', 'policy'] as const;
+
+/** The file has no answers of hosts for what the other options ask about. */
+function wishOnFile(options: MigrateOptions): MoveWish {
+  const given = Object.keys(options).filter((name) => !['output', 'server', 'dataDir'].includes(name));
+  const unknown = given.filter((name) => !fileFields.some((each) => each === name));
+  if (unknown.length > 0)
+    throw new InvalidArgumentError(
+      `With --from a plan takes --to, --prefer-host, --to-cluster, --kind and --policy only, and not ${unknown
+        .map((name) => `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
+        .join(', ')}.`,
+    );
+  return Object.fromEntries(fileFields.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
+}
 
 function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   const plain = Object.fromEntries(
@@ -328,7 +344,16 @@ export function vmCommands(program: Command): void {
   };
   moveOptions(asWide(vm.command('plan <vm>')))
     .description('show which hosts could take a VM, where it would go, how and for how long; change nothing')
-    .action(planned);
+    .option('--from <file>', 'plan on a file of "ferry fleet export", with neither control plane nor host in reach')
+    .action(
+      async (ref: string, { from, ...options }: MigrateOptions & { readonly from?: string }, command: Command) => {
+        if (from === undefined) return planned(ref, options, command);
+        const { output } = contextOf(command);
+        const { moveOnFile, readFleet } = await import('../fleet-file.ts');
+        const plan = moveOnFile(readFleet(from), ref, wishOnFile(options));
+        output.result(plan, (safe) => filePlanText(safe, output.wide));
+      },
+    );
   moveOptions(asWide(vm.command('migrate <vm>')))
     .description('move a VM to another host; Ctrl-C detaches and the migration goes on')
     .option('--dry-run', 'the same as "ferry vm plan"')

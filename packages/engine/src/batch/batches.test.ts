@@ -1,7 +1,7 @@
 /** Drains and restores on hosts in virtual time: what leaves, what stays, what a restart and a cancel make of it. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { FerryError, hasEnded, type Batch, type BatchMember } from '@ferry/core';
+import { FerryError, hasEnded, planDrain, type Batch, type BatchMember } from '@ferry/core';
 import type { DrainRequest, Engine } from '../facade.ts';
 import type { FakeFleet, FakeHost } from '../fake/fleet.ts';
 import { engineOver, threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
@@ -103,6 +103,18 @@ test('a plan places its VMs as a group: none takes the only place of another, an
     plan.members[0]?.note,
     'No host has room for it beside the others that move: it needs 256 MiB, and h2, which has the most left, has 0 MiB.',
   );
+});
+
+test('what is recorded of the fleet is enough to plan the same', async () => {
+  await guests(5);
+  await engine.changeRule('spread', () => ({ kind: 'apart', strength: 'hard', vms: ['vm0', 'vm1'] }));
+  await engine.labelVm('vm4', { add: ['ferry.maintenance=leave-running'], remove: [] });
+  const asked = await engine.batches.planDrain({ hosts: ['h1'], force: false }, by);
+  const recorded = planDrain(engine.recordedFleet(), ['h1'], clock.now());
+  const shown = (members: readonly BatchMember[]) =>
+    members.map(({ vm, to, state, note }) => [vm.name, to?.name, state, note]);
+  assert.deepEqual(shown(recorded), shown(asked.members));
+  assert.deepEqual(new Set(recorded.map(({ to }) => to?.name)), new Set(['h2', 'h3', undefined]));
 });
 
 test("hosts that are drained together never receive each other's VMs", async () => {

@@ -37,7 +37,7 @@ export function createRanking(hosts: readonly HostView[], { loadOf, spareOf }: F
   return {
     *in(cluster) {
       // a list of its own: one that is read may change
-      for (const { view } of [...(lists.get(cluster) ?? [])]) yield view;
+      for (const { view } of lists.get(cluster)?.slice() ?? []) yield view;
     },
     changed(id) {
       const ranked = known.get(id);

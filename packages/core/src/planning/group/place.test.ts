@@ -28,7 +28,8 @@ const rule = (
   strength,
   vms: vms.map(vmUuid),
 });
-const where = ({ placed }: GroupPlan): Record<string, string> => Object.fromEntries([...placed].toSorted());
+const where = ({ placed }: GroupPlan): Record<string, string> =>
+  Object.fromEntries([...placed].toSorted(([a], [b]) => (a < b ? -1 : 1)));
 const order = ({ moves }: GroupPlan): readonly string[] =>
   moves.map(({ vm: uuid, from, to, parks }) => `${uuid} ${from}>${to}${parks === true ? ' parks' : ''}`);
 const place = (group: Omit<Group, 'rules'> & Partial<Group>): GroupPlan => placeGroup({ rules: [], ...group });

@@ -1,0 +1,62 @@
+/**
+ * Plans on a file of `ferry fleet export`: it is read, checked, and asked by the core that the control plane decides
+ * with. The rest of the command line does not load it.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { InvalidArgumentError } from 'commander';
+import { fleetFileSchema, fleetFileVersion, fleetOfFile, type FleetFileJson } from '@ferry/api/offline';
+import { invalid, parseStructured, problemsOf } from './structured-file.ts';
+
+export { drainOnFile, moveOnFile } from '@ferry/api/offline';
+
+const mostBytes = 256 * 1024 * 1024;
+
+/** Throws InvalidArgumentError with what is wrong with it. */
+export function readFleet(file: string) {
+  const read = fleetOfFile(parseFleetFile(textOf(file)));
+  if ('problems' in read) throw invalid(read.problems);
+  return read.fleet;
+}
+
+/** JSON is not read by the parser of YAML, which would take too long for a large fleet. */
+export function parseFleetFile(text: string): FleetFileJson {
+  if (!/^\s*\{/.test(text)) return parseStructured(text, fleetFileSchema, refuseVersion);
+  const value = jsonOf(text);
+  refuseVersion(value);
+  const result = fleetFileSchema.safeParse(value);
+  if (result.success) return result.data;
+  throw invalid(problemsOf(result.error, () => ''));
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new InvalidArgumentError(
+      `The file is not JSON, or it was cut off: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+/** What a newer Ferry wrote is not guessed at. */
+function refuseVersion(value: unknown): void {
+  const version: unknown =
+    typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
+  if (typeof version === 'number' && version > fleetFileVersion)
+    throw new InvalidArgumentError(
+      `The file has version ${version} of the format, and this Ferry reads version ${fleetFileVersion}: use a newer Ferry.`,
+    );
+}
+
+function textOf(file: string): string {
+  try {
+    if (file === '-') return readFileSync(0, 'utf8');
+    const { size } = statSync(file);
+    if (size > mostBytes) throw new Error('it is larger than 256 MiB');
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new InvalidArgumentError(
+      `The file cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
