@@ -132,7 +132,7 @@ test('a VM that is not there, and one that no host takes, are refused as the con
       error.code === 'migration-refused' &&
       error.reasons.filter(({ code }) => code === 'target-memory').length > 5,
   );
-  assert.throws(() => drainOnFile(named, ['host1', 'host1'], 0, {}), refusedWith('request-invalid', /named twice/));
+  assert.throws(() => drainOnFile(named, ['host1', 'host1'], 0, {}), refusedWith('drain-refused', /named twice/));
 });
 
 test('what a schema cannot see is named with its place', () => {

@@ -62,7 +62,7 @@ export const drainOnFile = (
   fleet: Fleet,
   hosts: readonly string[],
   now: number,
-  options: { readonly force?: boolean },
+  options: { readonly force?: boolean; readonly neverDegrade?: boolean },
 ): DrainOnFile =>
   refused(() => ({
     takenAt: timeOf(fleet),

@@ -38,6 +38,8 @@ export interface DrainRequest {
 export interface DrainPlanning {
   /** Throws FerryError with what is wrong. */
   readonly planned: (request: DrainRequest, by: RequestedBy, id: BatchId) => Promise<Batch>;
+  /** With where each of its members would go; of a restore, with what speaks against their way home. */
+  readonly proposed: (batch: Batch) => Promise<Batch>;
   /** Of one whose time has come: with its members as they are now. Throws FerryError with what is wrong. */
   readonly due: (batch: Batch) => Promise<Batch>;
   /**
@@ -55,15 +57,18 @@ export function planDrains({
   migrations,
   vmsOn,
 }: Pick<BatchesDeps, 'clock' | 'knownHosts' | 'migrations'> & Pick<Looking, 'vmsOn'>): DrainPlanning {
+  const proposed = (batch: Batch): Promise<Batch> =>
+    withProposals(batch, inOrder(batch.members), migrations.propose, clock.timeout(planPatienceMs));
   const withMembers = async (batch: Batch): Promise<Batch> => {
     const members = vmsOn(batch.hosts)
       .filter(({ isActive }) => isActive)
       .map((vm) => asWished(batch, memberOf(vm)));
     refuseTooMany(members.length);
-    return withProposals({ ...batch, members }, inOrder(members), migrations.propose, clock.timeout(planPatienceMs));
+    return proposed({ ...batch, members });
   };
   const viewsOf = (refs: readonly string[]): readonly HostView[] => refs.map((ref) => knownHosts.host(ref));
   return {
+    proposed,
     async planned({ hosts: refs, beginsAt, deadlineAt, force, neverDegrade }, { actor, client }, id) {
       const views = viewsOf(refs);
       refuseDrain({ hosts: views, force, beginsAt, deadlineAt }, knownHosts.hosts(), clock.now());

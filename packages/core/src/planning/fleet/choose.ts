@@ -40,6 +40,8 @@ export interface ChooseAmong {
   readonly rules: readonly RuleFacts[];
   /** Hosts to look for. */
   readonly most: number;
+  /** Where to begin among the first ones, so that not all VMs of a group look at the same hosts. */
+  readonly start: { readonly at: number; readonly of: number };
 }
 
 /** Some hosts that suit it best. Undefined: none does. */
@@ -47,19 +49,19 @@ export function chooseHosts(
   known: KnownFleet,
   vm: Vm,
   request: MigrationRequest,
-  { rules, most }: ChooseAmong,
+  { rules, most, start }: ChooseAmong,
 ): CheckResult | undefined {
   const input = sourceFirst({ ...known.input(vm, request), rules });
-  return vmReasons(input).length > 0 ? undefined : resultOf(input, bestOf(known, input, most));
+  return vmReasons(input).length > 0 ? undefined : resultOf(input, bestOf(known, input, most, start));
 }
 
-/** At least this many, if there are, and no host is better than any of them. */
-function bestOf(known: KnownFleet, input: CheckInput, most: number): readonly Weighed[] {
+/** At least this many, if there are; without a `start`, no host is better than any of them. */
+function bestOf(known: KnownFleet, input: CheckInput, most: number, start?: ChooseAmong['start']): readonly Weighed[] {
   const needed = memoryNeeded(input);
   const rules = rulesByHost(input);
   const found: Weighed[] = [];
   let flawless = 0;
-  for (const view of rules.inOrder(known.ranked(wantedCluster(input)))) {
+  for (const view of rules.inOrder(turned(known.ranked(wantedCluster(input)), start))) {
     if (!mayTake(view, input, needed) || rules.forbid(view)) continue;
     if (refusalsIn(reasonsOf(hostChecks, { input, target: view }), input).length > 0) continue;
     const weighed = weigh(input, view, true);
@@ -70,6 +72,12 @@ function bestOf(known: KnownFleet, input: CheckInput, most: number): readonly We
     if (flawless >= most) break;
   }
   return found.sort(betterIn(input));
+}
+
+function turned(views: Iterable<HostView>, start: ChooseAmong['start'] | undefined): Iterable<HostView> {
+  if (start === undefined) return views;
+  const all = [...views];
+  return [...all.slice(start.at, start.of), ...all.slice(0, start.at), ...all.slice(start.of)];
 }
 
 /** What the checks would refuse anyway, or would have wait for memory, found with less work. */

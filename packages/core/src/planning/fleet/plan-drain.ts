@@ -2,10 +2,12 @@
  * What a drain would do, planned on a recorded fleet: the same members, checks and group placement as where hosts can be
  * asked. Pure.
  */
-import { memberOf, inOrder } from '../../batch/step.ts';
+import { asWished, memberOf } from '../../batch/step.ts';
+import { inOrder } from '../../batch/lanes.ts';
 import { wayOf } from '../../batch/ways.ts';
 import { refuseDrain } from '../../batch/begin.ts';
 import type { SeenVm } from '../../batch/protocol.ts';
+import { resolveHost } from '../../fleet/vms.ts';
 import type { BatchMember } from '../../model/batch.ts';
 import type { TimeMs, VmUuid } from '../../model/ids.ts';
 import type { MigrationRequest } from '../../model/request.ts';
@@ -16,18 +18,26 @@ import { chooseHosts, planMove } from './choose.ts';
 import type { Fleet } from './fleet.ts';
 import { knownFleet } from './known-fleet.ts';
 
-/** Hosts that are looked for, for each VM: enough for the others to be elsewhere. */
-const hostsForEach = 64;
+/** Hosts that are looked for, for each VM: enough for the others to be elsewhere. Of many VMs each looks at fewer. */
+const hostsForEach = (vms: number): number => Math.round(Math.min(64, Math.max(16, 16_000 / vms)));
+/** The first hosts of the ranking that a group looks at, for each of its VMs. */
+const hostsPerVm = 2;
 
-/** `refs`: hosts to empty. `force`: also the last of a cluster. Throws FerryError with what is wrong with the drain. */
+export interface DrainOptions {
+  /** Also the last hosts of a cluster. */
+  readonly force?: boolean;
+  /** Only to hosts where every guest keeps the memory that it was given. */
+  readonly neverDegrade?: boolean;
+}
+
+/** `refs`: hosts to empty. Throws FerryError with what is wrong with the drain. */
 export function planDrain(
   fleet: Fleet,
   refs: readonly string[],
   now: TimeMs,
-  { force = false }: { readonly force?: boolean } = {},
+  { force = false, neverDegrade = false }: DrainOptions = {},
 ): readonly BatchMember[] {
-  const before = knownFleet(fleet);
-  const drained = refs.map((ref) => before.host(ref));
+  const drained = refs.map((ref) => resolveHost(fleet.hosts, ref));
   refuseDrain({ hosts: drained, force }, fleet.hosts, now);
   const closed = new Set(drained.map(({ host }) => host.id));
   const known = knownFleet({
@@ -40,15 +50,20 @@ export function planDrain(
   const members = vms
     .map((vm) => seenVm(vm, fleet, drained.find(({ host }) => host.id === vm.hostId)?.host.name ?? ''))
     .filter(({ isActive }) => isActive)
-    .map(memberOf);
+    .map((vm) => asWished(neverDegrade ? { neverDegrade } : {}, memberOf(vm)));
   const leaving = inOrder(members).filter(({ way }) => way === 'live' || way === 'suspend' || way === 'cold');
   const group = new Set(leaving.map(({ vm }) => vm.uuid));
-  const checked = leaving.map(({ vm: { uuid }, way }): Checked => {
+  const most = hostsForEach(leaving.length);
+  const of = Math.max(most, hostsPerVm * leaving.length);
+  const checked = leaving.map(({ vm: { uuid }, way }, index): Checked => {
     const vm = asItMoves(known.vm(uuid), way);
     const rules = known.rulesOf(vm);
-    const request: MigrationRequest =
-      way === 'suspend' ? { kind: 'suspended' } : way === 'cold' ? { autoStart: true } : {};
-    const result = chooseHosts(known, vm, request, { rules: beyond(rules, group), most: hostsForEach });
+    const request: MigrationRequest = {
+      ...(way === 'suspend' ? { kind: 'suspended' } : way === 'cold' ? { autoStart: true } : {}),
+      ...(neverDegrade ? { neverDegrade } : {}),
+    };
+    const start = { at: Math.floor((index * Math.min(of, fleet.hosts.length)) / leaving.length), of };
+    const result = chooseHosts(known, vm, request, { rules: beyond(rules, group), most, start });
     return { vm, rules, result: result ?? planMove(known, vm, request) };
   });
   const hosts = fleet.hosts.map(({ host: { id, name } }) => ({ id, name }));

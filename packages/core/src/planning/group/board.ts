@@ -12,6 +12,8 @@ export interface Unit {
   readonly costs: Float64Array;
   /** Hosts where it may be, the fewest points first. */
   readonly hosts: readonly number[];
+  /** No rule among the VMs of the group speaks of it. */
+  readonly isFree: boolean;
 }
 
 /** Instead of a host: it has no place, and is where it came from; or it has had no turn yet, and is nowhere. */
@@ -215,5 +217,11 @@ function unitOf(
   }
   const bytes = vms.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
   const allowed = [...costs.keys()].filter((host) => !Number.isNaN(costs[host]));
-  return { vms, bytes, costs, hosts: allowed.sort((a, b) => (costs[a] ?? 0) - (costs[b] ?? 0) || a - b) };
+  return {
+    vms,
+    bytes,
+    costs,
+    hosts: allowed.sort((a, b) => (costs[a] ?? 0) - (costs[b] ?? 0) || a - b),
+    isFree: !rules.some(({ vms: named }) => vms.some(({ uuid }) => named.includes(uuid))),
+  };
 }

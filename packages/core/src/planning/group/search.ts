@@ -115,8 +115,9 @@ function moveOne(board: Board, unit: number, steps: Steps): boolean {
 
 function exchange(board: Board, one: number, two: number, steps: Steps): boolean {
   const [a, b] = [board.at(one), board.at(two)];
-  if (a < 0 || b < 0 || a === b) return false;
   steps.left -= 1;
+  if (a < 0 || b < 0 || a === b || isVain(board, [one, a], [two, b])) return false;
+  steps.left -= 10;
   const pointsOf = (first: number, second: number): number => {
     board.put(one, open);
     board.put(two, open);
@@ -132,6 +133,16 @@ function exchange(board: Board, one: number, two: number, steps: Steps): boolean
   board.put(one, isBetter ? b : a);
   board.put(two, isBetter ? a : b);
   return isBetter;
+}
+
+/** One may not be where the other is, or they are alike. */
+function isVain({ units }: Board, [one, a]: readonly [number, number], [two, b]: readonly [number, number]): boolean {
+  const [first, second] = [units[one], units[two]];
+  if (first === undefined || second === undefined) return true;
+  const after = (first.costs[b] ?? Number.NaN) + (second.costs[a] ?? Number.NaN);
+  if (Number.isNaN(after)) return true;
+  const before = (first.costs[a] ?? 0) + (second.costs[b] ?? 0);
+  return first.bytes === second.bytes && before <= after && first.isFree && second.isFree;
 }
 
 /**
