@@ -85,4 +85,9 @@ export interface VmJson {
 export interface DrainJson {
   readonly id: string;
   readonly phase: string;
+  readonly members: readonly {
+    readonly vm: { readonly name: string };
+    readonly from: string;
+    readonly to?: string;
+  }[];
 }

@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { virsh, waitFor } from '@ferry/lab';
 import type { DrainJson } from './answers.ts';
@@ -46,6 +48,33 @@ const ended = (id: string): Promise<DrainJson> =>
     },
     { timeoutMs: 60_000 },
   );
+
+test(
+  'what is exported of the fleet is enough to plan on, with the control plane away',
+  { timeout: 60_000 },
+  async () => {
+    const { plane } = fleet;
+    const file = join(plane.dataDir, 'fleet.yaml');
+    const exported = await plane.ferry('fleet', 'export');
+    assert.equal(exported.code, 0, exported.stderr);
+    writeFileSync(file, exported.stdout);
+    const asked = await plane.json<DrainJson>('host', 'drain', 'host1', '--plan');
+    await plane.kill();
+    const planned = await plane.json<Pick<DrainJson, 'members'>>('host', 'drain', 'host1', '--plan', '--from', file);
+    const moves = ({ members }: Pick<DrainJson, 'members'>) =>
+      members.map(({ vm, from, to }) => [vm.name, from, to !== undefined && to !== 'host1']).sort();
+    assert.deepEqual(moves(planned), moves(asked));
+    assert.deepEqual(
+      moves(planned),
+      names.map((name) => [name, 'host1', true]),
+    );
+    const refused = await plane.ferry('vm', 'plan', 'a1', '--from', file, '--to', 'host1');
+    assert.match(refused.stderr, /a1 is already on host1\./);
+    await plane.start();
+    for (const name of names) await fleet.seen(name, 'running');
+    assert.deepEqual(await activeOn('host1'), names);
+  },
+);
 
 test(
   'a host is drained though the control plane is killed in the middle; the hosts show it empty; a restore brings all back',

@@ -5,6 +5,7 @@
 export * from './client.ts';
 export * from './errors.ts';
 export * from './every-item.ts';
+export * from './host-answer.ts';
 export * from './openapi.ts';
 export * from './operations.ts';
 export * from './routes.ts';

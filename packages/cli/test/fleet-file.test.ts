@@ -44,6 +44,11 @@ test('one VM and a drain are planned from JSON and YAML', async () => {
     assert.match(plan.stdout, /as of +2026-01-01/);
     assert.match(plan.stdout, /host3 +fits +not known +target-not-asked/);
   }
+  const wide = await ferry('vm', 'plan', 'db', '--from', asJson, '-o', 'wide');
+  assert.match(
+    wide.stdout,
+    /weighs +- +risks 0, soft rules broken 0, disks to copy 0, migrations 0, spare memory 4\.0 GiB/,
+  );
   const structured = await ferry('vm', 'plan', 'db', '--from', asJson, '--to', 'host3', '-o', 'json');
   assert.equal((JSON.parse(structured.stdout) as { readonly to: string }).to, 'host3');
   const drain = await ferry('host', 'drain', 'host1', '--plan', '--from', asYaml, '-o', 'json');

@@ -16,6 +16,7 @@ import type {
   RuleJson,
   VmJson,
 } from '@ferry/api';
+import { hostAnswerJson } from '@ferry/api';
 import {
   otherMachineRemedy,
   policyText,

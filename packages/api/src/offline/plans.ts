@@ -1,6 +1,7 @@
 /** Plans on a recorded fleet, as they are printed. A refusal is the error that the control plane would answer with. */
 import { errorReport, errorTable, FerryError, knownFleet, planDrain, planMove, type Fleet } from '@ferry/core';
 import { ApiError } from '../client.ts';
+import { hostAnswerJson } from '../host-answer.ts';
 import type { DrainJson } from '../schemas/drain.ts';
 import type { PlannedMigrationJson } from '../schemas/migration.ts';
 
@@ -42,18 +43,7 @@ export const moveOnFile = (fleet: Fleet, ref: string, wish: MoveWish): MoveOnFil
       from: known.host(vm.hostId).host.name,
       to: result.to.name,
       waits: result.kind === 'waits' ? result.reasons.map(({ message }) => message) : [],
-      hosts: (result.answers ?? []).map(({ host, verdict, findings, passed, notAsked }) => ({
-        host: host.name,
-        verdict,
-        findings: findings.map(({ code, verdict: says, message, remedy }) => ({
-          code,
-          verdict: says,
-          message,
-          remedy,
-        })),
-        passed: [...passed],
-        notAsked: [...notAsked],
-      })),
+      hosts: (result.answers ?? []).map(hostAnswerJson),
     };
   });
 

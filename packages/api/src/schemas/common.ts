@@ -25,6 +25,21 @@ export const hostAnswerSchema = z
     notAsked: z
       .array(z.string())
       .meta({ description: 'Checks that were not made, because the host or the VM was refused before' }),
+    weighs: z
+      .object({
+        risks: z.number().int().meta({ description: "For the guest's state" }),
+        softRules: z.number().int().meta({ description: 'VMs and hosts of soft rules that are not met there' }),
+        copies: z.number().int().meta({ description: 'Disks to copy' }),
+        copyBytes: bytes().optional(),
+        load: z.number().int().meta({ description: 'Migrations that leave the host or come to it' }),
+        spareBytes: z
+          .number()
+          .int()
+          .optional()
+          .meta({ description: 'Memory that nobody has or was promised; below 0 where more is promised than free' }),
+      })
+      .optional()
+      .meta({ description: 'What the choice among hosts goes by, most important first' }),
   })
   .meta({ id: 'HostAnswer', description: 'What the checks say of one host' });
 

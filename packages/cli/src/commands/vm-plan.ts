@@ -2,7 +2,7 @@
 import type { PlannedMigrationJson } from '@ferry/api';
 import type { MoveOnFile } from '@ferry/api/offline';
 import { travelText } from '../follow.ts';
-import { formatTime } from '../output/format.ts';
+import { formatBytes, formatTime } from '../output/format.ts';
 import { predictionRows } from '../output/prediction.ts';
 import { fields, table } from '../output/table.ts';
 
@@ -10,14 +10,29 @@ type HostAnswer = PlannedMigrationJson['hosts'][number];
 
 const words = { refuse: 'refused', wait: 'waits', warn: 'warning', unknown: 'not known' } as const;
 
+/** In the order in which they count. */
+const weightsText = ({ risks, softRules, copies, copyBytes, load, spareBytes }: NonNullable<HostAnswer['weighs']>) =>
+  [
+    `risks ${risks}`,
+    `soft rules broken ${softRules}`,
+    `disks to copy ${copies}${copyBytes === undefined ? '' : ` (${formatBytes(copyBytes)})`}`,
+    `migrations ${load}`,
+    ...(spareBytes === undefined ? [] : [`spare memory ${formatBytes(Math.max(0, spareBytes))}`]),
+  ].join(', ');
+
 /** A row for each finding; what passed, and what nobody asked, only in wide tables. */
-function rowsOf({ host, verdict, findings, passed, notAsked }: HostAnswer, chosen: string | undefined, wide: boolean) {
+function rowsOf(
+  { host, verdict, findings, passed, notAsked, weighs }: HostAnswer,
+  chosen: string | undefined,
+  wide: boolean,
+) {
   const says = host === chosen ? 'chosen' : verdict;
   const rows = findings.map((each) => [words[each.verdict], each.code, `${each.message} (${each.remedy})`]);
   const more = wide
     ? [
         ...(passed.length === 0 ? [] : [['passed', '', passed.join(', ')]]),
         ...(notAsked.length === 0 ? [] : [['not asked', '', notAsked.join(', ')]]),
+        ...(weighs === undefined ? [] : [['weighs', '', weightsText(weighs)]]),
       ]
     : [];
   const all = [...rows, ...more];

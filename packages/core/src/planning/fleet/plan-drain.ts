@@ -5,7 +5,7 @@
 import { asWished, memberOf } from '../../batch/step.ts';
 import { inOrder } from '../../batch/lanes.ts';
 import { wayOf } from '../../batch/ways.ts';
-import { refuseDrain } from '../../batch/begin.ts';
+import { refuseDrain, refuseTooMany } from '../../batch/begin.ts';
 import type { SeenVm } from '../../batch/protocol.ts';
 import { resolveHost } from '../../fleet/vms.ts';
 import type { BatchMember } from '../../model/batch.ts';
@@ -51,6 +51,7 @@ export function planDrain(
     .map((vm) => seenVm(vm, fleet, drained.find(({ host }) => host.id === vm.hostId)?.host.name ?? ''))
     .filter(({ isActive }) => isActive)
     .map((vm) => asWished(neverDegrade ? { neverDegrade } : {}, memberOf(vm)));
+  refuseTooMany(members.length);
   const leaving = inOrder(members).filter(({ way }) => way === 'live' || way === 'suspend' || way === 'cold');
   const group = new Set(leaving.map(({ vm }) => vm.uuid));
   const most = hostsForEach(leaving.length);
