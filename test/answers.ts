@@ -85,9 +85,12 @@ export interface VmJson {
 export interface DrainJson {
   readonly id: string;
   readonly phase: string;
+  readonly pace?: readonly { readonly host: string; readonly atOnce: number; readonly why: string }[];
+  readonly expected?: { readonly text: string };
   readonly members: readonly {
     readonly vm: { readonly name: string };
     readonly from: string;
     readonly to?: string;
+    readonly expected?: { readonly endsAt?: string; readonly unknown?: string };
   }[];
 }

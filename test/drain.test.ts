@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { virsh, waitFor } from '@ferry/lab';
 import type { DrainJson } from './answers.ts';
 import { watchMigrations } from './api.ts';
+import { onlyFull } from './fault-fixture.ts';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 const names = ['a1', 'a2', 'a3'];
@@ -77,6 +78,20 @@ test(
 );
 
 test(
+  'a plan says when each VM and the whole will have left, or what is not known, and nothing has begun',
+  { skip: onlyFull('each guest is measured for 7 s'), timeout: 60_000 },
+  async () => {
+    const plan = await fleet.plane.json<DrainJson>('host', 'drain', 'host1', '--plan', '--at', '2h');
+    assert.equal(plan.phase, 'scheduled');
+    assert.equal(plan.pace?.[0]?.host, 'host1', JSON.stringify(plan));
+    for (const { vm, expected } of plan.members)
+      assert.ok(expected?.unknown !== undefined || Date.parse(expected?.endsAt ?? '') > Date.now(), vm.name);
+    assert.notEqual(plan.expected?.text, undefined);
+    assert.deepEqual([await activeOn('host1'), await service()], [names, 'schedulable']);
+  },
+);
+
+test(
   'a host is drained though the control plane is killed in the middle; the hosts show it empty; a restore brings all back',
   { timeout: 150_000 },
   async () => {
@@ -93,6 +108,7 @@ test(
     await plane.start();
     const done = await ended(id);
     assert.equal(done.phase, 'done', JSON.stringify(done));
+    assert.match(done.pace?.[0]?.why ?? '', /./, 'how many left at once, and why');
     assert.deepEqual(await activeOn('host1'), []);
     assert.deepEqual([...(await activeOn('host2')), ...(await activeOn('host3'))].sort(), names);
     assert.equal(await service(), 'maintenance');

@@ -27,7 +27,8 @@ const { values: flags } = optionsOf({
 });
 const LINK_MBIT = 256;
 const LINK_BYTES_PER_SECOND = (LINK_MBIT * 1_000_000) / 8;
-const RUN_LIMIT_MS = 240_000;
+/** A run that takes longer has not finished. */
+const RUN_LIMIT_MS = flags.quick ? 60_000 : 120_000;
 /** The limit of Ferry's default policy. */
 const BUDGET_MS = 500;
 
@@ -81,13 +82,26 @@ async function downtimeOf(host: string, name: string): Promise<number> {
   return Number(/^Total downtime:\s+(\d+)/m.exec(stdout)?.[1] ?? Number.NaN);
 }
 
+/** False: it was aborted at the limit; the rest are moved without being measured. */
 const byXargs =
   (atOnce: number) =>
-  async (names: readonly string[], from: string, to: string): Promise<void> => {
+  async (names: readonly string[], from: string, to: string): Promise<boolean> => {
     const each = ['virsh', '-q', '-c', uriOf(from), ...migrateLive, '{}', uriOf(to)];
     const going = execute('xargs', ['-P', String(atOnce), '-I', '{}', ...each], { timeout: RUN_LIMIT_MS });
     going.child.stdin?.end(names.map((name) => `${name}\n`).join(''));
-    await going;
+    try {
+      await going;
+      return true;
+    } catch (error) {
+      if (!(error instanceof Error) || !('killed' in error) || error.killed !== true) throw error;
+    }
+    // one alone ends; the others of its kind would not
+    for (const name of names) await execute('virsh', ['-c', uriOf(from), 'domjobabort', name]).catch(() => undefined);
+    for (const name of names) {
+      const there = await execute('virsh', ['-c', uriOf(from), 'domstate', name]).catch(() => undefined);
+      if (there !== undefined) await execute('virsh', ['-c', uriOf(from), ...migrateLive, name, uriOf(to)]);
+    }
+    return false;
   };
 
 interface Drain {
@@ -98,7 +112,7 @@ interface Drain {
 }
 
 const paces: string[] = [];
-async function byFerry(_names: readonly string[], from: string): Promise<void> {
+async function byFerry(_names: readonly string[], from: string): Promise<boolean> {
   const { id } = await call<Drain>(plane, 'POST', '/drains', { hosts: [from] });
   let pace = '';
   const ended = await waitFor(
@@ -113,6 +127,7 @@ async function byFerry(_names: readonly string[], from: string): Promise<void> {
     { timeoutMs: RUN_LIMIT_MS },
   );
   if (ended.phase !== 'done') throw new Error(`the drain is ${ended.phase}: ${ended.attention ?? ''}`);
+  return true;
 }
 
 const contenders = { ferry: byFerry, 'xargs-1': byXargs(1), 'xargs-2': byXargs(2), 'xargs-4': byXargs(4) } as const;
@@ -155,16 +170,17 @@ for (const mix of chosen) {
       await settledOn(names, from);
       const before = await sentBytes(from);
       const start = performance.now();
-      await contenders[contender](names, from, to);
-      const tookMs = performance.now() - start;
-      const bytes = (await sentBytes(from)) - before;
-      const downtimesMs = await Promise.all(names.map((name) => downtimeOf(to, name)));
+      const finished = await contenders[contender](names, from, to);
+      const tookMs = finished ? performance.now() - start : Number.POSITIVE_INFINITY;
+      const bytes = finished ? (await sentBytes(from)) - before : Number.POSITIVE_INFINITY;
+      const downtimesMs = finished ? await Promise.all(names.map((name) => downtimeOf(to, name))) : [];
       const run = { tookMs, bytes, downtimesMs };
       runs.set(`${mix}/${contender}`, [...runsOf(mix, contender), run]);
       if (contender === 'ferry') await plane.json('host', 'uncordon', from);
       at = to;
       process.stderr.write(
-        `${mix} ${round + 1}/${ROUNDS} ${contender}: ${rounded(tookMs / 1_000)} s, ${Math.round(bytes / 2 ** 20)} MiB` +
+        `${mix} ${round + 1}/${ROUNDS} ${contender}: ` +
+          (finished ? `${rounded(tookMs / 1_000)} s, ${Math.round(bytes / 2 ** 20)} MiB` : 'not finished') +
           `${contender === 'ferry' ? `; at once: ${paces.splice(0).join(' -> ')}` : ''}\n`,
       );
     }
@@ -173,12 +189,15 @@ for (const mix of chosen) {
 
 const tookMs = (mix: string, contender: Contender): readonly number[] =>
   runsOf(mix, contender).map((run) => run.tookMs);
-const bytesOf = (mix: string, contender: Contender): number => median(runsOf(mix, contender).map(({ bytes }) => bytes));
+/** Of the runs that have finished; NaN: none. */
+const bytesOf = (mix: string, contender: Contender): number =>
+  median(runsOf(mix, contender).flatMap(({ bytes }) => (Number.isFinite(bytes) ? [bytes] : [])));
 const downtimes = (mix: string, contender: Contender): readonly number[] =>
   runsOf(mix, contender).flatMap((run) => run.downtimesMs);
 /** The fewest bytes that anybody needed, over the link. */
 const boundMs = (mix: string): number =>
-  (Math.min(...order.map((contender) => bytesOf(mix, contender))) / LINK_BYTES_PER_SECOND) * 1_000;
+  (Math.min(...order.map((contender) => bytesOf(mix, contender)).filter(Number.isFinite)) / LINK_BYTES_PER_SECOND) *
+  1_000;
 const bestFixed = (mix: string): Contender =>
   fixed.toSorted((a, b) => median(tookMs(mix, a)) - median(tookMs(mix, b)))[0] ?? 'xargs-1';
 
@@ -214,12 +233,17 @@ process.stdout.write(
     '| --- | --- | --- | --- | --- | --- |\n',
 );
 for (const mix of chosen)
-  for (const contender of order)
+  for (const contender of order) {
+    const took = median(tookMs(mix, contender));
+    const pauses = downtimes(mix, contender);
     process.stdout.write(
-      `| ${mix} | ${contender} | ${rounded(median(tookMs(mix, contender)) / 1_000)} | ` +
-        `${rounded(median(tookMs(mix, contender)) / boundMs(mix))} | ${Math.round(bytesOf(mix, contender) / 2 ** 20)} | ` +
-        `${Math.round(median(downtimes(mix, contender)))}, ${Math.round(Math.max(...downtimes(mix, contender)))} |\n`,
+      Number.isFinite(took)
+        ? `| ${mix} | ${contender} | ${rounded(took / 1_000)} | ${rounded(took / boundMs(mix))} | ` +
+            `${Math.round(bytesOf(mix, contender) / 2 ** 20)} | ` +
+            `${Math.round(median(pauses))}, ${Math.round(Math.max(...pauses))} |\n`
+        : `| ${mix} | ${contender} | not finished after ${RUN_LIMIT_MS / 1_000} s | | | |\n`,
     );
+  }
 const result = makeResult(
   'drain',
   {

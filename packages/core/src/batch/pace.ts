@@ -1,8 +1,8 @@
 /**
  * How many members of a batch use the link of one host at once. Idle guests share it, because while one begins or ends
  * the others fill it. A guest that writes has more to send again the longer its transfer takes: it joins others only
- * while that stays small. Where a guest is not known, or the link and nobody is known to write much, two move at once. Pure;
- * what begins is in lanes.ts.
+ * while that stays small. Where a guest is not known, two move at once; where the link is not, only those that write
+ * little. Pure; what begins is in lanes.ts.
  */
 import { mib } from '../convergence/units.ts';
 import type { BatchMember, BatchPace } from '../model/batch.ts';
@@ -12,12 +12,14 @@ import { curvesOf, type Curve } from '../prediction/curve.ts';
 import { passesOf } from '../prediction/pre-copy.ts';
 import { sentBytes } from '../prediction/prediction.ts';
 
-/** While the link or one of the guests is not known. */
+/** While one of the guests is not known. */
 export const blindAtOnce = 2;
 /** Enough to fill a link while one begins and one ends; more would only make each of them take longer. */
 export const idleAtOnce = 4;
-/** Of a guest that is no matter for a link that is not known. */
-const quietBytesPerSecond = 1_048_576;
+/** What guests may write together that share a link which is not known. */
+const quietBytesPerSecond = 8_388_608;
+/** One sample of QEMU's measurement: a guest that was seen to write no more may as well be idle. */
+const noiseBytes = 2_097_152;
 /** What the members may send together, compared with one after the other. */
 const mostSent = 1.1;
 /** The pause that the passes aim at, ms. */
@@ -69,11 +71,12 @@ export function loadOf(
   if (way === 'cold') return { ...base, bytes: diskBytes, curve: idle, bytesPerSecond: 0 };
   const curves = curve === undefined ? undefined : curvesOf(curve.readings, memoryBytes);
   if (curve === undefined || curves === undefined) return base;
+  const isIdle = curves.seenBytes <= noiseBytes;
   return {
     ...base,
     bytes: diskBytes + sentBytes({ memoryBytes, curve }, curves).expected,
-    curve: curves.middle,
-    bytesPerSecond: curves.bytesPerSecond,
+    curve: isIdle ? idle : curves.middle,
+    bytesPerSecond: isIdle ? 0 : curves.bytesPerSecond,
   };
 }
 
@@ -96,8 +99,8 @@ export interface Hold {
 }
 
 /**
- * Whether `next` may use the link beside `others`; undefined: it may. `underWay`: all that have begun, those that are about to
- * end and use the link no more included.
+ * Whether `next` may use the link beside `others`; undefined: it may. `underWay`: all that have begun, with those that
+ * are about to end and use the link no more.
  */
 export function holdOf(others: readonly Load[], next: Load, lane: Lane, underWay = others.length): Hold | undefined {
   const { host, most, bytesPerSecond: link } = lane;
@@ -106,16 +109,17 @@ export function holdOf(others: readonly Load[], next: Load, lane: Lane, underWay
   const all = [...others, next];
   const measured = all.find((load) => load.bytes === undefined && load.isMeasured === true);
   if (measured !== undefined) return { code: 'guest-unknown', text: `what ${measured.name} writes is being measured` };
-  if (link === undefined || link <= 0)
-    return underWay < blindAtOnce && all.every(({ bytesPerSecond = 0 }) => bytesPerSecond <= quietBytesPerSecond)
-      ? undefined
-      : { code: 'link-unknown', text: `what the link of ${host.name} carries has not been measured yet` };
   const unknown = all.find(({ bytes }) => bytes === undefined);
   if (unknown !== undefined)
     return underWay < blindAtOnce
       ? undefined
       : { code: 'guest-unknown', text: `what ${unknown.name} writes is not known` };
   if (others.length === 0) return undefined;
+  if (link === undefined || link <= 0)
+    return all.length <= idleAtOnce &&
+      all.reduce((sum, load) => sum + (load.bytesPerSecond ?? 0), 0) <= quietBytesPerSecond
+      ? undefined
+      : { code: 'link-unknown', text: `what the link of ${host.name} carries has not been measured yet` };
   if (all.length > idleAtOnce) return { code: 'full', text: 'these fill the link, and more would only take longer' };
   const together = all.map((load) => sentAt(load, link / all.length));
   const stuck = all[together.findIndex(({ ends }) => !ends)];

@@ -264,7 +264,10 @@ export function createBatches(deps: BatchesDeps): Batches {
       );
     },
     async drain(request, by, along) {
-      const batch = await planned(request, by, newId());
+      // they are measured while their targets are looked for
+      const batch = await planned(request, by, newId(), (known) => {
+        if (known.phase === 'running') measuring.begin(known, () => wakes.get(known.id)?.abort());
+      });
       await store(batch, undefined, along);
       go(batch.id);
       return batch;

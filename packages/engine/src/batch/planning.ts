@@ -37,7 +37,13 @@ export interface DrainRequest {
 
 export interface DrainPlanning {
   /** Throws FerryError with what is wrong. */
-  readonly planned: (request: DrainRequest, by: RequestedBy, id: BatchId) => Promise<Batch>;
+  readonly planned: (
+    request: DrainRequest,
+    by: RequestedBy,
+    id: BatchId,
+    /** Of its members, before their targets are known. */
+    known?: (batch: Batch) => void,
+  ) => Promise<Batch>;
   /** With where each of its members would go; of a restore, with what speaks against their way home. */
   readonly proposed: (batch: Batch) => Promise<Batch>;
   /** Of one whose time has come: with its members as they are now. Throws FerryError with what is wrong. */
@@ -59,35 +65,39 @@ export function planDrains({
 }: Pick<BatchesDeps, 'clock' | 'knownHosts' | 'migrations'> & Pick<Looking, 'vmsOn'>): DrainPlanning {
   const proposed = (batch: Batch): Promise<Batch> =>
     withProposals(batch, inOrder(batch.members), migrations.propose, clock.timeout(planPatienceMs));
-  const withMembers = async (batch: Batch): Promise<Batch> => {
+  const withMembers = async (batch: Batch, known?: (batch: Batch) => void): Promise<Batch> => {
     const members = vmsOn(batch.hosts)
       .filter(({ isActive }) => isActive)
       .map((vm) => asWished(batch, memberOf(vm)));
     refuseTooMany(members.length);
+    known?.({ ...batch, members });
     return proposed({ ...batch, members });
   };
   const viewsOf = (refs: readonly string[]): readonly HostView[] => refs.map((ref) => knownHosts.host(ref));
   return {
     proposed,
-    async planned({ hosts: refs, beginsAt, deadlineAt, force, neverDegrade }, { actor, client }, id) {
+    async planned({ hosts: refs, beginsAt, deadlineAt, force, neverDegrade }, { actor, client }, id, known) {
       const views = viewsOf(refs);
       refuseDrain({ hosts: views, force, beginsAt, deadlineAt }, knownHosts.hosts(), clock.now());
       const hosts = views.map(({ host }) => refOf(host));
-      return withMembers({
-        id,
-        name: batchName('drain', hosts, id),
-        kind: 'drain',
-        actor,
-        client,
-        hosts,
-        startedAt: clock.now(),
-        ...(beginsAt === undefined ? {} : { beginsAt }),
-        ...(deadlineAt === undefined ? {} : { deadlineAt }),
-        ...(force ? { force } : {}),
-        ...(neverDegrade === true ? { neverDegrade } : {}),
-        phase: beginsAt === undefined ? 'running' : 'scheduled',
-        members: [],
-      });
+      return withMembers(
+        {
+          id,
+          name: batchName('drain', hosts, id),
+          kind: 'drain',
+          actor,
+          client,
+          hosts,
+          startedAt: clock.now(),
+          ...(beginsAt === undefined ? {} : { beginsAt }),
+          ...(deadlineAt === undefined ? {} : { deadlineAt }),
+          ...(force ? { force } : {}),
+          ...(neverDegrade === true ? { neverDegrade } : {}),
+          phase: beginsAt === undefined ? 'running' : 'scheduled',
+          members: [],
+        },
+        known,
+      );
     },
     async due(batch) {
       const views = viewsOf(batch.hosts.map(({ id }) => id));
