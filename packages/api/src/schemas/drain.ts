@@ -18,7 +18,9 @@ const memberSchema = z
       .object({
         beginsAt: time().optional(),
         endsAt: time().optional(),
-        latestAt: time().optional().meta({ description: 'Absent if nothing ends it for sure' }),
+        latestAt: time()
+          .optional()
+          .meta({ description: 'Absent if nothing ends it for sure, or the link is not measured' }),
         unknown: z.string().optional().meta({ description: 'Why it is not known; then there are no times' }),
       })
       .optional()

@@ -59,6 +59,13 @@ test('those that share the link share its time; those behind them come later', (
   assert.match(whole?.text ?? '', /^in about 6\d s, \d+ s at most$/);
 });
 
+test('where only the network card speaks of the link, that is said, and nothing is promised', () => {
+  const lanes = [{ host: h1, most: 8, reportedBytesPerSecond: 32 * mib }];
+  const whole = forecastBatch(batch([member('a')]), { ...facts, lanes }, now);
+  assert.match(whole?.text ?? '', /^in about \d+ s, if the link of h1 carries what its network card reports$/);
+  assert.deepEqual([whole?.latestAt, typeof whole?.endsAt], [undefined, 'number']);
+});
+
 test('a drain that is to begin later ends later; so does one within a blackout period', () => {
   const one = batch([member('a')]);
   const soon = Number(endOf(one, 'a'));
@@ -71,7 +78,9 @@ test('a drain that is to begin later ends later; so does one within a blackout p
 
 test('one that moves ends when its migration says', () => {
   const both = batch([member('a', { state: 'moving', migration: migrationId('m1') }), member('b')]);
-  assert.equal(endOf(both, 'a', { remainingMs: () => 2_000 }), 5, 'it shares the link');
+  assert.equal(endOf(both, 'a', { remainingMs: () => 2_000 }), 5, 'it shares the link with the next one');
+  const two = batch(['a', 'b'].map((name) => member(name, { state: 'moving', migration: migrationId(name) })));
+  assert.equal(endOf(two, 'a', { remainingMs: () => 6_000 }), 7, 'each says so of its share');
 });
 
 test('what is not known is said to be unknown, and what comes after it too', () => {

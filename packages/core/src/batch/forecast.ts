@@ -24,7 +24,7 @@ export type MemberForecast =
   | {
       readonly beginsAt: TimeMs;
       readonly endsAt: TimeMs;
-      /** Absent: nothing ends it for sure. */
+      /** Absent: nothing ends it for sure, or the link is not measured. */
       readonly latestAt?: TimeMs;
     }
   /** Why it is not known. */
@@ -61,10 +61,16 @@ export function forecastBatch(batch: Batch, facts: ForecastFacts, now: TimeMs): 
     if (state === 'stopping') members.set(vm.uuid, { unknown: `how long ${vm.name} takes to shut down is not known` });
   for (const each of byLane.values()) inLane(each, facts, begins).forEach((one, uuid) => members.set(uuid, one));
   if (members.size === 0) return undefined;
-  return { members, ...wholeOf([...members.values()], now) };
+  const reported = [...byLane.values()].find(({ lane }) => lane.bytesPerSecond === undefined)?.lane.host.name;
+  return { members, ...wholeOf([...members.values()], now, reported) };
 }
 
-function wholeOf(members: readonly MemberForecast[], now: TimeMs): Omit<BatchForecast, 'members'> {
+/** `reported`: a host of whose link only its card's word is known. */
+function wholeOf(
+  members: readonly MemberForecast[],
+  now: TimeMs,
+  reported: string | undefined,
+): Omit<BatchForecast, 'members'> {
   const unknown = members.flatMap((each) => ('unknown' in each ? [each.unknown] : []));
   const known = members.flatMap((each) => ('unknown' in each ? [] : [each]));
   const endsAt = Math.max(...known.map((each) => each.endsAt));
@@ -75,6 +81,8 @@ function wholeOf(members: readonly MemberForecast[], now: TimeMs): Omit<BatchFor
   }
   const latest = Math.max(...known.map(({ latestAt = Infinity }) => latestAt));
   const text = `in about ${lasting(endsAt - now)}`;
+  if (reported !== undefined)
+    return { endsAt, text: `${text}, if the link of ${reported} carries what its network card reports` };
   return Number.isFinite(latest)
     ? { endsAt, latestAt: latest, text: `${text}, ${lasting(latest - now)} at most` }
     : { endsAt, text: `${text}; nothing ends it for sure` };
@@ -103,7 +111,7 @@ function inLane(
     members.flatMap((member) => {
       // beside the link
       if (member.way === 'start') return [];
-      const ms = unknown ?? jobMs(member, facts, link ?? 0);
+      const ms = unknown ?? jobMs(member, facts, link ?? 0, moving.length);
       if (typeof ms !== 'string') return [{ uuid: member.vm.uuid, load: loadOf(member, limitOf(member, facts)), ms }];
       found.set(member.vm.uuid, { unknown: ms });
       if (member.way === 'live' || member.way === 'suspend') unknown = ms;
@@ -117,7 +125,8 @@ function inLane(
   const latest = simulated(known, running, queue, ({ ms }) => ms.high ?? Infinity, begins, from);
   for (const [uuid, { beginsAt, endsAt }] of expected) {
     const at = latest.get(uuid)?.endsAt ?? Infinity;
-    found.set(uuid, { beginsAt, endsAt, ...(Number.isFinite(at) ? { latestAt: Math.max(at, endsAt) } : {}) });
+    const isSure = lane.bytesPerSecond !== undefined && Number.isFinite(at);
+    found.set(uuid, { beginsAt, endsAt, ...(isSure ? { latestAt: Math.max(at, endsAt) } : {}) });
   }
   return found;
 }
@@ -127,12 +136,15 @@ const limitOf = ({ vm }: BatchMember, { policyOf }: ForecastFacts): number | und
   return limit === undefined ? undefined : limit * 1_048_576;
 };
 
-/** With the whole link; or why that is not known. */
-function jobMs(member: BatchMember, facts: ForecastFacts, link: number): Interval | string {
+/** With the whole link; or why that is not known. `sharing`: those that move now. */
+function jobMs(member: BatchMember, facts: ForecastFacts, link: number, sharing: number): Interval | string {
   const { vm, way, state, curve, memoryBytes, diskBytes = 0 } = member;
   if (state === 'moving') {
     const left = facts.remainingMs(member);
-    if (left !== undefined) return { low: left, expected: left, high: 2 * left };
+    if (left !== undefined) {
+      const ms = left / sharing;
+      return { low: ms, expected: ms, high: 2 * ms };
+    }
   }
   const limit = limitOf(member, facts);
   const rate = Math.min(link, limit ?? Infinity);

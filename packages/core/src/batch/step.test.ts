@@ -184,6 +184,20 @@ test('a guest that obeys late counts as shut down; one whose label or definition
   );
 });
 
+test('a restore counts by the link of the host that its VMs come back to, from wherever they come', () => {
+  const h3 = { id: hostId('h3'), name: 'h3' };
+  const members = names.map((name, index) => ({
+    ...memberOf(seen(name, { host: index % 2 === 0 ? h2 : h3 })),
+    to: h1,
+  }));
+  const vms = members.map(({ vm, from }) => seen(vm.name, { host: from }));
+  const { batch, effects } = stepBatch({ ...fresh, kind: 'restore', members }, looked(...vms), 1_000);
+  assert.deepEqual(
+    [effects.length, batch.pace?.map(({ host, code }) => [host.name, code])],
+    [blindAtOnce, [['h1', 'guest-unknown']]],
+  );
+});
+
 test('within a blackout period nothing begins but the move of a VM that is down', () => {
   const lanes = [{ host: h1, most: 8, blackout: { until: 9_000, period: 'Mon 00:00-24:00' } }];
   const dark = (from: Batch, ...vms: readonly SeenVm[]) =>
