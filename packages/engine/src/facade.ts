@@ -24,7 +24,7 @@ import type {
 import type { Batches } from './batch/batches.ts';
 import type { EventPlace, NumberedEvent } from './events/events.ts';
 import type { CpuBaseline } from './fleet/cpu-baseline.ts';
-import type { HostSettings } from './fleet/hosts.ts';
+import type { HostSettings } from './fleet/joining.ts';
 import type { ConfigurationStore } from './settings/configuration.ts';
 import type { Settle } from './fleet/settle.ts';
 import type { Inspection } from './state/migration-records.ts';
@@ -41,7 +41,7 @@ export type { EngineEvent, EventPlace, NumberedEvent } from './events/events.ts'
 export { keyKeptMs, type Along, type KeyedRequest } from './state/first-answers.ts';
 export type { Batches } from './batch/batches.ts';
 export type { DrainRequest } from './batch/planning.ts';
-export type { HostSettings } from './fleet/hosts.ts';
+export type { HostSettings } from './fleet/joining.ts';
 export type { VmCursor, VmFilter, VmPage } from './fleet/vm-list.ts';
 export type { MigrationCursor, MigrationPage, MigrationQuery } from './migration/migration-list.ts';
 export type { PlannedMigration } from './migration/preview.ts';

@@ -4,7 +4,8 @@
  */
 import { externalCluster, type HostView, type Migration } from '@ferry/core';
 import type { Clock } from '../ports/ports.ts';
-import type { FoundHost, KnownHosts } from './hosts.ts';
+import type { KnownHosts } from './hosts.ts';
+import type { FoundHost } from './joining.ts';
 
 export interface ExternalHostsDeps {
   readonly knownHosts: Pick<KnownHosts, 'reach' | 'addFound' | 'hosts' | 'remove'>;

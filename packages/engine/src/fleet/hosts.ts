@@ -1,24 +1,16 @@
 /**
- * The hosts that Ferry knows, each with its follower: added, changed, removed, and found again after a restart. A host
- * is known once: an entry of its own records which machine it is, whatever its URI.
+ * The hosts that Ferry knows, each with its follower: changed, removed, and found again after a restart. How a host comes
+ * to be one of them: joining.ts.
  */
 import {
-  addedBefore,
-  addedElsewhere,
   changedByMany,
   defaultCluster,
-  FerryError,
-  hostId,
-  justAdded,
-  machineTaken,
   refuseAddress,
-  refuseName,
   refuseRemoval,
   resolveHost,
   unknownHost,
   unknownHostId,
   type Host,
-  type HostFacts,
   type HostId,
   type HostView,
   type Migration,
@@ -28,15 +20,9 @@ import type { Clock, HostLink, Hypervisor, IntentWrite, Log, Stores } from '../p
 import type { ClusterStore } from '../settings/clusters.ts';
 import { collection, document, expectRevision, text, type Stored } from '../state/collection.ts';
 import { changedLabels, type LabelChange } from '../settings/policies.ts';
-import type { Along } from '../state/first-answers.ts';
 import { followHost, type FollowerEvents, type HostFollower } from './host-follower.ts';
+import { createJoining, type HostSettings, type Joining } from './joining.ts';
 import { turnsOf } from './turns.ts';
-
-export interface HostSettings {
-  readonly cluster?: string;
-  /** An IP address, or empty for none. */
-  readonly migrationAddress?: string;
-}
 
 export interface HostChange extends HostSettings {
   readonly labels?: LabelChange;
@@ -53,8 +39,6 @@ const connectionsAtOnce = 256;
 const connectPatienceMs = 5_000;
 /** A host with thousands of VMs takes this long to read; it is added when they are known. */
 const addPatienceMs = 300_000;
-/** What a host may take to say which machine it is. */
-const reachPatienceMs = 20_000;
 
 export interface KnownHostsDeps {
   readonly hypervisor: Hypervisor;
@@ -86,13 +70,7 @@ const decodeHost = (value: unknown): Host =>
     typeof value === 'object' ? { cluster: defaultCluster, ...value } : value,
   );
 
-/** A host that answers and is not known yet. */
-export interface FoundHost {
-  readonly link: HostLink;
-  readonly facts: HostFacts;
-}
-
-export interface KnownHosts {
+export interface KnownHosts extends Joining {
   followers(): Iterable<HostFollower>;
   follower(id: string): HostFollower | undefined;
   /** Throws FerryError `host-unknown`. */
@@ -111,24 +89,6 @@ export interface KnownHosts {
   nameOf(id: string): string;
   /** Follows the stored hosts, and waits a little for their first answers, until the signal aborts. */
   open(signal: AbortSignal): Promise<void>;
-  /** The host at this URI and its open connection; one that is known already comes without. */
-  reach(
-    uri: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly known: HostView; readonly answers?: HostFacts } | FoundHost>;
-  /** Stores the host and begins to follow it. The connection is closed when that fails. */
-  addFound(
-    uri: string,
-    found: FoundHost,
-    settings: HostSettings & { readonly name?: string; readonly external?: true },
-    signal: AbortSignal,
-    along?: Along,
-  ): Promise<HostView>;
-  add(
-    request: HostSettings & { readonly uri: string; readonly name?: string },
-    signal: AbortSignal,
-    along?: Along,
-  ): Promise<HostView>;
   /** `expected`: the revision that it must have. Rejects with FerryError `revision-stale`. */
   change(ref: string, settings: HostChange, expected?: number): Promise<HostView>;
   /**
@@ -214,69 +174,21 @@ export function createKnownHosts({
       await clock.sleep(10, signal);
   };
 
-  const reach: KnownHosts['reach'] = async (uri, signal) => {
-    const byUri = memberWith((each) => each.uri === uri);
-    if (byUri !== undefined) return { known: byUri };
-    const link = await hypervisor.connect(uri, signal);
-    try {
-      const { freeMemoryBytes: _, ...facts } = await link.inventory.facts(
-        AbortSignal.any([signal, clock.timeout(reachPatienceMs)]),
-      );
-      const known = memberWith(({ machineUuid }) => machineUuid === facts.machineUuid);
-      if (known === undefined) return { link, facts };
-      await link.close();
-      return { known, answers: facts };
-    } catch (error) {
-      await link.close();
-      throw error;
-    }
-  };
-
-  const addFound: KnownHosts['addFound'] = async (
-    uri,
-    { link, facts },
-    { name = facts.hostname, cluster = defaultCluster, migrationAddress = '', external },
-    signal,
-    along = () => [],
-  ) => {
-    try {
-      const former = await formerIds.get(facts.machineUuid);
-      const added: Host = {
-        id: hostId(former?.value ?? `h${clock.randomText(9)}`),
-        name,
-        uri,
-        cluster,
-        ...(migrationAddress === '' ? {} : { migrationAddress }),
-        machineUuid: facts.machineUuid,
-        addedAt: clock.now(),
-        ...(external === undefined ? {} : { external }),
-      };
-      refuseName(added, memberWith((each) => each.name === added.name) !== undefined);
-      refuseAddress(migrationAddress, clusters.get(cluster));
-      const others = along(added.id);
-      for (;;) {
-        const written = await stored.commit([
-          ...others,
-          machines.put(added.machineUuid, added.id, 0),
-          stored.put(added.id, added, 0),
-          ...(await clusters.use(added.cluster)),
-        ]);
-        if (!('conflict' in written)) {
-          revisions.set(added.id, written.revision);
-          break;
-        }
-        // its cluster was changed meanwhile; otherwise it was faster itself
-        if ((await machines.get(added.machineUuid)) !== undefined) throw justAdded(uri, added);
-        if (others.some(({ key }) => written.conflict.includes(key))) throw addedElsewhere(uri);
-      }
+  const joining = createJoining({
+    hypervisor,
+    clock,
+    stored,
+    machines,
+    formerIds,
+    clusters,
+    memberWith,
+    async joined(added, revision, link, signal) {
+      revisions.set(added.id, revision);
       follow(added, link);
       await connected([followerOf(added.id)], signal, addPatienceMs);
       return followerOf(added.id).view();
-    } catch (error) {
-      await link.close();
-      throw error;
-    }
-  };
+    },
+  });
 
   /** Of two changes at once the later one holds, in whatever order their answers come. */
   const took = (id: string, changed: Host, revision: number): void => {
@@ -318,16 +230,7 @@ export function createKnownHosts({
         if (!signal.aborted) throw error;
       });
     },
-    reach,
-    addFound,
-    async add({ uri, name, ...settings }, signal, along) {
-      const found = await reach(uri, signal);
-      if ('known' in found)
-        throw found.answers === undefined
-          ? addedBefore(found.known.host, uri)
-          : new FerryError('host-duplicate', machineTaken(uri, found.answers, found.known.host));
-      return addFound(uri, found, { ...settings, ...(name === undefined ? {} : { name }) }, signal, along);
-    },
+    ...joining,
     revisionOf: (id) => revisions.get(id) ?? 0,
     async change(ref, settings, expected) {
       const { id } = host(ref).host;
