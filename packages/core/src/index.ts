@@ -81,6 +81,7 @@ export { beyond, groupOf, proposalFrom, type Checked, type Proposal } from './pl
 export type { Group, GroupHost, GroupMove, GroupPlan, GroupRule, GroupVm } from './planning/group/group.ts';
 export { placeGroup } from './planning/group/place.ts';
 export * from './planning/rescue.ts';
+export type { RescueStorage } from './planning/rescue-disks.ts';
 export * from './planning/reservations.ts';
 export * from './planning/room.ts';
 export { emptied, hostsOfRule, vmsMeantBy, rulesFor, type RuleFleet, type RuleVm } from './planning/rules/members.ts';
@@ -108,6 +109,7 @@ export { planDisks } from './planning/disks/plan-disks.ts';
 export { needsProof, type StorageWish, type TargetStorage } from './planning/disks/question.ts';
 export { isMadeBy, notReplaceable } from './planning/disks/replaceable.ts';
 export { vouchesFor } from './planning/disks/shared-disk.ts';
+export * from './planning/ports.ts';
 export * from './planning/transfer.ts';
 export * from './planning/unanswered.ts';
 export { keepsDefinition } from './migration/stopped-there.ts';

@@ -10,7 +10,8 @@ import { FrameType, KeepaliveProcedure, Program } from './frame.ts';
 import { procedures as p } from './procedures.ts';
 import { errorPayload, statsRecords } from './wire-types.ts';
 import type { DomainRef } from './wire-types.ts';
-import { encode, XdrReader } from './xdr.ts';
+import { encode } from './xdr.ts';
+import { XdrReader } from './xdr-bytes.ts';
 
 const dom: DomainRef = { name: 'guest', uuid: '6695eb01-f6a4-8304-79aa-97f2502e193f', id: 1 };
 const ping = frameBytes({ program: Program.KEEPALIVE, procedure: KeepaliveProcedure.PING, type: FrameType.MESSAGE });

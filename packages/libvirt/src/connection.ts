@@ -28,7 +28,7 @@ import { createStream } from './stream.ts';
 import type { Stream, StreamState } from './stream.ts';
 import type { Transport } from './transport.ts';
 import { errorPayload } from './wire-types.ts';
-import { XdrReader, XdrWriter } from './xdr.ts';
+import { XdrReader, XdrWriter } from './xdr-bytes.ts';
 
 export const MAX_CALLS_IN_FLIGHT = 4;
 const CLOSE_TIMEOUT_MS = 1000;

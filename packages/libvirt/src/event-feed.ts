@@ -12,7 +12,7 @@ import { eventKinds } from './events.ts';
 import type { DomainEvent, EventGap } from './events.ts';
 import type { Frame } from './frame.ts';
 import { procedures } from './procedures.ts';
-import { XdrReader } from './xdr.ts';
+import { XdrReader } from './xdr-bytes.ts';
 
 const KIND_OF_PROCEDURE = new Map(eventKinds.map((kind) => [kind.procedure, kind]));
 

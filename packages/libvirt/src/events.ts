@@ -1,7 +1,8 @@
 // The domain events this package listens to: how each is registered, read from the wire, and shown to callers.
 // Pure. All of them together are chosen so that no change of a domain's state, devices or metadata goes unnoticed.
 import { VIR_DOMAIN_EVENT_ID } from './constants.ts';
-import type { Codec, XdrReader } from './xdr.ts';
+import type { Codec } from './xdr.ts';
+import type { XdrReader } from './xdr-bytes.ts';
 import { i32, struct, u64 } from './xdr.ts';
 import type { DomainRef, TypedParams } from './wire-types.ts';
 import { domain, optionalStr, str, toSafeNumber, toTypedParams, wireParams } from './wire-types.ts';

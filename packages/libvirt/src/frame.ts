@@ -3,7 +3,7 @@
 // same error, because nothing after a wrong length can be trusted. Memory grows with the bytes received, never with an
 // announced length.
 import { ProtocolError } from './errors.ts';
-import type { XdrWriter } from './xdr.ts';
+import type { XdrWriter } from './xdr-bytes.ts';
 
 /** libvirt's own limit for what follows the length word. */
 export const MAX_MESSAGE_BYTES = 33_554_432;

@@ -8,7 +8,7 @@ import { FrameStatus, FrameType } from './frame.ts';
 import type { Frame } from './frame.ts';
 import { queueReader } from './queue-reader.ts';
 import { errorPayload } from './wire-types.ts';
-import { XdrReader } from './xdr.ts';
+import { XdrReader } from './xdr-bytes.ts';
 
 /** A piece of a stream. A hole is a run of zeros that takes no place. */
 export type StreamPiece =

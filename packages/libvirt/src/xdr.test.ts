@@ -23,8 +23,8 @@ import {
   u32,
   u64,
   uuid,
-  XdrReader,
 } from './xdr.ts';
+import { XdrReader } from './xdr-bytes.ts';
 
 const text = fc.string({ unit: 'binary', maxLength: 40 }).map((value) => value.replaceAll('\0', ' '));
 const wellFormed = text.map((value) => value.toWellFormed());

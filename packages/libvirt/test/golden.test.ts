@@ -20,7 +20,8 @@ import { checkMigratePeerToPeer, toMigrateWireParams } from '../src/migrate.ts';
 import { procedures } from '../src/procedures.ts';
 import { errorPayload, toTypedParams } from '../src/wire-types.ts';
 import type { Codec } from '../src/xdr.ts';
-import { decode, encode, XdrReader } from '../src/xdr.ts';
+import { decode, encode } from '../src/xdr.ts';
+import { XdrReader } from '../src/xdr-bytes.ts';
 
 interface Golden {
   readonly libvirt: string;

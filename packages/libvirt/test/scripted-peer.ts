@@ -6,7 +6,8 @@ import type { Procedure } from '../src/procedure.ts';
 import type { Transport } from '../src/transport.ts';
 import { errorPayload } from '../src/wire-types.ts';
 import type { LibvirtErrorFields } from '../src/errors.ts';
-import { encode, XdrWriter } from '../src/xdr.ts';
+import { encode } from '../src/xdr.ts';
+import { XdrWriter } from '../src/xdr-bytes.ts';
 
 export interface ScriptedPeer {
   readonly transport: Transport;

@@ -3,7 +3,8 @@ import { answering, ok, opening, serve, type Server } from '../../../libvirt/tes
 import { Program, type Frame } from '../../../libvirt/src/frame.ts';
 import { procedures as p } from '../../../libvirt/src/procedures.ts';
 import { VIR_LIST_DOMAINS } from '../../../libvirt/src/constants.ts';
-import { encode, XdrReader } from '../../../libvirt/src/xdr.ts';
+import { encode } from '../../../libvirt/src/xdr.ts';
+import { XdrReader } from '../../../libvirt/src/xdr-bytes.ts';
 
 export interface FakeDomains {
   readonly server: Server;

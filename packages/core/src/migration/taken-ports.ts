@@ -6,7 +6,7 @@
 import type { TimeMs } from '../model/ids.ts';
 import type { Planned } from '../model/migration.ts';
 import type { TransferPlan } from '../model/plan.ts';
-import { portsOf } from '../planning/transfer.ts';
+import { portsOf } from '../planning/ports.ts';
 import { noTransfer, performAgain, refusalOf } from './attempts.ts';
 import { noted } from './decision-log.ts';
 import { end, stayedError } from './finish.ts';

@@ -7,7 +7,8 @@ import type { Vm } from '../model/vm.ts';
 import { defaultPolicyName, presets } from '../policy/presets.ts';
 import { noFacts, type VmFacts } from './check-input.ts';
 import { noNeeds } from './definition.ts';
-import { checkRescue, type RescueInput, type RescueStorage } from './rescue.ts';
+import { checkRescue, type RescueInput } from './rescue.ts';
+import type { RescueStorage } from './rescue-disks.ts';
 
 const host = (name: string, state: HostView['state']): HostView => ({
   host: { id: hostId(name), name, uri: `qemu+tcp://${name}/system`, cluster: 'default', machineUuid: name, addedAt: 0 },

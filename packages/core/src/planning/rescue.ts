@@ -5,10 +5,9 @@
 import { notConnectedReason } from '../fleet/machine.ts';
 import type { HostView } from '../model/host.ts';
 import type { HostId } from '../model/ids.ts';
-import type { MigrationPlan, CheckResult, DiskPlan } from '../model/plan.ts';
+import type { MigrationPlan, CheckResult } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
-import type { DiskFacts, SharingProof } from '../model/storage.ts';
 import { hostNameIn, wantedCluster, type CheckInput, type VmFacts } from './check-input.ts';
 import { answerOf } from './checks/answer.ts';
 import { cordonedReasons } from './checks/cordoned.ts';
@@ -22,20 +21,8 @@ import { planState, setAside } from './ownership.ts';
 import { noCandidate } from './placement.ts';
 import { pinReasons, ruleReasons, softRuleReasons, unmetRules } from './rules/judge.ts';
 import { findingsOf, plainOf } from './checks/judge.ts';
+import { planRescueDisk, type RescueStorage } from './rescue-disks.ts';
 import { emptied } from './rules/members.ts';
-
-/**
- * What a candidate says about the disks and the images below them: proofs of earlier days by path, and the paths it
- * has.
- */
-export interface RescueStorage {
-  readonly sharing: ReadonlyMap<string, SharingProof>;
-  readonly found: ReadonlySet<string>;
-  /** Devices that are not there, as far as that can be seen. */
-  readonly missing?: ReadonlySet<string>;
-  /** Base images of a disk, by its path, that its definition does not name; absent if not known. */
-  readonly below: ReadonlyMap<string, readonly string[]>;
-}
 
 export interface RescueInput extends Pick<
   CheckInput,
@@ -187,7 +174,7 @@ export function checkRescue(input: RescueInput): CheckResult {
   const candidates = rescueCandidates(input);
   const judged = candidates.map((view) => {
     const planned = (input.facts?.disks ?? []).map((disk) =>
-      planDisk(vm.name, disk, input.storage.get(view.host.id), from, view, request.assumeShared === true),
+      planRescueDisk(vm.name, disk, input.storage.get(view.host.id), from, view, request.assumeShared === true),
     );
     const waits = [
       ...memoryWaits(vm, view, vm.memoryBytes, input.memoryPromised?.(view.host.id) ?? 0),
@@ -332,83 +319,4 @@ function machineThere({ vm, facts, hosts, paths }: RescueInput, view: HostView):
     ...planPaths(vm.name, emulatorPaths(needs, view.facts), paths?.get(view.host.id) ?? new Map(), view.host.name)
       .reasons,
   ];
-}
-
-function planDisk(
-  name: string,
-  disk: DiskFacts,
-  storage: RescueStorage | undefined,
-  from: string,
-  { host }: HostView,
-  assumed: boolean,
-): { readonly plan: DiskPlan } | { readonly reason: Reason } {
-  const { target, source: path, format } = disk;
-  const common = { target, ...(path === undefined ? {} : { path }), ...(format === undefined ? {} : { format }) };
-  if (path === undefined) return { plan: { ...common, how: 'none' } };
-  if (storage?.missing?.has(path) === true)
-    return {
-      reason: {
-        code: 'disk-not-there',
-        host: host.name,
-        message: `${host.name} does not have the device of ${name}'s disk ${target} (${path}).`,
-        remedy: `Make it visible on ${host.name}, or choose another host.`,
-      },
-    };
-  if (disk.identity !== undefined)
-    return {
-      plan: {
-        ...common,
-        how: 'shared',
-        proof: { verdict: 'shared', method: 'identity', at: 0, detail: disk.identity },
-      },
-    };
-  const what = `${name}'s disk ${target} (${path})`;
-  if (disk.type === 'file' && storage?.found.has(path) !== true) {
-    return {
-      reason: {
-        code: 'disk-not-there',
-        host: host.name,
-        message: `${host.name} does not have ${what}; it may be on ${from} only.`,
-        remedy: `Repair ${from}, or restore the disk from a backup.`,
-      },
-    };
-  }
-  const below = disk.chainUnknown === true ? storage?.below.get(path) : [];
-  if (disk.type === 'file' && below === undefined) {
-    return {
-      reason: {
-        code: 'disk-chain-unknown',
-        host: host.name,
-        message: `${host.name} does not say which base images ${what} has.`,
-        remedy: `Check that the file and its folder can be read on ${host.name}.`,
-      },
-    };
-  }
-  const chain = [...disk.backing.map((image) => image.path), ...(below ?? [])];
-  const lost = chain.find((image) => storage?.found.has(image) !== true);
-  if (lost !== undefined) {
-    return {
-      reason: {
-        code: 'disk-not-there',
-        host: host.name,
-        message: `${host.name} does not have ${lost}, a base image of ${what}; it may be on ${from} only.`,
-        remedy: `Repair ${from}, or restore the image from a backup.`,
-      },
-    };
-  }
-  const proof = storage?.sharing.get(path);
-  const proved = [path, ...chain].every((image) => storage?.sharing.get(image)?.verdict === 'shared');
-  if (proved && proof !== undefined) return { plan: { ...common, how: 'shared', proof } };
-  if (assumed) return { plan: { ...common, how: 'shared', proof: { verdict: 'shared', method: 'operator', at: 0 } } };
-  return {
-    reason: {
-      code: 'disk-sharing-unknown',
-      host: host.name,
-      message:
-        `Whether ${host.name} has the same storage as ${from} for ` +
-        `${chain.length === 0 ? what : `${what} and the images below it`} was never proved, and ${from} ` +
-        'cannot be asked now.',
-      remedy: 'If you know that it is, use --assume-shared.',
-    },
-  };
 }

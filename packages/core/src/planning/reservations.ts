@@ -22,7 +22,7 @@ import {
   type Reservations,
 } from './ledger.ts';
 import { fleetSlots, networkSlots, slotReasons, sourceSlots, targetSlots } from './slots.ts';
-import { freePorts, onOtherPorts, portsOf } from './transfer.ts';
+import { freePorts, onOtherPorts, portsOf } from './ports.ts';
 import { portsTakenReason, promisedReason } from './wait-reasons.ts';
 
 /** From the choice of its target until its end; while it waits for another attempt it holds nothing. */

@@ -7,7 +7,7 @@ import type { HostId } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
 import { hostKey, memoryPromised, portsTaken, type Ledger } from './ledger.ts';
 import { networkSlots, slotsLeft, targetSlots } from './slots.ts';
-import { freePorts } from './transfer.ts';
+import { freePorts } from './ports.ts';
 
 /** What a host has left; Infinity where nothing limits it, or nothing is known. */
 export interface Room {

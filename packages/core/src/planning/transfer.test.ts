@@ -5,15 +5,8 @@ import { hostId } from '../model/ids.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import { presets } from '../policy/presets.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
-import {
-  addressOf,
-  clusterDifferences,
-  isNetworkUri,
-  onOtherPorts,
-  planTransfer,
-  portsOf,
-  type TransferInput,
-} from './transfer.ts';
+import { addressOf, clusterDifferences, isNetworkUri, planTransfer, type TransferInput } from './transfer.ts';
+import { onOtherPorts, portsOf } from './ports.ts';
 
 const view = (name: string, uri: string, more: Partial<Host> = {}, libvirtVersion = '9.0.0'): HostView => ({
   host: { id: hostId(name), name, uri, cluster: 'default', machineUuid: name, addedAt: 0, ...more },

@@ -9,6 +9,7 @@ import type { TransferPlan } from '../model/plan.ts';
 import type { PolicyContent } from '../model/policy.ts';
 import type { Reason, ReasonCode } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
+import { freePorts } from './ports.ts';
 import { portsTakenReason } from './wait-reasons.ts';
 
 export interface TransferInput {
@@ -330,28 +331,6 @@ function choosePorts(
 const ofFamily = (host: string, port: number | undefined): Pick<TransferPlan, 'listenAddress'> =>
   port !== undefined && /^\d+(\.\d+){3}$/.test(host) ? { listenAddress: '0.0.0.0' } : {};
 
-/** Undefined: the cluster has no range of its own. */
-export const freePorts = (
-  { migrationPorts: range }: Cluster,
-  inUse: readonly number[],
-): readonly number[] | undefined =>
-  range === undefined
-    ? undefined
-    : Array.from({ length: range.last - range.first + 1 }, (_, index) => range.first + index).filter(
-        (port) => !inUse.includes(port),
-      );
-
-/** The same plan on other ports; undefined when there are not enough. */
-export function onOtherPorts(transfer: TransferPlan, free: readonly number[]): TransferPlan | undefined {
-  const [port, disksPort] = free;
-  if (port === undefined || (transfer.disksPort !== undefined && disksPort === undefined)) return undefined;
-  return {
-    ...transfer,
-    ...(transfer.migrateUri === undefined ? {} : { migrateUri: transfer.migrateUri.replace(/:\d+$/, `:${port}`) }),
-    ...(transfer.disksPort === undefined || disksPort === undefined ? {} : { disksPort }),
-  };
-}
-
 /** What another cluster does otherwise, in words; empty within one. */
 export function clusterDifferences(from: Cluster, to: Cluster): readonly string[] {
   if (from.name === to.name) return [];
@@ -373,15 +352,6 @@ export function clusterDifferences(from: Cluster, to: Cluster): readonly string[
   return sides.flatMap(([what, of]) =>
     of(from) === of(to) ? [] : [`${what}: ${of(from)} in ${from.name}, ${of(to)} in ${to.name}`],
   );
-}
-
-/** Ports of the target that this plan uses. */
-export function portsOf(transfer: TransferPlan | undefined): readonly number[] {
-  const port = /:(\d+)$/.exec(transfer?.migrateUri ?? '')?.[1];
-  return [
-    ...(port === undefined ? [] : [Number(port)]),
-    ...(transfer?.disksPort === undefined ? [] : [transfer.disksPort]),
-  ];
 }
 
 /** As libvirt counts: 9.4.0 is 9004000. */
