@@ -162,11 +162,13 @@ async function measure(size: number) {
     const changes = await observed(() => changing(fleet, second.engine, size));
     // once more, beside a client: what it costs is not a change's
     const token = (await readFile(join(dataDir, 'token'), 'utf8')).trim();
-    const tookMs = await (async () => {
+    const reading = async (meanwhile: () => Promise<unknown>): Promise<readonly number[]> => {
       await using pages = readingPages({ url: `${second.server.url}/api/v1/vms`, token });
-      await changing(fleet, second.engine, size);
+      await meanwhile();
       return pages.tookMs;
-    })();
+    };
+    const idlePages = await reading(() => sleep(SECONDS * 1_000));
+    const tookMs = await reading(() => changing(fleet, second.engine, size));
     const count = CHANGES_PER_SECOND * SECONDS;
     return {
       hosts: size,
@@ -180,6 +182,7 @@ async function measure(size: number) {
       changingLagP99Ms: rounded(changes.lagP99Ms),
       seenAfterP99Ms: rounded(quantile(changes.value, 0.99)),
       pages: tookMs.length,
+      idlePageP99Ms: rounded(quantile(idlePages, 0.99)),
       pageMedianMs: rounded(quantile(tookMs, 0.5)),
       pageP99Ms: rounded(quantile(tookMs, 0.99)),
       residentMiB: Math.round(process.memoryUsage.rss() / mib),
@@ -229,6 +232,12 @@ const result = makeResult(
             what: 'a page of 500 VMs while they change, 1,000 hosts, p99, ms',
             value: thousand.pageP99Ms,
             atMost: 20,
+            // what this machine takes while nothing changes
+            control: {
+              median: thousand.idlePageP99Ms,
+              low: thousand.idlePageP99Ms,
+              high: thousand.idlePageP99Ms,
+            },
           },
         }),
   },
