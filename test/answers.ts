@@ -49,6 +49,7 @@ export interface MigrationJson {
     };
   };
   readonly decisions?: readonly { readonly do: string; readonly text: string }[];
+  readonly hooks?: readonly { readonly stage: string; readonly result: string }[];
   readonly deadlineAt?: string;
   readonly attention?: string;
   readonly totalMs?: number;

@@ -4,9 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { virsh, waitFor } from '@ferry/lab';
 import type { DrainJson } from './answers.ts';
 import { watchMigrations } from './api.ts';
@@ -14,6 +15,21 @@ import { onlyFull } from './fault-fixture.ts';
 import { withFleet, type Fleet, type MigrationJson } from './fleet.ts';
 
 const names = ['a1', 'a2', 'a3'];
+const hookDir = mkdtempSync(join(tmpdir(), 'ferry-hooks-'));
+after(() => rmSync(hookDir, { recursive: true, force: true }));
+/** Writes down what it is told, a line each time. */
+const hook = join(hookDir, 'note');
+writeFileSync(hook, `#!/bin/sh\n{ cat; echo; } >> ${hookDir}/told\n`);
+chmodSync(hook, 0o755);
+interface Told {
+  readonly stage: string;
+  readonly migration: { readonly id: string; readonly batch?: string };
+}
+const told = (): readonly Told[] =>
+  readFileSync(join(hookDir, 'told'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Told);
 let fleet: Fleet;
 withFleet(
   async (made) => {
@@ -30,7 +46,7 @@ withFleet(
     }
     for (const name of names) await made.seen(name, 'running');
   },
-  { hosts: 3 },
+  { hosts: 3, serve: ['--hook-dir', hookDir] },
 );
 
 const activeOn = async (host: string): Promise<readonly string[]> =>
@@ -96,6 +112,9 @@ test(
   { timeout: 150_000 },
   async () => {
     const { plane } = fleet;
+    const hooks = ['before', 'after', 'failed'].map((stage) => ({ name: stage, stage, program: hook }));
+    await fleet.policy('noted', { hooks });
+    await plane.json('cluster', 'set', 'default', '--policy', 'noted');
     const killed = Promise.withResolvers<void>();
     let id = '';
     {
@@ -114,6 +133,19 @@ test(
     assert.equal(await service(), 'maintenance');
     const items = await plane.json<readonly MigrationJson[]>('migration', 'list');
     assert.ok(items.length >= names.length && items.every(({ name }) => name?.startsWith('drain-host1-') === true));
+    // a program is told of each, before and after; one whose answer was lost with the control plane is told twice
+    for (const migration of items) {
+      assert.deepEqual(
+        migration.hooks?.map(({ stage, result }) => `${stage}: ${result}`),
+        [migration.outcome === 'succeeded' ? ['before: ok', 'after: ok'] : ['before: ok', 'failed: ok']].flat(),
+      );
+      const stages = new Set(told().flatMap((each) => (each.migration.id === migration.id ? [each.stage] : [])));
+      assert.deepEqual(
+        [...stages],
+        migration.hooks?.map(({ stage }) => stage),
+      );
+    }
+    assert.ok(told().every((each) => each.migration.batch === id));
 
     const refused = await plane.ferry('vm', 'migrate', 'a1', '--to', 'host1');
     assert.match(refused.stderr, /host1 is in maintenance/);

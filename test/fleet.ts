@@ -47,6 +47,8 @@ export interface Fleet {
 export interface FleetOptions extends UpOptions {
   /** Of the control plane. */
   readonly machine?: Machine;
+  /** More options of `ferry serve`. */
+  readonly serve?: readonly string[];
   /** Faults of moves that are none in this file. */
   readonly accepted?: readonly Exception[];
   /** Why the fixture does not look at the moves of this file. */
@@ -59,7 +61,7 @@ export interface FleetOptions extends UpOptions {
  */
 export function withFleet(
   use: (fleet: Fleet) => unknown,
-  { accepted = [], unwatched, machine = {}, ...up }: FleetOptions = {},
+  { accepted = [], unwatched, machine = {}, serve = [], ...up }: FleetOptions = {},
 ): void {
   let temporary: TemporaryLab | undefined;
   let plane: ControlPlane | undefined;
@@ -67,7 +69,7 @@ export function withFleet(
   before(async () => {
     const labOfFile = await temporaryLab({ hosts: 2, ...up });
     temporary = labOfFile;
-    const planeOfFile = await controlPlaneOn(machine, ...accessTo(labOfFile));
+    const planeOfFile = await controlPlaneOn(machine, ...accessTo(labOfFile), ...serve);
     plane = planeOfFile;
     for (const { uri, name } of labOfFile.status.hosts) await planeOfFile.json('host', 'add', uri, '--name', name);
     const names = labOfFile.status.hosts.map(({ name }) => name);

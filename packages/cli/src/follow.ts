@@ -22,7 +22,9 @@ export const exitOf = ({ outcome, error }: MigrationJson): ExitCode => {
     case 'cancelled':
       return exitCodes.cancelled;
     case 'failed':
-      return error?.code === 'migration-refused' ? exitCodes.refused : exitCodes.failed;
+      return error?.code === 'migration-refused' || error?.code === 'hook-refused'
+        ? exitCodes.refused
+        : exitCodes.failed;
     // its end was not seen
     case undefined:
       return exitCodes.unreachable;
@@ -71,11 +73,19 @@ const progressText = ({ progress, phase, outcome }: MigrationJson): string | und
           ...(progress.postCopyFaults === undefined ? [] : [`${progress.postCopyFaults} pages waited for`]),
         ].join(', ');
 
+const originText = ({ origin, batch, batchId, actor, client }: MigrationJson): string =>
+  [
+    origin,
+    ...(batch === undefined ? [] : [`of ${batch}${batchId === undefined ? '' : ` (${batchId})`}`]),
+    `by ${actor} (${client})`,
+  ].join(' ');
+
 export const migrationText = (migration: MigrationJson): string =>
   fields([
     ['migration', `${migration.id} (${migration.name})`],
     ['vm', migration.vm.name],
     ['kind', migration.kind],
+    ['origin', originText(migration)],
     [
       'driven',
       migration.transfer === undefined ? undefined : `${migration.transfer.mode} (${migration.transfer.modeReason})`,

@@ -27,11 +27,12 @@ import { pageOfVms } from './fleet/vm-list.ts';
 import { createFleet } from './fleet/vms.ts';
 import { createCarriedFiles } from './migration/effects/carried-files.ts';
 import { createVolumes } from './migration/effects/volumes.ts';
+import { noHooks } from './hooks/call-hook.ts';
 import { createMigrations } from './migration/migrations.ts';
 import { createDirtyCurves } from './planning/dirty-curves.ts';
 import { openMarkers } from './planning/markers.ts';
 import { createSharing } from './planning/sharing.ts';
-import type { Clock, Hypervisor, Log, Stores } from './ports/ports.ts';
+import type { Clock, HookCaller, Hypervisor, Log, Stores } from './ports/ports.ts';
 import { openClusters, type ClusterView } from './settings/clusters.ts';
 import { createConfiguration } from './settings/configuration.ts';
 import { openFleetSettings } from './settings/fleet-settings.ts';
@@ -52,11 +53,13 @@ export interface EngineOptions {
   readonly stores: Stores;
   readonly clock: Clock;
   readonly log: Log;
+  readonly hooks?: HookCaller;
   /** Aborts when the first answers of the hosts are not worth waiting for any more. */
   readonly hurry?: AbortSignal;
 }
 
-export async function startEngine({ hypervisor, stores, clock, log, hurry }: EngineOptions): Promise<Engine> {
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const { hypervisor, stores, clock, log, hurry, hooks = noHooks } = options;
   const { intents, journal, inventory } = stores;
   const hub = createEventHub(journal, clock, log);
   const closing = new AbortController();
@@ -185,6 +188,7 @@ export async function startEngine({ hypervisor, stores, clock, log, hurry }: Eng
     clock,
     log,
     installation,
+    hooks,
     volumes,
     sharing,
     records,

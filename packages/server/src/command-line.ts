@@ -7,6 +7,7 @@ import { defaultDataDir } from './data-folder.ts';
 
 export const help = `Usage: ferry serve [--data-dir DIR] [--listen ADDRESS] [--port N]
                    [--pki-path DIR] [--ssh-config FILE] [--auth-file FILE]
+                   [--hook-dir DIR]
 
 Runs the control plane in the foreground until SIGINT or SIGTERM.
 Running migrations go on without it; the next start takes them over.
@@ -24,6 +25,8 @@ Running migrations go on without it; the next start takes them over.
   --auth-file FILE   user names and passwords for hosts that require them
                      (SASL), in the format of libvirt's auth.conf (default:
                      libvirt's own)
+  --hook-dir DIR     folder of the programs and keys that hooks may name
+                     (default: /etc/ferry/hooks)
   --help             print this text
 
 Log lines go to stderr as JSON. Exit codes: 0 stopped by a signal, 1 the start
@@ -37,6 +40,7 @@ export interface ServeArguments {
   readonly pkiPath?: string;
   readonly sshConfig?: string;
   readonly authFile?: string;
+  readonly hookDir?: string;
 }
 
 /** `help` for --help. Throws FerryError `request-invalid`. */
@@ -50,11 +54,13 @@ export const parseServeArguments = (args: readonly string[]): ServeArguments | '
     'pki-path': pkiPath,
     'ssh-config': sshConfig,
     'auth-file': authFile,
+    'hook-dir': hookDir,
   } = values;
   if (dataDir === '') throw usage('--data-dir needs a folder.');
   if (pkiPath !== undefined && !isThere(pkiPath)) throw usage(`--pki-path: there is no folder "${pkiPath}".`);
   if (sshConfig !== undefined && !isThere(sshConfig)) throw usage(`--ssh-config: there is no file "${sshConfig}".`);
   if (authFile !== undefined && !isThere(authFile)) throw usage(`--auth-file: there is no file "${authFile}".`);
+  if (hookDir !== undefined && !isThere(hookDir)) throw usage(`--hook-dir: there is no folder "${hookDir}".`);
   if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535))
     throw usage(`--port must be a number from 0 to 65535, not "${port}".`);
   return {
@@ -64,6 +70,7 @@ export const parseServeArguments = (args: readonly string[]): ServeArguments | '
     ...(pkiPath === undefined ? {} : { pkiPath: resolve(pkiPath) }),
     ...(authFile === undefined ? {} : { authFile: resolve(authFile) }),
     ...(sshConfig === undefined ? {} : { sshConfig: resolve(sshConfig) }),
+    ...(hookDir === undefined ? {} : { hookDir: resolve(hookDir) }),
   };
 };
 
@@ -80,6 +87,7 @@ const read = (args: readonly string[]) => {
         'pki-path': { type: 'string' },
         'ssh-config': { type: 'string' },
         'auth-file': { type: 'string' },
+        'hook-dir': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     }).values;

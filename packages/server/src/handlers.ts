@@ -373,9 +373,10 @@ const onTarget = <T>(
 };
 
 /** Fields that are not there are left out, in the steps too. */
-const policyOf = ({ steps, ...content }: ParsedOf<'policyPut'>['body']): PolicyContent => ({
+const policyOf = ({ steps, hooks, ...content }: ParsedOf<'policyPut'>['body']): PolicyContent => ({
   ...present(content),
   steps: steps.map((step) => present<object>(step) as PolicyStep),
+  ...(hooks === undefined ? {} : { hooks: hooks.map((hook) => present(hook)) }),
 });
 
 /** A new one is hard, and has a kind. */

@@ -2,11 +2,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { libvirtHypervisor, openSqliteStores } from '@ferry/adapters';
+import { hookCaller, libvirtHypervisor, openSqliteStores } from '@ferry/adapters';
 import { startEngine } from '@ferry/engine';
 import { createClock } from './clock.ts';
 import { runControlPlane } from './control-plane.ts';
 import type { RunningServer, ServeOptions } from './control-plane.ts';
+
+const defaultHookDir = '/etc/ferry/hooks';
 
 export interface AccessOptions {
   /** Folder of this side's TLS files; absent: libvirt's usual places. */
@@ -15,6 +17,8 @@ export interface AccessOptions {
   readonly authFile?: string;
   /** Read by ssh in place of the user's own configuration. */
   readonly sshConfig?: string;
+  /** Folder of the programs and keys that hooks may name; absent: `defaultHookDir`. */
+  readonly hookDir?: string;
 }
 
 /** Rejects with FerryError `listen-*` or `store-*`. */
@@ -36,7 +40,14 @@ export const serve = async (options: ServeOptions & AccessOptions): Promise<Runn
             await sockets.remove();
           },
           startEngine: (hurry) =>
-            startEngine({ hypervisor, stores, clock, log: options.log, ...(hurry === undefined ? {} : { hurry }) }),
+            startEngine({
+              hypervisor,
+              stores,
+              clock,
+              log: options.log,
+              hooks: hookCaller(options.hookDir ?? defaultHookDir),
+              ...(hurry === undefined ? {} : { hurry }),
+            }),
         };
       },
     },

@@ -160,10 +160,12 @@ export const policyJson = ({ name, version, changedAt, ...content }: Policy, rev
 
 const contentJson = ({
   steps,
+  hooks,
   ...content
-}: PolicyContent): Omit<PolicyContent, 'steps'> & { steps: PolicyJson['steps'] } => ({
+}: PolicyContent): Omit<PolicyContent, 'steps' | 'hooks'> & Pick<PolicyJson, 'steps' | 'hooks'> => ({
   ...content,
   steps: steps.map((step) => ({ ...step })),
+  ...(hooks === undefined ? {} : { hooks: hooks.map((hook) => ({ ...hook })) }),
 });
 
 const resolvedJson = (policy: ResolvedPolicy): NonNullable<MigrationJson['policy']> => {
@@ -255,6 +257,7 @@ export const migrationJson = (migration: Migration, queued?: QueuedMigration): M
     kind: migration.kind,
     origin: migration.origin,
     batch: migration.batch?.name,
+    batchId: migration.batch?.id,
     actor: migration.actor,
     client: migration.client,
     from: migration.from.name,
@@ -287,6 +290,7 @@ export const migrationJson = (migration: Migration, queued?: QueuedMigration): M
     attempts: migration.attempts?.map(({ at, to, error }) =>
       present({ at: time(at), to: to?.name, message: error.message }),
     ),
+    hooks: migration.hooks?.map(({ at, ...each }) => ({ ...each, at: time(at) })),
     waiting: queued === undefined ? undefined : waitingJson(queued),
     attention: migration.attention,
     adopted: migration.adopted,

@@ -1,10 +1,10 @@
 /** Migrations: the plan of one, the stored object, and what was kept of a failed target. */
-import { migrationOrigins, migrationPhases } from '@ferry/core';
+import { hookStages, migrationOrigins, migrationPhases } from '@ferry/core';
 import { z } from 'zod';
 import { hostAnswerSchema, reasonSchema } from './common.ts';
 import { kindSchema } from './migration-request.ts';
 import { bytes, milliseconds, revision, time } from './parts.ts';
-import { policyContentShape } from './policy.ts';
+import { hookAnswerShape, policyContentShape } from './policy.ts';
 import { predictionSchema } from './prediction.ts';
 import { decisionSchema, progressSchema, transferSchema } from './transfer.ts';
 import { waitingSchema } from './queue.ts';
@@ -96,7 +96,8 @@ export const migrationSchema = z
     vm: z.object({ uuid: z.string(), name: z.string() }),
     kind: kindSchema,
     origin: z.enum(migrationOrigins).meta({ description: 'Why it exists' }),
-    batch: z.string().optional().meta({ description: 'Name of the batch that it belongs to' }),
+    batch: z.string().optional().meta({ description: 'What the migrations of its batch are named after' }),
+    batchId: z.string().optional().meta({ description: 'Id of the drain or restore that it belongs to' }),
     actor: z.string(),
     client: z.string(),
     from: z.string().meta({ description: 'Name of the source host' }),
@@ -131,6 +132,19 @@ export const migrationSchema = z
       .array(z.object({ at: time(), to: z.string().optional(), message: z.string() }))
       .optional()
       .meta({ description: 'Earlier attempts' }),
+    hooks: z
+      .array(
+        z.object({
+          hook: z.string(),
+          stage: z.enum(hookStages),
+          attempt: z.number().int(),
+          at: time(),
+          tookMs: milliseconds(),
+          ...hookAnswerShape,
+        }),
+      )
+      .optional()
+      .meta({ description: 'What the hooks of its policy answered' }),
     waiting: waitingSchema.optional().meta({ description: 'Where one migration is shown that is queued' }),
     attention: z.string().optional().meta({ description: 'What an operator should know now' }),
     adopted: z.boolean().optional().meta({ description: 'A control plane took this transfer over after a restart' }),

@@ -1,7 +1,8 @@
 /** Policies on the wire: core's `PolicyContent`, with the meaning of each field. */
+import { hookResults, hookStages, longestHookTimeoutMs, mostHooks } from '@ferry/core';
 import { softCodes } from '@ferry/core/reasons';
 import { z } from 'zod';
-import { revision } from './parts.ts';
+import { nameText, revision } from './parts.ts';
 
 const ms = (most = 2_000_000_000) => z.number().int().min(0).max(most);
 const pauseMs = () => z.number().int().min(1).max(2_000_000);
@@ -57,6 +58,34 @@ const stepSchema = z
   .union(triggers.flatMap((trigger) => measures.map((measure) => z.strictObject({ ...trigger, ...measure }))))
   .meta({ id: 'PolicyStep', description: 'A condition, and what Ferry does when it holds' });
 
+/** What is called: a program or a URL. */
+export const hookTargetShape = {
+  program: z
+    .string()
+    .max(4_096)
+    .optional()
+    .meta({ description: "Absolute path of a program in the server's hook folder" }),
+  url: z.string().max(2_048).optional().meta({ description: 'Gets a signed POST request, in place of a program' }),
+  secretFile: z
+    .string()
+    .max(4_096)
+    .optional()
+    .meta({ description: 'Absolute path of the file in the hook folder with the key that signs the request' }),
+  timeoutMs: z.number().int().min(1).max(longestHookTimeoutMs).optional().meta({ description: '60,000 if absent' }),
+};
+const hookSchema = z
+  .strictObject({
+    name: nameText(),
+    stage: z.enum(hookStages).meta({
+      description:
+        '"before": the target is chosen and nothing is done yet; it may veto. "after": the VM has moved. "failed": the ' +
+        'migration failed or was cancelled',
+    }),
+    ...hookTargetShape,
+  })
+  .meta({ id: 'Hook' });
+export const hookAnswerShape = { result: z.enum(hookResults), message: z.string().optional() };
+
 export const policyContentShape = {
   description: z.string().min(1).max(1_000),
   downtime: z.strictObject({ initialMs: pauseMs(), limitMs: pauseMs() }).meta({
@@ -97,6 +126,7 @@ export const policyContentShape = {
       description:
         'By code, what a warning of a check or something that Ferry cannot tell does to a move: "warn" shows it, as without an entry',
     }),
+  hooks: z.array(hookSchema).max(mostHooks).optional().meta({ description: 'Called in this order' }),
 };
 export const policyPutSchema = z
   .strictObject(policyContentShape)

@@ -9,7 +9,7 @@ const eventText = (event: FerryEvent): string => {
   switch (event.type) {
     case 'migration':
       return (
-        `migration ${event.migration.id} of ${event.migration.vm.name}: ` +
+        `migration ${event.migration.id} (${event.migration.name}) of ${event.migration.vm.name}: ` +
         `${event.migration.phase}${event.migration.progress === undefined ? '' : ` ${event.migration.progress.percent} %`}`
       );
     case 'migration-progress':

@@ -29,6 +29,7 @@ const startedAt = ({ phases: [first] }: MigrationJson): string | undefined => fi
 const migrationLook: ListLook<MigrationJson> = {
   columns: [
     { name: 'id', of: ({ id }) => id },
+    { name: 'name', of: ({ name }) => name },
     { name: 'vm', of: ({ vm }) => vm.name },
     { name: 'kind', of: ({ kind }) => kind },
     { name: 'from', of: ({ from }) => from },
@@ -58,6 +59,7 @@ const migrationLook: ListLook<MigrationJson> = {
       raw: startedAt,
     },
     { name: 'origin', of: ({ origin }) => origin, wide: true },
+    { name: 'batch', of: ({ batchId }) => batchId, wide: true },
     { name: 'policy', of: ({ policy }) => policy?.name, wide: true },
     { name: 'error', of: ({ error }) => error?.code, wide: true },
   ],
@@ -112,6 +114,21 @@ export function migrationCommands(program: Command): void {
                 table(
                   ['attempt to', 'at', 'ended'],
                   safe.attempts.map((each) => [each.to, formatTime(each.at), each.message]),
+                ),
+              ]),
+          ...(safe.hooks === undefined
+            ? []
+            : [
+                table(
+                  ['hook', 'stage', 'at', 'took', 'answered', 'said'],
+                  safe.hooks.map((each) => [
+                    each.hook,
+                    each.stage,
+                    formatTime(each.at),
+                    formatDuration(each.tookMs),
+                    each.result,
+                    each.message,
+                  ]),
                 ),
               ]),
           ...(safe.decisions === undefined || safe.decisions.length === 0

@@ -42,6 +42,20 @@ const policyText = (policy: PolicyJson): string =>
               .join(', '),
       ],
     ]),
+    ...(policy.hooks === undefined
+      ? []
+      : [
+          '',
+          table(
+            ['hook', 'stage', 'calls', 'for at most'],
+            policy.hooks.map(({ name, stage, program, url, timeoutMs = 60_000 }) => [
+              name,
+              stage,
+              program ?? url,
+              `${timeoutMs / 1_000} s`,
+            ]),
+          ),
+        ]),
     '',
     table(
       ['', 'when: what'],

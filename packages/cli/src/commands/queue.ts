@@ -10,6 +10,7 @@ import { anyItem, type WatchedList } from '../watch-list.ts';
 const queueLook: ListLook<QueuedMigrationJson> = {
   columns: [
     { name: 'id', of: ({ id }) => id },
+    { name: 'name', of: ({ name }) => name },
     { name: 'vm', of: ({ vm }) => vm.name },
     { name: 'from', of: ({ from }) => from },
     { name: 'to', of: ({ to }) => to },

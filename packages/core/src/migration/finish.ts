@@ -15,6 +15,7 @@ import type { Reason } from '../model/reasons.ts';
 import type { InstanceView } from '../model/vm.ts';
 import { stateRemedy } from '../planning/state-versions.ts';
 import { nextAttempt } from './attempts.ts';
+import { nextAtEnd, type Closing } from './hooks.ts';
 import { enterPhase } from './phase.ts';
 import { halfLeftText } from './post-copy-recovery.ts';
 import { finalProgress } from './progress.ts';
@@ -151,20 +152,33 @@ export function stayedError(migration: Planned, verdict: 'stayed' | 'stopped-on-
 
 export function finish(before: Migration, outcome: MigrationOutcome, now: TimeMs, error?: ErrorText): Step {
   const next = outcome === 'failed' ? nextAttempt(before, now, error) : undefined;
-  if (next !== undefined) return next;
+  const report = error === undefined ? {} : { error: errorReport(error.code, error.message, error.reasons) };
+  return next ?? close(before, { outcome, at: now, ...report }, now);
+}
+
+/** What becomes of the VM is settled: hooks that are told of the end are called, and then it has ended. */
+export function close(before: Migration, closing: Closing, now: TimeMs): Step {
+  const hook = nextAtEnd(before, closing);
+  if (hook !== undefined)
+    return {
+      migration: enterPhase({ ...before, evidence: { ...before.evidence, closing } }, 'cleaning', now),
+      effects: [{ type: 'call-hook', hook }],
+    };
+  const { outcome, at, error } = closing;
   const migration = withoutAttention(before, outcome === 'failed');
-  const start = migration.phases[0]?.at ?? now;
+  const start = migration.phases[0]?.at ?? at;
   const progress = outcome === 'succeeded' ? finalProgress(migration.progress) : migration.progress;
   const ended: Migration = {
     ...migration,
     outcome,
-    totalMs: Math.max(0, now - start),
+    // hooks that were called since are no part of the move
+    totalMs: Math.max(0, at - start),
     // shut down by the policy: it was away for all of the cold move
     ...(outcome === 'succeeded' && migration.evidence.poweredOffAt !== undefined
-      ? { downtimeMs: now - migration.evidence.poweredOffAt }
+      ? { downtimeMs: at - migration.evidence.poweredOffAt }
       : {}),
     ...(progress === undefined ? {} : { progress }),
-    ...(error === undefined ? {} : { error: errorReport(error.code, error.message, error.reasons) }),
+    ...(error === undefined ? {} : { error }),
   };
   return { migration: enterPhase(ended, outcome, now), effects: [] };
 }

@@ -2,6 +2,7 @@
  * What may happen to a migration, and what the engine must do about it: the vocabulary of step.ts. An event says what
  * was seen or requested; an effect is carried out by the engine once the migration that it came with is stored.
  */
+import type { Hook, HookAnswer } from '../model/hook.ts';
 import type { Migration, CallFailure } from '../model/migration.ts';
 import type { CheckResult, TransferPlan } from '../model/plan.ts';
 import type { Prediction } from '../model/prediction.ts';
@@ -37,6 +38,7 @@ export type MigrationEvent =
   | { readonly type: 'ports-chosen'; readonly transfer?: TransferPlan }
   /** Before the transfer begins, where its policy may not end it. */
   | { readonly type: 'predicted'; readonly prediction: Prediction }
+  | { readonly type: 'hook-answered'; readonly hook: Hook; readonly answer: HookAnswer; readonly tookMs: number }
   | { readonly type: 'prepared'; readonly failure?: CallFailure }
   | { readonly type: 'sampled'; readonly sample: JobSample }
   /** The source's domain was paused for the switchover, or the target resumed. */
@@ -73,6 +75,7 @@ export type MigrationEvent =
 
 export type MigrationEffect =
   | { readonly type: 'check' }
+  | { readonly type: 'call-hook'; readonly hook: Hook }
   | { readonly type: 'prepare' }
   | { readonly type: 'perform' }
   | { readonly type: 'abort-job' }

@@ -10,7 +10,8 @@ import type { CheckResult } from '../model/plan.ts';
 import { outOfHosts } from './attempts.ts';
 import { fellSilent, stopTransfer } from './dead-copy.ts';
 import { commanded, tuneEffect } from './commands.ts';
-import { cleaned, end, finish, isUnderway, underway } from './finish.ts';
+import { cleaned, close, end, finish, isUnderway, underway } from './finish.ts';
+import { hookAnswered, prepareOrAsk } from './hook-answered.ts';
 import { enterPhase } from './phase.ts';
 import { recoverEnded } from './post-copy-recovery.ts';
 import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
@@ -39,6 +40,8 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
         : stay(migration);
     case 'predicted':
       return stay(migration.phase === 'preparing' ? predicted(migration, event.prediction, now) : migration);
+    case 'hook-answered':
+      return hookAnswered(migration, event, now);
     case 'prepared':
       if (migration.phase !== 'preparing' || !isPlanned(migration)) return stay(migration);
       if (event.failure !== undefined) {
@@ -102,7 +105,9 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
           : migration,
       );
     case 'cleaned':
-      return migration.phase === 'cleaning' ? cleaned(migration, event, now) : stay(migration);
+      return migration.phase === 'cleaning' && migration.evidence.closing === undefined
+        ? cleaned(migration, event, now)
+        : stay(migration);
   }
 }
 
@@ -134,9 +139,9 @@ function checked(migration: Migration, result: CheckResult, now: TimeMs): Step {
       );
     }
     case 'chosen':
-      return stay(enterPhase({ ...migration, to: result.to, kind: result.move, plan: result.plan }, 'preparing', now), {
-        type: 'prepare',
-      });
+      return prepareOrAsk(
+        enterPhase({ ...migration, to: result.to, kind: result.move, plan: result.plan }, 'preparing', now),
+      );
   }
 }
 const waitAgainMs = 1_000;
@@ -171,7 +176,9 @@ const isUnknown = (migration: Migration): boolean =>
   !isPlanned(migration) &&
   (underway(migration.phase) ||
     migration.phase === 'preparing' ||
-    (migration.phase === 'cleaning' && migration.evidence.ending === undefined));
+    (migration.phase === 'cleaning' &&
+      migration.evidence.ending === undefined &&
+      migration.evidence.closing === undefined));
 
 function recovered(migration: Migration, now: TimeMs): Step {
   if (isUnknown(migration))
@@ -185,7 +192,7 @@ function recovered(migration: Migration, now: TimeMs): Step {
     case 'checking':
       return stay(migration, { type: 'check' });
     case 'preparing':
-      return stay(migration, { type: 'prepare' });
+      return prepareOrAsk(migration);
     case 'transferring':
     case 'switching':
     case 'post-copy':
@@ -196,6 +203,7 @@ function recovered(migration: Migration, now: TimeMs): Step {
         ...unfinished(migration),
       );
     case 'cleaning':
+      if (migration.evidence.closing !== undefined) return close(migration, migration.evidence.closing, now);
       return stay(migration, { type: migration.evidence.ending === undefined ? 'clean' : 'undo' });
     case 'queued':
     case 'succeeded':

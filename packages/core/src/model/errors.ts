@@ -169,6 +169,16 @@ export const errorTable = {
     exitCodes.failed,
     'The VM is where "vmIsNow" says. Correct the named cause and start a new migration.',
   ),
+  'hook-refused': row(
+    409,
+    exitCodes.refused,
+    'The VM was not touched. Do what the hook asks for, then start a new migration; or go by a policy without the hook.',
+  ),
+  'hook-failed': row(
+    500,
+    exitCodes.failed,
+    'The VM was not touched. Make the hook answer, then start a new migration; or go by a policy without the hook.',
+  ),
   'migration-not-converged': row(
     500,
     exitCodes.failed,

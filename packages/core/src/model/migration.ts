@@ -4,6 +4,7 @@
  */
 import type { Decision } from './decision.ts';
 import type { ErrorReport } from './errors.ts';
+import type { HookOutcome } from './hook.ts';
 import type { HostRef, ProofOfDeath } from './host.ts';
 import type { MigrationId, VmUuid, TimeMs } from './ids.ts';
 import type { MigrationPlan, RoomNeeded } from './plan.ts';
@@ -62,6 +63,8 @@ export interface Migration {
   readonly notBefore?: TimeMs;
   /** Queued: it begins when one of these hosts has this much left. */
   readonly waitsFor?: readonly RoomNeeded[];
+  /** What the hooks of its policy answered, oldest first. */
+  readonly hooks?: readonly HookOutcome[];
   /** What an operator should know now; in one sentence. */
   readonly attention?: string;
   readonly phase: MigrationPhase;
@@ -142,6 +145,8 @@ export interface MigrationEvidence {
   readonly targetRunningSince?: TimeMs;
   /** How it ends once what was prepared is taken back. */
   readonly ending?: { readonly outcome: MigrationOutcome; readonly error?: ErrorReport };
+  /** How it has ended: what is left is to call the hooks that are told so. */
+  readonly closing?: { readonly outcome: MigrationOutcome; readonly at: TimeMs; readonly error?: ErrorReport };
   /**
    * First time of an unbroken series of observations with the same verdict, which some verdicts need to be believed.
    */

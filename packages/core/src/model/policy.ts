@@ -3,6 +3,7 @@
  * that moment has come is decided by convergence/decide.ts. A policy is resolved once, at the checks, and kept on the
  * migration.
  */
+import type { Hook } from './hook.ts';
 import type { TimeMs } from './ids.ts';
 import type { ReasonCode } from './reasons.ts';
 import type { Compression } from './transfer.ts';
@@ -81,6 +82,8 @@ export interface PolicyContent {
   readonly checks?: CheckStrictness;
   /** Storage that is not known to be on both hosts, nor known not to be. */
   readonly unknownSharing: 'refuse' | 'shared';
+  /** Called around the migration, in this order. */
+  readonly hooks?: readonly Hook[];
 }
 
 /** By code; of codes that the table of reasons does not refuse by itself. */

@@ -1,11 +1,12 @@
 /** What is wrong with a policy, and what it may do to a guest, in words. When a step is due: convergence/decide.ts. */
 import type { PolicyContent, MeasureName } from '../model/policy.ts';
+import { hookProblems } from './hook-problems.ts';
 
 const mostMs = 2_000_000;
 
 /** What is wrong with it, sentence by sentence; empty when it can be used. */
 export function policyProblems(policy: PolicyContent): readonly string[] {
-  const { downtime, steps, postCopy, throttle, linkShare, deadlineMs, compression, connections } = policy;
+  const { downtime, steps, postCopy, throttle, linkShare, deadlineMs, compression, connections, hooks = [] } = policy;
   const problems: string[] = [];
   const check = (fine: boolean, sentence: string): void => void (fine ? undefined : problems.push(sentence));
   check(
@@ -39,7 +40,7 @@ export function policyProblems(policy: PolicyContent): readonly string[] {
     'The share of the link is above 0 and at most 1.',
   );
   check(deadlineMs === undefined || deadlineMs > 0, 'A deadline lies ahead.');
-  return problems;
+  return [...problems, ...hookProblems(hooks)];
 }
 
 /** The policy takes this measure, if it comes to that. */
@@ -58,7 +59,7 @@ const measureText: Readonly<Record<MeasureName, string>> = {
 
 /** What the policy may do to a guest, in words. */
 export function policyText(policy: PolicyContent): string {
-  const { downtime, steps, throttle, bandwidthMiBPerSecond, linkShare } = policy;
+  const { downtime, steps, throttle, bandwidthMiBPerSecond, linkShare, hooks = [] } = policy;
   const measures = [...new Set(steps.map((step) => measureText[step.do]))];
   const bandwidth =
     bandwidthMiBPerSecond !== undefined
@@ -71,5 +72,6 @@ export function policyText(policy: PolicyContent): string {
     bandwidth,
     ...(throttle === undefined ? [] : ['throttles the guest']),
     ...measures,
+    ...(hooks.length === 0 ? [] : [`calls ${hooks.map(({ name, stage }) => `${name} (${stage})`).join(', ')}`]),
   ].join('; ');
 }

@@ -91,6 +91,7 @@ export interface MigrationsDeps
       | 'carried'
       | 'refresh'
       | 'installation'
+      | 'hooks'
       | 'rewriteDefinition'
       | 'identityOfDefinition'
       | 'log'

@@ -6,6 +6,7 @@ import type { TimeMs } from '@ferry/core';
 
 export * from './definitions.ts';
 export * from './guest.ts';
+export * from './hooks.ts';
 export * from './host.ts';
 export * from './instances.ts';
 export * from './power.ts';

@@ -3,8 +3,10 @@
  * repeated, and how often, is all that it knows.
  */
 import {
+  hookDocument,
   isHalf,
   isPlanned,
+  type Hook,
   type InstanceView,
   type Migration,
   type MigrationEffect,
@@ -12,6 +14,7 @@ import {
   type Planned,
 } from '@ferry/core';
 import { proveApart } from '../../fleet/two-machines.ts';
+import { callHook } from '../../hooks/call-hook.ts';
 import type { HostLink } from '../../ports/ports.ts';
 import { bothHosts, travelling, type MoveContext, type RunnerDeps } from './context.ts';
 import { finishMove, takeBack, takeBackUnplanned } from './ending.ts';
@@ -120,6 +123,15 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
     }
   };
 
+  const ask = async (hook: Hook): Promise<void> => {
+    const document = hookDocument(current(), hook, clock.now());
+    const called = await callHook(deps, hook, document, signal);
+    const { result, message } = called.answer;
+    if (result !== 'ok')
+      log.warn({ migration: current().id, hook: hook.name, result, message }, 'a hook did not agree');
+    dispatch({ type: 'hook-answered', hook, ...called });
+  };
+
   const refresh = (): Promise<void> =>
     deps
       .refresh(current().vm.uuid, bothHosts(current()), bounded())
@@ -182,6 +194,8 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
         const transfer = deps.otherPorts(planned());
         return dispatch({ type: 'ports-chosen', ...(transfer === undefined ? {} : { transfer }) });
       }
+      case 'call-hook':
+        return ask(effect.hook);
       case 'prepare':
         return prepare();
       case 'perform':

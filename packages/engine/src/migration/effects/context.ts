@@ -21,7 +21,7 @@ import type { CarriedSnapshots } from './carried-snapshots.ts';
 import type { CreatedResources } from './created-resources.ts';
 import type { Inspection } from '../../state/migration-records.ts';
 import type { KeptInstances } from '../../fleet/kept-instances.ts';
-import type { Clock, HostLink, Log, StoredDefinition } from '../../ports/ports.ts';
+import type { Clock, HookCaller, HostLink, Log, StoredDefinition } from '../../ports/ports.ts';
 import type { CarriedFiles } from './carried-files.ts';
 import type { Sharing } from '../../planning/sharing.ts';
 import { sideOn, type Side } from '../../planning/side.ts';
@@ -32,6 +32,7 @@ export interface RunnerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly installation: string;
+  readonly hooks: HookCaller;
   /** The open connection of a host; throws FerryError `host-unreachable`. */
   readonly linkOf: (hostId: string) => HostLink;
   /** URI by which other hosts reach this one. */

@@ -1,0 +1,171 @@
+/**
+ * Calls hooks: a program of one folder, or an address that gets a signed request. Whoever may change a policy may name
+ * what is called, so a program or a key outside of the folder is refused, and a program gets the document on its
+ * standard input only: no arguments, no shell, a fixed environment. It decides nothing but what an exit code or a
+ * status means.
+ */
+import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, readFile, realpath, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import type { HookAnswer, HookTarget } from '@ferry/core';
+import type { HookCaller } from '@ferry/engine';
+
+/** Of what a hook says, this much is kept. */
+const longestMessage = 300;
+/** After its end, for the rest of its output. */
+const outputGraceMs = 500;
+const environment = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  LANG: 'C.UTF-8',
+  HOME: '/',
+};
+
+const failed = (message: string): HookAnswer => ({ result: 'failed', message });
+
+/** The first line, without control characters. */
+const firstLine = (text: string): string => {
+  const [line = ''] = text.trimStart().split(/[\r\n]/, 1);
+  // oxlint-disable-next-line no-control-regex -- they are what must not get through
+  return line.replaceAll(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?').slice(0, longestMessage);
+};
+const said = (result: HookAnswer['result'], text: string): HookAnswer => {
+  const message = firstLine(text);
+  return message === '' ? { result } : { result, message };
+};
+
+export function hookCaller(directory: string): HookCaller {
+  /** The file itself; a sentence where it may not be used. */
+  const fileOf = async (path: string): Promise<{ readonly file: string } | string> => {
+    try {
+      const [file, folder] = await Promise.all([realpath(path), realpath(directory)]);
+      if (dirname(file) !== folder)
+        return `${path} is not in the hook folder ${directory}: move it there, or start "ferry serve" with --hook-dir`;
+      const { mode } = await stat(file);
+      if ((mode & 0o022) !== 0) return `${path} can be written by others: run "chmod go-w ${path}"`;
+      return { file };
+    } catch (error) {
+      return `${path} cannot be used: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  };
+
+  const callProgram = async (program: string, document: string, signal: AbortSignal): Promise<HookAnswer> => {
+    const found = await fileOf(program);
+    if (typeof found === 'string') return failed(found);
+    const runs = await stat(found.file)
+      .then(
+        async (seen) => {
+          if (!seen.isFile()) return false;
+          await access(found.file, constants.X_OK);
+          return true;
+        },
+        () => false,
+      )
+      .catch(() => false);
+    if (!runs) return failed(`${program} is not executable: run "chmod +x ${program}"`);
+    return run(found.file, program, document, signal);
+  };
+
+  const callAddress = async (
+    url: string,
+    secretFile: string | undefined,
+    document: string,
+    signal: AbortSignal,
+  ): Promise<HookAnswer> => {
+    const found = await fileOf(secretFile ?? '');
+    if (typeof found === 'string') return failed(found);
+    const key = (await readFile(found.file, 'utf8')).trim();
+    if (key === '') return failed(`${secretFile ?? ''} is empty: it must hold the key that signs the request`);
+    const answer = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'ferry-signature': signatureOf(document, key) },
+      body: document,
+      redirect: 'error',
+      signal,
+    }).catch((error: unknown) => {
+      signal.throwIfAborted();
+      return failed(`${url} does not answer: ${causeOf(error)}`);
+    });
+    if (!(answer instanceof Response)) return answer;
+    const text = await textOf(answer);
+    if (answer.ok) return said('ok', text);
+    if (answer.status === 409) return said('refused', text);
+    return failed(firstLine(`${url} answered ${answer.status}${text === '' ? '' : `: ${text}`}`));
+  };
+
+  return {
+    call: ({ program, url, secretFile }: HookTarget, document, signal) =>
+      url === undefined
+        ? callProgram(resolve('/', program ?? ''), document, signal)
+        : callAddress(url, secretFile, document, signal),
+  };
+}
+
+/** What the receiver computes over the body with the same key. */
+export const signatureOf = (body: string, key: string): string =>
+  `sha256=${createHmac('sha256', key).update(body).digest('hex')}`;
+
+const causeOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? error.cause.message : error.message;
+};
+
+/** Not more of the body than is kept: it may be endless. */
+async function textOf(answer: Response): Promise<string> {
+  let text = '';
+  const decoder = new TextDecoder();
+  for await (const chunk of answer.body ?? []) {
+    text += decoder.decode(chunk as Uint8Array, { stream: true });
+    if (text.length >= longestMessage) break;
+  }
+  return text;
+}
+
+/** `shown`: as the policy names it. */
+function run(file: string, shown: string, document: string, signal: AbortSignal): Promise<HookAnswer> {
+  return new Promise((settle, reject) => {
+    // in a group of its own: what it has started ends with it
+    const child = spawn(file, [], { cwd: '/', env: environment, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+    const texts = { stdout: '', stderr: '' };
+    const end = (): void => {
+      if (child.pid === undefined) return;
+      try {
+        process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        // it has ended already
+      }
+    };
+    const aborted = (): void => {
+      end();
+      reject(signal.reason as Error);
+    };
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name].on('data', (chunk: Buffer) => {
+        if (texts[name].length < longestMessage) texts[name] += chunk.toString();
+      });
+    // one that does not read it has decided without it
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(document);
+    child.once('error', (error) => settle(failed(`${shown} cannot be started: ${error.message}`)));
+    child.once('exit', (code, by) => {
+      signal.removeEventListener('abort', aborted);
+      let told = false;
+      const tell = (): void => {
+        if (told) return;
+        told = true;
+        clearTimeout(held);
+        const text = texts.stderr.trim() === '' ? texts.stdout : texts.stderr;
+        if (code === 0) return settle(said('ok', texts.stdout));
+        if (code === 1) return settle(said('refused', text));
+        const how = code === null ? `was ended by ${by ?? 'a signal'}` : `ended with exit code ${code}`;
+        settle(failed(firstLine(`${shown} ${how}${text.trim() === '' ? '' : `: ${text.trim()}`}`)));
+      };
+      // what it left in the background may hold its output open
+      const held = setTimeout(tell, outputGraceMs);
+      child.once('close', tell);
+    });
+    if (signal.aborted) aborted();
+    else signal.addEventListener('abort', aborted, { once: true });
+  });
+}

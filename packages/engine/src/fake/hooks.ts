@@ -1,0 +1,28 @@
+/** For tests: hooks that answer as they are told, and what they were asked. One without an answer hangs. */
+import type { HookAnswer, HookTarget } from '@ferry/core';
+import type { HookCaller } from '../ports/ports.ts';
+
+export interface FakeHooks extends HookCaller {
+  /** By program. */
+  readonly answers: Map<string, HookAnswer | 'hangs'>;
+  readonly asked: { readonly program: string; readonly document: Readonly<Record<string, unknown>> }[];
+}
+
+export function fakeHooks(): FakeHooks {
+  const answers: FakeHooks['answers'] = new Map();
+  const asked: FakeHooks['asked'][number][] = [];
+  return {
+    answers,
+    asked,
+    call({ program = '' }: HookTarget, document, signal) {
+      asked.push({ program, document: JSON.parse(document) as Readonly<Record<string, unknown>> });
+      const answer = answers.get(program) ?? { result: 'ok' };
+      if (answer !== 'hangs') return Promise.resolve(answer);
+      return new Promise((_resolve, reject) => {
+        const end = (): void => reject(signal.reason as Error);
+        if (signal.aborted) end();
+        else signal.addEventListener('abort', end, { once: true });
+      });
+    },
+  };
+}
