@@ -19,11 +19,12 @@ const hookDir = mkdtempSync(join(tmpdir(), 'ferry-hooks-'));
 after(() => rmSync(hookDir, { recursive: true, force: true }));
 /** Writes down what it is told, a line each time. */
 const hook = join(hookDir, 'note');
-writeFileSync(hook, `#!/bin/sh\n{ cat; echo; } >> ${hookDir}/told\n`);
+writeFileSync(hook, `#!/bin/sh\ntold=$(cat); printf "%s\\n" "$told" >> ${hookDir}/told\n`);
 chmodSync(hook, 0o755);
 interface Told {
   readonly stage: string;
-  readonly migration: { readonly id: string; readonly batch?: string };
+  readonly migration?: { readonly id: string; readonly batch?: string };
+  readonly host?: { readonly name: string };
 }
 const told = (): readonly Told[] =>
   readFileSync(join(hookDir, 'told'), 'utf8')
@@ -139,13 +140,13 @@ test(
         migration.hooks?.map(({ stage, result }) => `${stage}: ${result}`),
         [migration.outcome === 'succeeded' ? ['before: ok', 'after: ok'] : ['before: ok', 'failed: ok']].flat(),
       );
-      const stages = new Set(told().flatMap((each) => (each.migration.id === migration.id ? [each.stage] : [])));
+      const stages = new Set(told().flatMap((each) => (each.migration?.id === migration.id ? [each.stage] : [])));
       assert.deepEqual(
         [...stages],
         migration.hooks?.map(({ stage }) => stage),
       );
     }
-    assert.ok(told().every((each) => each.migration.batch === id));
+    assert.ok(told().every((each) => each.migration?.batch === id));
 
     const refused = await plane.ferry('vm', 'migrate', 'a1', '--to', 'host1');
     assert.match(refused.stderr, /host1 is in maintenance/);
@@ -156,5 +157,25 @@ test(
       [await activeOn('host1'), await activeOn('host2'), await activeOn('host3'), await service()],
       [names, [], [], 'schedulable'],
     );
+  },
+);
+
+test(
+  'a rollout empties a host, has its hook work on it once, and brings the VMs back',
+  { timeout: 120_000 },
+  async () => {
+    const { plane } = fleet;
+    const before = told().length;
+    const ran = await plane.ferry('rollout', 'host1', '--hook', hook, '--return-within', '60s');
+    assert.equal(ran.code, 0, ran.stdout + ran.stderr);
+    assert.match(ran.stderr, /host1: working[^]*host1: returning[^]*host1: restoring[^]*host1: done/);
+    const worked = told()
+      .slice(before)
+      .filter(({ stage }) => stage === 'work');
+    assert.deepEqual(
+      worked.map((each) => each.host?.name),
+      ['host1'],
+    );
+    assert.deepEqual([await activeOn('host1'), await service()], [names, 'schedulable']);
   },
 );

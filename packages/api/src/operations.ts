@@ -9,6 +9,7 @@ import { drainOperations } from './operations/drain.ts';
 import { hostOperations } from './operations/host.ts';
 import { migrationOperations } from './operations/migration.ts';
 import type { Operation } from './operations/operation.ts';
+import { rolloutOperations } from './operations/rollout.ts';
 import { policyOperations } from './operations/policy.ts';
 import { ruleOperations } from './operations/rule.ts';
 import { vmOperations } from './operations/vm.ts';
@@ -27,6 +28,7 @@ export const operations = {
   ...fleetOperations,
   ...hostOperations,
   ...drainOperations,
+  ...rolloutOperations,
   ...policyOperations,
   ...ruleOperations,
   ...vmOperations,

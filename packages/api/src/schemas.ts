@@ -15,6 +15,7 @@ export * from './schemas/migration-request.ts';
 export * from './schemas/policy.ts';
 export * from './schemas/prediction.ts';
 export * from './schemas/queue.ts';
+export * from './schemas/rollout.ts';
 export { progressSchema, samplesSchema, type SamplesJson } from './schemas/transfer.ts';
 export * from './schemas/configuration.ts';
 export * from './schemas/rule.ts';

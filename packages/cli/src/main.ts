@@ -27,6 +27,7 @@ Environment: FERRY_SERVER, FERRY_TOKEN, FERRY_DATA_DIR, NO_COLOR`;
 const groups: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   host: async () => (await import('./commands/host.ts')).hostCommands,
   drain: async () => (await import('./commands/drain.ts')).drainCommands,
+  rollout: async () => (await import('./commands/rollout.ts')).rolloutCommands,
   cluster: async () => (await import('./commands/cluster.ts')).clusterCommands,
   fleet: async () => (await import('./commands/fleet.ts')).fleetCommands,
   policy: async () => (await import('./commands/policy.ts')).policyCommands,

@@ -9,9 +9,11 @@ import {
   refuseAnnouncing,
   uncordoned,
   type Cluster,
+  type HostView,
   type Migration,
 } from '@ferry/core';
 import { createBatches } from './batch/batches.ts';
+import { drainLabelledHosts } from './batch/labelled.ts';
 import { createEventHub } from './events/event-hub.ts';
 import type { Engine } from './facade.ts';
 import { keepDefinitions } from './fleet/definition-archive.ts';
@@ -33,6 +35,7 @@ import { createDirtyCurves } from './planning/dirty-curves.ts';
 import { openMarkers } from './planning/markers.ts';
 import { createSharing } from './planning/sharing.ts';
 import type { Clock, HookCaller, Hypervisor, Log, Stores } from './ports/ports.ts';
+import { createRollouts } from './rollout/rollouts.ts';
 import { openClusters, type ClusterView } from './settings/clusters.ts';
 import { createConfiguration } from './settings/configuration.ts';
 import { openFleetSettings } from './settings/fleet-settings.ts';
@@ -92,6 +95,17 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   });
   const reservations = await openReservations(intents, following, () => migrations.lookAgain());
   const active = (): readonly Migration[] => migrations.active();
+  const publishHost = (host: HostView): void => {
+    const { id } = host.host;
+    const attention = labelled.attentionOf(id);
+    hub.publish({
+      type: 'host',
+      host,
+      vms: fleet.countOn(id),
+      revision: knownHosts.revisionOf(id),
+      ...(attention === undefined ? {} : { attention }),
+    });
+  };
   const knownHosts = createKnownHosts({
     hypervisor,
     stores,
@@ -110,7 +124,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         if (view.state === 'connected')
           void markers.sweep({ name, machine: machineUuid, paths: knownHosts.linkOf(id).paths });
         fleet.changed([], id);
-        hub.publish({ type: 'host', host: view, vms: fleet.countOn(id), revision: knownHosts.revisionOf(id) });
+        publishHost(view);
+        rollouts.hostChanged(view);
+        labelled.hostChanged(view);
         migrations.lookAgain();
       },
       removed: ({ id, name }, vms) => {
@@ -245,6 +261,24 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     migrations,
     published: (batch, revision) => hub.publish({ type: 'batch', batch, revision }),
   });
+  const rollouts = createRollouts({
+    intents,
+    clock,
+    log,
+    hooks,
+    knownHosts,
+    batches,
+    published: (rollout, revision) => hub.publish({ type: 'rollout', rollout, revision }),
+  });
+  const labelled = drainLabelledHosts({
+    intents,
+    clock,
+    log,
+    knownHosts,
+    batches,
+    refuseOn: (id) => rollouts.refuseOn(id),
+    said: publishHost,
+  });
   const leftovers = createLeftovers({ volumes, knownHosts, vms: () => fleet.all(), active });
   const external = externalHosts({ knownHosts, clock, active });
 
@@ -253,6 +287,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   // their VMs were read before they were known
   fleet.changed(active().map(({ vm }) => vm.uuid));
   await batches.recover();
+  await rollouts.recover();
+  await labelled.recover();
   await external.forget();
   const prune = async (): Promise<void> => {
     for (const kind of ['event', 'sample', 'inspection']) await journal.prune(kind, clock.now() - eventsKeptMs);
@@ -284,14 +320,23 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     async uncordonHosts(refs, expected) {
       await knownHosts.serve(refs, (host, revision) => {
         expectRevision(`The host ${host.name}`, revision, expected);
+        rollouts.refuseOn(host.id);
         return uncordoned(host);
       });
       return refs.map((ref) => knownHosts.host(ref));
     },
-    batches,
+    batches: {
+      ...batches,
+      restore: async (ref, by, along) => {
+        rollouts.refuseOn(knownHosts.host(ref).host.id);
+        return batches.restore(ref, by, along);
+      },
+    },
+    rollouts,
     removeHost: (ref, expected) => knownHosts.remove(ref, expected),
     hostRevisionOf: (id) => knownHosts.revisionOf(id),
     vmCountOf: (id) => fleet.countOn(id),
+    hostAttentionOf: (id) => labelled.attentionOf(id),
     vms: () => fleet.all(),
     vmPage: (filter, page) =>
       pageOfVms(filter, page, {
@@ -443,6 +488,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     async close() {
       closing.abort(new Error('the control plane stops'));
       await keeper.stop();
+      await labelled.stop();
+      await rollouts.stop();
       await batches.stop();
       await migrations.stop();
       await knownHosts.stop();

@@ -22,6 +22,7 @@ import type {
   RequestedBy,
 } from '@ferry/core';
 import type { Batches } from './batch/batches.ts';
+import type { Rollouts } from './rollout/rollouts.ts';
 import type { EventPlace, NumberedEvent } from './events/events.ts';
 import type { CpuBaseline } from './fleet/cpu-baseline.ts';
 import type { HostSettings } from './fleet/joining.ts';
@@ -41,6 +42,7 @@ export type { EngineEvent, EventPlace, NumberedEvent } from './events/events.ts'
 export { keyKeptMs, type Along, type KeyedRequest } from './state/first-answers.ts';
 export type { Batches } from './batch/batches.ts';
 export type { DrainRequest } from './batch/planning.ts';
+export type { RolloutRequest, Rollouts } from './rollout/rollouts.ts';
 export type { HostSettings } from './fleet/joining.ts';
 export type { VmCursor, VmFilter, VmPage } from './fleet/vm-list.ts';
 export type { MigrationCursor, MigrationPage, MigrationQuery } from './migration/migration-list.ts';
@@ -72,6 +74,8 @@ export interface Engine {
   /** Names and ids of hosts in stored objects, for people. */
   hostNameOf(id: string): string;
   vmCountOf(hostId: HostId): number;
+  /** Why what a label of the host asks for is not done. */
+  hostAttentionOf(id: HostId): string | undefined;
   addHost(
     request: HostSettings & { readonly uri: string; readonly name?: string },
     signal: AbortSignal,
@@ -85,6 +89,7 @@ export interface Engine {
   uncordonHosts(refs: readonly string[], expected?: number): Promise<readonly HostView[]>;
   /** Drains and restores. */
   readonly batches: Omit<Batches, 'changed' | 'recover' | 'stop'>;
+  readonly rollouts: Pick<Rollouts, 'all' | 'revisionOf' | 'find' | 'begin' | 'goOn' | 'cancel'>;
   removeHost(ref: string, expected?: number): Promise<void>;
   /**
    * What is wrong with these hosts, or with all: alone, between each other, within their clusters. Throws FerryError

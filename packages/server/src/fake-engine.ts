@@ -1,6 +1,6 @@
 /** For tests: an engine of canned answers that records what it was asked. It moves nothing and follows nothing. */
-import type { Batch, HostView, Instance, Migration, Vm, VolumeRecord } from '@ferry/core';
-import { batchId, FerryError, presets, resolvePolicy, hostId, migrationId, vmUuid } from '@ferry/core';
+import type { Batch, HostView, Instance, Migration, Rollout, Vm, VolumeRecord } from '@ferry/core';
+import { batchId, FerryError, presets, resolvePolicy, hostId, migrationId, rolloutId, vmUuid } from '@ferry/core';
 import type { Engine, Log, NumberedEvent, RuleView } from '@ferry/engine';
 
 const raise = (message: string): never => {
@@ -158,6 +158,25 @@ export const sampleDrain: Batch = {
     },
   ],
 };
+export const sampleRollout: Rollout = {
+  id: rolloutId('r1'),
+  name: 'rollout-alpha-r1',
+  actor: 'operator',
+  client: 'cli',
+  plan: { returnMs: 60_000, work: { program: '/etc/ferry/hooks/reboot', timeoutMs: 5_000 } },
+  hosts: [
+    {
+      host: { id: hostId('h1'), name: 'alpha' },
+      state: 'draining',
+      since: 1_700_000_000_000,
+      drain: batchId('d1'),
+      note: 'It is on its way.',
+    },
+  ],
+  startedAt: 1_700_000_000_000,
+  phase: 'running',
+  attention: 'Look.',
+};
 export const sampleLeftover: VolumeRecord = {
   host: 'h1',
   machine: 'machine-2',
@@ -207,6 +226,7 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
     hostNameOf: (id) => (id === 'h1' ? 'alpha' : 'beta'),
     hostRevisionOf: () => 9,
     vmCountOf: (id) => (id === 'h1' ? 1 : 0),
+    hostAttentionOf: () => 'Look.',
     changeHost: async (ref, settings) => note('changeHost', { ref, settings }, sampleHost),
     fleetSettings: () => ({ settings: { maxMigrations: 40 }, revision: 6 }),
     recordedFleet: () => ({
@@ -330,6 +350,17 @@ export const fakeEngine = (own: Partial<Engine> = {}): FakeEngine => {
       restore: async (ref) => note('restore', ref, sampleDrain),
       cancel: async (ref, abort) => note('cancel', { ref, abort }, sampleDrain),
       retry: async (ref) => note('retry', ref, sampleDrain),
+    },
+    rollouts: {
+      all: () => [sampleRollout],
+      revisionOf: () => 5,
+      find: (ref) => {
+        if (ref !== 'r1') throw new FerryError('rollout-unknown', `There is no rollout "${ref}".`);
+        return sampleRollout;
+      },
+      begin: async (request) => note('rollout', request, sampleRollout),
+      goOn: async (ref) => note('continue', ref, sampleRollout),
+      cancel: async (ref) => note('cancelRollout', ref, sampleRollout),
     },
     addHost: async (request) => note('addHost', request, sampleHost),
     cpuBaseline: async (cluster) =>

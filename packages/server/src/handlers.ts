@@ -2,7 +2,17 @@
  * What each operation does: ask the engine, shape the answer. Input arrives parsed; failures are FerryErrors and pass
  * through. No HTTP here but the status' companion, the path of what was made.
  */
-import type { AnswerOf, CallName, DrainJson, HostJson, MigrationJson, ParsedOf, PolicyJson, VmJson } from '@ferry/api';
+import type {
+  AnswerOf,
+  CallName,
+  DrainJson,
+  HostJson,
+  MigrationJson,
+  ParsedOf,
+  PolicyJson,
+  RolloutJson,
+  VmJson,
+} from '@ferry/api';
 import { apiBase } from '@ferry/api';
 import { fileOfFleet } from '@ferry/api/offline';
 import {
@@ -21,11 +31,12 @@ import {
   type MigrationRequest,
   type PolicyContent,
   type PolicyStep,
+  type Rollout,
   type RuleContent,
   type Vm,
   type VolumeRecord,
 } from '@ferry/core';
-import type { DrainRequest, Engine, KeyedRequest, MigrationCursor, VmCursor } from '@ferry/engine';
+import type { DrainRequest, Engine, KeyedRequest, MigrationCursor, RolloutRequest, VmCursor } from '@ferry/engine';
 import { eventId } from './event-ids.ts';
 import { createPages, pagesOf, type ReadPage } from './pages.ts';
 import { dirtyRateJson, predictionStatsJson } from './prediction-views.ts';
@@ -40,6 +51,7 @@ import {
   migrationJson,
   plannedJson,
   policyJson,
+  rolloutJson,
   ruleJson,
   samplesJson,
   vmJson,
@@ -78,7 +90,12 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   const vmView = (vm: Vm): VmJson =>
     vmJson(vm, nameOf, engine.policies.labelsOf(vm.uuid), engine.policies.labelsRevisionOf(vm.uuid));
   const hostView = (view: HostView): HostJson =>
-    hostJson(view, engine.vmCountOf(view.host.id), engine.hostRevisionOf(view.host.id));
+    hostJson(
+      view,
+      engine.vmCountOf(view.host.id),
+      engine.hostRevisionOf(view.host.id),
+      engine.hostAttentionOf(view.host.id),
+    );
   /** Read at one moment: a revision belongs to what is shown with it. */
   const hostNow = (ref: string): HostJson => hostView(engine.host(ref));
   const addedHost = (id: string): Answer<HostJson> => ({ body: hostNow(id), location: `${apiBase}/hosts/${id}` });
@@ -92,6 +109,11 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
   const madeBatch = (batch: Batch): Answer<DrainJson> => ({
     body: batchView(batch),
     location: `${apiBase}/drains/${batch.id}`,
+  });
+  const rolloutView = (rollout: Rollout): RolloutJson => rolloutJson(rollout, engine.rollouts.revisionOf(rollout.id));
+  const madeRollout = (rollout: Rollout): Answer<RolloutJson> => ({
+    body: rolloutView(rollout),
+    location: `${apiBase}/rollouts/${rollout.id}`,
   });
   const policyView = (policy: Policy): PolicyJson => policyJson(policy, engine.policies.revisionOf(policy.name));
   return {
@@ -181,6 +203,21 @@ export const callHandlers = (engine: Engine, version: string): CallHandlers => {
       body: batchView(await engine.batches.cancel(params.drain, body.abort === true)),
     }),
     drainRetry: async ({ params }) => ({ body: batchView(await engine.batches.retry(params.drain)) }),
+    rolloutCreate: async ({ body }, { client, keyed }) =>
+      engine.once(
+        keyed,
+        async (along) => madeRollout(await engine.rollouts.begin(rolloutRequestOf(body), { actor, client }, along)),
+        async (id) => madeRollout(engine.rollouts.find(id)),
+      ),
+    rolloutList: async ({ query }) => {
+      // ids sort by age, the newest first
+      const places = new Map(engine.rollouts.all().map(({ id }, index) => [id, String(index).padStart(6, '0')]));
+      const found = pagesOf(engine.rollouts.all(), ({ id }) => places.get(id) ?? '');
+      return { body: await pages.list('rollouts', query, shown(found, rolloutView)) };
+    },
+    rolloutShow: async ({ params }) => ({ body: rolloutView(engine.rollouts.find(params.rollout)) }),
+    rolloutContinue: async ({ params }) => ({ body: rolloutView(await engine.rollouts.goOn(params.rollout)) }),
+    rolloutCancel: async ({ params }) => ({ body: rolloutView(await engine.rollouts.cancel(params.rollout)) }),
     clusterList: async ({ query }) => {
       const found = pagesOf(engine.clusters(), ({ cluster }) => cluster.name);
       return { body: await pages.list('clusters', query, shown(found, clusterJson)) };
@@ -353,6 +390,12 @@ const drainRequestOf = ({
   ...(deadline === undefined ? {} : { deadlineAt: Date.parse(deadline) }),
   force: force === true,
   ...(neverDegrade === true ? { neverDegrade } : {}),
+});
+
+const rolloutRequestOf = ({ work, onlyIf, ...body }: ParsedOf<'rolloutCreate'>['body']): RolloutRequest => ({
+  ...present(body),
+  ...(work === undefined ? {} : { work: present(work) }),
+  ...(onlyIf === undefined ? {} : { onlyIf: present(onlyIf) }),
 });
 
 /** Replaces a URI by the host that it leads to. */

@@ -13,6 +13,7 @@ import type {
   PlannedMigrationJson,
   PolicyJson,
   SamplesJson,
+  RolloutJson,
   RuleJson,
   VmJson,
 } from '@ferry/api';
@@ -37,6 +38,7 @@ import {
   type PolicyContent,
   type QueuedMigration,
   type ResolvedPolicy,
+  type Rollout,
   type TimeMs,
   type Vm,
   type VolumeRecord,
@@ -50,7 +52,7 @@ import { present, time } from './view-parts.ts';
 export type HostNames = (id: string) => string;
 
 /** `vms`: number of VMs whose authoritative instance is there. */
-export const hostJson = (view: HostView, vms: number, revision: number): HostJson => {
+export const hostJson = (view: HostView, vms: number, revision: number, attention?: string): HostJson => {
   const { host, facts } = view;
   return present({
     id: host.id,
@@ -64,6 +66,7 @@ export const hostJson = (view: HostView, vms: number, revision: number): HostJso
     service: serviceStateOf(host),
     serviceSince: host.service === undefined ? undefined : time(host.service.since),
     drain: host.service?.drain?.id,
+    attention,
     cpu:
       facts === undefined
         ? undefined
@@ -123,6 +126,25 @@ export const batchJson = (batch: Batch, revision: number, forecast?: BatchForeca
         note,
         expected: expectedJson(forecast?.members.get(vm.uuid)),
       }),
+    ),
+    revision,
+  });
+};
+
+export const rolloutJson = (rollout: Rollout, revision: number): RolloutJson => {
+  const { hosts, plan, startedAt, endedAt, ...rest } = rollout;
+  const { work, onlyIf, ...more } = plan;
+  return present({
+    ...rest,
+    plan: present({
+      ...more,
+      work: work === undefined ? undefined : { ...work },
+      onlyIf: onlyIf === undefined ? undefined : { ...onlyIf },
+    }),
+    startedAt: time(startedAt),
+    endedAt: endedAt === undefined ? undefined : time(endedAt),
+    hosts: hosts.map(({ host, state, since, drain, restore, note }) =>
+      present({ host: host.name, state, since: time(since), drain, restore, note }),
     ),
     revision,
   });
@@ -442,9 +464,11 @@ export const eventJson = (event: EngineEvent, at: TimeMs, nameOf: HostNames): Fe
     case 'migration':
       return { type: 'migration', at: time(at), migration: migrationJson(event.migration) };
     case 'host':
-      return { type: 'host', at: time(at), host: hostJson(event.host, event.vms, event.revision) };
+      return { type: 'host', at: time(at), host: hostJson(event.host, event.vms, event.revision, event.attention) };
     case 'batch':
       return { type: 'drain', at: time(at), drain: batchJson(event.batch, event.revision) };
+    case 'rollout':
+      return { type: 'rollout', at: time(at), rollout: rolloutJson(event.rollout, event.revision) };
     case 'host-removed':
       return { type: 'host-removed', at: time(at), host: event.host };
     case 'policy':

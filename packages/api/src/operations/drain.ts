@@ -68,6 +68,14 @@ export const drainOperations = {
     answer: drainSchema,
     idempotencyKey: true,
     status: 201,
-    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-draining', 'drain-none', 'store-conflict'],
+    errors: [
+      'request-invalid',
+      'host-unknown',
+      'host-ambiguous',
+      'host-draining',
+      'host-in-rollout',
+      'drain-none',
+      'store-conflict',
+    ],
   },
 } as const satisfies Partial<Record<OperationName, Operation>>;

@@ -82,7 +82,7 @@ export const hostOperations = {
     answer: hostSchema,
     ifMatch: true,
     status: 200,
-    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-draining', 'store-conflict'],
+    errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'host-draining', 'host-in-rollout', 'store-conflict'],
   },
   hostLabel: {
     summary: 'Add labels to a host and remove others',

@@ -7,6 +7,7 @@ import { hostSchema } from './host.ts';
 import { migrationSchema } from './migration.ts';
 import { time } from './parts.ts';
 import { policySchema } from './policy.ts';
+import { rolloutSchema } from './rollout.ts';
 import { ruleSchema } from './rule.ts';
 import { vmSchema } from './vm.ts';
 
@@ -26,6 +27,7 @@ export const eventSchema = z
       .meta({ description: 'Progress between two phases, without the document; only where "progress=light" is asked' }),
     z.object({ type: z.literal('host'), at: time(), host: hostSchema }),
     z.object({ type: z.literal('drain'), at: time(), drain: drainSchema }),
+    z.object({ type: z.literal('rollout'), at: time(), rollout: rolloutSchema }),
     z.object({ type: z.literal('host-removed'), at: time(), host: z.string() }),
     z.object({ type: z.literal('policy'), at: time(), policy: policySchema }),
     z.object({ type: z.literal('policy-removed'), at: time(), policy: z.string() }),

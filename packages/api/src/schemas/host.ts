@@ -24,6 +24,7 @@ export const hostSchema = z
     }),
     serviceSince: time().optional().meta({ description: 'Absent while it is schedulable' }),
     drain: z.string().optional().meta({ description: 'The drain that put it in that state' }),
+    attention: z.string().optional().meta({ description: 'Why what its label "ferry.drain" asks for is not done' }),
     cpu: z.object({ arch: z.string(), model: z.string(), vendor: z.string(), threads: z.number().int() }).optional(),
     memory: z.object({ totalBytes: bytes(), freeBytes: bytes().optional() }).optional(),
     libvirtVersion: z.string().optional(),

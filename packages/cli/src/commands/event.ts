@@ -21,6 +21,8 @@ const eventText = (event: FerryEvent): string => {
       return `host ${event.host.name}: ${event.host.state}${event.host.service === 'schedulable' ? '' : `, ${event.host.service}`}`;
     case 'drain':
       return `drain ${event.drain.id} (${event.drain.name}): ${event.drain.phase}`;
+    case 'rollout':
+      return `rollout ${event.rollout.id} (${event.rollout.name}): ${event.rollout.phase}`;
     case 'host-removed':
       return `host ${event.host}: removed`;
     case 'policy':

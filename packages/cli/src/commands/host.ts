@@ -25,6 +25,7 @@ const hostText = (host: HostJson): string =>
       host.service === 'schedulable' ? host.service : `${host.service} since ${formatTime(host.serviceSince ?? '')}`,
     ],
     ['drain', host.drain],
+    ['attention', host.attention],
     ['why', host.stateDetail],
     ['remedy', host.stateRemedy],
     [

@@ -457,7 +457,8 @@ function again({
     ...batch,
     phase: 'running',
     members: batch.members.map(({ tried: _tried, ...member }) =>
-      member.state === 'failed' || member.state === 'held' ? { ...as(member, 'waiting'), tries: 0 } : member,
+      // also one that its label left running: the label may be another now
+      isLeft(member) ? { ...as(member, 'waiting'), tries: 0 } : member,
     ),
   };
 }

@@ -106,7 +106,7 @@ export function resolve<T>(
     readonly name: (item: T) => string;
     readonly id: (item: T) => string;
     readonly otherNames?: (item: T) => readonly string[];
-    readonly kind: 'vm' | 'host' | 'migration' | 'drain';
+    readonly kind: 'vm' | 'host' | 'migration' | 'drain' | 'rollout';
     readonly describe: (item: T) => string;
   },
 ): T {

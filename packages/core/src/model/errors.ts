@@ -142,6 +142,15 @@ export const errorTable = {
   'drain-ambiguous': row(409, exitCodes.notFound, 'Name the drain by its id.'),
   'drain-finished': row(409, exitCodes.conflict, 'See what became of each VM with "ferry drain show".'),
   'drain-none': row(409, exitCodes.conflict, 'To place VMs on the host again: ferry host uncordon HOST.'),
+  'host-in-rollout': row(
+    409,
+    exitCodes.conflict,
+    'See what it does with "ferry rollout show"; go on with "ferry rollout continue", or end it with "ferry rollout cancel".',
+  ),
+  'rollout-unknown': row(404, exitCodes.notFound, 'List the rollouts with "ferry rollout list".'),
+  'rollout-ambiguous': row(409, exitCodes.notFound, 'Name the rollout by its id.'),
+  'rollout-finished': row(409, exitCodes.conflict, 'See what became of each host with "ferry rollout show".'),
+  'rollout-not-waiting': row(409, exitCodes.conflict, 'Watch it with "ferry rollout watch".'),
   'host-name-taken': row(409, exitCodes.conflict, 'Choose another name with --name.'),
   'cluster-unknown': row(404, exitCodes.notFound, 'List the clusters with "ferry cluster list".'),
   'cluster-in-use': row(

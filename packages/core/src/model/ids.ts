@@ -13,12 +13,15 @@ export type VmUuid = Branded<string, 'VmUuid'>;
 export type MigrationId = Branded<string, 'MigrationId'>;
 /** Ferry's id of a batch: a drain or a restore; ids sort by time of creation. */
 export type BatchId = Branded<string, 'BatchId'>;
+/** Ferry's id of a rollout; ids sort by time of creation. */
+export type RolloutId = Branded<string, 'RolloutId'>;
 /** Milliseconds since the Unix epoch. */
 export type TimeMs = number;
 
 export const hostId = (value: string): HostId => value as HostId;
 export const vmUuid = (value: string): VmUuid => value.toLowerCase() as VmUuid;
 export const batchId = (value: string): BatchId => value as BatchId;
+export const rolloutId = (value: string): RolloutId => value as RolloutId;
 export const migrationId = (value: string): MigrationId => value as MigrationId;
 
 /**

@@ -9,7 +9,11 @@ function isAddress(url: string): boolean {
   return (protocol === 'https:' || protocol === 'http:') && username === '' && password === '';
 }
 
-export function hookTargetProblems({ program, url, secretFile, timeoutMs }: HookTarget): readonly string[] {
+/** `longestMs`: what may be called for a long time is not a hook of a migration. */
+export function hookTargetProblems(
+  { program, url, secretFile, timeoutMs }: HookTarget,
+  longestMs = longestHookTimeoutMs,
+): readonly string[] {
   const problems: string[] = [];
   if ((program === undefined) === (url === undefined)) problems.push('It needs either a program or a URL to call.');
   if (program !== undefined && !isPath(program))
@@ -20,8 +24,8 @@ export function hookTargetProblems({ program, url, secretFile, timeoutMs }: Hook
     problems.push('A URL needs a "secretFile": requests to it are signed with the key in that file.');
   if (url === undefined && secretFile !== undefined) problems.push('Only requests to a URL are signed.');
   if (secretFile !== undefined && !isPath(secretFile)) problems.push(`"${secretFile}" is not an absolute path.`);
-  if (timeoutMs !== undefined && !(timeoutMs >= 1 && timeoutMs <= longestHookTimeoutMs))
-    problems.push(`It may take from 1 to ${longestHookTimeoutMs} ms, not ${timeoutMs}.`);
+  if (timeoutMs !== undefined && !(timeoutMs >= 1 && timeoutMs <= longestMs))
+    problems.push(`It may take from 1 to ${longestMs} ms, not ${timeoutMs}.`);
   return problems;
 }
 

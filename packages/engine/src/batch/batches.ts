@@ -51,8 +51,8 @@ export interface Batches {
   /** When its members and the whole are expected to end; undefined: nothing is left to be done. */
   forecast(batch: Batch): BatchForecast | undefined;
   drain(request: DrainRequest, by: RequestedBy, along?: Along): Promise<Batch>;
-  /** Brings back what left this host by its last drain. Throws FerryError `drain-none`, `host-draining`. */
-  restore(ref: string, by: RequestedBy, along?: Along): Promise<Batch>;
+  /** Brings back what left this host by its last drain, or by this one. Throws FerryError `drain-none`, `host-draining`. */
+  restore(ref: string, by: RequestedBy, along?: Along, of?: BatchId): Promise<Batch>;
   /** Running migrations go on to their ends, or are aborted. Throws FerryError `drain-finished`. */
   cancel(ref: string, abort: boolean): Promise<Batch>;
   retry(ref: string): Promise<Batch>;
@@ -272,9 +272,9 @@ export function createBatches(deps: BatchesDeps): Batches {
       go(batch.id);
       return batch;
     },
-    async restore(ref, { actor, client }, along) {
+    async restore(ref, { actor, client }, along, of) {
       const { host } = knownHosts.host(ref);
-      const drain = drainToRestore(all(), host.id);
+      const drain = drainToRestore(of === undefined ? all() : [find(of)], host.id);
       if (drain === undefined)
         throw new FerryError(
           'drain-none',

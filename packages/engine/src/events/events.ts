@@ -1,5 +1,5 @@
 /** The events of a fleet; a stored event has a number. Only types: event-hub.ts has numbers and readers. */
-import type { Batch, HostView, Migration, Policy, TimeMs, Vm } from '@ferry/core';
+import type { Batch, HostView, Migration, Policy, Rollout, TimeMs, Vm } from '@ferry/core';
 import type { ClusterView } from '../settings/clusters.ts';
 import type { RuleView } from '../settings/rules.ts';
 import type { FleetSettingsView } from '../settings/fleet-settings.ts';
@@ -12,9 +12,11 @@ export type EngineEvent =
       readonly vms: number;
       /** Of what is stored of it. */
       readonly revision: number;
+      readonly attention?: string;
     }
   | { readonly type: 'host-removed'; readonly host: string }
   | { readonly type: 'batch'; readonly batch: Batch; readonly revision: number }
+  | { readonly type: 'rollout'; readonly rollout: Rollout; readonly revision: number }
   /** `revision`: of the labels. */
   | { readonly type: 'vm'; readonly vm: Vm; readonly labels: readonly string[]; readonly revision: number }
   | { readonly type: 'policy'; readonly policy: Policy; readonly revision: number }
