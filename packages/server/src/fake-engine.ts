@@ -127,6 +127,18 @@ export const finishedMigration: Migration = {
   downtimeMs: 12,
   transferredBytes: 30,
   vmIsNow: { host: 'alpha', state: 'running' },
+  batch: { id: 'd1', name: 'drain-alpha' },
+  hooks: [
+    {
+      hook: 'backup',
+      stage: 'before',
+      attempt: 1,
+      at: 1_700_000_000_000,
+      tookMs: 5,
+      result: 'refused',
+      message: 'No.',
+    },
+  ],
   adopted: true,
   error: {
     code: 'migration-failed',
