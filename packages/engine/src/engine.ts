@@ -3,6 +3,7 @@
  * them. It owns no rule (core) and no driver (adapters).
  */
 import {
+  clusterWithoutHosts,
   cordoned,
   defaultCluster,
   isFinished,
@@ -456,7 +457,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     },
     async cpuBaseline(name, signal) {
       const views = knownHosts.hosts().filter(({ host }) => host.cluster === name);
-      if (views.length === 0) throw new FerryError('cluster-unknown', `There is no cluster "${name}" with hosts.`);
+      if (views.length === 0) throw clusterWithoutHosts(name);
       return cpuBaseline({ linkOf: (id) => knownHosts.linkOf(id), vms: () => fleet.all() }, name, views, signal);
     },
     removeCluster: (name, expected) => clusters.remove(name, () => knownHosts.stored(), expected),

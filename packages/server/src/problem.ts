@@ -4,8 +4,7 @@
  */
 import { errorTable, FerryError } from '@ferry/core';
 import type { ErrorCode } from '@ferry/core';
-import type { Problem } from '@ferry/api';
-import { hostAnswerJson } from './views.ts';
+import { hostAnswerJson, type Problem } from '@ferry/api';
 
 export const problemType = 'application/problem+json';
 

@@ -360,20 +360,6 @@ export const plannedJson = ({
     differences: [...differences],
   });
 
-export const hostAnswerJson = ({
-  host,
-  verdict,
-  findings,
-  passed,
-  notAsked,
-}: HostAnswer): PlannedMigrationJson['hosts'][number] => ({
-  host: host.name,
-  verdict,
-  findings: findings.map((finding) => present({ ...finding, host: undefined })),
-  passed: [...passed],
-  notAsked: [...notAsked],
-});
-
 const messagesOf = (answers: readonly HostAnswer[], to: HostRef, verdict: CheckVerdict): string[] =>
   answers.flatMap(({ host, findings }) =>
     host.id === to.id ? findings.flatMap((each) => (each.verdict === verdict ? [each.message] : [])) : [],

@@ -1,5 +1,6 @@
 /** Version, and the problem document of every refusal. */
 import { z } from 'zod';
+import { bytes } from './parts.ts';
 
 export const versionSchema = z.object({ version: z.string(), api: z.literal('v1') }).meta({ id: 'Version' });
 

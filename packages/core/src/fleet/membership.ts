@@ -65,6 +65,9 @@ export const changedByMany = (refs: readonly string[]): FerryError =>
 export const unknownCluster = (name: string): FerryError =>
   new FerryError('cluster-unknown', `There is no cluster "${name}".`);
 
+export const clusterWithoutHosts = (name: string): FerryError =>
+  new FerryError('cluster-unknown', `There is no cluster "${name}" with hosts.`);
+
 /** Throws FerryError `cluster-in-use`. `members`: its hosts. */
 export function refuseClusterInUse(name: string, members: readonly Pick<Host, 'name'>[]): void {
   if (members.length > 0)

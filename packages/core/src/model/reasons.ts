@@ -34,7 +34,10 @@ export const reasonTable = {
   'vm-state': row('vm', 'The VM is in a state in which it cannot be moved.'),
   'kind-unfit': row('vm', 'The kind of move does not fit the state of the VM.'),
   'vm-arrived-paused': row('vm', 'The VM arrived paused and was not resumed since.'),
-  'vm-parked': row('vm', 'Only a definition that was kept on purpose is known of the VM, and a host does not answer or was removed.'),
+  'vm-parked': row(
+    'vm',
+    'Only a definition that was kept on purpose is known of the VM, and a host does not answer or was removed.',
+  ),
   'vm-two-copies': row('vm', 'More than one copy of the VM is active, or was when its host last answered.'),
   'vm-two-definitions': row('vm', 'Two hosts have a definition of the VM, and neither is known to be parked.'),
   'rule-pinned': row('vm', 'A rule pins the VM to its host.'),

@@ -55,7 +55,7 @@ const looks = new RegExp(
     'takesAnother',
     'instances\\.(all|one|observe|watch)',
     'transfer\\.(sample|mayLeave)',
-      'guest\\.(log|dirtyRate|residentBytes)',
+    'guest\\.(log|dirtyRate|residentBytes)',
     'definitions\\.(describe|filesInUse|read)',
     'savedMemory\\.read',
     'snapshots\\.read',
