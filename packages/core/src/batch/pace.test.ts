@@ -59,7 +59,7 @@ test('a policy that limits each migration leaves room on the link for others', (
   assert.deepEqual(together(['a', 'b', 'c', 'd', 'e'].map(limited)), [idleAtOnce, 'full']);
 });
 
-test('where a guest is not known two move at once, where the link is not those that write little; the limits of the cluster go before', () => {
+test('two move at once where a guest is not known, those that write little where the link is not; the cluster comes before', () => {
   const { bytesPerSecond: _, ...unmeasured } = lane;
   assert.deepEqual(together(many(writing(0)), unmeasured), [idleAtOnce, 'link-unknown']);
   assert.deepEqual(together(many(writing(4)), unmeasured), [2, 'link-unknown']);

@@ -31,13 +31,14 @@ for (const [what, deleted, outcome] of [
             return intents.commit(writes);
           lost += 1;
           if (lost === lostInARow)
-            void clock.sleep(500).then(async () => {
+            void (async () => {
+              await clock.sleep(500);
               await intents.commit(writes);
               // whoever asks again finds no room for it
               const target = fleet.hosts.get('h2');
               if (target !== undefined) target.freeMemoryBytes = 0;
               if (deleted) fleet.hosts.get('h1')?.domains.clear();
-            });
+            })();
           return { unknown: 'The store did not answer in time.' };
         },
       },

@@ -21,7 +21,7 @@ export interface Claims {
   /** One that came into being on the day. */
   made(guest: GuestSpec): void;
   /** From when on what Ferry was told may still be what it says. */
-  since(): number;
+  readonly since: () => number;
   atTheEnd(
     engine: Engine,
     end: {
@@ -33,7 +33,7 @@ export interface Claims {
       readonly isStopped: (vm: string) => boolean;
     },
   ): Promise<void>;
-  say(what: string): void;
+  readonly say: (what: string) => void;
   readonly broken: readonly string[];
 }
 

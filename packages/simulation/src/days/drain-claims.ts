@@ -8,9 +8,9 @@ export interface DrainClaims {
   /** A migration is heard of for the first time. */
   began(migration: Migration): void;
   /** A drain has shut the VM down, to move it or until the restore. */
-  wasShutDown(vm: string): boolean;
+  readonly wasShutDown: (vm: string) => boolean;
   /** The last drain that had it shut the VM down, and nothing has started it again since. */
-  isStopped(vm: string): boolean;
+  readonly isStopped: (vm: string) => boolean;
   /** Once all is healed: those that Ferry has, and what its hosts are in service. */
   atTheEnd(batches: readonly Batch[], hosts: readonly { readonly name: string; readonly state: string }[]): void;
 }

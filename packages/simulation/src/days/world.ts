@@ -21,22 +21,22 @@ export interface DayWorld {
   readonly inStore: InStore;
   /** Ways between two hosts that carry nothing: `from>to`. */
   readonly cuts: Set<string>;
-  note(text: string): void;
-  look(): void;
+  readonly note: (text: string) => void;
+  readonly look: () => void;
   /** Something keeps Ferry from seeing or acting for this time; with no time, for a moment. */
-  disturb(forMs: number, begin: () => void, end: () => void | Promise<void>): Promise<void>;
+  readonly disturb: (forMs: number, begin: () => void, end: () => void | Promise<void>) => Promise<void>;
   /** That the guest runs on the target, of this VM or of any. */
-  loseNextWord(vm: string | undefined): void;
+  readonly loseNextWord: (vm: string | undefined) => void;
   /** The control plane ends, if it runs; the next one starts. */
-  kill(): void;
-  start(): Promise<void>;
-  isAlive(): boolean;
-  engine(): Engine | undefined;
+  readonly kill: () => void;
+  readonly start: () => Promise<void>;
+  readonly isAlive: () => boolean;
+  readonly engine: () => Engine | undefined;
   /** Undefined: a dead control plane never answers. */
-  answerOf<T>(question: (engine: Engine) => Promise<T>): Promise<T | undefined>;
+  readonly answerOf: <T>(question: (engine: Engine) => Promise<T>) => Promise<T | undefined>;
   /** Resolves with false where no migration (of this VM) comes to this phase soon. */
-  comesTo(phase: MigrationPhase, vm: string | undefined): Promise<boolean>;
-  activeOf(vm: string): Promise<Migration | undefined>;
-  host(name: string): SimulatedHost;
-  uuidOf(name: string): VmUuid;
+  readonly comesTo: (phase: MigrationPhase, vm: string | undefined) => Promise<boolean>;
+  readonly activeOf: (vm: string) => Promise<Migration | undefined>;
+  readonly host: (name: string) => SimulatedHost;
+  readonly uuidOf: (name: string) => VmUuid;
 }

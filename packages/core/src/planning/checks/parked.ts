@@ -16,8 +16,7 @@ export const parked = vmCheck({
 function parkedReasons({ vm, hosts, parkedOn, goneWith = [] }: CheckInput, from = 'its host'): readonly Reason[] {
   if (parkedOn?.has(vm.hostId) !== true) return [];
   const kept = `The definition of ${vm.name} on ${from} was kept there when ${vm.name} moved away, and ${vm.name} may be on`;
-  const settle =
-    `If the definition on ${from} is to be the VM from now on: ` + `ferry vm settle ${vm.name} --keep ${from}`;
+  const settle = `If the definition on ${from} is to be the VM from now on: ferry vm settle ${vm.name} --keep ${from}`;
   if (goneWith.length > 0) {
     const removed = namesOf(goneWith);
     return [
