@@ -7,6 +7,8 @@
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { constants } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { access, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { HookAnswer, HookTarget } from '@ferry/core';
@@ -77,21 +79,15 @@ export function hookCaller(directory: string): HookCaller {
     if (typeof found === 'string') return failed(found);
     const key = (await readFile(found.file, 'utf8')).trim();
     if (key === '') return failed(`${secretFile ?? ''} is empty: it must hold the key that signs the request`);
-    const answer = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'ferry-signature': signatureOf(document, key) },
-      body: document,
-      redirect: 'error',
-      signal,
-    }).catch((error: unknown) => {
+    const answer = await post(url, document, signatureOf(document, key), signal).catch((error: unknown) => {
       signal.throwIfAborted();
-      return failed(`${url} does not answer: ${causeOf(error)}`);
+      return `${url} does not answer: ${error instanceof Error ? error.message : String(error)}`;
     });
-    if (!(answer instanceof Response)) return answer;
-    const text = await textOf(answer);
-    if (answer.ok) return said('ok', text);
-    if (answer.status === 409) return said('refused', text);
-    return failed(firstLine(`${url} answered ${answer.status}${text === '' ? '' : `: ${text}`}`));
+    if (typeof answer === 'string') return failed(answer);
+    const { status, text } = answer;
+    if (status >= 200 && status < 300) return said('ok', text);
+    if (status === 409) return said('refused', text);
+    return failed(firstLine(`${url} answered ${status}${text === '' ? '' : `: ${text}`}`));
   };
 
   return {
@@ -106,20 +102,40 @@ export function hookCaller(directory: string): HookCaller {
 export const signatureOf = (body: string, key: string): string =>
   `sha256=${createHmac('sha256', key).update(body).digest('hex')}`;
 
-const causeOf = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message : error.message;
-};
-
-/** Not more of the body than is kept: it may be endless. */
-async function textOf(answer: Response): Promise<string> {
-  let text = '';
-  const decoder = new TextDecoder();
-  for await (const chunk of answer.body ?? []) {
-    text += decoder.decode(chunk as Uint8Array, { stream: true });
-    if (text.length >= longestMessage) break;
-  }
-  return text;
+/**
+ * Without fetch, which gives up after five minutes whatever its signal says: a hook may work for hours. Redirects are not
+ * followed, and not more of the answer is read than is kept.
+ */
+function post(
+  url: string,
+  body: string,
+  signature: string,
+  signal: AbortSignal,
+): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((settle, reject) => {
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      'ferry-signature': signature,
+    };
+    const ask = url.startsWith('https:') ? httpsRequest : httpRequest;
+    const request = ask(url, { method: 'POST', headers, signal, agent: false }, (answer) => {
+      let text = '';
+      const done = (): void => {
+        settle({ status: answer.statusCode ?? 0, text });
+        answer.destroy();
+      };
+      answer.setEncoding('utf8');
+      answer.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.length >= longestMessage) done();
+      });
+      answer.once('end', done);
+      answer.once('error', reject);
+    });
+    request.once('error', reject);
+    request.end(body);
+  });
 }
 
 /** `shown`: as the policy names it. */
@@ -140,6 +156,9 @@ function run(file: string, shown: string, document: string, signal: AbortSignal)
       end();
       reject(signal.reason as Error);
     };
+    // first of all: one that cannot be started may have no pipes either
+    child.once('error', (error) => settle(failed(`${shown} cannot be started: ${error.message}`)));
+    if (child.pid === undefined) return;
     for (const name of ['stdout', 'stderr'] as const)
       child[name].on('data', (chunk: Buffer) => {
         if (texts[name].length < longestMessage) texts[name] += chunk.toString();
@@ -147,7 +166,6 @@ function run(file: string, shown: string, document: string, signal: AbortSignal)
     // one that does not read it has decided without it
     child.stdin.on('error', () => undefined);
     child.stdin.end(document);
-    child.once('error', (error) => settle(failed(`${shown} cannot be started: ${error.message}`)));
     child.once('exit', (code, by) => {
       signal.removeEventListener('abort', aborted);
       let told = false;
@@ -155,6 +173,8 @@ function run(file: string, shown: string, document: string, signal: AbortSignal)
         if (told) return;
         told = true;
         clearTimeout(held);
+        child.stdout.destroy();
+        child.stderr.destroy();
         const text = texts.stderr.trim() === '' ? texts.stdout : texts.stderr;
         if (code === 0) return settle(said('ok', texts.stdout));
         if (code === 1) return settle(said('refused', text));

@@ -12,27 +12,36 @@ const key = 'ferry.drain';
 export type LabelStep =
   | { readonly do: 'nothing'; readonly attention?: string }
   | { readonly do: 'drain' }
+  /** Somebody else has taken it out of service: the label begins nothing, also afterwards. */
+  | { readonly do: 'leave' }
   | { readonly do: 'cancel' | 'restore'; readonly batch: BatchId }
   /** What the label began is over. */
   | { readonly do: 'forget' };
 
 const nothing: LabelStep = { do: 'nothing' };
 
-/** `noted`: the drain that the label began; its `batch`, as long as that is kept. */
-export function labelStep(view: HostView, noted: BatchId | undefined, batch: Batch | undefined): LabelStep {
+/** `noted`: the drain that the label began. `batchOf`: as long as it is kept. */
+export function labelStep(
+  view: HostView,
+  noted: BatchId | undefined,
+  batchOf: (id: BatchId | undefined) => Batch | undefined,
+): LabelStep {
   const values = (view.host.labels ?? []).flatMap((label) =>
     label.startsWith(`${key}=`) ? [label.slice(key.length + 1)] : [],
   );
   const odd = values.find((value) => value !== 'yes');
   if (odd !== undefined && !values.includes('yes'))
     return { do: 'nothing', attention: `The label ${key}=${odd} does nothing: set ${key}=yes, or remove it.` };
-  return values.length > 0 ? whileSet(view, noted) : onceRemoved(view, noted, batch);
+  return values.length > 0
+    ? whileSet(view, noted, batchOf(view.host.service?.drain?.id))
+    : onceRemoved(view, noted, batchOf(noted));
 }
 
-function whileSet(view: HostView, noted: BatchId | undefined): LabelStep {
+function whileSet(view: HostView, noted: BatchId | undefined, current: Batch | undefined): LabelStep {
   const { service } = view.host;
   // it was begun once; a drain that was cancelled does not begin again by itself
-  if (noted !== undefined || service?.state === 'draining' || service?.state === 'maintenance') return nothing;
+  if (noted !== undefined || current?.phase === 'cancelling') return nothing;
+  if (service?.state === 'draining' || service?.state === 'maintenance') return { do: 'leave' };
   return view.state === 'connected' ? { do: 'drain' } : { do: 'nothing', attention: waits(view, 'is drained') };
 }
 

@@ -26,8 +26,10 @@ export const isCommand = (event: MigrationEvent): event is MigrationCommand =>
 
 /** Why the migration does not take the command now; undefined when it does. */
 export function commandRefusal(migration: Migration, { type }: MigrationCommand): CommandRefusal | undefined {
-  const { id, phase, outcome, plan } = migration;
+  const { id, phase, outcome, plan, evidence } = migration;
   if (outcome !== undefined) return refusal('migration-finished', `Migration ${id} has already ${outcome}.`);
+  if (evidence.closing !== undefined)
+    return refusal('migration-finished', `Migration ${id} has ${evidence.closing.outcome}, and its hooks are told so.`);
   switch (type) {
     case 'tune-requested':
       return undefined;

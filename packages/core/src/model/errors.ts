@@ -181,12 +181,12 @@ export const errorTable = {
   'hook-refused': row(
     409,
     exitCodes.refused,
-    'The VM was not touched. Do what the hook asks for, then start a new migration; or go by a policy without the hook.',
+    'The VM stays where it was. Do what the hook asks for, then start a new migration; or go by a policy without the hook.',
   ),
   'hook-failed': row(
     500,
     exitCodes.failed,
-    'The VM was not touched. Make the hook answer, then start a new migration; or go by a policy without the hook.',
+    'The VM stays where it was. Make the hook answer, then start a new migration; or go by a policy without the hook.',
   ),
   'migration-not-converged': row(
     500,

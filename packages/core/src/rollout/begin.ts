@@ -63,11 +63,16 @@ export const rolloutHosts = (
     ...(upgrade === true && serviceStateOf(host) === 'schedulable' ? { cordoned: true as const } : {}),
   }));
 
-/** A host that is worked on takes no VMs, whoever asks for it. Throws FerryError `host-in-rollout`. */
+/**
+ * A host that is worked on takes no VMs, whoever asks for it; also where the rollout has stopped and its hook may go on.
+ * Throws FerryError `host-in-rollout`.
+ */
 export function refuseWhileWorkedOn(rollouts: readonly Rollout[], id: HostId): void {
   for (const { name, phase, hosts } of rollouts) {
+    if (hasRolledOut({ phase })) continue;
     const found = hosts.find(({ host }) => host.id === id);
-    if (phase === 'running' && found !== undefined && ['draining', 'working', 'returning'].includes(found.state))
+    if (found === undefined || (phase === 'stopped' && !(found.state === 'working' && found.called === true))) continue;
+    if (['draining', 'working', 'returning'].includes(found.state))
       throw new FerryError('host-in-rollout', `${found.host.name} is ${found.state} in ${name}.`);
   }
 }

@@ -10,6 +10,8 @@ export type RolloutEvent =
       readonly type: 'looked';
       readonly hosts: readonly HostView[];
       readonly batches: readonly Pick<Batch, 'id' | 'phase' | 'attention'>[];
+      /** A hook is being called. */
+      readonly calling: boolean;
     }
   /** A hook that was called to work on a host is not being called, and its answer is not stored. */
   | { readonly type: 'call-lost'; readonly host: HostId }

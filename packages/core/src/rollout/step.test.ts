@@ -47,6 +47,7 @@ const events = fc.oneof(
     type: fc.constant('looked' as const),
     hosts: fc.array(host).map((gone) => ids.filter((id) => !gone.includes(id)).map((id) => viewOf(id))),
     batches: fc.array(fc.record({ id: batch, phase: fc.constantFrom(...batchPhases) })),
+    calling: fc.boolean(),
   }),
   fc.record({
     type: fc.constant('looked' as const),
@@ -54,6 +55,7 @@ const events = fc.oneof(
       .tuple(...ids.map(() => fc.constantFrom<HostView['state']>('connected', 'unreachable')))
       .map((states) => ids.map((id, index) => viewOf(id, states[index]))),
     batches: fc.constant(['d1', 'd2', 'r1', 'r2'].map((id) => ({ id: batchId(id), phase: 'done' as const }))),
+    calling: fc.constant(false),
   }),
   fc.record({
     type: fc.constant('answered' as const),
@@ -121,6 +123,7 @@ test('property: one host at a time, in order, and each is worked on at most once
           type: 'looked',
           hosts: ids.map((id) => viewOf(id)),
           batches: ['d1', 'd2', 'r1', 'r2'].map((id) => ({ id: batchId(id), phase: 'done' as const })),
+          calling: false,
         };
         const event = given ?? own ?? healthy;
         const before = rollout;
@@ -156,7 +159,11 @@ test('property: one host at a time, in order, and each is worked on at most once
 
 test('a host that is gone from the fleet, or does not answer, stops it before its turn', () => {
   const stop = (hosts: readonly HostView[]): string =>
-    stepRollout(begun({ returnMs: 1_000 }), { type: 'looked', hosts, batches: [] }, 1).rollout.attention ?? '';
-  assert.match(stop([]), /^h1 is no longer in the fleet\. See to it, then "ferry rollout continue rollout-h1\+2-r1"/);
+    stepRollout(begun({ returnMs: 1_000 }), { type: 'looked', hosts, batches: [], calling: false }, 1).rollout
+      .attention ?? '';
+  assert.match(
+    stop([]),
+    /^h1 is no longer in the fleet\. See to it: "ferry rollout continue rollout-h1\+2-r1" goes on/,
+  );
   assert.match(stop([viewOf(hostId('h1'), 'unreachable')]), /^h1 does not answer\. See to it/);
 });

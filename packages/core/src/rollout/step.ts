@@ -34,7 +34,7 @@ export function stepRollout(rollout: Rollout, event: RolloutEvent, now: TimeMs):
     case 'began':
       return still(change(rollout, event.host, (each) => ({ ...each, [event.what]: event.batch })));
     case 'left':
-      return still(change(rollout, event.host, left));
+      return still(change(rollout, event.host, (each) => left(rollout, each)));
     case 'opened':
       return still(change(rollout, event.host, (each) => opened(each, now)));
     case 'answered':
@@ -57,8 +57,9 @@ function as({ note: _note, ...each }: RolloutHost, state: RolloutHostState, now:
   return { ...each, state, since: now, ...(note === undefined ? {} : { note }) };
 }
 
-const left = (each: RolloutHost): RolloutHost =>
-  each.state === 'working' || each.state === 'returning' ? { ...each, left: true } : each;
+/** While a hook works, its daemon may just be restarted: what counts is lost after that. */
+const left = ({ plan }: Rollout, each: RolloutHost): RolloutHost =>
+  each.state === 'returning' || (each.state === 'working' && plan.work === undefined) ? { ...each, left: true } : each;
 
 const nothingLeft = (each: RolloutHost, now: TimeMs): RolloutHost =>
   each.state === 'restoring' ? as(each, 'done', now, 'No VM had left it.') : each;
@@ -73,11 +74,12 @@ function withAttention({ attention: _before, ...rollout }: Rollout, attention?: 
 }
 
 /** Nothing begins until an operator says so. */
-const stopped = (rollout: Rollout, why: string): Rollout =>
+const stopped = (rollout: Rollout, why: string, andThen = 'goes on from there'): Rollout =>
   withAttention(
     { ...rollout, phase: 'stopped' },
-    `${why} See to it, then "ferry rollout continue ${rollout.name}"; or end it with "ferry rollout cancel ${rollout.name}".`,
+    `${why} See to it: "ferry rollout continue ${rollout.name}" ${andThen}, and "ferry rollout cancel ${rollout.name}" ends it.`,
   );
+const saysWorkedOn = ({ name }: HostRef): string => `says that the work on ${name} is done`;
 
 const isOver = ({ state }: RolloutHost): boolean => state === 'done' || state === 'skipped' || state === 'held';
 
@@ -171,7 +173,8 @@ function working(rollout: Rollout, each: RolloutHost): RolloutStep {
 }
 
 function returning(rollout: Rollout, each: RolloutHost, view: HostView, now: TimeMs): RolloutStep {
-  if (view.state === 'unreachable' && each.left !== true) return still(change(rollout, each.host.id, left));
+  if (view.state === 'unreachable' && each.left !== true)
+    return still(change(rollout, each.host.id, () => left(rollout, each)));
   const missing = notHealthy(rollout, each, view);
   const { host } = each;
   if (missing === undefined) {
@@ -215,7 +218,11 @@ function restored(rollout: Rollout, each: RolloutHost, batches: readonly SeenBat
     case 'cancelled':
     case undefined:
       return still(
-        stopped(rollout, `Not all VMs are back on ${host.name}: ${batch?.attention ?? 'the restore was cancelled.'}`),
+        stopped(
+          rollout,
+          `Not all VMs are back on ${host.name}: ${batch?.attention ?? 'the restore was cancelled.'}`,
+          'leaves them and goes on with the next host',
+        ),
       );
   }
 }
@@ -234,7 +241,8 @@ function answered(
   if (what === 'ask' && result === 'refused')
     return change(rollout, id, (mine) => as(mine, 'skipped', now, `The hook says that it is not needed${said}.`));
   const how = result === 'timed-out' ? 'did not end in time' : result === 'refused' ? 'refused' : 'failed';
-  return stopped(rollout, `The hook for ${each.host.name} ${how}${said}.`);
+  const why = `The hook for ${each.host.name} ${how}${said}.`;
+  return what === 'ask' ? stopped(rollout, why, 'asks it again') : stopped(rollout, why, saysWorkedOn(each.host));
 }
 
 /** The host on which a hook works. */
@@ -248,7 +256,8 @@ function callLost(rollout: Rollout, id: HostId): Rollout {
     ? stopped(
         rollout,
         `How the hook for ${host.name} ended is not known, since Ferry was restarted or could not store it; it is not ` +
-          'called again.',
+          'called again. It may still work on the host.',
+        saysWorkedOn(host),
       )
     : rollout;
 }
@@ -302,6 +311,11 @@ function windUp(rollout: Rollout, seen: Looked, now: TimeMs): RolloutStep {
   const drain = batchOf(seen.batches, draining?.drain);
   if (drain?.phase === 'running') return { rollout, effects: [{ do: 'cancel', batch: drain.id }] };
   if (drain?.phase === 'cancelling') return still(rollout);
+  const worked = rollout.hosts.find(({ state, called }) => state === 'working' && called === true)?.host;
+  if (worked !== undefined && seen.calling)
+    return still(
+      withAttention(rollout, `The hook still works on ${worked.name}; the rollout is cancelled when it has ended.`),
+    );
   const closed = heldBack(rollout, seen, ['waiting', 'asking', 'draining', 'skipped']);
   if (closed.length > 0) return { rollout, effects: closed };
   const away = rollout.hosts.filter(({ state, drain: by }) => by !== undefined && state !== 'done');

@@ -116,3 +116,29 @@ test('another value does nothing, and says so', async () => {
   await until(() => /ferry\.drain=soon does nothing: set ferry\.drain=yes/.test(attention('h1') ?? ''), 'it says so');
   assert.deepEqual([serviceOf('h1'), batches()], ['schedulable', []]);
 });
+
+test('removed and set again while its drain is being cancelled, it drains the host again', async () => {
+  world.fleet.next.durationMs = 5_000;
+  await label('h1', true);
+  await until(() => world.fleet.leaving('h1') > 0, 'they move');
+  await label('h1', false);
+  await until(() => batches()[0]?.phase === 'cancelling', 'it is being cancelled');
+  await label('h1', true);
+  await is('h1', 'maintenance');
+  assert.deepEqual([runningOn('h1'), batches().length], [0, 2]);
+});
+
+test('set while somebody else has the host in maintenance, it begins nothing when that one brings the VMs back', async () => {
+  await world.engine.batches.drain({ hosts: ['h1'], force: false }, { actor: 'operator', client: 'test' });
+  await is('h1', 'maintenance');
+  await label('h1', true);
+  await world.clock.sleep(10_000);
+  await world.engine.batches.restore('h1', { actor: 'operator', client: 'test' });
+  await until(() => batches()[0]?.phase === 'done', 'they are back');
+  await world.clock.sleep(60_000);
+  assert.deepEqual([batches().length, runningOn('h1'), serviceOf('h1')], [2, 2, 'schedulable']);
+  await label('h1', false);
+  await world.clock.sleep(10_000);
+  await label('h1', true);
+  await is('h1', 'maintenance');
+});

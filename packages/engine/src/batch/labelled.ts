@@ -20,6 +20,8 @@ import type { Batches } from './batches.ts';
 
 /** What is still to be done is looked at again this often. */
 const lookEveryMs = 5_000;
+/** In place of a drain that the label began. */
+const somebodyElse = 'somebody else';
 const by: RequestedBy = { actor: 'ferry.drain', client: 'label' };
 
 export interface LabelledHosts {
@@ -62,7 +64,7 @@ export function drainLabelledHosts({ clock, log, knownHosts, batches, ...deps }:
   };
   const stepOf = (view: HostView) => {
     const noted = noteOf(view.host.id);
-    return labelStep(view, noted, batchOf(noted));
+    return labelStep(view, noted, batchOf);
   };
   const say = (view: HostView, sentence: string | undefined): void => {
     const { id, name } = view.host;
@@ -88,8 +90,13 @@ export function drainLabelledHosts({ clock, log, knownHosts, batches, ...deps }:
       case 'drain':
         await batches.drain({ hosts: [id], force: false }, by, (batch) => [stored.put(id, batch, 0)]);
         return;
+      case 'leave':
+        await stored.commit([stored.put(id, somebodyElse, 0)]);
+        return;
       case 'cancel':
         await batches.cancel(step.batch, false);
+        // set again, the label begins another one
+        await stored.commit(forget());
         return;
       case 'restore':
         deps.refuseOn(id);

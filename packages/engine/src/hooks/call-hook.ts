@@ -23,11 +23,20 @@ export async function callHook(
   const late = clock.timeout(timeoutMs);
   const began = clock.now();
   const answered = (answer: HookAnswer): Called => ({ answer, tookMs: clock.now() - began });
+  const ends = AbortSignal.any([signal, late]);
   try {
-    return answered(await hooks.call(target, document, AbortSignal.any([signal, late])));
+    // also where what it is called with does not heed the signal: a folder of hooks on a disk that hangs
+    return answered(await Promise.race([hooks.call(target, document, ends), aborted(ends)]));
   } catch (error) {
     signal.throwIfAborted();
     if (late.aborted) return answered({ result: 'timed-out', message: `it had ${timeoutMs / 1_000} s, and was ended` });
     return answered({ result: 'failed', message: error instanceof Error ? error.message : String(error) });
   }
 }
+
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_settle, reject) => {
+    const end = (): void => reject(signal.reason as Error);
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true });
+  });

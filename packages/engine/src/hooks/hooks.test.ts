@@ -93,3 +93,12 @@ test('hooks of a policy are in the exported configuration, and what is wrong wit
     /policies\.hooked: Hook "a": "b" is not an absolute path/,
   );
 });
+
+test('an abort ends the hook that is asked, before the one of the failure is called', async () => {
+  world.hooks.answers.set('/hooks/check', 'hangs');
+  const begun = await move();
+  await until(() => asked().length === 1, 'it is asked');
+  await world.engine.abortMigration(begun.id);
+  const over = await ended(begun);
+  assert.deepEqual([over.outcome, answers(over), world.hooks.ended], ['cancelled', ['bad: ok'], ['/hooks/check']]);
+});

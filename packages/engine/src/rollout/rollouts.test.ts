@@ -232,3 +232,32 @@ test('what cannot be rolled out is refused in a sentence, and nothing has begun'
   assert.deepEqual(both.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
   await assert.rejects(begin(['h1']), refusedWith('host-in-rollout', /h1 belongs to rollout-h1-/));
 });
+
+test('cancelled while its hook works, the host stays closed and belongs to the rollout until the hook has ended', async () => {
+  world.hooks.answers.set('/hooks/work', 'hangs');
+  const begun = await begin(['h1', 'h2'], { work: { ...work, timeoutMs: 60_000 } });
+  await until(() => asked().length === 1, 'the hook works');
+  await world.engine.rollouts.cancel(begun.id);
+  await until(() => /hook still works on h1/.test(now(begun).attention ?? ''), 'it is waited for');
+  await assert.rejects(world.engine.batches.restore('h1', by), refusedWith('host-in-rollout', /h1 is working/));
+  await assert.rejects(begin(['h1']), refusedWith('host-in-rollout', /h1 belongs to/));
+  const over = await rests(begun);
+  assert.deepEqual([over.phase, states(over), asked().length], ['cancelled', ['held', 'held'], 1]);
+  await world.engine.batches.restore('h1', by);
+  await until(() => runningOn('h1') === 2, 'they are back');
+});
+
+test('a connection that is lost while the hook works is no reboot', async () => {
+  world.hooks.answers.set('/hooks/work', 'hangs');
+  const begun = await begin(['h1'], { work: { ...work, timeoutMs: 3_600_000 }, reboots: true, returnMs: 60_000 });
+  await until(() => asked().length === 1, 'the hook works');
+  await reboot('h1');
+  await world.engine.close();
+  world = { ...world, engine: await engineOver(world) };
+  const stopped = await rests(begun);
+  assert.match(stopped.attention ?? '', /continue .* says that the work on h1 is done/);
+  await world.engine.rollouts.goOn(begun.id);
+  await until(() => /has not lost its connection/.test(now(begun).attention ?? ''), 'it is waited for');
+  await reboot('h1');
+  assert.equal((await rests(begun)).phase, 'done');
+});

@@ -179,7 +179,10 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
       const target = what === 'ask' ? rollout.plan.onlyIf : rollout.plan.work;
       if (target === undefined) return;
       const document = rolloutDocument(rollout, what, knownHosts.host(host), clock.now());
-      const { answer } = await callHook(deps, target, document, stopping.signal);
+      // what works on a host goes on when Ferry stops: ended in the middle of its work, it would leave the host half done
+      const until = what === 'ask' ? stopping.signal : new AbortController().signal;
+      const { answer } = await callHook(deps, target, document, until);
+      if (stopping.signal.aborted) return;
       await inTurn(id, () => step(id, { type: 'answered', host, what, answer }));
     })()
       .catch((error: unknown) => {
@@ -228,6 +231,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
       type: 'looked',
       hosts: knownHosts.hosts(),
       batches: batches.all().filter((batch) => own.has(batch.id)),
+      calling: calls.has(id),
     });
     await carryOutAll(id, effects);
   };
@@ -253,8 +257,8 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
   const prune = async (): Promise<void> => {
     for (const { id } of all().filter(hasRolledOut).slice(endedKept)) {
       const old = held.get(id);
-      held.delete(id);
       if (old !== undefined) await stored.commit([stored.delete(id, old.revision)]);
+      held.delete(id);
     }
   };
   const command = async (ref: string, event: RolloutEvent): Promise<Rollout> => {
@@ -332,7 +336,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
     },
     async stop() {
       stopping.abort(new Error('the control plane stops'));
-      await Promise.all([...drives.values(), ...calls.values()]);
+      await Promise.all(drives.values());
     },
   };
 }

@@ -123,9 +123,21 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
     }
   };
 
+  /** Whoever is still asked when something else is to happen is not waited for any more. */
+  let asking: AbortController | undefined;
   const ask = async (hook: Hook): Promise<void> => {
+    asking?.abort(new Error('the migration was aborted'));
+    const own = new AbortController();
+    asking = own;
     const document = hookDocument(current(), hook, clock.now());
-    const called = await callHook(deps, hook, document, signal);
+    const called = await callHook(deps, hook, document, AbortSignal.any([signal, own.signal])).catch(
+      (error: unknown) => {
+        if (!own.signal.aborted) throw error;
+        return undefined;
+      },
+    );
+    if (asking === own) asking = undefined;
+    if (called === undefined) return;
     const { result, message } = called.answer;
     if (result !== 'ok')
       log.warn({ migration: current().id, hook: hook.name, result, message }, 'a hook did not agree');
@@ -248,6 +260,7 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
       case 'clean':
         return clean();
       case 'undo':
+        asking?.abort(new Error('the migration was aborted'));
         return undo();
     }
   };
