@@ -204,6 +204,9 @@ test('the document names the VM as data, and what became of it at the end', () =
 test('what is wrong with a hook is said in a sentence', () => {
   assert.deepEqual(hookProblems([before, told]), []);
   assert.match(hookProblems([before, before])[0] ?? '', /Two hooks are named "backup"/);
+  const long = { ...before, timeoutMs: 560_000 };
+  assert.match(hookProblems([long, second])[0] ?? '', /"before" may take 620 s together, and 600 s at most/);
+  assert.deepEqual(hookProblems([long, told]), []);
   assert.match(hookProblems(Array.from({ length: 9 }, (_, at) => hook(`h${at}`, 'after')))[0] ?? '', /at most 8/);
   const targets: readonly [Parameters<typeof hookTargetProblems>[0], RegExp][] = [
     [{}, /either a program or a URL/],

@@ -50,6 +50,6 @@ export interface HookOutcome extends HookAnswer {
 }
 
 export const defaultHookTimeoutMs = 60_000;
-/** Of a `before` hook the target's slots and memory wait. */
+/** Of one hook, and of those of one stage together: the target's slots and memory wait meanwhile. */
 export const longestHookTimeoutMs = 600_000;
 export const mostHooks = 8;

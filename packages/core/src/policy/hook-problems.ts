@@ -1,5 +1,13 @@
 /** What is wrong with what is to be called, in sentences. Whether it is there and answers shows when it is called. Pure. */
-import { longestHookTimeoutMs, mostHooks, type Hook, type HookTarget } from '../model/hook.ts';
+import {
+  defaultHookTimeoutMs,
+  hookStages,
+  longestHookTimeoutMs,
+  mostHooks,
+  type Hook,
+  type HookStage,
+  type HookTarget,
+} from '../model/hook.ts';
 
 const isPath = (path: string): boolean => /^\/[^\0]+$/.test(path) && !path.split('/').includes('..');
 
@@ -29,11 +37,25 @@ export function hookTargetProblems(
   return problems;
 }
 
+/** A migration holds its target while they are asked. */
+function longStage(hooks: readonly Hook[], stage: HookStage): readonly string[] {
+  const together = hooks
+    .filter((hook) => hook.stage === stage)
+    .reduce((sum, { timeoutMs = defaultHookTimeoutMs }) => sum + timeoutMs, 0);
+  return together <= longestHookTimeoutMs
+    ? []
+    : [
+        `The hooks of "${stage}" may take ${together / 1_000} s together, and ${longestHookTimeoutMs / 1_000} s at most ` +
+          'are allowed: give them shorter times with "timeoutMs".',
+      ];
+}
+
 export function hookProblems(hooks: readonly Hook[]): readonly string[] {
   const twice = hooks.find(({ name }, index) => hooks.findIndex((each) => each.name === name) !== index);
   return [
     ...(hooks.length > mostHooks ? [`There are ${hooks.length} hooks, and at most ${mostHooks} can be called.`] : []),
     ...(twice === undefined ? [] : [`Two hooks are named "${twice.name}".`]),
+    ...hookStages.flatMap((stage) => longStage(hooks, stage)),
     ...hooks.flatMap((hook) => hookTargetProblems(hook).map((problem) => `Hook "${hook.name}": ${problem}`)),
   ];
 }
