@@ -78,6 +78,7 @@ export function fakeFleet(clock: Clock): FakeFleet {
         machineUuid: `machine-${name}`,
         ownFiles: new Map<string, SeenFile | 'none'>(),
         slowMs: 0,
+        slowStripMs: 0,
         freeMemoryBytes: 4e9,
         hangs: false,
         crowded: false,

@@ -13,6 +13,8 @@ interface Knobs {
   readonly ownFiles: Map<string, SeenFile | 'none'>;
   /** What is seen of a domain is answered after this time. */
   slowMs: number;
+  /** It takes this time before it takes snapshots off a VM. */
+  slowStripMs: number;
   freeMemoryBytes: number;
   /** Its daemon takes what is sent and says nothing. */
   hangs: boolean;
@@ -138,6 +140,13 @@ export function withKnobs(link: HostLink, host: FakeHost, { clock, next, calls }
         const { dirtyBytesPerSecond: bytesPerSecond } = next;
         if (bytesPerSecond instanceof Error) throw bytesPerSecond;
         return bytesPerSecond === undefined ? { refused: 'this QEMU cannot measure it' } : { bytesPerSecond };
+      },
+    },
+    snapshots: {
+      ...link.snapshots,
+      async strip(uuid, taken, signal) {
+        if (host.slowStripMs > 0) await clock.sleep(host.slowStripMs);
+        return link.snapshots.strip(uuid, taken, signal);
       },
     },
     definitions: {

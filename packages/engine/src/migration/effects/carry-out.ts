@@ -110,6 +110,8 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
     dispatch(failure === undefined ? { type: 'recover-ended' } : { type: 'recover-ended', failure });
   };
 
+  /** What is made ready at the moment; never rejects. */
+  let preparing: Promise<void> | undefined;
   const prepare = async (): Promise<void> => {
     try {
       const prediction = await prepareMove(context());
@@ -172,6 +174,8 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
    * Tried for a while; what cannot be taken back stays recorded and is recognised later. Snapshots are not given up.
    */
   const undo = async (): Promise<void> => {
+    // a call that is still on its way would be done after it is taken back
+    await preparing;
     for (let tries = 0; tries < 10 || current().plan?.carriesSnapshots === true; tries += 1) {
       try {
         await (isPlanned(current()) ? takeBack(context()) : takeBackUnplanned(current(), source, bounded));
@@ -209,7 +213,8 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
       case 'call-hook':
         return ask(effect.hook);
       case 'prepare':
-        return prepare();
+        preparing = prepare();
+        return preparing;
       case 'perform':
         return perform();
       case 'observe':

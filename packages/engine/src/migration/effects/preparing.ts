@@ -10,13 +10,19 @@ export async function prepareMove(context: MoveContext): Promise<Prediction | un
   const { migration, current, deps, source, target, signal, bounded } = context;
   const { plan, vm } = migration;
   const marker = { installation: deps.installation, migration: migration.id, epoch: 1 };
+  const stillWanted = (): void => {
+    if (current().phase !== 'preparing') throw new Error(`the move of ${vm.name} is taken back`);
+  };
   const prediction = deps.predictConvergence(migration, signal);
   // nobody waits for it where a step before that fails
   void prediction.catch(() => undefined);
   await deps.created.create(migration, source, target(), bounded());
+  stillWanted();
   if (plan.how !== 'stored-definition')
     await deps.carried.bring(migration, sidesOf(context).from, sidesOf(context).to, bounded());
+  stillWanted();
   if (plan.carriesSnapshots === true) await deps.snapshots.takeOff(migration, source(), bounded());
+  stillWanted();
   const volumes = hasCopies(plan) ? deps.volumes.make(migration, sidesOf(context).to, bounded()) : undefined;
   if (plan.helper !== undefined) {
     const disks = plan.disks
