@@ -38,7 +38,7 @@ for (const [what, args, sentence] of [
   [
     'a step that the day does not have',
     ['--seed', '1', '--only', '0,99'],
-    'day 1 has the steps 0 to 17, and no step 99.',
+    'day 1 has the steps 0 to 27, and no step 99.',
   ],
   ['an unknown rule', ['--seed', '1', '--mutant', 'x'], 'there is no mutant "x"; --mutants names them all.'],
 ] as const)
