@@ -3,12 +3,14 @@
  * its data folder. That token goes to nobody but that socket: behind a port may listen anybody, once the server is
  * gone. It reads files; it never writes one.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ApiError, createClient, type Client } from '@ferry/api/client';
 import { errorTable, type ErrorCode } from '@ferry/api/errors';
 import { exchange, exchangeOver } from './http.ts';
+
+// an import would read every export of the module, and some of them load a dozen others (http.ts)
+const { closeSync, constants, fstatSync, openSync, readFileSync } = process.getBuiltinModule('node:fs');
 
 export interface ConnectionOptions {
   readonly server?: string;

@@ -1,7 +1,7 @@
 /** What the commands that print a list have in common: filters as options, formats, and --watch. */
 import type { Command } from 'commander';
 import { asList, contextOf } from './context.ts';
-import { untilInterrupted, watchList, type WatchedList } from './watch-list.ts';
+import type { WatchedList } from './watch-list.ts';
 
 /** Filters that a list may have; each is a parameter of the API by the same name. */
 const filterOptions = {
@@ -36,7 +36,10 @@ export const queryOf = ({ host, cluster, state, name, selector }: ListOptions): 
 
 export async function printList<T>(command: Command, options: ListOptions, list: WatchedList<T>): Promise<void> {
   const context = contextOf(command);
-  if (options.watch === true) return untilInterrupted((signal) => watchList(context, list, signal));
+  if (options.watch === true) {
+    const { untilInterrupted, watchList } = await import('./watch-list.ts');
+    return untilInterrupted((signal) => watchList(context, list, signal));
+  }
   const { items } = await list.read(context.client(), new AbortController().signal);
   context.output.list(items, list.look);
 }

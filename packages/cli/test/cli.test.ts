@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmodSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -501,6 +501,38 @@ test('explain says what each code means, and names similar ones for a wrong one;
   const wrong = await ferry('/nonexistent', 'explain', 'Disk-not-here');
   assert.deepEqual([wrong.code, wrong.stdout], [6, '']);
   assert.match(wrong.stderr, /There is no code "Disk-not-here"[^]*Similar codes: disk-not-there/);
+});
+
+test('until a move is requested, nothing is loaded that its answer or another command needs', async () => {
+  let loaded = '';
+  await using server = await fakeServer((_request, response) => {
+    loaded = readFileSync(join(server.dataDir, 'loaded'), 'utf8');
+    json(response, 200, done);
+  });
+  // notes what is loaded when the request is sent: that is what the request had to wait for
+  const hook = join(server.dataDir, 'hook.cjs');
+  writeFileSync(
+    hook,
+    `const { writeFileSync } = process.getBuiltinModule('node:fs');
+    const { OutgoingMessage } = process.getBuiltinModule('node:http');
+    const { end } = OutgoingMessage.prototype;
+    const loaded = [];
+    process.getBuiltinModule('node:module').registerHooks({
+      load: (url, context, next) => (loaded.push(url), next(url, context)),
+    });
+    OutgoingMessage.prototype.end = function (...given) {
+      writeFileSync(${JSON.stringify(join(server.dataDir, 'loaded'))}, [...loaded, ...process.moduleLoadList].join(' '));
+      return end.apply(this, given);
+    };`,
+  );
+  const moved = ['vm', 'migrate', 'web', '--to', 'host2', '--detach'];
+  const ran = await startNode(['--require', hook], server.dataDir, moved).ended;
+  assert.equal(ran.code, 0, ran.stderr);
+  assert.match(loaded, /cli\/src\/commands\/vm-move\.ts/);
+  assert.doesNotMatch(
+    loaded,
+    /follow\.ts|vm-plan\.ts|vm-list\.ts|watch-list\.ts|get-east-asian-width|yaml|zod|internal\/fs\/promises|internal\/readline|undici/,
+  );
 });
 
 test('--version prints the version and nothing else', async () => {

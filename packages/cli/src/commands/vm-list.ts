@@ -4,11 +4,8 @@ import { everyItem } from '@ferry/api/every-item';
 import { queryOf, type ListOptions } from '../list-command.ts';
 import type { ListLook } from '../output/columns.ts';
 import { formatBytes } from '../output/format.ts';
+import { stateText } from '../output/vm-text.ts';
 import { anyItem, type WatchedList } from '../watch-list.ts';
-
-/** A VM that has to be settled is seen in every list. */
-export const stateText = ({ state, instances }: VmJson): string =>
-  instances.some(({ role }) => role === 'conflict') ? `${state}, in conflict` : state;
 
 const vmLook: ListLook<VmJson> = {
   columns: [

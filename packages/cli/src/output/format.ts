@@ -1,7 +1,8 @@
 /**
  * Values as people read them: IEC sizes, durations, local times. What comes from a host is made safe for a terminal.
  */
-import { eastAsianWidth } from 'get-east-asian-width';
+import { createRequire } from 'node:module';
+import type * as eastAsian from 'get-east-asian-width';
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
@@ -63,9 +64,13 @@ export function terminalSafe<T>(value: T, field = ''): T {
 export const safeJson = (value: unknown, indent?: number): string =>
   escapeControls(JSON.stringify(value, undefined, indent), '\n');
 
+// few names are outside ASCII, and the tables are a tenth of what a short command loads
+const load = (name: string): unknown => createRequire(import.meta.url)(name);
+
 /** Columns that a text takes on a terminal: a Chinese character two, an accent of its own none. */
 export function displayWidth(text: string): number {
   if (/^[\u0020-\u007e]*$/.test(text)) return text.length;
+  const { eastAsianWidth } = load('get-east-asian-width') as typeof eastAsian;
   let width = 0;
   for (const each of text) if (!/[\p{Mn}\p{Me}\p{Cf}]/u.test(each)) width += eastAsianWidth(each.codePointAt(0) ?? 0);
   return width;
