@@ -488,7 +488,7 @@ test('queue says who waits, since when, and for what', async () => {
   await using server = await fakeServer((_request, response) => json(response, 200, { items: [waits], events: '1' }));
   const queue = (...args: readonly string[]) => ferry(server.dataDir, 'queue', ...args);
   assert.match((await queue()).stdout, /web +host1 +\S* *operator +1 min 5 s +2 of 2 slots of host3 .* a and b\./);
-  assert.match((await queue('-o', 'csv')).stdout, /^m1,web,host1,,operator,65000,2 of 2/m);
+  assert.match((await queue('-o', 'csv')).stdout, /^m1,drain-host1-00001,web,host1,,operator,65000,2 of 2/m);
   assert.match((await queue('-o', 'wide')).stdout, /drain-host1/);
 });
 
