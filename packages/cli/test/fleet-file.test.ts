@@ -42,6 +42,7 @@ test('one VM and a drain are planned from JSON and YAML', async () => {
     assert.equal(plan.code, 0, plan.stderr);
     assert.match(plan.stdout, /to +host2\n/);
     assert.match(plan.stdout, /as of +2026-01-01/);
+    assert.match(plan.stdout, /Not known:\nWhether db has devices/);
     assert.match(plan.stdout, /host3 +fits +not known +target-not-asked/);
   }
   const wide = await ferry('vm', 'plan', 'db', '--from', asJson, '-o', 'wide');

@@ -122,6 +122,7 @@ test('a VM that is not there, and one that no host takes, are refused as the con
   const refusedWith = (code: string, says: RegExp) => (error: unknown) =>
     error instanceof ApiError && error.code === code && says.test(error.message);
   assert.throws(() => moveOnFile(named, 'nobody', {}), refusedWith('vm-unknown', /There is no VM "nobody"/));
+  assert.throws(() => moveOnFile(named, second.name, {}), refusedWith('vm-already-migrating', /by migration m1/));
   assert.throws(() => moveOnFile(named, 'vm5', { to: 'nowhere' }), refusedWith('host-unknown', /"nowhere"/));
   assert.throws(() => moveOnFile(named, 'vm5', { policy: 'none' }), refusedWith('policy-unknown', /"none"/));
   const full = { ...named, hosts: named.hosts.map((view) => ({ ...view, freeMemoryBytes: 0 })) };
@@ -130,7 +131,9 @@ test('a VM that is not there, and one that no host takes, are refused as the con
     (error: unknown) =>
       error instanceof ApiError &&
       error.code === 'migration-refused' &&
-      error.reasons.filter(({ code }) => code === 'target-memory').length > 5,
+      error.reasons.filter(({ code }) => code === 'target-memory').length > 5 &&
+      error.hosts.length > 5 &&
+      error.hosts.every(({ verdict }) => verdict === 'refused'),
   );
   assert.throws(() => drainOnFile(named, ['host1', 'host1'], 0, {}), refusedWith('drain-refused', /named twice/));
 });

@@ -10,6 +10,8 @@ export interface MoveOnFile extends Pick<PlannedMigrationJson, 'vm' | 'from' | '
   readonly takenAt: string;
   /** What it waits for there. */
   readonly waits: readonly string[];
+  /** What of the VM itself the file does not say; what it does not say of each host is among the findings. */
+  readonly unchecked: readonly string[];
 }
 
 export interface DrainOnFile extends Pick<DrainJson, 'hosts'> {
@@ -33,15 +35,27 @@ export const moveOnFile = (fleet: Fleet, ref: string, wish: MoveWish): MoveOnFil
     const known = knownFleet(fleet);
     const vm = known.vm(ref);
     for (const host of [wish.to, wish.preferHost]) if (host !== undefined) known.host(host);
+    const moved = fleet.migrations.find((each) => each.vm.uuid === vm.uuid);
+    if (moved !== undefined)
+      throw new FerryError(
+        'vm-already-migrating',
+        `${vm.name} was being moved by migration ${moved.id} when the file was made.`,
+      );
     const result = planMove(known, vm, wish);
     if (result.kind === 'refused')
-      throw new FerryError('migration-refused', `${vm.name} cannot be moved.`, { reasons: result.reasons });
+      throw new FerryError('migration-refused', `${vm.name} cannot be moved.`, {
+        reasons: result.reasons,
+        answers: result.answers ?? [],
+      });
     return {
       takenAt: timeOf(fleet),
       vm: { uuid: vm.uuid, name: vm.name },
       kind: result.move,
       from: known.host(vm.hostId).host.name,
       to: result.to.name,
+      unchecked: [
+        `Whether ${vm.name} has devices, shared folders, snapshots or saved memory that forbid this move or change its kind.`,
+      ],
       waits: result.kind === 'waits' ? result.reasons.map(({ message }) => message) : [],
       hosts: (result.answers ?? []).map(hostAnswerJson),
     };
@@ -80,6 +94,7 @@ function refused<T>(plan: () => T): T {
         message,
         remedy,
         reasons: reasons.map((reason) => ({ ...reason })),
+        hosts: error.answers.map(hostAnswerJson),
       },
       { cause: error },
     );

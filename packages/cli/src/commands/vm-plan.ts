@@ -50,7 +50,10 @@ export const hostsText = (hosts: readonly HostAnswer[], chosen: string | undefin
   );
 
 /** Of a plan that was made on a file. */
-export const filePlanText = ({ takenAt, vm, kind, from, to, hosts, waits }: MoveOnFile, wide: boolean): string =>
+export const filePlanText = (
+  { takenAt, vm, kind, from, to, hosts, waits, unchecked }: MoveOnFile,
+  wide: boolean,
+): string =>
   [
     fields([
       ['vm', vm.name],
@@ -62,6 +65,9 @@ export const filePlanText = ({ takenAt, vm, kind, from, to, hosts, waits }: Move
     ]),
     '',
     hostsText(hosts, to, wide),
+    '',
+    'Not known:',
+    ...unchecked,
   ].join('\n');
 
 const whenText = ({ how, when }: PlannedMigrationJson['disks'][number]): string =>

@@ -132,7 +132,7 @@ export function createBatches(deps: BatchesDeps): Batches {
   const measuring = measureGuests(deps, stopping.signal);
   const links = watchLinks(deps);
   const { vmsOf, vmsOn, silentOf } = lookAt({ ...deps, measuring });
-  const { planned, proposed, due, guards } = planDrains({ ...deps, vmsOn });
+  const { planned, homeward, due, guards } = planDrains({ ...deps, vmsOn });
   const { carryOut, notAsked } = carryOutOf({
     ...deps,
     measuring,
@@ -294,7 +294,7 @@ export function createBatches(deps: BatchesDeps): Batches {
         phase: 'running',
         members: restoreMembers(drain, home, vmsOf(drain)),
       };
-      const batch = await proposed(bare);
+      const batch = await homeward(bare);
       await store(batch, undefined, along);
       go(id);
       return batch;

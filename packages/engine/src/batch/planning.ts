@@ -44,8 +44,8 @@ export interface DrainPlanning {
     /** Of its members, before their targets are known. */
     known?: (batch: Batch) => void,
   ) => Promise<Batch>;
-  /** With where each of its members would go; of a restore, with what speaks against their way home. */
-  readonly proposed: (batch: Batch) => Promise<Batch>;
+  /** A restore with what speaks against the way home of its members, if the hosts say it soon: it waits for nothing. */
+  readonly homeward: (batch: Batch) => Promise<Batch>;
   /** Of one whose time has come: with its members as they are now. Throws FerryError with what is wrong. */
   readonly due: (batch: Batch) => Promise<Batch>;
   /**
@@ -55,6 +55,9 @@ export interface DrainPlanning {
   readonly guards: (batch: Batch) => Promise<readonly IntentWrite[]>;
 }
 
+/** Hosts that take longer are asked when the turn of each VM comes. */
+const homewardMs = 3_000;
+
 export const refOf = ({ id, name }: HostRef): HostRef => ({ id, name });
 
 export function planDrains({
@@ -63,19 +66,24 @@ export function planDrains({
   migrations,
   vmsOn,
 }: Pick<BatchesDeps, 'clock' | 'knownHosts' | 'migrations'> & Pick<Looking, 'vmsOn'>): DrainPlanning {
-  const proposed = (batch: Batch): Promise<Batch> =>
-    withProposals(batch, inOrder(batch.members), migrations.propose, clock.timeout(planPatienceMs));
+  const proposed = (batch: Batch, within: AbortSignal): Promise<Batch> =>
+    withProposals(batch, inOrder(batch.members), migrations.propose, within);
   const withMembers = async (batch: Batch, known?: (batch: Batch) => void): Promise<Batch> => {
     const members = vmsOn(batch.hosts)
       .filter(({ isActive }) => isActive)
       .map((vm) => asWished(batch, memberOf(vm)));
     refuseTooMany(members.length);
     known?.({ ...batch, members });
-    return proposed({ ...batch, members });
+    return proposed({ ...batch, members }, clock.timeout(planPatienceMs));
   };
   const viewsOf = (refs: readonly string[]): readonly HostView[] => refs.map((ref) => knownHosts.host(ref));
   return {
-    proposed,
+    async homeward(batch) {
+      const within = clock.timeout(homewardMs);
+      const found = await proposed(batch, within);
+      // cut off in the middle, it would say of VMs what nobody has looked at
+      return within.aborted ? batch : found;
+    },
     async planned({ hosts: refs, beginsAt, deadlineAt, force, neverDegrade }, { actor, client }, id, known) {
       const views = viewsOf(refs);
       refuseDrain({ hosts: views, force, beginsAt, deadlineAt }, knownHosts.hosts(), clock.now());

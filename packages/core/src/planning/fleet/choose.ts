@@ -18,9 +18,13 @@ import { unmetRules } from '../rules/judge.ts';
 import { betterIn, checkMigration, sourceFirst, vmReasons, weigh, type Weighed } from '../placement.ts';
 import type { KnownFleet } from './known-fleet.ts';
 
-/** What every host says, and which is chosen. */
-export const planMove = (known: KnownFleet, vm: Vm, request: MigrationRequest): CheckResult =>
-  checkMigration(known.input(vm, request));
+/** What every host says, and which is chosen. `rules`: in place of those that speak of the VM. */
+export const planMove = (
+  known: KnownFleet,
+  vm: Vm,
+  request: MigrationRequest,
+  rules: readonly RuleFacts[] = known.rulesOf(vm),
+): CheckResult => checkMigration({ ...known.input(vm, request), rules });
 
 /**
  * The choice alone, with the answers of the hosts that were looked at. Where none suits, every host is looked at for its
@@ -61,6 +65,8 @@ function bestOf(known: KnownFleet, input: CheckInput, most: number, start?: Choo
   const rules = rulesByHost(input);
   const found: Weighed[] = [];
   let flawless = 0;
+  // the ranking does not know what guests were given; with a `start`, no order is promised
+  const isRanked = start !== undefined || input.request.neverDegrade !== true;
   for (const view of rules.inOrder(turned(known.ranked(wantedCluster(input)), start))) {
     if (!mayTake(view, input, needed) || rules.forbid(view)) continue;
     if (refusalsIn(reasonsOf(hostChecks, { input, target: view }), input).length > 0) continue;
@@ -69,7 +75,7 @@ function bestOf(known: KnownFleet, input: CheckInput, most: number, start?: Choo
     found.push(weighed);
     // whatever comes later breaks more soft rules, has more migrations or has less memory
     if (weighed.waits.length === 0 && weighed.weighs.risks + weighed.weighs.copies === 0) flawless += 1;
-    if (flawless >= most) break;
+    if (flawless >= most && isRanked) break;
   }
   return found.sort(betterIn(input));
 }

@@ -25,6 +25,20 @@ test('the choice that looks at few hosts is the one that looks at all', () => {
   }
 });
 
+test('a move that may degrade no guest is decided as the choice that looks at all decides it', () => {
+  const fleet = exampleFleet({ hosts: 30, vms: 300, seed: 4 });
+  // more is free than was not given: guests that balloon
+  const ballooned = fleet.hosts.map((view, at) => ({
+    ...view,
+    freeMemoryBytes: (view.freeMemoryBytes ?? 0) + (at % 5) * 8 * gib,
+  }));
+  const known = knownFleet({ ...fleet, hosts: ballooned });
+  for (const vm of fleet.vms.slice(0, 40)) {
+    const [quick, full] = [chooseHost(known, vm, { neverDegrade: true }), planMove(known, vm, { neverDegrade: true })];
+    assert.equal(quick.kind === 'refused' ? '' : quick.to.name, full.kind === 'refused' ? '' : full.to.name);
+  }
+});
+
 test('what was given counts: no host gets more than it has, and the next goes elsewhere', () => {
   const fleet = exampleFleet({ hosts: 10, vms: 200, seed: 3 });
   const known = knownFleet(fleet);

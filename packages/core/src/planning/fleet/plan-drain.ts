@@ -64,8 +64,9 @@ export function planDrain(
       ...(neverDegrade ? { neverDegrade } : {}),
     };
     const start = { at: Math.floor((index * Math.min(of, fleet.hosts.length)) / leaving.length), of };
-    const result = chooseHosts(known, vm, request, { rules: beyond(rules, group), most, start });
-    return { vm, rules, result: result ?? planMove(known, vm, request) };
+    const others = beyond(rules, group);
+    const result = chooseHosts(known, vm, request, { rules: others, most, start });
+    return { vm, rules, result: result ?? planMove(known, vm, request, others) };
   });
   const hosts = fleet.hosts.map(({ host: { id, name } }) => ({ id, name }));
   const plan = placeGroup(groupOf(checked, hosts));

@@ -103,8 +103,10 @@ export function proposalFrom(
   switch (result.kind) {
     case 'refused':
       return { note: result.reasons[0]?.message ?? 'No host can take it.' };
-    case 'waits':
-      return { to: to ?? result.to, ...copies(to ?? result.to), note: result.reasons[0]?.message ?? '' };
+    case 'waits': {
+      const why = to === undefined ? left.get(vm.uuid) : undefined;
+      return { to: to ?? result.to, ...copies(to ?? result.to), note: why ?? result.reasons[0]?.message ?? '' };
+    }
     case 'chosen':
       return to === undefined ? { note: left.get(vm.uuid) ?? 'No host can take it.' } : { to, ...copies(to) };
   }

@@ -11,8 +11,8 @@ export type Order =
   /** `circle`: each waits for the next, the last for the first. */
   | { readonly kind: 'blocked'; readonly circle: readonly GroupVm[]; readonly sentence: string };
 
-/** States that are looked at for an order, with each number of moves to a third host. */
-const mostStates = 2_000;
+/** Moves that are looked at for an order, with all numbers of moves to a third host together. */
+const mostLooks = 400_000;
 
 export function orderOf(group: Group, placed: ReadonlyMap<VmUuid, HostId>): Order {
   const going = group.vms.flatMap((vm) => {
@@ -21,13 +21,14 @@ export function orderOf(group: Group, placed: ReadonlyMap<VmUuid, HostId>): Orde
   });
   const plainly = settleAll(fleetOf(group), going);
   if (plainly.rest.length === 0) return { kind: 'reachable', moves: plainly.moves };
+  const looks = { left: mostLooks };
   for (let parks = 0; parks <= plainly.rest.length; parks += 1) {
-    const moves = search({ fleet: fleetAfter(group, plainly.moves), rest: plainly.rest, parks });
+    const moves = search({ fleet: fleetAfter(group, plainly.moves), rest: plainly.rest, parks, looks });
     if (moves !== undefined) return { kind: 'reachable', moves: [...plainly.moves, ...moves] };
   }
   // what went plainly may have the room that another needs on its way
   for (let parks = 1; plainly.moves.length > 0 && parks <= plainly.rest.length; parks += 1) {
-    const moves = search({ fleet: fleetOf(group), rest: going, parks });
+    const moves = search({ fleet: fleetOf(group), rest: going, parks, looks });
     if (moves !== undefined) return { kind: 'reachable', moves };
   }
   return blocked(group, fleetAfter(group, plainly.moves), plainly.rest);
@@ -113,13 +114,14 @@ interface Question {
   readonly rest: readonly Going[];
   /** Moves to a third host. */
   readonly parks: number;
+  /** Of all questions about one order. */
+  readonly looks: { left: number };
 }
 
 /** Straight moves first; a state that was left with as many parks is not entered again. */
-function search({ fleet, rest, parks }: Question): readonly GroupMove[] | undefined {
+function search({ fleet, rest, parks, looks }: Question): readonly GroupMove[] | undefined {
   const moves: GroupMove[] = [];
   const seen = new Map<string, number>();
-  let states = 0;
   const attempt = (vm: GroupVm, to: HostId, parksLeft: number, isPark: boolean): boolean => {
     const from = fleet.at(vm);
     fleet.go(vm, to);
@@ -132,16 +134,20 @@ function search({ fleet, rest, parks }: Question): readonly GroupMove[] | undefi
   const descend = (parksLeft: number): boolean => {
     const open = rest.filter(({ vm, to }) => fleet.at(vm) !== to);
     if (open.length === 0) return true;
-    states += 1;
+    looks.left -= open.length;
+    if (looks.left <= 0) return false;
     const key = rest.map(({ vm }) => fleet.at(vm)).join('\n');
-    if (states > mostStates || (seen.get(key) ?? -1) >= parksLeft) return false;
+    if ((seen.get(key) ?? -1) >= parksLeft) return false;
     seen.set(key, parksLeft);
     for (const { vm, to } of open) if (fleet.can(vm, to) && attempt(vm, to, parksLeft, false)) return true;
     if (parksLeft === 0) return false;
-    for (const { vm, to } of open)
+    for (const { vm, to } of open) {
+      looks.left -= vm.may.size;
+      if (looks.left <= 0) return false;
       for (const host of [...vm.may.keys()].sort((a, b) => fleet.free(b) - fleet.free(a) || (a < b ? -1 : 1)))
         if (host !== to && host !== fleet.at(vm) && fleet.can(vm, host) && attempt(vm, host, parksLeft - 1, true))
           return true;
+    }
     return false;
   };
   return descend(parks) ? moves : undefined;
