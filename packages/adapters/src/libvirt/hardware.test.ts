@@ -46,9 +46,10 @@ test('what a guest is bound to, and what it was promised', () => {
     {
       devices: [],
       launchSecurity: 'sev',
-      hugePages: [{ sizeKiB: 1_048_576 }, { sizeKiB: 2_048 }],
+      hugePages: [{ sizeKiB: 1_048_576, part: true }, { sizeKiB: 2_048 }],
       cpuSets: ['0-7', '2', '0-1'],
       nodeSets: ['0', '1'],
+      strictNodes: ['0', '1'],
       threadsPerCore: 2,
       tscHz: 2_394_446_000,
       hypervPassthrough: true,
@@ -56,6 +57,15 @@ test('what a guest is bound to, and what it was promised', () => {
     },
   );
   assert.deepEqual(of('<memoryBacking><hugepages/></memoryBacking><devices/>').hugePages, [{}]);
+  const strict = (numatune: string) => of(`<numatune>${numatune}</numatune>`).strictNodes;
+  assert.deepEqual(strict("<memory nodeset='0-1'/>"), ['0-1']);
+  for (const loose of [
+    "<memory mode='preferred' nodeset='0'/>",
+    "<memory mode='strict' nodeset='0'/><memnode cellid='0' mode='interleave' nodeset='1'/>",
+    "<memnode cellid='0' mode='strict' nodeset='1'/>",
+    "<memory mode='strict' placement='auto'/>",
+  ])
+    assert.equal(strict(loose), undefined, loose);
   assert.deepEqual(of('<cpu><topology threads="1"/></cpu><clock><timer name="tsc"/></clock>'), { devices: [] });
 });
 
@@ -134,9 +144,10 @@ test('mediated devices and free pages of a host; what it does not have is none',
 });
 
 test("what libvirt says of a guest's leaving: nothing, a refusal in its words, or no answer to the question", async () => {
-  const ask = (answer?: Error) =>
+  const ask = (answer?: Error, runs = true) =>
     mayLeave(
       {
+        domainIsActive: async () => runs,
         domainMayMigrate: async () => (answer === undefined ? undefined : Promise.reject(answer)),
       } as unknown as HostSession,
       {} as DomainRef,
@@ -154,5 +165,6 @@ test("what libvirt says of a guest's leaving: nothing, a refusal in its words, o
       { answer: 'unknown', why: 'cannot acquire state change lock' },
     ],
   );
+  assert.equal((await ask(refusal(VIR_ERR.OPERATION_INVALID, 'domain is not running'), false)).answer, 'unknown');
   await assert.rejects(ask(new Error('gone')), /gone/);
 });

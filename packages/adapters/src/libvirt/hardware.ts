@@ -8,7 +8,7 @@ const devicesOf = (root: XmlElement): readonly XmlElement[] => xmlChild(root, 'd
 export function hardwareOf(root: XmlElement): GuestHardware {
   const security = xmlChild(root, 'launchSecurity');
   const pages = hugePagesOf(root);
-  const [cpuSets, nodeSets] = [cpuSetsOf(root), nodeSetsOf(root)];
+  const [cpuSets, nodeSets, strictNodes] = [cpuSetsOf(root), nodeSetsOf(root), strictNodesOf(root)];
   const threads = Number(xmlAt(root, 'cpu', 'topology')?.attributes.get('threads'));
   const tscHz = tscOf(root);
   return {
@@ -17,6 +17,7 @@ export function hardwareOf(root: XmlElement): GuestHardware {
     ...(pages === undefined ? {} : { hugePages: pages }),
     ...(cpuSets.length === 0 ? {} : { cpuSets }),
     ...(nodeSets.length === 0 ? {} : { nodeSets }),
+    ...(strictNodes.length === 0 ? {} : { strictNodes }),
     ...(threads > 1 ? { threadsPerCore: threads } : {}),
     ...(tscHz === undefined ? {} : { tscHz }),
     ...(xmlAt(root, 'features', 'hyperv')?.attributes.get('mode') === 'passthrough'
@@ -77,7 +78,10 @@ function hugePagesOf(root: XmlElement): GuestHardware['hugePages'] {
   if (pages.length === 0) return [{}];
   return pages.map(({ attributes }) => {
     const sizeKiB = Number(attributes.get('size')) * (kibOf[attributes.get('unit') ?? 'KiB'] ?? Number.NaN);
-    return Number.isFinite(sizeKiB) && sizeKiB > 0 ? { sizeKiB } : {};
+    return {
+      ...(Number.isFinite(sizeKiB) && sizeKiB > 0 ? { sizeKiB } : {}),
+      ...(attributes.has('nodeset') ? { part: true as const } : {}),
+    };
   });
 }
 
@@ -92,6 +96,16 @@ const cpuSetsOf = (root: XmlElement): readonly string[] =>
 
 const nodeSetsOf = (root: XmlElement): readonly string[] =>
   textsOf((xmlChild(root, 'numatune')?.children ?? []).map(({ attributes }) => attributes.get('nodeset')));
+
+/** Where `<memory>` binds all of it, and no node of the guest is bound less strictly. */
+function strictNodesOf(root: XmlElement): readonly string[] {
+  const bindings = (xmlChild(root, 'numatune')?.children ?? []).filter(({ attributes }) => attributes.has('nodeset'));
+  const isStrict = ({ attributes }: XmlElement): boolean =>
+    ['strict', 'restrictive'].includes(attributes.get('mode') ?? 'strict');
+  return bindings.some(({ name }) => name === 'memory') && bindings.every(isStrict)
+    ? textsOf(bindings.map(({ attributes }) => attributes.get('nodeset')))
+    : [];
+}
 
 function tscOf(root: XmlElement): number | undefined {
   const timer = (xmlChild(root, 'clock')?.children ?? []).find(

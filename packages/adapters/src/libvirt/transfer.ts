@@ -93,7 +93,19 @@ export async function mayLeave(session: HostSession, domain: DomainRef, signal: 
     return { answer: 'may' };
   } catch (error) {
     if (!(error instanceof LibvirtError)) throw error;
-    return { answer: refusals.includes(error.code) ? 'refused' : 'unknown', why: error.message.replace(/\.$/, '') };
+    const why = error.message.replace(/\.$/, '');
+    // a guest that has stopped meanwhile is no refusal: what moves then is decided anew
+    const refuses = refusals.includes(error.code) && (await isActive(session, domain, signal));
+    return { answer: refuses ? 'refused' : 'unknown', why };
+  }
+}
+
+async function isActive(session: HostSession, domain: DomainRef, signal: AbortSignal): Promise<boolean> {
+  try {
+    return await session.domainIsActive(domain, { signal });
+  } catch (error) {
+    if (error instanceof LibvirtError) return false;
+    throw error;
   }
 }
 

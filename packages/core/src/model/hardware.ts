@@ -16,11 +16,13 @@ export interface GuestHardware {
   readonly devices: readonly GivenDevice[];
   /** `sev`, `sev-snp`, `tdx`, `s390-pv`: the host cannot read the guest's memory. */
   readonly launchSecurity?: string;
-  /** Pages that back its memory; no size: the host's own default. */
-  readonly hugePages?: readonly { readonly sizeKiB?: number }[];
+  /** Pages that back its memory; no size: the host's own default. `part`: of some of the guest's nodes only. */
+  readonly hugePages?: readonly { readonly sizeKiB?: number; readonly part?: true }[];
   /** Sets of host CPUs and nodes, as libvirt writes them: 0-3,^2,8. */
   readonly cpuSets?: readonly string[];
   readonly nodeSets?: readonly string[];
+  /** The nodes that all of its memory must come from; absent: other nodes may do, too. */
+  readonly strictNodes?: readonly string[];
   /** Threads of a core that the guest sees. */
   readonly threadsPerCore?: number;
   /** The frequency that its definition gives its time stamp counter. */

@@ -118,6 +118,11 @@ export const reasonTable = {
     'warn',
   ),
   'target-huge-pages': row('target', 'The host has too few free huge pages.'),
+  'target-huge-pages-unknown': row(
+    'target',
+    'Ferry cannot tell whether the host has enough free huge pages.',
+    'unknown',
+  ),
   'target-pinning': row('target', 'The guest is bound to CPUs or NUMA nodes that the host does not have.', 'warn'),
   'target-numa': row('target', 'The guest is bound to CPUs or NUMA nodes, and those of the host are others.', 'warn'),
   'target-mediated': row('target', 'The host does not have a mediated device (vGPU) of the VM.'),

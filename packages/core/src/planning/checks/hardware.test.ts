@@ -140,16 +140,27 @@ test('what libvirt on the source says is a reason in its words; what it does not
   assert.equal(result({ mayLeave: { answer: 'unknown', why: 'late' }, policy: strict }).kind, 'refused');
 });
 
-test('huge pages: as many as the guest has memory, of its size, on its nodes', () => {
+test('huge pages: as many as the guest has memory, of its size, on the nodes that it must have', () => {
   const of = (count: number, node = 0) => new Map([[hostId('h2'), [{ node, sizeKiB: 2_048, count }]]]);
-  const hardware = { hugePages: [{}] };
+  const hardware = { hugePages: [{ sizeKiB: 2_048 }] };
   assert.deepEqual(found({ hardware, pages: of(512) }), []);
   assert.deepEqual(found({ hardware, pages: of(511) }), ['refuse target-huge-pages']);
   assert.deepEqual(found({ hardware: { hugePages: [{ sizeKiB: 1_048_576 }] }, pages: of(512) }), [
     'refuse target-huge-pages',
   ]);
-  assert.deepEqual(found({ hardware: { ...hardware, nodeSets: ['1'] }, pages: of(512) }), ['refuse target-huge-pages']);
+  const bound = (nodes: Partial<GuestHardware>) => found({ hardware: { ...hardware, ...nodes }, pages: of(512) });
+  assert.deepEqual(bound({ nodeSets: ['1'], strictNodes: ['1'] }), ['refuse target-huge-pages']);
+  assert.deepEqual(bound({ nodeSets: ['1'] }), [], 'other nodes may do');
   assert.deepEqual(found({ vm: off, hardware, pages: of(0) }), [], 'it does not run there');
+});
+
+test('huge pages of a part of the memory: one is asked for; of a size that the host chooses: not known', () => {
+  const of = (count: number) => new Map([[hostId('h2'), [{ node: 0, sizeKiB: 2_048, count }]]]);
+  const part = { hugePages: [{ sizeKiB: 2_048, part: true as const }] };
+  assert.deepEqual(found({ hardware: part, pages: of(1) }), []);
+  assert.deepEqual(found({ hardware: part, pages: of(0) }), ['refuse target-huge-pages']);
+  assert.deepEqual(found({ hardware: { hugePages: [{}] }, pages: of(0) }), ['unknown target-huge-pages-unknown']);
+  assert.deepEqual(found({ vm: off, hardware: { hugePages: [{}] } }), []);
 });
 
 test('CPUs and nodes that a guest is bound to: those that the target lacks, and other ones of the same number', () => {

@@ -3,14 +3,15 @@ import type { FreePages } from '../../model/hardware.ts';
 import type { Reason } from '../../model/reasons.ts';
 import { type CheckInput, factsOf, memoryNeeded } from '../check-input.ts';
 import { cpuSetOf } from '../cpu-set.ts';
+import { doubt } from '../doubt.ts';
 import { mib } from '../wait-reasons.ts';
 import { hostCheck } from './check.ts';
 
-/** The usual default of the architectures that have one. */
-export const usualPageKiB = 2_048;
+const pagesOf = (input: CheckInput) => factsOf(input).hardware.hugePages ?? [];
 
+/** Those that the definition names: no host says what its default is. */
 export const pageSizesOf = (input: CheckInput): readonly number[] => [
-  ...new Set((factsOf(input).hardware.hugePages ?? []).map(({ sizeKiB = usualPageKiB }) => sizeKiB)),
+  ...new Set(pagesOf(input).flatMap(({ sizeKiB }) => sizeKiB ?? [])),
 ];
 
 const freeBytes = (pages: readonly FreePages[], sizeKiB: number, nodes: ReadonlySet<number> | undefined): number =>
@@ -20,12 +21,12 @@ const freeBytes = (pages: readonly FreePages[], sizeKiB: number, nodes: Readonly
 
 /** What must be free: the whole memory where one size backs all of it, else a page of each. */
 function missing(input: CheckInput, host: string, pages: readonly FreePages[]): readonly Reason[] {
-  const { nodeSets = [] } = factsOf(input).hardware;
-  const nodes = nodeSets.length === 0 ? undefined : new Set(nodeSets.flatMap((set) => [...cpuSetOf(set)]));
-  const sizes = pageSizesOf(input);
-  const [only] = sizes;
-  return sizes.flatMap((sizeKiB): readonly Reason[] => {
-    const needed = sizes.length === 1 && sizeKiB === only ? input.vm.memoryBytes : sizeKiB * 1_024;
+  const { strictNodes = [] } = factsOf(input).hardware;
+  const nodes = strictNodes.length === 0 ? undefined : new Set(strictNodes.flatMap((set) => [...cpuSetOf(set)]));
+  const [first, ...others] = pagesOf(input);
+  const backsAll = others.length === 0 && first?.part !== true;
+  return pageSizesOf(input).flatMap((sizeKiB): readonly Reason[] => {
+    const needed = backsAll ? input.vm.memoryBytes : sizeKiB * 1_024;
     const free = freeBytes(pages, sizeKiB, nodes);
     if (free >= needed) return [];
     const where = nodes === undefined ? '' : ` on its nodes ${[...nodes].join(', ')}`;
@@ -42,9 +43,23 @@ function missing(input: CheckInput, host: string, pages: readonly FreePages[]): 
 
 export const hugePages = hostCheck({
   name: 'huge-pages',
-  codes: ['target-huge-pages'],
+  codes: ['target-huge-pages', 'target-huge-pages-unknown'],
   find: ({ input, target: { host } }) => {
+    if (memoryNeeded(input) === 0) return [];
     const pages = input.pages?.get(host.id);
-    return pages === undefined || memoryNeeded(input) === 0 ? [] : missing(input, host.name, pages);
+    const unnamed = pagesOf(input).some(({ sizeKiB }) => sizeKiB === undefined);
+    return [
+      ...(pages === undefined ? [] : missing(input, host.name, pages)),
+      ...(unnamed
+        ? [
+            doubt(
+              'target-huge-pages-unknown',
+              host.name,
+              `whether ${host.name} has enough free huge pages for ${input.vm.name}, whose definition names no size for them`,
+              `On ${host.name}: grep Huge /proc/meminfo`,
+            ),
+          ]
+        : []),
+    ];
   },
 });
