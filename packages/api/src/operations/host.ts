@@ -94,7 +94,7 @@ export const hostOperations = {
     errors: ['request-invalid', 'host-unknown', 'host-ambiguous', 'store-conflict'],
   },
   hostDoctor: {
-    summary: 'Examine hosts alone, between each other and within their clusters. Nothing is changed',
+    summary: 'Examine hosts alone, between each other and within their clusters. Nothing stays on them',
     body: doctorRequestSchema,
     answer: doctorSchema,
     status: 200,

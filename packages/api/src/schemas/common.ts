@@ -28,7 +28,7 @@ export const hostAnswerSchema = z
       .meta({ description: 'Checks that were not made, because the host or the VM was refused before' }),
     weighs: z
       .object({
-        risks: z.number().int().meta({ description: "For the guest's state" }),
+        risks: z.number().int().meta({ description: "For the guest's state, or that the target refuses it" }),
         softRules: z.number().int().meta({ description: 'VMs and hosts of soft rules that are not met there' }),
         copies: z.number().int().meta({ description: 'Disks to copy' }),
         copyBytes: bytes().optional(),

@@ -184,7 +184,7 @@ export interface Choice {
 
 /** What a choice among hosts that fit goes by, most important first. */
 export interface HostWeights {
-  /** For the guest's state. */
+  /** For the guest's state, and what else may make the target refuse it. */
   readonly risks: number;
   /** Soft rules unmet: a VM or a host of a rule each. */
   readonly softRules: number;

@@ -437,6 +437,16 @@ test('the CPU by what libvirt on the target says of it, older versions and too f
     found({ hosts: [of('h1', '9.0.0', '7.2.0'), of('h2', '9.0.0', '7.2.0', 'Opteron')], facts: passthrough }),
     ['warn target-cpu-differs: web has the CPU of h1 as it is (host-passthrough), EPYC; that of h2 is Opteron.'],
   );
+  const third = of('h3', '9.0.0', '7.2.0');
+  assert.equal(
+    chosen({
+      hosts: [...same, { ...third, freeMemoryBytes: 2 * gib }],
+      facts,
+      cpus: new Map([...says({ answer: 'lacks', why: 'no avx' }), [hostId('h3'), { answer: 'fits' }]]),
+    }),
+    'h3',
+    'a host that may refuse it comes after the others',
+  );
   const [old, newer] = [of('h2', '9.0.0', '7.2.22'), of('h1', '11.3.0', '10.0.13')];
   assert.deepEqual(
     found({ hosts: [newer, old], vm: { ...vm, vcpus: 2 } }).map((each) => each.split(':')[0]),

@@ -4,10 +4,10 @@
  */
 import type { HostView } from '../model/host.ts';
 import type { CheckResult, HostWeights } from '../model/plan.ts';
-import type { Reason } from '../model/reasons.ts';
+import type { Reason, ReasonCode } from '../model/reasons.ts';
 import { type CheckInput, kindOf, memoryNeeded, named, sourceOf, wantedCluster } from './check-input.ts';
 import { reasonsOf } from './checks/check.ts';
-import { judgeHost, refusalsIn, type Judged } from './checks/judge.ts';
+import { findingsOf, judgeHost, plainOf, refusalsIn, type Judged } from './checks/judge.ts';
 import { memoryNotGiven } from './checks/overcommit.ts';
 import { hostChecks, vmChecks } from './checks/table.ts';
 import { unmetRules } from './rules/judge.ts';
@@ -34,12 +34,15 @@ const inQuestion = (input: CheckInput): readonly HostView[] => {
  */
 export function checkMigration(given: CheckInput): CheckResult {
   const input = sourceFirst(given);
-  const general = vmReasons(input);
+  const ofVm = findingsOf(reasonsOf(vmChecks, input), input);
+  const general = plainOf(ofVm, 'refuse');
   const candidates = inQuestion(input);
   // storage that was not looked at has no reasons: the VM or the host is refused anyway
   const lookedAt = general.length === 0 || input.storage !== undefined;
   const weighed = candidates.map((view) => weigh(input, view, lookedAt));
-  const answers = weighed.map(({ answer }) => answer);
+  // what is said of the VM holds for every host
+  const said = ofVm.filter(({ verdict }) => verdict !== 'refuse');
+  const answers = weighed.map(({ answer }) => ({ ...answer, findings: [...answer.findings, ...said] }));
   const suited = weighed.filter(({ reasons }) => reasons.length === 0).sort(betterIn(input));
   const chosen = suited.find(({ waits }) => waits.length === 0) ?? suited[0];
   const kind = kindOf(input);
@@ -74,6 +77,9 @@ export const sourceFirst = (input: CheckInput): CheckInput => {
     : { ...input, hosts: [source, ...input.hosts.filter((view) => view !== source)] };
 };
 
+/** By these QEMU or libvirt on the target may not take the guest: another host is better. */
+const doubtful: readonly ReasonCode[] = ['target-cpu-lacks', 'target-cpu-differs', 'target-tsc', 'target-pinning'];
+
 export interface Weighed extends Judged {
   readonly weighs: HostWeights;
 }
@@ -86,7 +92,7 @@ export function weigh(input: CheckInput, view: HostView, lookedAt: boolean): Wei
   const copyBytes = copied.reduce((sum, { allocationBytes = 0 }) => sum + allocationBytes, 0);
   const spareBytes = spareOn(input, view, promised);
   const weighs: HostWeights = {
-    risks: stateRisks.length,
+    risks: stateRisks.length + of.answer.findings.filter(({ code }) => doubtful.includes(code)).length,
     softRules: unmetRules(input.rules ?? [], view.host),
     copies: copied.length,
     ...(copyBytes === 0 ? {} : { copyBytes }),
