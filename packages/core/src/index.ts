@@ -6,6 +6,7 @@ export * from './batch/label.ts';
 export * from './batch/lanes.ts';
 export * from './batch/pace.ts';
 export * from './batch/protocol.ts';
+export * from './batch/room.ts';
 export * from './batch/step.ts';
 export * from './batch/ways.ts';
 export * from './model/batch.ts';

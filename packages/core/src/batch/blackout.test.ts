@@ -39,6 +39,7 @@ test('periods that never end, or cannot be read, are refused in a sentence', () 
     [['12:00-06:00', '06:00-12:00'], /never end/],
     [['2026-12-24T00:00Z/'], /never ends: name its end/],
     [['2026-12-24T00:00Z/2026-12-23T00:00Z'], /ends before it begins/],
+    [['2026-12-24T00:00Z/9999-12-23T00:00Z'], /is longer than 90 days/],
     [['2026-12-24T00:00/2026-12-25T00:00'], /is no blackout period/],
     [['nightly'], /"nightly" is no blackout period; it is written as in Mon-Fri/],
     [['Mo 08:00-18:00'], /days are Mon, Tue/],

@@ -9,9 +9,12 @@ const days = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'] as const;
 const dayMinutes = 1_440;
 const weekMinutes = 7 * dayMinutes;
 const minuteMs = 60_000;
+const dayMs = dayMinutes * minuteMs;
+/** Of a period that comes once: a longer one may as well never end. */
+const longestMs = 90 * dayMs;
 const weekMs = weekMinutes * minuteMs;
 /** 1970-01-05, a Monday. */
-const mondayMs = 4 * dayMinutes * minuteMs;
+const mondayMs = 4 * dayMs;
 
 /** From the start of Monday, minutes; `end` may lie in the next week. */
 interface Weekly {
@@ -52,7 +55,10 @@ function readOnce(text: string): Period | string {
     return `"${text}" is no blackout period; it is written as in ${examples}.`;
   if (end === '') return `The blackout period "${text}" never ends: name its end, as in ${examples}.`;
   if (until === undefined) return `"${text}" is no blackout period; it is written as in ${examples}.`;
-  return until > from ? { once: { from, until } } : `The blackout period "${text}" ends before it begins.`;
+  if (until <= from) return `The blackout period "${text}" ends before it begins.`;
+  return until - from <= longestMs
+    ? { once: { from, until } }
+    : `The blackout period "${text}" is longer than ${longestMs / dayMs} days: name an end that comes sooner.`;
 }
 
 /** With its zone: another reader would take it for another time. */

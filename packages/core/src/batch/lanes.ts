@@ -59,16 +59,25 @@ export function turnsOf(batch: Batch, vms: readonly SeenVm[], lanes: readonly La
     if (!isUnderWay(member.state)) continue;
     const use = useOf(member);
     use.underWay += 1;
-    if (member.state === 'moving' && seen.get(member.vm.uuid)?.isEnding !== true) use.loads.push(loadNow(member));
+    // one that is shut down for its move is soon on the link
+    const usesLink = member.state === 'moving' ? seen.get(member.vm.uuid)?.isEnding !== true : member.way === 'cold';
+    if (usesLink) use.loads.push(loadNow(member));
   }
   return {
     take(member) {
+      // it uses no link
+      if (member.way === 'start') return true;
       const use = useOf(member);
       const { lane, loads, hold } = use;
       const { blackout, host } = lane;
-      // a VM that is down is no disturbance
-      const isDown = member.way === 'start' || member.off === true;
-      if (blackout !== undefined && blackout.until > now && !isDown) {
+      // one that is down waits for nothing but the limits
+      if (member.off === true && use.underWay < lane.most) {
+        loads.push(loadNow(member));
+        use.underWay += 1;
+        use.begun += 1;
+        return true;
+      }
+      if (blackout !== undefined && blackout.until > now && member.off !== true) {
         const until = new Date(blackout.until).toISOString();
         dark ??= `${host.name}: nothing begins before ${until}, for the blackout period ${blackout.period}.`;
         return false;
@@ -120,8 +129,15 @@ export function withPace(batch: Batch, vms: readonly SeenVm[], lanes: readonly L
   };
 }
 
-/** The largest first: while there is most room, and the small ones fill what is left. */
+/**
+ * Those that are down for their move, then the largest: while there is most room, and the small ones fill what is left.
+ */
 export const inOrder = (members: readonly BatchMember[]): readonly BatchMember[] =>
   members
     .filter(({ state }) => state === 'waiting')
-    .toSorted((a, b) => b.memoryBytes - a.memoryBytes || (a.vm.name < b.vm.name ? -1 : 1));
+    .toSorted(
+      (a, b) =>
+        Number(b.off === true) - Number(a.off === true) ||
+        b.memoryBytes - a.memoryBytes ||
+        (a.vm.name < b.vm.name ? -1 : 1),
+    );

@@ -198,6 +198,32 @@ test('a restore counts by the link of the host that its VMs come back to, from w
   );
 });
 
+test('one that was shut down for its move goes before others and waits for no link; one that is started uses none', () => {
+  const lanes = [{ host: h1, most: 8, bytesPerSecond: 1 }];
+  const busy = { at: 1, readings: [{ seconds: 1, bytesPerSecond: 4 * 2 ** 20 }] };
+  const vms = [
+    seen('a', { way: 'cold', isActive: false }),
+    ...['d', 'e'].map((name) => seen(name, { curve: busy, memoryBytes: 2 ** 30 })),
+  ];
+  const down = { ...memberOf(seen('a', { way: 'cold' })), off: true as const };
+  const moving = { ...memberOf(seen('d', { curve: busy })), state: 'moving' as const, curve: busy };
+  const members = [moving, memberOf(seen('e', { memoryBytes: 2 ** 30 })), down];
+  const { effects } = stepBatch({ ...fresh, members }, { type: 'looked', vms, silent: [], lanes }, 1_000);
+  assert.deepEqual(
+    effects.map((effect) => 'member' in effect && effect.member.vm.name),
+    ['a'],
+  );
+  const starts = names.map((name) => ({ ...memberOf(seen(name)), way: 'start' as const }));
+  const off = names.map((name) => seen(name, { isActive: false }));
+  const restored = stepBatch({ ...fresh, kind: 'restore', members: starts }, looked(...off), 1_000);
+  assert.equal(restored.effects.length, names.length);
+});
+
+test('a note is cut: a refusal has a reason for each of many hosts', () => {
+  const long: BatchEvent = { type: 'refused', vm: vmUuid('a'), message: 'no room. '.repeat(1_000) };
+  assert.equal(run([looked(seen('a')), long]).members[0]?.note?.length, 300);
+});
+
 test('within a blackout period nothing begins but the move of a VM that is down', () => {
   const lanes = [{ host: h1, most: 8, blackout: { until: 9_000, period: 'Mon 00:00-24:00' } }];
   const dark = (from: Batch, ...vms: readonly SeenVm[]) =>

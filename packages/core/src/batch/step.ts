@@ -75,8 +75,12 @@ function as(
   state: MemberState,
   note?: string,
 ): BatchMember {
-  return { ...member, state, ...(note === undefined ? {} : { note }) };
+  return { ...member, state, ...(note === undefined ? {} : { note: shortened(note) }) };
 }
+
+/** A refusal has a reason for each host of the cluster, and a batch is one document. */
+const mostOfNote = 300;
+const shortened = (note: string): string => (note.length <= mostOfNote ? note : `${note.slice(0, mostOfNote - 1)}…`);
 
 const began =
   (migration: NonNullable<BatchMember['migration']>) =>
@@ -101,15 +105,18 @@ function refused(
   now: TimeMs,
 ): BatchMember {
   if (isToStartAgain(member)) {
-    const note = `It was shut down for its move, and cannot be started on ${member.from.name}: ${message}`;
+    const note = shortened(`It was shut down for its move, and cannot be started on ${member.from.name}: ${message}`);
     const tries = member.tries + 1;
     return tries < startTries
       ? { ...member, tries, notBefore: now + refusedPauseMs, note }
       : { ...withoutOff(member), note };
   }
+  const notAsked = member.off === true ? member : withoutOff(member);
   if (waits === true && phase === 'running')
-    return { ...as(member, 'waiting', message), notBefore: now + refusedPauseMs };
-  return phase === 'cancelling' ? as(member, 'held', message) : failedTry(member, message, now + pauseAfter(member));
+    return { ...as(notAsked, 'waiting', message), notBefore: now + refusedPauseMs };
+  return phase === 'cancelling'
+    ? as(notAsked, 'held', message)
+    : failedTry(notAsked, message, now + pauseAfter(member));
 }
 
 const pauseAfter = ({ tries }: BatchMember): number => refusedPauseMs * (tries + 1);

@@ -137,7 +137,11 @@ export const errorTable = {
     'Wait until the drain has ended, or cancel it with "ferry drain cancel".',
   ),
   'drain-refused': row(400, exitCodes.usage, 'See "ferry host drain --help".'),
-  'drain-last-host': row(409, exitCodes.refused, 'Add or uncordon a host of the cluster first, or add --force.'),
+  'drain-last-host': row(
+    409,
+    exitCodes.refused,
+    'Add or uncordon a host of the cluster first, or begin a drain with --force.',
+  ),
   'drain-unknown': row(404, exitCodes.notFound, 'List the drains with "ferry drain list".'),
   'drain-ambiguous': row(409, exitCodes.notFound, 'Name the drain by its id.'),
   'drain-finished': row(409, exitCodes.conflict, 'See what became of each VM with "ferry drain show".'),

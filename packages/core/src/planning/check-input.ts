@@ -106,6 +106,8 @@ export interface CheckInput {
   readonly portsInUse?: (id: HostId) => readonly number[];
   /** Memory that active migrations will take on this host. */
   readonly memoryPromised?: (id: HostId) => number;
+  /** Names of the VMs that will have it. */
+  readonly promisedTo?: (id: HostId) => readonly string[];
   /** Whether others have all slots of this target, or of the network by which it is reached. */
   readonly slotWaits?: (target: HostView, travels: boolean) => readonly Reason[];
   /** Candidates that were asked something and did not answer, or take no further connection. */

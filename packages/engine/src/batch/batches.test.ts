@@ -454,7 +454,8 @@ test('a drain whose time has passed while no control plane ran does not begin', 
 test('nothing begins within a blackout period, and the drain says until when', async () => {
   await guests(2);
   const until20 = new Date(clock.now() + 20_000).toISOString();
-  const blackouts = [`2000-01-01T00:00Z/${until20.replace(/\.\d+/, '')}`];
+  const before = new Date(clock.now() - 86_400_000).toISOString();
+  const blackouts = [`${before}/${until20}`.replaceAll(/\.\d+/g, '')];
   await engine.changeCluster('default', (before) => ({
     ...before,
     blackouts: ['1970-01-01T00:00Z/1970-01-02T00:00Z'],
@@ -501,6 +502,36 @@ test('with never-degrade, what would make guests share memory waits, is no try i
   host('h3').drop();
   const done = await ended(begun);
   assert.deepEqual([done.phase, done.members[0]?.to?.name], ['done', 'h3']);
+});
+
+test('with never-degrade, a cold VM waits for room too; one that no host may take for another reason does not', async () => {
+  fleet.run('h2', { uuid: uuidOf(8), name: 'big2', memory: { totalBytes: 3.9e9, sets: [] } });
+  fleet.run('h1', { uuid: uuidOf(0), name: 'vm0' });
+  await until(() => engine.vms().length === 2, 'two VMs');
+  await engine.labelVm('vm0', { add: ['ferry.maintenance=cold'], remove: [] });
+  await engine.cordonHosts(['h3']);
+  const cold = await drain(['h1'], { neverDegrade: true });
+  await clock.sleep(120_000);
+  assert.deepEqual([now(cold).members[0]?.state, now(cold).members[0]?.tries, runningOn('h1')], ['waiting', 0, 1]);
+  await engine.batches.cancel(cold.id, false);
+  await ended(cold);
+  await engine.cordonHosts(['h2']);
+  await engine.uncordonHosts(['h1']);
+  const over = await ended(await drain(['h1'], { neverDegrade: true, force: true }));
+  assert.deepEqual([over.phase, over.members[0]?.state, over.members[0]?.tries], ['incomplete', 'failed', 3]);
+});
+
+test('a VM that appears on an empty host within a blackout period waits for its end', async () => {
+  await guests(1);
+  const [before, later] = [clock.now() - 60_000, clock.now() + 60_000].map((at) => new Date(at).toISOString());
+  const blackouts = [`${before}/${later}`.replaceAll(/\.\d+/g, '')];
+  await engine.changeCluster('default', (cluster) => ({ ...cluster, blackouts }));
+  const begun = await drain(['h1', 'h2']);
+  fleet.run('h2', { uuid: uuidOf(5), name: 'late' });
+  await until(() => now(begun).members.length === 2, 'it joins');
+  await clock.sleep(20_000);
+  assert.deepEqual([runningOn('h1'), runningOn('h2'), runningOn('h3')], [1, 1, 0]);
+  assert.equal((await ended(begun)).phase, 'done');
 });
 
 test('without it, a host may give its guests more than it has', async () => {

@@ -26,7 +26,7 @@ import {
 } from '@ferry/core';
 import type { Along } from '../state/first-answers.ts';
 import type { Stored } from '../state/collection.ts';
-import { carryOutOf } from './carry-out.ts';
+import { carryOutOf, waitsForRoom } from './carry-out.ts';
 import type { BatchesDeps } from './deps.ts';
 import { batchDocuments } from './documents.ts';
 import { watchLinks } from './links.ts';
@@ -146,11 +146,18 @@ export function createBatches(deps: BatchesDeps): Batches {
   /** What has become of the migrations that ended meanwhile, also while no control plane ran. */
   const settle = async (id: string): Promise<void> => {
     const active = new Set(migrations.active().map((migration) => migration.id));
-    for (const { vm, state, migration } of heldOf(id).value.members) {
+    for (const member of heldOf(id).value.members) {
+      const { vm, state, migration } = member;
       if (state !== 'moving' || migration === undefined || active.has(migration)) continue;
       const ended = await migrations.find(migration);
       // its end is not stored yet
       if (ended.outcome === undefined) continue;
+      const { error } = ended;
+      if (error?.code === 'migration-refused' && waitsForRoom(member, error.reasons)) {
+        // others were given the room between its request and its turn
+        await step(id, { type: 'refused', vm: vm.uuid, message: error.message, waits: true });
+        continue;
+      }
       await step(id, {
         type: 'ended',
         vm: vm.uuid,
@@ -183,12 +190,14 @@ export function createBatches(deps: BatchesDeps): Batches {
     if (heldOf(id).value.phase === 'scheduled') return beginDue(id);
     await settle(id);
     const { value } = heldOf(id);
-    measuring.begin(value, () => wakes.get(id)?.abort());
+    const lanes = links.lanesOf(value);
+    // within a blackout period nobody's turn comes
+    if (lanes.every(({ blackout }) => blackout === undefined)) measuring.begin(value, () => wakes.get(id)?.abort());
     const effects = await step(id, {
       type: 'looked',
       vms: vmsOf(value),
       silent: silentOf(value),
-      lanes: links.lanesOf(value),
+      lanes,
     });
     for (const effect of effects) {
       if (cancelling.has(id) || stopping.signal.aborted) {
@@ -248,7 +257,7 @@ export function createBatches(deps: BatchesDeps): Batches {
     async planDrain(request, by) {
       const batch = await planned(request, by, newId());
       await measuring.all(batch.members, clock.timeout(measurePatienceMs));
-      return withPace(batch, vmsOf(batch), links.lanesOf(batch), clock.now());
+      return withPace(batch, vmsOf(batch), links.lanesOf(batch), Math.max(clock.now(), batch.beginsAt ?? 0));
     },
     forecast: (batch) => {
       const moving = new Map(migrations.active().map((migration) => [migration.id, migration]));

@@ -5,6 +5,7 @@
 import {
   endsAnyGuest,
   FerryError,
+  lacksOnlyRoom,
   stepBatch,
   type Batch,
   type BatchEffect,
@@ -13,6 +14,7 @@ import {
   type HostId,
   type Migration,
   type Proposal,
+  type Reason,
   type RequestedBy,
   type VmUuid,
 } from '@ferry/core';
@@ -44,6 +46,10 @@ export interface CarryOut {
   readonly notAsked: (id: string, vm: VmUuid) => Promise<void>;
 }
 
+/** Its host would be degraded, and has nothing else against it: that may pass. */
+export const waitsForRoom = ({ neverDegrade }: BatchMember, reasons: readonly Reason[]): boolean =>
+  neverDegrade === true && lacksOnlyRoom(reasons);
+
 export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: CarryOutDeps): CarryOut {
   const { stored, heldOf, took, step, isCancelling, measuring, policyOf } = batches;
   const reasonOf = (error: unknown): string => {
@@ -62,8 +68,9 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
   const targetOf = async (batch: Batch, member: BatchMember): Promise<{ to?: string; preferHost?: string }> => {
     if (batch.kind === 'restore') return member.to === undefined ? {} : { to: member.to.name };
     if (member.tried !== undefined && member.tried.length > 0) {
-      const { to, note } = await proposalFor(batch, member);
-      if (to === undefined) throw new FerryError('migration-refused', note ?? 'No other host can take it.');
+      const { to, note, reasons = [] } = await proposalFor(batch, member);
+      if (to === undefined)
+        throw new FerryError('migration-refused', note ?? 'No other host can take it.', { reasons });
       return { to: to.name };
     }
     const known = member.to !== undefined && knownHosts.follower(member.to.id) !== undefined;
@@ -104,7 +111,7 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
       if (isCancelling(id)) return;
       // its turn comes after that
       if (error instanceof FerryError && error.code === 'vm-already-migrating') return;
-      const waits = error instanceof FerryError && error.reasons.some(({ code }) => code === 'target-overcommitted');
+      const waits = error instanceof FerryError && waitsForRoom(member, error.reasons);
       await step(id, {
         type: 'refused',
         vm: member.vm.uuid,
@@ -151,7 +158,13 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
           // it is shut down only for a move that can come about
           const proposal = await proposalFor(heldOf(id).value, effect.member);
           if (proposal.to === undefined) {
-            await step(id, { type: 'refused', vm: vm.uuid, message: proposal.note ?? 'No host can take it.' });
+            const waits = waitsForRoom(effect.member, proposal.reasons ?? []);
+            await step(id, {
+              type: 'refused',
+              vm: vm.uuid,
+              message: proposal.note ?? 'No host can take it.',
+              ...(waits ? { waits } : {}),
+            });
             return;
           }
         }

@@ -39,7 +39,7 @@ const memberOf = (index: number): BatchMember => ({
     residentBytes: index * 1_299_709,
   },
 });
-const batchOf = (members: number): Batch => ({
+const batchOf = (members: number, note = ''): Batch => ({
   id: batchId('d1'),
   name: 'drain-h1-d1',
   kind: 'drain',
@@ -48,14 +48,17 @@ const batchOf = (members: number): Batch => ({
   hosts: [{ id: hostId('h1'), name: 'h1' }],
   startedAt: 0,
   phase: 'running',
-  members: Array.from({ length: members }, (_, index) => memberOf(index)),
+  members: Array.from({ length: members }, (_, index) => ({
+    ...memberOf(index),
+    ...(note === '' ? {} : { note: `${note}${index}` }),
+  })),
 });
 
 test('a batch with the most members fits into a document, and is read as it was', async () => {
   const { intents } = memoryStores();
   const stored = batchDocuments(intents);
-  for (const members of [0, 3, mostMembers]) {
-    const batch = batchOf(members);
+  for (const members of [0, 3, 150, mostMembers]) {
+    const batch = batchOf(members, members === 150 ? 'x'.repeat(3_000) : '');
     const write = stored.put(`d${members}`, batch, 0);
     const bytes = Buffer.byteLength(JSON.stringify('value' in write ? write.value : ''));
     assert.ok(bytes <= maxIntentBytes * 0.95, `${members} members take ${bytes} bytes`);

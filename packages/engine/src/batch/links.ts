@@ -60,7 +60,8 @@ export function watchLinks({
       readings.set(key, withReading(before, { at: now, bytesPerSecond }));
     return linkSpeed(readings.get(key) ?? [], now);
   };
-  const laneOf = (kind: Batch['kind'], host: HostRef, moving: readonly Migration[]): Lane => {
+  /** `at`: when its members would begin. */
+  const laneOf = (kind: Batch['kind'], host: HostRef, moving: readonly Migration[], at: number): Lane => {
     const linkMbit = knownHosts.follower(host.id)?.view().facts?.linkMbit;
     const reported = linkMbit === undefined ? undefined : (linkMbit * 1_000_000) / 8;
     const { maxOutgoingPerHost, maxIncomingPerHost, maxPerMigrationNetwork, blackouts = [] } = clusterOf(host.id);
@@ -68,7 +69,7 @@ export function watchLinks({
     const here = moving.filter(({ from, to }) => (kind === 'restore' ? to?.id : from.id) === host.id);
     const measured = read(`${kind === 'restore' ? 'to' : 'from'}/${host.id}`, here);
     const bytesPerSecond = measured ?? (here.length > 0 && here.every(isLimited) ? reported : undefined);
-    const blackout = blackoutAt(blackouts, clock.now());
+    const blackout = blackoutAt(blackouts, at);
     return {
       host,
       most: Math.min(perHost, maxPerMigrationNetwork ?? perHost),
@@ -81,11 +82,11 @@ export function watchLinks({
     lanesOf(batch) {
       const moving = migrations.active().filter(({ phase }) => phase === 'transferring' || phase === 'post-copy');
       const hosts = new Map<HostId, HostRef>();
-      for (const member of batch.members) {
-        const host = laneHostOf(batch, member);
+      // those without members too: a VM may have appeared there
+      for (const host of [...batch.hosts, ...batch.members.map((member) => laneHostOf(batch, member))])
         hosts.set(host.id, host);
-      }
-      return [...hosts.values()].map((host) => laneOf(batch.kind, host, moving));
+      const at = Math.max(clock.now(), batch.phase === 'scheduled' ? (batch.beginsAt ?? 0) : 0);
+      return [...hosts.values()].map((host) => laneOf(batch.kind, host, moving, at));
     },
   };
 }

@@ -51,7 +51,8 @@ export function measureGuests(
       try {
         await curves.measureAndKeep(vm, () => knownHosts.linkOf(from.id).guest, periods, signal);
       } catch {
-        // what cannot be measured is not known
+        // what cannot be measured is not known; what was not waited for can be asked again
+        if (signal.aborted) asked.delete(vm.uuid);
       } finally {
         going.delete(vm.uuid);
       }

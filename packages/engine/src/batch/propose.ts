@@ -116,6 +116,9 @@ export async function withProposals(
   const proposals = await propose(moving, where, signal);
   return {
     ...batch,
-    members: batch.members.map((member) => ({ ...member, ...proposals.get(member.vm.uuid) })),
+    members: batch.members.map((member) => {
+      const { reasons: _, ...proposal } = proposals.get(member.vm.uuid) ?? {};
+      return { ...member, ...proposal };
+    }),
   };
 }

@@ -10,6 +10,7 @@ import {
   others,
   portsKept,
   portsTaken,
+  promisedTo,
   roomOn,
   targetWaits,
   type CheckResult,
@@ -77,6 +78,7 @@ export function createFactFinder(deps: FactSources): FactFinder {
       loadOf: (id) => loadOn(id, rest),
       portsInUse: (id) => (kept.has(id) ? (freePorts(clusterOf(id), []) ?? []) : portsTaken(ledger.of(hostKey(id)))),
       memoryPromised: (id) => memoryPromised(ledger.of(hostKey(id))),
+      promisedTo: (id) => promisedTo(ledger.of(hostKey(id))),
       rules: deps.rules.factsFor(vm, rest),
       slotWaits: ({ host }, travels) => targetWaits(ledger, host, travels),
     };

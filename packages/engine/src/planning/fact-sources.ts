@@ -73,7 +73,10 @@ export interface FactsWanted {
 }
 
 /** What other migrations have at the moment of the choice. */
-export type OthersNow = Pick<CheckInput, 'loadOf' | 'portsInUse' | 'memoryPromised' | 'rules' | 'slotWaits'> &
+export type OthersNow = Pick<
+  CheckInput,
+  'loadOf' | 'portsInUse' | 'memoryPromised' | 'promisedTo' | 'rules' | 'slotWaits'
+> &
   Required<Pick<CheckInput, 'loadOf'>>;
 export type Choose = (now: OthersNow) => CheckResult;
 

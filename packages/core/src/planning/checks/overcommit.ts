@@ -3,10 +3,11 @@ import { type CheckInput, memoryNeeded } from '../check-input.ts';
 import { mib } from '../wait-reasons.ts';
 import { hostCheck } from './check.ts';
 
-/** That its guests, but for this one, were given. */
-const memoryGiven = ({ vm, domainsOn }: CheckInput, { host }: HostView): number =>
+/** That its guests, but for this one, were given. One that is on its way there has it by its migration. */
+const memoryGiven = ({ vm, domainsOn, promisedTo }: CheckInput, { host }: HostView): number =>
   (domainsOn?.(host.id) ?? [])
-    .filter((each) => each.uuid !== vm.uuid && each.state !== 'shut-off' && each.state !== 'crashed')
+    .filter(({ uuid, state }) => uuid !== vm.uuid && state !== 'shut-off' && state !== 'crashed')
+    .filter(({ name }) => promisedTo?.(host.id).includes(name) !== true)
     .reduce((sum, { memoryBytes = 0 }) => sum + memoryBytes, 0);
 
 const promisedOn = ({ memoryPromised }: CheckInput, { host }: HostView): number => memoryPromised?.(host.id) ?? 0;

@@ -2,6 +2,7 @@
  * What the checks of each VM by itself say, as the group is placed by it: where it may be, what speaks against each host,
  * how much room there is, and which rules are among the VMs of the group. Pure.
  */
+import type { Reason } from '../../model/reasons.ts';
 import type { HostRef } from '../../model/host.ts';
 import type { HostId, VmUuid } from '../../model/ids.ts';
 import type { CheckResult, HostAnswer, HostWeights } from '../../model/plan.ts';
@@ -87,6 +88,8 @@ export interface Proposal {
   readonly diskBytes?: number;
   /** Why there is none, or what it will wait for there. */
   readonly note?: string;
+  /** Why every host is refused. */
+  readonly reasons?: readonly Reason[];
 }
 
 /** A host that waits is proposed to a VM that finds no place beside the others: it may have one when its turn comes. */
@@ -102,7 +105,7 @@ export function proposalFrom(
   };
   switch (result.kind) {
     case 'refused':
-      return { note: result.reasons[0]?.message ?? 'No host can take it.' };
+      return { note: result.reasons[0]?.message ?? 'No host can take it.', reasons: result.reasons };
     case 'waits': {
       const why = to === undefined ? left.get(vm.uuid) : undefined;
       return { to: to ?? result.to, ...copies(to ?? result.to), note: why ?? result.reasons[0]?.message ?? '' };
