@@ -534,6 +534,21 @@ test('a VM that appears on an empty host within a blackout period waits for its 
   assert.equal((await ended(begun)).phase, 'done');
 });
 
+test('a drain whose host was removed meanwhile does not wait for it', async () => {
+  await guests(1);
+  fleet.next.durationMs = 5_000;
+  const begun = await drain(['h1']);
+  await until(() => fleet.leaving('h1') === 1, 'one moves');
+  await engine.abortMigration(now(begun).members[0]?.migration ?? '');
+  assert.equal((await ended(begun)).phase, 'incomplete');
+  host('h1').domains.delete(uuidOf(0));
+  host('h1').drop();
+  await engine.removeHost('h1');
+  await engine.batches.retry(begun.id);
+  const over = await ended(begun);
+  assert.deepEqual([over.phase, over.members[0]?.state], ['done', 'gone']);
+});
+
 test('without it, a host may give its guests more than it has', async () => {
   await guests(1);
   fleet.run('h2', { uuid: uuidOf(8), name: 'big2', memory: { totalBytes: 3.9e9, sets: [] } });

@@ -115,6 +115,12 @@ export function createBatches(deps: BatchesDeps): Batches {
     );
     took(batch, revision);
   };
+  /** Of a new one: the answer may be lost, and not the write. Rejects with the error where it is not stored. */
+  const takeIfStored = async (id: string, error: unknown): Promise<void> => {
+    const now = await stored.get(id).catch(() => undefined);
+    if (now === undefined) throw error;
+    took(now.value, now.revision);
+  };
   const step = async (id: string, event: BatchEvent): Promise<readonly BatchEffect[]> => {
     const before = heldOf(id);
     const { batch, effects } = stepBatch(before.value, event, clock.now());
@@ -149,9 +155,13 @@ export function createBatches(deps: BatchesDeps): Batches {
     for (const member of heldOf(id).value.members) {
       const { vm, state, migration } = member;
       if (state !== 'moving' || migration === undefined || active.has(migration)) continue;
-      const ended = await migrations.find(migration);
+      const ended = await migrations.find(migration).catch((error: unknown) => {
+        // the others do not wait for it
+        log.warn({ err: error, batch: id, migration }, 'what became of a migration of a batch cannot be found');
+        return undefined;
+      });
       // its end is not stored yet
-      if (ended.outcome === undefined) continue;
+      if (ended?.outcome === undefined) continue;
       const { error } = ended;
       if (error?.code === 'migration-refused' && waitsForRoom(member, error.reasons)) {
         // others were given the room between its request and its turn
@@ -277,7 +287,7 @@ export function createBatches(deps: BatchesDeps): Batches {
       const batch = await planned(request, by, newId(), (known) => {
         if (known.phase === 'running') measuring.begin(known, () => wakes.get(known.id)?.abort());
       });
-      await store(batch, undefined, along);
+      await store(batch, undefined, along).catch((error: unknown) => takeIfStored(batch.id, error));
       go(batch.id);
       return batch;
     },

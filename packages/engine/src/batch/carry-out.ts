@@ -7,6 +7,7 @@ import {
   FerryError,
   lacksOnlyRoom,
   stepBatch,
+  wayOf,
   type Batch,
   type BatchEffect,
   type BatchEvent,
@@ -29,7 +30,10 @@ import { requestOf } from './propose.ts';
 const hostPatienceMs = 20_000;
 export const planPatienceMs = 120_000;
 
-export interface CarryOutDeps extends Pick<BatchesDeps, 'clock' | 'log' | 'knownHosts' | 'migrations' | 'policyOf'> {
+export interface CarryOutDeps extends Pick<
+  BatchesDeps,
+  'clock' | 'log' | 'knownHosts' | 'migrations' | 'policyOf' | 'labelsOf'
+> {
   readonly measuring: Pick<Measuring, 'settled'>;
   readonly stored: Collection<Batch>;
   readonly heldOf: (id: string) => Stored<Batch>;
@@ -51,7 +55,7 @@ export const waitsForRoom = ({ neverDegrade }: BatchMember, reasons: readonly Re
   neverDegrade === true && lacksOnlyRoom(reasons);
 
 export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: CarryOutDeps): CarryOut {
-  const { stored, heldOf, took, step, isCancelling, measuring, policyOf } = batches;
+  const { stored, heldOf, took, step, isCancelling, measuring, policyOf, labelsOf } = batches;
   const reasonOf = (error: unknown): string => {
     if (error instanceof FerryError && error.reasons.length > 0)
       return [...new Set(error.reasons.map(({ message }) => message))].join(' ');
@@ -168,7 +172,10 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
             return;
           }
         }
-        if (isCancelling(id)) return notAsked(id, vm.uuid);
+        // much may have passed since the look
+        const { deadlineAt = Infinity } = heldOf(id).value;
+        const isOtherwise = wayOf(labelsOf(vm.uuid)).way !== way || clock.now() >= deadlineAt;
+        if (isCancelling(id) || isOtherwise) return notAsked(id, vm.uuid);
         return knownHosts.linkOf(from.id).power.shutdown(vm.uuid, clock.timeout(hostPatienceMs));
       }
       case 'start': {

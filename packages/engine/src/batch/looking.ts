@@ -65,7 +65,11 @@ export function lookAt({
   };
   const silentOf = ({ members, hosts }: Batch): readonly HostRef[] =>
     [...new Map([...hosts, ...members.map(({ from }) => from)].map((host) => [host.id, host])).values()].filter(
-      ({ id }) => knownHosts.follower(id)?.view().state !== 'connected',
+      ({ id }) => {
+        const follower = knownHosts.follower(id);
+        // one that was removed has nothing to say any more
+        return follower !== undefined && follower.view().state !== 'connected';
+      },
     );
   return { vmsOf, vmsOn, silentOf };
 }
