@@ -96,7 +96,7 @@ const expectedJson = (forecast: MemberForecast | undefined): DrainJson['members'
 /** `forecast`: of one that has not ended, where it is shown by itself. */
 export const batchJson = (batch: Batch, revision: number, forecast?: BatchForecast): DrainJson => {
   const { hosts, startedAt, beginsAt, endedAt, deadlineAt, members, pace, ...more } = batch;
-  const { abort: _abort, force: _force, ...rest } = more;
+  const { abort: _abort, force: _force, strangersSince: _since, ...rest } = more;
   return present({
     ...rest,
     hosts: hosts.map(({ name }) => name),

@@ -113,6 +113,21 @@ test('done is said only once the host has shown that nothing is left', () => {
   assert.equal(run([nothingThere], moved).phase, 'done');
 });
 
+test('a domain that never becomes a VM of the host ends the drain as incomplete, and is named', () => {
+  const moved = run([looked(seen('a')), { type: 'ended', vm: vmUuid('a'), outcome: 'succeeded', to: h2 }]);
+  const stranger: BatchEvent = { type: 'confirmed', active: new Map([[h1.id, new Set([vmUuid('z')])]]) };
+  const first = run([stranger], moved, 10_000);
+  assert.equal(run([stranger], first, 50_000).phase, 'running');
+  const joined = run([looked(seen('a', { host: h2 }), seen('b'))], first, 60_000);
+  assert.equal(joined.strangersSince, undefined, 'one that joins is none');
+  const over = run([stranger], first, 70_000);
+  assert.deepEqual(
+    [over.phase, over.attention],
+    ['incomplete', '1 domain(s) run there that do not count as VMs of the host: z.'],
+  );
+  assert.equal(run([{ type: 'retry-requested' }], over).strangersSince, undefined);
+});
+
 test('a guest is shut down only where its label says so, asked once, and given up after its time', () => {
   const first = stepBatch(fresh, looked(seen('a', { way: 'shutdown' }), seen('b', { way: 'leave-running' })), 1_000);
   assert.deepEqual(

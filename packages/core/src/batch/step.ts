@@ -173,8 +173,11 @@ function looked(batch: Batch, { vms, silent }: Looked, now: TimeMs): Batch {
           .filter((vm) => vm.isActive && !known.has(vm.uuid) && isIn(batch.hosts, vm.host.id))
           .map((vm) => asWished(batch, memberOf(vm)))
       : [];
-  return { ...batch, members: [...members, ...come].slice(0, Math.max(members.length, mostMembers)) };
+  const joined = { ...batch, members: [...members, ...come].slice(0, Math.max(members.length, mostMembers)) };
+  return come.length === 0 ? joined : withoutStrangers(joined);
 }
+
+const withoutStrangers = ({ strangersSince: _, ...batch }: Batch): Batch => batch;
 
 const measured = (member: BatchMember, vm: SeenVm | undefined): BatchMember =>
   (member.state === 'waiting' || member.state === 'moving') &&
@@ -409,10 +412,28 @@ function confirmed(batch: Batch, active: ReadonlyMap<HostId, ReadonlySet<VmUuid>
   // a copy that does not go away, such as the half of a migration, is there for a person
   if (unknown.length === 0 && members.every(({ state }) => state !== 'waiting'))
     return close({ ...batch, members }, now);
+  if (unknown.length === 0) return { ...batch, members };
+  const { strangersSince = now } = batch;
+  if (back.length === 0 && now - strangersSince >= strangersMs) return withStrangers(batch, unknown, now);
   return {
     ...batch,
     members,
-    ...(unknown.length === 0 ? {} : { attention: `${unknown.length} VM(s) have appeared on the host meanwhile.` }),
+    strangersSince,
+    attention: `${unknown.length} VM(s) have appeared on the host meanwhile.`,
+  };
+}
+
+/** For a VM that has appeared to be seen by the fleet: one that is not by then is a copy that counts elsewhere. */
+const strangersMs = 60_000;
+
+/** They keep the host from being empty, and are nobody's to move. */
+function withStrangers(batch: Batch, unknown: readonly VmUuid[], now: TimeMs): Batch {
+  const closed = close(batch, now);
+  const says = `${unknown.length} domain(s) run there that do not count as VMs of the host: ${shortly(unknown)}.`;
+  return {
+    ...closed,
+    phase: 'incomplete',
+    attention: closed.phase === 'done' ? says : `${closed.attention ?? ''} ${says}`,
   };
 }
 
@@ -454,6 +475,7 @@ function again({
   attention: _attention,
   deadlineAt: _deadline,
   pace: _pace,
+  strangersSince: _since,
   ...batch
 }: Batch): Batch {
   if (batch.phase === 'done' || batch.phase === 'cancelling')

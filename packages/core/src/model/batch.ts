@@ -108,6 +108,8 @@ export interface Batch {
   readonly abort?: true;
   readonly members: readonly BatchMember[];
   readonly pace?: readonly BatchPace[];
+  /** Since when its hosts show domains that are no VMs of theirs, as far as Ferry can tell. */
+  readonly strangersSince?: TimeMs;
   /** What an operator should know now, in a sentence. */
   readonly attention?: string;
 }
