@@ -58,12 +58,16 @@ function turnsOf(
     const room = onlyPorts === undefined ? undefined : roomLeft(onlyPorts.host);
     if (onlyPorts === undefined || room === undefined || portsKeptFor.has(onlyPorts.host)) return;
     portsKeptFor.set(onlyPorts.host, migration);
-    left.set(onlyPorts.host, { ...room, ports: 0 });
+    const { isUnheld: _, ...rest } = room;
+    left.set(onlyPorts.host, { ...rest, ports: 0 });
   };
   /** True takes the room: the next one finds less. What speaks for a host that is gone is that the checks say so. */
   const finds = ({ waitsFor = [] }: Migration): boolean => {
     if (waitsFor.length === 0) return true;
-    const found = waitsFor.find((needed) => hasRoom(roomLeft(needed.host), needed));
+    const found = waitsFor.find((needed) => {
+      const room = roomLeft(needed.host);
+      return hasRoom(room, needed) || mayNeverHave(room, needed);
+    });
     const room = found === undefined ? undefined : roomLeft(found.host);
     if (found !== undefined && room !== undefined)
       left.set(found.host, {
@@ -93,10 +97,12 @@ function turnsOf(
   return { admit, portsKeptFor };
 }
 
+/** What has come there meanwhile stays: the checks say so, and may know another host. */
+const mayNeverHave = (room: Room | undefined, { travels }: RoomNeeded): boolean =>
+  room?.isUnheld === true && (!travels || room.networkSlots > 0);
+
 const hasRoom = (room: Room | undefined, { ports, memoryBytes, travels }: RoomNeeded): boolean =>
   room === undefined ||
-  // what has arrived meanwhile stays: the checks say so, and may know another host
-  (room.isUnheld === true && (!travels || room.networkSlots > 0)) ||
   (room.slots > 0 && (!travels || room.networkSlots > 0) && room.ports >= ports && room.memoryBytes >= memoryBytes);
 
 /** Queued migrations to admit now, in turn; those that wait for their next attempt are not among them. */
