@@ -56,6 +56,8 @@ export type BatchEvent =
       readonly to?: HostRef;
       readonly message?: string;
     }
+  /** To shut down; whether the guest heard it is not known. */
+  | { readonly type: 'asked'; readonly vm: VmUuid }
   | { readonly type: 'started'; readonly vm: VmUuid }
   /** What the hosts say themselves: the domains that are active there. */
   | { readonly type: 'confirmed'; readonly active: ReadonlyMap<HostId, ReadonlySet<VmUuid>> }

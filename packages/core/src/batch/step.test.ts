@@ -134,10 +134,24 @@ test('a guest is shut down only where its label says so, asked once, and given u
     first.effects.map((effect) => effect.do),
     ['shut-down'],
   );
-  const again = stepBatch(first.batch, looked(seen('a', { way: 'shutdown' }), seen('b')), 2_000);
+  const asked = run([{ type: 'asked', vm: vmUuid('a') }], first.batch);
+  const again = stepBatch(asked, looked(seen('a', { way: 'shutdown' }), seen('b')), 2_000);
   assert.deepEqual(again.effects, []);
-  assert.equal(stateOf(run([looked(seen('a', { isActive: false }), seen('b'))], first.batch), 'a'), 'stopped');
-  assert.equal(stateOf(stepBatch(first.batch, looked(seen('a'), seen('b')), 400_000).batch, 'a'), 'failed');
+  assert.equal(stateOf(run([looked(seen('a', { isActive: false }), seen('b'))], asked), 'a'), 'stopped');
+  assert.equal(stateOf(stepBatch(asked, looked(seen('a'), seen('b')), 400_000).batch, 'a'), 'failed');
+});
+
+test('a guest that nobody is known to have asked is asked again, and has its time from then on', () => {
+  const there = looked(seen('a', { way: 'shutdown' }));
+  const again = stepBatch(run([there]), there, 400_000);
+  assert.deepEqual([again.effects.map((effect) => effect.do), stateOf(again.batch, 'a')], [['shut-down'], 'stopping']);
+  const silent = stepBatch(run([there]), { type: 'looked', vms: [], silent: [h1] }, 400_000);
+  assert.deepEqual(silent.effects, []);
+  const asked = run([{ type: 'asked', vm: vmUuid('a') }], again.batch, 400_000);
+  assert.equal(stateOf(stepBatch(asked, there, 500_000).batch, 'a'), 'stopping');
+  assert.equal(stateOf(stepBatch(asked, there, 800_000).batch, 'a'), 'failed');
+  const refused = run([{ type: 'refused', vm: vmUuid('a'), message: 'no agent' }], again.batch);
+  assert.deepEqual([refused.members[0]?.asked, refused.members[0]?.note], [undefined, 'no agent']);
 });
 
 test('a VM that is moved cold runs again, wherever that ends', () => {
@@ -184,7 +198,7 @@ test('a guest that goes off only after the cancel is started again, once its hos
 });
 
 test('a guest that obeys late counts as shut down; one whose label or definition has changed is not asked', () => {
-  const asked = run([looked(seen('a', { way: 'shutdown' }), seen('b'))]);
+  const asked = run([looked(seen('a', { way: 'shutdown' }), seen('b')), { type: 'asked', vm: vmUuid('a') }]);
   const late = stepBatch(asked, looked(seen('a', { way: 'shutdown' }), seen('b')), 400_000).batch;
   assert.equal(stateOf(late, 'a'), 'failed');
   assert.equal(

@@ -41,6 +41,8 @@ export function stepBatch(batch: Batch, event: BatchEvent, now: TimeMs): BatchSt
       return still(change(batch, event.vm, began(event.migration)));
     case 'refused':
       return still(change(batch, event.vm, (member) => refused(batch, member, event, now)));
+    case 'asked':
+      return still(change(batch, event.vm, (member) => asked(member, now)));
     case 'started':
       return still(change(batch, event.vm, started));
     case 'ended':
@@ -85,6 +87,10 @@ const shortened = (note: string): string => (note.length <= mostOfNote ? note : 
 const began =
   (migration: NonNullable<BatchMember['migration']>) =>
   (member: BatchMember): BatchMember => ({ ...as(member, 'moving'), migration });
+
+/** From now on it has its time to shut down. */
+const asked = (member: BatchMember, now: TimeMs): BatchMember =>
+  member.state === 'stopping' ? { ...member, asked: true, since: now } : member;
 
 /** Of a VM that was shut down for a move that did not come about, the rest stays as it is. */
 const started = (member: BatchMember): BatchMember =>
@@ -216,7 +222,7 @@ function asSeen(batch: Batch, member: BatchMember, vm: SeenVm | undefined, now: 
         return member.way === 'cold'
           ? { ...as(member, batch.phase === 'cancelling' ? 'held' : 'waiting'), off: true }
           : as(member, 'stopped', 'It was shut down, and is started by the restore.');
-      return now - (member.since ?? now) < shutDownMs
+      return isToAskAgain(batch, member) || now - (member.since ?? now) < shutDownMs
         ? member
         : as(member, 'failed', `The guest has not shut down for ${shutDownMs / 60_000} minutes.`);
     case 'waiting':
@@ -249,6 +255,10 @@ function asFound(batch: Batch, member: BatchMember, vm: SeenVm | undefined): Bat
   return member;
 }
 
+/** Whether it was asked is not known, as after a restart in between. To be asked twice does a guest no harm. */
+const isToAskAgain = ({ phase }: Pick<Batch, 'phase'>, { state, asked: wasAsked }: BatchMember): boolean =>
+  phase === 'running' && state === 'stopping' && wasAsked !== true;
+
 /** A guest that obeys after all, when nobody waits for it any more. */
 const foundLate = (member: BatchMember, vm: SeenVm): BatchMember => {
   if (member.state !== 'failed' || member.asked !== true || vm.isActive || vm.migration !== undefined) return member;
@@ -263,7 +273,9 @@ function goOn(batch: Batch, seen: Looked, now: TimeMs): BatchStep {
   const migrating = new Set(vms.filter(({ migration }) => migration !== undefined).map(({ uuid }) => uuid));
   if (batch.phase === 'cancelling') return windUp(batch, seen, now);
   const late = batch.deadlineAt !== undefined && now >= batch.deadlineAt ? missed(batch) : batch;
-  const effects: BatchEffect[] = [];
+  const effects: BatchEffect[] = late.members
+    .filter((member) => isToAskAgain(late, member) && !isIn(silent, member.from.id))
+    .map((member) => ({ do: 'shut-down', member }));
   const turns = turnsOf(late, vms, lanes, now);
   const stopping = new Set<VmUuid>();
   // one after the other: what one is to take elsewhere is not reserved before its move begins
@@ -284,7 +296,7 @@ function goOn(batch: Batch, seen: Looked, now: TimeMs): BatchStep {
     ...late,
     ...(pace.length === 0 ? {} : { pace }),
     members: late.members.map((member) =>
-      stopping.has(member.vm.uuid) ? { ...as(member, 'stopping'), since: now, asked: true as const } : member,
+      stopping.has(member.vm.uuid) ? { ...as(member, 'stopping'), since: now } : member,
     ),
   };
   effects.push(...startsOf(next, seen, now));

@@ -55,7 +55,7 @@ export interface BatchMember {
   readonly off?: true;
   /** It was asked to shut down. */
   readonly asked?: true;
-  /** Since when it is asked to shut down. */
+  /** Since when it is to shut down. */
   readonly since?: TimeMs;
   /** Only to hosts where every guest keeps the memory that it was given. */
   readonly neverDegrade?: true;

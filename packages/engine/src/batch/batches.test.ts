@@ -211,6 +211,35 @@ test('a VM that its label moves cold is shut down, moved and started; without a 
   assert.equal((await engine.migration(done.members[0]?.migration ?? '')).kind, 'cold');
 });
 
+test('a guest whose control plane stops before it was asked to shut down is asked by the next one', async () => {
+  await guests(1);
+  await engine.labelVm('vm0', { add: ['ferry.maintenance=shutdown'], remove: [] });
+  const asks = (): number => fleet.calls.filter((call) => call === 'h1 shutdown').length;
+  const begun = await drain(['h1']);
+  // as a kill leaves it: what is to be done is stored, and nothing was done
+  await engine.close();
+  const { intents } = stores;
+  const entry = await intents.get(`batches/${begun.id}`);
+  assert.ok(entry !== undefined);
+  const value = entry.value as Batch;
+  const members = value.members.map((member) => ({ ...member, state: 'stopping', since: clock.now() - 3_600_000 }));
+  await intents.commit([{ op: 'put', key: entry.key, value: { ...value, members }, ifRevision: entry.revision }]);
+  const before = asks();
+  engine = await start();
+  const done = await ended(begun);
+  assert.deepEqual([done.phase, states(done), asks() - before], ['done', { vm0: 'stopped' }, 1]);
+});
+
+test('a guest whose host refuses to ask it is not said to have been asked', async () => {
+  await guests(1);
+  await engine.labelVm('vm0', { add: ['ferry.maintenance=shutdown'], remove: [] });
+  host('h1').refusesShutdown = 'no such method';
+  const over = await ended(await drain(['h1']));
+  const [left] = over.members;
+  assert.deepEqual([over.phase, left?.state, left?.asked], ['incomplete', 'failed', undefined]);
+  assert.match(left?.note ?? '', /^It cannot be asked to shut down: no such method/);
+});
+
 test('a VM that appears on the host joins; one that is deleted or moved by somebody else is named', async () => {
   await guests(4);
   fleet.next.durationMs = 5_000;

@@ -3,6 +3,7 @@
  * hosts themselves whether they are empty. What comes of each goes back to core as an event.
  */
 import {
+  blackoutAt,
   endsAnyGuest,
   FerryError,
   lacksOnlyRoom,
@@ -32,7 +33,7 @@ export const planPatienceMs = 120_000;
 
 export interface CarryOutDeps extends Pick<
   BatchesDeps,
-  'clock' | 'log' | 'knownHosts' | 'migrations' | 'policyOf' | 'labelsOf'
+  'clock' | 'log' | 'knownHosts' | 'migrations' | 'policyOf' | 'labelsOf' | 'clusterOf'
 > {
   readonly measuring: Pick<Measuring, 'settled'>;
   readonly stored: Collection<Batch>;
@@ -55,7 +56,19 @@ export const waitsForRoom = ({ neverDegrade }: BatchMember, reasons: readonly Re
   neverDegrade === true && lacksOnlyRoom(reasons);
 
 export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: CarryOutDeps): CarryOut {
-  const { stored, heldOf, took, step, isCancelling, measuring, policyOf, labelsOf } = batches;
+  const { stored, heldOf, took, step, isCancelling, measuring, policyOf, labelsOf, clusterOf } = batches;
+  /** Those before it may have taken minutes: its label, its deadline or a blackout period speaks against it by now. */
+  const isOver = (id: string, { vm, from, way, off }: BatchMember): boolean => {
+    const { kind, hosts, deadlineAt = Infinity } = heldOf(id).value;
+    const now = clock.now();
+    const lane = kind === 'restore' ? hosts[0]?.id : from.id;
+    const { blackouts = [] } = clusterOf(lane ?? from.id);
+    return (
+      now >= deadlineAt ||
+      (off !== true && blackoutAt(blackouts, now) !== undefined) ||
+      (kind === 'drain' && off !== true && wayOf(labelsOf(vm.uuid)).way !== way)
+    );
+  };
   const reasonOf = (error: unknown): string => {
     if (error instanceof FerryError && error.reasons.length > 0)
       return [...new Set(error.reasons.map(({ message }) => message))].join(' ');
@@ -82,6 +95,8 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
   };
   const begin = async (id: string, member: BatchMember): Promise<void> => {
     const { value: batch } = heldOf(id);
+    // the next look shows why
+    if (isOver(id, member)) return;
     const by: RequestedBy = {
       actor: batch.actor,
       client: batch.client,
@@ -151,7 +166,7 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
     await step(id, { type: 'confirmed', active });
   };
   const notAsked = async (id: string, vm: VmUuid): Promise<void> =>
-    void (await step(id, { type: 'refused', vm, message: 'It was not asked to shut down.' }));
+    void (await step(id, { type: 'refused', vm, message: 'It was not asked to shut down.', waits: true }));
   const carryOut = async (id: string, effect: BatchEffect): Promise<void> => {
     switch (effect.do) {
       case 'begin':
@@ -172,11 +187,21 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
             return;
           }
         }
-        // much may have passed since the look
-        const { deadlineAt = Infinity } = heldOf(id).value;
-        const isOtherwise = wayOf(labelsOf(vm.uuid)).way !== way || clock.now() >= deadlineAt;
-        if (isCancelling(id) || isOtherwise) return notAsked(id, vm.uuid);
-        return knownHosts.linkOf(from.id).power.shutdown(vm.uuid, clock.timeout(hostPatienceMs));
+        if (isCancelling(id) || isOver(id, effect.member)) return notAsked(id, vm.uuid);
+        if (wayOf(labelsOf(vm.uuid)).way !== way) {
+          const message = 'Its label says no more that it is shut down.';
+          return void (await step(id, { type: 'refused', vm: vm.uuid, message }));
+        }
+        try {
+          await knownHosts.linkOf(from.id).power.shutdown(vm.uuid, clock.timeout(hostPatienceMs));
+        } catch (error) {
+          if (!isUnanswered(error)) {
+            const message = `It cannot be asked to shut down: ${reasonOf(error)}`;
+            return void (await step(id, { type: 'refused', vm: vm.uuid, message }));
+          }
+        }
+        await step(id, { type: 'asked', vm: vm.uuid });
+        return;
       }
       case 'start': {
         const { vm, from } = effect.member;

@@ -20,6 +20,8 @@ interface Knobs {
   hangs: boolean;
   /** Why its QEMU starts nothing. */
   broken?: string;
+  /** Why it asks no guest to shut down. */
+  refusesShutdown?: string;
   /** Its daemon lets further clients wait. */
   crowded: boolean;
   /** Hosts of one SAN see the same devices. */
@@ -112,6 +114,10 @@ export function withKnobs(link: HostLink, host: FakeHost, { clock, next, calls }
       async start(uuid, signal) {
         if (host.broken !== undefined) throw new Error(host.broken);
         return power.start(uuid, signal);
+      },
+      async shutdown(uuid, signal) {
+        if (host.refusesShutdown !== undefined) throw new Error(host.refusesShutdown);
+        return power.shutdown(uuid, signal);
       },
     },
     transfer: {
