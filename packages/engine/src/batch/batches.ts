@@ -155,13 +155,27 @@ export function createBatches(deps: BatchesDeps): Batches {
     for (const member of heldOf(id).value.members) {
       const { vm, state, migration } = member;
       if (state !== 'moving' || migration === undefined || active.has(migration)) continue;
-      const ended = await migrations.find(migration).catch((error: unknown) => {
-        // the others do not wait for it
-        log.warn({ err: error, batch: id, migration }, 'what became of a migration of a batch cannot be found');
-        return undefined;
-      });
+      const found = await migrations.takenOver(migration).then(
+        (ended) => ({ ended }),
+        (error: unknown) => {
+          // the others do not wait for it
+          log.warn({ err: error, batch: id, migration }, 'what became of a migration of a batch cannot be read');
+          return undefined;
+        },
+      );
+      if (found === undefined) continue;
+      const { ended } = found;
+      if (ended === undefined) {
+        await step(id, {
+          type: 'ended',
+          vm: vm.uuid,
+          outcome: 'failed',
+          message: `Nothing is stored of its migration ${migration} any more.`,
+        });
+        continue;
+      }
       // its end is not stored yet
-      if (ended?.outcome === undefined) continue;
+      if (ended.outcome === undefined) continue;
       const { error } = ended;
       if (error?.code === 'migration-refused' && waitsForRoom(member, error.reasons)) {
         // others were given the room between its request and its turn
@@ -314,7 +328,7 @@ export function createBatches(deps: BatchesDeps): Batches {
         members: restoreMembers(drain, home, vmsOf(drain)),
       };
       const batch = await homeward(bare);
-      await store(batch, undefined, along);
+      await store(batch, undefined, along).catch((error: unknown) => takeIfStored(id, error));
       go(id);
       return batch;
     },

@@ -17,6 +17,6 @@ export interface BatchesDeps {
   /** What its migration would go by; undefined: no host has it. */
   readonly policyOf: (vm: VmUuid) => ResolvedPolicy | undefined;
   readonly curves: Pick<DirtyCurves, 'fresh' | 'measureAndKeep'>;
-  readonly migrations: Pick<Migrations, 'start' | 'find' | 'active' | 'abort' | 'propose'>;
+  readonly migrations: Pick<Migrations, 'start' | 'takenOver' | 'active' | 'abort' | 'propose'>;
   readonly published: (batch: Batch, revision: number) => void;
 }

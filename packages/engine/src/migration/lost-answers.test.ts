@@ -1,7 +1,7 @@
 /** A store that is far away: answers are lost several times in a row, and what was written arrives all the same. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Migration } from '@ferry/core';
+import { hasEnded, type Migration } from '@ferry/core';
 import { startEngine } from '../engine.ts';
 import { countingClock, fakeFleet, silentLog, uriOf } from '../fake/fleet.ts';
 import { memoryStores } from '../fake/stores.ts';
@@ -64,6 +64,71 @@ for (const [what, deleted, outcome] of [
         [],
         'nothing is reserved for it any more',
       );
+    } finally {
+      await engine.close();
+    }
+  });
+
+/** A store that says nothing to one commit, which arrives when somebody looks for `key` once more, after `looks` others. */
+const lateStores = (is: (keys: readonly string[]) => boolean, key: string, looks: number): Stores => {
+  const { intents, ...others } = memoryStores();
+  let lost = 0;
+  let left = looks;
+  let late: Parameters<typeof intents.commit>[0] | undefined;
+  return {
+    ...others,
+    intents: {
+      ...intents,
+      async commit(writes) {
+        if (lost >= lostInARow || !is(writes.flatMap((each) => (each.op === 'put' ? [each.key] : []))))
+          return intents.commit(writes);
+        lost += 1;
+        late = writes;
+        return { unknown: 'The store did not answer in time.' };
+      },
+      async get(asked) {
+        if (late !== undefined && lost === lostInARow && asked.startsWith(key) && (left -= 1) < 0) {
+          const writes = late;
+          late = undefined;
+          await intents.commit(writes);
+        }
+        return intents.get(asked);
+      },
+    },
+  };
+};
+const begins = (keys: readonly string[]): boolean =>
+  keys.some((key) => key.startsWith('migrations/')) && keys.some((key) => key.startsWith('batches/'));
+const drains = (keys: readonly string[]): boolean =>
+  keys.some((key) => key.startsWith('batches/')) && keys.some((key) => key.startsWith('hosts/'));
+
+for (const [what, is, key, looks] of [
+  // the last look of the commit itself is the first one
+  ['the begin of a migration, seen at once', begins, 'migrations/', 1],
+  ['the begin of a migration, seen only in its batch', begins, 'batches/', 1],
+  ['the drain itself', drains, 'batches/', 1],
+] as const)
+  test(`a drain goes on where the answer of the store is lost for ${what}`, async () => {
+    using clock = countingClock();
+    const fleet = fakeFleet(clock);
+    const stores = lateStores(is, key, looks);
+    const engine = await startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
+    try {
+      for (const name of ['h1', 'h2']) {
+        fleet.add(name);
+        await engine.addHost({ uri: uriOf(name), name }, patience());
+      }
+      fleet.run('h1', { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' });
+      for (let turn = 0; turn < 1_000 && engine.vms().length === 0; turn += 1) await clock.sleep(10);
+      const { id } = await engine.batches.drain({ hosts: ['h1'], force: false }, by);
+      for (let turn = 0; turn < 20_000 && !hasEnded(engine.batches.find(id)); turn += 1) await clock.sleep(10);
+      const { phase, members } = engine.batches.find(id);
+      assert.deepEqual(
+        [phase, members.map(({ state, tries }) => [state, tries])],
+        ['done', [['moved', 0]]],
+        JSON.stringify(members),
+      );
+      assert.deepEqual((await stores.intents.list('migration-of/')).entries, []);
     } finally {
       await engine.close();
     }

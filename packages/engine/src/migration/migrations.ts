@@ -57,6 +57,11 @@ export interface Migrations {
   queue(): readonly QueuedMigration[];
   list(query: MigrationQuery): Promise<MigrationPage>;
   find(ref: string): Promise<Migration>;
+  /**
+   * Of one that began, also long ago. One that nobody works on, since the answer to its begin was lost, is taken over.
+   * Undefined: nothing is stored of it.
+   */
+  takenOver(id: string): Promise<Migration | undefined>;
   start(request: MigrationRequest & { readonly vm: string }, by: RequestedBy, along?: Along): Promise<Migration>;
   plan(request: MigrationRequest & { readonly vm: string }, signal: AbortSignal): Promise<PlannedMigration>;
   /** `expected`: the revision that it must have. Rejects with FerryError `revision-stale`. */
@@ -229,6 +234,10 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     runners.set(migration.id, runner);
     return runner;
   };
+  const takeOver = (migration: Migration): void => {
+    run(migration).dispatch({ type: 'recovered' });
+    admission.wait(migration);
+  };
 
   return {
     active,
@@ -239,6 +248,15 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       ),
     list: (query) => search.list(query),
     find: (ref) => search.find(ref),
+    async takenOver(id) {
+      const runs = runners.get(id)?.current();
+      if (runs !== undefined) return runs;
+      const stored = await records.one(id);
+      if (stored === undefined || isFinished(stored) || runners.has(id)) return stored;
+      takeOver(stored);
+      admission.admit();
+      return stored;
+    },
     async start({ vm: vmRef, ...asked }, by, along = () => []) {
       const { vm: seen, request } = requests.requested(vmRef, asked);
       const { to } = request;
@@ -258,7 +276,12 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const id = migrationId(`${now.toString(36)}${clock.randomText(5)}`);
       const from = { id: source.host.id, name: source.host.name };
       const first = beginMigration({ id, vm, from, kind: result.move, request, policy, by }, now);
-      const begun = await records.begin(first, along(id));
+      const begun = await records.begin(first, along(id)).catch(async (error: unknown) => {
+        // the answer may be lost, and not the write
+        const stored = await records.one(id).catch(() => undefined);
+        if (stored === undefined) throw error;
+        return { revision: stored.revision ?? 0 };
+      });
       if ('conflict' in begun && !begun.conflict.some((key) => key.endsWith(vm.uuid)))
         throw new FerryError('store-conflict', `What ${vm.name} is moved for has changed meanwhile.`);
       if ('conflict' in begun) throw movedByAnother(vm);
@@ -309,10 +332,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     async recover() {
       const left = await reserving.settle(() => records.active());
       time = await openSteadyTime(deps.intents, clock, left.length > 0);
-      for (const migration of left) {
-        run(migration).dispatch({ type: 'recovered' });
-        admission.wait(migration);
-      }
+      for (const migration of left) takeOver(migration);
       admission.admit();
     },
     async stop() {

@@ -76,6 +76,8 @@ export interface MigrationRecords {
   >;
   /** Those that an earlier control plane left unfinished. What has ended, and did not get to the journal, gets there. */
   active(): Promise<readonly Migration[]>;
+  /** As it is stored, also if it has ended; for one that nobody works on. */
+  one(id: string): Promise<Migration | undefined>;
   /** In the order in which they ended, the last one first; those before this number of the journal. */
   finished(limit: number, before?: number): Promise<readonly Ended[]>;
   /** `at`: when it was taken. */
@@ -219,6 +221,12 @@ export function migrationRecords({
       const all = await Promise.all(items.map((head) => join(head, measuredOf.get(head.key))));
       for (const each of all) if (isFinished(each)) await finish(each);
       return all.filter((each) => !isFinished(each));
+    },
+    async one(id) {
+      const active = await readAgain(id);
+      if (active !== undefined) return active;
+      const [ended] = await journal.read({ kind: 'migration', subject: id, limit: 1 });
+      return ended?.data as Migration | undefined;
     },
     async finished(limit, before) {
       if (limit > keptInMemory || before !== undefined) return read(limit, before);
