@@ -230,6 +230,19 @@ test('a guest whose control plane stops before it was asked to shut down is aske
   assert.deepEqual([done.phase, states(done), asks() - before], ['done', { vm0: 'stopped' }, 1]);
 });
 
+test('a guest whose label changes while another one is asked to shut down is left running', async () => {
+  await guests(2);
+  for (const vm of ['vm0', 'vm1']) await engine.labelVm(vm, { add: ['ferry.maintenance=shutdown'], remove: [] });
+  const asks = (): number => fleet.calls.filter((call) => call === 'h1 shutdown').length;
+  host('h1').slowMs = 5_000;
+  const begun = await drain(['h1']);
+  await until(() => now(begun).members.every(({ state }) => state === 'stopping'), 'both are to shut down');
+  for (const vm of ['vm0', 'vm1'])
+    await engine.labelVm(vm, { add: ['ferry.maintenance=leave-running'], remove: ['ferry.maintenance=shutdown'] });
+  const over = await ended(begun);
+  assert.deepEqual([over.phase, asks(), Object.values(states(over)).sort()], ['incomplete', 1, ['stays', 'stopped']]);
+});
+
 test('a guest whose host refuses to ask it is not said to have been asked', async () => {
   await guests(1);
   await engine.labelVm('vm0', { add: ['ferry.maintenance=shutdown'], remove: [] });

@@ -35,6 +35,8 @@ import { measureGuests } from './measuring.ts';
 import { planDrains, refOf, type DrainRequest } from './planning.ts';
 
 const lookEveryMs = 1_000;
+/** For a new batch whose commit was not answered, while the store answers that it has none. */
+const looksForLate = 60;
 /** Batches that have ended and are kept. */
 const endedKept = 500;
 /** For the guests of a plan to be measured; what is not known by then is unknown. */
@@ -115,11 +117,34 @@ export function createBatches(deps: BatchesDeps): Batches {
     );
     took(batch, revision);
   };
+  /** Written without an answer: its hosts were written with it. */
+  const tookUnanswered = async ({ value, revision }: Stored<Batch>): Promise<void> => {
+    took(value, revision);
+    const hosts = value.hosts.filter(({ id }) => knownHosts.follower(id) !== undefined).map(({ id }) => id);
+    await knownHosts.serve(hosts, (host) => host);
+  };
   /** Of a new one: the answer may be lost, and not the write. Rejects with the error where it is not stored. */
   const takeIfStored = async (id: string, error: unknown): Promise<void> => {
     const now = await stored.get(id).catch(() => undefined);
-    if (now === undefined) throw error;
-    took(now.value, now.revision);
+    if (now !== undefined) return tookUnanswered(now);
+    if (error instanceof FerryError && error.code === 'store-unavailable') void takeLater(id);
+    throw error;
+  };
+  /** What is on its way to the store may still arrive; then it is carried out, as after a restart. */
+  const takeLater = async (id: string): Promise<void> => {
+    for (let absent = 0; absent < looksForLate && !held.has(id);) {
+      try {
+        await clock.sleep(lookEveryMs, stopping.signal);
+        const now = await stored.get(id);
+        absent += 1;
+        if (now === undefined) continue;
+        await tookUnanswered(now);
+        go(id);
+      } catch (error) {
+        if (stopping.signal.aborted) return;
+        log.warn({ err: error, batch: id }, 'whether a batch is stored cannot be seen; it is looked at again');
+      }
+    }
   };
   const step = async (id: string, event: BatchEvent): Promise<readonly BatchEffect[]> => {
     const before = heldOf(id);
@@ -129,7 +154,7 @@ export function createBatches(deps: BatchesDeps): Batches {
     } catch (error) {
       // the answer may be lost, and not the write
       const now = await stored.get(id);
-      if (now !== undefined && now.revision !== before.revision) took(now.value, now.revision);
+      if (now !== undefined && now.revision !== before.revision) await tookUnanswered(now);
       throw error;
     }
     return effects;

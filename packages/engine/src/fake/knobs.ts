@@ -11,7 +11,7 @@ interface Knobs {
   machineUuid: string;
   /** In a folder that all share: what this host sees in place of what the others do. */
   readonly ownFiles: Map<string, SeenFile | 'none'>;
-  /** What is seen of a domain is answered after this time. */
+  /** What is seen of a domain, and to shut it down, is answered after this time. */
   slowMs: number;
   /** It takes this time before it takes snapshots off a VM. */
   slowStripMs: number;
@@ -117,6 +117,7 @@ export function withKnobs(link: HostLink, host: FakeHost, { clock, next, calls }
       },
       async shutdown(uuid, signal) {
         if (host.refusesShutdown !== undefined) throw new Error(host.refusesShutdown);
+        if (host.slowMs > 0) await clock.sleep(host.slowMs);
         return power.shutdown(uuid, signal);
       },
     },

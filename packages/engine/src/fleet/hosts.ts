@@ -261,6 +261,9 @@ export function createKnownHosts({
       const ids = [...new Set(refs.map((ref) => host(ref).host.id))];
       for (let attempt = 0; attempt < mostAttempts; attempt += 1) {
         const before = await Promise.all(ids.map(storedHost));
+        // the answer to an earlier change may have been lost
+        for (const { key, value, revision } of before)
+          if (revision > (revisions.get(key) ?? 0)) took(key, value, revision);
         const next = before.map((each) => ({ ...each, decided: decide(each.value, each.revision) }));
         const changed = next.filter(({ value, decided }) => decided !== value);
         const writes = [

@@ -102,11 +102,12 @@ const begins = (keys: readonly string[]): boolean =>
 const drains = (keys: readonly string[]): boolean =>
   keys.some((key) => key.startsWith('batches/')) && keys.some((key) => key.startsWith('hosts/'));
 
-for (const [what, is, key, looks] of [
+for (const [what, is, key, looks, refused] of [
   // the last look of the commit itself is the first one
-  ['the begin of a migration, seen at once', begins, 'migrations/', 1],
-  ['the begin of a migration, seen only in its batch', begins, 'batches/', 1],
-  ['the drain itself', drains, 'batches/', 1],
+  ['the begin of a migration, seen at once', begins, 'migrations/', 1, false],
+  ['the begin of a migration, seen only in its batch', begins, 'batches/', 1, false],
+  ['the drain itself', drains, 'batches/', 1, false],
+  ['the drain itself, seen only later', drains, 'batches/', 2, true],
 ] as const)
   test(`a drain goes on where the answer of the store is lost for ${what}`, async () => {
     using clock = countingClock();
@@ -120,7 +121,13 @@ for (const [what, is, key, looks] of [
       }
       fleet.run('h1', { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' });
       for (let turn = 0; turn < 1_000 && engine.vms().length === 0; turn += 1) await clock.sleep(10);
-      const { id } = await engine.batches.drain({ hosts: ['h1'], force: false }, by);
+      const service = () => engine.host('h1').host.service?.state;
+      const asked = engine.batches.drain({ hosts: ['h1'], force: false }, by);
+      if (refused) await assert.rejects(asked, /It is not known whether the change was stored/);
+      else await asked;
+      for (let turn = 0; turn < 1_000 && engine.batches.all().length === 0; turn += 1) await clock.sleep(10);
+      const [{ id } = { id: '' }] = engine.batches.all();
+      assert.equal(service(), 'draining');
       for (let turn = 0; turn < 20_000 && !hasEnded(engine.batches.find(id)); turn += 1) await clock.sleep(10);
       const { phase, members } = engine.batches.find(id);
       assert.deepEqual(
@@ -128,6 +135,7 @@ for (const [what, is, key, looks] of [
         ['done', [['moved', 0]]],
         JSON.stringify(members),
       );
+      assert.equal(service(), 'maintenance');
       assert.deepEqual((await stores.intents.list('migration-of/')).entries, []);
     } finally {
       await engine.close();
