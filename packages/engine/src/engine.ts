@@ -260,6 +260,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     },
     curves,
     migrations,
+    isNeeded: (id) => rollouts.needs(id),
     published: (batch, revision) => hub.publish({ type: 'batch', batch, revision }),
   });
   const rollouts = createRollouts({

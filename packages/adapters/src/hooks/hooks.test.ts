@@ -117,10 +117,10 @@ test('a request is signed over its body; 409 refuses, other answers fail, and no
   });
   const { url } = server;
   const ask = () => hooks.call({ url, secretFile }, '{"a":1}', patience());
-  assert.deepEqual(await ask(), { result: 'ok', message: 'backup runs' });
+  assert.deepEqual(await ask(), { result: 'ok' }, 'what an address serves is not shown');
   assert.deepEqual(await ask(), { result: 'refused', message: 'backup runs' });
-  assert.match((await ask()).message ?? '', /answered 503: backup runs$/);
-  assert.match((await ask()).message ?? '', /answered 302/);
+  assert.match((await ask()).message ?? '', /answered 503$/);
+  assert.match((await ask()).message ?? '', /answered 302$/);
   assert.equal(seen.length, 4);
   assert.deepEqual(seen[0], { signature: signatureOf('{"a":1}', 'very secret'), body: '{"a":1}' });
 });

@@ -66,6 +66,8 @@ export function hookCaller(directory: string): HookCaller {
       )
       .catch(() => false);
     if (!runs) return failed(`${program} is not executable: run "chmod +x ${program}"`);
+    // files may have kept it waiting for longer than it has
+    signal.throwIfAborted();
     return run(found.file, program, document, signal);
   };
 
@@ -79,15 +81,17 @@ export function hookCaller(directory: string): HookCaller {
     if (typeof found === 'string') return failed(found);
     const key = (await readFile(found.file, 'utf8')).trim();
     if (key === '') return failed(`${secretFile ?? ''} is empty: it must hold the key that signs the request`);
+    signal.throwIfAborted();
     const answer = await post(url, document, signatureOf(document, key), signal).catch((error: unknown) => {
       signal.throwIfAborted();
       return `${url} does not answer: ${error instanceof Error ? error.message : String(error)}`;
     });
     if (typeof answer === 'string') return failed(answer);
     const { status, text } = answer;
-    if (status >= 200 && status < 300) return said('ok', text);
+    // whoever names an address is shown nothing that it serves to others: only a refusal has words
+    if (status >= 200 && status < 300) return { result: 'ok' };
     if (status === 409) return said('refused', text);
-    return failed(firstLine(`${url} answered ${status}${text === '' ? '' : `: ${text}`}`));
+    return failed(firstLine(`${url} answered ${status}`));
   };
 
   return {
@@ -131,9 +135,9 @@ function post(
         if (text.length >= longestMessage) done();
       });
       answer.once('end', done);
-      answer.once('error', reject);
+      answer.on('error', reject);
     });
-    request.once('error', reject);
+    request.on('error', reject);
     request.end(body);
   });
 }

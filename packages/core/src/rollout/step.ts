@@ -233,16 +233,26 @@ function answered(
   now: TimeMs,
 ): Rollout {
   const each = rollout.hosts.find(({ host }) => host.id === id);
-  // it was cancelled, or an operator went on, meanwhile
-  if (each?.state !== (what === 'ask' ? 'asking' : 'working') || rollout.phase === 'cancelling') return rollout;
+  // an operator went on meanwhile
+  if (each?.state !== (what === 'ask' ? 'asking' : 'working')) return rollout;
   const { result, message = '' } = answer;
+  if (rollout.phase === 'cancelling')
+    return what === 'ask'
+      ? rollout
+      : change(rollout, id, (mine) => as(mine, 'held', now, `The rollout was cancelled; its hook ended: ${result}.`));
   const said = message === '' ? '' : `: ${message.replace(/[.\s]+$/, '')}`;
   if (result === 'ok') return change(rollout, id, (mine) => as(mine, what === 'ask' ? 'draining' : 'returning', now));
   if (what === 'ask' && result === 'refused')
     return change(rollout, id, (mine) => as(mine, 'skipped', now, `The hook says that it is not needed${said}.`));
   const how = result === 'timed-out' ? 'did not end in time' : result === 'refused' ? 'refused' : 'failed';
   const why = `The hook for ${each.host.name} ${how}${said}.`;
-  return what === 'ask' ? stopped(rollout, why, 'asks it again') : stopped(rollout, why, saysWorkedOn(each.host));
+  return what === 'ask'
+    ? stopped(rollout, why, 'asks it again')
+    : stopped(
+        change(rollout, id, (mine) => ({ ...mine, note: why })),
+        why,
+        saysWorkedOn(each.host),
+      );
 }
 
 /** The host on which a hook works. */
@@ -311,7 +321,7 @@ function windUp(rollout: Rollout, seen: Looked, now: TimeMs): RolloutStep {
   const drain = batchOf(seen.batches, draining?.drain);
   if (drain?.phase === 'running') return { rollout, effects: [{ do: 'cancel', batch: drain.id }] };
   if (drain?.phase === 'cancelling') return still(rollout);
-  const worked = rollout.hosts.find(({ state, called }) => state === 'working' && called === true)?.host;
+  const worked = rollout.hosts.find(mayBeWorkedOn)?.host;
   if (worked !== undefined && seen.calling)
     return still(
       withAttention(rollout, `The hook still works on ${worked.name}; the rollout is cancelled when it has ended.`),
@@ -320,12 +330,13 @@ function windUp(rollout: Rollout, seen: Looked, now: TimeMs): RolloutStep {
   if (closed.length > 0) return { rollout, effects: closed };
   const away = rollout.hosts.filter(({ state, drain: by }) => by !== undefined && state !== 'done');
   const names = away.map(({ host }) => host.name);
+  const first = worked === undefined ? '' : `The hook may still work on ${worked.name}: see to that first. `;
   return still({
     ...withAttention(
       rollout,
       names.length === 0
         ? undefined
-        : `VMs of ${names.join(', ')} may still be elsewhere: bring them back with "ferry host restore HOST".`,
+        : `${first}VMs of ${names.join(', ')} may still be elsewhere: bring them back with "ferry host restore HOST".`,
     ),
     phase: 'cancelled',
     endedAt: now,
@@ -333,9 +344,15 @@ function windUp(rollout: Rollout, seen: Looked, now: TimeMs): RolloutStep {
   });
 }
 
-function heldNote({ state, called }: RolloutHost): string {
+/** Its hook was called, and no answer of it is noted. */
+const mayBeWorkedOn = ({ state, called, note }: RolloutHost): boolean =>
+  state === 'working' && called === true && note === undefined;
+
+function heldNote(each: RolloutHost): string {
+  const { state, note } = each;
   if (state === 'waiting') return 'The rollout was cancelled before its turn.';
-  if (state === 'working' && called === true)
-    return 'The rollout was cancelled; the hook that works on the host goes on.';
+  if (state === 'working' && note !== undefined) return `The rollout was cancelled. ${note}`;
+  if (mayBeWorkedOn(each))
+    return 'The rollout was cancelled; how its hook ended is not known, and it may still work on the host.';
   return `The rollout was cancelled when it was ${state}.`;
 }

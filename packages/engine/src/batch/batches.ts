@@ -277,10 +277,12 @@ export function createBatches(deps: BatchesDeps): Batches {
     if (!drives.has(id) && !hasEnded(heldOf(id).value)) drives.set(id, drive(id));
   };
   const prune = async (): Promise<void> => {
+    const emptied = new Set(knownHosts.hosts().map(({ host }) => host.service?.drain?.id));
     for (const { id } of all().filter(hasEnded).slice(endedKept)) {
       const old = held.get(id);
+      if (old === undefined || emptied.has(id) || deps.isNeeded(id)) continue;
+      await stored.commit([stored.delete(id, old.revision)]);
       held.delete(id);
-      if (old !== undefined) await stored.commit([stored.delete(id, old.revision)]);
     }
   };
 

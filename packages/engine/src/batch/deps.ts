@@ -1,5 +1,5 @@
 /** What batches need of the rest of the engine. Types and nothing else. */
-import type { Batch, Cluster, HostId, ResolvedPolicy, VmUuid } from '@ferry/core';
+import type { Batch, BatchId, Cluster, HostId, ResolvedPolicy, VmUuid } from '@ferry/core';
 import type { KnownHosts } from '../fleet/hosts.ts';
 import type { Fleet } from '../fleet/vms.ts';
 import type { Migrations } from '../migration/migrations.ts';
@@ -18,5 +18,7 @@ export interface BatchesDeps {
   readonly policyOf: (vm: VmUuid) => ResolvedPolicy | undefined;
   readonly curves: Pick<DirtyCurves, 'fresh' | 'measureAndKeep'>;
   readonly migrations: Pick<Migrations, 'start' | 'takenOver' | 'active' | 'abort' | 'propose'>;
+  /** A rollout that has not ended began it: it is kept, however old. */
+  readonly isNeeded: (id: BatchId) => boolean;
   readonly published: (batch: Batch, revision: number) => void;
 }

@@ -128,6 +128,10 @@ test('a hook that fails stops it; VMs cannot be brought to a host that is worked
   const stopped = await rests(begun);
   assert.match(stopped.attention ?? '', /The hook for h1 did not end in time: it had 60 s.*ferry rollout continue/);
   assert.deepEqual([states(stopped), asked()], [['working', 'waiting'], ['/hooks/work h1']]);
+  await world.engine.rollouts.cancel(begun.id);
+  const over = await rests(begun);
+  assert.match(over.attention ?? '', /^VMs of h1 may still be elsewhere/);
+  assert.match(over.hosts[0]?.note ?? '', /^The rollout was cancelled\. The hook for h1 did not end in time/);
 });
 
 test('after a restart a hook that worked on a host is not called again; the operator says how it ended', async () => {
@@ -243,6 +247,7 @@ test('cancelled while its hook works, the host stays closed and belongs to the r
   await assert.rejects(begin(['h1']), refusedWith('host-in-rollout', /h1 belongs to/));
   const over = await rests(begun);
   assert.deepEqual([over.phase, states(over), asked().length], ['cancelled', ['held', 'held'], 1]);
+  assert.match(over.hosts[0]?.note ?? '', /its hook ended: timed-out/);
   await world.engine.batches.restore('h1', by);
   await until(() => runningOn('h1') === 2, 'they are back');
 });
@@ -260,4 +265,32 @@ test('a connection that is lost while the hook works is no reboot', async () => 
   await until(() => /has not lost its connection/.test(now(begun).attention ?? ''), 'it is waited for');
   await reboot('h1');
   assert.equal((await rests(begun)).phase, 'done');
+});
+
+test('cancelled, and Ferry is restarted before the hook has ended: that it may still work is said', async () => {
+  world.hooks.answers.set('/hooks/work', 'hangs');
+  const begun = await begin(['h1'], { work: { ...work, timeoutMs: 3_600_000 } });
+  await until(() => asked().length === 1, 'the hook works');
+  await world.engine.rollouts.cancel(begun.id);
+  await until(() => /hook still works on h1/.test(now(begun).attention ?? ''), 'it is waited for');
+  await world.engine.close();
+  world = { ...world, engine: await engineOver(world) };
+  const over = await rests(begun);
+  assert.match(over.attention ?? '', /hook may still work on h1: see to that first/);
+  assert.match(over.hosts[0]?.note ?? '', /how its hook ended is not known/);
+});
+
+test('the drain of a rollout is kept until it has ended, however many there were since', async () => {
+  const begun = await begin(['h1']);
+  await waitsForOperator(begun, 'h1');
+  for (let count = 0; count < 502; count += 1) {
+    const drain = await world.engine.batches.drain({ hosts: ['h3'], force: false }, by);
+    await world.engine.batches.cancel(drain.id, false).catch(() => undefined);
+    await until(() => serviceOf('h3') !== 'draining', 'it has ended');
+    if (serviceOf('h3') === 'maintenance') await world.engine.uncordonHosts(['h3']);
+  }
+  const drains = world.engine.batches.all();
+  assert.ok(drains.length <= 502 && drains.some(({ id }) => id === now(begun).hosts[0]?.drain));
+  await world.engine.rollouts.goOn(begun.id);
+  assert.deepEqual([(await rests(begun)).phase, runningOn('h1')], ['done', 2]);
 });

@@ -23,6 +23,7 @@ import {
   selectedHosts,
   stepRollout,
   uncordoned,
+  type BatchId,
   type HostId,
   type HostRef,
   type HostView,
@@ -63,6 +64,8 @@ export interface Rollouts {
   cancel(ref: string): Promise<Rollout>;
   /** Throws FerryError `host-in-rollout` while the host is worked on. */
   refuseOn(id: HostId): void;
+  /** A rollout that has not ended began this batch. */
+  needs(batch: BatchId): boolean;
   hostChanged(view: HostView): void;
   /** Takes up what an earlier control plane left unfinished. */
   recover(): Promise<void>;
@@ -319,6 +322,10 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
     goOn: (ref) => command(ref, { type: 'continue-requested' }),
     cancel: (ref) => command(ref, { type: 'cancel-requested' }),
     refuseOn: (id) => refuseWhileWorkedOn(all(), id),
+    needs: (batch) =>
+      all().some(
+        (each) => !hasRolledOut(each) && each.hosts.some(({ drain, restore }) => drain === batch || restore === batch),
+      ),
     hostChanged({ host, state }) {
       if (state === 'connected') return;
       for (const { value } of held.values()) {
