@@ -1,5 +1,6 @@
 /** Hooks as they are called: programs and a server of the test's own. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
@@ -146,4 +147,38 @@ test('an address that does not answer, or whose key is not there, is a failure i
     (await hooks.call({ url, secretFile: absent }, '{}', patience())).message ?? '',
     /no-key cannot be used/,
   );
+});
+
+test('where the folder lists addresses, no other is called', async () => {
+  const own = mkdtempSync(join(root, 'listed-'));
+  const secretFile = script('key', 'x', 0o600, own);
+  let asked = 0;
+  await using server = await serving((_request, response) => {
+    asked += 1;
+    response.end();
+  });
+  const ask = () => hookCaller(own).call({ url: `${server.url}/moved`, secretFile }, '{}', patience());
+  writeFileSync(join(own, 'urls'), 'https://cmdb.example\n', { mode: 0o644 });
+  assert.match((await ask()).message ?? '', /^http:.* is not in .*\/urls: add it there/);
+  assert.equal(asked, 0);
+  writeFileSync(join(own, 'urls'), `https://cmdb.example\n${server.url}\n`);
+  assert.deepEqual([await ask(), asked], [{ result: 'ok' }, 1]);
+});
+
+test('a program that cannot be started for want of file descriptors is a failure, and Ferry goes on', () => {
+  const program = script('no-room', 'exit 0');
+  const source = `
+    import { openSync } from 'node:fs';
+    const { hookCaller } = await import(${JSON.stringify(new URL('hooks.ts', import.meta.url).href)});
+    const hooks = hookCaller(${JSON.stringify(folder)});
+    const call = () => hooks.call({ program: ${JSON.stringify(program)} }, '{}', AbortSignal.timeout(20_000));
+    await call();
+    try { for (;;) openSync('/dev/null'); } catch {}
+    const answer = await call();
+    process.stdout.write(JSON.stringify(answer));`;
+  const limited = 'ulimit -n 64; exec "$0" --input-type=module -e "$1"';
+  const said = execFileSync('/bin/sh', ['-c', limited, process.execPath, source], { encoding: 'utf8' });
+  const answer = JSON.parse(said) as { result: string; message: string };
+  assert.equal(answer.result, 'failed');
+  assert.match(answer.message, /cannot be started: spawn .*EMFILE/);
 });

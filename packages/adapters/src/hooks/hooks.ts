@@ -10,12 +10,14 @@ import { constants } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { access, readFile, realpath, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { HookAnswer, HookTarget } from '@ferry/core';
 import type { HookCaller } from '@ferry/engine';
 
 /** Of what a hook says, this much is kept. */
 const longestMessage = 300;
+/** In the hook folder, one a line: where it is, no other addresses are called. */
+const urlsFile = 'urls';
 /** After its end, for the rest of its output. */
 const outputGraceMs = 500;
 const environment = {
@@ -71,6 +73,23 @@ export function hookCaller(directory: string): HookCaller {
     return run(found.file, program, document, signal);
   };
 
+  /** A sentence where the address may not be called. */
+  const notListed = async (url: string): Promise<string | undefined> => {
+    const path = join(directory, urlsFile);
+    const isThere = await stat(path).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
+    );
+    if (!isThere) return undefined;
+    const found = await fileOf(path);
+    if (typeof found === 'string') return found;
+    const lines = (await readFile(found.file, 'utf8')).split('\n').map((line) => line.trim());
+    const { origin } = new URL(url);
+    return lines.some((line) => URL.canParse(line) && new URL(line).origin === origin)
+      ? undefined
+      : `${origin} is not in ${path}: add it there, if hooks may call it`;
+  };
+
   const callAddress = async (
     url: string,
     secretFile: string | undefined,
@@ -81,6 +100,8 @@ export function hookCaller(directory: string): HookCaller {
     if (typeof found === 'string') return failed(found);
     const key = (await readFile(found.file, 'utf8')).trim();
     if (key === '') return failed(`${secretFile ?? ''} is empty: it must hold the key that signs the request`);
+    const forbidden = await notListed(url);
+    if (forbidden !== undefined) return failed(forbidden);
     signal.throwIfAborted();
     const answer = await post(url, document, signatureOf(document, key), signal).catch((error: unknown) => {
       signal.throwIfAborted();
