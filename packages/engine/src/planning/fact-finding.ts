@@ -16,6 +16,7 @@ import {
   type CheckResult,
   type Cluster,
   type HostId,
+  type HostView,
   type Ledger,
   type Migration,
   type MigrationRequest,
@@ -68,8 +69,10 @@ export function createFactFinder(deps: FactSources): FactFinder {
   const nowFor = (self: string | undefined, vm: Vm): OthersNow => {
     const rest = active().filter(({ id }) => id !== self);
     const ledger: Ledger = { ...deps.ledger, of: (key) => others(deps.ledger.of(key), self) };
-    const views = new Map(fleet.hosts().map((view) => [view.host.id, view]));
+    let views: ReadonlyMap<HostId, HostView> | undefined;
+    // most of the time nobody waits for ports
     const roomOf = (id: HostId): Room | undefined => {
+      views ??= new Map(fleet.hosts().map((view) => [view.host.id, view]));
       const view = views.get(id);
       return view?.state === 'connected' ? roomOn(view, deps.ledger) : undefined;
     };
