@@ -183,7 +183,7 @@ function looked(batch: Batch, { vms, silent }: Looked, now: TimeMs): Batch {
   return come.length === 0 ? joined : withoutStrangers(joined);
 }
 
-const withoutStrangers = ({ strangersSince: _, ...batch }: Batch): Batch => batch;
+const withoutStrangers = ({ strangersSince: _since, ...batch }: Batch): Batch => batch;
 
 const measured = (member: BatchMember, vm: SeenVm | undefined): BatchMember =>
   (member.state === 'waiting' || member.state === 'moving') &&
