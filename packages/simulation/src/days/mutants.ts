@@ -12,6 +12,8 @@ export interface Mutant {
   /** Stands in the file once. */
   readonly before: string;
   readonly after: string;
+  /** The rule is held in a second place, too. */
+  readonly also?: Pick<Mutant, 'before' | 'after'>;
 }
 
 const verdicts = 'migration/verdicts.ts';
@@ -129,6 +131,10 @@ export const mutants: readonly Mutant[] = [
     rule: 'the definition of a VM that runs is not moved away from it',
     before: 'if (!isOff(source)) return refuse(',
     after: "if (source.kind === 'unreachable') return refuse(",
+    also: {
+      before: '  isOff(source) ? undefined : `it was started on',
+      after: '  true ? undefined : `it was started on',
+    },
   },
   {
     name: 'snapshots-stay-off',
@@ -147,15 +153,17 @@ export const mutants: readonly Mutant[] = [
 ];
 
 /** Core is loaded with this rule broken from now on. Throws when its text is no longer in its file. */
-export function breakRule({ file, before, after, name }: Mutant): void {
+export function breakRule({ file, before, after, name, also }: Mutant): void {
   registerHooks({
     load(url, context, next) {
       const loaded = next(url, context);
       if (!url.endsWith(`/packages/core/src/${file}`)) return loaded;
       const text =
         typeof loaded.source === 'string' ? loaded.source : Buffer.from(loaded.source as Uint8Array).toString();
-      if (text.split(before).length !== 2) throw new Error(`the text of mutant ${name} is not in ${file} once`);
-      return { ...loaded, source: text.replace(before, after) };
+      const places = [{ before, after }, ...(also === undefined ? [] : [also])];
+      if (places.some((place) => text.split(place.before).length !== 2))
+        throw new Error(`the text of mutant ${name} is not in ${file} once`);
+      return { ...loaded, source: places.reduce((broken, place) => broken.replace(place.before, place.after), text) };
     },
   });
 }
