@@ -236,8 +236,10 @@ function answered(
   // an operator went on meanwhile
   if (each?.state !== (what === 'ask' ? 'asking' : 'working')) return rollout;
   const { result, message = '' } = answer;
+  // a program is ended by its time; behind an address the work may go on
+  const hasEnded = rollout.plan.work?.url === undefined || result === 'ok' || result === 'refused';
   if (rollout.phase === 'cancelling')
-    return what === 'ask'
+    return what === 'ask' || !hasEnded
       ? rollout
       : change(rollout, id, (mine) => as(mine, 'held', now, `The rollout was cancelled; its hook ended: ${result}.`));
   const said = message === '' ? '' : `: ${message.replace(/[.\s]+$/, '')}`;
@@ -249,7 +251,7 @@ function answered(
   return what === 'ask'
     ? stopped(rollout, why, 'asks it again')
     : stopped(
-        change(rollout, id, (mine) => ({ ...mine, note: why })),
+        hasEnded ? change(rollout, id, (mine) => ({ ...mine, note: why })) : rollout,
         why,
         saysWorkedOn(each.host),
       );
@@ -344,7 +346,7 @@ function windUp(rollout: Rollout, seen: Looked, now: TimeMs): RolloutStep {
   });
 }
 
-/** Its hook was called, and no answer of it is noted. */
+/** Its hook was called, and that it has ended is not noted. */
 const mayBeWorkedOn = ({ state, called, note }: RolloutHost): boolean =>
   state === 'working' && called === true && note === undefined;
 

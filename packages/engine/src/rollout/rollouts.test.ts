@@ -280,6 +280,15 @@ test('cancelled, and Ferry is restarted before the hook has ended: that it may s
   assert.match(over.hosts[0]?.note ?? '', /how its hook ended is not known/);
 });
 
+test('of an address that did not answer in time nobody knows whether the work goes on', async () => {
+  world.hooks.answers.set('', 'hangs');
+  const byAddress = { url: 'https://work.example', secretFile: '/hooks/key', timeoutMs: 60_000 };
+  const begun = await begin(['h1'], { work: byAddress });
+  assert.match((await rests(begun)).attention ?? '', /did not end in time/);
+  await world.engine.rollouts.cancel(begun.id);
+  assert.match((await rests(begun)).attention ?? '', /hook may still work on h1: see to that first/);
+});
+
 test('the drain of a rollout is kept until it has ended, however many there were since', async () => {
   const begun = await begin(['h1']);
   await waitsForOperator(begun, 'h1');
