@@ -57,8 +57,9 @@ export function createClaims({
   const say = (what: string): void => {
     if (!broken.includes(what)) broken.push(what);
   };
+  /** Where Ferry can know it to be active. */
   const knownPlaces = (uuid: Migration['vm']['uuid']): readonly string[] =>
-    truth.places(uuid).filter((place) => isKnown(place.replace(/:.*/, '')));
+    truth.places(uuid).filter((place) => !place.endsWith(':shut-off') && isKnown(place.replace(/:.*/, '')));
   const windowStart = (): number => {
     const since = undisturbedSince();
     return since === undefined || now() - since < recoveryMs ? now() - 10 * 60_000 : now() - delayMs;

@@ -110,7 +110,12 @@ export function watchTruth(
       resumedItself(job: Job) {
         const { uuid } = job.domain;
         if (isRunning(job.incoming) && job.to.domains.get(uuid) === job.incoming && job.to.powered) byItself.add(uuid);
-        else harms.set(uuid, 'its target died before the source heard of it');
+        else {
+          harms.set(uuid, 'its target died before the source heard of it');
+          // what it wrote there is lost with the target, and libvirt goes on with what the source has
+          const [disk] = job.domain.disks;
+          if (disk !== undefined) newest.set(uuid, versions.get(place(job.from, disk.path)) ?? 0);
+        }
       },
     },
     look,
