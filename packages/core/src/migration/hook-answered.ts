@@ -4,19 +4,41 @@
  */
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration } from '../model/migration.ts';
+import type { Reason } from '../model/reasons.ts';
 import { close, end, withoutAttention } from './finish.ts';
 import { attemptOf, awaitedHook, nextBefore, refusalText } from './hooks.ts';
 import type { MigrationEvent, Step } from './protocol.ts';
 
-/** The target is chosen: its hooks are asked before anything is done there. */
+/**
+ * The target is chosen: its hooks are asked before anything is done there. They may have taken minutes, so what they
+ * agreed to is looked at once more.
+ */
 export function prepareOrAsk(migration: Migration): Step {
   const hook = nextBefore(migration);
-  return hook === undefined
+  if (hook !== undefined)
+    return {
+      migration: { ...migration, attention: `It waits for the hook "${hook.name}".` },
+      effects: [{ type: 'call-hook', hook }],
+    };
+  return { migration, effects: [{ type: wasAsked(migration) ? 'look-again' : 'prepare' }] };
+}
+
+/** A hook of this attempt has answered. */
+const wasAsked = (migration: Migration): boolean =>
+  migration.hooks?.some(({ stage, attempt }) => stage === 'before' && attempt === attemptOf(migration)) === true;
+
+/** What somebody did while the hooks were asked is not undone: the move is not begun. */
+export function lookedAgain(migration: Migration, reasons: readonly Reason[], now: TimeMs): Step {
+  // it was aborted meanwhile
+  if (migration.phase !== 'preparing' || awaitedHook(migration) !== undefined) return { migration, effects: [] };
+  const [first] = reasons;
+  return first === undefined
     ? { migration, effects: [{ type: 'prepare' }] }
-    : {
-        migration: { ...migration, attention: `It waits for the hook "${hook.name}".` },
-        effects: [{ type: 'call-hook', hook }],
-      };
+    : end(migration, 'failed', now, {
+        code: 'migration-refused',
+        message: `${migration.vm.name} cannot be moved: ${first.message}`,
+        reasons,
+      });
 }
 
 export function hookAnswered(

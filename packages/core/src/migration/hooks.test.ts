@@ -60,7 +60,20 @@ test('nothing is prepared until each hook of "before" has agreed, one after the 
   const next = play([[5, answered(before)]], first.migration);
   assert.deepEqual(next.last, [{ type: 'call-hook', hook: second }]);
   const last = play([[6, answered(second)]], next.migration);
-  assert.deepEqual([last.last, last.migration.attention], [[{ type: 'prepare' }], undefined]);
+  assert.deepEqual([last.last, last.migration.attention], [[{ type: 'look-again' }], undefined]);
+  assert.deepEqual(play([[7, { type: 'recovered' }]], last.migration).last, [{ type: 'look-again' }]);
+  const nothing = play([[7, { type: 'looked-again', reasons: [] }]], last.migration);
+  assert.deepEqual(nothing.last, [{ type: 'prepare' }]);
+  assert.deepEqual(play(toChoice, going(told)).last, [{ type: 'prepare' }], 'no hook took its time');
+});
+
+test('what has changed while the hooks were asked ends the migration before anything was done', () => {
+  const asked = play([...toChoice, [5, answered(before)]], going(before));
+  const reason = { code: 'rescue-source-answers', message: 'host1 answers.', remedy: 'Omit it.' } as const;
+  const { migration, effects } = play([[6, { type: 'looked-again', reasons: [reason] }]], asked.migration);
+  assert.deepEqual([migration.outcome, migration.error?.code, effects], ['failed', 'migration-refused', []]);
+  const aborted = play([[6, { type: 'abort-requested' }]], asked.migration).migration;
+  assert.equal(step(aborted, { type: 'looked-again', reasons: [] }, 7).migration, aborted);
 });
 
 test('a veto, a hook that hangs and one that cannot be called end the migration before anything was done', () => {

@@ -20,7 +20,8 @@ export type MoveFailure =
   | 'arrived-otherwise'
   /** The VM of a dead host. */
   | 'stored-definition-gone'
-  | 'stored-not-started';
+  | 'stored-not-started'
+  | 'source-active';
 
 /** `said`: what the host answered, or in which state the VM is. Of a file: its path, and why it is in the way. */
 export function moveFailureText(
@@ -56,5 +57,7 @@ export function moveFailureText(
       return 'its stored definition is gone.';
     case 'stored-not-started':
       return `it did not start on ${to.name}: ${said}`;
+    case 'source-active':
+      return `it was not started on ${to.name}: ${from.name} is back, and it is ${said} there.`;
   }
 }

@@ -6,6 +6,7 @@ import type { Hook, HookAnswer } from '../model/hook.ts';
 import type { Migration, CallFailure } from '../model/migration.ts';
 import type { CheckResult, TransferPlan } from '../model/plan.ts';
 import type { Prediction } from '../model/prediction.ts';
+import type { Reason } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
 import type { JobSample } from '../model/transfer.ts';
 import type { InstanceView } from '../model/vm.ts';
@@ -39,6 +40,8 @@ export type MigrationEvent =
   /** Before the transfer begins, where its policy may not end it. */
   | { readonly type: 'predicted'; readonly prediction: Prediction }
   | { readonly type: 'hook-answered'; readonly hook: Hook; readonly answer: HookAnswer; readonly tookMs: number }
+  /** Once the hooks of `before` had agreed. `reasons`: what has changed meanwhile, so that the move may not begin. */
+  | { readonly type: 'looked-again'; readonly reasons: readonly Reason[] }
   | { readonly type: 'prepared'; readonly failure?: CallFailure }
   | { readonly type: 'sampled'; readonly sample: JobSample }
   /** The source's domain was paused for the switchover, or the target resumed. */
@@ -76,6 +79,8 @@ export type MigrationEvent =
 export type MigrationEffect =
   | { readonly type: 'check' }
   | { readonly type: 'call-hook'; readonly hook: Hook }
+  /** The hosts are asked once more, before anything is done. */
+  | { readonly type: 'look-again' }
   | { readonly type: 'prepare' }
   | { readonly type: 'perform' }
   | { readonly type: 'abort-job' }

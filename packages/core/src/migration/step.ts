@@ -11,7 +11,7 @@ import { outOfHosts } from './attempts.ts';
 import { fellSilent, stopTransfer } from './dead-copy.ts';
 import { commanded, tuneEffect } from './commands.ts';
 import { cleaned, close, end, finish, isUnderway, underway } from './finish.ts';
-import { hookAnswered, prepareOrAsk } from './hook-answered.ts';
+import { hookAnswered, lookedAgain, prepareOrAsk } from './hook-answered.ts';
 import { enterPhase } from './phase.ts';
 import { recoverEnded } from './post-copy-recovery.ts';
 import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
@@ -42,6 +42,8 @@ export function step(migration: Migration, event: MigrationEvent, now: TimeMs): 
       return stay(migration.phase === 'preparing' ? predicted(migration, event.prediction, now) : migration);
     case 'hook-answered':
       return hookAnswered(migration, event, now);
+    case 'looked-again':
+      return lookedAgain(migration, event.reasons, now);
     case 'prepared':
       if (migration.phase !== 'preparing' || !isPlanned(migration)) return stay(migration);
       if (event.failure !== undefined) {

@@ -6,6 +6,20 @@ import type { HostView } from '../model/host.ts';
 import type { Migration } from '../model/migration.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { Vm } from '../model/vm.ts';
+import { sourceReasons } from './rescue.ts';
+
+/** The same for one whose target was chosen; the dead host of a rescue may be back, and run the VM. */
+export function changedSinceChoice(
+  migration: Pick<Migration, 'vm' | 'from' | 'request'>,
+  vm: Vm | undefined,
+  hosts: readonly HostView[],
+): readonly Reason[] {
+  const source = hosts.find(({ host }) => host.id === migration.from.id);
+  return [
+    ...changedMeanwhile(migration, vm, hosts),
+    ...(migration.request.rescue === undefined ? [] : sourceReasons(migration.vm, source)),
+  ];
+}
 
 /** `vm`: as the hosts show it now; undefined: no host has it. Empty: nothing that matters. */
 export function changedMeanwhile(

@@ -8,6 +8,7 @@ import type { HostId } from '../model/ids.ts';
 import type { MigrationPlan, CheckResult } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import type { MigrationRequest } from '../model/request.ts';
+import type { Vm } from '../model/vm.ts';
 import { hostNameIn, wantedCluster, type CheckInput, type VmFacts } from './check-input.ts';
 import { answerOf } from './checks/answer.ts';
 import { cordonedReasons } from './checks/cordoned.ts';
@@ -115,23 +116,7 @@ export function checkRescue(input: RescueInput): CheckResult {
   const { vm, hosts, request } = input;
   const source = hosts.find(({ host }) => host.id === vm.hostId);
   const from = source?.host.name ?? vm.hostId;
-  const general: Reason[] = [];
-  if (source?.state === 'connected') {
-    general.push({
-      code: 'rescue-source-answers',
-      host: from,
-      message: `${from} answers, so move ${vm.name} without --rescue-mode.`,
-      remedy: 'Omit --rescue-mode.',
-    });
-  }
-  if (source?.state === 'connecting') {
-    general.push({
-      code: 'rescue-source-unclear',
-      host: from,
-      message: `Whether ${from} answers is not known yet.`,
-      remedy: 'Try again in a moment.',
-    });
-  }
+  const general: Reason[] = [...sourceReasons(vm, source)];
   if (
     request.to !== undefined &&
     source !== undefined &&
@@ -248,6 +233,30 @@ export function checkRescue(input: RescueInput): CheckResult {
   }
   const none = general.some(({ code }) => code === 'target-is-source') ? [] : noCandidate(input, candidates);
   return { kind: 'refused', reasons: [...general, ...none, ...judged.flatMap(({ reasons }) => reasons)], answers };
+}
+
+/** The host that is said to be down is back, or may be. */
+export function sourceReasons(vm: Pick<Vm, 'name'>, source: HostView | undefined): readonly Reason[] {
+  const from = source?.host.name ?? '';
+  if (source?.state === 'connected')
+    return [
+      {
+        code: 'rescue-source-answers',
+        host: from,
+        message: `${from} answers, so move ${vm.name} without --rescue-mode.`,
+        remedy: 'Omit --rescue-mode.',
+      },
+    ];
+  if (source?.state === 'connecting')
+    return [
+      {
+        code: 'rescue-source-unclear',
+        host: from,
+        message: `Whether ${from} answers is not known yet.`,
+        remedy: 'Try again in a moment.',
+      },
+    ];
+  return [];
 }
 
 function clusterReasons(input: RescueInput, { host }: HostView): readonly Reason[] {

@@ -83,6 +83,26 @@ test('a control plane that is stopped while a hook is asked asks it again, and n
   assert.deepEqual(asked(), ['/hooks/check', '/hooks/done', '/hooks/done']);
 });
 
+test('a host that is back while a hook is asked for the rescue of its VM: it is started nowhere else', async () => {
+  const { fleet, hooks: asking, clock } = world;
+  const h1 = fleet.hosts.get('h1') ?? assert.fail();
+  await clock.sleep(60_000);
+  h1.reachable = false;
+  h1.drop();
+  await until(() => world.engine.host('h1').state === 'unreachable', 'h1 is cut off');
+  asking.answers.set('/hooks/check', 'hangs');
+  const rescue = { statement: 'its plug is pulled' };
+  const begun = await world.engine.startMigration({ vm: 'web', policy: 'hooked', rescue }, by);
+  await until(() => asked().length === 1, 'it is asked');
+  await world.engine.close();
+  asking.answers.delete('/hooks/check');
+  h1.reachable = true;
+  world = { ...world, engine: await engineOver(world) };
+  const over = await ended(begun);
+  assert.deepEqual([over.outcome, over.error?.code], ['failed', 'migration-refused']);
+  assert.deepEqual(['h1', 'h2', 'h3'].map(runsOn), [true, false, false]);
+});
+
 test('hooks of a policy are in the exported configuration, and what is wrong with one is refused with its place', async () => {
   const { configuration } = world.engine;
   const shown = configuration.show();

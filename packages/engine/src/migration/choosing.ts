@@ -4,6 +4,7 @@
  */
 import {
   changedMeanwhile,
+  changedSinceChoice,
   factsMissing,
   freePorts,
   hostKey,
@@ -53,6 +54,8 @@ export interface Choosing {
   answered(id: string, said: Gathered, at: number): void;
   /** Judges a migration whose turn has come, as everything is now. */
   readonly judge: RunnerDeps['check'];
+  /** Looks again at one whose target was chosen a while ago. */
+  readonly changedSince: RunnerDeps['changedSince'];
   /** Ports that are left on the target, none of which another migration has. */
   readonly otherPorts: RunnerDeps['otherPorts'];
   placeOf(vm: Vm | undefined): Migration['vmIsNow'];
@@ -87,18 +90,20 @@ export function chooseTargets(
       ? undefined
       : { host: fleet.hosts().find(({ host }) => host.id === vm.hostId)?.host.name ?? vm.hostId, state: vm.state };
 
+  /** The hosts' events may still be on their way. */
+  const refresh = (migration: Migration, signal: AbortSignal): Promise<void> =>
+    deps
+      .refresh(migration.vm.uuid, bothHosts(migration), signal)
+      .catch((error: unknown) =>
+        deps.log.warn({ err: error, migration: migration.id }, 'the VM was not looked at again'),
+      );
+
   /** Judges a migration whose turn has come, as everything is now. */
   const judge = async (migration: Migration, signal: AbortSignal): Promise<Judged> => {
     const before = gathered.get(migration.id);
     gathered.delete(migration.id);
     const fresh = before !== undefined && clock.now() - before.at < checkedForMs && before.said.holds();
-    // the hosts' events may still be on their way
-    if (!fresh)
-      await deps
-        .refresh(migration.vm.uuid, bothHosts(migration), signal)
-        .catch((error: unknown) =>
-          deps.log.warn({ err: error, migration: migration.id }, 'the VM was not looked at again'),
-        );
+    if (!fresh) await refresh(migration, signal);
     const seen = (): readonly [Vm | undefined, readonly Reason[]] => {
       const vm = fleet.vmByUuid(migration.vm.uuid);
       return [vm, changedMeanwhile(migration, vm, fleet.hosts())];
@@ -132,6 +137,10 @@ export function chooseTargets(
     holding,
     answered: (id, said, at) => void gathered.set(id, { said, at }),
     judge,
+    async changedSince(migration, signal) {
+      await refresh(migration, signal);
+      return changedSinceChoice(migration, fleet.vmByUuid(migration.vm.uuid), fleet.hosts());
+    },
     otherPorts,
     placeOf,
     stored: (id) => reserving.chosen(id, undefined),

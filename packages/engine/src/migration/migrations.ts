@@ -205,6 +205,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
         if (signal.aborted) choosing.ended(current.id);
         return judged;
       },
+      changedSince: choosing.changedSince,
       otherPorts: choosing.otherPorts,
       predictConvergence: async ({ vm: { uuid }, from, to, request, plan, policy, prediction }, signal) => {
         const vm = fleet.vmByUuid(uuid);

@@ -212,6 +212,8 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
       }
       case 'call-hook':
         return ask(effect.hook);
+      case 'look-again':
+        return dispatch({ type: 'looked-again', reasons: await deps.changedSince(current(), signal) });
       case 'prepare':
         preparing = prepare();
         return preparing;

@@ -13,6 +13,7 @@ import {
   type Prediction,
   type OwnDefinition,
   type Planned,
+  type Reason,
   type TimeMs,
   type TransferPlan,
   type VmUuid,
@@ -57,6 +58,8 @@ export interface RunnerDeps {
     migration: Migration,
     signal: AbortSignal,
   ) => Promise<{ readonly result: CheckResult; readonly vmIsNow: NonNullable<Migration['vmIsNow']> | 'nowhere' }>;
+  /** What has changed since its target was chosen, so that it may not begin. Never rejects. */
+  readonly changedSince: (migration: Migration, signal: AbortSignal) => Promise<readonly Reason[]>;
   /** The same transfer on ports of the target that nobody is known to use; undefined when there are none. */
   readonly otherPorts: (migration: Planned) => TransferPlan | undefined;
   /** Whether it will converge, where that is worth measuring; never rejects. */

@@ -298,6 +298,19 @@ async function endHelper(link: Pick<HostLink, 'instances' | 'power'>, context: M
     await link.power.end(helper.uuid, context.bounded());
 }
 
+/** How the VM is on the host that was dead, where that is back and has it active. Rejects while that is not known. */
+async function stateOnReturned(context: MoveContext): Promise<string | undefined> {
+  const { migration, deps, bounded } = context;
+  let link: HostLink;
+  try {
+    link = deps.linkOf(migration.from.id);
+  } catch {
+    return undefined;
+  }
+  const here = await link.instances.observe(migration.vm.uuid, bounded());
+  return here.kind !== 'present' || isOff(here) ? undefined : here.state;
+}
+
 /** Starts the VM of a dead host from the stored definition; the operator's statement is on the migration. */
 async function startStored(context: MoveContext): Promise<Outcome> {
   const { migration, deps, target, bounded } = context;
@@ -307,6 +320,10 @@ async function startStored(context: MoveContext): Promise<Outcome> {
   const { definitions, instances } = target();
   const there = await instances.observe(vm.uuid, bounded());
   const running = { vmIsNow: { host: to.name, state: 'running' as const } };
+  if (there.kind !== 'present' || isOff(there)) {
+    const active = await stateOnReturned(context);
+    if (active !== undefined) return { failure: moveFailureText(migration, 'source-active', active), moved: false };
+  }
   try {
     // one that was kept there is older
     if (writesStored(there, deps.kept.isParked(vm.uuid, to.id))) await definitions.write(definition.xml, bounded());
