@@ -6,6 +6,7 @@ import {
   clusterWithoutHosts,
   cordoned,
   defaultCluster,
+  isClosing,
   isFinished,
   refuseAnnouncing,
   uncordoned,
@@ -184,6 +185,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     linkOf: (id) => knownHosts.linkOf(id),
     hostNameOf: (id) => knownHosts.nameOf(id),
     suspends: (each) => policies.resolve({}, each.uuid, clusterOf(each.hostId)).twoCopies === 'suspend-both',
+    isClosing: (id) => active().some((each) => each.id === id && isClosing(each)),
     alarm: (each, message) => {
       log.error({ vm: each.name }, message);
       hub.publish({ type: 'alarm', code: 'vm-two-copies', vm: each.name, message });

@@ -52,6 +52,11 @@ test('the halves of a migration, and paused copies, are no split brain', () => {
   for (const vm of [moving, vmWith('running', 'paused')]) assert.equal(splitBrains(none, [vm], 0).suspicions.size, 0);
 });
 
+test('a migration that only tells hooks of its end judges nothing: its VM is watched', () => {
+  const told = { ...twice, currentMigration: migrationId('m1') };
+  assert.equal(splitBrains(none, [told], 0, (id) => id === 'm1').suspicions.size, 1);
+});
+
 test('the alarm names the hosts, what was done, and the command that settles it', () => {
   const alarm = (done?: CopiesPaused) => splitBrainAlarm(twice, ['host1', 'host2'], done);
   assert.equal(alarm(), 'web runs on host1 and host2 at the same time. Settle it: ferry vm settle web');

@@ -2,7 +2,7 @@
  * Decides when a VM counts as running twice, whoever started the second copy. Two hosts are not read at the same
  * moment, so both copies must be seen for a while. An operator decides which copy is right.
  */
-import type { TimeMs, VmUuid } from '../model/ids.ts';
+import type { MigrationId, TimeMs, VmUuid } from '../model/ids.ts';
 import type { Vm } from '../model/vm.ts';
 
 export const splitBrainBelievedAfterMs = 3_000;
@@ -28,14 +28,20 @@ export function splitBrainAlarm({ name }: Pick<Vm, 'name'>, hosts: readonly stri
   return `${name} runs on ${hosts.join(' and ')} at the same time${measure}. Settle it: ferry vm settle ${name}`;
 }
 
-/** `believed`: raise the alarm now, once. `fresh`: seen for the first time, to be checked again. */
+/**
+ * `believed`: raise the alarm now, once. `fresh`: seen for the first time, to be checked again. `isClosing`: that
+ * migration only tells hooks of its end.
+ */
 export function splitBrains(
   before: Suspicions,
   vms: readonly Vm[],
   now: TimeMs,
+  isClosing: (migration: MigrationId) => boolean = () => false,
 ): { readonly suspicions: Suspicions; readonly believed: readonly Vm[]; readonly fresh: boolean } {
   // a migration that goes on judges its own two halves
-  const twice = vms.filter((vm) => vm.currentMigration === undefined && runningCopies(vm).length > 1);
+  const twice = vms.filter(
+    (vm) => (vm.currentMigration === undefined || isClosing(vm.currentMigration)) && runningCopies(vm).length > 1,
+  );
   const judged = twice.map((vm) => {
     const { since = now, said } = before.get(vm.uuid) ?? {};
     return { vm, since, said: said === true, believed: said !== true && now - since >= splitBrainBelievedAfterMs };

@@ -72,6 +72,15 @@ test('what runs is authoritative; a definition elsewhere is parked; an incoming 
   );
 });
 
+test('a second copy on a side of a migration whose hooks are told of its end is a conflict', () => {
+  const closing = { ...moving, to: { id: hostId('h2'), name: 'h2' }, phase: 'cleaning' as const };
+  const told = { ...closing, evidence: { closing: { outcome: 'succeeded' as const, at: 1 } } };
+  const reports = [report('h2', [instance('running', 'migrated')]), report('h1', [instance('paused', 'user')])];
+  assert.deepEqual(roles(reports, [closing]), [['running', 'h2 authoritative', 'h1 incoming']]);
+  assert.deepEqual(roles(reports, [told]), [['running', 'h2 authoritative', 'h1 conflict']]);
+  assert.equal(vmsOf(reports, [told])[0]?.currentMigration, 'm1', 'it has not ended');
+});
+
 test('in the switch, with both halves paused, the source of the migration stays authoritative', () => {
   const halves = [report('h2', [instance('paused', 'migration')]), report('h1', [instance('paused', 'migration')])];
   assert.deepEqual(roles(halves, [moving]), [['paused', 'h1 authoritative', 'h2 incoming']]);

@@ -5,7 +5,7 @@
 import { FerryError } from '../model/errors.ts';
 import type { HostView } from '../model/host.ts';
 import type { HostId, VmUuid } from '../model/ids.ts';
-import type { Migration } from '../model/migration.ts';
+import { isClosing, type Migration } from '../model/migration.ts';
 import type { DomainState, Instance, InstanceRole, Vm } from '../model/vm.ts';
 
 /** An instance as its host reports it, or reported it last. */
@@ -69,8 +69,12 @@ const asSeen = (reported: ReportedInstance): Placed =>
     ? { ...reported, instance: { ...reported.instance, state: 'unknown', reason: 'other' }, last: reported.instance }
     : reported;
 
-/** `placed`: at least one instance. `migration`: the one of this VM that has not ended. */
-export function vmOf(uuid: VmUuid, placed: readonly ReportedInstance[], migration: Migration | undefined): Vm {
+/**
+ * `placed`: at least one instance. `current`: the migration of this VM that has not ended; once its hooks are told of
+ * the end, it has no halves any more.
+ */
+export function vmOf(uuid: VmUuid, placed: readonly ReportedInstance[], current: Migration | undefined): Vm {
+  const migration = current === undefined || isClosing(current) ? undefined : current;
   const source = migration?.from.id;
   const sorted = placed
     .map(asSeen)
@@ -91,7 +95,7 @@ export function vmOf(uuid: VmUuid, placed: readonly ReportedInstance[], migratio
       instance: each.instance,
       role: roleOf(each, first, migration),
     })),
-    ...(migration === undefined ? {} : { currentMigration: migration.id }),
+    ...(current === undefined ? {} : { currentMigration: current.id }),
   };
 }
 

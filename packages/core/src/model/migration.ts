@@ -99,6 +99,9 @@ export type Planned = Migration & Required<Pick<Migration, 'to' | 'plan'>>;
 export const isPlanned = (migration: Migration): migration is Planned =>
   migration.to !== undefined && migration.plan !== undefined;
 
+/** What becomes of the VM is settled, and hooks are told of it: it is watched and settled like any other VM. */
+export const isClosing = ({ evidence }: Pick<Migration, 'evidence'>): boolean => evidence.closing !== undefined;
+
 export interface MigrationEvidence {
   /** The call that performs the move has ended (well, badly or unknown); absent while it may still run. */
   readonly performEnded?: { readonly at: TimeMs; readonly failure?: CallFailure };

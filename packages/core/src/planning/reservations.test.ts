@@ -48,6 +48,8 @@ test('it holds from the choice of its target to its end, and nothing while it wa
   );
   assert.deepEqual(held, [false, false, true, true, true]);
   assert.equal(holdsReservations(planned('m1', { phase: 'failed', outcome: 'failed' })), false);
+  const closing = { outcome: 'succeeded' as const, at: 9 };
+  assert.equal(holdsReservations(planned('m1', { phase: 'cleaning', evidence: { closing } })), false, 'hooks are told');
 });
 
 test('what it holds: a slot of each, memory where a guest arrives, its ports and those that others have', () => {

@@ -5,7 +5,7 @@
  * Pure.
  */
 import type { Cluster, Host } from '../model/host.ts';
-import { isPlanned, type Migration, type Planned } from '../model/migration.ts';
+import { isClosing, isPlanned, type Migration, type Planned } from '../model/migration.ts';
 import type { RoomNeeded, TransferPlan } from '../model/plan.ts';
 import type { Reason } from '../model/reasons.ts';
 import { cordonedReasons } from './checks/cordoned.ts';
@@ -25,9 +25,13 @@ import { fleetSlots, networkSlots, slotReasons, sourceSlots, targetSlots } from 
 import { freePorts, onOtherPorts, portsOf } from './ports.ts';
 import { portsTakenReason, promisedReason } from './wait-reasons.ts';
 
-/** From the choice of its target until its end; while it waits for another attempt it holds nothing. */
+/**
+ * From the choice of its target until what becomes of the VM is settled; while it waits for another attempt, or for
+ * hooks that are told of its end, it holds nothing.
+ */
 export const holdsReservations = (migration: Migration): migration is Planned =>
   migration.outcome === undefined &&
+  !isClosing(migration) &&
   migration.phase !== 'queued' &&
   migration.phase !== 'checking' &&
   isPlanned(migration);

@@ -6,6 +6,7 @@ import {
   blackoutAt,
   endsAnyGuest,
   FerryError,
+  isClosing,
   lacksOnlyRoom,
   stepBatch,
   wayOf,
@@ -144,7 +145,7 @@ export function carryOutOf({ clock, log, knownHosts, migrations, ...batches }: C
     const { hosts } = heldOf(id).value;
     const coming = migrations
       .active()
-      .find(({ phase, to }) => phase !== 'queued' && hosts.some((host) => host.id === to?.id));
+      .find((each) => each.phase !== 'queued' && !isClosing(each) && hosts.some((host) => host.id === each.to?.id));
     if (coming !== undefined) {
       const message = `${coming.vm.name} is still being moved to ${coming.to?.name ?? 'the host'}, since before the drain.`;
       await step(id, { type: 'unconfirmed', message });

@@ -45,6 +45,7 @@ const last = {
   to: { id: hostId('h2'), name: 'h2' },
   outcome: 'failed',
   phases: [{ phase: 'switching', at: 0 }],
+  evidence: {},
   plan: { disks: [{ target: 'vda', how: 'copy' }] },
 } as unknown as Migration;
 const copy: VolumeRecord = {
@@ -178,6 +179,15 @@ test('nothing is ended where there is one copy, where the kept one is off, in a 
   });
   await assert.rejects(moving.settle.settle('web', 'h1', signal), refusedWith('vm-already-migrating'));
   assert.deepEqual([...nothing.calls, ...postCopy.calls, ...moving.calls], []);
+});
+
+test('a migration that only tells hooks of its end does not keep its VM from being settled', async () => {
+  const closing = { outcome: 'succeeded' as const, at: 1 };
+  const told = settling(vmWith(at('h2', 'running', 'migrated'), at('h1', 'running', 'booted', 'conflict')), {
+    active: () => [{ ...last, phase: 'cleaning', evidence: { closing } }],
+  });
+  await told.settle.settle('web', 'h2', signal);
+  assert.ok(told.calls.length > 0);
 });
 
 test('two definitions that are shut off: the others are parked, and nothing is undefined', async () => {

@@ -6,6 +6,7 @@
 import {
   disksToDate,
   FerryError,
+  isClosing,
   isCopyOff,
   knowledgeOf,
   refuseWhileMoved,
@@ -68,7 +69,7 @@ const settleTimeoutMs = 60_000;
 export function createSettle(deps: SettleDeps): Settle {
   const { vm, hostNameOf, linkOf } = deps;
   const bounded = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, deps.clock.timeout(settleTimeoutMs)]);
-  const idle = (found: Vm): void => refuseWhileMoved(found, deps.active());
+  const idle = (found: Vm, active = deps.active()): void => refuseWhileMoved(found, active);
   const sideOf = (host: HostId) => ({ name: hostNameOf(host), link: linkOf(host) });
 
   const writtenAt = async (found: Vm, each: Placed, signal: AbortSignal): Promise<Map<string, number | undefined>> => {
@@ -141,7 +142,11 @@ export function createSettle(deps: SettleDeps): Settle {
     },
     async settle(ref, keep, signal) {
       const found = await lookAgain(ref, signal);
-      idle(found);
+      // one that only tells hooks of its end has decided where the VM is
+      idle(
+        found,
+        deps.active().filter((each) => !isClosing(each)),
+      );
       const saved = await savedOn(found, signal);
       const decided = settlement(
         found,

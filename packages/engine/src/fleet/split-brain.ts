@@ -8,6 +8,7 @@ import {
   splitBrainBelievedAfterMs,
   splitBrains,
   type CopiesPaused,
+  type MigrationId,
   type Suspicions,
   type Vm,
 } from '@ferry/core';
@@ -23,6 +24,8 @@ export interface TwoCopiesDeps {
   readonly hostNameOf: (id: string) => string;
   /** The policy of the VM pauses both. */
   readonly suspends: (vm: Vm) => boolean;
+  /** It only tells hooks of its end. */
+  readonly isClosing: (migration: MigrationId) => boolean;
   readonly alarm: (vm: Vm, message: string) => void;
   /** Looks again, since nothing may change any more on the hosts. */
   readonly again: () => void;
@@ -65,7 +68,7 @@ export function watchTwoCopies(deps: TwoCopiesDeps): TwoCopies {
 
   return {
     look(vms) {
-      const seen = splitBrains(suspicions, vms, deps.clock.now());
+      const seen = splitBrains(suspicions, vms, deps.clock.now(), deps.isClosing);
       suspicions = seen.suspicions;
       if (seen.fresh) void deps.clock.sleep(splitBrainBelievedAfterMs, deps.signal).then(deps.again, () => undefined);
       for (const vm of seen.believed)
