@@ -501,6 +501,23 @@ test('a guest that was paused for a move which did not come about runs again, al
   assert.deepEqual([left.migration.outcome, left.migration.vmIsNow], ['failed', { host: 'host1', state: 'running' }]);
 });
 
+test('a guest that does not stay resumed, or that QEMU paused for a reason of its own, is left as it is', () => {
+  const asked = play([...toTransfer(), [10, { type: 'pause-requested' }], [20, lost], [30, { type: 'recovered' }]]);
+  const looks = (reason: 'user' | 'other') => {
+    const paused = present('paused', reason);
+    return play(
+      Array.from({ length: 60 }, (_, at) => [1_000 + at * 1_000, observed(paused, absent)] as const),
+      asked.migration,
+    );
+  };
+  const byUser = looks('user');
+  assert.deepEqual([byUser.migration.outcome, byUser.migration.vmIsNow?.state], ['failed', 'paused']);
+  assert.equal(byUser.effects.filter((each) => each === 'resume-source').length, 30);
+  const byQemu = looks('other');
+  assert.deepEqual([byQemu.migration.outcome, byQemu.migration.vmIsNow?.state], ['failed', 'paused']);
+  assert.ok(!byQemu.effects.includes('resume-source'));
+});
+
 const saysNo = (message: string): MigrationEvent => ({
   type: 'perform-ended',
   failure: { outcome: 'refused', message },

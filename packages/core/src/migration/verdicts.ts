@@ -28,6 +28,9 @@ const releaseLookMs = 100;
 /** How long a verdict that ends a migration badly must hold: libvirt removes an incoming half within about 2 s. */
 export const settleMs = 3_000;
 
+/** A guest that Ferry had paused is resumed this long after a move that did not come about. */
+export const resumingMs = 30_000;
+
 const stay = (migration: Migration, ...effects: MigrationEffect[]): Step => ({ migration, effects });
 
 export function observed(
@@ -174,7 +177,12 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
       if (migration.evidence.gaveUp?.powerOff === true && verdict.kind === 'stayed' && (known || look.held >= settleMs))
         return shutDown(migration, now);
       if (!known && look.held < settleMs) return again();
-      if (isPausedForMove(migration, look.source)) return again({ type: 'resume-source' });
+      if (isPausedForMove(migration, look.source, now))
+        return stay(
+          { ...migration, evidence: { ...migration.evidence, resumingSince: migration.evidence.resumingSince ?? now } },
+          { type: 'resume-source' },
+          { type: 'observe', afterMs },
+        );
       return end(
         withPlace(migration, look.source),
         migration.abortRequestedAt === undefined ? 'failed' : 'cancelled',
@@ -229,10 +237,16 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
 
 /**
  * libvirt lets a guest that is paused on its way run again when the move ends early, but not one whose pause came after
- * that: the call was slow, or was repeated by a control plane that was restarted.
+ * that: the call was slow, or was repeated by a control plane that was restarted. One that QEMU paused, such as for an
+ * error of its disk, is not resumed, and one that does not stay resumed is left as it is in the end.
  */
-const isPausedForMove = ({ plan, evidence }: Planned, source: InstanceView): boolean =>
-  plan.live && evidence.pausedAt !== undefined && source.kind === 'present' && source.state === 'paused';
+const isPausedForMove = ({ plan, evidence }: Planned, source: InstanceView, now: TimeMs): boolean =>
+  plan.live &&
+  evidence.pausedAt !== undefined &&
+  now - (evidence.resumingSince ?? now) < resumingMs &&
+  source.kind === 'present' &&
+  source.state === 'paused' &&
+  source.reason === 'user';
 
 /** The VM itself is where it was; what is there of the helper is taken away. */
 const withoutHelper = (migration: Planned, now: TimeMs): Step =>

@@ -111,6 +111,8 @@ export interface MigrationEvidence {
   readonly portsBusy?: readonly number[];
   /** The policy, or the operator, had the guest paused until it has arrived. */
   readonly pausedAt?: TimeMs;
+  /** It did not move, and is resumed where it is since then. */
+  readonly resumingSince?: TimeMs;
   /** The copy of its disks has had no incoming half since then, although the source still sends. */
   readonly copyLostSince?: TimeMs;
   /** The policy has given it up, in its words; `powerOff`: the guest is shut down then and moved cold. */
