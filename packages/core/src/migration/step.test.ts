@@ -469,6 +469,28 @@ test('must wait: back in the queue with the reason, checked again when admitted,
   assert.equal(play([[3_000, { type: 'abort-requested' }]], waiting).migration.outcome, 'cancelled');
 });
 
+test('one that is looked at and waits again and again does not grow with it', () => {
+  const reasons = [{ code: 'migration-ports' as const, host: 'host2', message: 'Others have the ports.', remedy: '' }];
+  const turns = Array.from({ length: 1_000 }, (_, turn): readonly At[] => [
+    [turn * 1_000 + 1, { type: 'admitted' }],
+    [turn * 1_000 + 2, { type: 'checked', result: { kind: 'waits', to, move: 'live', plan, reasons, on: [] } }],
+  ]).flat();
+  const { migration } = play(turns);
+  assert.deepEqual(
+    migration.phases.map(({ phase, at }) => [phase, at]),
+    [
+      ['queued', 0],
+      ['checking', 999_001],
+      ['queued', 999_002],
+    ],
+  );
+  const over = play([[1_000_001, { type: 'admitted' }]], migration).migration;
+  assert.deepEqual(
+    over.phases.map(({ phase }) => phase),
+    ['queued', 'checking'],
+  );
+});
+
 test('a refusal tells where the hosts show the VM, which need not be where it was when it was asked for', () => {
   const asked = { ...fresh, vmIsNow: { host: 'host1', state: 'running' as const } };
   const result = { kind: 'refused' as const, reasons: [] };
