@@ -77,8 +77,8 @@ export interface ReserveInput {
   readonly ledger: Ledger;
   /** What the target reports, read after its reservations were; absent if it does not say. */
   readonly freeMemoryBytes?: number | undefined;
-  /** The target as it is stored now; absent where it is not known. */
-  readonly target?: Host | undefined;
+  /** The target as it is stored now; absent where it was not asked for. */
+  readonly target?: Host | 'removed' | undefined;
   /** What it holds already: it only exchanges ports. */
   readonly held?: ReadonlyMap<string, Reservation> | undefined;
 }
@@ -110,7 +110,8 @@ export function reserve({ migration, ledger, freeMemoryBytes, target, held }: Re
   }
   // it runs: what it takes is taken
   if (phase !== 'preparing') return { kind: 'fits', migration, takes };
-  const outOfService = target === undefined ? [] : cordonedReasons({ host: target });
+  const outOfService =
+    target === undefined ? [] : target === 'removed' ? [removedReason(to.name)] : cordonedReasons({ host: target });
   // no room is waited for: it is looked at again, and refused or sent elsewhere
   if (outOfService.length > 0) return { kind: 'full', reasons: outOfService, on: [] };
   const promised = memoryPromised(there);
@@ -141,6 +142,13 @@ export function reserve({ migration, ledger, freeMemoryBytes, target, held }: Re
     transfer === plan.transfer || transfer === undefined ? migration : { ...migration, plan: { ...plan, transfer } };
   return { kind: 'fits', migration: next, takes: reservationsOf(next, cluster) };
 }
+
+const removedReason = (host: string): Reason => ({
+  code: 'target-removed',
+  host,
+  message: `${host} was removed from the fleet after it was chosen.`,
+  remedy: 'Add it again, or name another host.',
+});
 
 /** The transfer as it is, if nobody has its ports; on others of the cluster's range; or `none`. */
 function withFreePorts(

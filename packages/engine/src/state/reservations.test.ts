@@ -68,6 +68,15 @@ const ended = (migration: Migration): Migration => ({
   outcome: 'succeeded',
 });
 
+const hostOf = (id: HostId): Host => ({
+  id,
+  name: id,
+  uri: 'qemu:///system',
+  cluster: cluster.name,
+  machineUuid: id,
+  addedAt: 0,
+});
+
 async function planner(
   stores: ReturnType<typeof memoryStores>,
   clock: ReturnType<typeof countingClock>,
@@ -79,7 +88,7 @@ async function planner(
   const storedHost: ReservingDeps['storedHost'] = async (id) => {
     const entry = await stores.intents.get(`hosts/${id}`);
     const asRead = { op: 'check', key: `hosts/${id}`, ifRevision: entry?.revision ?? 0 } as const;
-    return { host: entry?.value as Host | undefined, asRead };
+    return { host: (entry?.value as Host | undefined) ?? hostOf(id), asRead };
   };
   return { records, reserving: reserveInStore({ documents, records, settings, storedHost, freeMemoryOf }) };
 }

@@ -146,7 +146,8 @@ export function reserveInStore({ documents, records, settings, storedHost, freeM
         const begins = had === undefined && migration.phase === 'preparing';
         const onto = begins ? await storedHost(migration.to.id) : undefined;
         const freeMemoryBytes = memory?.bytes;
-        const reserved = reserve({ migration, ledger, freeMemoryBytes, target: onto?.host, held: had });
+        const asStored = onto === undefined ? undefined : (onto.host ?? 'removed');
+        const reserved = reserve({ migration, ledger, freeMemoryBytes, target: asStored, held: had });
         if (reserved.kind === 'full') return { full: reserved };
         const guards = onto === undefined ? [] : [onto.asRead];
         const outcome = await storeWith(reserved.migration, found, reserved.takes, guards);
