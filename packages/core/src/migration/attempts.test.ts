@@ -22,6 +22,7 @@ import {
   toTransfer,
   type At,
 } from './step-fixture.ts';
+import { undoSteps } from './move-ending.ts';
 import { settleMs } from './verdicts.ts';
 
 const mib = 1_048_576;
@@ -215,9 +216,19 @@ test('powered off by its policy: shut down once the abort is known, moved cold a
     ['shut-down-source'],
   );
   assert.ok(
-    play([[18_010 + 61_000, observed(running, absent)]], asked.migration).effects.includes('remove-source-process'),
+    play([[18_010 + 61_000, observed(running, absent)]], asked.migration).effects.includes('end-source-guest'),
     'a guest that does not hear is ended',
   );
+  const stopping = play([[18_500, { type: 'abort-requested' }]], asked.migration).migration;
+  const stopped = play([[20_000, observed(present('shut-off', 'other'), absent)]], stopping);
+  assert.deepEqual([stopped.migration.phase, stopped.effects], ['cleaning', ['undo']]);
+  const undone = undoSteps(stopped.migration).map((each) => each.do);
+  assert.ok(undone.includes('start-source'), 'what was shut down for it starts again');
+  const deaf = play([[18_010 + 61_000, observed(running, absent)]], stopping);
+  assert.deepEqual(deaf.effects, ['undo'], 'it is not ended after an abort');
+  const unasked = play([[18_005, { type: 'abort-requested' }]], aborted.migration).migration;
+  const stays = play([[18_010, observed(running, absent)]], unasked);
+  assert.deepEqual([stays.migration.outcome, stays.effects], ['cancelled', []], 'nor shut down');
   const off = play([[20_000, observed(present('shut-off', 'other'), absent)]], asked.migration);
   assert.deepEqual(
     [

@@ -82,6 +82,13 @@ export function withoutPostCopy(migration: Planned, now: TimeMs): Step {
   );
 }
 
+/** After an abort none is asked to shut down, and one that was asked before has its time. */
+export function mayShutDown({ abortRequestedAt, evidence }: Migration, now: TimeMs): boolean {
+  const { gaveUp, poweredOffAt } = evidence;
+  if (gaveUp?.powerOff !== true) return false;
+  return abortRequestedAt === undefined || (poweredOffAt !== undefined && now - poweredOffAt <= shutdownMs);
+}
+
 /** The policy powers the guest off: a shutdown request first, then an end if the guest does not respond. */
 export function shutDown(migration: Migration, now: TimeMs): Step {
   const { poweredOffAt } = migration.evidence;
@@ -91,7 +98,7 @@ export function shutDown(migration: Migration, now: TimeMs): Step {
       migration: { ...migration, evidence: { ...migration.evidence, poweredOffAt: now } },
       effects: [{ type: 'shut-down-source' }, look],
     };
-  return { migration, effects: now - poweredOffAt > shutdownMs ? [{ type: 'remove-source-process' }, look] : [look] };
+  return { migration, effects: now - poweredOffAt > shutdownMs ? [{ type: 'end-source-guest' }, look] : [look] };
 }
 
 /** What comes after a failure, if anything does. */

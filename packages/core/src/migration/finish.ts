@@ -38,7 +38,7 @@ export const underway = (phase: MigrationPhase): boolean =>
 /** Something was created for the move, or must be checked, before it ends. */
 function leavesSomething({ plan, request, evidence, phase }: Migration, outcome: MigrationOutcome): boolean {
   if (outcome === 'failed' && request.keepTargetOnFailure === true && underway(phase)) return true;
-  if (evidence.poweredOffAt !== undefined && request.kind === 'cold') return true;
+  if (evidence.poweredOffAt !== undefined && (request.kind === 'cold' || outcome === 'cancelled')) return true;
   if (plan === undefined) return false;
   return (
     plan.how === 'helper' ||

@@ -46,7 +46,9 @@ const none: readonly EndingStep[] = [];
 const both = (kept: EndingStep, ...undone: readonly EndingStep[]): Part => ({ kept: [kept], undone });
 
 const startsAgain = ({ request, evidence }: Migration): readonly EndingStep[] =>
-  evidence.poweredOffAt !== undefined && request.kind === 'cold' ? [{ do: 'start-source' }] : none;
+  evidence.poweredOffAt !== undefined && (request.kind === 'cold' || evidence.ending?.outcome === 'cancelled')
+    ? [{ do: 'start-source' }]
+    : none;
 
 /** What a move prepares, and what becomes of it. */
 const parts = {

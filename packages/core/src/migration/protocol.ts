@@ -110,6 +110,8 @@ export type MigrationEffect =
   /** Handover: the target runs from now on. */
   | { readonly type: 'release-target' }
   | { readonly type: 'shut-down-source' }
+  /** By its policy: the guest did not shut down in its time. Only where it is seen on the source alone. */
+  | { readonly type: 'end-source-guest' }
   /** Pauses both of two running copies. */
   | { readonly type: 'suspend-both' }
   | { readonly type: 'observe'; readonly afterMs: number }

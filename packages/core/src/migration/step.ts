@@ -224,7 +224,7 @@ function unfinished(migration: Migration): readonly MigrationEffect[] {
   } = migration;
   const limits = tuning === undefined ? [] : [tuneEffect(migration, tuning)];
   if (phase === 'post-copy') return limits;
-  if (poweredOffAt !== undefined) return [{ type: 'shut-down-source' }];
+  if (poweredOffAt !== undefined && abortRequestedAt === undefined) return [{ type: 'shut-down-source' }];
   if (abortRequestedAt !== undefined || gaveUp !== undefined) return [stopTransfer(migration)];
   return pausedAt !== undefined && phase === 'transferring' ? [{ type: 'pause-guest' }, ...limits] : limits;
 }

@@ -5,7 +5,7 @@
 import type { TimeMs } from '../model/ids.ts';
 import type { Migration, Planned } from '../model/migration.ts';
 import type { CompletedJob, InstanceView } from '../model/vm.ts';
-import { directInstead, goDirect, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
+import { directInstead, goDirect, mayShutDown, preCopyInstead, shutDown, withoutPostCopy } from './attempts.ts';
 import { stopTransfer, withDeadCopy, withLostCopy } from './dead-copy.ts';
 import { end, failureText, finish, stayedError, withoutAttention, withPlace } from './finish.ts';
 import { observeEveryMs, observeTransferEveryMs } from './intervals.ts';
@@ -174,8 +174,6 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
       if (verdict.kind === 'stayed' && preCopyInstead(migration)) return withoutPostCopy(migration, now);
       const taken = verdict.kind === 'stayed' ? portTaken(migration) : undefined;
       if (taken !== undefined) return chooseOtherPorts(migration, taken);
-      if (migration.evidence.gaveUp?.powerOff === true && verdict.kind === 'stayed' && (known || look.held >= settleMs))
-        return shutDown(migration, now);
       if (!known && look.held < settleMs) return again();
       if (isPausedForMove(migration, look.source, now))
         return stay(
@@ -183,6 +181,7 @@ function decide(migration: Planned, verdict: Verdict, look: Look, now: TimeMs): 
           { type: 'resume-source' },
           { type: 'observe', afterMs },
         );
+      if (verdict.kind === 'stayed' && mayShutDown(migration, now)) return shutDown(migration, now);
       return end(
         withPlace(migration, look.source),
         migration.abortRequestedAt === undefined ? 'failed' : 'cancelled',

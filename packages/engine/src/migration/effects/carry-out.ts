@@ -6,6 +6,7 @@ import {
   hookDocument,
   isHalf,
   isPlanned,
+  judge,
   type Hook,
   type InstanceView,
   type Migration,
@@ -198,6 +199,13 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
     await apart();
     if (isStill(await watch.look(hostId))) await deps.linkOf(hostId).power.end(travelling(planned()), bounded());
   };
+  /** Of the VM itself, whose policy allows it: only while it is on the source alone. */
+  const endSourceGuest = async (): Promise<void> => {
+    await apart();
+    const there = await watch.look(planned().to.id);
+    const here = await watch.look(current().from.id);
+    if (judge(here, there).kind === 'stayed') await source().power.end(current().vm.uuid, bounded());
+  };
   const isPaused = (view: InstanceView): boolean => view.kind === 'present' && view.state === 'paused';
 
   const execute = async (effect: MigrationEffect): Promise<unknown> => {
@@ -252,6 +260,8 @@ export function carryOutOn({ deps, current, watch, dispatch, handled, signal }: 
         return target().power.resume(travelling(planned()), bounded());
       case 'shut-down-source':
         return source().power.shutdown(travelling(planned()), bounded());
+      case 'end-source-guest':
+        return endSourceGuest();
       case 'suspend-both':
         await apart();
         await Promise.allSettled(
