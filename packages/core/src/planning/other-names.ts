@@ -1,7 +1,8 @@
 /**
  * Files that a host knows by two paths, because one folder is a symbolic link to the other, or mounted there too. Only
  * where a file of the same name is in use may that matter: such folders are compared, and what uses the file by the
- * other path counts for both. A link to a single file is not seen: libvirt follows it without saying so. Pure.
+ * other path counts for both. Where nobody can tell whether they are one, it counts only against what would delete the
+ * file or write over it. A link to a single file is not seen: libvirt follows it without saying so. Pure.
  */
 import { normalPath } from '../model/paths.ts';
 import type { FileRole, HostUses } from './ownership.ts';
@@ -34,13 +35,23 @@ export function folderPairs({ files }: HostUses, paths: readonly string[]): read
   return [...pairs.values()];
 }
 
-/** `one`: pairs that are one folder. */
-export function withOtherNames(uses: HostUses, one: readonly FolderPair[]): HostUses {
-  const more = one.flatMap(({ mine, other }) =>
+/** What the host says to such pairs; all others are two folders. */
+export interface ComparedFolders {
+  readonly one: readonly FolderPair[];
+  /** Nobody can tell. */
+  readonly perhaps: readonly FolderPair[];
+}
+
+export function withOtherNames(uses: HostUses, { one, perhaps }: ComparedFolders): HostUses {
+  const usedIn = ({ mine, other }: FolderPair) =>
     uses.files.flatMap((use) => {
       const [folder, name] = split(use.path);
-      return folder === other && compared.includes(use.as) ? [{ ...use, path: `${mine}/${name}` }] : [];
-    }),
-  );
-  return more.length === 0 ? uses : { ...uses, files: [...uses.files, ...more] };
+      const path = `${mine === '/' ? '' : mine}/${name}`;
+      return folder === other && compared.includes(use.as) ? [{ ...use, path }] : [];
+    });
+  const more = one.flatMap(usedIn);
+  const maybe = perhaps.flatMap((pair) => usedIn(pair).map((use) => ({ ...use, pair })));
+  return more.length + maybe.length === 0
+    ? uses
+    : { ...uses, files: [...uses.files, ...more], ...(maybe.length === 0 ? {} : { perhaps: maybe }) };
 }

@@ -29,6 +29,8 @@ export interface FileUse {
 
 /** All of them on one host. */
 export interface HostUses {
+  /** What uses the file at `path` if both folders are one, which nobody can tell. */
+  readonly perhaps?: readonly (FileUse & { readonly pair: { readonly mine: string; readonly other: string } })[];
   readonly files: readonly FileUse[];
   /** Images whose chain is not known. */
   readonly untold: readonly { readonly vm: Named; readonly path: string }[];
@@ -79,6 +81,13 @@ export function otherUsers(uses: HostUses | undefined, path: string, own: VmUuid
 export function heldBy(uses: HostUses, path: string, own: VmUuid | undefined): string | undefined {
   const users = otherUsers(uses, path, own);
   if (users.length > 0) return users.join(', ');
+  const at = normalPath(path);
+  const perhaps = uses.perhaps?.find((use) => use.path === at && use.vm.uuid !== own);
+  if (perhaps !== undefined)
+    return (
+      `perhaps ${roles[perhaps.as]} ${perhaps.vm.name}: ` +
+      `${perhaps.pair.mine} is perhaps the same folder as ${perhaps.pair.other}, which cannot be told`
+    );
   const [untold] = uses.untold.filter(({ vm }) => vm.uuid !== own);
   return untold === undefined
     ? undefined

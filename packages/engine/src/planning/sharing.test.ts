@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FerryError, vmUuid, type DiskFacts } from '@ferry/core';
-import { silentLog } from '../fake/fleet.ts';
+import { countingClock, silentLog } from '../fake/fleet.ts';
 import { memoryStores } from '../fake/stores.ts';
 import type { Clock, PathPort } from '../ports/ports.ts';
 import { openMarkers } from './markers.ts';
@@ -87,7 +87,46 @@ test('who uses a file by the path of a folder that is the same one is known, and
     uses.files.slice(files.length).map(({ path }) => path),
     ['/images/web.raw', '/images/db.raw'],
   );
-  assert.equal(calls.filter((call) => call === 'leave /images').length, 3);
-  assert.equal(calls.filter((call) => call === 'remove /images').length, 3);
+  assert.equal(calls.filter((call) => call === 'leave /images').length, 1);
+  assert.equal(calls.filter((call) => call === 'remove /images').length, 1);
+  assert.deepEqual(
+    uses.perhaps?.map(({ path, pair }) => [path, pair.other]),
+    [['/images/web.raw', '/closed']],
+  );
   assert.deepEqual((await intents.list('markers/')).entries, []);
+  const before = calls.length;
+  assert.deepEqual(await sharing.usesOf(here, ['/images/web.raw'], signal), uses);
+  assert.equal(calls.length, before, 'it is remembered');
+});
+
+test('many folders are asked a few at a time, and one that does not answer keeps nothing up', async () => {
+  using clock = countingClock();
+  const { intents } = memoryStores();
+  const markers = await openMarkers({ intents, clock, log: silentLog, signal });
+  let [busy, most, left] = [0, 0, 0];
+  const paths = {
+    marker: async (action: string, folder: string, _: string, within: AbortSignal) => {
+      if (action === 'leave') left += 1;
+      busy += 1;
+      most = Math.max(most, busy);
+      try {
+        await clock.sleep(folder === '/vms/dead' ? 60_000 : 5, within);
+      } finally {
+        busy -= 1;
+      }
+      return { folder: true, found: folder === '/vms/41' };
+    },
+  } as unknown as PathPort;
+  const vm = { uuid: vmUuid('aaaaaaaa-0000-4000-8000-000000000002'), name: 'db' };
+  const folders = ['/vms/dead', ...Array.from({ length: 100 }, (_, index) => `/vms/${index}`)];
+  const files = folders.map((folder) => ({ path: `${folder}/disk.qcow2`, as: 'disk' as const, vm }));
+  const here = { id: 'h1', name: 'h1', machine: 'h1', paths, uses: async () => ({ files, untold: [] }) };
+  const sharing = createSharing({ intents, markers, clock });
+  const uses = await sharing.usesOf(here, ['/vms/web/disk.qcow2'], clock.timeout(20_000));
+  assert.deepEqual([left, most], [1, 4]);
+  assert.equal(uses.files.length, files.length + 1);
+  assert.deepEqual(
+    uses.perhaps?.map(({ pair }) => pair.other),
+    ['/vms/dead'],
+  );
 });

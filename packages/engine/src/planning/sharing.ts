@@ -21,13 +21,13 @@ import {
   withOtherNames,
   type DiskFacts,
   type DiskPlan,
-  type FolderPair,
   type HostUses,
   type Places,
   type SharingProof,
 } from '@ferry/core';
 import { collection, document } from '../state/collection.ts';
 import type { Clock, IntentStore, PathPort } from '../ports/ports.ts';
+import { compareFolders } from './folders.ts';
 import type { Markers } from './markers.ts';
 
 const proofPrefix = 'proofs/';
@@ -64,7 +64,7 @@ export interface UsedSide extends StorageSide {
 export interface Sharing {
   /**
    * Which files the definitions of a host use, those of these `paths` also where a definition names them by another
-   * folder that is the same one. A folder that cannot be looked into is another one.
+   * folder that is the same one, or perhaps is.
    */
   usesOf(side: UsedSide, paths: readonly string[], signal: AbortSignal): Promise<HostUses>;
   /**
@@ -122,6 +122,7 @@ export function createSharing({
   readonly clock: Clock;
 }): Sharing {
   const keptProofs = collection(intents, proofPrefix, document<SharingProof>({ verdict: 'string', at: 'number' }));
+  const compare = compareFolders({ markers, clock });
   /** A folder or file that cannot be checked: why, and that sharing is not the question. */
   const unseen = (side: StorageSide, error: unknown): SharingProof => {
     if (!(error instanceof FerryError) || error.code !== 'volume-failed') throw error;
@@ -214,16 +215,6 @@ export function createSharing({
     return deviceProof({ name: from.name, path, seen: here }, { name: to.name, path: place, seen: there }, at);
   };
 
-  const isOneFolder = async ({ mine, other }: FolderPair, side: StorageSide, signal: AbortSignal): Promise<boolean> => {
-    try {
-      await using marker = await markers.leave(side, mine, signal);
-      return marker.folder && (await side.paths.marker('find', other, marker.name, signal)).found;
-    } catch (error) {
-      unseen(side, error);
-      return false;
-    }
-  };
-
   const missingOn: Sharing['missingOn'] = async (place, to, signal) => {
     try {
       return (await to.paths.fileAt(place, signal)) === undefined ? fileMissing(to, place) : undefined;
@@ -276,12 +267,7 @@ export function createSharing({
   return {
     async usesOf(side, paths, signal) {
       const uses = await side.uses(signal);
-      const pairs = folderPairs(uses, paths);
-      const isOne = await Promise.all(pairs.map((pair) => isOneFolder(pair, side, signal)));
-      return withOtherNames(
-        uses,
-        pairs.filter((_, index) => isOne[index] === true),
-      );
+      return withOtherNames(uses, await compare(side, folderPairs(uses, paths), signal));
     },
     async prove(path, disk, folders, from, to, places, signal) {
       // a device may lie below a file, too
