@@ -119,6 +119,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       for (const { uuid, instances } of fleet.on(id))
         for (const { hostId } of instances)
           if (hostId !== id && kept.isParked(uuid, hostId)) await kept.goes(uuid, hostId, { name, machineUuid });
+      // whoever removes it to add it again means that they share other storage now, or that it is reached
+      await sharing.forget(id);
+      await peers.forget(id);
     },
     events: {
       changed: (view) => {

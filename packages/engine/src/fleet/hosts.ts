@@ -284,15 +284,20 @@ export function createKnownHosts({
     },
     async remove(ref, expected) {
       const { host: removed } = host(ref);
+      const refuse = (now: Stored<Host> | undefined): void => {
+        if (now === undefined) throw unknownHost(ref);
+        expectRevision(`The host ${removed.name}`, now.revision, expected);
+        refuseRemoval(now.value, active());
+      };
+      // nothing is forgotten of one that stays
+      refuse(await stored.get(removed.id));
       const machine = await machines.get(removed.machineUuid);
       const before = await formerIds.get(removed.machineUuid);
       await leaving(removed);
       await stored.change(
         removed.id,
         (now) => {
-          if (now === undefined) throw unknownHost(ref);
-          expectRevision(`The host ${removed.name}`, now.revision, expected);
-          refuseRemoval(now.value, active());
+          refuse(now);
           return undefined;
         },
         async () =>

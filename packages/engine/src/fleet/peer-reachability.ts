@@ -19,6 +19,8 @@ export interface Peers {
   notReached(from: string, to: string, message: string): Promise<void>;
   /** It did: what was remembered to the contrary is forgotten. */
   reached(from: string, to: string): Promise<void>;
+  /** What is remembered of a host that is removed, whichever side it was. */
+  forget(host: string): Promise<void>;
   /** By target. */
   refusalsOf(from: string): Promise<ReadonlyMap<HostId, PeerRefusal>>;
 }
@@ -31,6 +33,10 @@ export function createPeers(intents: IntentStore, clock: Clock): Peers {
     },
     async reached(from, to) {
       await refusals.change(`${from}/${to}`, () => undefined);
+    },
+    async forget(host) {
+      const { items } = await refusals.list();
+      for (const { key } of items) if (key.split('/').includes(host)) await refusals.change(key, () => undefined);
     },
     async refusalsOf(from) {
       const { items } = await refusals.list(`${from}/`);

@@ -62,3 +62,26 @@ test('a machine that is added again is the host that it was: what was kept there
   assert.equal(engine.host('h1').host.id, before);
   assert.equal(await move('h1'), 'succeeded');
 });
+
+test('a machine that is added again shares no storage from before, and may be reached again', async () => {
+  const { id } = engine.host('h1').host;
+  const other = engine.host('h2').host.id;
+  const third = engine.host('h3').host.id;
+  const { intents } = made.stores;
+  const keys = (a: string, b: string) => [`proofs/${a}|${b}/%2Fimages`, `peers/${a}/${b}`];
+  const put = (key: string) => ({
+    op: 'put' as const,
+    key,
+    value: { verdict: 'shared', method: 'marker', at: 0, message: 'no route' },
+    ifRevision: 0,
+  });
+  await intents.commit([...keys(id, other), ...keys(other, id), ...keys(other, third)].map(put));
+  const left = async () =>
+    (await Promise.all(['proofs/', 'peers/'].map((prefix) => intents.list(prefix)))).flatMap(({ entries }) =>
+      entries.map(({ key }) => key),
+    );
+  await assert.rejects(engine.removeHost('h1', 1_000_000));
+  assert.equal((await left()).length, 6, 'nothing is forgotten of a host that stays');
+  await engine.removeHost('h1');
+  assert.deepEqual(await left(), keys(other, third));
+});

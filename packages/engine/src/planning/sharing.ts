@@ -97,6 +97,8 @@ export interface Sharing {
   ): Promise<string | undefined>;
   /** The proof of a folder that is kept from an earlier move, whatever its age. */
   kept(a: string, b: string, path: string): Promise<SharingProof | undefined>;
+  /** What is kept of a host that is removed: added again, it is as new. */
+  forget(host: string): Promise<void>;
   /** Why the target does not have one of these disks as planned, in a sentence: each is checked now. */
   notThere(
     disks: readonly DiskPlan[],
@@ -281,6 +283,11 @@ export function createSharing({
     missingOn,
     deviceApart,
     kept: async (a, b, path) => (await keptProofs.get(proofKey(a, b, folderOf(path))))?.value,
+    async forget(host) {
+      const { items } = await keptProofs.list();
+      for (const { key } of items)
+        if (key.slice(0, key.indexOf('/')).split('|').includes(host)) await keptProofs.change(key, () => undefined);
+    },
     async notThere(disks, from, to, signal) {
       const all = await Promise.all(disks.map((disk) => notThereOf(disk, from, to, signal)));
       const why = all.find((each) => each !== undefined);
