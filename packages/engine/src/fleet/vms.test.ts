@@ -21,12 +21,20 @@ const instanceOf = (uuid: VmUuid): Instance => ({
 });
 
 /** One host; nothing takes time. `seen` is called when changes have been compared. */
-function oneHost({ seen = () => {}, save = async () => {} }: { seen?: () => void; save?: () => Promise<void> } = {}) {
+function oneHost({
+  seen = () => {},
+  save = async () => {},
+  view = () => ({ state: 'connected' }),
+}: {
+  seen?: () => void;
+  save?: () => Promise<void>;
+  view?: () => { state: string; facts?: object };
+} = {}) {
   const there = new Map<VmUuid, Instance>();
   const published: EngineEvent[] = [];
   const follower = {
     host: () => ({ id: host, name: 'h1' }),
-    view: () => ({ state: 'connected' }),
+    view,
     instances: () => [...there.values()],
     instance: (uuid: VmUuid) => there.get(uuid),
   } as unknown as HostFollower;
@@ -90,4 +98,21 @@ test('a host whose cache could not be stored is stored with the next change, and
   refuses = false;
   await fleet.flush();
   assert.equal(stored, 1);
+});
+
+test('what a host said just before it was lost is stored, and nothing of one that has never answered', async () => {
+  for (const [facts, times] of [
+    [{ facts: {} }, 1],
+    [{}, 0],
+  ] as const) {
+    let stored = 0;
+    const { fleet, appear } = oneHost({
+      save: async () => void (stored += 1),
+      view: () => ({ state: 'unreachable', ...facts }),
+    });
+    appear(first);
+    for (let turn = 0; turn < 5; turn += 1) await aTurn();
+    await fleet.flush();
+    assert.equal(stored, times);
+  }
 });

@@ -91,7 +91,8 @@ export function createFleet({
   const save = async (follower: HostFollower): Promise<void> => {
     const { facts, state } = follower.view();
     const { id } = follower.host();
-    if (state !== 'connected') return;
+    // what a host said last, before it was lost, counts until it is back; one that has never answered has said nothing
+    if (state !== 'connected' && facts === undefined) return;
     await inventory.save(id, { ...(facts === undefined ? {} : { facts }), instances: follower.instances() });
     // it was removed while that was written
     if (knownHosts.follower(id) !== follower) await inventory.remove(id);
