@@ -116,9 +116,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     clusters,
     active,
     leaving: async ({ id, name, machineUuid }) => {
-      for (const { uuid, instances } of fleet.on(id))
+      for (const { uuid, instances } of fleet.on(id)) {
+        // where only a definition was kept here, too, it is elsewhere
+        if (kept.isParked(uuid, id)) continue;
         for (const { hostId } of instances)
           if (hostId !== id && kept.isParked(uuid, hostId)) await kept.goes(uuid, hostId, { name, machineUuid });
+      }
       // whoever removes it to add it again means that they share other storage now, or that it is reached
       await sharing.forget(id);
       await peers.forget(id);

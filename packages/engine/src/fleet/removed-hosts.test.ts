@@ -85,3 +85,28 @@ test('a machine that is added again shares no storage from before, and may be re
   await engine.removeHost('h1');
   assert.deepEqual(await left(), keys(other, third));
 });
+
+test('where only a definition was kept on the host that goes, too, the VM is not said to have gone with it', async () => {
+  assert.equal(await move('h2', { keepSource: true }), 'succeeded');
+  assert.equal(await move('h3', { keepSource: true }), 'succeeded');
+  await engine.removeHost('h3');
+  await until(() => engine.vm('web').state === 'shut-off', 'only the definitions are known');
+  const isOn = (name: string) => engine.vm('web').hostId === engine.host(name).host.id;
+  const [shown, other] = isOn('h1') ? ['h1', 'h2'] : ['h2', 'h1'];
+  await engine.removeHost(shown);
+  await until(() => isOn(other), 'one definition is known');
+  made.fleet.add('h4');
+  await engine.addHost({ uri: uriOf('h4'), name: 'h4' }, patience());
+  await assert.rejects(move('h4'), refused(/web may be on h3, which was removed from Ferry/));
+});
+
+test('a host that was taken out of service without an answer of the store is known to be so once it is read', async () => {
+  const { intents } = made.stores;
+  const { id } = engine.host('h2').host;
+  const stored = await intents.get(`hosts/${id}`);
+  assert.ok(stored !== undefined);
+  const value = { ...(stored.value as object), service: { state: 'cordoned', since: 0 } };
+  await intents.commit([{ op: 'put', key: stored.key, value, ifRevision: stored.revision }]);
+  assert.equal(await move('h2'), 'failed');
+  assert.equal(engine.host('h2').host.service?.state, 'cordoned');
+});
