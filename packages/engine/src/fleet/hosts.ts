@@ -215,6 +215,9 @@ export function createKnownHosts({
     stored: async () => (await stored.list()).items.map(({ value }) => value),
     async storedHost(id) {
       const now = await stored.get(id);
+      // the answer to a change may have been lost: what is checked next is what is stored
+      if (now !== undefined && followers.has(id) && now.revision > (revisions.get(id) ?? 0))
+        took(id, now.value, now.revision);
       return { host: now?.value, asRead: stored.check(id, now?.revision ?? 0) };
     },
     hosts,
