@@ -317,11 +317,11 @@ export function createKnownHosts({
       followers.delete(removed.id);
       revisions.delete(removed.id);
       await follower.stop();
-      await inventory.remove(removed.id);
-      events.removed(
-        removed,
-        follower.instances().map(({ uuid }) => uuid),
-      );
+      const had = follower.instances().map(({ uuid }) => uuid);
+      // the same machine may have been added again meanwhile, with the same id: what is stored is that host's
+      if (!followers.has(removed.id)) await inventory.remove(removed.id);
+      if (followers.get(removed.id)?.host().name === removed.name) events.instancesChanged(removed.id, had);
+      else events.removed(removed, had);
     },
     async stop() {
       await Promise.all(all().map((each) => each.stop()));

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { FerryError } from '@ferry/core';
 import type { Engine } from '../facade.ts';
-import { uriOf } from '../fake/fleet.ts';
-import { threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
+import { countingClock, fakeFleet, uriOf } from '../fake/fleet.ts';
+import { memoryStores } from '../fake/stores.ts';
+import { engineOver, threeHosts, type ThreeHosts } from '../fake/three-hosts.ts';
 
 const by = { actor: 'operator', client: 'test' };
 const web = 'aaaaaaaa-0000-4000-8000-000000000001';
@@ -109,4 +110,53 @@ test('a host that was taken out of service without an answer of the store is kno
   await intents.commit([{ op: 'put', key: stored.key, value, ifRevision: stored.revision }]);
   assert.equal(await move('h2'), 'failed');
   assert.equal(engine.host('h2').host.service?.state, 'cordoned');
+});
+
+test('a machine that is added again while its host is still being removed keeps what is stored of it', async () => {
+  using clock = countingClock();
+  const fleet = fakeFleet(clock);
+  const { inventory, ...others } = memoryStores();
+  const forgotten: string[] = [];
+  const remove = async (id: string): Promise<void> => {
+    forgotten.push(id);
+    await inventory.remove(id);
+  };
+  const stores = { ...others, inventory: { ...inventory, remove } };
+  const closing = Promise.withResolvers<void>();
+  let links = 0;
+  const slow = await engineOver({
+    clock,
+    stores,
+    fleet: {
+      ...fleet,
+      hypervisor: {
+        async connect(uri, signal) {
+          const link = await fleet.hypervisor.connect(uri, signal);
+          links += 1;
+          if (links > 1) return link;
+          const close = async (): Promise<void> => {
+            await closing.promise;
+            await link.close();
+          };
+          return new Proxy(link, { get: (of, key) => (key === 'close' ? close : Reflect.get(of, key)) });
+        },
+      },
+    },
+  });
+  try {
+    fleet.add('h1');
+    fleet.run('h1', { uuid: web, name: 'web' });
+    const { host } = await slow.addHost({ uri: uriOf('h1'), name: 'h1' }, clock.timeout(10_000));
+    const removing = slow.removeHost('h1');
+    for (let turn = 0; turn < 1_000 && slow.hosts().length > 0; turn += 1) await clock.sleep(1);
+    const again = await slow.addHost({ uri: uriOf('h1'), name: 'h1' }, clock.timeout(10_000));
+    assert.equal(again.host.id, host.id);
+    closing.resolve();
+    await removing;
+    assert.deepEqual(forgotten, []);
+    assert.equal(slow.vm('web').state, 'running');
+  } finally {
+    closing.resolve();
+    await slow.close();
+  }
 });

@@ -94,8 +94,10 @@ export function createFleet({
     // what a host said last, before it was lost, counts until it is back; one that has never answered has said nothing
     if (state !== 'connected' && facts === undefined) return;
     await inventory.save(id, { ...(facts === undefined ? {} : { facts }), instances: follower.instances() });
-    // it was removed while that was written
-    if (knownHosts.follower(id) !== follower) await inventory.remove(id);
+    // it was removed while that was written, and perhaps added again: then what it says now is stored
+    const now = knownHosts.follower(id);
+    if (now === undefined) await inventory.remove(id);
+    else if (now !== follower) unsaved.add(id);
   };
 
   const saveAll = async (): Promise<void> => {
