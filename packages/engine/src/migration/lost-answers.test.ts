@@ -141,3 +141,47 @@ for (const [what, is, key, looks, refused] of [
       await engine.close();
     }
   });
+
+test('a migration of an operator that was stored while nobody could look is found by the next request for its VM', async () => {
+  using clock = countingClock();
+  const fleet = fakeFleet(clock);
+  const { intents, ...others } = memoryStores();
+  let isAway = false;
+  let lost = 0;
+  const stores: Stores = {
+    ...others,
+    intents: {
+      ...intents,
+      async commit(writes) {
+        if (lost > 0 || !writes.some(({ key }) => key.startsWith('migrations/'))) return intents.commit(writes);
+        lost += 1;
+        await intents.commit(writes);
+        isAway = true;
+        return { unknown: 'The store did not answer in time.' };
+      },
+      async get(key) {
+        if (isAway) throw new Error('The store is away.');
+        return intents.get(key);
+      },
+    },
+  };
+  const engine = await startEngine({ hypervisor: fleet.hypervisor, stores, clock, log: silentLog });
+  try {
+    for (const name of ['h1', 'h2']) {
+      fleet.add(name);
+      await engine.addHost({ uri: uriOf(name), name }, patience());
+    }
+    fleet.run('h1', { uuid: 'aaaaaaaa-0000-4000-8000-000000000001', name: 'web' });
+    for (let turn = 0; turn < 1_000 && engine.vms().length === 0; turn += 1) await clock.sleep(10);
+    await assert.rejects(engine.startMigration({ vm: 'web', to: 'h2' }, by), /away/);
+    isAway = false;
+    await assert.rejects(engine.startMigration({ vm: 'web', to: 'h2' }, by), /already being moved/);
+    const id = (await engine.vm('web')).currentMigration;
+    assert.ok(id !== undefined, 'it is known');
+    let end: Migration | undefined;
+    for await (const state of engine.watchMigration(id, patience())) end = state;
+    assert.equal(end?.outcome, 'succeeded');
+  } finally {
+    await engine.close();
+  }
+});

@@ -239,6 +239,27 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
     run(migration).dispatch({ type: 'recovered' });
     admission.wait(migration);
   };
+  const takenOver: Migrations['takenOver'] = async (id) => {
+    const runs = runners.get(id)?.current();
+    if (runs !== undefined) return runs;
+    const stored = await records.one(id);
+    if (stored === undefined || isFinished(stored) || runners.has(id)) return stored;
+    takeOver(stored);
+    admission.admit();
+    return stored;
+  };
+  /** Of whose begin it is not known whether it was stored. */
+  const unsure = new Set<string>();
+  /** One of those has the VM: it was stored after all, and goes on, so that it can be seen and aborted. */
+  const foundBy = async (vm: VmUuid): Promise<void> => {
+    if (unsure.size === 0) return;
+    const id = await records.lockOf(vm);
+    if (id === undefined || !unsure.has(id)) return;
+    const found = await takenOver(id);
+    if (found === undefined) return;
+    unsure.delete(id);
+    deps.changed(found, true);
+  };
 
   return {
     active,
@@ -249,15 +270,7 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       ),
     list: (query) => search.list(query),
     find: (ref) => search.find(ref),
-    async takenOver(id) {
-      const runs = runners.get(id)?.current();
-      if (runs !== undefined) return runs;
-      const stored = await records.one(id);
-      if (stored === undefined || isFinished(stored) || runners.has(id)) return stored;
-      takeOver(stored);
-      admission.admit();
-      return stored;
-    },
+    takenOver,
     async start({ vm: vmRef, ...asked }, by, along = () => []) {
       const { vm: seen, request } = requests.requested(vmRef, asked);
       const { to } = request;
@@ -280,12 +293,18 @@ export function createMigrations(deps: MigrationsDeps): Migrations {
       const begun = await records.begin(first, along(id)).catch(async (error: unknown) => {
         // the answer may be lost, and not the write
         const stored = await records.one(id).catch(() => undefined);
-        if (stored === undefined) throw error;
+        if (stored === undefined) {
+          unsure.add(id);
+          throw error;
+        }
         return { revision: stored.revision ?? 0 };
       });
       if ('conflict' in begun && !begun.conflict.some((key) => key.endsWith(vm.uuid)))
         throw new FerryError('store-conflict', `What ${vm.name} is moved for has changed meanwhile.`);
-      if ('conflict' in begun) throw movedByAnother(vm);
+      if ('conflict' in begun) {
+        await foundBy(vm.uuid);
+        throw movedByAnother(vm);
+      }
       const migration = { ...first, revision: begun.revision };
       choosing.answered(id, said, saidAt);
       run(migration);

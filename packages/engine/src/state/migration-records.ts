@@ -3,7 +3,7 @@
  * one lives in the journal, with its figures and what was kept of a failed target. Each write is guarded by what was
  * last read or written here: whoever finds another migration in the store decides anew.
  */
-import { FerryError, isFinished, type JobSample, type Migration, type TimeMs } from '@ferry/core';
+import { FerryError, isFinished, type JobSample, type Migration, type TimeMs, type VmUuid } from '@ferry/core';
 import type { Clock, IntentStore, IntentWrite, Journal } from '../ports/ports.ts';
 import { collection, text, type Stored } from './collection.ts';
 import {
@@ -78,6 +78,8 @@ export interface MigrationRecords {
   active(): Promise<readonly Migration[]>;
   /** As it is stored, also if it has ended; for one that nobody works on. */
   one(id: string): Promise<Migration | undefined>;
+  /** The id of the one that has locked the VM. */
+  lockOf(vm: VmUuid): Promise<string | undefined>;
   /** In the order in which they ended, the last one first; those before this number of the journal. */
   finished(limit: number, before?: number): Promise<readonly Ended[]>;
   /** `at`: when it was taken. */
@@ -228,6 +230,7 @@ export function migrationRecords({
       const [ended] = await journal.read({ kind: 'migration', subject: id, limit: 1 });
       return ended?.data as Migration | undefined;
     },
+    lockOf: async (vm) => (await locks.get(vm))?.value,
     async finished(limit, before) {
       if (limit > keptInMemory || before !== undefined) return read(limit, before);
       newest ??= read(keptInMemory).catch((error: unknown) => {
