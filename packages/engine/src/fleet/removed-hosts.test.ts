@@ -130,6 +130,7 @@ test('a machine that is added again while its host is still being removed keeps 
     fleet: {
       ...fleet,
       hypervisor: {
+        ...fleet.hypervisor,
         async connect(uri, signal) {
           const link = await fleet.hypervisor.connect(uri, signal);
           links += 1;
