@@ -176,7 +176,7 @@ test('a migration of an operator that was stored while nobody could look is foun
     await assert.rejects(engine.startMigration({ vm: 'web', to: 'h2' }, by), /away/);
     isAway = false;
     await assert.rejects(engine.startMigration({ vm: 'web', to: 'h2' }, by), /already being moved/);
-    const id = (await engine.vm('web')).currentMigration;
+    const id = engine.vm('web').currentMigration;
     assert.ok(id !== undefined, 'it is known');
     let end: Migration | undefined;
     for await (const state of engine.watchMigration(id, patience())) end = state;
