@@ -20,7 +20,7 @@ export function readFleet(file: string) {
 
 /** JSON is not read by the parser of YAML, which would take too long for a large fleet. */
 export function parseFleetFile(text: string): FleetFileJson {
-  if (!/^\s*\{/.test(text)) return parseStructured(text, fleetFileSchema, refuseVersion);
+  if (!/^\s*\{/.test(text)) return parseYaml(text);
   const value = jsonOf(text);
   refuseVersion(value);
   const result = fleetFileSchema.safeParse(value);
@@ -36,6 +36,29 @@ function jsonOf(text: string): unknown {
       `The file is not JSON, or it was cut off: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
+}
+
+/** What ends between two lines is still YAML. */
+function parseYaml(text: string): FleetFileJson {
+  let missing: string | undefined;
+  try {
+    return parseStructured(text, fleetFileSchema, (value) => {
+      refuseVersion(value);
+      missing = missingList(value);
+    });
+  } catch (error) {
+    // with a field that is not known it is another file, or has a misspelt name
+    if (missing === undefined || (error instanceof Error && error.message.includes(' has no field '))) throw error;
+    throw new InvalidArgumentError(
+      `The file ends without "${missing}": it was cut off. Export it again with "ferry fleet export".`,
+    );
+  }
+}
+
+function missingList(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('version' in value)) return undefined;
+  const fields = new Map<string, unknown>(Object.entries(value));
+  return ['hosts', 'vms'].find((name) => (fields.get(name) ?? undefined) === undefined);
 }
 
 /** What a newer Ferry wrote is not guessed at. */

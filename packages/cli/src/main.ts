@@ -3,7 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { exitCodes } from '@ferry/api/errors';
 import own from '../package.json' with { type: 'json' };
 import { formatsOf } from './context.ts';
-import { printable } from './output/format.ts';
+import { printableLines } from './output/format.ts';
 import { listFormats, reportFailure, usageJson } from './output/output.ts';
 
 const exitText = `
@@ -111,7 +111,7 @@ try {
   await (await build()).parseAsync();
 } catch (error) {
   // found by a command itself: nothing has been said yet
-  if (error instanceof InvalidArgumentError) process.stderr.write(`error: ${printable(error.message)}\n`);
+  if (error instanceof InvalidArgumentError) process.stderr.write(`error: ${printableLines(error.message)}\n`);
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
     if (error.exitCode !== 0 && wantsJson(process.argv))

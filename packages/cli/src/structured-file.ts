@@ -4,6 +4,7 @@
  */
 import { InvalidArgumentError } from 'commander';
 import { isMap, isNode, isPair, LineCounter, parseDocument, type Document } from 'yaml';
+import { printable } from './output/format.ts';
 
 const mostBytes = 8 * 1024 * 1024;
 const mostProblems = 10;
@@ -66,7 +67,7 @@ export function invalid(problems: readonly string[]): InvalidArgumentError {
   );
 }
 
-const placeOf = (path: readonly string[]): string => (path.length === 0 ? 'the file' : path.join('.'));
+const placeOf = (path: readonly string[]): string => (path.length === 0 ? 'the file' : printable(path.join('.')));
 
 const unreadable = (error: unknown): InvalidArgumentError =>
   new InvalidArgumentError(`The file cannot be read: ${error instanceof Error ? error.message : String(error)}`);

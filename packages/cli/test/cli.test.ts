@@ -466,6 +466,8 @@ test('a planned drain says when each VM and the whole have left, how many leave 
     { hosts: ['host1'], at: '2026-01-01T01:00:00.000Z' },
   ]);
   const wrong = await host('--deadline', 'tomorrow');
+  for (const time of ['2026-11-30T22:00', '2026-11-30', '12-31', '-5'])
+    assert.equal((await host(`--at=${time}`)).code, 2, time);
   assert.deepEqual([wrong.code, /It takes a time as in 2h/.test(wrong.stderr)], [2, true], wrong.stderr);
 });
 

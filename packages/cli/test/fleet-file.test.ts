@@ -90,11 +90,14 @@ const fault = (text: string): string => {
   }
 };
 
-test('a file that is cut off is refused wherever it ends', () => {
+test('a file that is cut off is refused wherever it ends', async () => {
   for (let end = 1; end < whole.trimEnd().length; end += 37)
     assert.notEqual(fault(whole.slice(0, end)), '', String(end));
   assert.match(fault(whole.slice(0, -20)), /^The file is not JSON, or it was cut off: /);
   assert.match(fault(`${yamlOf(fleet)}\n`.slice(0, -5)), /ends in the middle of a line/);
+  assert.match(fault('version: 1\nhosts: []\nvms:\n'), /^The file ends without "vms": it was cut off\./);
+  const two = written('two.yaml', 'version: 1\ntakenAt: 5\nhosts: many\nvms: few\n');
+  assert.match((await ferry('vm', 'plan', 'db', '--from', two)).stderr, /^error: Line 2: .*\nLine 3: .*\nLine 4: /);
 });
 
 test('a newer version, wrong types, and what is nested too deeply or too large are refused in a sentence', async () => {

@@ -6,7 +6,12 @@ import { hookTargetShape } from './policy.ts';
 
 const targetSchema = () =>
   z.strictObject({ ...hookTargetShape, timeoutMs: z.number().int().min(1).max(longestWorkMs).optional() });
-const version = () => z.string().min(1).max(63).optional();
+const version = () =>
+  z
+    .string()
+    .max(63)
+    .regex(/^\d+(\.\d+){0,2}$/, 'a version as in 10.0.0')
+    .optional();
 
 const planShape = {
   work: targetSchema().optional().meta({

@@ -1,5 +1,5 @@
 /** `ferry drain ...`, `ferry host drain` and `ferry host restore`: hosts are emptied, and their VMs brought back. */
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { DrainJson } from '@ferry/api';
 import type { DrainOnFile } from '@ferry/api/offline';
 import { everyItem } from '@ferry/api/every-item';
@@ -176,11 +176,14 @@ interface DrainOptions {
   readonly deadline?: string;
 }
 
-/** A time as in 2026-11-29T22:00Z, or from now as in 2h. */
+const zoned = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
+
+/** A time with its zone as in 2026-11-29T22:00Z, or from now as in 2h. */
 const timeOf = (text: string): string => {
   if (/^\d+[smh]?$/.test(text)) return new Date(Date.now() + duration(text)).toISOString();
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) throw new InvalidArgumentError('It takes a time as in 2h or 2026-11-29T22:00Z.');
+  const at = zoned.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at))
+    throw new InvalidArgumentError('It takes a time as in 2h from now, or one with its zone as in 2026-11-29T22:00Z.');
   return new Date(at).toISOString();
 };
 
@@ -194,8 +197,8 @@ export function hostDrainCommands(host: Command): void {
       '--from <file>',
       'with --plan: on a file of "ferry fleet export", with neither control plane nor host in reach',
     )
-    .option('--wait', 'follow it to its end (default)')
-    .option('--detach', 'return once it is stored')
+    .addOption(new Option('--wait', 'follow it to its end (default)').conflicts('detach'))
+    .addOption(new Option('--detach', 'return once it is stored').conflicts('plan'))
     .option('--at <time>', 'begin at this time, as in 2h or 2026-11-29T22:00Z; returns once it is stored', timeOf)
     .option('--deadline <time>', 'begin nothing after this time, as in 2h or 2026-11-29T22:00Z', timeOf)
     .option('--never-degrade', 'only to hosts where every guest keeps the memory it was given; what does not fit waits')
@@ -229,7 +232,7 @@ export function hostDrainCommands(host: Command): void {
   host
     .command('restore <host>')
     .description('bring back the VMs that left by its last drain and are still where they were put; uncordon it')
-    .option('--wait', 'follow it to its end (default)')
+    .addOption(new Option('--wait', 'follow it to its end (default)').conflicts('detach'))
     .option('--detach', 'return once it is stored')
     .action(async (ref: string, { detach }: DrainOptions, command: Command) => {
       const context = contextOf(command);

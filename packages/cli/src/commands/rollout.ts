@@ -192,6 +192,13 @@ export function rolloutCommands(program: Command): void {
     .action(async (hosts: readonly string[], options: RolloutOptions, command: Command) => {
       if (hosts.length === 0 && options.label === undefined)
         command.error('Name the hosts, or select them with --label.');
+      if (options.hook === undefined && options.hookTimeout !== undefined)
+        command.error('--hook-timeout needs --hook.');
+      if (
+        options.hookSecret !== undefined &&
+        ![options.hook, options.rebootOnlyIf].some((each) => each?.includes('://'))
+      )
+        command.error('--hook-secret needs a URL in --hook or --reboot-only-if.');
       const context = contextOf(command);
       const begun = await context.client().call('rolloutCreate', { body: bodyOf(hosts, options) });
       if (options.detach === true) return context.output.result(begun, (safe) => rolloutText(safe));

@@ -140,7 +140,7 @@ export const errorTable = {
   'drain-last-host': row(
     409,
     exitCodes.refused,
-    'Add or uncordon a host of the cluster first, or begin a drain with --force.',
+    'Add or uncordon a host of the cluster first, or repeat the command with --force.',
   ),
   'drain-unknown': row(404, exitCodes.notFound, 'List the drains with "ferry drain list".'),
   'drain-ambiguous': row(409, exitCodes.notFound, 'Name the drain by its id.'),

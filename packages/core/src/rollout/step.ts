@@ -252,7 +252,8 @@ function answered(
     ? stopped(rollout, why, 'asks it again')
     : stopped(
         hasEnded ? change(rollout, id, (mine) => ({ ...mine, note: why })) : rollout,
-        why,
+        `${why} It is not called again. To have it called: cancel the rollout, run "ferry host restore ${each.host.name}", ` +
+          'mend the hook, and start a new rollout.',
         saysWorkedOn(each.host),
       );
 }
