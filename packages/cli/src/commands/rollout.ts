@@ -7,7 +7,7 @@ import { contextOf, type Context } from '../context.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { duration } from '../options.ts';
 import type { ListLook } from '../output/columns.ts';
-import { formatTime } from '../output/format.ts';
+import { formatDuration, formatTime } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
 import { anyItem, followEvents, type WatchedList } from '../watch-list.ts';
 
@@ -27,7 +27,7 @@ const exitOf = ({ phase }: RolloutJson): ExitCode => {
 };
 const over = new Set(['done', 'skipped', 'held']);
 const countOf = ({ hosts }: RolloutJson): string =>
-  `${hosts.filter(({ state }) => over.has(state)).length} of ${hosts.length}`;
+  `${hosts.filter(({ state }) => state === 'done' || state === 'skipped').length} of ${hosts.length}`;
 
 const rolloutText = (rollout: RolloutJson): string => {
   const { plan } = rollout;
@@ -35,13 +35,13 @@ const rolloutText = (rollout: RolloutJson): string => {
     fields([
       ['rollout', `${rollout.id} (${rollout.name})`],
       ['phase', rollout.phase],
-      ['hosts', `${countOf(rollout)} settled`],
+      ['hosts', `${countOf(rollout)} done`],
       ['attention', rollout.attention],
       ['worked on by', plan.work?.program ?? plan.work?.url ?? 'an operator'],
       ['only if', plan.onlyIf?.program ?? plan.onlyIf?.url],
       ['mode', plan.upgrade === true ? 'upgrade: VMs come back once all hosts are done' : undefined],
       ['expected', expectedText(plan)],
-      ['comes back within', `${plan.returnMs / 1_000} s`],
+      ['comes back within', formatDuration(plan.returnMs)],
       ['started', formatTime(rollout.startedAt)],
       ['ended', rollout.endedAt === undefined ? undefined : formatTime(rollout.endedAt)],
     ]),

@@ -92,6 +92,12 @@ export interface Proposal {
   readonly reasons?: readonly Reason[];
 }
 
+/** What concerns every host, or else says more than that a host is out of service. */
+const tellingOf = (reasons: readonly Reason[]): Reason | undefined =>
+  reasons.find(({ host }) => host === undefined) ??
+  reasons.find(({ code }) => code !== 'target-cordoned' && code !== 'target-unreachable') ??
+  reasons[0];
+
 /** A host that waits is proposed to a VM that finds no place beside the others: it may have one when its turn comes. */
 export function proposalFrom(
   { vm, result }: Checked,
@@ -105,7 +111,7 @@ export function proposalFrom(
   };
   switch (result.kind) {
     case 'refused':
-      return { note: result.reasons[0]?.message ?? 'No host can take it.', reasons: result.reasons };
+      return { note: tellingOf(result.reasons)?.message ?? 'No host can take it.', reasons: result.reasons };
     case 'waits': {
       const why = to === undefined ? left.get(vm.uuid) : undefined;
       return { to: to ?? result.to, ...copies(to ?? result.to), note: why ?? result.reasons[0]?.message ?? '' };
