@@ -17,8 +17,8 @@ Exit codes:
   ${exitCodes.conflict}    conflict with something that is there or runs
   ${exitCodes.unauthorized}    missing or wrong token
   ${exitCodes.store}   the data folder is locked, from a newer version or broken
-  ${exitCodes.cancelled}   the migration was aborted
-  ${exitCodes.detached}  detached by Ctrl-C; the migration goes on
+  ${exitCodes.cancelled}   the migration was aborted, or the drain or rollout cancelled
+  ${exitCodes.detached}  detached by Ctrl-C; what was followed goes on
   141  the reader of the output has gone (| head)
 
 Environment: FERRY_SERVER, FERRY_TOKEN, FERRY_DATA_DIR, NO_COLOR`;

@@ -60,7 +60,9 @@ test('what cannot be called is named with the way out, and not started', async (
     const answer = await call(program);
     assert.equal(answer.result, 'failed', program);
     assert.match(answer.message ?? '', says);
+    assert.match((await hooks.problem({ program })) ?? '', says);
   }
+  assert.equal(await hooks.problem({ program: script('fine', touch) }), undefined);
   assert.equal(existsSync(marker), false);
 });
 

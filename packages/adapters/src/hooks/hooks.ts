@@ -54,9 +54,10 @@ export function hookCaller(directory: string): HookCaller {
     }
   };
 
-  const callProgram = async (program: string, document: string, signal: AbortSignal): Promise<HookAnswer> => {
+  /** The program's file; a sentence where it cannot be started. */
+  const programOf = async (program: string): Promise<{ readonly file: string } | string> => {
     const found = await fileOf(program);
-    if (typeof found === 'string') return failed(found);
+    if (typeof found === 'string') return found;
     const runs = await stat(found.file)
       .then(
         async (seen) => {
@@ -67,7 +68,12 @@ export function hookCaller(directory: string): HookCaller {
         () => false,
       )
       .catch(() => false);
-    if (!runs) return failed(`${program} is not executable: run "chmod +x ${program}"`);
+    return runs ? found : `${program} is not executable: run "chmod +x ${program}"`;
+  };
+
+  const callProgram = async (program: string, document: string, signal: AbortSignal): Promise<HookAnswer> => {
+    const found = await programOf(program);
+    if (typeof found === 'string') return failed(found);
     // files may have kept it waiting for longer than it has
     signal.throwIfAborted();
     return run(found.file, program, document, signal);
@@ -90,20 +96,25 @@ export function hookCaller(directory: string): HookCaller {
       : `${origin} is not in ${path}: add it there, if hooks may call it`;
   };
 
+  /** The key for requests to this address; a sentence where it may not be called. */
+  const keyFor = async (url: string, secretFile = ''): Promise<{ readonly key: string } | string> => {
+    const found = await fileOf(secretFile);
+    if (typeof found === 'string') return found;
+    const key = (await readFile(found.file, 'utf8')).trim();
+    if (key === '') return `${secretFile} is empty: it must hold the key that signs the request`;
+    return (await notListed(url)) ?? { key };
+  };
+
   const callAddress = async (
     url: string,
     secretFile: string | undefined,
     document: string,
     signal: AbortSignal,
   ): Promise<HookAnswer> => {
-    const found = await fileOf(secretFile ?? '');
+    const found = await keyFor(url, secretFile);
     if (typeof found === 'string') return failed(found);
-    const key = (await readFile(found.file, 'utf8')).trim();
-    if (key === '') return failed(`${secretFile ?? ''} is empty: it must hold the key that signs the request`);
-    const forbidden = await notListed(url);
-    if (forbidden !== undefined) return failed(forbidden);
     signal.throwIfAborted();
-    const answer = await post(url, document, signatureOf(document, key), signal).catch((error: unknown) => {
+    const answer = await post(url, document, signatureOf(document, found.key), signal).catch((error: unknown) => {
       signal.throwIfAborted();
       return `${url} does not answer: ${error instanceof Error ? error.message : String(error)}`;
     });
@@ -120,6 +131,10 @@ export function hookCaller(directory: string): HookCaller {
       url === undefined
         ? callProgram(resolve('/', program ?? ''), document, signal)
         : callAddress(url, secretFile, document, signal),
+    async problem({ program, url, secretFile }) {
+      const found = await (url === undefined ? programOf(resolve('/', program ?? '')) : keyFor(url, secretFile));
+      return typeof found === 'string' ? found : undefined;
+    },
   };
 }
 

@@ -38,6 +38,10 @@ export function refuseRollout(
   for (const each of together) refuseDrain({ hosts: each, force }, fleet, now);
 }
 
+/** `problem`: of a hook that it names. */
+export const uncallable = (problem: string): FerryError =>
+  new FerryError('request-invalid', `A hook of the rollout cannot be called: ${problem}.`);
+
 /** Hosts that the labels select. Throws FerryError `request-invalid`: where all are meant, they are to be named. */
 export function selectedHosts(selector: string, chosen: readonly HostView[], fleet: readonly HostView[]): void {
   if (chosen.length === 0) throw new FerryError('request-invalid', `No host has the labels "${selector}".`);

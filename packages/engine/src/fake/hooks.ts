@@ -7,6 +7,8 @@ export interface FakeHooks extends HookCaller {
   readonly answers: Map<string, HookAnswer | 'hangs'>;
   /** Programs that were ended while they were asked. */
   readonly ended: string[];
+  /** What is wrong with a program, by its name. */
+  readonly problems: Map<string, string>;
   readonly asked: { readonly program: string; readonly document: Readonly<Record<string, unknown>> }[];
 }
 
@@ -14,10 +16,13 @@ export function fakeHooks(): FakeHooks {
   const answers: FakeHooks['answers'] = new Map();
   const asked: FakeHooks['asked'][number][] = [];
   const ended: string[] = [];
+  const problems: FakeHooks['problems'] = new Map();
   return {
     answers,
     asked,
     ended,
+    problems,
+    problem: async ({ program = '' }: HookTarget) => problems.get(program),
     call({ program = '' }: HookTarget, document, signal) {
       asked.push({ program, document: JSON.parse(document) as Readonly<Record<string, unknown>> });
       const answer = answers.get(program) ?? { result: 'ok' };

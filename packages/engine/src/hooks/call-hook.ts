@@ -10,6 +10,7 @@ export interface Called {
 /** Of an engine that was given nothing to call them with. */
 export const noHooks: HookCaller = {
   call: async () => ({ result: 'failed', message: 'this control plane calls no hooks' }),
+  problem: async () => 'this control plane calls no hooks',
 };
 
 /** Rejects only when `signal` aborts. */
@@ -40,3 +41,19 @@ const aborted = (signal: AbortSignal): Promise<never> =>
     if (signal.aborted) end();
     else signal.addEventListener('abort', end, { once: true });
   });
+
+/** What a hook's files may take to be looked at. */
+const lookMs = 10_000;
+
+/** Why the hook cannot be called as it is now; never rejects. */
+export async function hookProblem(
+  { clock, hooks }: { readonly clock: Clock; readonly hooks: HookCaller },
+  target: HookTarget,
+): Promise<string | undefined> {
+  const shown = target.url === undefined ? target.program : target.secretFile;
+  try {
+    return await Promise.race([hooks.problem(target), aborted(clock.timeout(lookMs))]);
+  } catch (error) {
+    return `${shown ?? ''} cannot be looked at: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}

@@ -7,4 +7,6 @@ export interface HookCaller {
    * called; once `signal` aborts, what was started is ended and this rejects.
    */
   call(target: HookTarget, document: string, signal: AbortSignal): Promise<HookAnswer>;
+  /** Why it cannot be called as it is now, with the way out; an address itself is not asked. */
+  problem(target: HookTarget): Promise<string | undefined>;
 }

@@ -72,6 +72,12 @@ test('one host after the other is emptied, waits for the operator, comes back an
   );
 });
 
+test('a hook that cannot be called is said before a host is emptied for it', async () => {
+  world.hooks.problems.set('/hooks/work', '/hooks/work is not executable: run "chmod +x /hooks/work"');
+  await assert.rejects(begin(['h1'], { work }), refusedWith('request-invalid', /cannot be called: .*chmod \+x/));
+  assert.deepEqual([world.engine.rollouts.all(), runningOn('h1'), serviceOf('h1')], [[], 2, 'schedulable']);
+});
+
 test('a hook works on each host once; only hosts of which the other hook agrees have a turn', async () => {
   const onlyIf = { program: '/hooks/needed' };
   world.hooks.answers.set('/hooks/needed', { result: 'refused', message: 'same kernel' });

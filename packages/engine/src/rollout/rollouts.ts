@@ -14,6 +14,7 @@ import {
   matchesSelector,
   parseSelector,
   refuseRollout,
+  uncallable,
   refuseWhileWorkedOn,
   resolve,
   rolloutDocument,
@@ -35,7 +36,7 @@ import {
 } from '@ferry/core';
 import type { Batches } from '../batch/batches.ts';
 import type { KnownHosts } from '../fleet/hosts.ts';
-import { callHook } from '../hooks/call-hook.ts';
+import { callHook, hookProblem } from '../hooks/call-hook.ts';
 import type { Clock, HookCaller, IntentStore, Log } from '../ports/ports.ts';
 import { collection, document, type Stored } from '../state/collection.ts';
 import type { Along } from '../state/first-answers.ts';
@@ -296,6 +297,11 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
     const views = meant(request);
     const now = clock.now();
     refuseRollout(views, plan, knownHosts.hosts(), all(), now);
+    // before a host is emptied for a hook that cannot be called
+    for (const target of [plan.work, plan.onlyIf]) {
+      const problem = target === undefined ? undefined : await hookProblem({ clock, hooks }, target);
+      if (problem !== undefined) throw uncallable(problem);
+    }
     const hosts = rolloutHosts(views, plan, now);
     const id = rolloutId(`${now.toString(36)}${clock.randomText(5)}`);
     const name = rolloutName(
