@@ -299,7 +299,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
     refuseRollout(views, plan, knownHosts.hosts(), all(), now);
     // before a host is emptied for a hook that cannot be called
     for (const target of [plan.work, plan.onlyIf]) {
-      const problem = target === undefined ? undefined : await hookProblem({ clock, hooks }, target);
+      const problem = target === undefined ? undefined : await hookProblem(deps, target);
       if (problem !== undefined) throw uncallable(problem);
     }
     const hosts = rolloutHosts(views, plan, now);
