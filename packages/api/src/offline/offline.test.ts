@@ -1,7 +1,7 @@
 /** The file of a fleet: the same answers as from the fleet itself, and every fault in a sentence. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hostId, migrationId, vmUuid, type Fleet } from '@ferry/core';
+import { hostId, migrationId, vmUuid, type Fleet, type HostFacts } from '@ferry/core';
 import * as fc from 'fast-check';
 // test support, no part of the product
 import { exampleFleet } from '../../../core/src/planning/fleet/example-fleet.ts';
@@ -199,4 +199,27 @@ test('a hostile file is refused or planned on, and nothing else happens', () => 
     }),
     { numRuns: 300 },
   );
+});
+
+test('every fact of a host is one that a file can have', () => {
+  const [view] = fleet.hosts;
+  assert.ok(view?.facts !== undefined);
+  // whoever adds a fact adds it here
+  const facts: Required<HostFacts> & { readonly cpu: Required<HostFacts['cpu']> } = {
+    ...view.facts,
+    qemuVersion: '10.0.0',
+    cpu: { ...view.facts.cpu, signature: '6/85/7', microcode: '83898371', tsc: { hz: 2_600_000_000, scaling: false } },
+    guests: [
+      { arch: 'x86_64', emulator: '/usr/bin/qemu', machines: ['pc-q35-10.0'], aliases: ['q35'], domainTypes: ['kvm'] },
+    ],
+    linkMbit: 10_000,
+    firmware: 'Maker 1.2 01/02/2025',
+    nodes: [{ id: 0, cpus: '0-3,8' }],
+    cards: [],
+  };
+  const written = fileOfFleet({ ...named, hosts: [{ ...view, facts }, ...fleet.hosts.slice(1)] }, configuration);
+  const found = read(JSON.parse(JSON.stringify(written)));
+  assert.ok('fleet' in found, JSON.stringify(found));
+  const { cards: _cards, ...kept } = facts;
+  assert.deepEqual(found.fleet.hosts[0]?.facts, kept);
 });

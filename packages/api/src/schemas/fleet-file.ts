@@ -23,8 +23,17 @@ const factsSchema = z
       model: z.string().max(255),
       vendor: z.string().max(255),
       threads: z.number().int().min(1).max(1_000_000),
+      signature: text().optional().meta({ description: 'Family, model and stepping, as in 6/85/7' }),
+      microcode: text().optional(),
+      tsc: z.strictObject({ hz: z.number().min(0), scaling: z.boolean() }).optional(),
     }),
     memoryBytes: bytes(),
+    firmware: text(1_000).optional().meta({ description: 'Vendor, version and date' }),
+    nodes: z
+      .array(z.strictObject({ id: z.number().int().min(0).max(100_000), cpus: z.string().max(65_536) }))
+      .max(4_096)
+      .optional()
+      .meta({ description: 'NUMA nodes with their CPUs, as in 0-3,8' }),
     linkMbit: z.number().int().min(1).optional(),
     guests: z
       .array(
