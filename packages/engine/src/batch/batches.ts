@@ -24,6 +24,7 @@ import {
   type Migration,
   type RequestedBy,
 } from '@ferry/core';
+import { createDrives } from '../time/drives.ts';
 import type { Along } from '../state/first-answers.ts';
 import type { Stored } from '../state/collection.ts';
 import { carryOutOf, waitsForRoom } from './carry-out.ts';
@@ -69,23 +70,18 @@ export function createBatches(deps: BatchesDeps): Batches {
   const { clock, log, knownHosts, migrations } = deps;
   const stored = batchDocuments(deps.intents);
   const held = new Map<string, Stored<Batch>>();
-  const stopping = new AbortController();
-  const wakes = new Map<string, AbortController>();
-  const drives = new Map<string, Promise<void>>();
-  const turns = new Map<string, Promise<unknown>>();
   /** To be cancelled once their round has ended: it begins nothing more. */
   const cancelling = new Set<string>();
 
-  /** One after the other, for each batch. */
-  const inTurn = async <T>(id: string, work: () => Promise<T>): Promise<T> => {
-    const before = turns.get(id);
-    const now = (async () => {
-      await before?.catch(() => undefined);
-      return work();
-    })();
-    turns.set(id, now);
-    return now;
-  };
+  const drives = createDrives({
+    clock,
+    everyMs: lookEveryMs,
+    rests: (id) => hasEnded(heldOf(id).value),
+    round: (id) => round(id),
+    failed: (id, error) => log.error({ err: error, batch: id }, 'a batch could not go on; it is tried again'),
+    rested: () => prune().catch((error: unknown) => log.warn({ err: error }, 'old batches could not be removed')),
+  });
+  const { inTurn, go, wake, stopping } = drives;
   const heldOf = (id: string): Stored<Batch> => {
     const found = held.get(id);
     if (found === undefined) throw new FerryError('drain-unknown', `There is no drain "${id}".`);
@@ -134,14 +130,14 @@ export function createBatches(deps: BatchesDeps): Batches {
   const takeLater = async (id: string): Promise<void> => {
     for (let absent = 0; absent < looksForLate && !held.has(id);) {
       try {
-        await clock.sleep(lookEveryMs, stopping.signal);
+        await clock.sleep(lookEveryMs, stopping);
         const now = await stored.get(id);
         absent += 1;
         if (now === undefined) continue;
         await tookUnanswered(now);
         go(id);
       } catch (error) {
-        if (stopping.signal.aborted) return;
+        if (stopping.aborted) return;
         log.warn({ err: error, batch: id }, 'whether a batch is stored cannot be seen; it is looked at again');
       }
     }
@@ -160,7 +156,7 @@ export function createBatches(deps: BatchesDeps): Batches {
     return effects;
   };
 
-  const measuring = measureGuests(deps, stopping.signal);
+  const measuring = measureGuests(deps, stopping);
   const links = watchLinks(deps);
   const { vmsOf, vmsOn, silentOf } = lookAt({ ...deps, measuring });
   const { planned, homeward, due, guards } = planDrains({ ...deps, vmsOn });
@@ -241,7 +237,7 @@ export function createBatches(deps: BatchesDeps): Batches {
     const { value } = heldOf(id);
     const lanes = links.lanesOf(value);
     // within a blackout period nobody's turn comes
-    if (lanes.every(({ blackout }) => blackout === undefined)) measuring.begin(value, () => wakes.get(id)?.abort());
+    if (lanes.every(({ blackout }) => blackout === undefined)) measuring.begin(value, () => wake(id));
     const effects = await step(id, {
       type: 'looked',
       vms: vmsOf(value),
@@ -249,32 +245,14 @@ export function createBatches(deps: BatchesDeps): Batches {
       lanes,
     });
     for (const effect of effects) {
-      if (cancelling.has(id) || stopping.signal.aborted) {
+      if (cancelling.has(id) || stopping.aborted) {
         if (effect.do === 'shut-down') await notAsked(id, effect.member.vm.uuid);
         continue;
       }
       await carryOut(id, effect).catch((error: unknown) => {
-        if (!stopping.signal.aborted) log.warn({ err: error, batch: value.name }, `${effect.do} was not done`);
+        if (!stopping.aborted) log.warn({ err: error, batch: value.name }, `${effect.do} was not done`);
       });
     }
-  };
-  const drive = async (id: string): Promise<void> => {
-    while (!stopping.signal.aborted && !hasEnded(heldOf(id).value)) {
-      const wake = new AbortController();
-      wakes.set(id, wake);
-      await inTurn(id, () => round(id)).catch((error: unknown) => {
-        if (!stopping.signal.aborted)
-          log.error({ err: error, batch: id }, 'a batch could not go on; it is tried again');
-      });
-      await clock.sleep(lookEveryMs, AbortSignal.any([stopping.signal, wake.signal])).catch(() => undefined);
-    }
-    wakes.delete(id);
-    drives.delete(id);
-    await prune().catch((error: unknown) => log.warn({ err: error }, 'old batches could not be removed'));
-  };
-  const go = (id: string): void => {
-    wakes.get(id)?.abort();
-    if (!drives.has(id) && !hasEnded(heldOf(id).value)) drives.set(id, drive(id));
   };
   const prune = async (): Promise<void> => {
     const emptied = new Set(knownHosts.hosts().map(({ host }) => host.service?.drain?.id));
@@ -326,7 +304,7 @@ export function createBatches(deps: BatchesDeps): Batches {
     async drain(request, by, along) {
       // they are measured while their targets are looked for
       const batch = await planned(request, by, newId(), (known) => {
-        if (known.phase === 'running') measuring.begin(known, () => wakes.get(known.id)?.abort());
+        if (known.phase === 'running') measuring.begin(known, () => wake(known.id));
       });
       await store(batch, undefined, along).catch((error: unknown) => takeIfStored(batch.id, error));
       go(batch.id);
@@ -364,15 +342,12 @@ export function createBatches(deps: BatchesDeps): Batches {
     changed({ batch, outcome, phase }) {
       // the next one may use the link
       if (batch !== undefined && (outcome !== undefined || phase === 'switching' || phase === 'verifying'))
-        wakes.get(batch.id)?.abort();
+        wake(batch.id);
     },
     async recover() {
       for (const each of (await stored.list()).items) held.set(each.key, each);
       for (const { id, phase } of all()) if (!hasEnded({ phase })) go(id);
     },
-    async stop() {
-      stopping.abort(new Error('the control plane stops'));
-      await Promise.all(drives.values());
-    },
+    stop: () => drives.stop(),
   };
 }

@@ -38,6 +38,7 @@ import type { Batches } from '../batch/batches.ts';
 import type { KnownHosts } from '../fleet/hosts.ts';
 import { callHook, hookProblem } from '../hooks/call-hook.ts';
 import type { Clock, HookCaller, IntentStore, Log } from '../ports/ports.ts';
+import { createDrives } from '../time/drives.ts';
 import { collection, document, type Stored } from '../state/collection.ts';
 import type { Along } from '../state/first-answers.ts';
 
@@ -89,23 +90,18 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
   const { clock, log, knownHosts, batches } = deps;
   const stored = collection(deps.intents, 'rollouts/', decodeRollout);
   const held = new Map<string, Stored<Rollout>>();
-  const stopping = new AbortController();
-  const wakes = new Map<string, AbortController>();
-  const drives = new Map<string, Promise<void>>();
-  const turns = new Map<string, Promise<unknown>>();
   /** Hooks that are being called, by rollout. */
   const calls = new Map<string, Promise<void>>();
 
-  /** One after the other, for each rollout. */
-  const inTurn = async <T>(id: string, work: () => Promise<T>): Promise<T> => {
-    const before = turns.get(id);
-    const now = (async () => {
-      await before?.catch(() => undefined);
-      return work();
-    })();
-    turns.set(id, now);
-    return now;
-  };
+  const drives = createDrives({
+    clock,
+    everyMs: lookEveryMs,
+    rests: (id) => ['stopped', 'done', 'cancelled'].includes(heldOf(id).value.phase),
+    round: (id) => round(id),
+    failed: (id, error) => log.error({ err: error, rollout: id }, 'a rollout could not go on; it is tried again'),
+    rested: () => prune().catch((error: unknown) => log.warn({ err: error }, 'old rollouts could not be removed')),
+  });
+  const { inTurn, go, wake, stopping } = drives;
   const heldOf = (id: string): Stored<Rollout> => {
     const found = held.get(id);
     if (found === undefined) throw new FerryError('rollout-unknown', `There is no rollout "${id}".`);
@@ -184,17 +180,17 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
       if (target === undefined) return;
       const document = rolloutDocument(rollout, what, knownHosts.host(host), clock.now());
       // what works on a host goes on when Ferry stops: ended in the middle of its work, it would leave the host half done
-      const until = what === 'ask' ? stopping.signal : new AbortController().signal;
+      const until = what === 'ask' ? stopping : new AbortController().signal;
       const { answer } = await callHook(deps, target, document, until);
-      if (stopping.signal.aborted) return;
+      if (stopping.aborted) return;
       await inTurn(id, () => step(id, { type: 'answered', host, what, answer }));
     })()
       .catch((error: unknown) => {
-        if (!stopping.signal.aborted) log.warn({ err: error, host: name, what }, 'the hook of a rollout has no answer');
+        if (!stopping.aborted) log.warn({ err: error, host: name, what }, 'the hook of a rollout has no answer');
       })
       .finally(() => {
         calls.delete(id);
-        wakes.get(id)?.abort();
+        wake(id);
       });
     calls.set(id, calling);
   };
@@ -223,7 +219,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
   const carryOutAll = async (id: string, effects: readonly RolloutEffect[]): Promise<void> => {
     for (const effect of effects)
       await carryOut(id, effect).catch((error: unknown) => {
-        if (!stopping.signal.aborted)
+        if (!stopping.aborted)
           log.warn({ err: error, rollout: heldOf(id).value.name }, `${effect.do} was not done; it is tried again`);
       });
   };
@@ -238,25 +234,6 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
       calling: calls.has(id),
     });
     await carryOutAll(id, effects);
-  };
-  const rests = (id: string): boolean => ['stopped', 'done', 'cancelled'].includes(heldOf(id).value.phase);
-  const drive = async (id: string): Promise<void> => {
-    while (!stopping.signal.aborted && !rests(id)) {
-      const wake = new AbortController();
-      wakes.set(id, wake);
-      await inTurn(id, () => round(id)).catch((error: unknown) => {
-        if (!stopping.signal.aborted)
-          log.error({ err: error, rollout: id }, 'a rollout could not go on; it is tried again');
-      });
-      await clock.sleep(lookEveryMs, AbortSignal.any([stopping.signal, wake.signal])).catch(() => undefined);
-    }
-    wakes.delete(id);
-    drives.delete(id);
-    await prune().catch((error: unknown) => log.warn({ err: error }, 'old rollouts could not be removed'));
-  };
-  const go = (id: string): void => {
-    wakes.get(id)?.abort();
-    if (!drives.has(id) && !rests(id)) drives.set(id, drive(id));
   };
   const prune = async (): Promise<void> => {
     for (const { id } of all().filter(hasRolledOut).slice(endedKept)) {
@@ -347,9 +324,6 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
       for (const each of (await stored.list()).items) held.set(each.key, each);
       for (const { id } of all()) go(id);
     },
-    async stop() {
-      stopping.abort(new Error('the control plane stops'));
-      await Promise.all(drives.values());
-    },
+    stop: () => drives.stop(),
   };
 }
