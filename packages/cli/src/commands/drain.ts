@@ -5,12 +5,13 @@ import type { DrainOnFile } from '@ferry/api/offline';
 import { everyItem } from '@ferry/api/every-item';
 import { exitCodes, type ExitCode } from '@ferry/api/errors';
 import { contextOf, type Context } from '../context.ts';
+import { followObject, stateText } from '../follow-object.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { duration } from '../options.ts';
 import type { ListLook } from '../output/columns.ts';
 import { formatBytes, formatDuration, formatTime } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
-import { anyItem, followEvents, type WatchedList } from '../watch-list.ts';
+import { anyItem, type WatchedList } from '../watch-list.ts';
 
 /** Has its turn still to come, or is under way. */
 const open = new Set(['waiting', 'moving', 'stopping']);
@@ -124,47 +125,22 @@ const drainList: WatchedList<DrainJson> = {
   concerns: ({ type }) => (type === 'drain' ? anyItem : undefined),
 };
 
-/** Prints what becomes of each VM until the whole has ended. Ctrl-C leaves it running. */
-async function follow(context: Context, start: DrainJson): Promise<void> {
-  const { client, output } = context;
-  const leaving = new AbortController();
-  const leave = (): void => leaving.abort();
-  process.once('SIGINT', leave);
-  const shown = new Map<string, string>();
-  let attention = '';
-  const show = (drain: DrainJson): void => {
-    if (output.json) return output.line(drain, () => '');
-    for (const { vm, from, to, state, note } of drain.members) {
-      const says = `${state}${note === undefined ? '' : `: ${note}`}`;
-      if (shown.get(vm.uuid) === says) continue;
-      shown.set(vm.uuid, says);
-      output.note(`${vm.name} ${from} -> ${to ?? '?'}: ${says}`);
-    }
-    if (drain.attention !== undefined && drain.attention !== attention) output.note(drain.attention);
-    attention = drain.attention ?? '';
-  };
-  let last = start;
-  show(last);
-  try {
-    const now = await client().call('drainList', {});
-    const events = followEvents(client(), { after: now.events, signal: leaving.signal });
-    last = await client().call('drainShow', { params: { drain: start.id } });
-    show(last);
-    if (!hasEnded(last))
-      for await (const { data } of events) {
-        if (data.type === 'drain' && data.drain.id === start.id) last = data.drain;
-        else if (data.type === 'reset') last = await client().call('drainShow', { params: { drain: start.id } });
-        else continue;
-        show(last);
-        if (hasEnded(last)) break;
-      }
-  } finally {
-    process.off('SIGINT', leave);
-  }
-  if (!hasEnded(last)) output.note(`detached: ${last.name} goes on. Watch it with "ferry drain watch ${last.id}".`);
-  else if (!output.json) output.result(last, (safe) => drainText(safe));
-  process.exitCode = exitOf(last);
-}
+const follow = (context: Context, start: DrainJson): Promise<void> =>
+  followObject(context, start, {
+    kind: 'drain',
+    eventsNow: async (client) => (await client.call('drainList', {})).events,
+    read: (client, id) => client.call('drainShow', { params: { drain: id } }),
+    ofEvent: (event) => (event.type === 'drain' ? event.drain : undefined),
+    parts: ({ members }) =>
+      members.map((each) => ({
+        key: each.vm.uuid,
+        title: `${each.vm.name} ${each.from} -> ${each.to ?? '?'}`,
+        says: stateText(each),
+      })),
+    rests: hasEnded,
+    text: drainText,
+    exitOf,
+  });
 
 interface DrainOptions {
   readonly plan?: true;

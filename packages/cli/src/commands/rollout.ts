@@ -4,12 +4,13 @@ import type { RolloutCreate, RolloutJson } from '@ferry/api';
 import { everyItem } from '@ferry/api/every-item';
 import { exitCodes, type ExitCode } from '@ferry/api/errors';
 import { contextOf, type Context } from '../context.ts';
+import { followObject, stateText } from '../follow-object.ts';
 import { listCommand, printList, type ListOptions } from '../list-command.ts';
 import { duration } from '../options.ts';
 import type { ListLook } from '../output/columns.ts';
 import { formatDuration, formatTime } from '../output/format.ts';
 import { fields, table } from '../output/table.ts';
-import { anyItem, followEvents, type WatchedList } from '../watch-list.ts';
+import { anyItem, type WatchedList } from '../watch-list.ts';
 
 const rests = ({ phase }: RolloutJson): boolean => phase !== 'running' && phase !== 'cancelling';
 const exitOf = ({ phase }: RolloutJson): ExitCode => {
@@ -85,47 +86,17 @@ const rolloutList: WatchedList<RolloutJson> = {
   concerns: ({ type }) => (type === 'rollout' ? anyItem : undefined),
 };
 
-/** Prints what becomes of each host until the rollout ends or stops. Ctrl-C leaves it running. */
-async function follow(context: Context, start: RolloutJson): Promise<void> {
-  const { client, output } = context;
-  const leaving = new AbortController();
-  const leave = (): void => leaving.abort();
-  process.once('SIGINT', leave);
-  const shown = new Map<string, string>();
-  let attention = '';
-  const show = (rollout: RolloutJson): void => {
-    if (output.json) return output.line(rollout, () => '');
-    for (const { host, state, note } of rollout.hosts) {
-      const says = `${state}${note === undefined ? '' : `: ${note}`}`;
-      if (shown.get(host) === says) continue;
-      shown.set(host, says);
-      output.note(`${host}: ${says}`);
-    }
-    if (rollout.attention !== undefined && rollout.attention !== attention) output.note(rollout.attention);
-    attention = rollout.attention ?? '';
-  };
-  let last = start;
-  show(last);
-  try {
-    const now = await client().call('rolloutList', {});
-    const events = followEvents(client(), { after: now.events, signal: leaving.signal });
-    last = await client().call('rolloutShow', { params: { rollout: start.id } });
-    show(last);
-    if (!rests(last))
-      for await (const { data } of events) {
-        if (data.type === 'rollout' && data.rollout.id === start.id) last = data.rollout;
-        else if (data.type === 'reset') last = await client().call('rolloutShow', { params: { rollout: start.id } });
-        else continue;
-        show(last);
-        if (rests(last)) break;
-      }
-  } finally {
-    process.off('SIGINT', leave);
-  }
-  if (!rests(last)) output.note(`detached: ${last.name} goes on. Watch it with "ferry rollout watch ${last.id}".`);
-  else if (!output.json) output.result(last, (safe) => rolloutText(safe));
-  process.exitCode = exitOf(last);
-}
+const follow = (context: Context, start: RolloutJson): Promise<void> =>
+  followObject(context, start, {
+    kind: 'rollout',
+    eventsNow: async (client) => (await client.call('rolloutList', {})).events,
+    read: (client, id) => client.call('rolloutShow', { params: { rollout: id } }),
+    ofEvent: (event) => (event.type === 'rollout' ? event.rollout : undefined),
+    parts: ({ hosts }) => hosts.map((each) => ({ key: each.host, title: each.host, says: stateText(each) })),
+    rests,
+    text: rolloutText,
+    exitOf,
+  });
 
 interface RolloutOptions {
   readonly label?: string;
