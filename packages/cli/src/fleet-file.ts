@@ -2,8 +2,8 @@
  * Plans on a file of `ferry fleet export`: it is read, checked, and asked by the core that the control plane decides
  * with. The rest of the command line does not load it.
  */
-import { readFileSync, statSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
+import { readInput } from './input-file.ts';
 import { fleetFileSchema, fleetFileVersion, fleetOfFile, type FleetFileJson } from '@ferry/api/offline';
 import { invalid, parseStructured, problemsOf } from './structured-file.ts';
 
@@ -13,7 +13,7 @@ const mostBytes = 256 * 1024 * 1024;
 
 /** Throws InvalidArgumentError with what is wrong with it. */
 export function readFleet(file: string) {
-  const read = fleetOfFile(parseFleetFile(textOf(file)));
+  const read = fleetOfFile(parseFleetFile(readInput(file, mostBytes)));
   if ('problems' in read) throw invalid(read.problems);
   return read.fleet;
 }
@@ -69,17 +69,4 @@ function refuseVersion(value: unknown): void {
     throw new InvalidArgumentError(
       `The file has version ${version} of the format, and this Ferry reads version ${fleetFileVersion}: use a newer Ferry.`,
     );
-}
-
-function textOf(file: string): string {
-  try {
-    if (file === '-') return readFileSync(0, 'utf8');
-    const { size } = statSync(file);
-    if (size > mostBytes) throw new Error('it is larger than 256 MiB');
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new InvalidArgumentError(
-      `The file cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
 }

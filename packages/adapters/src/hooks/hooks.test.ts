@@ -63,6 +63,8 @@ test('what cannot be called is named with the way out, and not started', async (
     assert.match((await hooks.problem({ program })) ?? '', says);
   }
   assert.equal(await hooks.problem({ program: script('fine', touch) }), undefined);
+  const nowhere = hookCaller(join(root, 'no-folder'));
+  assert.match((await nowhere.problem({ program: join(folder, 'fine') })) ?? '', /no hook folder .*--hook-dir/);
   assert.equal(existsSync(marker), false);
 });
 

@@ -42,8 +42,11 @@ const said = (result: HookAnswer['result'], text: string): HookAnswer => {
 export function hookCaller(directory: string): HookCaller {
   /** The file itself; a sentence where it may not be used. */
   const fileOf = async (path: string): Promise<{ readonly file: string } | string> => {
+    const folder = await realpath(directory).catch(() => undefined);
+    if (folder === undefined)
+      return `there is no hook folder ${directory}: make it, or start "ferry serve" with --hook-dir`;
     try {
-      const [file, folder] = await Promise.all([realpath(path), realpath(directory)]);
+      const file = await realpath(path);
       if (dirname(file) !== folder)
         return `${path} is not in the hook folder ${directory}: move it there, or start "ferry serve" with --hook-dir`;
       const { mode } = await stat(file);

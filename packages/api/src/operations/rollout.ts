@@ -26,6 +26,7 @@ export const rolloutOperations = {
       'host-in-rollout',
       'drain-last-host',
       'drain-refused',
+      'rollout-refused',
       'store-conflict',
     ],
   },

@@ -1,9 +1,9 @@
 /** `ferry apply` and `ferry export`: clusters, policies, rules and labels as one file. */
-import { readFileSync } from 'node:fs';
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { ConfigurationAppliedJson } from '@ferry/api';
 import { parseConfiguration } from '../configuration-file.ts';
 import { contextOf, yamlOf } from '../context.ts';
+import { readInput } from '../input-file.ts';
 
 const sectionNames: Readonly<Record<ConfigurationAppliedJson['changes'][number]['section'], string>> = {
   policies: 'policy',
@@ -28,16 +28,6 @@ const diffText = ({ changes, warnings, applied }: ConfigurationAppliedJson): str
         : `${changes.length} change(s); nothing is changed yet. Apply them with --yes.`,
   ].join('\n');
 
-const textOf = (file: string): string => {
-  try {
-    return readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (error) {
-    throw new InvalidArgumentError(
-      `The file cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-};
-
 export function applyCommand(program: Command): void {
   program
     .command('apply')
@@ -46,7 +36,7 @@ export function applyCommand(program: Command): void {
     .option('--yes', 'apply it; what the file does not name stays as it is')
     .action(async ({ file, yes }: { readonly file: string; readonly yes?: true }, command: Command) => {
       const { client, output } = contextOf(command);
-      const configuration = await parseConfiguration(textOf(file));
+      const configuration = await parseConfiguration(readInput(file));
       const body = { configuration, dryRun: yes !== true };
       output.result(await client().call('configurationApply', { body }), (safe) => diffText(safe));
     });

@@ -140,10 +140,15 @@ export function hostCommands(program: Command): void {
       .action(async (refs: readonly string[], _: object, command: Command) => {
         const { client, output } = contextOf(command);
         // every name is known before anything is changed
-        for (const ref of refs) await client().call('hostShow', { params: { host: ref } });
+        const once = new Set(refs);
+        for (const ref of once) await client().call('hostShow', { params: { host: ref } });
         const changed = [];
-        for (const ref of refs) changed.push(await client().call(operation, { params: { host: ref } }));
-        output.result(changed, (safe) => safe.map(({ name, service }) => `${name} is ${service}`).join('\n'));
+        for (const ref of once) changed.push(await client().call(operation, { params: { host: ref } }));
+        output.result(changed, (safe) =>
+          safe
+            .map(({ name, service }) => `${name} is ${service === 'maintenance' ? 'in maintenance' : service}`)
+            .join('\n'),
+        );
       });
   hostDoctorCommand(host);
   hostDrainCommands(host);

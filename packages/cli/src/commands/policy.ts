@@ -1,9 +1,9 @@
 /** `ferry policy ...`: how far a migration may go to come to its end. */
-import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { PolicyBindingJson, PolicyJson, PolicyPut } from '@ferry/api';
 import { everyItem } from '@ferry/api/every-item';
 import { asList, contextOf } from '../context.ts';
+import { readInput } from '../input-file.ts';
 import type { ListLook } from '../output/columns.ts';
 import { fields, table } from '../output/table.ts';
 
@@ -83,6 +83,7 @@ const policyLook = (bindings: readonly PolicyBindingJson[]): ListLook<PolicyJson
 
 /** The file's policy; what `ferry policy show -o json` adds to it is left out. */
 function contentOf(file: string): PolicyPut {
+  const text = readInput(file);
   try {
     const {
       name: _name,
@@ -92,12 +93,10 @@ function contentOf(file: string): PolicyPut {
       preset: _preset,
       text: _text,
       ...content
-    } = JSON.parse(readFileSync(file === '-' ? 0 : file, 'utf8')) as PolicyJson;
+    } = JSON.parse(text) as PolicyJson;
     return content;
   } catch (error) {
-    throw new InvalidArgumentError(
-      `The file cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new InvalidArgumentError(`${file} is not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

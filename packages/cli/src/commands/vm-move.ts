@@ -8,10 +8,8 @@ import type { MigrationCreate } from '@ferry/api';
 import { ApiError } from '@ferry/api/client';
 import type { MoveWish } from '@ferry/api/offline';
 import { asWide, contextOf } from '../context.ts';
+import { readInput } from '../input-file.ts';
 import { duration, mapOf, mapOptions, wholeNumber, type MapOptions } from '../options.ts';
-
-// see connection.ts: an import takes longer than all of this file
-const { readFileSync } = process.getBuiltinModule('node:fs');
 
 interface MigrateOptions
   extends
@@ -132,16 +130,6 @@ function requestOf(vm: string, options: MigrateOptions): MigrationCreate {
   };
 }
 
-const contentOf = (file: string): string => {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new InvalidArgumentError(
-      `The file cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-};
-
 const checkRescueWords = ({ rescueMode, hostIsDead }: MigrateOptions, command: Command): void => {
   if ((rescueMode === true) !== (hostIsDead !== undefined))
     command.error(
@@ -209,7 +197,7 @@ const moveOptions = (command: Command): Command =>
       '--host-is-dead <statement>',
       'with --rescue-mode: how you know that the host is dead; kept with your name and the time',
     )
-    .option('--xml <file>', "definition for the target (default: the VM's own)", contentOf)
+    .option('--xml <file>', "definition for the target (default: the VM's own)", (file) => readInput(file))
     .addOption(new Option('--copy-media', 'copy images in drives that only the source has').conflicts('ejectMedia'))
     .option('--eject-media', 'empty drives with an image that only the source has')
     .option('--create-missing', 'create networks, filters and secrets that the target lacks, as on the source');

@@ -137,6 +137,7 @@ export const errorTable = {
     'Wait until the drain has ended, or cancel it with "ferry drain cancel".',
   ),
   'drain-refused': row(400, exitCodes.usage, 'See "ferry host drain --help".'),
+  'rollout-refused': row(400, exitCodes.usage, 'See "ferry rollout --help".'),
   'drain-last-host': row(
     409,
     exitCodes.refused,

@@ -24,9 +24,9 @@ export function refuseRollout(
   const problems = [plan.work, plan.onlyIf].flatMap((target) =>
     target === undefined ? [] : hookTargetProblems(target, longestWorkMs),
   );
-  if (problems.length > 0) throw new FerryError('request-invalid', problems.join(' '));
+  if (problems.length > 0) throw new FerryError('rollout-refused', problems.join(' '));
   const twice = hosts.find(({ host }, index) => hosts.findIndex((each) => each.host.id === host.id) !== index);
-  if (twice !== undefined) throw new FerryError('request-invalid', `The host ${twice.host.name} is named twice.`);
+  if (twice !== undefined) throw new FerryError('rollout-refused', `The host ${twice.host.name} is named twice.`);
   for (const { host } of hosts) {
     const other = others.find((each) => !hasRolledOut(each) && each.hosts.some((mine) => mine.host.id === host.id));
     if (other !== undefined)
@@ -40,14 +40,14 @@ export function refuseRollout(
 
 /** `problem`: of a hook that it names. */
 export const uncallable = (problem: string): FerryError =>
-  new FerryError('request-invalid', `A hook of the rollout cannot be called: ${problem}.`);
+  new FerryError('rollout-refused', `A hook of the rollout cannot be called: ${problem}.`);
 
-/** Hosts that the labels select. Throws FerryError `request-invalid`: where all are meant, they are to be named. */
+/** Hosts that the labels select. Throws FerryError `rollout-refused`: where all are meant, they are to be named. */
 export function selectedHosts(selector: string, chosen: readonly HostView[], fleet: readonly HostView[]): void {
-  if (chosen.length === 0) throw new FerryError('request-invalid', `No host has the labels "${selector}".`);
+  if (chosen.length === 0) throw new FerryError('rollout-refused', `No host has the labels "${selector}".`);
   if (chosen.length === fleet.length)
     throw new FerryError(
-      'request-invalid',
+      'rollout-refused',
       `"${selector}" selects all ${fleet.length} hosts of the fleet: name the hosts, if all are meant.`,
     );
 }

@@ -184,8 +184,8 @@ function returning(rollout: Rollout, each: RolloutHost, view: HostView, now: Tim
       : still(change(healthy, host.id, (mine) => as(mine, 'restoring', now)));
   }
   if (now - each.since < rollout.plan.returnMs) return still(withAttention(rollout, missing));
-  const minutes = Math.max(1, Math.round(rollout.plan.returnMs / 60_000));
-  return still(stopped(rollout, `${host.name} has not come back for ${minutes} min: ${missing}`));
+  const seconds = Math.round(rollout.plan.returnMs / 1_000);
+  return still(stopped(rollout, `${host.name} is not back as expected after ${seconds} s: ${missing}`));
 }
 
 /** What it lacks, in a sentence. */

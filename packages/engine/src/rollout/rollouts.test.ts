@@ -74,7 +74,7 @@ test('one host after the other is emptied, waits for the operator, comes back an
 
 test('a hook that cannot be called is said before a host is emptied for it', async () => {
   world.hooks.problems.set('/hooks/work', '/hooks/work is not executable: run "chmod +x /hooks/work"');
-  await assert.rejects(begin(['h1'], { work }), refusedWith('request-invalid', /cannot be called: .*chmod \+x/));
+  await assert.rejects(begin(['h1'], { work }), refusedWith('rollout-refused', /cannot be called: .*chmod \+x/));
   assert.deepEqual([world.engine.rollouts.all(), runningOn('h1'), serviceOf('h1')], [[], 2, 'schedulable']);
 });
 
@@ -105,7 +105,7 @@ test('it stops at the first host that does not come back, and the next one is no
     [stopped.phase, states(stopped), serviceOf('h1')],
     ['stopped', ['returning', 'waiting'], 'maintenance'],
   );
-  assert.match(stopped.attention ?? '', /h1 has not come back for 1 min: h1 has not lost its connection/);
+  assert.match(stopped.attention ?? '', /h1 is not back as expected after 60 s: h1 has not lost its connection/);
   assert.deepEqual([runningOn('h2') >= 1, serviceOf('h2')], [true, 'schedulable']);
   await world.engine.rollouts.goOn(begun.id);
   await until(() => states(begun)[1] === 'returning', 'h2 is worked on');
@@ -222,11 +222,11 @@ test('what cannot be rolled out is refused in a sentence, and nothing has begun'
   for (const name of ['h1', 'h2', 'h3']) await world.engine.labelHost(name, { add: ['rack=1'], remove: [] });
   const refusals: readonly [Promise<Rollout>, string, RegExp][] = [
     [begin(['h9']), 'host-unknown', /no host "h9"/],
-    [begin(['h1', 'h1']), 'request-invalid', /h1 is named twice/],
-    [begin(['h1'], { selector: 'zone=a' }), 'request-invalid', /h1 is named twice/],
-    [begin([], { selector: 'rack=1' }), 'request-invalid', /selects all 3 hosts of the fleet: name the hosts/],
-    [begin([], { selector: 'rack=2' }), 'request-invalid', /No host has the labels "rack=2"/],
-    [begin(['h1'], { work: { program: 'reboot' } }), 'request-invalid', /"reboot" is not an absolute path/],
+    [begin(['h1', 'h1']), 'rollout-refused', /h1 is named twice/],
+    [begin(['h1'], { selector: 'zone=a' }), 'rollout-refused', /h1 is named twice/],
+    [begin([], { selector: 'rack=1' }), 'rollout-refused', /selects all 3 hosts of the fleet: name the hosts/],
+    [begin([], { selector: 'rack=2' }), 'rollout-refused', /No host has the labels "rack=2"/],
+    [begin(['h1'], { work: { program: 'reboot' } }), 'rollout-refused', /"reboot" is not an absolute path/],
     [begin(['h1', 'h2', 'h3'], { upgrade: true }), 'drain-last-host', /no host for the VMs of h1, h2, h3/],
   ];
   for (const [begun, code, says] of refusals) await assert.rejects(begun, refusedWith(code, says));
