@@ -1,7 +1,8 @@
 /**
  * Whether folders of one host are the same one: a marker is left in the one and looked for in the others, a few at a
- * time on a machine. What was found is remembered for some minutes. It takes a limited time: a folder that does not
- * answer, or cannot be looked into, is perhaps the same one. What that means for a file, core says.
+ * time on a machine. What was found is remembered for some minutes; that folders are apart is not, for what is about to
+ * be written over or deleted, since a link may have been made. It takes a limited time: a folder that does not answer, or
+ * cannot be looked into, is perhaps the same one. What that means for a file, core says.
  */
 import { FerryError, type ComparedFolders, type FolderPair } from '@ferry/core';
 import { turnsOf, type Turns } from '../fleet/turns.ts';
@@ -25,6 +26,8 @@ export type FolderComparison = (
   side: MarkerSide,
   pairs: readonly FolderPair[],
   signal: AbortSignal,
+  /** `now`: folders that were apart a moment ago are asked again. */
+  when?: 'now',
 ) => Promise<ComparedFolders>;
 
 export function compareFolders({
@@ -38,9 +41,10 @@ export function compareFolders({
   const turns = new Map<string, Turns>();
   const keyOf = ({ machine }: MarkerSide, { mine, other }: FolderPair): string =>
     [machine, ...[mine, other].sort()].join('\0');
-  const known = (key: string): Answer | undefined => {
+  const known = (key: string, when: 'now' | undefined): Answer | undefined => {
     const found = kept.get(key);
-    return found !== undefined && clock.now() < found.until ? found.answer : undefined;
+    if (found === undefined || clock.now() >= found.until) return undefined;
+    return when === 'now' && found.answer === 'apart' ? undefined : found.answer;
   };
   const keep = (key: string, answer: Answer): void => {
     kept.delete(key);
@@ -80,14 +84,15 @@ export function compareFolders({
     pairs: readonly FolderPair[],
     question: AbortSignal,
     signal: AbortSignal,
+    when: 'now' | undefined,
   ): Promise<readonly Answer[]> => {
-    const [first] = pairs.filter((pair) => known(keyOf(side, pair)) === undefined);
-    if (first === undefined) return pairs.map((pair) => known(keyOf(side, pair)) ?? 'perhaps');
+    const [first] = pairs.filter((pair) => known(keyOf(side, pair), when) === undefined);
+    if (first === undefined) return pairs.map((pair) => known(keyOf(side, pair), when) ?? 'perhaps');
     const { mine } = first;
     const left = await asked(side, (within) => markers.leave(side, mine, within), question, signal);
     if ('silent' in left) {
       return pairs.map((pair) => {
-        const before = known(keyOf(side, pair));
+        const before = known(keyOf(side, pair), when);
         if (before === undefined && left.silent === 'folder') keep(keyOf(side, pair), 'perhaps');
         return before ?? 'perhaps';
       });
@@ -96,13 +101,13 @@ export function compareFolders({
     const answers = await Promise.allSettled(
       pairs.map(async (pair): Promise<Answer> => {
         const key = keyOf(side, pair);
-        const before = known(key);
+        const before = known(key, when);
         if (before !== undefined) return before;
         if (!marker.folder) return 'apart';
         const found = await asked(
           side,
           // another question may have had its answer meanwhile
-          async (within) => known(key) ?? side.paths.marker('find', pair.other, marker.name, within),
+          async (within) => known(key, when) ?? side.paths.marker('find', pair.other, marker.name, within),
           question,
           signal,
         );
@@ -120,12 +125,12 @@ export function compareFolders({
     });
   };
 
-  return async (side, pairs, signal) => {
+  return async (side, pairs, signal, when) => {
     const question = clock.timeout(questionMs);
     const groups = [...Map.groupBy(pairs, ({ mine }) => mine).values()];
     const answers = await Promise.all(
       groups.map(async (group) => {
-        const said = await compare(side, group, question, signal);
+        const said = await compare(side, group, question, signal, when);
         return group.map((pair, index) => ({ pair, answer: said[index] ?? 'perhaps' }));
       }),
     );

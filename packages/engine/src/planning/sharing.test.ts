@@ -62,11 +62,12 @@ test('a device is one by its key; without a key one that is not there, or has an
 
 test('who uses a file by the path of a folder that is the same one is known, and the marker is gone afterwards', async () => {
   const calls: string[] = [];
+  const linked = new Set(['/data/images']);
   const paths = {
     marker: async (action: string, folder: string) => {
       calls.push(`${action} ${folder}`);
       if (folder === '/closed') throw new FerryError('volume-failed', 'It cannot be looked into.');
-      return { folder: true, found: folder === '/data/images' };
+      return { folder: true, found: linked.has(folder) };
     },
   } as unknown as PathPort;
   const vm = { uuid: vmUuid('aaaaaaaa-0000-4000-8000-000000000002'), name: 'db' };
@@ -97,6 +98,12 @@ test('who uses a file by the path of a folder that is the same one is known, and
   const before = calls.length;
   assert.deepEqual(await sharing.usesOf(here, ['/images/web.raw'], signal), uses);
   assert.equal(calls.length, before, 'it is remembered');
+  // a link that was made since counts before a file is deleted
+  linked.add('/elsewhere');
+  await sharing.usesOf(here, ['/images/web.raw'], signal);
+  assert.equal(calls.length, before);
+  const now = await sharing.usesNow(here, ['/images/web.raw'], signal);
+  assert.equal(now.files.length, uses.files.length + 1);
 });
 
 test('many folders are asked a few at a time, and one that does not answer keeps nothing up', async () => {

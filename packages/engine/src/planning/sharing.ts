@@ -67,6 +67,8 @@ export interface Sharing {
    * folder that is the same one, or perhaps is.
    */
   usesOf(side: UsedSide, paths: readonly string[], signal: AbortSignal): Promise<HostUses>;
+  /** The same of this moment: before a file is written over or deleted. */
+  usesNow(side: UsedSide, paths: readonly string[], signal: AbortSignal): Promise<HostUses>;
   /**
    * Of one image of a disk, which is at another of the `places` on the target. `folders`: what was proved in this
    * survey.
@@ -266,11 +268,19 @@ export function createSharing({
     return now.verdict === 'shared' ? ofFile : now;
   };
 
+  const usesOf = async (
+    side: UsedSide,
+    paths: readonly string[],
+    signal: AbortSignal,
+    when?: 'now',
+  ): Promise<HostUses> => {
+    const uses = await side.uses(signal);
+    return withOtherNames(uses, await compare(side, folderPairs(uses, paths), signal, when));
+  };
+
   return {
-    async usesOf(side, paths, signal) {
-      const uses = await side.uses(signal);
-      return withOtherNames(uses, await compare(side, folderPairs(uses, paths), signal));
-    },
+    usesOf: (side, paths, signal) => usesOf(side, paths, signal),
+    usesNow: (side, paths, signal) => usesOf(side, paths, signal, 'now'),
     async prove(path, disk, folders, from, to, places, signal) {
       // a device may lie below a file, too
       if (disk.type === 'block' || path.startsWith('/dev/'))

@@ -76,10 +76,10 @@ export function createCarriedFiles({
   readonly records: Records;
   readonly clock: Clock;
   readonly log: Log;
-  readonly sharing: Pick<Sharing, 'usesOf'>;
+  readonly sharing: Pick<Sharing, 'usesNow'>;
 }): CarriedFiles {
   const usesOf = (migration: Planned, to: Side, signal: AbortSignal): Promise<HostUses> =>
-    sharing.usesOf(
+    sharing.usesNow(
       to,
       allOf(migration).map((file) => file.to),
       signal,

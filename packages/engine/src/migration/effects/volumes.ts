@@ -96,7 +96,7 @@ export function createVolumes({
     ...createStorageSurvey({ records, log, sharing }),
 
     async make(migration, to, signal) {
-      const uses = await sharing.usesOf(to, placesIn(migration), signal);
+      const uses = await sharing.usesNow(to, placesIn(migration), signal);
       for (const disk of planned(migration)) {
         const { place: path, volume, capacityBytes = 0, asFile, format: diskFormat = 'raw' } = disk;
         const before = await records.at(to, path);
@@ -134,7 +134,7 @@ export function createVolumes({
     },
 
     async takeBack(migration, to, signal) {
-      const usesOf = onDemand(() => sharing.usesOf(to, placesIn(migration), signal));
+      const usesOf = onDemand(() => sharing.usesNow(to, placesIn(migration), signal));
       for (const { place: path, volume } of planned(migration)) {
         const record = await records.at(to, path);
         if (volume.existing || !isUnfinishedOf(migration, record)) continue;
@@ -155,7 +155,7 @@ export function createVolumes({
     async settle(migration, from, to, signal) {
       let copiedBytes = 0;
       const paths = planned(migration).map(({ path }) => path);
-      const usesOf = onDemand(() => sharing.usesOf(from, paths, signal));
+      const usesOf = onDemand(() => sharing.usesNow(from, paths, signal));
       for (const disk of planned(migration)) {
         const { path, place, volume, capacityBytes = 0 } = disk;
         const [look, arrived] = [await seen(from, path, signal), factsOf(await seen(to, place, signal))];
@@ -203,7 +203,7 @@ export function createVolumes({
 
     async purge(record, at, except, signal) {
       const there = await at.files.look(record.path, signal);
-      const usesOf = onDemand(() => sharing.usesOf(at, [record.path], signal));
+      const usesOf = onDemand(() => sharing.usesNow(at, [record.path], signal));
       const fate = await withUses(usesOf, (uses) => leftoverFate(record, there, uses, except));
       if (fate.do === 'stays') throw new FerryError('volume-changed', `${record.path} on ${at.name} ${fate.because}.`);
       if (fate.do === 'delete') await at.files.remove(record.path, signal);
