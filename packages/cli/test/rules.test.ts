@@ -92,6 +92,9 @@ test('a file that is wrong is refused with the line, and the control plane is no
   const wrong = await server.ferry('apply', '-f', server.file, '--yes');
   assert.notEqual(wrong.code, 0);
   assert.match(wrong.stderr, /Line 6: rules\.spread has no field "vm"/);
-  assert.match((await server.ferry('apply', '-f', join(server.file, 'none'))).stderr, /^error: There is no file .*none\.$/m);
+  assert.match(
+    (await server.ferry('apply', '-f', join(server.file, 'none'))).stderr,
+    /^error: There is no file .*none\.$/m,
+  );
   assert.deepEqual(server.asked, []);
 });
