@@ -5,7 +5,7 @@
 import { InvalidArgumentError } from 'commander';
 import { readInput } from './input-file.ts';
 import { fleetFileSchema, fleetFileVersion, fleetOfFile, type FleetFileJson } from '@ferry/api/offline';
-import { invalid, parseStructured, problemsOf } from './structured-file.ts';
+import { checked, invalid, parseStructured } from './structured-file.ts';
 
 export { drainOnFile, moveOnFile } from '@ferry/api/offline';
 
@@ -23,9 +23,7 @@ export function parseFleetFile(text: string): FleetFileJson {
   if (!/^\s*\{/.test(text)) return parseYaml(text);
   const value = jsonOf(text);
   refuseVersion(value);
-  const result = fleetFileSchema.safeParse(value);
-  if (result.success) return result.data;
-  throw invalid(problemsOf(result.error, () => ''));
+  return checked(value, fleetFileSchema, () => '');
 }
 
 function jsonOf(text: string): unknown {

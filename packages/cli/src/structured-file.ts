@@ -44,13 +44,33 @@ export function parseStructured<T>(
     throw new InvalidArgumentError(`Line ${at(broken.pos[0])}: it is not YAML: ${broken.message}`);
   const value = plain(document);
   refuse(value);
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw invalid(problemsOf(result.error, (path) => `Line ${at(offsetOf(document, path))}: `));
+  return checked(value, schema, (path) => `Line ${at(offsetOf(document, path))}: `);
 }
 
-/** `lineOf`: how a sentence about this place begins. */
-export const problemsOf = (error: SchemaError, lineOf: (path: readonly string[]) => string): readonly string[] =>
+/** The value as the schema has it. Throws InvalidArgumentError. `lineOf`: how a sentence about a place begins. */
+export function checked<T>(value: unknown, schema: Schema<T>, lineOf: (path: readonly string[]) => string): T {
+  const dropped = droppedIn(value);
+  if (dropped !== undefined)
+    throw invalid([`${lineOf(dropped)}${placeOf(dropped.slice(0, -1))}: nothing can have the name "__proto__".`]);
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw invalid(problemsOf(result.error, lineOf));
+}
+
+/** No file is as deep as this. */
+const deepest = 32;
+
+/** Where it has a key that zod leaves out without a word. */
+function droppedIn(value: unknown, depth = 0): readonly string[] | undefined {
+  if (typeof value !== 'object' || value === null || depth > deepest) return undefined;
+  for (const [key, inner] of Object.entries(value)) {
+    const below = key === '__proto__' ? [] : droppedIn(inner, depth + 1);
+    if (below !== undefined) return [key, ...below];
+  }
+  return undefined;
+}
+
+const problemsOf = (error: SchemaError, lineOf: (path: readonly string[]) => string): readonly string[] =>
   error.issues.flatMap((issue): readonly string[] => {
     const path = issue.path.map(String);
     if (issue.keys !== undefined)

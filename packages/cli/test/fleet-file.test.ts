@@ -116,6 +116,8 @@ test('a newer version, wrong types, and what is nested too deeply or too large a
   assert.notEqual(fault('['.repeat(200_000)), '');
   assert.notEqual(fault(`{"version": ${'['.repeat(500_000)}`), '');
   assert.notEqual(fault(`a: ${'{a: '.repeat(50_000)}\n`), '');
+  const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+  assert.match(fault(`{"version": 1, "takenAt": ${deep}, "hosts": [], "vms": []}`), /takenAt: /);
   const missing = await ferry('vm', 'plan', 'db', '--from', join(folder, 'missing'));
   assert.equal(missing.code, 2);
   assert.match(missing.stderr, /^error: There is no file /);
